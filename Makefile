@@ -1,0 +1,47 @@
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format lock clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: .venv/runtime ## Serve on http://127.0.0.1:8000, with SQLite and files under ./data
+	@$(BIN)/pixyproxy serve
+
+test: .venv/dev ## Run the whole suite
+	@$(BIN)/pytest
+
+check: .venv/dev ## Everything CI checks: format, lint, types, layers, tests
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+format: .venv/dev ## Format the code and apply the linter's safe fixes
+	$(BIN)/ruff check --fix-only --exit-zero
+	$(BIN)/ruff format
+
+lock: .venv/dev ## Recompile requirements/*.txt from pyproject.toml
+	$(call compile,runtime,--group build)
+	$(call compile,dev,--group dev)
+
+compile = $(UV) pip compile pyproject.toml $(2) --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --custom-compile-command 'make lock' --output-file requirements/$(1).txt
+
+clean: ## Remove what the other targets made, but never ./data
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("PixyProxy needs Python 3.11 or later: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+
+# The installed set is replaced only when its lock file changes; `dev` holds all of `runtime`.
+.venv/runtime .venv/dev: .venv/%: requirements/%.txt pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,130 @@
+"""Every error PixyProxy raises on purpose.
+
+::
+
+    PixyProxyException
+    ├── BadRequestError                 the request makes no sense
+    │   └── DataValidationError         one named field breaks a rule
+    ├── UnauthorizedError               a login is needed and none was given
+    ├── AuthenticationError             the login that was given is not valid
+    ├── OperationNotAllowedError        the principal may not do this
+    ├── RecordNotFoundError             there is no such record, or none this principal may know of
+    ├── EndpointNotFoundError           there is no such endpoint
+    ├── ConstraintViolationError        the record contradicts one that is stored
+    ├── DBConnectionError               the database does not answer
+    ├── SchemaOutdatedError             the database lacks schema scripts this version needs
+    ├── ContentStoreError               the content store does not do its work
+    │   └── ContentNotFoundError        the content store holds nothing under this key
+    └── GenerationError                 no image came out of the generator
+        ├── GenerationRefusedError      the generator will not draw this prompt
+        ├── GenerationFailedError       the generator answered with something that is no image
+        ├── GenerationTimedOutError     the generator did not answer in time
+        ├── GenerationRateLimitedError  the generator wants fewer requests
+        ├── GeneratorUnavailableError   the generator can't be reached or has no capacity
+        └── GeneratorCredentialsError   the generator does not accept PixyProxy's own key
+
+A `detail` is written for the client: it names the problem and never a secret, a path or SQL.
+"""
+
+
+class PixyProxyException(Exception):  # noqa: N818 -- the name is part of the specification
+    """Base of every error that PixyProxy raises on purpose.
+
+    Takes `detail`, one sentence that the client may read.
+    """
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class BadRequestError(PixyProxyException):
+    """The request can't be understood as it stands."""
+
+
+class DataValidationError(BadRequestError, ValueError):
+    """One field breaks a rule of the domain; takes the `field`'s name and a `detail` that says which rule.
+
+    It is a `ValueError` so that msgspec reports it as a validation error when it decodes a struct.
+    """
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.field = field
+
+
+class UnauthorizedError(PixyProxyException):
+    """A login is needed and none was given."""
+
+
+class AuthenticationError(PixyProxyException):
+    """The login that was given is malformed, unknown, wrong or disabled."""
+
+
+class OperationNotAllowedError(PixyProxyException):
+    """The principal is known and may not do this."""
+
+
+class RecordNotFoundError(PixyProxyException):
+    """There is no such record, or none that this principal may know of."""
+
+
+class EndpointNotFoundError(PixyProxyException):
+    """There is no such endpoint."""
+
+
+class ConstraintViolationError(PixyProxyException):
+    """The record contradicts one that is stored, such as a name that is taken."""
+
+
+class DBConnectionError(PixyProxyException):
+    """The database can't be reached, or the connection was lost on the way."""
+
+
+class SchemaOutdatedError(PixyProxyException):
+    """The database lacks schema scripts that this version of PixyProxy needs."""
+
+
+class ContentStoreError(PixyProxyException):
+    """The content store can't read or write: a full disk, a missing folder, missing rights."""
+
+
+class ContentNotFoundError(ContentStoreError):
+    """The content store holds nothing under this key."""
+
+
+class GenerationError(PixyProxyException):
+    """No image came out of the generator.
+
+    Takes `maybe_billed`: false only when the generator surely did not charge for the attempt; and `retry_after`, the
+    seconds after which another attempt makes sense, where the generator named them.
+    """
+
+    def __init__(self, detail: str, *, maybe_billed: bool, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.maybe_billed = maybe_billed
+        self.retry_after = retry_after
+
+
+class GenerationRefusedError(GenerationError):
+    """The generator will not draw this prompt."""
+
+
+class GenerationFailedError(GenerationError):
+    """The generator answered with an error or with something that is no image."""
+
+
+class GenerationTimedOutError(GenerationError):
+    """The generator did not answer in time."""
+
+
+class GenerationRateLimitedError(GenerationError):
+    """The generator wants fewer requests."""
+
+
+class GeneratorUnavailableError(GenerationError):
+    """The generator can't be reached or has no capacity left."""
+
+
+class GeneratorCredentialsError(GenerationError):
+    """The generator does not accept the key that PixyProxy was started with."""

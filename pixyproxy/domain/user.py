@@ -1,0 +1,83 @@
+"""Users, and who is asking."""
+
+import unicodedata
+from datetime import datetime
+from typing import NewType
+
+import msgspec
+
+from pixyproxy.domain.errors import DataValidationError
+from pixyproxy.domain.text import ensure_encodable, ensure_label, ensure_length
+
+USER_NAME_MAX_LENGTH = 64
+PASSWORD_MIN_LENGTH = 8
+PASSWORD_MAX_LENGTH = 1024
+
+UserId = NewType("UserId", int)
+UserName = NewType("UserName", str)
+Password = NewType("Password", str)
+PasswordHash = NewType("PasswordHash", str)
+
+
+def parse_user_name(text: str) -> UserName:
+    """Return `text` as a user name in Unicode's NFC form.
+
+    A name has 1–64 characters, no control characters, no white space around it, and no colon, because HTTP Basic
+    separates name and password with one (RFC 7617, section 2). Raises `DataValidationError` otherwise.
+    """
+    name = unicodedata.normalize("NFC", text)
+    ensure_label("name", name, USER_NAME_MAX_LENGTH)
+    if ":" in name:
+        raise DataValidationError("name", "must not contain a colon")
+    return UserName(name)
+
+
+def parse_password(text: str) -> Password:
+    """Return `text` as a password in Unicode's NFC form (RFC 8265, section 4.2.1).
+
+    Raises `DataValidationError` unless it has 8–1,024 characters, no NUL and no lone surrogate.
+    """
+    password = unicodedata.normalize("NFC", text)
+    ensure_encodable("password", password)
+    ensure_length("password", password, PASSWORD_MIN_LENGTH, PASSWORD_MAX_LENGTH)
+    return Password(password)
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is asking: a logged-in user's name, or nobody known."""
+
+    name: UserName | None = None
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether nobody is logged in."""
+        return self.name is None
+
+
+ANONYMOUS = Principal()
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """Someone who may log in.
+
+    `id` is the database's own and is None until the user is stored; `password_hash` is in the PHC string format;
+    `created_at` is in UTC. Raises `DataValidationError` for a name that breaks the rules of `parse_user_name`.
+    """
+
+    name: UserName
+    password_hash: PasswordHash
+    created_at: datetime
+    is_disabled: bool = False
+    id: UserId | None = None
+
+    def __post_init__(self) -> None:
+        if parse_user_name(self.name) != self.name:
+            raise DataValidationError("name", "must be in Unicode's NFC form")
+
+    def with_password(self, password_hash: PasswordHash) -> "User":
+        """Return the same user with another password."""
+        return msgspec.structs.replace(self, password_hash=password_hash)
+
+    def disabled(self) -> "User":
+        """Return the same user, who can no longer log in."""
+        return msgspec.structs.replace(self, is_disabled=True)
