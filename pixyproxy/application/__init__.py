@@ -1,0 +1,27 @@
+"""The use cases: what PixyProxy does, whoever asks and whatever it is built on."""
+
+from pixyproxy.application.add_user import AddUser
+from pixyproxy.application.authenticate_user import AuthenticateUser
+from pixyproxy.application.change_password import ChangePassword
+from pixyproxy.application.check_readiness import CheckReadiness
+from pixyproxy.application.create_first_user import CreateFirstUser
+from pixyproxy.application.create_image import CreateImage
+from pixyproxy.application.disable_user import DisableUser
+from pixyproxy.application.get_image import GetImage
+from pixyproxy.application.get_image_content import GetImageContent
+from pixyproxy.application.list_images import ListImages
+from pixyproxy.application.list_users import ListUsers
+
+__all__ = [
+    "AddUser",
+    "AuthenticateUser",
+    "ChangePassword",
+    "CheckReadiness",
+    "CreateFirstUser",
+    "CreateImage",
+    "DisableUser",
+    "GetImage",
+    "GetImageContent",
+    "ListImages",
+    "ListUsers",
+]

@@ -1,11 +1,10 @@
 """The image: the record of a prompt, the content that was generated from it, and who may see it."""
 
-import base64
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, NewType, Self
+from typing import Any, NewType, Self
 from uuid import UUID
 
 import msgspec
@@ -13,7 +12,7 @@ from slugify import slugify
 
 from pixyproxy.domain.errors import DataValidationError, RecordNotFoundError
 from pixyproxy.domain.text import ensure_encodable, ensure_label, ensure_length
-from pixyproxy.domain.user import Principal, UserName
+from pixyproxy.domain.user import Principal, UserName, parse_user_name
 
 PROMPT_MAX_LENGTH = 32_000
 TAG_MAX_LENGTH = 64
@@ -21,6 +20,11 @@ TAGS_MAX_COUNT = 32
 FILENAME_MAX_BYTES = 255
 FAILURE_MAX_LENGTH = 1_000
 SLUG_MAX_LENGTH = 80
+
+CURSOR_PATTERN = "^[0-9a-f]{46}$"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 ImageId = NewType("ImageId", int)
 Prompt = NewType("Prompt", str)
@@ -73,7 +77,7 @@ class MediaType(StrEnum):
 def parse_prompt(text: str) -> Prompt:
     """Return `text` without the white space around it.
 
-    Raises `DataValidationError` unless 1–32,000 characters are left (the OpenAI reference's limit), without NUL and
+    Raises `DataValidationError` unless 1 to 32,000 characters are left (the OpenAI reference's limit), without NUL and
     lone surrogates.
     """
     prompt = text.strip()
@@ -86,7 +90,7 @@ def parse_tags(texts: Sequence[str]) -> tuple[Tag, ...]:
     """Return `texts` as tags in the order given.
 
     Raises `DataValidationError` for more than 32 tags, for two that are equal, and for one that is not a single line
-    of 1–64 characters.
+    of 1 to 64 characters.
     """
     if len(texts) > TAGS_MAX_COUNT:
         raise DataValidationError("tags", f"must be at most {TAGS_MAX_COUNT}, not {len(texts)}")
@@ -154,8 +158,12 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         if parse_prompt(self.prompt) != self.prompt:
             raise DataValidationError("prompt", "must not begin or end with white space")
         parse_tags(self.tags)
-        if not 1 <= len(self.filename.encode()) <= FILENAME_MAX_BYTES or not re.fullmatch(r"[\w.-]+", self.filename):
-            raise DataValidationError("filename", "must be 1 to 255 bytes of letters, digits, dots and hyphens")
+        if not re.fullmatch(r"\w[\w.-]*", self.filename) or len(self.filename.encode()) > FILENAME_MAX_BYTES:
+            raise DataValidationError(
+                "filename", "must be 1 to 255 bytes of letters, digits, dots and hyphens, with a letter or digit first"
+            )
+        if self.author is not None and parse_user_name(self.author) != self.author:
+            raise DataValidationError("author", "must be in Unicode's NFC form")
         if self.visibility is Visibility.PRIVATE and self.author is None:
             raise DataValidationError("visibility", "must be public for an image without an author")
         if (self.status is ImageStatus.READY) != (self.content is not None):
@@ -215,6 +223,13 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         """The key of the content in the content store, derived from the guid so that either leads to the other."""
         return ContentKey(str(self.guid))
 
+    @property
+    def ready_content(self) -> ContentInfo:
+        """What is known of the content of an image that is ready; raises `RecordNotFoundError` for any other."""
+        if self.content is None:
+            raise image_not_found(self.guid)
+        return self.content
+
     def is_readable_by(self, principal: Principal, scope: ImageScope) -> bool:
         """Whether the image is ready and lies in `scope` as `principal` sees it."""
         if self.status is not ImageStatus.READY:
@@ -234,8 +249,11 @@ def image_not_found(guid: UUID) -> RecordNotFoundError:
     return RecordNotFoundError(f"There is no image {guid}.")
 
 
-class ImageCursor(msgspec.Struct, frozen=True, array_like=True):
-    """A place in a list that runs from the newest image to the oldest: right behind the image with these values."""
+class ImageCursor(msgspec.Struct, frozen=True):
+    """A place in a list that runs from the newest image to the oldest: right behind the image with these values.
+
+    As text it is 14 hexadecimal digits of microseconds since 1970 and the 32 of the guid; every such text is a cursor.
+    """
 
     created_at: datetime
     guid: UUID
@@ -246,22 +264,14 @@ class ImageCursor(msgspec.Struct, frozen=True, array_like=True):
         return cls(image.created_at, image.guid)
 
     def __str__(self) -> str:
-        """Return the cursor as an opaque text that is safe in a URL."""
-        return base64.urlsafe_b64encode(_CURSOR_ENCODER.encode(self)).decode().rstrip("=")
+        return f"{(self.created_at - _EPOCH) // _MICROSECOND:014x}{self.guid.hex}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Return the cursor that `str` made `text` from; raise `DataValidationError` for any other text."""
-        try:
-            cursor = msgspec.msgpack.decode(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", True), type=cls)
-        except ValueError as exc:
-            raise DataValidationError("cursor", "must be one that an earlier page named") from exc
-        if cursor.created_at.utcoffset() != timedelta(0) or str(cursor) != text:
+        if not re.fullmatch(CURSOR_PATTERN, text, re.ASCII):
             raise DataValidationError("cursor", "must be one that an earlier page named")
-        return cursor
-
-
-_CURSOR_ENCODER: Final = msgspec.msgpack.Encoder(uuid_format="bytes")
+        return cls(_EPOCH + int(text[:14], 16) * _MICROSECOND, UUID(text[14:]))
 
 
 class ImagePage(msgspec.Struct, frozen=True):

@@ -87,12 +87,16 @@ class ContentReceipt(msgspec.Struct, frozen=True):
 class ContentStore(Protocol):
     """Where content lives; all of a content is visible under its key, or nothing."""
 
+    async def prepare(self) -> None:
+        """Make what the store needs, such as its folder; called once at the start; raise `ContentStoreError`."""
+
     @abstractmethod
     async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
         """Store the chunks durably under `key`, replacing what was there.
 
-        When this raises, also because `chunks` does, what was there before is still there and nothing else is.
-        Raises `ContentStoreError`.
+        When this raises, also because `chunks` does, what was there before is still there and nothing else is. Only a
+        cancellation may come too late, when the whole content is in its place already. Raises `ContentStoreError`,
+        and what `chunks` raises as it is.
         """
 
     @abstractmethod
@@ -138,6 +142,9 @@ class ImageGenerator(Protocol):
     async def generate(self, prompt: Prompt) -> GeneratedImage:
         """Draw one image, without holding up the event loop; raise a `GenerationError` when none comes out."""
 
+    async def close(self) -> None:
+        """Let go of connections and threads; called once at the end."""
+
 
 class PasswordHasher(Protocol):
     """What turns passwords into hashes that can't be turned back."""
@@ -149,6 +156,23 @@ class PasswordHasher(Protocol):
     @abstractmethod
     async def verify(self, password_hash: PasswordHash, password: str) -> bool:
         """Whether `password_hash` was made from `password`; false for a hash that is malformed."""
+
+    @property
+    @abstractmethod
+    def decoy(self) -> PasswordHash:
+        """A hash that no password fits and whose verification costs what any other costs."""
+
+
+class VerifiedLogins(Protocol):
+    """Which logins were verified a short time ago, so that each request need not cost a password hash."""
+
+    @abstractmethod
+    def remember(self, name: UserName, password: str) -> None:
+        """Remember for a short time that `password` is the one of `name`, and never keep it in the clear."""
+
+    @abstractmethod
+    def recall(self, name: UserName, password: str) -> bool:
+        """Whether this name and password were remembered together and the time is not over."""
 
 
 class Clock(Protocol):

@@ -6,7 +6,7 @@ from typing import NewType
 
 import msgspec
 
-from pixyproxy.domain.errors import DataValidationError
+from pixyproxy.domain.errors import DataValidationError, RecordNotFoundError
 from pixyproxy.domain.text import ensure_encodable, ensure_label, ensure_length
 
 USER_NAME_MAX_LENGTH = 64
@@ -22,7 +22,7 @@ PasswordHash = NewType("PasswordHash", str)
 def parse_user_name(text: str) -> UserName:
     """Return `text` as a user name in Unicode's NFC form.
 
-    A name has 1–64 characters, no control characters, no white space around it, and no colon, because HTTP Basic
+    A name has 1 to 64 characters, no control characters, no white space around it, and no colon, because HTTP Basic
     separates name and password with one (RFC 7617, section 2). Raises `DataValidationError` otherwise.
     """
     name = unicodedata.normalize("NFC", text)
@@ -35,7 +35,7 @@ def parse_user_name(text: str) -> UserName:
 def parse_password(text: str) -> Password:
     """Return `text` as a password in Unicode's NFC form (RFC 8265, section 4.2.1).
 
-    Raises `DataValidationError` unless it has 8–1,024 characters, no NUL and no lone surrogate.
+    Raises `DataValidationError` unless it has 8 to 1,024 characters, no NUL and no lone surrogate.
     """
     password = unicodedata.normalize("NFC", text)
     ensure_encodable("password", password)
@@ -81,3 +81,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     def disabled(self) -> "User":
         """Return the same user, who can no longer log in."""
         return msgspec.structs.replace(self, is_disabled=True)
+
+
+def user_not_found() -> RecordNotFoundError:
+    """Make the one error for a user that does not exist."""
+    return RecordNotFoundError("There is no user with this name.")

@@ -1,0 +1,27 @@
+"""The command line.
+
+What is heavy is imported inside the commands, so that `pixyproxy --help` answers at once.
+"""
+
+import click
+
+import pixyproxy
+from pixyproxy.entrypoints.cli.db import db
+from pixyproxy.entrypoints.cli.generate import generate
+from pixyproxy.entrypoints.cli.serve import serve
+from pixyproxy.entrypoints.cli.users import users
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(pixyproxy.__version__, prog_name="pixyproxy")
+def main() -> None:
+    """Generate images through the OpenAI images API, and keep them.
+
+    Settings come from the environment; .env.example names and explains them all.
+    """
+
+
+main.add_command(serve)
+main.add_command(db)
+main.add_command(users)
+main.add_command(generate)

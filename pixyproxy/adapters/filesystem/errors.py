@@ -1,0 +1,29 @@
+"""From `OSError` to the domain's errors."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pixyproxy.domain.errors import ContentStoreError
+
+_DETAILS = {
+    errno.ENOSPC: "The content store is full.",
+    errno.EDQUOT: "The content store is full.",
+    errno.EFBIG: "The content is larger than the content store takes.",
+    errno.ENOENT: "The content store's folder is missing.",
+    errno.ENOTDIR: "The content store's folder is missing.",
+    errno.EACCES: "The content store does not grant access.",
+    errno.EPERM: "The content store does not grant access.",
+    errno.EROFS: "The content store is read-only.",
+    errno.EMFILE: "The content store has too many open files.",
+    errno.ENFILE: "The content store has too many open files.",
+}
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Raise `ContentStoreError` for every `OSError`, with a detail that names no path."""
+    try:
+        yield
+    except OSError as exc:
+        raise ContentStoreError(_DETAILS.get(exc.errno or 0, "The content store does not work.")) from exc

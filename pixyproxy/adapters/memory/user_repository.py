@@ -1,0 +1,40 @@
+"""Users in memory."""
+
+from collections.abc import Sequence
+from itertools import count
+
+import msgspec
+
+from pixyproxy.domain.errors import ConstraintViolationError
+from pixyproxy.domain.ports import UserRepository
+from pixyproxy.domain.user import User, UserId, UserName, user_not_found
+
+
+class InMemoryUserRepository(UserRepository):
+    """Keeps users as long as the object lives; for tests and for hosts that need no more."""
+
+    def __init__(self) -> None:
+        self._users: dict[UserName, User] = {}
+        self._ids = count(1)
+
+    async def add(self, user: User) -> User:
+        if user.name in self._users:
+            raise ConstraintViolationError("A user with this name is stored already.")
+        stored = msgspec.structs.replace(user, id=UserId(next(self._ids)))
+        self._users[user.name] = stored
+        return stored
+
+    async def get(self, name: UserName) -> User:
+        try:
+            return self._users[name]
+        except KeyError:
+            raise user_not_found() from None
+
+    async def update(self, user: User) -> None:
+        stored = await self.get(user.name)
+        self._users[user.name] = msgspec.structs.replace(
+            stored, password_hash=user.password_hash, is_disabled=user.is_disabled
+        )
+
+    async def list(self) -> Sequence[User]:
+        return [self._users[name] for name in sorted(self._users)]

@@ -1,0 +1,187 @@
+"""Connections to a MySQL or MariaDB server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import aiomysql
+from pymysql.constants import CLIENT, FIELD_TYPE
+from pymysql.converters import decoders
+
+from pixyproxy.adapters.mysql.errors import translated_errors
+from pixyproxy.domain.errors import DBConnectionError
+
+# A connection that was idle for longer is not trusted: a firewall may have forgotten it without a word.
+_IDLE_SECONDS: Final = 60.0
+_WORK_SECONDS: Final = 30.0
+
+# A server may be set up to ignore the character set that a client asks for when it connects.
+_SESSION: Final = """
+    SET SESSION
+        character_set_client = utf8mb4,
+        character_set_connection = utf8mb4,
+        character_set_results = utf8mb4,
+        time_zone = '+00:00',
+        sql_mode = CONCAT_WS(
+            ',', 'ONLY_FULL_GROUP_BY', 'STRICT_ALL_TABLES', 'NO_ZERO_IN_DATE', 'NO_ZERO_DATE',
+            'ERROR_FOR_DIVISION_BY_ZERO', 'NO_ENGINE_SUBSTITUTION'
+        ),
+        group_concat_max_len = 65536,
+        sql_notes = 0
+"""
+
+
+def parse_url(url: str) -> dict[str, Any]:
+    """Return the driver's options for `mysql://user:password@host:3306/database[?unix_socket=/path]`.
+
+    Each part may be percent-encoded. Raises `ValueError` that names what is wrong and never the password.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 3306
+        query = parse_qs(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError:
+        # The cause would quote the password, which is what has to be encoded when this happens.
+        raise ValueError(
+            "The MySQL URL can't be read: its port must be a number, and characters such as / ? # @ : must be"
+            " percent-encoded in the user and the password."
+        ) from None
+    database = unquote(parts.path.removeprefix("/"))
+    if parts.scheme != "mysql":
+        raise ValueError("A MySQL URL must begin with mysql://.")
+    if not parts.username:
+        raise ValueError("The MySQL URL names no user: mysql://user:password@host:3306/database.")
+    if not database or "/" in database:
+        raise ValueError("The MySQL URL must name one database: mysql://user:password@host:3306/database.")
+    if parts.fragment:
+        raise ValueError("The MySQL URL has a fragment: a # must be percent-encoded.")
+    if unknown := sorted(query.keys() - {"unix_socket"}):
+        raise ValueError(f"The MySQL URL has options that are not known: {', '.join(unknown)}.")
+    unix_socket = query.get("unix_socket", [None])[-1]
+    if not parts.hostname and not unix_socket:
+        raise ValueError("The MySQL URL names neither a host nor a unix_socket.")
+    return {
+        "host": unquote(parts.hostname or "localhost"),
+        "port": port,
+        "unix_socket": unix_socket,
+        "user": unquote(parts.username),
+        # The driver encodes passwords as Latin-1, the server expects UTF-8.
+        "password": unquote(parts.password or "").encode().decode("latin-1"),
+        "db": database,
+    }
+
+
+class MySQLDatabase:
+    """A pool of connections, each made when it is first needed and discarded when its state is in doubt.
+
+    Takes the `url` that `parse_url` describes, the number of connections that there may be, and the seconds that
+    waiting for a free one and making a new one may take. Raises `ValueError` for a malformed url; everything else that
+    goes wrong is raised as the errors of `pixyproxy.adapters.mysql.errors`.
+
+    The driver's own pool does not fit: a task that waits for a connection sleeps on when the connection it would have
+    got is closed, because the task that held it was cancelled.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 16, connect_timeout: float = 5.0) -> None:
+        self._options = parse_url(url)
+        self._pool_size = pool_size
+        self._connect_timeout = connect_timeout
+        self._slots = asyncio.Semaphore(pool_size)
+        self._idle: list[aiomysql.Connection] = []
+        self._is_open = False
+
+    async def open(self) -> None:
+        """Let connections be made; the server need not be there yet."""
+        self._slots = asyncio.Semaphore(self._pool_size)
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Close the idle connections now, and each other one when its work is done."""
+        self._is_open = False
+        while self._idle:
+            await _quit(self._idle.pop())
+
+    @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[aiomysql.Cursor]:
+        """Give a cursor on which each statement is a transaction of its own."""
+        with translated_errors():
+            async with self._lent() as connection, asyncio.timeout(_WORK_SECONDS), connection.cursor() as cursor:
+                yield cursor
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[aiomysql.Cursor]:
+        """Give a cursor whose statements take effect together when the block ends, or not at all when it raises."""
+        with translated_errors():
+            async with self._lent() as connection, asyncio.timeout(_WORK_SECONDS), connection.cursor() as cursor:
+                await connection.begin()
+                yield cursor
+                await connection.commit()
+
+    @asynccontextmanager
+    async def dedicated(self) -> AsyncIterator[aiomysql.Cursor]:
+        """Give a cursor on a connection of its own that may work for long and is closed behind the block."""
+        with translated_errors():
+            connection = await self._connect()
+            try:
+                async with connection.cursor() as cursor:
+                    yield cursor
+            finally:
+                connection.close()
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[aiomysql.Connection]:
+        async with asyncio.timeout(self._connect_timeout):
+            await self._slots.acquire()
+        try:
+            connection = self._take_idle() or await self._connect()
+            try:
+                yield connection
+            except BaseException:
+                # The server rolls back what it had not committed when the connection ends.
+                await _quit(connection)
+                raise
+            if self._is_open and _is_sound(connection):
+                self._idle.append(connection)
+            else:
+                connection.close()
+        finally:
+            self._slots.release()
+
+    def _take_idle(self) -> aiomysql.Connection | None:
+        while self._idle:
+            # The last one used is taken first, so that in quiet hours the others grow old and are closed.
+            connection = self._idle.pop()
+            if _is_sound(connection) and connection.loop.time() - connection.last_usage < _IDLE_SECONDS:
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self) -> aiomysql.Connection:
+        if not self._is_open:
+            raise DBConnectionError("The database is closed.")
+        async with asyncio.timeout(self._connect_timeout):
+            return await aiomysql.connect(
+                **self._options,
+                charset="utf8mb4",
+                autocommit=True,
+                init_command=_SESSION,
+                # An UPDATE that changes nothing has found its record all the same.
+                client_flag=CLIENT.FOUND_ROWS,
+                conv={type_: decode for type_, decode in decoders.items() if type_ != FIELD_TYPE.TIMESTAMP},
+            )
+
+
+def _is_sound(connection: aiomysql.Connection) -> bool:
+    # The driver has no public word for a connection that the server has ended; its own pool asks the same.
+    reader = connection._reader  # noqa: SLF001
+    return not (connection.closed or reader.eof_received or reader.exception() or connection.get_transaction_status())
+
+
+async def _quit(connection: aiomysql.Connection) -> None:
+    try:
+        with suppress(OSError):
+            await connection.ensure_closed()
+    finally:
+        connection.close()

@@ -1,0 +1,120 @@
+"""From the driver's errors to the domain's; the codes are those that MySQL and MariaDB share, unless they say so."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from pymysql.constants import CR, ER
+from pymysql.err import InterfaceError, MySQLError
+
+from pixyproxy.domain.errors import (
+    ConstraintViolationError,
+    DataValidationError,
+    DBConnectionError,
+    PixyProxyException,
+    SchemaOutdatedError,
+)
+
+
+def _taken(message: str) -> PixyProxyException:
+    # MySQL names the key 'users.users_name' where MariaDB says 'users_name'.
+    key = re.search(r"for key '(?:\w+\.)?(\w+)'\W*$", message)
+    details = {
+        "images_guid": "An image with this guid is stored already.",
+        "users_name": "A user with this name is stored already.",
+    }
+    return ConstraintViolationError(details.get(key[1] if key else "", "The record contradicts one that is stored."))
+
+
+def _invalid(rule: str) -> Callable[[str], PixyProxyException]:
+    def error(message: str) -> PixyProxyException:
+        # MySQL says "for column 'prompt' at", MariaDB also "for column `database`.`images`.`prompt` at".
+        column = re.search(r"column (?:`[^`]*`\.)*[`'](\w+)[`']", message)
+        return DataValidationError(column[1] if column else "record", rule)
+
+    return error
+
+
+def _unavailable(detail: str) -> Callable[[str], PixyProxyException]:
+    return lambda _: DBConnectionError(detail)
+
+
+def _outdated(_: str) -> PixyProxyException:
+    return SchemaOutdatedError("The database's schema is not the one this version needs: run `pixyproxy db upgrade`.")
+
+
+def _conflicting(_: str) -> PixyProxyException:
+    return SchemaOutdatedError("The database already holds what a schema script of PixyProxy would create.")
+
+
+_lost = _unavailable("The database does not answer.")
+_refused = _unavailable("The database refuses PixyProxy's login or does not grant it enough.")
+_busy = _unavailable("The database is too busy.")
+_interrupted = _unavailable("The database has given up the operation.")
+_unwritable = _unavailable("The database can't be written to.")
+
+_BY_CODE: Final[Mapping[int, Callable[[str], PixyProxyException]]] = {
+    ER.DUP_ENTRY: _taken,
+    ER.DATA_TOO_LONG: _invalid("is too long for the database"),
+    ER.WARN_DATA_OUT_OF_RANGE: _invalid("is out of the database's range"),
+    ER.TRUNCATED_WRONG_VALUE: _invalid("is out of the database's range"),
+    ER.TRUNCATED_WRONG_VALUE_FOR_FIELD: _invalid("has characters that the database can't keep"),
+    ER.NO_SUCH_TABLE: _outdated,
+    ER.BAD_FIELD_ERROR: _outdated,
+    ER.TABLE_EXISTS_ERROR: _conflicting,
+    ER.DUP_FIELDNAME: _conflicting,
+    ER.DUP_KEYNAME: _conflicting,
+    ER.CANT_DROP_FIELD_OR_KEY: _conflicting,
+    ER.DBACCESS_DENIED_ERROR: _refused,
+    ER.ACCESS_DENIED_ERROR: _refused,
+    ER.BAD_DB_ERROR: _refused,
+    ER.TABLEACCESS_DENIED_ERROR: _refused,
+    ER.COLUMNACCESS_DENIED_ERROR: _refused,
+    ER.HOST_IS_BLOCKED: _refused,
+    ER.HOST_NOT_PRIVILEGED: _refused,
+    3118: _refused,  # the account is locked (MySQL)
+    4151: _refused,  # the account is locked (MariaDB)
+    ER.CON_COUNT_ERROR: _busy,
+    ER.TOO_MANY_USER_CONNECTIONS: _busy,
+    ER.USER_LIMIT_REACHED: _busy,
+    ER.LOCK_WAIT_TIMEOUT: _busy,
+    ER.LOCK_DEADLOCK: _busy,
+    3572: _busy,  # NOWAIT met a lock
+    ER.SERVER_SHUTDOWN: _lost,
+    ER.NORMAL_SHUTDOWN: _lost,
+    CR.CR_CONNECTION_ERROR: _lost,
+    CR.CR_CONN_HOST_ERROR: _lost,
+    CR.CR_SERVER_GONE_ERROR: _lost,
+    CR.CR_SERVER_LOST: _lost,
+    CR.CR_SERVER_LOST_EXTENDED: _lost,
+    1927: _lost,  # the connection was killed (MariaDB)
+    4031: _lost,  # the connection was idle for too long (MySQL)
+    ER.QUERY_INTERRUPTED: _interrupted,
+    1969: _interrupted,  # max_statement_time is over (MariaDB)
+    3024: _interrupted,  # max_execution_time is over (MySQL)
+    ER.DISK_FULL: _unwritable,
+    ER.RECORD_FILE_FULL: _unwritable,
+    ER.OPTION_PREVENTS_STATEMENT: _unwritable,
+    1836: _unwritable,  # read-only mode
+}
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Raise the domain's error for every error of the driver that has one, with a detail that the client may read."""
+    try:
+        yield
+    except (MySQLError, OSError) as exc:
+        translate = _BY_CODE.get(error_code(exc))
+        if translate is None and isinstance(exc, InterfaceError | OSError):
+            translate = _lost
+        if translate is None:
+            raise
+        raise translate(str(exc)) from exc
+
+
+def error_code(error: BaseException) -> int:
+    """Return the code of an error of the driver, 0 for one without."""
+    code = error.args[0] if isinstance(error, MySQLError) and error.args else 0
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,109 @@
+"""The schema of a MySQL or MariaDB database."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import aiomysql
+from pymysql.constants import ER
+from pymysql.err import MySQLError
+
+from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.mysql.errors import error_code
+from pixyproxy.adapters.schema_scripts import SchemaRecord, SchemaScript, compare, load_scripts, missing
+from pixyproxy.domain.errors import DBConnectionError
+from pixyproxy.domain.ports import Migration, Schema
+
+_LOCK_SECONDS: Final = 60
+
+# A lock's name is valid on the whole server and has at most 64 characters.
+_LOCK: Final = "SELECT GET_LOCK(CONCAT('pixyproxy-schema-', SHA1(DATABASE())), %(seconds)s)"
+
+_CREATE: Final = """
+    CREATE TABLE IF NOT EXISTS schema_migrations (
+        version INT NOT NULL PRIMARY KEY,
+        name VARCHAR(255) NOT NULL,
+        checksum CHAR(64) NOT NULL,
+        started_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
+        applied_at TIMESTAMP(6) NULL DEFAULT NULL
+    ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
+"""
+
+_EXISTS: Final = """
+    SELECT COUNT(*) FROM information_schema.tables
+    WHERE table_schema = DATABASE() AND table_name = 'schema_migrations'
+"""
+
+_SELECT: Final = "SELECT version, name, checksum, applied_at FROM schema_migrations ORDER BY version"
+
+_START: Final = """
+    INSERT INTO schema_migrations (version, name, checksum) VALUES (%(version)s, %(name)s, %(checksum)s)
+"""
+
+_FINISH: Final = """
+    UPDATE schema_migrations
+    SET name = %(name)s, checksum = %(checksum)s, applied_at = CURRENT_TIMESTAMP(6)
+    WHERE version = %(version)s
+"""
+
+_FORGET: Final = "DELETE FROM schema_migrations WHERE version = %(version)s"
+
+_ALREADY_DONE: Final = {ER.TABLE_EXISTS_ERROR, ER.DUP_FIELDNAME, ER.DUP_KEYNAME, ER.CANT_DROP_FIELD_OR_KEY}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MySQLSchema(Schema):
+    """Applies the scripts of `sql/mysql` and keeps its books in table `schema_migrations`.
+
+    MySQL commits each DDL statement by itself, so a script holds a single one and is written down before it is run: a
+    crash then leaves at most one script that was started and did not finish, and that may or may not have taken
+    effect. It is run again, and it is no error if it had. Two that upgrade at once are kept apart by a lock of the
+    server, which lets go when its holder's connection ends.
+
+    Raises `SchemaOutdatedError` where `compare` does, and when the database holds what a script would create.
+    """
+
+    database: MySQLDatabase
+
+    async def status(self) -> Sequence[Migration]:
+        async with self.database.autocommit() as cursor:
+            await cursor.execute(_EXISTS)
+            (exists,) = await cursor.fetchone()
+            records = await _records(cursor) if exists else ()
+        return compare(load_scripts("mysql"), records)
+
+    async def upgrade(self) -> Sequence[Migration]:
+        scripts = load_scripts("mysql")
+        async with self.database.dedicated() as cursor:
+            await cursor.execute(_LOCK, {"seconds": _LOCK_SECONDS})
+            (is_locked,) = await cursor.fetchone()
+            if not is_locked:
+                raise DBConnectionError("Another process has been upgrading the database for too long.")
+            await cursor.execute(_CREATE)
+            records = await _records(cursor)
+            started = {record.version for record in records}
+            todo = {script.version: script for script in missing(scripts, records)}
+            for script in todo.values():
+                await _apply(cursor, script, was_started=script.version in started)
+            status = compare(scripts, await _records(cursor))
+        return [migration for migration in status if migration.version in todo]
+
+
+async def _records(cursor: aiomysql.Cursor) -> Sequence[SchemaRecord]:
+    await cursor.execute(_SELECT)
+    return [SchemaRecord(*row) for row in await cursor.fetchall()]
+
+
+async def _apply(cursor: aiomysql.Cursor, script: SchemaScript, *, was_started: bool) -> None:
+    record = {"version": script.version, "name": script.name, "checksum": script.checksum}
+    if not was_started:
+        await cursor.execute(_START, record)
+    try:
+        await cursor.execute(script.sql)
+    except MySQLError as exc:
+        if not (was_started and error_code(exc) in _ALREADY_DONE):
+            if not cursor.connection.closed:
+                # The server said no, so nothing was done, and what stands in the way is not this script's own work.
+                await cursor.execute(_FORGET, record)
+            raise
+    await cursor.execute(_FINISH, record)

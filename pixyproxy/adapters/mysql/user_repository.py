@@ -1,0 +1,57 @@
+"""Users in MySQL."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.rows import user_from_row, user_to_row
+from pixyproxy.domain.ports import UserRepository
+from pixyproxy.domain.user import User, UserId, UserName, user_not_found
+
+_ADD: Final = """
+    INSERT INTO users (name, password_hash, is_disabled, created_at)
+    VALUES (%(name)s, %(password_hash)s, %(is_disabled)s, %(created_at)s)
+"""
+
+_UPDATE: Final = "UPDATE users SET password_hash = %(password_hash)s, is_disabled = %(is_disabled)s"
+
+_SELECT: Final = "SELECT id, name, password_hash, is_disabled, created_at FROM users"
+
+# Equality ignores spaces at the end of a text, also under utf8mb4_bin.
+_NAMED: Final = "name = %(name)s AND CHAR_LENGTH(name) = CHAR_LENGTH(%(name)s)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MySQLUserRepository(UserRepository):
+    """Keeps users in table `users`."""
+
+    database: MySQLDatabase
+
+    async def add(self, user: User) -> User:
+        async with self.database.autocommit() as cursor:
+            await cursor.execute(_ADD, user_to_row(user))
+            return msgspec.structs.replace(user, id=UserId(cursor.lastrowid))
+
+    async def get(self, name: UserName) -> User:
+        async with self.database.autocommit() as cursor:
+            await cursor.execute(f"{_SELECT} WHERE {_NAMED}", {"name": name})
+            row = await cursor.fetchone()
+        if row is None:
+            raise user_not_found()
+        return user_from_row(row)
+
+    async def update(self, user: User) -> None:
+        async with self.database.autocommit() as cursor:
+            await cursor.execute(f"{_UPDATE} WHERE {_NAMED}", user_to_row(user))
+            was_updated = cursor.rowcount == 1
+        if not was_updated:
+            raise user_not_found()
+
+    async def list(self) -> Sequence[User]:
+        async with self.database.autocommit() as cursor:
+            await cursor.execute(f"{_SELECT} ORDER BY name")
+            rows = await cursor.fetchall()
+        return [user_from_row(row) for row in rows]

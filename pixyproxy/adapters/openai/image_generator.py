@@ -1,0 +1,119 @@
+"""Images from OpenAI."""
+
+import asyncio
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pixyproxy.adapters.openai.answer import OUTPUT_FORMATS, read_answer
+from pixyproxy.adapters.openai.retry_policy import RetryPolicy
+from pixyproxy.domain.image import Prompt
+from pixyproxy.domain.ports import GeneratedImage, ImageGenerator
+
+if TYPE_CHECKING:
+    from pixyproxy.adapters.openai.endpoint import ImagesEndpoint
+
+DEFAULT_MODEL = "gpt-image-2"
+MODEL_MAX_LENGTH = 255
+
+
+class OpenAIImageGenerator(ImageGenerator):
+    """Draws with one of OpenAI's image models.
+
+    Takes the `api_key` and, where they are not OpenAI's own, the `base_url` and the `model`. `size`, `quality`,
+    `output_format` and `background` are sent if they are set. Their values stand in the installed package's
+    `openai.types.ImageGenerateParams` and differ from model to model, so OpenAI is left to judge them, save a format
+    that is no bitmap.
+
+    `timeout` is the time in seconds in which the answer must be there, retries included, and `connect_timeout` the
+    time that a connection may take; `retry` says what is tried again. `max_answer_size` bounds the memory that an
+    answer can take, in bytes.
+
+    Raises `ValueError` for a key that can't be sent, an address that is none, a model without a name, a format that is
+    no bitmap.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        base_url: str | None = None,
+        model: str = DEFAULT_MODEL,
+        size: str | None = None,
+        quality: str | None = None,
+        output_format: str | None = None,
+        background: str | None = None,
+        timeout: float = 300.0,
+        connect_timeout: float = 10.0,
+        max_answer_size: int = 64 << 20,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 -- it is frozen
+    ) -> None:
+        # The client would quote such a key in an error of its own.
+        if not re.fullmatch(r"[!-~]+", api_key.strip()):
+            raise ValueError("The OpenAI API key must be printable ASCII without spaces.")
+        if base_url is not None and not _is_http(base_url):
+            raise ValueError("The OpenAI base URL must begin with http:// or https:// and name a host.")
+        if not 1 <= len(model) <= MODEL_MAX_LENGTH:
+            raise ValueError(f"The OpenAI model must have 1 to {MODEL_MAX_LENGTH} characters.")
+        if output_format is not None and output_format not in OUTPUT_FORMATS:
+            raise ValueError(f"The OpenAI output format must be one of {', '.join(OUTPUT_FORMATS)}.")
+        self._api_key = api_key.strip()
+        self._base_url = base_url
+        self._model = model
+        self._output_format = output_format
+        options = {"size": size, "quality": quality, "output_format": output_format, "background": background}
+        self._options = {name: value for name, value in options.items() if value is not None}
+        self._timeout = timeout
+        self._connect_timeout = connect_timeout
+        self._max_answer_size = max_answer_size
+        self._retry = retry
+        self._endpoint: ImagesEndpoint | None = None
+        self._connecting = asyncio.Lock()
+        # One thread: decoded pictures are large, and one after the other is soon enough beside the wait for them.
+        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="openai-decoder")
+
+    @property
+    def model(self) -> str:
+        """The name of OpenAI's model."""
+        return self._model
+
+    async def generate(self, prompt: Prompt) -> GeneratedImage:
+        """Buy one image; raise the `GenerationError` that says what went wrong and whether it may be billed."""
+        endpoint = await self._connected()
+        body = await endpoint.buy({"model": self._model, "prompt": prompt, "n": 1, **self._options})
+        return await asyncio.get_running_loop().run_in_executor(self._decoder, read_answer, body, self._output_format)
+
+    async def close(self) -> None:
+        """Close the connections and end the decoder's thread; the generator can't be used any more."""
+        self._decoder.shutdown(wait=False)
+        if self._endpoint is not None:
+            await self._endpoint.close()
+
+    async def _connected(self) -> "ImagesEndpoint":
+        """Return the one endpoint of this process, made when the first image is asked for."""
+        async with self._connecting:
+            if self._endpoint is None:
+                self._endpoint = await asyncio.to_thread(self._connect)
+            return self._endpoint
+
+    def _connect(self) -> "ImagesEndpoint":
+        # Importing openai takes 0.8 s of CPU, which a process that draws nothing must not pay.
+        from pixyproxy.adapters.openai.endpoint import ImagesEndpoint  # noqa: PLC0415
+
+        return ImagesEndpoint(
+            api_key=self._api_key,
+            base_url=self._base_url,
+            timeout=self._timeout,
+            connect_timeout=self._connect_timeout,
+            max_answer_size=self._max_answer_size,
+            retry=self._retry,
+        )
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)

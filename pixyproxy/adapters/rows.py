@@ -1,0 +1,132 @@
+"""From records to database rows and back; the tables of MySQL and SQLite have the same columns.
+
+A time is written and read as a text in UTC with six digits of a fraction: no driver and no session then has a say in
+its time zone, and parsing it is faster than a driver's.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from pixyproxy.domain.image import (
+    ContentInfo,
+    Image,
+    ImageCursor,
+    ImageId,
+    ImageStatus,
+    MediaType,
+    Prompt,
+    Tag,
+    Visibility,
+)
+from pixyproxy.domain.user import PasswordHash, User, UserId, UserName
+
+
+def time_to_text(time: datetime) -> str:
+    """Return a time in UTC as the text that the database keeps."""
+    return time.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def time_from_text(text: str) -> datetime:
+    """Return the time in UTC that `time_to_text` made `text` from."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def image_to_row(image: Image) -> Mapping[str, object]:
+    """Return the columns of table `images` by name, all but the id."""
+    content = image.content
+    return {
+        "guid": str(image.guid),
+        "filename": image.filename,
+        "prompt": image.prompt,
+        "author": image.author,
+        "visibility": image.visibility.value,
+        "status": image.status.value,
+        "model": image.model,
+        "media_type": content and content.media_type.value,
+        "byte_size": content and content.byte_size,
+        "sha256": content and content.sha256,
+        "width": content and content.width,
+        "height": content and content.height,
+        "generator_usage": None if image.usage is None else json.dumps(image.usage),
+        "failure": image.failure,
+        "created_at": time_to_text(image.created_at),
+        "updated_at": time_to_text(image.updated_at),
+    }
+
+
+def image_from_row(row: Sequence[Any]) -> Image:
+    """Return the image of a row: the columns of table `images` in their order, then the tags, one a line, or None."""
+    (
+        id_,
+        guid,
+        filename,
+        prompt,
+        author,
+        visibility,
+        status,
+        model,
+        media_type,
+        byte_size,
+        sha256,
+        width,
+        height,
+        usage,
+        failure,
+        created_at,
+        updated_at,
+        tags,
+    ) = row
+    return Image(
+        id=ImageId(id_),
+        guid=UUID(guid),
+        filename=filename,
+        prompt=Prompt(prompt),
+        tags=tuple(Tag(tag) for tag in tags.split("\n")) if tags else (),
+        author=author and UserName(author),
+        visibility=Visibility(visibility),
+        status=ImageStatus(status),
+        model=model,
+        content=media_type
+        and ContentInfo(
+            media_type=MediaType(media_type), byte_size=byte_size, sha256=sha256, width=width, height=height
+        ),
+        usage=usage and json.loads(usage),
+        failure=failure,
+        created_at=time_from_text(created_at),
+        updated_at=time_from_text(updated_at),
+    )
+
+
+def tags_to_rows(image: Image, image_id: int) -> Sequence[Mapping[str, object]]:
+    """Return the rows of table `image_tags` that belong to an image, by column name."""
+    return [{"image_id": image_id, "position": position, "tag": tag} for position, tag in enumerate(image.tags)]
+
+
+def cursor_to_row(after: ImageCursor | None) -> Mapping[str, object]:
+    """Return the parameters of a query for the images behind `after`."""
+    return {"after_created_at": time_to_text(after.created_at), "after_guid": str(after.guid)} if after else {}
+
+
+def user_to_row(user: User) -> Mapping[str, object]:
+    """Return the columns of table `users` by name, all but the id."""
+    return {
+        "name": user.name,
+        "password_hash": user.password_hash,
+        "is_disabled": user.is_disabled,
+        "created_at": time_to_text(user.created_at),
+    }
+
+
+def user_from_row(row: Sequence[Any]) -> User:
+    """Return the user of a row: the columns of table `users` in their order."""
+    id_, name, password_hash, is_disabled, created_at = row
+    return User(
+        id=UserId(id_),
+        name=UserName(name),
+        password_hash=PasswordHash(password_hash),
+        is_disabled=bool(is_disabled),
+        created_at=time_from_text(created_at),
+    )

@@ -1,0 +1,94 @@
+"""Connections to an SQLite file."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import aiosqlite
+
+from pixyproxy.adapters.sqlite.errors import translated_errors
+from pixyproxy.domain.errors import DBConnectionError
+
+# How long a write waits for the one of another process.
+_BUSY_SECONDS: Final = 5.0
+
+
+class SQLiteDatabase:
+    """One connection that writes and one that reads, so that nothing is read before it is committed.
+
+    Takes the `path` of the file, which several processes may share. It is made, with its folder, where it is missing;
+    because it holds password hashes, only its owner may read it. What goes wrong is raised as the errors of
+    `pixyproxy.adapters.sqlite.errors`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._write_lock = asyncio.Lock()
+        self._reader: aiosqlite.Connection | None = None
+        self._writer: aiosqlite.Connection | None = None
+
+    async def open(self) -> None:
+        """Open the file, or make it; raise `DBConnectionError` if that can't be done."""
+        self._write_lock = asyncio.Lock()
+        with translated_errors():
+            await asyncio.to_thread(self._make_file)
+            try:
+                self._writer = await self._connect()
+                self._reader = await self._connect()
+            except BaseException:
+                await self.close()
+                raise
+
+    async def close(self) -> None:
+        """Close both connections behind what they are doing."""
+        async with self._write_lock:
+            for connection in (self._reader, self._writer):
+                if connection is not None:
+                    await connection.close()
+            self._reader = self._writer = None
+
+    async def fetch_all(self, sql: str, parameters: Mapping[str, object] | None = None) -> Sequence[Sequence[Any]]:
+        """Return all rows of a query, as of its start."""
+        with translated_errors():
+            return list(await _opened(self._reader).execute_fetchall(sql, parameters))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
+        """Give a connection whose statements take effect together when the block ends, or not at all when it raises."""
+        async with self._write_lock:
+            connection = _opened(self._writer)
+            with translated_errors():
+                try:
+                    # A plain BEGIN would let two processes read first and then wait for each other.
+                    await connection.execute("BEGIN IMMEDIATE")
+                    yield connection
+                    await connection.commit()
+                except BaseException:
+                    # The connection works off its statements in order: this one comes behind a cancelled one, even
+                    # if it is cancelled itself.
+                    await connection.rollback()
+                    raise
+
+    def _make_file(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+    async def _connect(self) -> aiosqlite.Connection:
+        connection = await aiosqlite.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
+        try:
+            await connection.execute("PRAGMA journal_mode = WAL")
+            await connection.execute("PRAGMA synchronous = NORMAL")
+            await connection.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+
+def _opened(connection: aiosqlite.Connection | None) -> aiosqlite.Connection:
+    if connection is None:
+        raise DBConnectionError("The database is closed.")
+    return connection

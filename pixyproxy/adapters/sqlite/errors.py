@@ -1,0 +1,61 @@
+"""From SQLite's errors to the domain's."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from pixyproxy.domain.errors import (
+    ConstraintViolationError,
+    DBConnectionError,
+    PixyProxyException,
+    SchemaOutdatedError,
+)
+
+_TAKEN: Final = {
+    "UNIQUE constraint failed: images.guid": "An image with this guid is stored already.",
+    "UNIQUE constraint failed: users.name": "A user with this name is stored already.",
+}
+
+# The lowest byte of an extended code is its primary code.
+_UNAVAILABLE: Final[Mapping[int, str]] = {
+    sqlite3.SQLITE_BUSY: "The database is too busy.",
+    sqlite3.SQLITE_LOCKED: "The database is too busy.",
+    sqlite3.SQLITE_FULL: "The database has no space left.",
+    sqlite3.SQLITE_READONLY: "The database can't be written to.",
+    sqlite3.SQLITE_PERM: "The database file can't be opened.",
+    sqlite3.SQLITE_CANTOPEN: "The database file can't be opened.",
+    sqlite3.SQLITE_IOERR: "The database file can't be read or written.",
+    sqlite3.SQLITE_CORRUPT: "The database file is damaged.",
+    sqlite3.SQLITE_NOTADB: "The database file is not an SQLite database.",
+}
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Raise the domain's error for every error of SQLite that has one, with a detail that the client may read."""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        error = _translate(exc)
+        if error is None:
+            raise
+        raise error from exc
+    except OSError as exc:
+        raise DBConnectionError(_UNAVAILABLE[sqlite3.SQLITE_CANTOPEN]) from exc
+
+
+def _translate(error: sqlite3.Error) -> PixyProxyException | None:
+    code = getattr(error, "sqlite_errorcode", 0)
+    message = str(error)
+    if code in {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}:
+        return ConstraintViolationError(_TAKEN.get(message, "The record contradicts one that is stored."))
+    if detail := _UNAVAILABLE.get(code & 0xFF):
+        return DBConnectionError(detail)
+    if message.startswith(("no such table", "no such column")) or " has no column named " in message:
+        return SchemaOutdatedError(
+            "The database's schema is not the one this version needs: run `pixyproxy db upgrade`."
+        )
+    if message.endswith(" already exists") or message.startswith("duplicate column name"):
+        return SchemaOutdatedError("The database already holds what a schema script of PixyProxy would create.")
+    return None

@@ -1,0 +1,68 @@
+"""The schema of an SQLite file."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pixyproxy.adapters.schema_scripts import SchemaRecord, compare, load_scripts, missing
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.domain.ports import Migration, Schema
+
+_CREATE: Final = """
+    CREATE TABLE IF NOT EXISTS schema_migrations (
+        version INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        checksum TEXT NOT NULL,
+        started_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f000', 'now')),
+        applied_at TEXT
+    )
+"""
+
+_EXISTS: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'"
+
+_SELECT: Final = "SELECT version, name, checksum, applied_at FROM schema_migrations ORDER BY version"
+
+_RECORD: Final = """
+    INSERT INTO schema_migrations (version, name, checksum, applied_at)
+    VALUES (:version, :name, :checksum, strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SQLiteSchema(Schema):
+    """Applies the scripts of `sql/sqlite` and keeps its books in table `schema_migrations`.
+
+    All missing scripts and their records are one transaction, which also keeps others that upgrade waiting. Raises
+    `SchemaOutdatedError` where `compare` does, and when the database holds what a script would create.
+    """
+
+    database: SQLiteDatabase
+
+    async def status(self) -> Sequence[Migration]:
+        rows = await self.database.fetch_all(_SELECT) if await self.database.fetch_all(_EXISTS) else ()
+        return compare(load_scripts("sqlite"), [SchemaRecord(*row) for row in rows])
+
+    async def upgrade(self) -> Sequence[Migration]:
+        scripts = load_scripts("sqlite")
+        async with self.database.transaction() as connection:
+            await connection.execute(_CREATE)
+            records = [SchemaRecord(*row) for row in await connection.execute_fetchall(_SELECT)]
+            todo = {script.version: script for script in missing(scripts, records)}
+            for script in todo.values():
+                for statement in _statements(script.sql):
+                    await connection.execute(statement)
+                await connection.execute(
+                    _RECORD, {"version": script.version, "name": script.name, "checksum": script.checksum}
+                )
+        return [migration for migration in await self.status() if migration.version in todo]
+
+
+def _statements(sql: str) -> Iterator[str]:
+    # SQLite's own executescript would commit first.
+    statement = ""
+    for piece in sql.split(";")[:-1]:
+        statement += f"{piece};"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

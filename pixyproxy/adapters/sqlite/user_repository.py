@@ -1,0 +1,50 @@
+"""Users in SQLite."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from pixyproxy.adapters.rows import user_from_row, user_to_row
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.domain.ports import UserRepository
+from pixyproxy.domain.user import User, UserId, UserName, user_not_found
+
+_ADD: Final = """
+    INSERT INTO users (name, password_hash, is_disabled, created_at)
+    VALUES (:name, :password_hash, :is_disabled, :created_at)
+"""
+
+_UPDATE: Final = "UPDATE users SET password_hash = :password_hash, is_disabled = :is_disabled WHERE name = :name"
+
+_SELECT: Final = "SELECT id, name, password_hash, is_disabled, created_at FROM users"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SQLiteUserRepository(UserRepository):
+    """Keeps users in table `users`."""
+
+    database: SQLiteDatabase
+
+    async def add(self, user: User) -> User:
+        async with self.database.transaction() as connection:
+            cursor = await connection.execute(_ADD, user_to_row(user))
+        return msgspec.structs.replace(user, id=UserId(cursor.lastrowid or 0))
+
+    async def get(self, name: UserName) -> User:
+        rows = await self.database.fetch_all(f"{_SELECT} WHERE name = :name", {"name": name})
+        if not rows:
+            raise user_not_found()
+        return user_from_row(rows[0])
+
+    async def update(self, user: User) -> None:
+        async with self.database.transaction() as connection:
+            cursor = await connection.execute(_UPDATE, user_to_row(user))
+            was_updated = cursor.rowcount == 1
+        if not was_updated:
+            raise user_not_found()
+
+    async def list(self) -> Sequence[User]:
+        rows = await self.database.fetch_all(f"{_SELECT} ORDER BY name")
+        return [user_from_row(row) for row in rows]

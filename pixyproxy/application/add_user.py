@@ -1,0 +1,24 @@
+"""Use case: let somebody new log in."""
+
+from dataclasses import dataclass
+
+from pixyproxy.domain.ports import Clock, PasswordHasher, UserRepository
+from pixyproxy.domain.user import User, parse_password, parse_user_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddUser:
+    """Store a new user and return it.
+
+    Raises `DataValidationError` for a name or password that breaks a rule and `ConstraintViolationError` for a name
+    that is taken.
+    """
+
+    users: UserRepository
+    hasher: PasswordHasher
+    clock: Clock
+
+    async def __call__(self, name: str, password: str) -> User:
+        parsed = parse_user_name(name)
+        password_hash = await self.hasher.hash(parse_password(password))
+        return await self.users.add(User(name=parsed, password_hash=password_hash, created_at=self.clock.now()))

@@ -1,0 +1,27 @@
+"""Use case: the bytes of one image."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from pixyproxy.domain.image import Image, ImageScope
+from pixyproxy.domain.ports import ContentStore, ImageRepository, StoredContent
+from pixyproxy.domain.user import Principal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetImageContent:
+    """Return one image of those in `scope`, and its stored content.
+
+    Raises `RecordNotFoundError`, the same for an unknown image and for one that the principal must not know of, and
+    `ContentStoreError`.
+    """
+
+    images: ImageRepository
+    contents: ContentStore
+
+    async def __call__(
+        self, guid: UUID, principal: Principal, scope: ImageScope = ImageScope.PUBLIC
+    ) -> tuple[Image, StoredContent]:
+        image = await self.images.get(guid)
+        image.ensure_readable_by(principal, scope)
+        return image, await self.contents.open(image.content_key)

@@ -1,0 +1,64 @@
+"""`pixyproxy generate`: the use case without a server, and the simplest example of embedding."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from pixyproxy.entrypoints.cli.schema import ensure_schema
+from pixyproxy.entrypoints.cli.session import run_with_container
+
+if TYPE_CHECKING:
+    from io import BufferedWriter
+
+    from pixyproxy.domain.image import Image
+    from pixyproxy.entrypoints.container import Container
+
+
+@click.command()
+@click.argument("prompt")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="A word to find the image by; may be repeated.")
+@click.option("--author", metavar="NAME", help="The user whose image it is; nobody's by default.")
+@click.option("--private", is_flag=True, help="Only the author may see it.")
+@click.option("--out", type=click.File("wb", lazy=True), metavar="FILE", help="Write a copy of the picture here.")
+def generate(
+    prompt: str,
+    tags: tuple[str, ...],
+    author: str | None,
+    private: bool,
+    out: "BufferedWriter | None",
+) -> None:
+    """Generate an image from PROMPT, keep it, and print its details as JSON."""
+    import msgspec
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from pixyproxy.domain.image import Visibility
+    from pixyproxy.domain.user import Principal, parse_user_name
+    from pixyproxy.entrypoints.http.schemas import ImageDetail
+
+    async def work(container: "Container") -> "Image":
+        await ensure_schema(container)
+        name = (await container.users().get(parse_user_name(author))).name if author else None
+        image = await container.create_image()(
+            prompt=prompt,
+            tags=tags,
+            visibility=Visibility.PRIVATE if private else Visibility.PUBLIC,
+            principal=Principal(name=name),
+        )
+        if out:
+            content = await container.contents().open(image.content_key)
+            async for chunk in content.chunks:
+                out.write(chunk)
+        return image
+
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with progress:
+        progress.add_task("generating")
+        image = run_with_container(work)
+    click.echo(msgspec.json.format(msgspec.json.encode(ImageDetail.from_image(image))))

@@ -1,0 +1,112 @@
+"""`pixyproxy serve`: the HTTP service."""
+
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+import click
+
+from pixyproxy.entrypoints.cli.schema import ensure_schema
+from pixyproxy.entrypoints.cli.session import run_with_container, settings_from
+
+if TYPE_CHECKING:
+    from litestar import Litestar
+
+    from pixyproxy.entrypoints.container import Container
+    from pixyproxy.entrypoints.settings import Settings
+
+FIRST_USER = "pixy"
+
+
+@click.command()
+@click.option("--host", metavar="ADDRESS", help="Where to listen; PIXYPROXY_HOST, or 127.0.0.1.")
+@click.option("--port", metavar="PORT", help="Where to listen; PIXYPROXY_PORT, or 8000.")
+@click.option("--workers", metavar="N", help="How many processes; PIXYPROXY_WORKERS, or 1.")
+@click.option("--log-format", metavar="FORMAT", help="console or json; PIXYPROXY_LOG_FORMAT, or console.")
+def serve(**flags: str | None) -> None:
+    """Serve the HTTP API.
+
+    On SIGTERM or SIGINT no new connection is accepted, and the requests that run are finished first, for at most
+    PIXYPROXY_SHUTDOWN_TIMEOUT seconds.
+    """
+    import uvicorn
+
+    # The workers read the environment, so a flag has to be in it.
+    os.environ.update({f"PIXYPROXY_{name.upper()}": value for name, value in flags.items() if value is not None})
+    settings = settings_from(os.environ)
+    password = run_with_container(_prepare, settings)
+    _print_banner(settings, password)
+    uvicorn.run(
+        "pixyproxy.entrypoints.cli.serve:application",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        access_log=False,
+        server_header=False,
+        log_config=None,
+        timeout_graceful_shutdown=int(settings.shutdown_timeout),
+    )
+
+
+def application() -> "Litestar":
+    """Return the application for the environment's settings; each worker process calls this once."""
+    from pixyproxy.entrypoints.http.app import create_app
+    from pixyproxy.entrypoints.log import configure_logging
+    from pixyproxy.entrypoints.settings import load_settings
+
+    settings = load_settings(os.environ)
+    configure_logging(settings.log_format)
+    return create_app(settings)
+
+
+async def _prepare(container: "Container") -> str | None:
+    """Bring the schema up to date and return the password of the first user, if this start has created one."""
+    await ensure_schema(container)
+    password = secrets.token_urlsafe(12)
+    return password if await container.create_first_user()(FIRST_USER, password) else None
+
+
+def _print_banner(settings: "Settings", password: str | None) -> None:
+    from pixyproxy.entrypoints.settings import GeneratorKind
+
+    url = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
+    is_sketch = settings.generator_kind is GeneratorKind.SKETCH
+    click.echo(f"PixyProxy on {url}, described at {url}/schema")
+    click.echo(f"  database   {_database(settings)}")
+    click.echo(f"  content    files in {settings.content_path}")
+    click.echo(f"  generator  {'sketch (offline)' if is_sketch else f'OpenAI, {settings.openai_model}'}")
+    if is_sketch:
+        click.echo("\nThe pictures are sketches, drawn offline, until OPENAI_API_KEY is set.")
+    if password:
+        click.echo(
+            f"""
+This login was created for you; its password is shown only now:
+
+  user name  {FIRST_USER}
+  password   {password}
+
+Generate an image, list the images, and look at the newest one:
+
+  curl -u {FIRST_USER}:{password} {url}/image -H 'Content-Type: application/json' \\
+    -d '{{"prompt": "A lighthouse at dusk, in watercolour", "tags": ["first"]}}'
+
+  curl '{url}/image?limit=1'
+
+  curl -o picture.png "{url}/image/$(curl -s '{url}/image?limit=1' | cut -d '"' -f 4)/content"
+"""
+        )
+
+
+def _database(settings: "Settings") -> str:
+    from urllib.parse import urlsplit
+
+    from pixyproxy.entrypoints.settings import DatabaseKind
+
+    if settings.database_kind is DatabaseKind.SQLITE:
+        return f"SQLite in {settings.database_path}"
+    url = urlsplit(settings.database_url)
+    return f"MySQL, {url.path.strip('/')} on {url.hostname or 'a local socket'}"

@@ -1,0 +1,43 @@
+"""What every command does around its own work."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from pixyproxy.entrypoints.container import Container
+    from pixyproxy.entrypoints.settings import Settings
+
+T = TypeVar("T")
+
+
+def settings_from(environment: Mapping[str, str]) -> "Settings":
+    """Load the settings, or leave with every problem listed and exit status 1."""
+    from pixyproxy.entrypoints.settings import SettingsError, load_settings
+
+    try:
+        return load_settings(environment)
+    except SettingsError as exc:
+        raise click.ClickException("these settings can't be used:\n  " + "\n  ".join(exc.problems)) from exc
+
+
+def run_with_container(work: Callable[["Container"], Awaitable[T]], settings: "Settings | None" = None) -> T:
+    """Run `work` with an opened container; an error of PixyProxy's becomes one line and exit status 1."""
+    from pixyproxy.domain.errors import DataValidationError, PixyProxyException
+    from pixyproxy.entrypoints.container import Container, opened
+
+    settings = settings or settings_from(os.environ)
+
+    async def session() -> T:
+        async with opened(Container(settings=settings)) as container:
+            return await work(container)
+
+    try:
+        return asyncio.run(session())
+    except DataValidationError as exc:
+        raise click.ClickException(f"{exc.field} {exc.detail}.") from exc
+    except PixyProxyException as exc:
+        raise click.ClickException(exc.detail) from exc

@@ -1,0 +1,77 @@
+"""`pixyproxy users`: who may log in."""
+
+import sys
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from pixyproxy.entrypoints.cli.schema import ensure_schema
+from pixyproxy.entrypoints.cli.session import run_with_container
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from pixyproxy.entrypoints.container import Container
+
+T = TypeVar("T")
+
+password_stdin = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+
+
+@click.group()
+def users() -> None:
+    """Manage who may log in."""
+
+
+@users.command()
+@click.argument("name")
+@password_stdin
+def add(name: str, password_stdin: bool) -> None:
+    """Let NAME log in, with a password of 8 to 1,024 characters."""
+    password = _read_password(from_stdin=password_stdin)
+    _run(lambda container: container.add_user()(name, password))
+    click.echo(f"{name} can log in now.")
+
+
+@users.command("list")
+def list_() -> None:
+    """List all users."""
+    for user in _run(lambda container: container.list_users()()):
+        state = "disabled" if user.is_disabled else "active"
+        click.echo(f"{state:<8}  {user.created_at:%Y-%m-%d}  {user.name}")
+
+
+@users.command()
+@click.argument("name")
+@password_stdin
+def passwd(name: str, password_stdin: bool) -> None:
+    """Give NAME another password."""
+    password = _read_password(from_stdin=password_stdin)
+    _run(lambda container: container.change_password()(name, password))
+    click.echo(f"{name} has a new password. {_DELAY}")
+
+
+@users.command()
+@click.argument("name")
+def disable(name: str) -> None:
+    """Stop NAME from logging in; the images of NAME stay."""
+    _run(lambda container: container.disable_user()(name))
+    click.echo(f"{name} can't log in any more. {_DELAY}")
+
+
+_DELAY = "A running server may remember the old login for as long as PIXYPROXY_LOGIN_MEMORY says."
+
+
+def _read_password(*, from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password
+
+
+def _run(work: "Callable[[Container], Awaitable[T]]") -> T:
+    async def on_current_schema(container: "Container") -> T:
+        await ensure_schema(container)
+        return await work(container)
+
+    return run_with_container(on_current_schema)

@@ -1,0 +1,114 @@
+"""Which adapter stands behind which port: the only place that knows every adapter.
+
+What was tried with dependency-injector and Litestar, and why nothing here is a `Resource` or wired, is in
+`docs/adr/0004-dependency-injector-without-wiring.md`.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from dependency_injector import containers, providers
+
+from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
+from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
+from pixyproxy.adapters.memory.verified_logins import InMemoryVerifiedLogins
+from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from pixyproxy.adapters.mysql.schema import MySQLSchema
+from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
+from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
+from pixyproxy.adapters.sqlite.schema import SQLiteSchema
+from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
+from pixyproxy.adapters.system.clock import SystemClock
+from pixyproxy.adapters.system.guid_source import RandomGuidSource
+from pixyproxy.application import (
+    AddUser,
+    AuthenticateUser,
+    ChangePassword,
+    CheckReadiness,
+    CreateFirstUser,
+    CreateImage,
+    DisableUser,
+    GetImage,
+    GetImageContent,
+    ListImages,
+    ListUsers,
+)
+from pixyproxy.entrypoints.settings import Settings
+
+
+class Container(containers.DeclarativeContainer):
+    """Builds every use case from `settings`; each adapter is made once, when it is first needed."""
+
+    settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
+
+    database = providers.Selector(
+        settings.provided.database_kind,
+        sqlite=providers.Singleton(SQLiteDatabase, providers.Factory(Path, settings.provided.database_path)),
+        mysql=providers.Singleton(MySQLDatabase, settings.provided.database_url),
+    )
+    schema = providers.Selector(
+        settings.provided.database_kind,
+        sqlite=providers.Singleton(SQLiteSchema, database=database),
+        mysql=providers.Singleton(MySQLSchema, database=database),
+    )
+    images = providers.Selector(
+        settings.provided.database_kind,
+        sqlite=providers.Singleton(SQLiteImageRepository, database=database),
+        mysql=providers.Singleton(MySQLImageRepository, database=database),
+    )
+    users = providers.Selector(
+        settings.provided.database_kind,
+        sqlite=providers.Singleton(SQLiteUserRepository, database=database),
+        mysql=providers.Singleton(MySQLUserRepository, database=database),
+    )
+    contents = providers.Singleton(FilesystemContentStore, providers.Factory(Path, settings.provided.content_path))
+    generator = providers.Selector(
+        settings.provided.generator_kind,
+        openai=providers.Singleton(
+            OpenAIImageGenerator,
+            api_key=settings.provided.openai_api_key,
+            base_url=settings.provided.openai_base_url,
+            model=settings.provided.openai_model,
+            size=settings.provided.openai_size,
+            quality=settings.provided.openai_quality,
+            output_format=settings.provided.openai_output_format,
+            background=settings.provided.openai_background,
+            timeout=settings.provided.openai_timeout,
+        ),
+        sketch=providers.Singleton(SketchImageGenerator),
+    )
+    hasher = providers.Singleton(Argon2PasswordHasher)
+    verified = providers.Singleton(InMemoryVerifiedLogins, lifetime=settings.provided.login_memory)
+    clock = providers.Singleton(SystemClock)
+    guids = providers.Singleton(RandomGuidSource)
+
+    create_image = providers.Singleton(
+        CreateImage, images=images, contents=contents, generator=generator, clock=clock, guids=guids
+    )
+    get_image = providers.Singleton(GetImage, images=images)
+    get_image_content = providers.Singleton(GetImageContent, images=images, contents=contents)
+    list_images = providers.Singleton(ListImages, images=images)
+    check_readiness = providers.Singleton(CheckReadiness, images=images, contents=contents)
+    authenticate_user = providers.Singleton(AuthenticateUser, users=users, hasher=hasher, verified=verified)
+    add_user = providers.Singleton(AddUser, users=users, hasher=hasher, clock=clock)
+    create_first_user = providers.Singleton(CreateFirstUser, users=users, add_user=add_user)
+    change_password = providers.Singleton(ChangePassword, users=users, hasher=hasher)
+    disable_user = providers.Singleton(DisableUser, users=users)
+    list_users = providers.Singleton(ListUsers, users=users)
+
+
+@asynccontextmanager
+async def opened(container: Container) -> AsyncIterator[Container]:
+    """Hold open what the container's adapters need: the database's connections, the content store, the generator's."""
+    async with AsyncExitStack() as stack:
+        database = container.database()
+        stack.push_async_callback(database.close)
+        await database.open()
+        await container.contents().prepare()
+        stack.push_async_callback(container.generator().close)
+        yield container

@@ -1,0 +1,37 @@
+"""Who may call a route."""
+
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from pixyproxy.domain.errors import UnauthorizedError
+from pixyproxy.domain.user import ANONYMOUS, Principal
+from pixyproxy.entrypoints.http.basic_auth import parse_basic_credentials
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+async def require_login(connection: Connection, _: BaseRouteHandler) -> None:
+    """Let only logged-in users pass; raise `UnauthorizedError` or `AuthenticationError`."""
+    principal = await _authenticate(connection)
+    if principal.is_anonymous:
+        raise UnauthorizedError("This needs a login with HTTP Basic.")
+
+
+async def require_login_to_create(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Let logged-in users pass, and anyone if the settings say so; a login that is given must be valid either way."""
+    if connection.app.state.settings.anonymous_create:
+        await _authenticate(connection)
+    else:
+        await require_login(connection, handler)
+
+
+async def _authenticate(connection: Connection) -> Principal:
+    principal = ANONYMOUS
+    header = connection.headers.get("Authorization")
+    if header is not None:
+        authenticate_user = connection.app.state.container.authenticate_user()
+        principal = await authenticate_user(*parse_basic_credentials(header))
+    connection.scope["user"] = principal
+    return principal

@@ -1,0 +1,112 @@
+"""The OpenAPI document, and the page that shows it."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from litestar import Request, Router
+from litestar.exceptions import NotFoundException
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.spec import Components, OpenAPI, OpenAPIHeader, OpenAPIType, Schema, SecurityScheme
+
+import pixyproxy
+from pixyproxy.domain.image import PROMPT_MAX_LENGTH, TAG_MAX_LENGTH, TAGS_MAX_COUNT, MediaType, Visibility
+from pixyproxy.entrypoints.http.basic_auth import CHALLENGE
+from pixyproxy.entrypoints.http.responses import ANY_IMAGE
+
+PATH: Final = "/schema"
+UI_PATH: Final = "/schema/ui"
+
+# What the domain's checks accept, as regular expressions that say the same to Python and to ECMAScript.
+_PROMPT_PATTERN: Final = r"^[^\x00]*[^\s\x00][^\x00]*$"
+_TAG_PATTERN: Final = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\s\x00-\x1f\x7f-\x9f])?$"
+
+_DESCRIPTION = """\
+PixyProxy generates images through the OpenAI images API and keeps them: the bytes, the prompt, the author, the tags, \
+the time.
+
+Public images are readable by anyone. Writing needs a login with HTTP Basic. Everything below `/private` is about your \
+own images.
+
+Every error is a problem (RFC 9457) with the media type `application/problem+json`. Every response carries an \
+`X-Request-ID`: yours, if you sent one of 1 to 64 letters, digits, `_` and `-`, else a new one. A trailing slash \
+changes nothing."""
+
+
+def openapi_config() -> OpenAPIConfig:
+    """Serve the document at /schema/openapi.json and the page at /schema, with nothing fetched from elsewhere."""
+    return OpenAPIConfig(
+        openapi_router=Router(PATH, route_handlers=[], include_in_schema=False, before_request=_refuse_unknown_page),
+        title="PixyProxy",
+        version=pixyproxy.__version__,
+        description=_DESCRIPTION,
+        path=PATH,
+        use_handler_docstrings=True,
+        components=Components(
+            security_schemes={
+                "basic": SecurityScheme(type="http", scheme="basic", description="A user name and its password.")
+            }
+        ),
+        render_plugins=[
+            SwaggerRenderPlugin(
+                path="/",
+                js_url=f"{UI_PATH}/swagger-ui-bundle.js",
+                css_url=f"{UI_PATH}/swagger-ui.css",
+                standalone_preset_js_url=f"{UI_PATH}/swagger-ui-standalone-preset.js",
+                favicon=f"<link rel='icon' type='image/png' href='{UI_PATH}/favicon-32x32.png'>",
+            ),
+            JsonRenderPlugin(path="/openapi.json"),
+        ],
+    )
+
+
+def complete_openapi(document: OpenAPI) -> None:
+    """Say in the document what Litestar can't derive from the handlers.
+
+    These are the rules of the domain, that unknown fields are refused, and the headers and media types of responses.
+    """
+    schemas: Any = document.components.schemas
+    for body in (schemas["CreatePublicImage"], schemas["CreatePrivateImage"]):
+        body.additional_properties = False
+        _add(body.properties["prompt"], min_length=1, max_length=PROMPT_MAX_LENGTH, pattern=_PROMPT_PATTERN)
+        _add(body.properties["tags"], max_items=TAGS_MAX_COUNT, unique_items=True, default=[])
+        _add(body.properties["tags"].items, min_length=1, max_length=TAG_MAX_LENGTH, pattern=_TAG_PATTERN)
+    _add(schemas["CreatePrivateImage"].properties["visibility"], default=Visibility.PRIVATE)
+    for operation in _operations(document):
+        for parameter in operation.parameters or []:
+            if parameter.name == "cursor":
+                # It may be absent, but there is no way to write null in a query.
+                _add(parameter.schema, one_of=None, type=OpenAPIType.STRING)
+        for status, response in operation.responses.items():
+            response.headers = {**(response.headers or {}), **_headers(status)}
+            if content := response.content.pop(ANY_IMAGE, None):
+                response.content |= dict.fromkeys(MediaType, content)
+
+
+async def _refuse_unknown_page(request: Request[Any, Any, Any]) -> None:
+    """Leave unknown pages to the handler of errors; Litestar would answer them with a page of its own."""
+    if request.scope["path"].rstrip("/") not in {PATH, f"{PATH}/openapi.json"}:
+        raise NotFoundException
+
+
+def _add(schema: Any, **rules: Any) -> None:
+    for name, value in rules.items():
+        setattr(schema, name, value)
+
+
+def _operations(document: OpenAPI) -> Iterator[Any]:
+    for item in (document.paths or {}).values():
+        yield from filter(None, (item.get, item.post))
+
+
+def _headers(status: str) -> dict[str, OpenAPIHeader]:
+    text = Schema(type=OpenAPIType.STRING)
+    headers = {"X-Request-ID": OpenAPIHeader(schema=text, description="Under which the log says more.", required=True)}
+    if status == "401":
+        headers["WWW-Authenticate"] = OpenAPIHeader(schema=text, description=f"`{CHALLENGE}`.", required=True)
+    if status in {"429", "503"}:
+        seconds = Schema(type=OpenAPIType.INTEGER, minimum=0)
+        headers["Retry-After"] = OpenAPIHeader(
+            schema=seconds, description="In how many seconds to try again, if known."
+        )
+    return headers

@@ -1,0 +1,64 @@
+"""The outermost layer: every request gets an id, a log line when it starts and one when it ends."""
+
+import re
+import time
+from typing import Final
+from uuid import uuid4
+
+import structlog
+from litestar.datastructures import MutableScopeHeaders
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+REQUEST_ID_HEADER: Final = "X-Request-ID"
+_CLIENT_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+
+_log = structlog.get_logger("pixyproxy.requests")
+
+
+class RequestLog:
+    """Wraps the whole application, because Litestar's own middleware does not see requests that match no route.
+
+    The request id is the client's `X-Request-ID` where that is 1 to 64 letters, digits, `_` or `-`, else a new one. It
+    is returned in the response and kept in the scope's state as `request_id`.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope["state"]["request_id"] = request_id
+        # The raw path is percent-encoded, so that no path can forge a log line; some servers add the query to it.
+        path = scope["raw_path"].partition(b"?")[0].decode("ascii", "replace")
+        line = _log.bind(request_id=request_id, method=scope["method"], path=path)
+        status: int | None = None
+        is_complete = False
+
+        async def send_and_watch(message: Message) -> None:
+            nonlocal status, is_complete
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableScopeHeaders.from_message(message)[REQUEST_ID_HEADER] = request_id
+            elif message["type"] == "http.response.body":
+                is_complete = not message.get("more_body", False)
+            await send(message)
+
+        started_at = time.perf_counter()
+        line.info("request started")
+        try:
+            await self._app(scope, receive, send_and_watch)
+        finally:
+            duration_ms = round((time.perf_counter() - started_at) * 1000, 1)
+            event = "request finished" if is_complete else "request broken off"
+            line.info(event, status=status, duration_ms=duration_ms)
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _CLIENT_REQUEST_ID.fullmatch(value):
+            return value.decode()
+    return uuid4().hex

@@ -1,0 +1,178 @@
+"""What can be set from outside, read once from an environment."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+PREFIX = "PIXYPROXY_"
+# Read by the test suite, not by the service.
+FOREIGN_NAMES = frozenset({"PIXYPROXY_TEST_MYSQL_URL"})
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Duration = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+
+
+class SettingsError(Exception):
+    """Settings that can't be used; `problems` has a sentence for each, and all of them."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class DatabaseKind(StrEnum):
+    """Which database adapter is in use."""
+
+    SQLITE = "sqlite"
+    MYSQL = "mysql"
+
+
+class GeneratorKind(StrEnum):
+    """Which generator is in use; `auto` is `openai` when there is a key, else `sketch`."""
+
+    AUTO = "auto"
+    OPENAI = "openai"
+    SKETCH = "sketch"
+
+
+class LogFormat(StrEnum):
+    """How log lines are written: for a person at a terminal, or one JSON object a line."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings of the service; a field `x` is the environment variable `PIXYPROXY_X` unless it is renamed below."""
+
+    database_url: str = "sqlite:///data/pixyproxy.db"
+    content_url: str = "file:data/images"
+    generator: GeneratorKind = GeneratorKind.AUTO
+    openai_api_key: str | None = None
+    openai_base_url: str | None = None
+    openai_model: Name = "gpt-image-2"
+    openai_size: Name | None = None
+    openai_quality: Name | None = None
+    openai_output_format: Literal["png", "jpeg", "webp"] = "png"
+    openai_background: Literal["auto", "opaque", "transparent"] | None = None
+    openai_timeout: Seconds = 180.0
+    anonymous_create: bool = False
+    auto_upgrade: bool = False
+    login_memory: Duration = 60.0
+    host: str = "127.0.0.1"
+    port: Port = 8000
+    workers: Positive = 1
+    log_format: LogFormat = LogFormat.CONSOLE
+    shutdown_timeout: Duration = 200.0
+
+    def __repr__(self) -> str:
+        # The key and the database's password must not reach a log or a traceback.
+        return f"{type(self).__name__}(…)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        # Rich prints the tracebacks of the console's log, and would list all the fields.
+        return []
+
+    @property
+    def database_kind(self) -> DatabaseKind:
+        """The database adapter that `database_url` asks for."""
+        return DatabaseKind(urlsplit(self.database_url).scheme)
+
+    @property
+    def generator_kind(self) -> GeneratorKind:
+        """The generator to use, never `auto`."""
+        if self.generator is not GeneratorKind.AUTO:
+            return self.generator
+        return GeneratorKind.OPENAI if self.openai_api_key else GeneratorKind.SKETCH
+
+    @property
+    def database_path(self) -> str:
+        """The path of the SQLite file, relative to the working directory unless the URL has a fourth slash."""
+        return urlsplit(self.database_url).path.removeprefix("/")
+
+    @property
+    def content_path(self) -> str:
+        """The path of the content store's folder."""
+        return urlsplit(self.content_url).path
+
+
+def environment_name(field: str) -> str:
+    """Return the environment variable that sets the field `field` of `Settings`."""
+    customary = {"openai_api_key": "OPENAI_API_KEY", "openai_base_url": "OPENAI_BASE_URL"}
+    return customary.get(field) or PREFIX + field.upper()
+
+
+def load_settings(environment: Mapping[str, str]) -> Settings:
+    """Return the settings that `environment` names, with defaults for the rest; an empty value counts as not set.
+
+    Raises `SettingsError`, which lists everything that is wrong at once: values that can't be used, and names that
+    look like a misspelt setting.
+    """
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    for field in msgspec.structs.fields(Settings):
+        name = environment_name(field.name)
+        text = environment.get(name, "").strip()
+        if not text or _is_set_by_kubernetes(name, text):
+            continue
+        try:
+            values[field.name] = msgspec.convert(text, field.type, strict=False)
+        except msgspec.ValidationError as exc:
+            problems.append(f"{name}: {exc}.")
+    problems.extend(_misspelt(environment))
+    settings = Settings(**values)
+    problems.extend(_contradictions(settings))
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _is_set_by_kubernetes(name: str, text: str) -> bool:
+    """Whether Kubernetes has set this in every pod beside a service that is called pixyproxy."""
+    return name == "PIXYPROXY_PORT" and "://" in text
+
+
+def _misspelt(environment: Mapping[str, str]) -> Iterator[str]:
+    # Other PIXYPROXY_ names may be nobody's mistake: Kubernetes sets PIXYPROXY_SERVICE_HOST for a service of this name.
+    known = {PREFIX + field.upper(): environment_name(field) for field in Settings.__struct_fields__}
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known.values() and name not in FOREIGN_NAMES:
+            for near in difflib.get_close_matches(name, known, n=1, cutoff=0.85):
+                yield f"{name} is no setting; did you mean {known[near]}?"
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        # What it says would quote the password.
+        return None
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    database = _split(settings.database_url)
+    if database is None:
+        yield "PIXYPROXY_DATABASE_URL is no URL; special characters in user and password must be percent-encoded."
+    elif database.scheme not in set(DatabaseKind):
+        yield "PIXYPROXY_DATABASE_URL must begin with sqlite:/// or mysql://."
+    elif database.scheme == DatabaseKind.SQLITE and (database.netloc or not settings.database_path):
+        yield "PIXYPROXY_DATABASE_URL must name a file, such as sqlite:///data/pixyproxy.db."
+    elif database.scheme == DatabaseKind.MYSQL and not database.path.strip("/"):
+        yield "PIXYPROXY_DATABASE_URL must name a database, such as mysql://user:password@host:3306/pixyproxy."
+    content = _split(settings.content_url)
+    if content is None or content.scheme != "file" or content.netloc or not settings.content_path:
+        yield "PIXYPROXY_CONTENT_URL must name a folder, such as file:data/images."
+    if settings.generator is GeneratorKind.OPENAI and not settings.openai_api_key:
+        yield "PIXYPROXY_GENERATOR is openai, but OPENAI_API_KEY is not set."
+    if settings.openai_background == "transparent" and settings.openai_output_format == "jpeg":
+        yield "PIXYPROXY_OPENAI_BACKGROUND can't be transparent in the output format jpeg."
+    base = _split(settings.openai_base_url or "https:")
+    if base is None or base.scheme not in {"http", "https"}:
+        yield "OPENAI_BASE_URL must begin with http:// or https://."

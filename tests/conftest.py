@@ -1,0 +1,91 @@
+"""Fixtures that more than one folder of tests needs."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from pixyproxy.adapters.mysql.database import MySQLDatabase, parse_url
+from pixyproxy.adapters.mysql.schema import MySQLSchema
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.adapters.sqlite.schema import SQLiteSchema
+from tests import real_parts
+from tests.doubles.mariadb import REMEDY, MySQLServer, ThrowawayServer
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line per part which tests could not be run, and how to change that."""
+    for part, remedy in real_parts.MISSING.items():
+        terminalreporter.write_line(f"!!! NOT TESTED without {part}. To test it: {remedy}", red=True, bold=True)
+
+
+@pytest.fixture(scope="session")
+def mysql_server() -> Iterator[MySQLServer]:
+    """A real server, shared by all tests: not to be stopped."""
+    if url := os.environ.get("PIXYPROXY_TEST_MYSQL_URL"):
+        yield MySQLServer(url)
+    elif ThrowawayServer.is_installed():
+        with ThrowawayServer() as server:
+            yield server
+    else:
+        real_parts.lack("MySQL or MariaDB server", REMEDY)
+
+
+@pytest.fixture
+def throwaway_mysql_server() -> Iterator[ThrowawayServer]:
+    """A real server of the test's own, which it may stop."""
+    if not ThrowawayServer.is_installed():
+        real_parts.lack("MySQL or MariaDB server", REMEDY)
+    with ThrowawayServer() as server:
+        yield server
+
+
+@pytest.fixture
+def empty_mysql_url(mysql_server: MySQLServer) -> Iterator[str]:
+    """The URL of an empty database on MySQL."""
+    with mysql_server.new_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _migrated_mysql_url(mysql_server: MySQLServer) -> Iterator[str]:
+    with mysql_server.new_database() as url:
+        asyncio.run(_upgrade(url))
+        yield url
+
+
+async def _upgrade(url: str) -> None:
+    database = MySQLDatabase(url)
+    await database.open()
+    await MySQLSchema(database=database).upgrade()
+    await database.close()
+
+
+@pytest.fixture
+def mysql_url(mysql_server: MySQLServer, _migrated_mysql_url: str) -> Iterator[str]:
+    """The URL of a database on MySQL that has the schema and no records."""
+    yield _migrated_mysql_url
+    name = parse_url(_migrated_mysql_url)["db"]
+    mysql_server.execute("DELETE FROM images", database=name)
+    mysql_server.execute("DELETE FROM users", database=name)
+
+
+@pytest.fixture
+async def mysql_database(mysql_url: str) -> AsyncIterator[MySQLDatabase]:
+    """An open database on MySQL that has the schema and no records."""
+    database = MySQLDatabase(mysql_url)
+    await database.open()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def sqlite_database(tmp_path: Path) -> AsyncIterator[SQLiteDatabase]:
+    """An open database in an SQLite file that has the schema and no records."""
+    database = SQLiteDatabase(tmp_path / "pixyproxy.db")
+    await database.open()
+    await SQLiteSchema(database=database).upgrade()
+    yield database
+    await database.close()

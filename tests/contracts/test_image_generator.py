@@ -1,0 +1,131 @@
+"""What every image generator keeps to, whatever draws behind it."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import pytest
+
+from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
+from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+from pixyproxy.adapters.pillow import bitmap
+from pixyproxy.adapters.pillow.bitmap import inspect_bitmap
+from pixyproxy.adapters.sketch import canvas
+from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
+from pixyproxy.domain.errors import GenerationError, GenerationFailedError
+from pixyproxy.domain.image import parse_prompt
+from pixyproxy.domain.ports import ImageGenerator
+from tests.doubles.openai_server import OpenAIServer
+
+
+@asynccontextmanager
+async def in_memory() -> AsyncIterator[ImageGenerator]:
+    yield InMemoryImageGenerator()
+
+
+@asynccontextmanager
+async def sketch() -> AsyncIterator[ImageGenerator]:
+    yield SketchImageGenerator()
+
+
+@asynccontextmanager
+async def openai() -> AsyncIterator[ImageGenerator]:
+    async with OpenAIServer() as server:
+        yield OpenAIImageGenerator(api_key=server.api_key or "", base_url=server.base_url, size="256x256")
+
+
+GENERATORS: Final = {"memory": in_memory, "sketch": sketch, "openai": openai}
+
+
+@pytest.fixture(params=GENERATORS)
+async def generator(request: pytest.FixtureRequest) -> AsyncIterator[ImageGenerator]:
+    async with GENERATORS[request.param]() as made:
+        yield made
+        await made.close()
+
+
+async def test_the_result_is_the_bitmap_that_it_is_said_to_be(generator: ImageGenerator) -> None:
+    image = await generator.generate(parse_prompt("a red fox"))
+    found = inspect_bitmap(image.data)
+
+    assert (image.media_type, image.width, image.height) == (found.media_type, found.width, found.height)
+
+
+@pytest.mark.parametrize("text", ["x", "🦊" * 32_000, "שלום עולם", "\u0085a\u2028b", '"}{[[', "../../etc/passwd"])
+async def test_any_prompt_that_the_domain_allows_is_drawn(generator: ImageGenerator, text: str) -> None:
+    image = await generator.generate(parse_prompt(text))
+
+    assert image.data
+
+
+async def test_the_model_has_a_name_that_can_be_recorded(generator: ImageGenerator) -> None:
+    assert 1 <= len(generator.model) <= 255
+
+
+async def test_several_images_can_be_asked_for_at_once(generator: ImageGenerator) -> None:
+    images = await asyncio.gather(*(generator.generate(parse_prompt(f"fox {number}")) for number in range(5)))
+
+    assert all(inspect_bitmap(image.data) for image in images)
+
+
+async def test_usage_is_an_account_or_nothing(generator: ImageGenerator) -> None:
+    image = await generator.generate(parse_prompt("a red fox"))
+
+    assert image.usage is None or image.usage["total_tokens"] > 0
+
+
+async def test_giving_up_leaves_a_generator_that_still_draws(generator: ImageGenerator) -> None:
+    given_up = asyncio.create_task(generator.generate(parse_prompt("never mind")))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.gather(given_up, return_exceptions=True)
+
+    assert (await generator.generate(parse_prompt("a red fox"))).data
+
+
+async def test_closing_is_possible_before_anything_was_drawn_and_twice(generator: ImageGenerator) -> None:
+    await generator.close()
+    await generator.close()
+
+
+@pytest.mark.parametrize("generator", ["sketch", "openai"], indirect=True)
+async def test_pictures_are_worked_on_outside_of_the_event_loop(
+    generator: ImageGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+    for module, name in ((bitmap, "_frames"), (canvas, "encoded")):
+        original = getattr(module, name)
+
+        def spy(*args: object, original: object = original) -> object:
+            threads.append(threading.current_thread())
+            return original(*args)  # type: ignore[operator]
+
+        monkeypatch.setattr(module, name, spy)
+    await generator.generate(parse_prompt("a red fox"))
+
+    assert threads
+    assert threading.current_thread() not in threads
+
+
+async def test_the_errors_of_the_in_memory_generator_come_in_their_order_and_then_end() -> None:
+    generator = InMemoryImageGenerator()
+    errors = [GenerationFailedError("one", maybe_billed=True), GenerationFailedError("two", maybe_billed=False)]
+    generator.fail_next(*errors)
+
+    for error in errors:
+        with pytest.raises(GenerationError) as raised:
+            await generator.generate(parse_prompt("a red fox"))
+        assert raised.value is error
+    assert (await generator.generate(parse_prompt("a blue fox"))).data
+    assert generator.prompts == ["a red fox", "a red fox", "a blue fox"]
+
+
+@pytest.mark.parametrize("module", ["memory", "sketch", "openai"])
+def test_importing_a_generator_does_not_import_the_openai_package(module: str) -> None:
+    code = f"import pixyproxy.adapters.{module}.image_generator, sys; assert 'openai' not in sys.modules"
+
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,0 +1,194 @@
+"""A MySQL or MariaDB server for tests: a given one, or a throwaway one."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+from uuid import uuid4
+
+import pymysql
+
+from pixyproxy.adapters.mysql.database import parse_url
+
+REMEDY = (
+    "apt-get install -y --no-install-recommends mariadb-server,"
+    " or set PIXYPROXY_TEST_MYSQL_URL to a server with the right to create databases"
+)
+
+Rows = tuple[tuple[Any, ...], ...]
+
+_SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/usr/libexec"])
+_START_SECONDS = 30.0
+
+
+class MySQLServer:
+    """A server that runs; takes a URL whose user may create databases, and which need not name one."""
+
+    def __init__(self, url: str) -> None:
+        self._url = urlsplit(url)
+
+    def url(self, database: str) -> str:
+        """Return the URL of one of its databases."""
+        return self._url._replace(path=f"/{database}").geturl()
+
+    def execute(self, sql: str, parameters: Mapping[str, object] | None = None, *, database: str = "") -> Rows:
+        """Run one statement and return its rows."""
+        options = parse_url(self.url(database or "none"))
+        name = options.pop("db")
+        with (
+            pymysql.connect(
+                **options, database=name if database else None, charset="utf8mb4", autocommit=True
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(sql, parameters)
+            return cursor.fetchall()
+
+    @contextmanager
+    def new_database(self) -> Iterator[str]:
+        """Create an empty database, give its URL, and drop it."""
+        name = f"pixyproxy_test_{uuid4().hex[:12]}"
+        # The collation is one that would fail the tests, were it not for the ones that the tables name.
+        self.execute(f"CREATE DATABASE {name} CHARACTER SET latin1")
+        try:
+            yield self.url(name)
+        finally:
+            self.execute(f"DROP DATABASE {name}")
+
+
+class ThrowawayServer(MySQLServer):
+    """A server of one's own: its data folder, its socket, its port on the loopback, and more `options` if need be.
+
+    A context manager; `stop`, `kill` and `start` may be called within.
+    """
+
+    def __init__(self, *options: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="pixyproxy-"))
+        self.socket = self.folder / "socket"
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__(f"mysql://root@localhost/?unix_socket={quote(str(self.socket))}")
+
+    @staticmethod
+    def is_installed() -> bool:
+        """Whether the machine has what it takes."""
+        return _find("mariadbd", "mysqld") is not None
+
+    def __enter__(self) -> Self:
+        try:
+            self._install()
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        shutil.rmtree(self.folder)
+
+    def tcp_url(self, database: str, user: str, password: str) -> str:
+        """Return the URL by which a user reaches a database over TCP."""
+        return f"mysql://{quote(user, safe='')}:{quote(password, safe='')}@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Start the server and return when it answers."""
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    # So that no server outlives a test run that was killed.
+                    *(["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []),
+                    *self._command(),
+                    f"--socket={self.socket}",
+                    f"--port={self.port}",
+                    f"--pid-file={self.folder / 'pid'}",
+                    "--bind-address=127.0.0.1",
+                    "--skip-log-bin",
+                    "--skip-name-resolve",
+                    "--performance-schema=OFF",
+                    "--innodb-doublewrite=0",
+                    "--innodb-flush-log-at-trx-commit=0",
+                    "--innodb-buffer-pool-size=32M",
+                    "--loose-mysqlx=OFF",
+                    # As MySQL 8 has it; MariaDB would be laxer without a word.
+                    "--character-set-server=utf8mb4",
+                    "--collation-server=utf8mb4_unicode_ci",
+                    "--sql-mode=ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION",
+                    *self._options,
+                ],
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"The server does not start:\n{(self.folder / 'log').read_text()}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Stop the server as an operator would, if it runs."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the server as a crash would, if it runs."""
+        self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Let the server keep its connections and answer nothing, until `thaw`."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Undo `freeze`."""
+        self._signal(signal.SIGCONT)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(self.socket)) == 0
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def _end(self, number: signal.Signals) -> None:
+        self._signal(number)
+        if self._process is not None:
+            self._process.wait(30)
+            self._process = None
+
+    def _command(self) -> list[str]:
+        user = ["--user=root"] if os.geteuid() == 0 else []
+        server = _find("mariadbd", "mysqld")
+        assert server is not None
+        return [server, "--no-defaults", *user, f"--datadir={self.folder / 'data'}", f"--tmpdir={self.folder}"]
+
+    def _install(self) -> None:
+        command = self._command()
+        version = subprocess.run([command[0], "--version"], capture_output=True, text=True, check=True).stdout
+        if "MariaDB" in version:
+            installer = _find("mariadb-install-db", "mysql_install_db")
+            assert installer is not None, "mariadbd is here and mariadb-install-db is not"
+            command = [
+                installer,
+                *command[1:],
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                "--innodb-flush-log-at-trx-commit=0",
+                "--innodb-log-file-size=8M",
+            ]
+        else:
+            command.append("--initialize-insecure")
+        subprocess.run(command, capture_output=True, check=True)
+
+
+def _find(*programs: str) -> str | None:
+    return next((found for program in programs if (found := shutil.which(program, path=_SEARCH_PATH))), None)

@@ -1,0 +1,529 @@
+"""A stand-in for OpenAI's images endpoint on a real socket, which misbehaves on request.
+
+In a test::
+
+    async with OpenAIServer() as server:
+        server.script("rate-limit 1", "ok")  # the next two answers; after that every answer is "ok"
+        ...  # a client of server.base_url with server.api_key
+        assert server.billed == ["a red fox"]
+
+As a process of its own: ``python -m tests.doubles.openai_server --port 8081``. There, and wherever nothing is scripted,
+the prompt chooses: ``a red fox [[slow 5]]``. `BEHAVIOURS` has all names. ``GET /stand-in`` tells what was asked and
+billed.
+
+It checks a request as the real endpoint does (key, path, parameters and their values as the types of the installed
+`openai` package have them) and counts as billed every prompt it began to draw, whatever became of the answer.
+"""
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import gzip
+import hashlib
+import io
+import json
+import math
+import os
+import re
+import signal
+import socket
+import struct
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Final, Self
+
+from openai.types.image_generate_params import ImageGenerateParamsNonStreaming
+from PIL import Image, ImageOps
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+SHUT_DOWN_MODELS = {"dall-e-2", "dall-e-3", "gpt-image-1"}
+RETIRED_PARAMETERS = {"response_format", "style"}
+DIRECTIVE = re.compile(r"\[\[(?P<name>[a-z0-9-]+)(?: (?P<argument>[^\]]+))?\]\]")
+FOREVER = 86_400.0
+
+
+class _Parameters(ImageGenerateParamsNonStreaming, total=False):
+    """The parameters that the installed `openai` package knows, and no others."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[misc]
+
+
+PARAMETERS: Final = TypeAdapter(_Parameters)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What goes back over the socket.
+
+    `delay` seconds pass before the first byte and `drip` seconds between pieces of `piece` bytes. The connection is cut
+    after `cut_after` bytes of the body, in good manners (FIN) or, with `is_reset`, without (RST).
+    """
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    is_billed: bool = True
+    is_chunked: bool = False
+    is_endless: bool = False
+    is_reset: bool = False
+    delay: float = 0.0
+    drip: float = 0.0
+    piece: int = 65_536
+    cut_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedRequest:
+    """A request as it came in; `json` is its body, or None if that is no JSON."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    json: Any
+    at: float
+
+
+class Order:
+    """What a valid request asks for, and the picture it gets."""
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        self.parameters = parameters
+        self.prompt: str = parameters["prompt"]
+        self.format: str = parameters.get("output_format") or "png"
+
+    def picture(self) -> bytes:
+        """Return a real picture in the size and the format asked for, tinted by the prompt."""
+        size = self.parameters.get("size") or "auto"
+        width, height = (1024, 1024) if size == "auto" else map(int, size.split("x"))
+        red, green, blue, *_ = hashlib.sha256(self.prompt.encode()).digest()
+        gradient = ImageOps.colorize(Image.linear_gradient("L"), (red, green, blue), (255, 250, 235))
+        picture = gradient.resize((width, height), Image.Resampling.NEAREST)
+        if self.parameters.get("background") == "transparent":
+            picture.putalpha(200)
+        target = io.BytesIO()
+        picture.save(target, self.format, compress_level=1)
+        return target.getvalue()
+
+    def noise(self, byte_size: int) -> bytes:
+        """Return a PNG of about `byte_size` bytes, which no compression makes smaller."""
+        edge = max(1, math.isqrt(byte_size // 3))
+        target = io.BytesIO()
+        Image.frombytes("RGB", (edge, edge), os.urandom(edge * edge * 3)).save(target, "png", compress_level=0)
+        return target.getvalue()
+
+    def document(self, *pictures: bytes, **changes: Any) -> dict[str, Any]:
+        """Return the JSON document that brings `pictures`; `changes` replace its fields."""
+        width, height = (self.parameters.get("size") or "1024x1024").replace("auto", "1024x1024").split("x")
+        drawn, read = int(width) * int(height) // 256, len(self.prompt) // 4 + 1
+        return {
+            "created": int(time.time()),
+            "background": "transparent" if self.parameters.get("background") == "transparent" else "opaque",
+            "data": [{"b64_json": base64.b64encode(picture).decode()} for picture in pictures],
+            "output_format": self.format,
+            "quality": (self.parameters.get("quality") or "auto").replace("auto", "medium"),
+            "size": f"{width}x{height}",
+            "usage": {
+                "input_tokens": read,
+                "input_tokens_details": {"image_tokens": 0, "text_tokens": read},
+                "output_tokens": drawn,
+                "output_tokens_details": {"image_tokens": drawn, "text_tokens": 0},
+                "total_tokens": read + drawn,
+            },
+            **changes,
+        }
+
+
+JSON: Final = {"content-type": "application/json"}
+
+
+def document_answer(document: object, **how: Any) -> Answer:
+    """Return the answer that brings `document` as JSON."""
+    return Answer(headers=JSON, body=json.dumps(document).encode(), **how)
+
+
+def error_answer(
+    status: int,
+    code: str | None,
+    message: str,
+    *,
+    kind: str = "invalid_request_error",
+    param: str | None = None,
+    is_billed: bool = False,
+    headers: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Answer:
+    """Return an error in the shape that OpenAI gives its errors."""
+    error = {"message": message, "type": kind, "param": param, "code": code, **more}
+    body = json.dumps({"error": error}).encode()
+    return Answer(status=status, headers={**JSON, **(headers or {})}, body=body, is_billed=is_billed)
+
+
+Behaviour = Callable[[Order, str], Answer]
+
+
+def _ok(order: Order, argument: str) -> Answer:
+    return document_answer(order.document(order.picture()))
+
+
+def _slow(order: Order, argument: str) -> Answer:
+    return document_answer(order.document(order.picture()), delay=float(argument or 1))
+
+
+def _big(order: Order, argument: str) -> Answer:
+    return document_answer(order.document(order.noise(int(argument or 2_000_000))))
+
+
+def _with(**changes: Any) -> Behaviour:
+    """Answer with a good document of which some fields are changed."""
+    return lambda order, _: document_answer(order.document(order.picture(), **changes))
+
+
+def _sent(**how: Any) -> Behaviour:
+    """Answer with a good document that is sent in a peculiar way."""
+    return lambda order, _: document_answer(order.document(order.picture()), **how)
+
+
+def _content(content: bytes) -> Behaviour:
+    """Answer with a good document whose content is no picture."""
+    return lambda order, _: document_answer(order.document(content))
+
+
+def _plain(body: bytes, content_type: str = "application/json") -> Behaviour:
+    """Answer 200 with a body that is not the document."""
+    return lambda _order, _: Answer(headers={"content-type": content_type}, body=body)
+
+
+def _error(*args: Any, **kwargs: Any) -> Behaviour:
+    return lambda _order, _: error_answer(*args, **kwargs)
+
+
+def _failure(order: Order, argument: str) -> Answer:
+    status = int(argument or 500)
+    return error_answer(status, None, "The server had an error.", kind="server_error", is_billed=status >= 500)
+
+
+def _refuse(stage: str) -> Behaviour:
+    details = {"moderation_stage": stage, "categories": ["violence", "self-harm"]}
+    message = "Your request was rejected by the safety system."
+    return _error(
+        400,
+        "moderation_blocked",
+        message,
+        kind="image_generation_user_error",
+        is_billed=stage == "output",
+        moderation_details=details,
+    )
+
+
+def _rate_limit(order: Order, argument: str) -> Answer:
+    headers = {"retry-after": argument} if argument else {}
+    return error_answer(429, "rate_limit_exceeded", "Rate limit reached.", kind="requests", headers=headers)
+
+
+def _cut(order: Order, argument: str) -> Answer:
+    answer = _ok(order, "")
+    return Answer(headers=answer.headers, body=answer.body, cut_after=int(argument or len(answer.body) // 2))
+
+
+def _truncated(order: Order, argument: str) -> Answer:
+    picture = order.picture()
+    return document_answer(order.document(picture[: len(picture) // 2]))
+
+
+def _wrong_label(order: Order, argument: str) -> Answer:
+    return document_answer(order.document(order.picture(), output_format="jpeg" if order.format != "jpeg" else "webp"))
+
+
+def _wrong_format(order: Order, argument: str) -> Answer:
+    other = Order({**order.parameters, "output_format": "webp" if order.format != "webp" else "png"})
+    return document_answer(other.document(other.picture()))
+
+
+def _two(order: Order, argument: str) -> Answer:
+    return document_answer(order.document(order.picture(), order.noise(3_000)))
+
+
+def _gzip(order: Order, argument: str) -> Answer:
+    body = gzip.compress(_ok(order, "").body)
+    return Answer(headers={**JSON, "content-encoding": "gzip"}, body=body)
+
+
+def _echo(order: Order, argument: str) -> Answer:
+    return error_answer(400, order.prompt, f"Bad prompt: {order.prompt}", param=order.prompt, kind=order.prompt)
+
+
+BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
+    # Good answers.
+    "ok": _ok,
+    "slow": _slow,
+    "big": _big,
+    "two": _two,
+    "chunked": _sent(is_chunked=True),
+    "no-usage": _with(usage=None),
+    "svg-usage": _with(
+        svg_usage={"input_tokens": 1, "model": "gpt-6", "output_tokens": 2, "reasoning_tokens": 0, "total_tokens": 3}
+    ),
+    # Refusals and errors.
+    "refuse": _refuse("input"),
+    "refuse-output": _refuse("output"),
+    "refuse-bare": _error(400, "moderation_blocked", "Your request was rejected.", kind="image_generation_user_error"),
+    "content-policy": _error(400, "content_policy_violation", "Your request was rejected."),
+    "rate-limit": _rate_limit,
+    "no-quota": _error(429, "insufficient_quota", "You exceeded your current quota.", kind="insufficient_quota"),
+    "billing-limit": _error(400, "billing_hard_limit_reached", "Billing hard limit has been reached."),
+    "bad-key": _error(401, "invalid_api_key", "Incorrect API key provided.", kind="authentication_error"),
+    "forbidden": _error(403, "unsupported_country_region_territory", "Country not supported.", kind="forbidden"),
+    "invalid-size": _error(400, "invalid_value", "Invalid size.", param="size"),
+    "echo": _echo,
+    "error": _failure,
+    "redirect": lambda _order, _: Answer(status=307, headers={"location": "http://127.0.0.1:9/"}, is_billed=False),
+    # Broken connections.
+    "hang": _sent(delay=FOREVER),
+    "drip": _sent(drip=0.05, piece=16),
+    "drop": _sent(cut_after=-1),
+    "cut": _cut,
+    "reset": _sent(cut_after=1_000, is_reset=True),
+    "endless": _sent(is_chunked=True, is_endless=True),
+    # Answers that are not what they should be.
+    "html": _plain(b"<!doctype html><title>Welcome</title><h1>It works!</h1>", "text/html"),
+    "empty": _plain(b""),
+    "not-json": _plain(b'{"created": 1, "data": [{"b64_json": "iVBORw0'),
+    "nan": _plain(b'{"created": 1, "data": [], "usage": {"total_tokens": NaN}}'),
+    "a-list": _plain(b"[]"),
+    "gzip": _gzip,
+    "no-data": _plain(b'{"created": 1}'),
+    "null-data": _with(data=None),
+    "empty-data": _with(data=[]),
+    "object-data": _with(data={"b64_json": ""}),
+    "string-data": _with(data=["iVBORw0KGgo="]),
+    "url-only": _with(data=[{"url": "https://example.com/picture.png"}]),
+    "null-base64": _with(data=[{"b64_json": None}]),
+    "empty-base64": _with(data=[{"b64_json": ""}]),
+    "number-base64": _with(data=[{"b64_json": 7}]),
+    "bad-base64": _with(data=[{"b64_json": "this is *not* base64"}]),
+    "no-picture": _content(b"GIF is only a word here, not a picture"),
+    "svg": _content(b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'),
+    "html-picture": _content(b"<!doctype html><script>alert(1)</script>"),
+    "truncated": _truncated,
+    "wrong-label": _wrong_label,
+    "wrong-format": _wrong_format,
+    "odd-usage": _with(usage="a lot"),
+    "huge-usage": _with(usage={"notes": "x" * 1_000_000}),
+}
+
+
+def _invalid(code: str, param: str, message: str, status: int = 400) -> Answer:
+    return error_answer(status, code, message, param=param)
+
+
+def check_parameters(parameters: object) -> Answer | None:
+    """Return the error with which the real endpoint answers `parameters`, or None if it takes them."""
+    if not isinstance(parameters, dict):
+        return error_answer(400, None, "We could not parse the JSON body of your request.")
+    for name in sorted(RETIRED_PARAMETERS & parameters.keys()):
+        return _invalid("unknown_parameter", name, f"Unknown parameter: '{name}'.")
+    try:
+        PARAMETERS.validate_python(parameters)
+    except ValidationError as exc:
+        problem = exc.errors()[0]
+        name = str(problem["loc"][0])
+        if problem["type"] == "extra_forbidden":
+            return _invalid("unknown_parameter", name, f"Unknown parameter: '{name}'.")
+        if problem["type"] == "missing":
+            return _invalid("missing_required_parameter", name, f"Missing required parameter: '{name}'.")
+        return _invalid("invalid_value", name, f"Invalid value for '{name}'.")
+    return _check_values(parameters)
+
+
+def _check_values(parameters: Mapping[str, Any]) -> Answer | None:
+    """Check the rules that stand in the descriptions of the parameters' types."""
+    model, size = parameters.get("model"), parameters.get("size") or "auto"
+    is_flat = parameters.get("output_format") not in {None, "png", "webp"}
+    rules = (
+        (model is None, "missing_required_parameter", "model"),
+        (model in SHUT_DOWN_MODELS, "model_not_found", "model"),
+        (not 1 <= len(parameters["prompt"]) <= 32_000, "invalid_value", "prompt"),
+        (not 1 <= (parameters.get("n") or 1) <= 10, "invalid_value", "n"),
+        (size != "auto" and not _is_size(size), "invalid_value", "size"),
+        (is_flat and parameters.get("background") == "transparent", "invalid_value", "background"),
+    )
+    for is_broken, code, name in rules:
+        if is_broken:
+            return _invalid(code, name, f"'{name}' is missing or invalid.", 404 if code == "model_not_found" else 400)
+    return None
+
+
+def _is_size(text: str) -> bool:
+    match = re.fullmatch(r"([1-9]\d{1,3})x([1-9]\d{1,3})", text)
+    if match is None:
+        return False
+    short, long = sorted(map(int, match.groups()))
+    return short % 16 == long % 16 == 0 and long <= 3 * short and long <= 3840 and short <= 2160
+
+
+class OpenAIServer:
+    """The stand-in, from entering the context to leaving it.
+
+    Takes the `host` and `port` to listen on (0: a free one), the `api_key` that it accepts (None: any), and the
+    `delay` in seconds of every answer.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        api_key: str | None = "sk-stand-in-0123456789",
+        delay: float = 0,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.api_key = api_key
+        self.delay = delay
+        self.requests: list[RecordedRequest] = []
+        self.billed: list[str] = []
+        self.most_at_once = 0
+        self.began_to_draw = asyncio.Event()
+        self._scripted: deque[str] = deque()
+        self._connections: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The address that a client takes for `OPENAI_BASE_URL`."""
+        return f"http://{self.host}:{self.port}/v1"
+
+    def script(self, *directives: str) -> None:
+        """Let the next requests be answered with these behaviours, such as "slow 5", one after the other."""
+        for directive in directives:
+            if directive.split(" ")[0] not in BEHAVIOURS:
+                raise KeyError(directive)
+        self._scripted.extend(directives)
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, self.host, self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.current_task()
+        assert connection is not None
+        self._connections.add(connection)
+        self.most_at_once = max(self.most_at_once, len(self._connections))
+        try:
+            # Clients go away when they like; that is their business and no error of this server.
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                await _send(writer, await self._answer(await _read_request(reader)))
+        finally:
+            self._connections.discard(connection)
+            writer.close()
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    async def _answer(self, request: RecordedRequest) -> Answer:
+        if (request.method, request.path) == ("GET", "/stand-in"):
+            return document_answer({"requests": len(self.requests), "billed": self.billed}, is_billed=False)
+        self.requests.append(request)
+        if (request.method, request.path) != ("POST", "/v1/images/generations"):
+            return error_answer(404, "unknown_url", f"Unknown request URL: {request.method} {request.path}.")
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme != "Bearer" or not key or self.api_key not in {None, key}:
+            return error_answer(401, "invalid_api_key", f"Incorrect API key provided: {key[:4]}***.")
+        if rejection := check_parameters(request.json):
+            return rejection
+        order = Order(request.json)
+        answer = await asyncio.to_thread(self._behaviour(order.prompt), order)
+        if answer.is_billed:
+            self.billed.append(order.prompt)
+            self.began_to_draw.set()
+        await asyncio.sleep(self.delay + answer.delay)
+        return answer
+
+    def _behaviour(self, prompt: str) -> Callable[[Order], Answer]:
+        directive = self._scripted.popleft() if self._scripted else ""
+        match = DIRECTIVE.fullmatch(f"[[{directive}]]") if directive else DIRECTIVE.search(prompt)
+        if match is None or match["name"] not in BEHAVIOURS:
+            return lambda order: _ok(order, "")
+        name, argument = match["name"], match["argument"] or ""
+        return lambda order: BEHAVIOURS[name](order, argument)
+
+
+async def _read_request(reader: asyncio.StreamReader) -> RecordedRequest:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    request_line, *lines = head.rstrip().split("\r\n")
+    method, path, _ = request_line.split(" ")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    try:
+        document = json.loads(body)
+    except ValueError:
+        document = None
+    return RecordedRequest(method=method, path=path, headers=headers, json=document, at=time.monotonic())
+
+
+async def _send(writer: asyncio.StreamWriter, answer: Answer) -> None:
+    if answer.cut_after == -1:
+        return
+    framing = {"transfer-encoding": "chunked"} if answer.is_chunked else {"content-length": str(len(answer.body))}
+    headers = {"x-request-id": "req_stand_in", "connection": "close", **framing, **answer.headers}
+    lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}", *(f"{n}: {v}" for n, v in headers.items())]
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    for piece in _pieces(answer):
+        writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if answer.is_chunked else piece)
+        await writer.drain()
+        await asyncio.sleep(answer.drip)
+    if answer.is_chunked:
+        writer.write(b"0\r\n\r\n")
+    if answer.is_reset:
+        # Closing a socket that lingers for no time sends RST instead of FIN.
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
+
+
+def _pieces(answer: Answer) -> Iterator[bytes]:
+    body = answer.body[: answer.cut_after]
+    for start in range(0, len(body), answer.piece):
+        yield body[start : start + answer.piece]
+    while answer.is_endless:
+        yield b" " * answer.piece
+
+
+async def _run(host: str, port: int, api_key: str | None, delay: float) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with OpenAIServer(host=host, port=port, api_key=api_key, delay=delay) as server:
+        sys.stdout.write(f"OPENAI_BASE_URL={server.base_url}\n")
+        sys.stdout.flush()
+        await stopped.wait()
+
+
+def main() -> None:
+    """Serve until SIGINT or SIGTERM; the first line on standard output tells the address."""
+    parser = argparse.ArgumentParser(prog="python -m tests.doubles.openai_server", description=main.__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
+    parser.add_argument("--api-key", help="the only key that is accepted; without it any key is")
+    parser.add_argument("--delay", type=float, default=0, help="seconds before each answer")
+    options = parser.parse_args()
+    asyncio.run(_run(options.host, options.port, options.api_key, options.delay))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The service as a user runs it: `pixyproxy serve` in a process of its own."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import httpx
+
+START_TIMEOUT = 30.0
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on right now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def clean_environment(overrides: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment without its PixyProxy and OpenAI settings, and with `overrides`."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PIXYPROXY_", "OPENAI_"))}
+    return {**inherited, **overrides}
+
+
+class Service:
+    """A running service; `folder` is its working directory, `output` what it has printed so far."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], *arguments: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by `stop`
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pixyproxy", "serve", "--port", str(self.port), *arguments],
+            cwd=folder,
+            env=clean_environment(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+        )
+
+    @property
+    def output(self) -> str:
+        """What the service has printed so far, log lines included."""
+        size = os.fstat(self._output.fileno()).st_size
+        return os.pread(self._output.fileno(), size, 0).decode()
+
+    @property
+    def login(self) -> tuple[str, str]:
+        """The login that the first start printed."""
+        found = re.search(r"user name +(\S+)\n +password +(\S+)", self.output)
+        assert found, self.output
+        return found[1], found[2]
+
+    def wait_until_live(self) -> None:
+        """Return when the service answers; fail with its output when it ends or takes too long."""
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/health/live", timeout=5).is_success:
+                    return
+            time.sleep(0.05)
+        raise AssertionError(f"the service did not start:\n{self.output}")
+
+    def stop(self, signal_number: int = signal.SIGTERM, *, timeout: float = 30) -> int:
+        """Send the signal, wait for the end, and return the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal_number)
+        try:
+            return self.process.wait(timeout)
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+
+
+@contextlib.contextmanager
+def running_service(folder: Path, environment: Mapping[str, str] | None = None, *arguments: str) -> Iterator[Service]:
+    """Start a service in `folder`, wait until it answers, and stop it at the end."""
+    service = Service(folder, environment or {}, *arguments)
+    try:
+        service.wait_until_live()
+        yield service
+    finally:
+        service.stop()
+        service._output.close()

@@ -1,0 +1,117 @@
+"""Factories of domain objects that are valid by the domain's rules and otherwise random."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+from uuid import UUID
+
+from polyfactory import Use
+from polyfactory.decorators import post_generated
+from polyfactory.factories.msgspec_factory import MsgspecFactory
+
+from pixyproxy.domain.image import ContentInfo, Image, ImageStatus, Prompt, Tag, Visibility, filename_for
+from pixyproxy.domain.user import PasswordHash, User, UserName
+
+
+def _make_usage() -> dict[str, Any]:
+    return {
+        "total_tokens": ContentInfoFactory.__random__.randint(1, 10_000),
+        "input_tokens_details": {"text_tokens": 7},
+    }
+
+
+class ContentInfoFactory(MsgspecFactory[ContentInfo]):
+    """Makes what is known of some content."""
+
+    @classmethod
+    def byte_size(cls) -> int:
+        """Return up to 20 MB."""
+        return cls.__random__.randint(1, 20_000_000)
+
+    @classmethod
+    def sha256(cls) -> str:
+        """Return 64 hexadecimal digits."""
+        return f"{cls.__random__.getrandbits(256):064x}"
+
+    @classmethod
+    def width(cls) -> int:
+        """Return what generators draw."""
+        return cls.__random__.choice([1024, 1536])
+
+    @classmethod
+    def height(cls) -> int:
+        """Return what generators draw."""
+        return cls.__random__.choice([1024, 1536])
+
+
+class ImageFactory(MsgspecFactory[Image]):
+    """Makes ready public images that were never stored."""
+
+    id = None
+    failure = None
+    visibility = Visibility.PUBLIC
+    status = ImageStatus.READY
+    content: ClassVar[Any] = ContentInfoFactory
+    usage: ClassVar[Any] = Use(_make_usage)
+    model = "gpt-image-2"
+
+    @classmethod
+    def prompt(cls) -> Prompt:
+        """Return a sentence."""
+        return Prompt(cls.__faker__.sentence())
+
+    @classmethod
+    def tags(cls) -> tuple[Tag, ...]:
+        """Return up to four tags."""
+        return tuple(Tag(word) for word in cls.__faker__.words(cls.__random__.randint(0, 4), unique=True))
+
+    @classmethod
+    def author(cls) -> UserName:
+        """Return a name."""
+        return UserName(cls.__faker__.user_name())
+
+    @classmethod
+    def created_at(cls) -> datetime:
+        """Return a time in UTC to the microsecond."""
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(microseconds=cls.__random__.randrange(10**13))
+
+    @post_generated
+    @classmethod
+    def updated_at(cls, created_at: datetime) -> datetime:
+        """Return a time that is not before `created_at`."""
+        return created_at + timedelta(microseconds=cls.__random__.randrange(10**9))
+
+    @post_generated
+    @classmethod
+    def filename(cls, prompt: str, guid: UUID, content: ContentInfo | None) -> str:
+        """Return the name that the domain makes."""
+        return filename_for(prompt, guid, content.media_type if content else None)
+
+
+class PendingImageFactory(ImageFactory):
+    """Makes images of which nothing but the request is there."""
+
+    status = ImageStatus.PENDING
+    content = None
+    usage = None
+
+
+class UserFactory(MsgspecFactory[User]):
+    """Makes users that were never stored."""
+
+    id = None
+    is_disabled = False
+
+    @classmethod
+    def name(cls) -> UserName:
+        """Return a name that no other call returns."""
+        return UserName(f"{cls.__faker__.user_name()}-{cls.__random__.getrandbits(64):x}")
+
+    @classmethod
+    def password_hash(cls) -> PasswordHash:
+        """Return something of a hash's shape and length."""
+        return PasswordHash(f"$argon2id$v=19$m=19456,t=2,p=1${cls.__random__.getrandbits(128):x}$no-real-hash")
+
+    @classmethod
+    def created_at(cls) -> datetime:
+        """Return a time in UTC to the microsecond."""
+        return ImageFactory.created_at()

@@ -1,0 +1,389 @@
+"""The OpenAI adapter against a stand-in that misbehaves in every way that was seen or can be feared."""
+
+import asyncio
+import io
+import logging
+import threading
+import time
+import traceback
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pybase64
+import pytest
+from PIL import Image
+
+from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+from pixyproxy.adapters.openai.retry_policy import RetryPolicy
+from pixyproxy.domain.errors import (
+    GenerationError,
+    GenerationFailedError,
+    GenerationRateLimitedError,
+    GenerationRefusedError,
+    GenerationTimedOutError,
+    GeneratorCredentialsError,
+    GeneratorUnavailableError,
+)
+from pixyproxy.domain.image import MediaType, Prompt, parse_prompt
+from tests.doubles.openai_server import OpenAIServer
+
+PROMPT = parse_prompt("a red fox in the snow")
+Generators = Callable[..., OpenAIImageGenerator]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[OpenAIServer]:
+    async with OpenAIServer() as server:
+        yield server
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    """The pauses that were made between attempts; none of them takes any time."""
+    return []
+
+
+@pytest.fixture
+async def generators(server: OpenAIServer, pauses: list[float]) -> AsyncIterator[Generators]:
+    """Make generators that draw on the stand-in and pause for no time."""
+    made: list[OpenAIImageGenerator] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    def make(**settings: Any) -> OpenAIImageGenerator:
+        retry = RetryPolicy(sleep=sleep, jitter=lambda: 0.5)
+        defaults = {"api_key": server.api_key, "base_url": server.base_url, "size": "256x256", "retry": retry}
+        made.append(OpenAIImageGenerator(**{**defaults, **settings}))
+        return made[-1]
+
+    yield make
+    for generator in made:
+        await generator.close()
+
+
+@pytest.fixture
+def generator(generators: Generators) -> OpenAIImageGenerator:
+    return generators()
+
+
+async def failure(generator: OpenAIImageGenerator, prompt: Prompt = PROMPT) -> GenerationError:
+    with pytest.raises(GenerationError) as raised:
+        await generator.generate(prompt)
+    return raised.value
+
+
+# What is sent
+
+
+async def test_only_what_is_set_is_sent(server: OpenAIServer, generators: Generators) -> None:
+    await generators(size=None).generate(PROMPT)
+
+    assert server.requests[0].json == {"model": "gpt-image-2", "prompt": PROMPT, "n": 1}
+
+
+async def test_everything_that_is_set_is_sent(server: OpenAIServer, generators: Generators) -> None:
+    settings = {
+        "model": "gpt-image-2.5-flare",
+        "size": "1536x864",
+        "quality": "high",
+        "output_format": "webp",
+        "background": "transparent",
+    }
+    image = await generators(**settings).generate(PROMPT)
+
+    assert server.requests[0].json == {**settings, "prompt": PROMPT, "n": 1}
+    assert (image.media_type, image.width, image.height) == (MediaType.WEBP, 1536, 864)
+
+
+async def test_the_key_is_sent_and_compression_is_not_asked_for(
+    server: OpenAIServer, generator: OpenAIImageGenerator
+) -> None:
+    await generator.generate(PROMPT)
+
+    assert server.requests[0].headers["authorization"] == f"Bearer {server.api_key}"
+    assert server.requests[0].headers["accept-encoding"] == "identity"
+
+
+async def test_white_space_around_the_key_is_not_sent(server: OpenAIServer, generators: Generators) -> None:
+    await generators(api_key=f" {server.api_key}\n").generate(PROMPT)
+
+    assert len(server.billed) == 1
+
+
+@pytest.mark.parametrize("background", [None, "opaque", "auto"])
+@pytest.mark.parametrize("output_format", ["png", "jpeg", "webp", "gif"])
+async def test_every_format_is_taken(generators: Generators, output_format: str, background: str | None) -> None:
+    image = await generators(output_format=output_format, background=background).generate(PROMPT)
+
+    assert image.media_type == f"image/{output_format}"
+
+
+# Good answers
+
+
+@pytest.mark.parametrize(
+    "behaviour", ["ok", "slow 0.2", "chunked", "big 300000", "no-usage", "odd-usage", "huge-usage"]
+)
+async def test_a_good_answer_is_an_image(server: OpenAIServer, generator: OpenAIImageGenerator, behaviour: str) -> None:
+    server.script(behaviour)
+    image = await generator.generate(PROMPT)
+
+    assert Image.open(io.BytesIO(image.data)).size == (image.width, image.height)
+    assert len(server.requests) == 1
+
+
+async def test_the_account_of_tokens_is_kept(server: OpenAIServer, generator: OpenAIImageGenerator) -> None:
+    server.script("svg-usage")
+    usage = (await generator.generate(PROMPT)).usage
+
+    assert usage is not None
+    assert usage["output_tokens_details"] == {"image_tokens": 256, "text_tokens": 0}
+    assert usage["svg_usage"]["total_tokens"] == 3
+
+
+@pytest.mark.parametrize("behaviour", ["no-usage", "odd-usage", "huge-usage"])
+async def test_a_strange_account_does_not_cost_the_image(
+    server: OpenAIServer, generator: OpenAIImageGenerator, behaviour: str
+) -> None:
+    server.script(behaviour)
+
+    assert (await generator.generate(PROMPT)).usage is None
+
+
+async def test_the_first_of_several_images_is_kept(server: OpenAIServer, generator: OpenAIImageGenerator) -> None:
+    server.script("ok", "two")
+
+    assert (await generator.generate(PROMPT)).data == (await generator.generate(PROMPT)).data
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "expected", "words"),
+    [
+        ("refuse", (GenerationRefusedError, False), "violence, self-harm"),
+        ("refuse-output", (GenerationRefusedError, True), "violence, self-harm"),
+        ("refuse-bare", (GenerationRefusedError, True), "refuses to draw"),
+        ("content-policy", (GenerationRefusedError, True), "refuses to draw"),
+        ("rate-limit", (GenerationRateLimitedError, False), "fewer requests"),
+        ("rate-limit 60", (GenerationRateLimitedError, False), "fewer requests"),
+        ("no-quota", (GeneratorUnavailableError, False), "no quota"),
+        ("billing-limit", (GeneratorUnavailableError, False), "no quota"),
+        ("bad-key", (GeneratorCredentialsError, False), "invalid_api_key"),
+        ("forbidden", (GeneratorCredentialsError, False), "unsupported_country_region_territory"),
+        ("invalid-size", (GenerationFailedError, False), "status 400, code invalid_value, parameter size"),
+        ("error 404", (GenerationFailedError, False), "status 404"),
+        ("error 409", (GenerationFailedError, False), "status 409"),
+        ("error 422", (GenerationFailedError, False), "status 422"),
+        ("error 500", (GenerationFailedError, True), "status 500"),
+        ("error 502", (GenerationFailedError, True), "status 502"),
+        ("error 503", (GeneratorUnavailableError, True), "status 503"),
+        ("error 504", (GenerationTimedOutError, True), "in time"),
+        ("error 408", (GenerationTimedOutError, True), "in time"),
+        ("redirect", (GenerationFailedError, False), "status 307"),
+        ("drop", (GenerationFailedError, True), "broke off"),
+        ("cut", (GenerationFailedError, True), "broke off"),
+        ("cut 0", (GenerationFailedError, True), "broke off"),
+        ("reset", (GenerationFailedError, True), "broke off"),
+        ("endless", (GenerationFailedError, True), "larger than"),
+        ("gzip", (GenerationFailedError, True), "compressed"),
+        ("html", (GenerationFailedError, True), "a web page instead of JSON"),
+        ("empty", (GenerationFailedError, True), "with nothing"),
+        ("not-json", (GenerationFailedError, True), "something instead of JSON"),
+        ("nan", (GenerationFailedError, True), "something instead of JSON"),
+        ("a-list", (GenerationFailedError, True), "JSON that is no object"),
+        ("no-data", (GenerationFailedError, True), "has no data"),
+        ("null-data", (GenerationFailedError, True), "has no data"),
+        ("object-data", (GenerationFailedError, True), "data that is no list"),
+        ("empty-data", (GenerationFailedError, True), "no image in its data"),
+        ("string-data", (GenerationFailedError, True), "an image without content"),
+        ("url-only", (GenerationFailedError, True), "an image without content"),
+        ("null-base64", (GenerationFailedError, True), "an image without content"),
+        ("empty-base64", (GenerationFailedError, True), "an image without content"),
+        ("number-base64", (GenerationFailedError, True), "an image without content"),
+        ("bad-base64", (GenerationFailedError, True), "not valid base64"),
+        ("no-picture", (GenerationFailedError, True), "none of PNG, JPEG, WebP and GIF"),
+        ("svg", (GenerationFailedError, True), "SVG"),
+        ("html-picture", (GenerationFailedError, True), "web page"),
+        ("truncated", (GenerationFailedError, True), "damaged or incomplete"),
+        ("wrong-label", (GenerationFailedError, True), "is a PNG, which is not the format OpenAI names"),
+    ],
+)
+async def test_each_thing_that_goes_wrong_is_one_error_of_its_own_kind_and_one_request(
+    server: OpenAIServer,
+    generators: Generators,
+    behaviour: str,
+    expected: tuple[type[GenerationError], bool],
+    words: str,
+) -> None:
+    server.script(behaviour)
+    error = await failure(generators(max_answer_size=4 << 20))
+
+    assert (type(error), error.maybe_billed) == expected
+    assert words in error.detail
+    assert len(server.requests) == 1
+    assert error.maybe_billed or not server.billed
+
+
+async def test_another_format_than_was_asked_for_is_an_error(server: OpenAIServer, generators: Generators) -> None:
+    server.script("wrong-format")
+
+    assert (
+        "is a PNG, which is not the format PixyProxy asked for"
+        in (await failure(generators(output_format="webp"))).detail
+    )
+
+
+async def test_a_wrong_key_is_an_error_of_its_own(generators: Generators) -> None:
+    assert type(await failure(generators(api_key="sk-wrong"))) is GeneratorCredentialsError
+
+
+async def test_a_model_that_was_shut_down_is_named_by_its_parameter(generators: Generators) -> None:
+    assert "code model_not_found, parameter model" in (await failure(generators(model="dall-e-3"))).detail
+
+
+@pytest.mark.parametrize("behaviour", ["hang", "drip", "slow 60"])
+async def test_the_time_out_bounds_the_whole_answer(
+    server: OpenAIServer, generators: Generators, behaviour: str
+) -> None:
+    server.script(behaviour)
+    began = time.monotonic()
+    error = await failure(generators(timeout=0.5))
+
+    assert type(error) is GenerationTimedOutError
+    assert error.maybe_billed
+    assert time.monotonic() - began < 20
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("behaviour", ["rate-limit 77", "error 503"])
+async def test_the_wait_that_openai_asks_for_is_passed_on(
+    server: OpenAIServer, generator: OpenAIImageGenerator, behaviour: str
+) -> None:
+    server.script(behaviour)
+
+    assert (await failure(generator)).retry_after == (77 if "77" in behaviour else None)
+
+
+# Secrets
+
+
+@pytest.mark.parametrize("behaviour", ["ok", "echo", "bad-key", "truncated", "bad-base64", "cut", "refuse", "hang"])
+async def test_no_error_and_no_log_line_has_the_key_the_prompt_or_the_content(
+    server: OpenAIServer, generators: Generators, behaviour: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.script(behaviour)
+    generator = generators(timeout=1)
+    prompt = parse_prompt("verysecretwords")
+    try:
+        text = repr(await generator.generate(prompt))[:0]
+    except GenerationError as exc:
+        text = f"{exc!s} {exc!r} {exc.detail}"
+        text += "" if behaviour == "echo" else "".join(traceback.format_exception(exc))
+    text += repr(generator) + "\n".join(record.getMessage() for record in caplog.records)
+
+    for secret in (server.api_key or "", "verysecretwords", "iVBORw0KGgo"):
+        assert secret not in text
+
+
+# Retries
+
+
+async def test_a_short_rate_limit_is_waited_for(
+    server: OpenAIServer, generator: OpenAIImageGenerator, pauses: list[float]
+) -> None:
+    server.script("rate-limit 2", "rate-limit 0.5")
+    await generator.generate(PROMPT)
+
+    assert len(server.requests) == 3
+    assert len(server.billed) == 1
+    assert pauses == [2.25, 0.75]
+
+
+async def test_a_rate_limit_is_waited_for_no_more_than_twice(
+    server: OpenAIServer, generator: OpenAIImageGenerator, pauses: list[float]
+) -> None:
+    server.script(*["rate-limit 1"] * 4)
+
+    assert (await failure(generator)).retry_after == 1
+    assert len(server.requests) == 3
+
+
+async def test_a_missing_connection_is_tried_again_with_growing_pauses(
+    generators: Generators, pauses: list[float], unused_tcp_port: int
+) -> None:
+    error = await failure(generators(base_url=f"http://127.0.0.1:{unused_tcp_port}/v1"))
+
+    assert type(error) is GeneratorUnavailableError
+    assert not error.maybe_billed
+    assert pauses == [0.75, 1.25]
+
+
+async def test_a_connection_that_can_be_made_at_last_brings_the_image(
+    server: OpenAIServer, generators: Generators, unused_tcp_port: int
+) -> None:
+    late = OpenAIServer(port=unused_tcp_port)
+
+    async def open_late(seconds: float) -> None:
+        await late.__aenter__()
+
+    retry = RetryPolicy(sleep=open_late, max_retries=1)
+    image = await generators(base_url=f"http://127.0.0.1:{unused_tcp_port}/v1", retry=retry).generate(PROMPT)
+    await late.__aexit__(None, None, None)
+
+    assert image.data
+    assert len(late.billed) == 1
+
+
+async def test_no_retry_outlasts_the_time_out(
+    server: OpenAIServer, generators: Generators, pauses: list[float]
+) -> None:
+    server.script("rate-limit 4")
+
+    assert type(await failure(generators(timeout=3))) is GenerationRateLimitedError
+    assert pauses == []
+
+
+# Concurrency
+
+
+async def test_giving_up_ends_the_request_and_is_no_generation_error(
+    server: OpenAIServer, generator: OpenAIImageGenerator
+) -> None:
+    server.script("hang")
+    task = asyncio.create_task(generator.generate(PROMPT))
+    await server.began_to_draw.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert (await generator.generate(PROMPT)).data
+
+
+async def test_one_client_serves_all(server: OpenAIServer, generator: OpenAIImageGenerator) -> None:
+    await asyncio.gather(*(generator.generate(PROMPT) for _ in range(8)))
+    first = generator._endpoint
+    await generator.generate(PROMPT)
+
+    assert generator._endpoint is first
+    assert server.most_at_once > 1
+
+
+async def test_answers_are_decoded_one_at_a_time_and_not_on_the_event_loop(
+    generator: OpenAIImageGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[threading.Thread] = set()
+
+    def decode(text: str, *, validate: bool) -> bytes:
+        threads.add(threading.current_thread())
+        return b64decode(text, validate=validate)
+
+    b64decode = pybase64.b64decode
+    monkeypatch.setattr("pixyproxy.adapters.openai.answer.pybase64.b64decode", decode)
+    await asyncio.gather(*(generator.generate(PROMPT) for _ in range(8)))
+
+    assert len(threads) == 1
+    assert threading.current_thread() not in threads

@@ -1,0 +1,115 @@
+"""The error tree."""
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from pixyproxy.domain import errors
+from pixyproxy.domain.errors import (
+    DataValidationError,
+    GenerationError,
+    GenerationFailedError,
+    GenerationRateLimitedError,
+    PixyProxyException,
+)
+
+
+def own_subclasses(error: type[PixyProxyException]) -> list[type[PixyProxyException]]:
+    """Return the subclasses that the domain itself defines, in their order in the module."""
+    return [subclass for subclass in error.__subclasses__() if subclass.__module__ == errors.__name__]
+
+
+def descendants(error: type[PixyProxyException]) -> Iterator[type[PixyProxyException]]:
+    for subclass in own_subclasses(error):
+        yield subclass
+        yield from descendants(subclass)
+
+
+def drawn(error: type[PixyProxyException], indent: str = "") -> Iterator[str]:
+    """Draw what is below `error` the way the module's docstring does."""
+    subclasses = own_subclasses(error)
+    for subclass in subclasses:
+        is_last = subclass is subclasses[-1]
+        yield f"{indent}{'└' if is_last else '├'}── {subclass.__name__}"
+        yield from drawn(subclass, indent + ("    " if is_last else "│   "))
+
+
+def made(error: type[PixyProxyException], detail: str) -> PixyProxyException:
+    if issubclass(error, DataValidationError):
+        return error("field", detail)
+    if issubclass(error, GenerationError):
+        return error(detail, maybe_billed=True)
+    return error(detail)
+
+
+ALL = [PixyProxyException, *descendants(PixyProxyException)]
+
+
+def test_the_docstring_draws_the_real_tree() -> None:
+    lines = (errors.__doc__ or "").splitlines()
+    start = lines.index("    PixyProxyException")
+    end = lines.index("", start)
+    pictures = [re.match(r"[│├└─ ]*\w+", line[4:]) for line in lines[start:end]]
+    assert [picture and picture.group() for picture in pictures] == ["PixyProxyException", *drawn(PixyProxyException)]
+
+
+def test_the_docstring_says_what_each_error_means() -> None:
+    for error in ALL[1:]:
+        assert re.search(rf"── {error.__name__} +\S+", errors.__doc__ or ""), error
+
+
+def test_every_error_of_the_module_is_in_the_tree() -> None:
+    classes = {value for value in vars(errors).values() if isinstance(value, type)}
+    assert classes == set(ALL)
+
+
+def test_the_names_of_the_specification_are_there() -> None:
+    specified = {
+        "PixyProxyException",
+        "DBConnectionError",
+        "RecordNotFoundError",
+        "ConstraintViolationError",
+        "DataValidationError",
+        "UnauthorizedError",
+        "OperationNotAllowedError",
+        "BadRequestError",
+        "EndpointNotFoundError",
+        "AuthenticationError",
+    }
+    assert specified <= {error.__name__ for error in ALL}
+
+
+@pytest.mark.parametrize("error", ALL, ids=lambda error: error.__name__)
+def test_every_error_reads_as_its_detail(error: type[PixyProxyException]) -> None:
+    raised = made(error, "What is wrong.")
+    assert raised.detail == "What is wrong."
+    assert str(raised) == "What is wrong."
+
+
+def test_a_validation_error_names_its_field() -> None:
+    assert DataValidationError("prompt", "must be there").field == "prompt"
+
+
+def test_msgspec_reports_a_validation_error_where_it_decodes() -> None:
+    class Even(msgspec.Struct):
+        number: int
+
+        def __post_init__(self) -> None:
+            if self.number % 2:
+                raise DataValidationError("number", "must be even")
+
+    with pytest.raises(msgspec.ValidationError, match="must be even"):
+        msgspec.json.decode(b'{"number": 3}', type=Even)
+
+
+def test_a_generation_error_must_say_whether_it_may_have_been_billed() -> None:
+    assert GenerationFailedError("No image.", maybe_billed=True).maybe_billed
+    with pytest.raises(TypeError, match="maybe_billed"):
+        GenerationFailedError("No image.")  # type: ignore[call-arg]
+
+
+def test_a_generation_error_tells_when_to_try_again_if_the_generator_named_it() -> None:
+    assert GenerationRateLimitedError("Slower.", maybe_billed=False).retry_after is None
+    assert GenerationRateLimitedError("Slower.", maybe_billed=False, retry_after=1.5).retry_after == 1.5

@@ -1,0 +1,51 @@
+"""The Authorization header."""
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixyproxy.domain.errors import AuthenticationError
+from pixyproxy.entrypoints.http.basic_auth import parse_basic_credentials
+
+names = st.text(st.characters(exclude_characters=":", exclude_categories=["Cs"]))
+passwords = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(names, passwords, st.sampled_from(["Basic", "basic", "BASIC"]), st.sampled_from([" ", "  "]))
+def test_what_a_client_encodes_is_what_is_read(name: str, password: str, scheme: str, space: str) -> None:
+    token = base64.b64encode(f"{name}:{password}".encode()).decode()
+
+    assert parse_basic_credentials(f"{scheme}{space}{token}") == (name, password)
+
+
+@given(st.text())
+def test_any_other_header_is_refused_and_nothing_worse(header: str) -> None:
+    try:
+        parse_basic_credentials(header)
+    except AuthenticationError as exc:
+        assert exc.detail.startswith("The Authorization header")
+
+
+@given(st.binary())
+def test_any_bytes_are_read_or_refused(credentials: bytes) -> None:
+    header = f"Basic {base64.b64encode(credentials).decode()}"
+    try:
+        name, password = parse_basic_credentials(header)
+    except AuthenticationError:
+        return
+    assert f"{name}:{password}".encode() == credentials
+
+
+def test_a_password_may_hold_colons() -> None:
+    header = f"Basic {base64.b64encode(b'ann:a:b:c').decode()}"
+
+    assert parse_basic_credentials(header) == ("ann", "a:b:c")
+
+
+def test_the_detail_never_repeats_the_credentials() -> None:
+    with pytest.raises(AuthenticationError) as caught:
+        parse_basic_credentials("Basic c2VjcmV0")
+    assert "secret" not in caught.value.detail
+    assert "c2VjcmV0" not in caught.value.detail

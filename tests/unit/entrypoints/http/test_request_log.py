@@ -1,0 +1,100 @@
+"""Request ids and the lines at the start and the end of each request."""
+
+import json
+import re
+
+import pytest
+
+from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.log import configure_logging
+from pixyproxy.entrypoints.settings import LogFormat
+from tests.unit.entrypoints.http.conftest import ANN, Client
+
+
+def lines(captured: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in captured.readouterr().err.splitlines()]
+
+
+@pytest.mark.parametrize("request_id", ["a", "A-z_09", "x" * 64])
+def test_the_clients_request_id_is_kept(client: Client, request_id: str) -> None:
+    assert client.get("/image", headers={"X-Request-ID": request_id}).headers["X-Request-ID"] == request_id
+
+
+@pytest.mark.parametrize("request_id", ["", "x" * 65, "a b", "a\tb", "é", "a;b", "{}"])
+def test_any_other_request_id_is_replaced(client: Client, request_id: str) -> None:
+    response = client.get("/image", headers={"X-Request-ID": request_id.encode()})
+
+    assert re.fullmatch(r"[0-9a-f]{32}", response.headers["X-Request-ID"])
+
+
+def test_each_request_has_an_id_of_its_own(client: Client) -> None:
+    assert client.get("/image").headers["X-Request-ID"] != client.get("/image").headers["X-Request-ID"]
+
+
+def test_each_request_is_logged_at_its_start_and_at_its_end(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(LogFormat.JSON)
+    client.get("/image/fox?limit=1", headers={"X-Request-ID": "abc"})
+
+    start, end = lines(capsys)
+    assert start["event"] == "request started"
+    assert end["event"] == "request finished"
+    for line in (start, end):
+        assert (line["request_id"], line["method"], line["path"]) == ("abc", "GET", "/image/fox")
+        assert line["level"] == "info"
+        assert "time" in line
+    assert end["status"] == 400
+    assert isinstance(end["duration_ms"], float)
+
+
+def test_a_request_that_matches_no_route_is_logged_too(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(LogFormat.JSON)
+    client.get("/nope")
+
+    assert [line.get("status") for line in lines(capsys)] == [None, 404]
+
+
+def test_a_path_can_not_forge_a_line(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(LogFormat.JSON)
+    client.get("/image/%0Aforged%0D%1B[31m")
+
+    assert len(lines(capsys)) == 2
+
+
+@pytest.mark.parametrize("log_format", LogFormat)
+def test_neither_credentials_nor_prompts_are_logged(
+    log_format: LogFormat, client: Client, container: Container, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging(log_format)
+    client.post("/image", json={"prompt": "a very private thought"}, auth=ANN)
+    container.generator().fail_next(ZeroDivisionError("boom"))
+    client.post("/image", json={"prompt": "a very private thought"}, auth=ANN)
+
+    written = capsys.readouterr().err
+    assert "private thought" not in written
+    assert "correct horse" not in written
+    assert "Basic" not in written
+    assert "Authorization" not in written.title()
+
+
+def test_a_fault_is_logged_with_its_traceback_under_the_request_id(
+    client: Client, container: Container, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging(LogFormat.JSON)
+    container.generator().fail_next(ZeroDivisionError("boom"))
+
+    response = client.post("/image", json={"prompt": "a"}, auth=ANN)
+
+    faults = [line for line in lines(capsys) if line["level"] == "error"]
+    assert [line["request_id"] for line in faults] == [response.headers["X-Request-ID"]]
+    assert "ZeroDivisionError" in json.dumps(faults[0]["exception"])
+
+
+def test_lines_for_a_terminal_are_readable(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(LogFormat.CONSOLE)
+
+    client.get("/image", headers={"X-Request-ID": "abc"})
+
+    start, end = capsys.readouterr().err.splitlines()
+    assert "request started" in start
+    assert "request finished" in end
+    assert "status=200" in end
