@@ -6,7 +6,14 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def fenced_blocks(document: str, language: str) -> list[str]:
-    """Return the fenced blocks of a Markdown file of the project that are in `language`, in their order."""
+def section(document: str, heading: str) -> str:
+    """Return what a Markdown file of the project has below a heading of the second level."""
     text = (ROOT / document).read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    _, found, rest = text.partition(f"\n## {heading}\n")
+    assert found, f"{document} has no heading {heading}"
+    return rest.partition("\n## ")[0]
+
+
+def fenced_blocks(markdown: str, language: str) -> list[str]:
+    """Return the fenced blocks that are in `language`, in their order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", markdown, re.MULTILINE | re.DOTALL)

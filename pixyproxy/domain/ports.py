@@ -89,6 +89,7 @@ class ContentStore(Protocol):
 
     async def prepare(self) -> None:
         """Make what the store needs, such as its folder; called once at the start; raise `ContentStoreError`."""
+        return
 
     @abstractmethod
     async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
@@ -144,6 +145,7 @@ class ImageGenerator(Protocol):
 
     async def close(self) -> None:
         """Let go of connections and threads; called once at the end."""
+        return
 
 
 class PasswordHasher(Protocol):

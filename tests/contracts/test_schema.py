@@ -1,29 +1,28 @@
-"""What every `Schema` promises, and what all that are kept in `sql/` have in common."""
+"""What every `Schema` promises, and what all that keep their scripts in `sql/` have in common."""
 
 import asyncio
-import hashlib
-import os
+import re
 import subprocess
 import sys
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
-from pixyproxy.adapters import schema_scripts
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.schema import MySQLSchema
+from pixyproxy.adapters.schema_scripts import SchemaScript, load_scripts
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.domain.errors import SchemaOutdatedError
 from pixyproxy.domain.ports import Schema
 
-TABLES = ["image_tags", "images", "schema_migrations", "users"]
+TABLES = {"images", "image_tags", "users", "schema_migrations"}
 
-UPGRADE = """
+UPGRADE_IN_A_PROCESS = """
 import asyncio, sys
 from pathlib import Path
 from pixyproxy.adapters.mysql.database import MySQLDatabase
@@ -31,52 +30,230 @@ from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 
-async def main(dialect, address):
-    database = MySQLDatabase(address) if dialect == "mysql" else SQLiteDatabase(Path(address))
-    schema = MySQLSchema(database=database) if dialect == "mysql" else SQLiteSchema(database=database)
-    sys.stdin.read()
+async def main(address):
+    is_mysql = address.startswith("mysql:")
+    database = MySQLDatabase(address) if is_mysql else SQLiteDatabase(Path(address))
+    schema = MySQLSchema(database=database) if is_mysql else SQLiteSchema(database=database)
     await database.open()
-    applied = await schema.upgrade()
+    print(len(await schema.upgrade()))
     await database.close()
-    print(len(applied))
 
-asyncio.run(main(*sys.argv[1:]))
+print("imported", flush=True)
+sys.stdin.read()
+asyncio.run(main(sys.argv[1]))
 """
 
 
-class Target:
-    """A database without a schema, and what a test must know of it to look behind the port."""
+class Target(Protocol):
+    """An empty database, with a way to look behind the port."""
 
-    def __init__(self, dialect: str, address: str, folder: Path) -> None:
-        self.dialect = dialect
+    dialect: str
+    address: str
+
+    @abstractmethod
+    def schema(self, scripts: Sequence[SchemaScript] | None = None) -> Schema:
+        """Return the schema that has these scripts, or those of this version."""
+
+    @abstractmethod
+    async def run(self, sql: str) -> Sequence[Sequence[Any]]:
+        """Run one statement and return its rows."""
+
+    @abstractmethod
+    async def tables(self) -> set[str]:
+        """Return the names of all tables."""
+
+
+class MySQLTarget(Target):
+    """An empty database on MySQL."""
+
+    dialect = "mysql"
+
+    def __init__(self, database: MySQLDatabase, address: str) -> None:
+        self.database = database
         self.address = address
-        self.folder = folder
-        self.mysql = MySQLDatabase(address) if dialect == "mysql" else None
-        self.sqlite = SQLiteDatabase(Path(address)) if dialect == "sqlite" else None
 
-    @property
-    def schema(self) -> Schema:
-        if self.mysql:
-            return MySQLSchema(database=self.mysql)
-        assert self.sqlite
-        return SQLiteSchema(database=self.sqlite)
+    def schema(self, scripts: Sequence[SchemaScript] | None = None) -> Schema:
+        return MySQLSchema(database=self.database, scripts=load_scripts("mysql") if scripts is None else scripts)
 
-    async def open(self) -> None:
-        database = self.mysql or self.sqlite
-        assert database
-        await database.open()
+    async def run(self, sql: str) -> Sequence[Sequence[Any]]:
+        async with self.database.autocommit() as cursor:
+            await cursor.execute(sql)
+            rows: Sequence[Sequence[Any]] = await cursor.fetchall()
+            return rows
 
-    async def close(self) -> None:
-        database = self.mysql or self.sqlite
-        assert database
-        await database.close()
+    async def tables(self) -> set[str]:
+        return {name for (name,) in await self.run("SHOW TABLES")}
 
-    async def execute(self, sql: str) -> Sequence[Sequence[Any]]:
-        if self.mysql:
-            async with self.mysql.autocommit() as cursor:
-                await cursor.execute(sql)
-                rows: Sequence[Sequence[Any]] = await cursor.fetchall()
-                return rows
-        assert self.sqlite
-        async with self.sqlite.transaction() as connection:
+
+class SQLiteTarget(Target):
+    """An empty SQLite file."""
+
+    dialect = "sqlite"
+
+    def __init__(self, database: SQLiteDatabase, address: str) -> None:
+        self.database = database
+        self.address = address
+
+    def schema(self, scripts: Sequence[SchemaScript] | None = None) -> Schema:
+        return SQLiteSchema(database=self.database, scripts=load_scripts("sqlite") if scripts is None else scripts)
+
+    async def run(self, sql: str) -> Sequence[Sequence[Any]]:
+        async with self.database.transaction() as connection:
             return list(await connection.execute_fetchall(sql))
+
+    async def tables(self) -> set[str]:
+        rows = await self.run("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+        return {name for (name,) in rows}
+
+
+@pytest.fixture
+async def mysql_target(empty_mysql_url: str) -> AsyncIterator[Target]:
+    database = MySQLDatabase(empty_mysql_url)
+    await database.open()
+    yield MySQLTarget(database, empty_mysql_url)
+    await database.close()
+
+
+@pytest.fixture
+async def sqlite_target(tmp_path: Path) -> AsyncIterator[Target]:
+    path = tmp_path / "pixyproxy.db"
+    database = SQLiteDatabase(path)
+    await database.open()
+    yield SQLiteTarget(database, str(path))
+    await database.close()
+
+
+@pytest.fixture(params=["sqlite", "mysql"])
+def target(request: pytest.FixtureRequest) -> Target:
+    target: Target = request.getfixturevalue(f"{request.param}_target")
+    return target
+
+
+def script(version: int, sql: str, name: str = "try") -> SchemaScript:
+    return SchemaScript(version=version, name=name, sql=sql)
+
+
+CREATE_A = script(1, "CREATE TABLE a (id INTEGER)")
+CREATE_B = script(2, "CREATE TABLE b (id INTEGER)")
+BROKEN = script(2, "CREATE TABEL b (id INTEGER)")
+
+
+async def test_the_status_of_an_empty_database_is_every_script_unapplied(target: Target) -> None:
+    status = await target.schema().status()
+    assert [migration.version for migration in status] == list(range(1, len(status) + 1))
+    assert {migration.applied_at for migration in status} == {None}
+
+
+async def test_status_changes_nothing(target: Target) -> None:
+    await target.schema().status()
+    assert await target.tables() == set()
+
+
+async def test_upgrade_applies_every_script_in_order_and_returns_them(target: Target) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=2)
+    applied = await target.schema().upgrade()
+    assert await target.tables() == TABLES
+    assert [(migration.version, migration.name) for migration in applied] == [
+        (1, "create_images"),
+        (2, "create_image_tags"),
+        (3, "create_users"),
+    ]
+    times = [migration.applied_at for migration in applied if migration.applied_at]
+    assert len(times) == len(applied)
+    assert times == sorted(times)
+    assert before < times[0] <= times[-1] < datetime.now(UTC) + timedelta(seconds=2)
+    assert await target.schema().status() == applied
+
+
+async def test_a_second_upgrade_applies_nothing(target: Target) -> None:
+    await target.schema().upgrade()
+    status = await target.schema().status()
+    assert await target.schema().upgrade() == []
+    assert await target.schema().status() == status
+
+
+async def test_upgrade_applies_only_what_is_missing(target: Target) -> None:
+    await target.schema([CREATE_A]).upgrade()
+    schema = target.schema([CREATE_A, CREATE_B])
+    assert [migration.applied_at is None for migration in await schema.status()] == [False, True]
+    assert [migration.version for migration in await schema.upgrade()] == [2]
+    assert await target.tables() == {"a", "b", "schema_migrations"}
+
+
+async def test_processes_that_upgrade_at_once_apply_each_script_once(target: Target) -> None:
+    processes = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-W", "error", "-c", UPGRADE_IN_A_PROCESS, target.address),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdout
+        assert await process.stdout.readline() == b"imported\n"
+    results = await asyncio.gather(*(process.communicate() for process in processes))
+    assert [errors for _, errors in results] == [b""] * 4
+    assert sorted(int(output) for output, _ in results) == [0, 0, 0, len(load_scripts(target.dialect))]
+    assert await target.schema().upgrade() == []
+
+
+async def test_tasks_that_upgrade_at_once_apply_each_script_once(target: Target) -> None:
+    results = await asyncio.gather(*(target.schema().upgrade() for _ in range(8)))
+    assert sorted(len(applied) for applied in results) == [0] * 7 + [len(load_scripts(target.dialect))]
+
+
+async def test_a_script_that_was_edited_after_it_was_applied_is_refused(target: Target) -> None:
+    await target.schema([CREATE_A]).upgrade()
+    edited = target.schema([script(1, "CREATE TABLE a (id INTEGER, more INTEGER)")])
+    for operation in (edited.status, edited.upgrade):
+        with pytest.raises(SchemaOutdatedError, match=r"script 1 \(try\) was edited after it was applied"):
+            await operation()
+
+
+async def test_a_database_that_a_newer_version_upgraded_is_refused(target: Target) -> None:
+    await target.schema([CREATE_A, CREATE_B]).upgrade()
+    older = target.schema([CREATE_A])
+    for operation in (older.status, older.upgrade):
+        with pytest.raises(SchemaOutdatedError, match=r"script 2 \(try\), which this version .* does not know"):
+            await operation()
+
+
+async def test_a_database_that_holds_another_table_of_the_same_name_is_refused_each_time(target: Target) -> None:
+    await target.run("CREATE TABLE a (other INTEGER)")
+    for _ in range(2):
+        with pytest.raises(SchemaOutdatedError, match="already holds what a schema script"):
+            await target.schema([CREATE_A]).upgrade()
+        assert [migration.applied_at for migration in await target.schema([CREATE_A]).status()] == [None]
+
+
+async def test_a_broken_script_is_not_recorded_and_can_be_mended(target: Target) -> None:
+    with pytest.raises(Exception, match="TABEL"):
+        await target.schema([CREATE_A, BROKEN]).upgrade()
+    await target.schema([CREATE_A, CREATE_B]).upgrade()
+    assert {"a", "b"} < await target.tables()
+
+
+async def test_a_script_may_begin_with_comments_and_lack_its_last_semicolon(target: Target) -> None:
+    await target.schema([script(1, "-- one; two\n-- three 100%s 'four'\nCREATE TABLE a (id INTEGER)\n")]).upgrade()
+    assert "a" in await target.tables()
+
+
+@pytest.mark.parametrize("dialect", ["mysql", "sqlite"])
+def test_the_scripts_are_numbered_without_a_gap(dialect: str) -> None:
+    scripts = load_scripts(dialect)
+    assert [each.version for each in scripts] == list(range(1, len(scripts) + 1))
+    assert len(list((Path("sql") / dialect).iterdir())) == len(scripts)
+
+
+def test_both_dialects_have_the_same_scripts() -> None:
+    mysql, sqlite = load_scripts("mysql"), load_scripts("sqlite")
+    assert [(each.version, each.name) for each in mysql] == [(each.version, each.name) for each in sqlite]
+
+
+def test_a_script_for_mysql_holds_one_statement() -> None:
+    for each in load_scripts("mysql"):
+        statements = re.sub(r"--.*", "", each.sql).strip()
+        assert statements.endswith(";")
+        assert statements.count(";") == 1

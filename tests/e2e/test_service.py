@@ -216,11 +216,11 @@ def test_users_are_managed_on_the_command_line(service: Service, folder: Path, c
     [
         (("users", "add", "a:b", "--password-stdin"), "long enough\n", "colon"),
         (("users", "add", "ann", "--password-stdin"), "short\n", "8"),
-        (("users", "add", "pixy", "--password-stdin"), "long enough\n", "pixy"),
-        (("users", "passwd", "nobody", "--password-stdin"), "long enough\n", "nobody"),
-        (("users", "disable", "nobody"), "", "nobody"),
+        (("users", "add", "pixy", "--password-stdin"), "long enough\n", "name"),
+        (("users", "passwd", "nobody", "--password-stdin"), "long enough\n", "no user"),
+        (("users", "disable", "nobody"), "", "no user"),
         (("generate", " "), "", "prompt"),
-        (("generate", "a fox", "--author", "nobody"), "", "nobody"),
+        (("generate", "a fox", "--author", "nobody"), "", "no user"),
         (("generate", "a fox", "--private"), "", "author"),
     ],
 )

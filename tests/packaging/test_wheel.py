@@ -244,7 +244,8 @@ def test_the_installed_command_finds_its_schema_scripts(installed: Installed, tm
 
 
 def test_the_embedding_page_does_what_it_says(installed: Installed, tmp_path: Path) -> None:
-    for block in fenced_blocks("docs/embedding.md", "python"):
+    page = (ROOT / "docs" / "embedding.md").read_text(encoding="utf-8")
+    for block in fenced_blocks(page, "python"):
         name = block.partition("\n")[0].removeprefix("# ")
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(block, encoding="utf-8")
@@ -253,5 +254,5 @@ def test_the_embedding_page_does_what_it_says(installed: Installed, tmp_path: Pa
     applications = sorted(tmp_path.glob("*.py"), key=lambda path: path.stat().st_mtime_ns)
     printed = [installed.run("python", "-X", "dev", path.name, cwd=tmp_path) for path in applications]
 
-    assert printed == fenced_blocks("docs/embedding.md", "text")
+    assert printed == fenced_blocks(page, "text")
     assert len(list(tmp_path.glob("*.png"))) == 2

@@ -1,7 +1,8 @@
 """The schema of a MySQL or MariaDB database."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import aiomysql
@@ -53,7 +54,7 @@ _ALREADY_DONE: Final = {ER.TABLE_EXISTS_ERROR, ER.DUP_FIELDNAME, ER.DUP_KEYNAME,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MySQLSchema(Schema):
-    """Applies the scripts of `sql/mysql` and keeps its books in table `schema_migrations`.
+    """Applies `scripts`, which are those of `sql/mysql`, and keeps its books in table `schema_migrations`.
 
     MySQL commits each DDL statement by itself, so a script holds a single one and is written down before it is run: a
     crash then leaves at most one script that was started and did not finish, and that may or may not have taken
@@ -64,32 +65,34 @@ class MySQLSchema(Schema):
     """
 
     database: MySQLDatabase
+    scripts: Sequence[SchemaScript] = field(default_factory=partial(load_scripts, "mysql"))
 
     async def status(self) -> Sequence[Migration]:
         async with self.database.autocommit() as cursor:
-            await cursor.execute(_EXISTS)
-            (exists,) = await cursor.fetchone()
-            records = await _records(cursor) if exists else ()
-        return compare(load_scripts("mysql"), records)
+            return compare(self.scripts, await _records(cursor))
 
     async def upgrade(self) -> Sequence[Migration]:
-        scripts = load_scripts("mysql")
         async with self.database.dedicated() as cursor:
             await cursor.execute(_LOCK, {"seconds": _LOCK_SECONDS})
             (is_locked,) = await cursor.fetchone()
             if not is_locked:
                 raise DBConnectionError("Another process has been upgrading the database for too long.")
-            await cursor.execute(_CREATE)
             records = await _records(cursor)
             started = {record.version for record in records}
-            todo = {script.version: script for script in missing(scripts, records)}
+            todo = {script.version: script for script in missing(self.scripts, records)}
+            if todo:
+                await cursor.execute(_CREATE)
             for script in todo.values():
                 await _apply(cursor, script, was_started=script.version in started)
-            status = compare(scripts, await _records(cursor))
+            status = compare(self.scripts, await _records(cursor))
         return [migration for migration in status if migration.version in todo]
 
 
 async def _records(cursor: aiomysql.Cursor) -> Sequence[SchemaRecord]:
+    await cursor.execute(_EXISTS)
+    (exists,) = await cursor.fetchone()
+    if not exists:
+        return ()
     await cursor.execute(_SELECT)
     return [SchemaRecord(*row) for row in await cursor.fetchall()]
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+import jiter
 import msgspec
 import pybase64
 
@@ -55,8 +56,9 @@ def _parse(body: bytes) -> dict[str, Any]:
     if not body:
         raise _unusable("OpenAI answered with nothing.")
     try:
-        answer = msgspec.json.decode(body)
-    except (ValueError, RecursionError) as exc:
+        # The quickest parser there is for one very long text, and `openai` brings it along: it, too, keeps the lock.
+        answer = jiter.from_json(body, allow_inf_nan=False, cache_mode="none")
+    except ValueError as exc:
         is_html = body[:1024].lstrip().startswith(b"<")
         raise _unusable(f"OpenAI answered with {'a web page' if is_html else 'something'} instead of JSON.") from exc
     if not isinstance(answer, dict):

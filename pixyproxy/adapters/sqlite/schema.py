@@ -2,10 +2,11 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
-from pixyproxy.adapters.schema_scripts import SchemaRecord, compare, load_scripts, missing
+from pixyproxy.adapters.schema_scripts import SchemaRecord, SchemaScript, compare, load_scripts, missing
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.ports import Migration, Schema
 
@@ -31,24 +32,24 @@ _RECORD: Final = """
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SQLiteSchema(Schema):
-    """Applies the scripts of `sql/sqlite` and keeps its books in table `schema_migrations`.
+    """Applies `scripts`, which are those of `sql/sqlite`, and keeps its books in table `schema_migrations`.
 
     All missing scripts and their records are one transaction, which also keeps others that upgrade waiting. Raises
     `SchemaOutdatedError` where `compare` does, and when the database holds what a script would create.
     """
 
     database: SQLiteDatabase
+    scripts: Sequence[SchemaScript] = field(default_factory=partial(load_scripts, "sqlite"))
 
     async def status(self) -> Sequence[Migration]:
         rows = await self.database.fetch_all(_SELECT) if await self.database.fetch_all(_EXISTS) else ()
-        return compare(load_scripts("sqlite"), [SchemaRecord(*row) for row in rows])
+        return compare(self.scripts, [SchemaRecord(*row) for row in rows])
 
     async def upgrade(self) -> Sequence[Migration]:
-        scripts = load_scripts("sqlite")
         async with self.database.transaction() as connection:
             await connection.execute(_CREATE)
             records = [SchemaRecord(*row) for row in await connection.execute_fetchall(_SELECT)]
-            todo = {script.version: script for script in missing(scripts, records)}
+            todo = {script.version: script for script in missing(self.scripts, records)}
             for script in todo.values():
                 for statement in _statements(script.sql):
                     await connection.execute(statement)
@@ -61,8 +62,10 @@ class SQLiteSchema(Schema):
 def _statements(sql: str) -> Iterator[str]:
     # SQLite's own executescript would commit first.
     statement = ""
-    for piece in sql.split(";")[:-1]:
+    *pieces, rest = sql.split(";")
+    for piece in pieces:
         statement += f"{piece};"
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
+    yield statement + rest

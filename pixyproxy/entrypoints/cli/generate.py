@@ -51,14 +51,9 @@ def generate(
                 out.write(chunk)
         return image
 
-    progress = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with progress:
+    terminal = Console(stderr=True)
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
         progress.add_task("generating")
         image = run_with_container(work)
     click.echo(msgspec.json.format(msgspec.json.encode(ImageDetail.from_image(image))))

@@ -44,7 +44,7 @@ def made(error: type[PixyProxyException], detail: str) -> PixyProxyException:
     return error(detail)
 
 
-ALL = [PixyProxyException, *descendants(PixyProxyException)]
+ALL: list[type[PixyProxyException]] = [PixyProxyException, *descendants(PixyProxyException)]
 
 
 def test_the_docstring_draws_the_real_tree() -> None:

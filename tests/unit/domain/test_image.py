@@ -31,6 +31,7 @@ from pixyproxy.domain.image import (
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
 
 GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=30)
 ANN = UserName("ann")
@@ -73,6 +74,9 @@ NASTY_PROMPTS = [
     "",
 ]
 
+# What 14 hexadecimal digits of microseconds hold: until the year 4253.
+TIMES = st.integers(0, 16**14 - 1).map(lambda microseconds: EPOCH + timedelta(microseconds=microseconds))
+
 SAFE_FILENAME = re.compile(
     r"[a-z0-9]+(-[a-z0-9]+)*-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.(png|jpg|webp|gif))?", re.ASCII
 )
@@ -111,7 +115,7 @@ class TestPrompt:
 
     @pytest.mark.parametrize("text", ["a\0b", "\0", "\ud83d", "a \udc00 b"])
     def test_nul_and_lone_surrogates_are_refused(self, text: str) -> None:
-        with pytest.raises(DataValidationError, match="NUL|surrogate") as caught:
+        with pytest.raises(DataValidationError, match=r"NUL|surrogate") as caught:
             parse_prompt(text)
         assert caught.value.field == "prompt"
 
@@ -206,7 +210,7 @@ class TestContentInfo:
         with pytest.raises(DataValidationError, match="empty"):
             msgspec.structs.replace(CONTENT, **{field: value})
 
-    @pytest.mark.parametrize("sha256", ["", "0" * 63, "0" * 65, "A" * 64, "g" * 64, "0" * 64 + "\n", "٠" * 64])
+    @pytest.mark.parametrize("sha256", ["", "0" * 63, "0" * 65, "A" * 64, "g" * 64, "0" * 64 + "\n", "\u0660" * 64])
     def test_its_digest_is_64_hexadecimal_digits_in_lower_case(self, sha256: str) -> None:
         with pytest.raises(DataValidationError) as caught:
             msgspec.structs.replace(CONTENT, sha256=sha256)
@@ -398,14 +402,7 @@ def test_who_may_read_what(
 
 
 class TestCursor:
-    @given(
-        created_at=st.datetimes(
-            min_value=datetime(1970, 1, 1),
-            max_value=datetime(4253, 1, 1),
-            timezones=st.just(UTC),  # noqa: DTZ001
-        ),
-        guid=st.uuids(),
-    )
+    @given(created_at=TIMES, guid=st.uuids())
     def test_what_is_written_is_read_back(self, created_at: datetime, guid: UUID) -> None:
         cursor = ImageCursor(created_at, guid)
         assert re.fullmatch(CURSOR_PATTERN, str(cursor))
@@ -427,7 +424,7 @@ class TestCursor:
     @example("0" * 46 + "\n")
     @example("0" * 45 + "G")
     @example("0" * 45 + "A")
-    @example("٠" * 46)
+    @example("\u0660" * 46)
     @example(" " + "0" * 45)
     @example("0x" + "0" * 44)
     @example("-" + "0" * 45)
@@ -442,8 +439,7 @@ class TestCursor:
     def test_it_stands_behind_its_image(self) -> None:
         assert ImageCursor.behind(an_image()) == ImageCursor(NOON, GUID)
 
-    @given(st.lists(st.tuples(st.datetimes(datetime(1970, 1, 1), timezones=st.just(UTC)), st.uuids()), min_size=2))  # noqa: DTZ001
+    @given(st.lists(st.tuples(TIMES, st.uuids()), min_size=2))
     def test_cursors_sort_as_their_texts_do(self, places: list[tuple[datetime, UUID]]) -> None:
-        places = [place for place in places if place[0].year < 4253]
         texts = [str(ImageCursor(created_at, guid)) for created_at, guid in sorted(places)]
         assert texts == sorted(texts)

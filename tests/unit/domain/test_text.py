@@ -17,7 +17,7 @@ def test_text_that_utf8_can_carry_is_encodable(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["\0", "a\0", "\0b", "\ud800", "a\udfff", "\ud83d a \ude00"])
 def test_nul_and_lone_surrogates_are_not_encodable(text: str) -> None:
-    with pytest.raises(DataValidationError, match="NUL|surrogate") as caught:
+    with pytest.raises(DataValidationError, match=r"NUL|surrogate") as caught:
         ensure_encodable("prompt", text)
     assert caught.value.field == "prompt"
 

@@ -80,7 +80,7 @@ def test_a_password_is_brought_into_nfc() -> None:
 
 
 def test_a_principal_without_a_name_is_anonymous() -> None:
-    assert ANONYMOUS == Principal()
+    assert Principal() == ANONYMOUS
     assert ANONYMOUS.is_anonymous
     assert not Principal(name=UserName("ann")).is_anonymous
 

@@ -1,0 +1,287 @@
+"""What every content store keeps to."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
+from pixyproxy.adapters.memory.content_store import InMemoryContentStore
+from pixyproxy.domain.errors import ContentNotFoundError
+from pixyproxy.domain.image import ContentKey
+from pixyproxy.domain.ports import ContentReceipt, ContentStore
+
+KEY = ContentKey("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
+OTHER_KEY = ContentKey("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b12")
+MIB = 1 << 20
+
+
+@pytest.fixture(params=["memory", "filesystem"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> ContentStore:
+    stores = {"memory": InMemoryContentStore, "filesystem": lambda: FilesystemContentStore(tmp_path / "images")}
+    store: ContentStore = stores[request.param]()
+    await store.prepare()
+    return store
+
+
+async def in_chunks(*chunks: bytes) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        await asyncio.sleep(0)
+        yield chunk
+
+
+async def broken_after(*chunks: bytes, error: BaseException) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+    raise error
+
+
+class StuckChunks:
+    """Yields one chunk and then never another; `is_stuck` tells when."""
+
+    def __init__(self) -> None:
+        self.is_stuck = asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"half a cont"
+        self.is_stuck.set()
+        await asyncio.Event().wait()
+
+
+async def put(store: ContentStore, content: bytes, key: ContentKey = KEY) -> ContentReceipt:
+    return await store.put(key, in_chunks(content))
+
+
+async def read(store: ContentStore, key: ContentKey = KEY) -> bytes:
+    """Return the whole content, having checked that its size is the one announced."""
+    stored = await store.open(key)
+    content = b"".join([chunk async for chunk in stored.chunks])
+    assert len(content) == stored.byte_size
+    return content
+
+
+async def has(store: ContentStore, key: ContentKey = KEY) -> bool:
+    try:
+        await read(store, key)
+    except ContentNotFoundError:
+        return False
+    return True
+
+
+async def test_what_was_put_is_read_back(store: ContentStore) -> None:
+    await store.put(KEY, in_chunks(b"one ", b"two ", b"three"))
+    assert await read(store) == b"one two three"
+
+
+async def test_content_can_be_opened_again_and_again(store: ContentStore) -> None:
+    await put(store, b"content")
+    assert [await read(store) for _ in range(3)] == [b"content"] * 3
+
+
+async def test_the_receipt_has_the_size_and_the_digest(store: ContentStore) -> None:
+    receipt = await store.put(KEY, in_chunks(b"one ", b"", b"two"))
+    assert receipt == ContentReceipt(7, hashlib.sha256(b"one two").hexdigest())
+
+
+@pytest.mark.parametrize("chunks", [[], [b""], [b"", b""]])
+async def test_empty_content_is_content(store: ContentStore, chunks: list[bytes]) -> None:
+    assert await store.put(KEY, in_chunks(*chunks)) == ContentReceipt(0, hashlib.sha256().hexdigest())
+    assert await read(store) == b""
+
+
+@pytest.mark.parametrize("size", [1, MIB - 1, MIB, MIB + 1, 3 * MIB + 5])
+async def test_chunks_have_at_most_1_mib_however_they_came_in(store: ContentStore, size: int) -> None:
+    content = bytes(range(256)) * (size // 256 + 1)
+    await put(store, content[:size])
+    sizes = [len(chunk) async for chunk in (await store.open(KEY)).chunks]
+    assert sum(sizes) == size
+    assert max(sizes) <= MIB
+    assert min(sizes) >= 1
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(chunks=st.lists(st.binary(max_size=2_000), max_size=5))
+@example(chunks=[b"x" * MIB, b"", b"y" * 300_000])
+async def test_any_content_comes_back_as_it_went_in(store: ContentStore, chunks: list[bytes]) -> None:
+    content = b"".join(chunks)
+    assert await store.put(KEY, in_chunks(*chunks)) == ContentReceipt(len(content), hashlib.sha256(content).hexdigest())
+    assert await read(store) == content
+
+
+async def test_each_key_has_its_own_content(store: ContentStore) -> None:
+    await put(store, b"one")
+    await put(store, b"two", OTHER_KEY)
+    assert await read(store) == b"one"
+    assert await read(store, OTHER_KEY) == b"two"
+
+
+@pytest.mark.parametrize("second", [b"", b"short", b"something that is longer than the first"])
+async def test_a_second_put_replaces_the_first(store: ContentStore, second: bytes) -> None:
+    await put(store, b"the first content")
+    await put(store, second)
+    assert await read(store) == second
+
+
+async def test_nothing_is_visible_before_the_last_chunk(store: ContentStore) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b"chunk"
+            assert not await has(store)
+
+    await store.put(KEY, chunks())
+    assert await has(store)
+
+
+async def test_the_old_content_is_read_until_the_new_one_is_whole(store: ContentStore) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b"new"
+            assert await read(store) == b"old"
+
+    await put(store, b"old")
+    await store.put(KEY, chunks())
+    assert await read(store) == b"newnewnew"
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("broken"), OSError("the source's own"), TimeoutError(), FileNotFoundError(2, "x")], ids=repr
+)
+@pytest.mark.parametrize("chunks", [[], [b"half a cont"], [b"x" * MIB, b"y" * MIB]], ids=["at once", "half", "late"])
+async def test_chunks_that_fail_leave_nothing_and_their_error_as_it_is(
+    store: ContentStore, error: Exception, chunks: list[bytes]
+) -> None:
+    with pytest.raises(type(error)) as caught:
+        await store.put(KEY, broken_after(*chunks, error=error))
+    assert caught.value is error
+    assert not await has(store)
+
+
+async def test_chunks_that_fail_leave_the_old_content(store: ContentStore) -> None:
+    await put(store, b"old")
+    with pytest.raises(RuntimeError):
+        await store.put(KEY, broken_after(b"new", error=RuntimeError()))
+    assert await read(store) == b"old"
+
+
+@pytest.mark.parametrize("old", [None, b"old"])
+async def test_a_cancelled_put_leaves_what_was_there(store: ContentStore, old: bytes | None) -> None:
+    if old:
+        await put(store, old)
+    chunks = StuckChunks()
+    running = asyncio.create_task(store.put(KEY, chunks))
+    await chunks.is_stuck.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await has(store) == (old is not None)
+    if old:
+        assert await read(store) == old
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8, 13, 21])
+async def test_a_put_that_is_cancelled_at_any_moment_leaves_all_or_nothing(store: ContentStore, turns: int) -> None:
+    await put(store, b"old")
+    running = asyncio.create_task(store.put(KEY, in_chunks(*[b"new"] * 5)))
+    for _ in range(turns):
+        await asyncio.sleep(0.0002)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert await read(store) in {b"old", b"new" * 5}
+
+
+async def test_content_can_be_put_after_a_put_that_failed(store: ContentStore) -> None:
+    with pytest.raises(RuntimeError):
+        await store.put(KEY, broken_after(b"first", error=RuntimeError()))
+    await put(store, b"second")
+    assert await read(store) == b"second"
+
+
+async def test_missing_content_is_not_found(store: ContentStore) -> None:
+    await put(store, b"content", OTHER_KEY)
+    with pytest.raises(ContentNotFoundError) as caught:
+        await read(store)
+    assert caught.value.__cause__ is None
+
+
+async def test_deleted_content_is_not_found_and_no_other_is_gone(store: ContentStore) -> None:
+    await put(store, b"content")
+    await put(store, b"other", OTHER_KEY)
+    await store.delete(KEY)
+    assert not await has(store)
+    assert await read(store, OTHER_KEY) == b"other"
+
+
+async def test_deleting_what_is_not_there_is_no_error(store: ContentStore) -> None:
+    await store.delete(KEY)
+    await put(store, b"content")
+    await store.delete(KEY)
+    await store.delete(KEY)
+    assert not await has(store)
+
+
+async def test_deleted_content_can_be_put_again(store: ContentStore) -> None:
+    await put(store, b"one")
+    await store.delete(KEY)
+    await put(store, b"two")
+    assert await read(store) == b"two"
+
+
+async def test_many_keys_can_be_put_at_once(store: ContentStore) -> None:
+    keys = [ContentKey(f"{number:08x}-5d0e-4a39-9f43-5c8d3f6f2b11") for number in range(50)]
+    receipts = await asyncio.gather(*(put(store, key.encode(), key) for key in keys))
+    assert [receipt.sha256 for receipt in receipts] == [hashlib.sha256(key.encode()).hexdigest() for key in keys]
+    assert [await read(store, key) for key in keys] == [key.encode() for key in keys]
+
+
+async def test_of_many_puts_of_one_key_one_wins_as_a_whole(store: ContentStore) -> None:
+    contents = [bytes([number]) * 5_000 for number in range(20)]
+
+    def pieces(content: bytes) -> Iterable[bytes]:
+        return (content[start : start + 1_000] for start in range(0, len(content), 1_000))
+
+    await put(store, contents[0])
+    is_over = asyncio.Event()
+    seen: set[bytes] = set()
+
+    async def watch() -> None:
+        while not is_over.is_set():
+            seen.add(await read(store))
+            await asyncio.sleep(0)
+
+    watching = asyncio.create_task(watch())
+    await asyncio.gather(*(store.put(KEY, in_chunks(*pieces(content))) for content in contents))
+    is_over.set()
+    await watching
+    assert await read(store) in contents
+    assert seen <= set(contents)
+
+
+async def test_content_can_be_read_by_many_at_once(store: ContentStore) -> None:
+    await put(store, b"x" * 600_000)
+    assert await asyncio.gather(*(read(store) for _ in range(20))) == [b"x" * 600_000] * 20
+
+
+async def test_a_reader_that_stops_early_disturbs_nobody(store: ContentStore) -> None:
+    await put(store, b"x" * 600_000)
+    stored = await store.open(KEY)
+    await anext(stored.chunks)
+    await store.delete(KEY)
+    del stored
+    assert not await has(store)
+
+
+async def test_a_store_that_works_passes_its_check_and_the_check_leaves_no_trace(store: ContentStore) -> None:
+    await put(store, b"content")
+    for _ in range(2):
+        await store.check()
+    assert await read(store) == b"content"
+
+
+async def test_preparing_again_loses_nothing(store: ContentStore) -> None:
+    await put(store, b"content")
+    await store.prepare()
+    assert await read(store) == b"content"

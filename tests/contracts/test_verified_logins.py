@@ -1,0 +1,110 @@
+"""What every memory of verified logins keeps to."""
+
+import pytest
+
+from pixyproxy.adapters.memory.verified_logins import CAPACITY, InMemoryVerifiedLogins
+from pixyproxy.domain.ports import VerifiedLogins
+from pixyproxy.domain.user import UserName
+
+ANN = UserName("ann")
+PASSWORD = "correct horse"
+LIFETIME = 60.0
+
+
+class Seconds:
+    """A clock that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.passed = 1_000.0
+
+    def __call__(self) -> float:
+        return self.passed
+
+
+@pytest.fixture
+def seconds() -> Seconds:
+    return Seconds()
+
+
+@pytest.fixture(params=[InMemoryVerifiedLogins])
+def verified(request: pytest.FixtureRequest, seconds: Seconds) -> VerifiedLogins:
+    verified: VerifiedLogins = request.param(lifetime=LIFETIME, monotonic=seconds)
+    return verified
+
+
+def test_at_first_no_login_is_remembered(verified: VerifiedLogins) -> None:
+    assert not verified.recall(ANN, PASSWORD)
+
+
+def test_a_login_is_remembered(verified: VerifiedLogins) -> None:
+    verified.remember(ANN, PASSWORD)
+    assert verified.recall(ANN, PASSWORD)
+    assert verified.recall(ANN, PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [("ann", "Correct horse"), ("bob", PASSWORD), ("ann", ""), ("", PASSWORD), ("anncorrect", " horse"), ("an", "n")],
+)
+def test_no_other_login_is_remembered_with_it(verified: VerifiedLogins, name: str, password: str) -> None:
+    verified.remember(ANN, PASSWORD)
+    assert not verified.recall(UserName(name), password)
+
+
+def test_a_login_is_forgotten_when_its_time_is_over(verified: VerifiedLogins, seconds: Seconds) -> None:
+    verified.remember(ANN, PASSWORD)
+    seconds.passed += LIFETIME - 0.001
+    assert verified.recall(ANN, PASSWORD)
+    seconds.passed += 0.001
+    assert not verified.recall(ANN, PASSWORD)
+    assert not verified.recall(ANN, PASSWORD)
+
+
+def test_recalling_does_not_lengthen_the_time(verified: VerifiedLogins, seconds: Seconds) -> None:
+    verified.remember(ANN, PASSWORD)
+    seconds.passed += LIFETIME / 2
+    assert verified.recall(ANN, PASSWORD)
+    seconds.passed += LIFETIME / 2
+    assert not verified.recall(ANN, PASSWORD)
+
+
+def test_remembering_again_begins_the_time_anew(verified: VerifiedLogins, seconds: Seconds) -> None:
+    verified.remember(ANN, PASSWORD)
+    seconds.passed += LIFETIME / 2
+    verified.remember(ANN, PASSWORD)
+    seconds.passed += LIFETIME * 3 / 4
+    assert verified.recall(ANN, PASSWORD)
+
+
+def test_a_lifetime_of_zero_remembers_nothing(seconds: Seconds) -> None:
+    verified = InMemoryVerifiedLogins(lifetime=0, monotonic=seconds)
+    verified.remember(ANN, PASSWORD)
+    assert not verified.recall(ANN, PASSWORD)
+
+
+def test_nothing_is_kept_in_the_clear(verified: VerifiedLogins) -> None:
+    verified.remember(ANN, PASSWORD)
+    kept = repr(vars(verified))
+    assert PASSWORD not in kept
+    assert "ann:" not in kept
+
+
+def test_what_is_kept_tells_nothing_outside_its_process(seconds: Seconds) -> None:
+    """An unkeyed digest of a password would be the same everywhere, and could be looked up."""
+    kept = []
+    for _ in range(2):
+        verified = InMemoryVerifiedLogins(lifetime=LIFETIME, monotonic=seconds)
+        verified.remember(ANN, PASSWORD)
+        kept.append(set(verified._ends))
+    assert kept[0].isdisjoint(kept[1])
+
+
+def test_the_latest_logins_are_kept_and_no_more_than_there_is_room_for(verified: VerifiedLogins) -> None:
+    verified.remember(ANN, PASSWORD)
+    for number in range(CAPACITY - 1):
+        verified.remember(UserName(f"user{number}"), PASSWORD)
+    assert verified.recall(ANN, PASSWORD)
+    verified.remember(UserName("one too many"), PASSWORD)
+    assert not verified.recall(ANN, PASSWORD)
+    assert verified.recall(UserName("user0"), PASSWORD)
+    assert verified.recall(UserName("one too many"), PASSWORD)

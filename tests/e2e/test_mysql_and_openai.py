@@ -1,0 +1,149 @@
+"""The running service on a real MySQL or MariaDB, with the stand-in OpenAI server in a process of its own."""
+
+import hashlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.doubles.mariadb import ThrowawayServer
+from tests.doubles.service import Service, clean_environment, running_service
+
+KEY = "sk-stand-in-0123456789"
+
+
+@pytest.fixture(scope="module")
+def openai_url() -> Iterator[str]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.doubles.openai_server", "--api-key", KEY], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip().removeprefix("OPENAI_BASE_URL=")
+        process.terminate()
+
+
+@pytest.fixture
+def environment(empty_mysql_url: str, openai_url: str) -> dict[str, str]:
+    return {
+        "PIXYPROXY_DATABASE_URL": empty_mysql_url,
+        "PIXYPROXY_AUTO_UPGRADE": "true",
+        "OPENAI_API_KEY": KEY,
+        "OPENAI_BASE_URL": openai_url,
+    }
+
+
+@pytest.fixture
+def service(tmp_path: Path, environment: dict[str, str]) -> Iterator[Service]:
+    with running_service(tmp_path, environment) as service:
+        yield service
+
+
+def create(service: Service, prompt: str, path: str = "/image") -> httpx.Response:
+    return httpx.post(f"{service.url}{path}", json={"prompt": prompt}, auth=service.login, timeout=30)
+
+
+def test_the_banner_names_mysql_and_openai_and_no_secret(service: Service, environment: dict[str, str]) -> None:
+    assert "MySQL" in service.output
+    assert "OpenAI, gpt-image-2" in service.output
+    assert "sketch" not in service.output
+    assert KEY not in service.output
+    assert environment["PIXYPROXY_DATABASE_URL"] not in service.output
+
+
+def test_what_openai_drew_is_kept(service: Service) -> None:
+    public = create(service, "a red fox").json()
+    private = create(service, "a secret \N{FOX FACE}", "/private/image").json()
+
+    assert public["model"] == "gpt-image-2"
+    assert httpx.get(f"{service.url}/image").json() == [public]
+    assert httpx.get(f"{service.url}/private/image", auth=service.login).json() == [private, public]
+    content = httpx.get(f"{service.url}/image/{public['guid']}/content")
+    assert content.headers["Content-Type"] == public["media_type"]
+    assert hashlib.sha256(content.content).hexdigest() == public["sha256"]
+    assert httpx.get(f"{service.url}/image/{private['guid']}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("prompt", "status"),
+    [
+        ("a fox [[refuse]]", 422),
+        ("a fox [[rate-limit 7]]", 429),
+        ("a fox [[html]]", 502),
+        ("a fox [[cut]]", 502),
+    ],
+)
+def test_what_openai_did_not_draw_is_a_problem_and_never_an_image(service: Service, prompt: str, status: int) -> None:
+    response = create(service, prompt)
+
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"] == "application/problem+json"
+    if status == 429:
+        assert response.headers["Retry-After"] == "7"
+    assert httpx.get(f"{service.url}/image").json() == []
+
+
+def test_a_generation_that_takes_too_long_is_a_504(tmp_path: Path, environment: dict[str, str]) -> None:
+    with running_service(tmp_path, environment | {"PIXYPROXY_OPENAI_TIMEOUT": "1"}) as service:
+        assert create(service, "a fox [[hang]]").status_code == 504
+
+
+def test_a_key_that_openai_does_not_accept_is_a_500_that_does_not_show_it(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    with running_service(tmp_path, environment | {"OPENAI_API_KEY": "sk-wrong-key-987"}) as service:
+        response = create(service, "a fox")
+
+        assert response.status_code == 500
+        assert response.json()["type"] == "urn:pixyproxy:problem:generator-credentials"
+        assert "sk-wrong-key-987" not in response.text + service.output
+
+
+def test_an_old_schema_is_refused_with_the_command_to_run(tmp_path: Path, environment: dict[str, str]) -> None:
+    outdated = environment | {"PIXYPROXY_AUTO_UPGRADE": "false"}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "pixyproxy", *arguments],
+            cwd=tmp_path,
+            env=clean_environment(outdated),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    refused = run("serve", "--port", "0")
+    assert refused.returncode == 1
+    assert "pixyproxy db upgrade" in refused.stderr
+    assert run("db", "upgrade").returncode == 0
+    with running_service(tmp_path, outdated) as service:
+        assert create(service, "a fox").status_code == 200
+
+
+def test_a_database_that_restarts_costs_at_most_a_clean_503(
+    tmp_path: Path, environment: dict[str, str], throwaway_mysql_server: ThrowawayServer
+) -> None:
+    with (
+        throwaway_mysql_server.new_database() as url,
+        running_service(tmp_path, environment | {"PIXYPROXY_DATABASE_URL": url}) as service,
+    ):
+        created = create(service, "a fox").json()
+        details = f"{service.url}/image/{created['guid']}"
+
+        throwaway_mysql_server.stop()
+        started_at = time.monotonic()
+        for path in (details, f"{details}/content", f"{service.url}/image", f"{service.url}/health/ready"):
+            response = httpx.get(path, timeout=20)
+            assert response.status_code == 503
+            assert response.json()["type"] == "urn:pixyproxy:problem:db-connection"
+        assert create(service, "a fox").status_code == 503
+        assert time.monotonic() - started_at < 20
+        assert httpx.get(f"{service.url}/health/live").status_code == 200
+
+        throwaway_mysql_server.start()
+        assert httpx.get(details).status_code in {200, 503}
+        assert httpx.get(details).json() == created
+        assert create(service, "another fox").status_code == 200

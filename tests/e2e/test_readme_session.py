@@ -1,0 +1,172 @@
+"""The README's curl session, run as it is written: on the embedded default, and on MySQL with a stand-in for OpenAI."""
+
+import contextlib
+import hashlib
+import json
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from PIL import Image as Picture
+
+from tests import real_parts
+from tests.documents import ROOT, fenced_blocks, section
+from tests.doubles.mariadb import REMEDY, ThrowawayServer
+from tests.doubles.service import Service, clean_environment, running_service
+
+MARK = "\n=== the end of a block ===\n"
+
+
+class Session(NamedTuple):
+    """What each block of the session has printed, and the folder it was run in."""
+
+    folder: Path
+    created: str
+    public: str
+    private: str
+    pages: str
+    problems: str
+    health: str
+
+
+def typed(service: Service, login: str, folder: Path) -> Session:
+    """Run the session's blocks in one shell that ends at the first command that fails."""
+    variables, *blocks = fenced_blocks(section("README.md", "Use it"), "sh")
+    assert re.findall(r"^(\w+)=", variables, re.MULTILINE) == ["url", "login"]
+    script = "\n".join([f"url={service.url}", f"login={login}", *(f"{block}printf '{MARK}'" for block in blocks)])
+    return Session(folder, *shell(script, folder).split(MARK)[:-1])
+
+
+def shell(script: str, folder: Path) -> str:
+    """Run a script that ends at the first command that fails, and return what it prints."""
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env=clean_environment({}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def json_values(text: str) -> Iterator[Any]:
+    """Yield the JSON values that stand one behind the other."""
+    while text := text.strip():
+        value, end = json.JSONDecoder().raw_decode(text)
+        yield value
+        text = text[end:]
+
+
+def answers(text: str) -> Iterator[tuple[int, str, Any]]:
+    """Yield status, headers and JSON of each answer that `curl -i` has printed."""
+    for answer in text.split("HTTP/1.1 ")[1:]:
+        head, _, body = answer.replace("\r\n", "\n").partition("\n\n")
+        yield int(head[:3]), head.lower(), json.loads(body)
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    with running_service(tmp_path_factory.mktemp("embedded")) as service:
+        yield typed(service, ":".join(service.login), tmp_path_factory.mktemp("embedded-session"))
+
+
+@pytest.fixture(scope="module")
+def mysql_and_openai(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    if not (ThrowawayServer.is_installed() and shutil.which("mysql")):
+        real_parts.lack("MySQL or MariaDB server and client", REMEDY)
+    folder = tmp_path_factory.mktemp("mysql")
+    with ThrowawayServer() as server, stand_in_openai() as openai_url:
+        environment = {
+            "PIXYPROXY_DATABASE_URL": set_up_mysql(server, folder),
+            "OPENAI_API_KEY": "any",
+            "OPENAI_BASE_URL": openai_url,
+        }
+        with running_service(folder, environment) as service:
+            assert "MySQL, pixyproxy on 127.0.0.1" in service.output
+            assert "OpenAI, gpt-image-2" in service.output
+            yield typed(service, ":".join(service.login), tmp_path_factory.mktemp("mysql-session"))
+
+
+def set_up_mysql(server: ThrowawayServer, folder: Path) -> str:
+    """Run the README's commands that create database, user and tables, and return the URL that they set."""
+    variables, commands, *_ = fenced_blocks(section("README.md", "With MySQL and OpenAI"), "sh")
+    assert re.findall(r"^(\w+)=", variables, re.MULTILINE) == ["admin", "server", "password"]
+    # What the commands expect in the folder of the clone.
+    (folder / "sql").symlink_to(ROOT / "sql")
+    (folder / ".venv").symlink_to(sys.prefix)
+    values = f"""
+admin='mysql --no-defaults --user=root --socket={server.socket}'
+server=127.0.0.1:{server.port}
+password={secrets.token_hex(16)}
+"""
+    printed = shell(f'{values}{commands}printf "$PIXYPROXY_DATABASE_URL"', folder)
+    assert "script(s) applied." in printed
+    assert "missing" not in printed
+    return printed.splitlines()[-1]
+
+
+@contextlib.contextmanager
+def stand_in_openai() -> Iterator[str]:
+    """Start the stand-in by the README's command, but for the port, and give its address."""
+    command = [sys.executable, "-m", "tests.doubles.openai_server"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip().removeprefix("OPENAI_BASE_URL=")
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module", params=["embedded", "mysql_and_openai"])
+def session(request: pytest.FixtureRequest) -> Session:
+    fixture: Session = request.getfixturevalue(request.param)
+    return fixture
+
+
+def test_a_public_image_is_created_listed_and_fetched(session: Session) -> None:
+    (created,) = json_values(session.created)
+    assert created["prompt"] == "A lighthouse at dusk, in watercolour"
+    assert created["tags"] == ["lighthouse", "draft"]
+    assert list(json_values(session.public)) == [[created], created]
+    content = (session.folder / "picture.png").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == created["sha256"]
+    with Picture.open(session.folder / "picture.png") as picture:
+        assert (picture.format, picture.size) == ("PNG", (1024, 1024))
+
+
+def test_a_private_image_is_its_authors_alone(session: Session) -> None:
+    private, _, public = session.private.partition("HTTP/1.1")
+    created, listed, details = json_values(private)
+    assert created["visibility"] == "private"
+    assert [image["prompt"] for image in listed] == ["A red fox in the snow", "A lighthouse at dusk, in watercolour"]
+    assert listed[0] == details == created
+    assert hashlib.sha256((session.folder / "private.png").read_bytes()).hexdigest() == created["sha256"]
+    ((status, _, problem),) = answers("HTTP/1.1" + public)
+    assert (status, problem["type"]) == (404, "urn:pixyproxy:problem:record-not-found")
+
+
+def test_the_link_leads_to_the_next_page(session: Session) -> None:
+    first, second = json_values(session.pages)
+    assert [image["visibility"] for image in first + second] == ["private", "public"]
+
+
+def test_errors_are_problems(session: Session) -> None:
+    no_login, no_prompt = answers(session.problems)
+    assert no_login[0] == no_login[2]["status"] == 401
+    assert "www-authenticate: basic" in no_login[1]
+    assert no_prompt[0] == no_prompt[2]["status"] == 400
+    assert no_prompt[2]["errors"] == [{"field": "prompt", "detail": "must have 1 to 32,000 characters, not 0"}]
+    assert all("application/problem+json" in head for _, head, _ in (no_login, no_prompt))
+
+
+def test_the_service_is_healthy(session: Session) -> None:
+    assert list(json_values(session.health)) == [{"status": "ok"}] * 2

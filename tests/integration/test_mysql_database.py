@@ -1,0 +1,337 @@
+"""What only a real MySQL or MariaDB server shows: connections, sessions, transactions, and what happens without it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from pixyproxy.adapters.mysql import database as database_module
+from pixyproxy.adapters.mysql.database import MySQLDatabase, parse_url
+from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from pixyproxy.adapters.mysql.schema import MySQLSchema
+from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
+from pixyproxy.domain.errors import DataValidationError, DBConnectionError, SchemaOutdatedError
+from tests.doubles.mariadb import MySQLServer, ThrowawayServer
+from tests.factories import ImageFactory
+
+
+@asynccontextmanager
+async def opened(url: str, *, pool_size: int = 16, connect_timeout: float = 5.0) -> AsyncIterator[MySQLDatabase]:
+    database = MySQLDatabase(url, pool_size=pool_size, connect_timeout=connect_timeout)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def scalar(database: MySQLDatabase, sql: str) -> object:
+    async with database.autocommit() as cursor:
+        await cursor.execute(sql)
+        (value,) = await cursor.fetchone()
+    return value
+
+
+async def hold(database: MySQLDatabase, seconds: float = 10) -> None:
+    async with database.autocommit() as cursor:
+        await cursor.execute("SELECT SLEEP(%(seconds)s)", {"seconds": seconds})
+
+
+async def connection_count(database: MySQLDatabase) -> int:
+    async with database.dedicated() as cursor:
+        await cursor.execute("SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE()")
+        (count,) = await cursor.fetchone()
+    return int(count) - 1
+
+
+class TestSession:
+    """What a connection is set up to."""
+
+    async def test_a_parameter_of_bytes_reaches_the_server(self, mysql_database: MySQLDatabase) -> None:
+        value = bytes(range(256)) + "it's 100% \\ 😀".encode()
+        async with mysql_database.autocommit() as cursor:
+            await cursor.execute("SELECT HEX(%(value)s)", {"value": value})
+            assert await cursor.fetchone() == (value.hex().upper(),)
+
+    async def test_the_session_is_strict_and_in_utc_and_utf_8(self, mysql_database: MySQLDatabase) -> None:
+        mode = str(await scalar(mysql_database, "SELECT @@SESSION.sql_mode")).split(",")
+        assert {"ONLY_FULL_GROUP_BY", "STRICT_ALL_TABLES", "NO_ZERO_DATE"} < set(mode)
+        assert await scalar(mysql_database, "SELECT @@SESSION.time_zone") == "+00:00"
+        assert await scalar(mysql_database, "SELECT @@SESSION.character_set_client") == "utf8mb4"
+
+    async def test_text_that_is_too_long_is_a_validation_error(self, mysql_database: MySQLDatabase) -> None:
+        with pytest.raises(DataValidationError, match="too long") as caught:
+            async with mysql_database.autocommit() as cursor:
+                await cursor.execute("INSERT INTO images (guid, filename, prompt) VALUES ('1', REPEAT('x', 256), 'x')")
+        assert caught.value.field == "filename"
+
+    async def test_a_missing_schema_is_said(self, empty_mysql_url: str) -> None:
+        async with opened(empty_mysql_url) as database:
+            with pytest.raises(SchemaOutdatedError, match="pixyproxy db upgrade"):
+                await MySQLImageRepository(database=database).check()
+
+
+class TestTransaction:
+    """All or nothing."""
+
+    async def test_an_exception_leaves_nothing(self, mysql_database: MySQLDatabase) -> None:
+        async def fail() -> None:
+            async with mysql_database.transaction() as cursor:
+                await cursor.execute("INSERT INTO images (guid, filename, prompt) VALUES ('1', 'a', 'b')")
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await fail()
+        assert await scalar(mysql_database, "SELECT COUNT(*) FROM images") == 0
+
+    async def test_a_refused_statement_leaves_nothing_of_the_others(self, mysql_database: MySQLDatabase) -> None:
+        async def fail() -> None:
+            async with mysql_database.transaction() as cursor:
+                await cursor.execute("INSERT INTO images (guid, filename, prompt) VALUES ('1', 'a', 'b')")
+                await cursor.execute("INSERT INTO images (guid, filename, prompt) VALUES (REPEAT('2', 99), 'a', 'b')")
+
+        with pytest.raises(DataValidationError):
+            await fail()
+        assert await scalar(mysql_database, "SELECT COUNT(*) FROM images") == 0
+
+    @pytest.mark.parametrize("statement", ["SELECT SLEEP(0.5)", None])
+    async def test_a_cancelled_transaction_leaves_nothing_and_lets_go_of_its_locks(
+        self, mysql_database: MySQLDatabase, statement: str | None
+    ) -> None:
+        has_inserted = asyncio.Event()
+
+        async def insert() -> None:
+            async with mysql_database.transaction() as cursor:
+                await cursor.execute("INSERT INTO images (guid, filename, prompt) VALUES ('1', 'a', 'b')")
+                has_inserted.set()
+                if statement:
+                    await cursor.execute(statement)
+                else:
+                    await asyncio.sleep(10)
+
+        task = asyncio.create_task(insert())
+        await has_inserted.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await scalar(mysql_database, "SELECT COUNT(*) FROM images") == 0
+        if statement is None:
+            async with mysql_database.transaction() as cursor:
+                await cursor.execute("INSERT INTO images (guid, filename, prompt) VALUES ('1', 'a', 'b')")
+            assert await scalar(mysql_database, "SELECT COUNT(*) FROM images") == 1
+
+
+class TestPool:
+    """Who gets a connection, and when."""
+
+    async def test_there_are_never_more_connections_than_the_pool_holds(self, mysql_url: str) -> None:
+        async with opened(mysql_url, pool_size=3) as database:
+            working = [asyncio.create_task(hold(database, 0.05)) for _ in range(12)]
+            await asyncio.sleep(0.06)
+            assert await connection_count(database) == 3
+            await asyncio.gather(*working)
+
+    async def test_connections_are_used_again(self, mysql_url: str) -> None:
+        async with opened(mysql_url) as database:
+            assert len({await scalar(database, "SELECT CONNECTION_ID()") for _ in range(5)}) == 1
+
+    async def test_who_comes_first_is_served_first(self, mysql_url: str) -> None:
+        served: list[int] = []
+
+        async def work(number: int) -> None:
+            await hold(database, 0.001)
+            served.append(number)
+
+        async with opened(mysql_url, pool_size=1) as database:
+            await asyncio.gather(*(work(number) for number in range(20)))
+        assert served == list(range(20))
+
+    async def test_waiting_for_a_connection_has_an_end(self, mysql_url: str) -> None:
+        async with opened(mysql_url, pool_size=1, connect_timeout=0.1) as database:
+            holder = asyncio.create_task(hold(database, 0.5))
+            await asyncio.sleep(0.05)
+            with pytest.raises(DBConnectionError):
+                await scalar(database, "SELECT 1")
+            await holder
+            assert await scalar(database, "SELECT 1") == 1
+
+    async def test_a_waiter_gets_the_place_of_one_that_is_cancelled(self, mysql_url: str) -> None:
+        async with opened(mysql_url, pool_size=1) as database:
+            holder = asyncio.create_task(hold(database))
+            await asyncio.sleep(0.05)
+            waiter = asyncio.create_task(scalar(database, "SELECT 1"))
+            await asyncio.sleep(0)
+            holder.cancel()
+            assert await asyncio.wait_for(waiter, 1) == 1
+
+    async def test_a_cancelled_waiter_takes_nobodys_place(self, mysql_url: str) -> None:
+        async with opened(mysql_url, pool_size=1) as database:
+            for _ in range(20):
+                tasks = [asyncio.create_task(hold(database, 0.001)) for _ in range(4)]
+                await asyncio.sleep(0.001)
+                tasks[1].cancel()
+                tasks[2].cancel()
+                await asyncio.wait(tasks)
+            assert await asyncio.wait_for(scalar(database, "SELECT 1"), 1) == 1
+
+    async def test_work_has_an_end(self, mysql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(database_module, "_WORK_SECONDS", 0.1)
+        async with opened(mysql_url, pool_size=1) as database:
+            for context in (database.autocommit, database.transaction):
+                with pytest.raises(DBConnectionError):
+                    async with context() as cursor:
+                        await cursor.execute("SELECT SLEEP(10)")
+            assert await scalar(database, "SELECT 1") == 1
+
+    async def test_a_connection_that_was_idle_for_long_is_not_used(
+        self, mysql_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with opened(mysql_url) as database:
+            before = await scalar(database, "SELECT CONNECTION_ID()")
+            monkeypatch.setattr(database_module, "_IDLE_SECONDS", 0.0)
+            assert await scalar(database, "SELECT CONNECTION_ID()") != before
+
+    async def test_close_ends_every_connection(self, mysql_url: str) -> None:
+        async with opened(mysql_url) as observer, opened(mysql_url) as database:
+            await asyncio.gather(*(hold(database, 0.01) for _ in range(5)))
+            working = asyncio.create_task(hold(database, 0.1))
+            await asyncio.sleep(0.05)
+            await database.close()
+            await working
+            async with asyncio.timeout(5):
+                # The server takes note of each end in its own time.
+                while await connection_count(observer):
+                    await asyncio.sleep(0.01)
+            with pytest.raises(DBConnectionError, match="closed"):
+                await scalar(database, "SELECT 1")
+
+
+class TestAbsence:
+    """A server that is not there, or no longer, or again."""
+
+    async def test_open_needs_no_server(self) -> None:
+        async with opened("mysql://ann:hunter2@127.0.0.1:1/pixy") as database:
+            with pytest.raises(DBConnectionError) as caught:
+                await MySQLImageRepository(database=database).check()
+        assert "127.0.0.1" not in caught.value.detail
+
+    async def test_a_missing_socket_is_a_connection_error(self, tmp_path: Path) -> None:
+        async with opened(f"mysql://ann@/pixy?unix_socket={tmp_path}/none") as database:
+            with pytest.raises(DBConnectionError):
+                await MySQLUserRepository(database=database).list()
+
+    async def test_a_wrong_password_is_a_connection_error_that_names_nobody(self, mysql_server: MySQLServer) -> None:
+        url = mysql_server.url("mysql").replace("root", "nobody-knows-me:hunter2", 1)
+        async with opened(url) as database:
+            with pytest.raises(DBConnectionError) as caught:
+                await scalar(database, "SELECT 1")
+        assert "nobody-knows-me" not in caught.value.detail
+
+    async def test_a_missing_database_is_a_connection_error(self, mysql_server: MySQLServer) -> None:
+        async with opened(mysql_server.url("no_such_database")) as database:
+            with pytest.raises(DBConnectionError) as caught:
+                await scalar(database, "SELECT 1")
+        assert "no_such_database" not in caught.value.detail
+
+    async def test_a_server_that_takes_connections_and_says_nothing_is_given_up(self) -> None:
+        async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with opened(f"mysql://ann@127.0.0.1:{port}/pixy", pool_size=2, connect_timeout=0.2) as database:
+            started = time.monotonic()
+            results = await asyncio.gather(*(scalar(database, "SELECT 1") for _ in range(8)), return_exceptions=True)
+            assert {type(result) for result in results} == {DBConnectionError}
+            assert time.monotonic() - started < 2
+        server.close()
+        await server.wait_closed()
+
+    async def test_a_connection_that_the_server_has_ended_is_replaced(self, mysql_url: str) -> None:
+        async with opened(mysql_url) as database, opened(mysql_url) as operator:
+            victim = await scalar(database, "SELECT CONNECTION_ID()")
+            async with operator.autocommit() as cursor:
+                await cursor.execute("KILL %(victim)s", {"victim": victim})
+            await asyncio.sleep(0.05)
+            assert await scalar(database, "SELECT CONNECTION_ID()") != victim
+
+    @pytest.mark.parametrize("way", ["stop", "kill"])
+    async def test_a_restarted_server_is_found_again(self, throwaway_mysql_server: ThrowawayServer, way: str) -> None:
+        server = throwaway_mysql_server
+        with server.new_database() as url:
+            async with opened(url, pool_size=8) as database:
+                await MySQLSchema(database=database).upgrade()
+                users = MySQLUserRepository(database=database)
+                await asyncio.gather(*(hold(database, 0.02) for _ in range(8)))
+                working = asyncio.create_task(hold(database))
+                await asyncio.sleep(0.05)
+                # Blocking: nothing of the loop runs while the server goes away and comes back.
+                getattr(server, way)()
+                server.start()
+                first = await asyncio.gather(users.list(), return_exceptions=True)
+                assert first == [[]] or isinstance(first[0], DBConnectionError)
+                second = await asyncio.gather(*(users.list() for _ in range(8)), return_exceptions=True)
+                assert second == [[]] * 8
+                with pytest.raises(DBConnectionError):
+                    await working
+
+    async def test_a_stopped_server_is_a_connection_error_until_it_is_back(
+        self, throwaway_mysql_server: ThrowawayServer
+    ) -> None:
+        server = throwaway_mysql_server
+        with server.new_database() as url:
+            async with opened(url) as database:
+                assert await scalar(database, "SELECT 1") == 1
+                server.stop()
+                for _ in range(3):
+                    with pytest.raises(DBConnectionError):
+                        await scalar(database, "SELECT 1")
+                server.start()
+                assert await scalar(database, "SELECT 1") == 1
+
+
+class TestEnvironment:
+    """Servers and machines that are set up in another way."""
+
+    async def test_passwords_may_have_any_character(self, throwaway_mysql_server: ThrowawayServer) -> None:
+        server = throwaway_mysql_server
+        password = "p:/?#[]@!$&'()*+,;=% é 😀 \\"
+        with server.new_database() as url:
+            name = parse_url(url)["db"]
+            server.execute("CREATE USER 'ann@work'@'%%' IDENTIFIED BY %(password)s", {"password": password})
+            server.execute(f"GRANT ALL ON {name}.* TO 'ann@work'@'%'")
+            async with opened(server.tcp_url(name, "ann@work", password)) as database:
+                assert await scalar(database, "SELECT 1") == 1
+
+    async def test_no_setting_of_server_or_machine_changes_what_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TZ", "Pacific/Auckland")
+        time.tzset()
+        try:
+            with (
+                ThrowawayServer(
+                    "--default-time-zone=-07:30",
+                    "--character-set-server=latin1",
+                    "--collation-server=latin1_swedish_ci",
+                    "--skip-character-set-client-handshake",
+                    "--sql-mode=",
+                    "--init-connect=SET SESSION time_zone = '+05:00'",
+                ) as server,
+                server.new_database() as url,
+            ):
+                async with opened(url) as database:
+                    await MySQLSchema(database=database).upgrade()
+                    images = MySQLImageRepository(database=database)
+                    image = await images.add(ImageFactory.build(prompt="😀 é", tags=("ß", "😀")))
+                    assert await images.get(image.guid) == image
+                    stored = await scalar(database, "SELECT UNIX_TIMESTAMP(created_at) FROM images")
+                    assert str(stored) == f"{image.created_at.timestamp():.6f}"
+                    (status, *_) = await MySQLSchema(database=database).status()
+                    assert status.applied_at
+                    assert abs(status.applied_at.timestamp() - time.time()) < 60
+        finally:
+            monkeypatch.undo()
+            time.tzset()

@@ -1,0 +1,249 @@
+"""What only a real MySQL or MariaDB server shows of the schema: crashes, locks, rights, query plans, raw SQL."""
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiomysql
+import pytest
+
+from pixyproxy.adapters.mysql import schema as schema_module
+from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from pixyproxy.adapters.mysql.schema import MySQLSchema
+from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
+from pixyproxy.adapters.schema_scripts import SchemaScript, load_scripts
+from pixyproxy.domain.errors import DBConnectionError
+from pixyproxy.domain.image import ImageCursor, ImageStatus
+from pixyproxy.domain.user import UserName
+from tests import real_parts
+from tests.doubles.mariadb import REMEDY, ThrowawayServer
+from tests.factories import ImageFactory, PendingImageFactory, UserFactory
+
+CREATE_DATABASE = Path("sql/create_database.sql")
+
+
+@pytest.fixture
+async def empty_database(empty_mysql_url: str) -> AsyncIterator[MySQLDatabase]:
+    database = MySQLDatabase(empty_mysql_url)
+    await database.open()
+    yield database
+    await database.close()
+
+
+async def run(database: MySQLDatabase, sql: str) -> Sequence[Sequence[Any]]:
+    async with database.autocommit() as cursor:
+        await cursor.execute(sql)
+        rows: Sequence[Sequence[Any]] = await cursor.fetchall()
+        return rows
+
+
+class TestUpgrade:
+    """Scripts that did not finish, and processes that wait for each other."""
+
+    @pytest.mark.parametrize("took_effect", [True, False])
+    async def test_a_script_that_a_crash_interrupted_is_finished(
+        self, empty_database: MySQLDatabase, *, took_effect: bool
+    ) -> None:
+        first, *others = load_scripts("mysql")
+        await MySQLSchema(database=empty_database, scripts=[first]).upgrade()
+        await run(empty_database, "UPDATE schema_migrations SET applied_at = NULL")
+        if not took_effect:
+            await run(empty_database, "DROP TABLE images")
+        schema = MySQLSchema(database=empty_database)
+        assert {migration.applied_at for migration in await schema.status()} == {None}
+        assert [migration.version for migration in await schema.upgrade()] == [
+            each.version for each in (first, *others)
+        ]
+        await MySQLImageRepository(database=empty_database).check()
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "ALTER TABLE a ADD COLUMN more INTEGER",
+            "CREATE INDEX a_id ON a (id)",
+            "ALTER TABLE a ADD INDEX a_id (id)",
+            "ALTER TABLE a DROP COLUMN surplus",
+        ],
+    )
+    async def test_any_kind_of_script_can_be_finished_after_a_crash(
+        self, empty_database: MySQLDatabase, statement: str
+    ) -> None:
+        scripts = [
+            SchemaScript(version=1, name="a", sql="CREATE TABLE a (id INTEGER, surplus INTEGER)"),
+            SchemaScript(version=2, name="b", sql=statement),
+        ]
+        schema = MySQLSchema(database=empty_database, scripts=scripts)
+        await schema.upgrade()
+        await run(empty_database, "UPDATE schema_migrations SET applied_at = NULL WHERE version = 2")
+        assert [migration.version for migration in await schema.upgrade()] == [2]
+
+    async def test_an_upgrade_waits_for_the_one_that_runs(
+        self, empty_database: MySQLDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        schema = MySQLSchema(database=empty_database)
+        async with empty_database.dedicated() as cursor:
+            await cursor.execute(schema_module._LOCK, {"seconds": 0})
+            monkeypatch.setattr(schema_module, "_LOCK_SECONDS", 0)
+            with pytest.raises(DBConnectionError, match="Another process has been upgrading"):
+                await schema.upgrade()
+            monkeypatch.undo()
+            upgrading = asyncio.create_task(schema.upgrade())
+            await asyncio.sleep(0.1)
+            assert not upgrading.done()
+        assert len(await upgrading) == len(schema.scripts)
+
+    async def test_upgrades_of_two_databases_do_not_wait_for_each_other(
+        self, empty_database: MySQLDatabase, mysql_database: MySQLDatabase
+    ) -> None:
+        async with mysql_database.dedicated() as cursor:
+            await cursor.execute(schema_module._LOCK, {"seconds": 0})
+            async with asyncio.timeout(10):
+                await MySQLSchema(database=empty_database).upgrade()
+
+
+class TestTables:
+    """What operators and other tools may do with the tables."""
+
+    async def test_a_record_can_be_inserted_with_the_three_columns_that_have_no_default(
+        self, mysql_database: MySQLDatabase
+    ) -> None:
+        guid = uuid4()
+        before = datetime.now(UTC)
+        await run(
+            mysql_database, f"INSERT INTO images (guid, filename, prompt) VALUES ('{guid}', 'a-{guid}', 'a prompt')"
+        )
+        images = MySQLImageRepository(database=mysql_database)
+        image = await images.get(guid)
+        assert (image.prompt, image.status, image.tags) == ("a prompt", ImageStatus.PENDING, ())
+        assert abs(image.created_at - before) < timedelta(minutes=1)
+        assert await images.list_public(limit=10) == []
+
+    async def test_all_images_can_be_deleted_with_one_plain_statement(self, mysql_database: MySQLDatabase) -> None:
+        await MySQLImageRepository(database=mysql_database).add(ImageFactory.build(tags=("a", "b")))
+        await run(mysql_database, "DELETE FROM images")
+        assert await run(mysql_database, "SELECT COUNT(*) FROM image_tags") == ((0,),)
+
+    async def test_the_specified_columns_are_there(self, mysql_database: MySQLDatabase) -> None:
+        rows = await run(
+            mysql_database,
+            "SELECT column_name, data_type, is_nullable, character_maximum_length FROM information_schema.columns"
+            " WHERE table_schema = DATABASE() AND table_name = 'images'",
+        )
+        columns = {name: (type_, nullable, length) for name, type_, nullable, length in rows}
+        assert columns["id"][:2] == ("int", "NO")
+        assert columns["guid"] == ("varchar", "NO", 36)
+        assert columns["filename"] == ("varchar", "NO", 255)
+        assert columns["prompt"][:2] == ("mediumtext", "NO")
+        assert columns["created_at"][:2] == columns["updated_at"][:2] == ("timestamp", "NO")
+
+
+class TestPlans:
+    """Lists cost what they return, however many images there are."""
+
+    @pytest.fixture
+    async def images(self, mysql_database: MySQLDatabase) -> MySQLImageRepository:
+        images = MySQLImageRepository(database=mysql_database)
+        async with mysql_database.transaction() as cursor:
+            await cursor.executemany(
+                "INSERT INTO images (guid, filename, prompt, author, visibility, status, created_at)"
+                " VALUES (%(guid)s, 'a', 'b', %(author)s, %(visibility)s, %(status)s, %(created_at)s)",
+                [
+                    {
+                        "guid": str(uuid4()),
+                        "author": f"author {number % 7}",
+                        "visibility": "private" if number % 5 == 0 else "public",
+                        "status": "failed" if number % 11 == 0 else "ready",
+                        "created_at": f"2026-01-01 00:{number // 60 % 60:02}:{number % 60:02}.5",
+                    }
+                    for number in range(3_000)
+                ],
+            )
+        await run(mysql_database, "ANALYZE TABLE images, image_tags")
+        return images
+
+    @pytest.mark.parametrize("has_cursor", [False, True])
+    @pytest.mark.parametrize("key", ["images_public", "images_author"])
+    async def test_a_list_is_a_range_of_an_index_without_sorting(
+        self, images: MySQLImageRepository, monkeypatch: pytest.MonkeyPatch, key: str, *, has_cursor: bool
+    ) -> None:
+        statements: list[str] = []
+        execute = aiomysql.Cursor.execute
+
+        async def record(self: Any, query: str, args: Any = None) -> Any:
+            statements.append(self.mogrify(query, args))
+            return await execute(self, query, args)
+
+        monkeypatch.setattr(aiomysql.Cursor, "execute", record)
+        after = ImageCursor(datetime(2026, 1, 1, 0, 25, 0, 500_000, UTC), uuid4()) if has_cursor else None
+        monkeypatch.setattr("pixyproxy.adapters.mysql.image_repository.image_from_row", lambda row: row)
+        if key == "images_public":
+            found = await images.list_public(limit=10, after=after)
+        else:
+            found = await images.list_authored_by(UserName("author 3"), limit=10, after=after)
+        assert len(found) == 10
+        (statement,) = statements
+        monkeypatch.undo()
+        async with images.database.autocommit() as cursor:
+            await cursor.execute(f"EXPLAIN {statement}")
+            names = [column[0] for column in cursor.description]
+            plan = [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
+        (step,) = [step for step in plan if step["table"] == "images"]
+        assert step["key"] == key
+        assert step["type"] in {"ref", "range"}
+        assert not any("filesort" in (step["Extra"] or "") or "temporary" in (step["Extra"] or "") for step in plan[:1])
+
+
+class TestRights:
+    """`sql/create_database.sql`, run as its first lines say."""
+
+    async def test_the_user_it_creates_can_log_in_once_it_has_a_password_and_do_no_more_than_it_must(
+        self, throwaway_mysql_server: ThrowawayServer
+    ) -> None:
+        server = throwaway_mysql_server
+        client = shutil.which("mysql") or shutil.which("mariadb")
+        if client is None:
+            real_parts.lack("mysql or mariadb client", REMEDY)
+        for _ in range(2):
+            with CREATE_DATABASE.open() as script:
+                await asyncio.to_thread(
+                    subprocess.run,
+                    [client, "--no-defaults", f"--socket={server.socket}", "--user=root"],
+                    stdin=script,
+                    check=True,
+                )
+        for password in ("", "pixyproxy"):
+            database = MySQLDatabase(server.tcp_url("pixyproxy", "pixyproxy", password))
+            await database.open()
+            with pytest.raises(DBConnectionError, match="refuses PixyProxy's login"):
+                await run(database, "SELECT 1")
+            await database.close()
+
+        server.execute("ALTER USER 'pixyproxy'@'%' IDENTIFIED BY 'a secret' ACCOUNT UNLOCK")
+        database = MySQLDatabase(server.tcp_url("pixyproxy", "pixyproxy", "a secret"))
+        await database.open()
+        await MySQLSchema(database=database).upgrade()
+        for forbidden in ("DROP TABLE users", "CREATE DATABASE another", "SELECT * FROM mysql.user", "TRUNCATE users"):
+            with pytest.raises(DBConnectionError, match="does not grant it enough"):
+                await run(database, forbidden)
+        await database.close()
+
+        server.execute("REVOKE CREATE, ALTER, INDEX, REFERENCES ON pixyproxy.* FROM 'pixyproxy'@'%'")
+        await database.open()
+        assert await MySQLSchema(database=database).upgrade() == []
+        images, users = MySQLImageRepository(database=database), MySQLUserRepository(database=database)
+        image = await images.add(PendingImageFactory.build(tags=("a",)))
+        await images.update(image.failed("refused", at=image.updated_at), expected=ImageStatus.PENDING)
+        user = await users.add(UserFactory.build())
+        await users.update(user.disabled())
+        await run(database, "DELETE FROM images")
+        await database.close()
+
+    def test_the_script_holds_no_password(self) -> None:
+        statements = [line for line in CREATE_DATABASE.read_text().splitlines() if not line.startswith("--")]
+        assert "IDENTIFIED" not in "".join(statements)

@@ -1,0 +1,70 @@
+"""The URL of a MySQL database."""
+
+import pytest
+
+from pixyproxy.adapters.mysql.database import parse_url
+
+
+def test_every_part_of_a_url_is_understood() -> None:
+    assert parse_url("mysql://ann:secret@db.example:3307/pixy") == {
+        "host": "db.example",
+        "port": 3307,
+        "unix_socket": None,
+        "user": "ann",
+        "password": "secret",
+        "db": "pixy",
+    }
+
+
+def test_the_port_and_the_password_may_be_left_out() -> None:
+    options = parse_url("mysql://ann@db.example/pixy")
+    assert (options["port"], options["password"]) == (3306, "")
+
+
+def test_a_unix_socket_stands_in_for_the_host() -> None:
+    assert parse_url("mysql://ann@/pixy?unix_socket=/run/a%20b.sock")["unix_socket"] == "/run/a b.sock"
+
+
+def test_an_ipv6_address_is_a_host() -> None:
+    assert parse_url("mysql://ann@[::1]:3307/pixy")["host"] == "::1"
+
+
+def test_parts_are_percent_decoded() -> None:
+    options = parse_url("mysql://a%40nn:p%3A%2F%3F%23%25+@host/p%20xy")
+    assert (options["user"], options["password"], options["db"]) == ("a@nn", "p:/?#%+", "p xy")
+
+
+def test_the_driver_sends_a_password_to_the_server_in_utf_8() -> None:
+    assert parse_url("mysql://ann:%F0%9F%98%80@host/pixy")["password"].encode("latin-1").decode() == "😀"
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("", "must begin with mysql://"),
+        ("sqlite:///pixy.db", "must begin with mysql://"),
+        ("mysql+aiomysql://ann:hunter2@host/pixy", "must begin with mysql://"),
+        ("mysql://host/pixy", "names no user"),
+        ("mysql://:hunter2@host/pixy", "names no user"),
+        ("mysql://ann:hunter2@host", "must name one database"),
+        ("mysql://ann:hunter2@host/", "must name one database"),
+        ("mysql://ann:hunter2@host/pixy/more", "must name one database"),
+        ("mysql://ann:hunter2@/pixy", "neither a host nor a unix_socket"),
+        ("mysql://ann:hunter2@host:port/pixy", "can't be read"),
+        ("mysql://ann:hunter2@host:99999/pixy", "can't be read"),
+        ("mysql://ann:hunt/er2@host/pixy", "can't be read"),
+        ("mysql://ann:hunter2?@host/pixy", "can't be read"),
+        ("mysql://ann:hunter2@ho\u2100st/pixy", "can't be read"),
+        ("mysql://ann:hunter2@[host/pixy", "can't be read"),
+        ("mysql://ann:hunter2#@host/pixy", "can't be read"),
+        ("mysql://ann:hunter2@host/pixy#hunter2", "has a fragment"),
+        ("mysql://ann:hunter2@host/pixy?unix_socket=/s&pool=3", "not known: pool"),
+        ("mysql://ann:hunter2@host/pixy?unix_socket=/s&hunter2", "can't be read"),
+    ],
+)
+def test_a_malformed_url_is_refused_without_its_password(url: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem) as caught:
+        parse_url(url)
+    assert "hunt" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None

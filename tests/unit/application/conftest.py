@@ -1,0 +1,68 @@
+"""What the use cases are built from: the in-memory adapters."""
+
+import pytest
+
+from pixyproxy.adapters.memory.clock import InMemoryClock
+from pixyproxy.adapters.memory.content_store import InMemoryContentStore
+from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
+from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
+from pixyproxy.adapters.memory.password_hasher import InMemoryPasswordHasher
+from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
+from pixyproxy.adapters.system.guid_source import RandomGuidSource
+from pixyproxy.application import AddUser, CreateImage
+from pixyproxy.domain.user import Principal, UserName
+
+
+@pytest.fixture
+def ann() -> Principal:
+    return Principal(name=UserName("ann"))
+
+
+@pytest.fixture
+def bob() -> Principal:
+    return Principal(name=UserName("bob"))
+
+
+@pytest.fixture
+def images() -> InMemoryImageRepository:
+    return InMemoryImageRepository()
+
+
+@pytest.fixture
+def contents() -> InMemoryContentStore:
+    return InMemoryContentStore()
+
+
+@pytest.fixture
+def generator() -> InMemoryImageGenerator:
+    return InMemoryImageGenerator()
+
+
+@pytest.fixture
+def users() -> InMemoryUserRepository:
+    return InMemoryUserRepository()
+
+
+@pytest.fixture
+def hasher() -> InMemoryPasswordHasher:
+    return InMemoryPasswordHasher()
+
+
+@pytest.fixture
+def clock() -> InMemoryClock:
+    return InMemoryClock()
+
+
+@pytest.fixture
+def create_image(
+    images: InMemoryImageRepository,
+    contents: InMemoryContentStore,
+    generator: InMemoryImageGenerator,
+    clock: InMemoryClock,
+) -> CreateImage:
+    return CreateImage(images=images, contents=contents, generator=generator, clock=clock, guids=RandomGuidSource())
+
+
+@pytest.fixture
+def add_user(users: InMemoryUserRepository, hasher: InMemoryPasswordHasher, clock: InMemoryClock) -> AddUser:
+    return AddUser(users=users, hasher=hasher, clock=clock)
