@@ -22,8 +22,8 @@ MIB = 1 << 20
 
 @pytest.fixture(params=["memory", "filesystem"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> ContentStore:
-    stores = {"memory": InMemoryContentStore, "filesystem": lambda: FilesystemContentStore(tmp_path / "images")}
-    store: ContentStore = stores[request.param]()
+    is_memory = request.param == "memory"
+    store: ContentStore = InMemoryContentStore() if is_memory else FilesystemContentStore(tmp_path / "images")
     await store.prepare()
     return store
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import re
-import subprocess
-import sys
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -19,27 +17,30 @@ from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.domain.errors import SchemaOutdatedError
 from pixyproxy.domain.ports import Schema
+from tests.doubles.processes import run_at_once
 
 TABLES = {"images", "image_tags", "users", "schema_migrations"}
 
-UPGRADE_IN_A_PROCESS = """
-import asyncio, sys
+IMPORTS = """
+import asyncio
 from pathlib import Path
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
+"""
 
+UPGRADE = """
 async def main(address):
     is_mysql = address.startswith("mysql:")
     database = MySQLDatabase(address) if is_mysql else SQLiteDatabase(Path(address))
     schema = MySQLSchema(database=database) if is_mysql else SQLiteSchema(database=database)
-    await database.open()
-    print(len(await schema.upgrade()))
-    await database.close()
+    try:
+        await database.open()
+        print(len(await schema.upgrade()))
+    finally:
+        await database.close()
 
-print("imported", flush=True)
-sys.stdin.read()
 asyncio.run(main(sys.argv[1]))
 """
 
@@ -181,21 +182,8 @@ async def test_upgrade_applies_only_what_is_missing(target: Target) -> None:
 
 
 async def test_processes_that_upgrade_at_once_apply_each_script_once(target: Target) -> None:
-    processes = [
-        await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "error", "-c", UPGRADE_IN_A_PROCESS, target.address),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for _ in range(4)
-    ]
-    for process in processes:
-        assert process.stdout
-        assert await process.stdout.readline() == b"imported\n"
-    results = await asyncio.gather(*(process.communicate() for process in processes))
-    assert [errors for _, errors in results] == [b""] * 4
-    assert sorted(int(output) for output, _ in results) == [0, 0, 0, len(load_scripts(target.dialect))]
+    printed = await run_at_once(IMPORTS, UPGRADE, target.address)
+    assert sorted(map(int, printed)) == [0, 0, 0, len(load_scripts(target.dialect))]
     assert await target.schema().upgrade() == []
 
 

@@ -70,7 +70,6 @@ class Answer:
     body: bytes = b""
     is_billed: bool = True
     is_chunked: bool = False
-    is_endless: bool = False
     is_reset: bool = False
     delay: float = 0.0
     drip: float = 0.0
@@ -205,7 +204,9 @@ def _error(*args: Any, **kwargs: Any) -> Behaviour:
 
 def _failure(order: Order, argument: str) -> Answer:
     status = int(argument or 500)
-    return error_answer(status, None, "The server had an error.", kind="server_error", is_billed=status >= 500)
+    headers = {"retry-after": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    message = "The server had an error."
+    return error_answer(status, None, message, kind="server_error", is_billed=status >= 500, headers=headers)
 
 
 def _refuse(stage: str) -> Behaviour:
@@ -231,9 +232,19 @@ def _cut(order: Order, argument: str) -> Answer:
     return Answer(headers=answer.headers, body=answer.body, cut_after=int(argument or len(answer.body) // 2))
 
 
+def _oversized(order: Order, argument: str) -> Answer:
+    return Answer(headers=JSON, body=_ok(order, "").body + b" " * int(argument or 32 << 20), is_chunked=True)
+
+
 def _truncated(order: Order, argument: str) -> Answer:
     picture = order.picture()
     return document_answer(order.document(picture[: len(picture) // 2]))
+
+
+def _bad_base64(order: Order, argument: str) -> Answer:
+    document = order.document(order.picture())
+    document["data"][0]["b64_json"] = "****" + document["data"][0]["b64_json"]
+    return document_answer(document)
 
 
 def _wrong_label(order: Order, argument: str) -> Answer:
@@ -275,7 +286,13 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
     "refuse-bare": _error(400, "moderation_blocked", "Your request was rejected.", kind="image_generation_user_error"),
     "content-policy": _error(400, "content_policy_violation", "Your request was rejected."),
     "rate-limit": _rate_limit,
-    "no-quota": _error(429, "insufficient_quota", "You exceeded your current quota.", kind="insufficient_quota"),
+    "no-quota": _error(
+        429,
+        "insufficient_quota",
+        "You exceeded your current quota.",
+        kind="insufficient_quota",
+        headers={"retry-after": "1"},
+    ),
     "billing-limit": _error(400, "billing_hard_limit_reached", "Billing hard limit has been reached."),
     "bad-key": _error(401, "invalid_api_key", "Incorrect API key provided.", kind="authentication_error"),
     "forbidden": _error(403, "unsupported_country_region_territory", "Country not supported.", kind="forbidden"),
@@ -289,7 +306,7 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
     "drop": _sent(cut_after=-1),
     "cut": _cut,
     "reset": _sent(cut_after=1_000, is_reset=True),
-    "endless": _sent(is_chunked=True, is_endless=True),
+    "oversized": _oversized,
     # Answers that are not what they should be.
     "html": _plain(b"<!doctype html><title>Welcome</title><h1>It works!</h1>", "text/html"),
     "empty": _plain(b""),
@@ -306,7 +323,7 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
     "null-base64": _with(data=[{"b64_json": None}]),
     "empty-base64": _with(data=[{"b64_json": ""}]),
     "number-base64": _with(data=[{"b64_json": 7}]),
-    "bad-base64": _with(data=[{"b64_json": "this is *not* base64"}]),
+    "bad-base64": _bad_base64,
     "no-picture": _content(b"GIF is only a word here, not a picture"),
     "svg": _content(b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'),
     "html-picture": _content(b"<!doctype html><script>alert(1)</script>"),
@@ -500,8 +517,6 @@ def _pieces(answer: Answer) -> Iterator[bytes]:
     body = answer.body[: answer.cut_after]
     for start in range(0, len(body), answer.piece):
         yield body[start : start + answer.piece]
-    while answer.is_endless:
-        yield b" " * answer.piece
 
 
 async def _run(host: str, port: int, api_key: str | None, delay: float) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import aiomysql
 import pytest
@@ -25,7 +25,7 @@ from tests import real_parts
 from tests.doubles.mariadb import REMEDY, ThrowawayServer
 from tests.factories import ImageFactory, PendingImageFactory, UserFactory
 
-CREATE_DATABASE = Path("sql/create_database.sql")
+CREATE_DATABASE = Path("sql/create_database.sql").read_text()
 
 
 @pytest.fixture
@@ -113,14 +113,15 @@ class TestTables:
     async def test_a_record_can_be_inserted_with_the_three_columns_that_have_no_default(
         self, mysql_database: MySQLDatabase
     ) -> None:
-        guid = uuid4()
+        guid = UUID("c0ffee00-0000-4000-8000-000000000000")
         before = datetime.now(UTC)
         await run(
-            mysql_database, f"INSERT INTO images (guid, filename, prompt) VALUES ('{guid}', 'a-{guid}', 'a prompt')"
+            mysql_database,
+            "INSERT INTO images (guid, filename, prompt) VALUES ('c0ffee00-0000-4000-8000-000000000000', 'a', 'b')",
         )
         images = MySQLImageRepository(database=mysql_database)
         image = await images.get(guid)
-        assert (image.prompt, image.status, image.tags) == ("a prompt", ImageStatus.PENDING, ())
+        assert (image.prompt, image.status, image.tags) == ("b", ImageStatus.PENDING, ())
         assert abs(image.created_at - before) < timedelta(minutes=1)
         assert await images.list_public(limit=10) == []
 
@@ -210,13 +211,12 @@ class TestRights:
         if client is None:
             real_parts.lack("mysql or mariadb client", REMEDY)
         for _ in range(2):
-            with CREATE_DATABASE.open() as script:
-                await asyncio.to_thread(
-                    subprocess.run,
-                    [client, "--no-defaults", f"--socket={server.socket}", "--user=root"],
-                    stdin=script,
-                    check=True,
-                )
+            await asyncio.to_thread(
+                subprocess.run,
+                [client, "--no-defaults", f"--socket={server.socket}", "--user=root"],
+                input=CREATE_DATABASE.encode(),
+                check=True,
+            )
         for password in ("", "pixyproxy"):
             database = MySQLDatabase(server.tcp_url("pixyproxy", "pixyproxy", password))
             await database.open()
@@ -245,5 +245,5 @@ class TestRights:
         await database.close()
 
     def test_the_script_holds_no_password(self) -> None:
-        statements = [line for line in CREATE_DATABASE.read_text().splitlines() if not line.startswith("--")]
+        statements = [line for line in CREATE_DATABASE.splitlines() if not line.startswith("--")]
         assert "IDENTIFIED" not in "".join(statements)

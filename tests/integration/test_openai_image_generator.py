@@ -187,7 +187,7 @@ async def test_the_first_of_several_images_is_kept(server: OpenAIServer, generat
         ("cut", (GenerationFailedError, True), "broke off"),
         ("cut 0", (GenerationFailedError, True), "broke off"),
         ("reset", (GenerationFailedError, True), "broke off"),
-        ("endless", (GenerationFailedError, True), "larger than"),
+        ("oversized", (GenerationFailedError, True), "larger than"),
         ("gzip", (GenerationFailedError, True), "compressed"),
         ("html", (GenerationFailedError, True), "a web page instead of JSON"),
         ("empty", (GenerationFailedError, True), "with nothing"),
@@ -258,13 +258,13 @@ async def test_the_time_out_bounds_the_whole_answer(
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("behaviour", ["rate-limit 77", "error 503"])
+@pytest.mark.parametrize(("behaviour", "seconds"), [("rate-limit 77", 77), ("rate-limit", None), ("error 503", 1)])
 async def test_the_wait_that_openai_asks_for_is_passed_on(
-    server: OpenAIServer, generator: OpenAIImageGenerator, behaviour: str
+    server: OpenAIServer, generator: OpenAIImageGenerator, behaviour: str, seconds: float | None
 ) -> None:
     server.script(behaviour)
 
-    assert (await failure(generator)).retry_after == (77 if "77" in behaviour else None)
+    assert (await failure(generator)).retry_after == seconds
 
 
 # Secrets

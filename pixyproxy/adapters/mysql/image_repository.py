@@ -76,7 +76,7 @@ class MySQLImageRepository(ImageRepository):
         return image_from_row(row)
 
     async def update(self, image: Image, *, expected: ImageStatus) -> None:
-        async with self.database.autocommit() as cursor:
+        async with self.database.transaction() as cursor:
             await cursor.execute(_UPDATE, {**image_to_row(image), "expected": expected.value})
             was_updated = cursor.rowcount == 1
         if not was_updated:

@@ -31,7 +31,7 @@ class MySQLUserRepository(UserRepository):
     database: MySQLDatabase
 
     async def add(self, user: User) -> User:
-        async with self.database.autocommit() as cursor:
+        async with self.database.transaction() as cursor:
             await cursor.execute(_ADD, user_to_row(user))
             return msgspec.structs.replace(user, id=UserId(cursor.lastrowid))
 
@@ -44,7 +44,7 @@ class MySQLUserRepository(UserRepository):
         return user_from_row(row)
 
     async def update(self, user: User) -> None:
-        async with self.database.autocommit() as cursor:
+        async with self.database.transaction() as cursor:
             await cursor.execute(f"{_UPDATE} WHERE {_NAMED}", user_to_row(user))
             was_updated = cursor.rowcount == 1
         if not was_updated:

@@ -1,7 +1,6 @@
 """OpenAI's images endpoint; importing this module imports the `openai` package, which takes 0.8 s of CPU."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -62,7 +61,8 @@ class ImagesEndpoint:
         ends_at = clock() + self._timeout
         with translated_errors():
             async with asyncio.timeout_at(ends_at):
-                for attempt in itertools.count():
+                attempt = 0
+                while True:
                     try:
                         return await self._buy_once(parameters)
                     except openai.OpenAIError as exc:
@@ -70,7 +70,7 @@ class ImagesEndpoint:
                         if pause is None or clock() + pause >= ends_at:
                             raise
                     await self._retry.sleep(pause)
-        raise AssertionError
+                    attempt += 1
 
     async def close(self) -> None:
         """Close the connections; the endpoint can't be used any more."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -79,13 +81,27 @@ class SQLiteDatabase:
     async def _connect(self) -> aiosqlite.Connection:
         connection = await aiosqlite.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
         try:
-            await connection.execute("PRAGMA journal_mode = WAL")
+            await _switch_to_write_ahead_log(connection)
             await connection.execute("PRAGMA synchronous = NORMAL")
             await connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             await connection.close()
             raise
         return connection
+
+
+async def _switch_to_write_ahead_log(connection: aiosqlite.Connection) -> None:
+    # Of several that switch a new file at once, SQLite sends some away without making them wait.
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            await connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.01)
+        else:
+            return
 
 
 def _opened(connection: aiosqlite.Connection | None) -> aiosqlite.Connection:

@@ -59,6 +59,14 @@ def test_a_bitmap_that_lacks_as_little_as_its_last_byte_is_unreadable(media_type
             inspect_bitmap(data[:length])
 
 
+@pytest.mark.parametrize("name", ["png", "animated png", "webp", "lossless webp", "gif", "animated gif"])
+def test_a_bitmap_with_a_hole_is_unreadable_though_it_ends_as_it_should(name: str) -> None:
+    _, data = BITMAPS[name]
+
+    with pytest.raises(UnreadableBitmapError, match="damaged"):
+        inspect_bitmap(data[: len(data) // 2] + data[-16:])
+
+
 @ALL_BITMAPS
 @settings(max_examples=50, deadline=None)
 @given(damage=st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), min_size=1, max_size=20))

@@ -1,0 +1,728 @@
+"""What only files can get wrong: power cuts, full disks, links, threads, descriptors, memory."""
+
+import asyncio
+import errno
+import gc
+import os
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
+from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
+from pixyproxy.domain.image import ContentKey
+
+KEY = ContentKey("abcdef1e-5d0e-4a39-9f43-5c8d3f6f2b11")
+OTHER_KEY = ContentKey("abcdef1e-5d0e-4a39-9f43-5c8d3f6f2b12")
+KIB = 1 << 10
+MIB = 1 << 20
+NOBODY = 65_534
+
+Patch = Callable[..., None]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "images"
+
+
+@pytest.fixture
+async def store(root: Path) -> FilesystemContentStore:
+    store = FilesystemContentStore(root)
+    await store.prepare()
+    return store
+
+
+async def in_chunks(*chunks: bytes) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+async def read(store: FilesystemContentStore, key: ContentKey = KEY) -> bytes:
+    return b"".join([chunk async for chunk in (await store.open(key)).chunks])
+
+
+def place_of(root: Path, key: ContentKey = KEY) -> Path:
+    return root / key[:2] / key[2:4] / key
+
+
+def entries_below(root: Path) -> list[Path]:
+    return sorted(root.rglob("*"))
+
+
+def files_below(root: Path) -> list[Path]:
+    return [path for path in entries_below(root) if not path.is_dir()]
+
+
+def path_of(descriptor: int | str) -> str:
+    """Return what the descriptor of a file is open on."""
+    return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+
+def descriptors_below(root: Path) -> list[str]:
+    """Return the files below `root` that this process holds open."""
+    paths = []
+    for descriptor in list(Path("/proc/self/fd").iterdir()):
+        with suppress(FileNotFoundError):
+            paths.append(path_of(descriptor.name))
+    return [path for path in paths if path.startswith(str(root))]
+
+
+def disappear(root: Path) -> None:
+    root.rename(root.with_name("elsewhere"))
+
+
+def is_there(path: Path) -> bool:
+    return path.is_symlink() or path.exists()
+
+
+def bytes_of(path: Path) -> bytes:
+    assert not path.is_symlink()
+    return path.read_bytes()
+
+
+class Fault:
+    """Makes one function of `os` fail with one error, on the nth call and later."""
+
+    def __init__(self, function: Callable[..., Any], code: int, *, after: int = 0) -> None:
+        self._function = function
+        self._code = code
+        self._left = after
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._left:
+            self._left -= 1
+            return self._function(*args, **kwargs)
+        raise OSError(self._code, os.strerror(self._code), "/secret/path")
+
+
+class TestPlace:
+    async def test_content_lies_in_a_shard_of_its_key(self, store: FilesystemContentStore, root: Path) -> None:
+        await store.put(KEY, in_chunks(b"content"))
+        assert bytes_of(root / "ab" / "cd" / KEY) == b"content"
+        assert files_below(root) == [place_of(root)]
+
+    async def test_a_put_that_failed_leaves_no_file(self, store: FilesystemContentStore, root: Path) -> None:
+        async def broken() -> AsyncIterator[bytes]:
+            yield b"half"
+            raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            await store.put(KEY, broken())
+        assert files_below(root) == []
+
+    async def test_a_check_leaves_no_file(self, store: FilesystemContentStore, root: Path) -> None:
+        await store.check()
+        assert files_below(root) == []
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "",
+            "abc",
+            ".",
+            "..",
+            "../../../etc/passwd",
+            "/etc/passwd",
+            "abcd/../../../x",
+            "abcd/efgh",
+            "abcd\\efgh",
+            "abcd\0",
+            "abcd\n",
+            ".hidden",
+            "-abcd",
+            "äbcd",
+            "a" * 129,
+            "\ud800abc",
+        ],
+    )
+    async def test_a_key_that_is_no_plain_name_is_refused(
+        self, store: FilesystemContentStore, tmp_path: Path, key: str
+    ) -> None:
+        before = entries_below(tmp_path)
+        for call in (
+            store.put(ContentKey(key), in_chunks(b"x")),
+            store.open(ContentKey(key)),
+            store.delete(ContentKey(key)),
+        ):
+            with pytest.raises(ContentStoreError, match="key is malformed"):
+                await call
+        assert entries_below(tmp_path) == before
+
+    async def test_others_on_the_machine_can_not_read_content(self, store: FilesystemContentStore, root: Path) -> None:
+        await store.put(KEY, in_chunks(b"content"))
+        mode = await asyncio.to_thread(os.stat, place_of(root))
+        assert mode.st_mode & 0o007 == 0
+
+
+class TestLinks:
+    """A link at a content's place leads out of the root."""
+
+    @pytest.fixture
+    def outside(self, tmp_path: Path) -> Path:
+        outside = tmp_path / "outside"
+        outside.write_bytes(b"secret")
+        return outside
+
+    @pytest.fixture
+    async def link(self, store: FilesystemContentStore, root: Path, outside: Path) -> Path:
+        await store.put(KEY, in_chunks(b"content"))
+        place_of(root).unlink()
+        place_of(root).symlink_to(outside)
+        return place_of(root)
+
+    @pytest.mark.usefixtures("link")
+    async def test_it_is_not_read(self, store: FilesystemContentStore) -> None:
+        with pytest.raises(ContentStoreError):
+            await read(store)
+
+    async def test_it_is_not_written_through(self, store: FilesystemContentStore, link: Path, outside: Path) -> None:
+        await store.put(KEY, in_chunks(b"new"))
+        assert bytes_of(outside) == b"secret"
+        assert bytes_of(link) == b"new"
+
+    async def test_only_the_link_is_deleted(self, store: FilesystemContentStore, link: Path, outside: Path) -> None:
+        await store.delete(KEY)
+        assert bytes_of(outside) == b"secret"
+        assert not is_there(link)
+
+    async def test_a_folder_in_its_place_is_an_error(self, store: FilesystemContentStore, root: Path) -> None:
+        place_of(root).mkdir(parents=True)
+        with pytest.raises(ContentStoreError):
+            await read(store)
+        with pytest.raises(ContentStoreError):
+            await store.put(KEY, in_chunks(b"x"))
+        assert files_below(root) == []
+
+
+class TestPowerCut:
+    """What is visible after a power cut is whole."""
+
+    @pytest.fixture
+    def events(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+        """What happens on the disk, in its order, with paths below the test's own folder."""
+        events: list[str] = []
+
+        def name(path: object) -> str:
+            relative = Path(str(path)).relative_to(tmp_path)
+            return "temporary" if relative.parent.name == "incoming" else str(relative)
+
+        real_fsync, real_replace, real_mkdir = os.fsync, os.replace, os.mkdir
+
+        def fsync(descriptor: int) -> None:
+            path = path_of(descriptor)
+            size = f" of {os.fstat(descriptor).st_size}" if Path(path).is_file() else ""
+            real_fsync(descriptor)
+            events.append(f"fsync {name(path)}{size}")
+
+        def replace(source: Any, target: Any) -> None:
+            real_replace(source, target)
+            events.append(f"move {name(source)} to {name(target)}")
+
+        def mkdir(path: Any, *args: Any, **kwargs: Any) -> None:
+            real_mkdir(path, *args, **kwargs)
+            events.append(f"make {name(path)}")
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        monkeypatch.setattr(os, "replace", replace)
+        monkeypatch.setattr(os, "mkdir", mkdir)
+        return events
+
+    async def test_the_folders_are_on_the_disk_when_the_store_is_prepared(
+        self, tmp_path: Path, events: list[str]
+    ) -> None:
+        await FilesystemContentStore(tmp_path / "data" / "images").prepare()
+        assert events == [
+            "make data",
+            "fsync .",
+            "make data/images",
+            "fsync data",
+            "make data/images/incoming",
+            "fsync data/images",
+        ]
+
+    async def test_content_and_folders_are_on_the_disk_before_the_content_is_visible(
+        self, store: FilesystemContentStore, events: list[str]
+    ) -> None:
+        await store.put(KEY, in_chunks(b"one", b"two"))
+        assert events == [
+            "fsync temporary of 6",
+            "make images/ab",
+            "fsync images",
+            "make images/ab/cd",
+            "fsync images/ab",
+            f"move temporary to images/ab/cd/{KEY}",
+            "fsync images/ab/cd",
+        ]
+
+    async def test_folders_that_are_there_already_cost_nothing(
+        self, store: FilesystemContentStore, events: list[str]
+    ) -> None:
+        await store.put(KEY, in_chunks(b"one"))
+        events.clear()
+        await store.put(OTHER_KEY, in_chunks(b"two"))
+        assert events == [
+            "fsync temporary of 3",
+            f"move temporary to images/ab/cd/{OTHER_KEY}",
+            "fsync images/ab/cd",
+        ]
+
+    @pytest.mark.parametrize("syncs_that_work", range(4))
+    async def test_content_that_may_not_be_on_the_disk_is_not_shown(
+        self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch, syncs_that_work: int
+    ) -> None:
+        monkeypatch.setattr(os, "fsync", Fault(os.fsync, errno.EIO, after=syncs_that_work))
+        with pytest.raises(ContentStoreError):
+            await store.put(KEY, in_chunks(b"content"))
+        assert files_below(root) == []
+
+    async def test_a_process_that_dies_half_way_leaves_nothing_visible(self, root: Path) -> None:
+        script = f"""
+import asyncio, os
+from pathlib import Path
+from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
+
+async def chunks():
+    for _ in range(3):
+        yield b"x" * 1000
+    os._exit(9)
+
+async def main():
+    store = FilesystemContentStore(Path({str(root)!r}))
+    await store.prepare()
+    await store.put({KEY!r}, chunks())
+
+asyncio.run(main())
+"""
+        died = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", script], check=False)
+        assert died.returncode == 9
+        [left] = files_below(root)
+        assert left.parent == root / "incoming"
+        store = FilesystemContentStore(root)
+        await store.prepare()
+        with pytest.raises(ContentNotFoundError):
+            await store.open(KEY)
+
+
+class Disk(Protocol):
+    """A disk with little room."""
+
+    root: Path
+
+    def fill(self, *, leaving: int) -> None:
+        """Leave so many bytes of room."""
+
+    def empty(self) -> None:
+        """Make room again."""
+
+
+class SmallDisk:
+    """A real file system of one MiB, in memory."""
+
+    def __init__(self, mount_point: Path) -> None:
+        self.root = mount_point / "images"
+        self._filler = mount_point / "filler"
+
+    def fill(self, *, leaving: int) -> None:
+        status = os.statvfs(self._filler.parent)
+        with self._filler.open("wb") as filler:
+            os.posix_fallocate(filler.fileno(), 0, status.f_bavail * status.f_frsize - leaving)
+
+    def empty(self) -> None:
+        self._filler.unlink()
+
+
+class PretendedDisk:
+    """Stands in where mounting is not allowed: `os.write` fails as it does on a full disk."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root = root
+        self._room: float = float("inf")
+        self._write = os.write
+        monkeypatch.setattr(os, "write", self._write_with_little_room)
+
+    def fill(self, *, leaving: int) -> None:
+        self._room = leaving
+
+    def empty(self) -> None:
+        self._room = float("inf")
+
+    def _write_with_little_room(self, descriptor: int, data: Any) -> int:
+        if str(self.root) not in path_of(descriptor):
+            return self._write(descriptor, data)
+        if self._room <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = self._write(descriptor, data[: min(len(data), self._room)])
+        self._room -= written
+        return written
+
+
+class TestFullDisk:
+    @pytest.fixture(params=["real", "pretended"])
+    def disk(self, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+        mount_point = tmp_path / "disk"
+        mount_point.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount_point)]
+        if request.param == "real" and subprocess.run(mount, check=False, capture_output=True).returncode == 0:
+            yield SmallDisk(mount_point)
+            subprocess.run(["umount", mount_point], check=True)
+        else:
+            yield PretendedDisk(mount_point / "images", monkeypatch)
+
+    @pytest.mark.parametrize("leaving", [0, 64 * KIB])
+    async def test_content_that_finds_no_room_is_an_error_and_leaves_no_file(self, disk: Disk, leaving: int) -> None:
+        store = FilesystemContentStore(disk.root)
+        await store.prepare()
+        await store.put(OTHER_KEY, in_chunks(b"content"))
+        disk.fill(leaving=leaving)
+        with pytest.raises(ContentStoreError) as caught:
+            await store.put(KEY, in_chunks(*[b"x" * 16 * KIB] * 100))
+        assert caught.value.detail == "The content store is full."
+        assert files_below(disk.root) == [place_of(disk.root, OTHER_KEY)]
+        assert descriptors_below(disk.root) == []
+        assert await read(store, OTHER_KEY) == b"content"
+
+    async def test_a_full_disk_does_not_pass_the_check(self, disk: Disk) -> None:
+        store = FilesystemContentStore(disk.root)
+        await store.prepare()
+        await store.check()
+        disk.fill(leaving=0)
+        with pytest.raises(ContentStoreError, match="full"):
+            await store.check()
+        assert files_below(disk.root) == []
+
+    async def test_when_there_is_room_again_everything_works(self, disk: Disk) -> None:
+        store = FilesystemContentStore(disk.root)
+        await store.prepare()
+        disk.fill(leaving=0)
+        with pytest.raises(ContentStoreError):
+            await store.put(KEY, in_chunks(b"content"))
+        disk.empty()
+        await store.check()
+        await store.put(KEY, in_chunks(b"content"))
+        assert await read(store) == b"content"
+
+
+class TestMissingFolder:
+    """A volume that is not mounted is an error, and not an empty folder that fills the disk below it."""
+
+    async def test_nothing_is_put_and_nothing_is_created(self, root: Path) -> None:
+        store = FilesystemContentStore(root)
+        for call in (store.put(KEY, in_chunks(b"x")), store.check()):
+            with pytest.raises(ContentStoreError) as caught:
+                await call
+            assert caught.value.detail == "The content store's folder is missing."
+        assert not is_there(root)
+
+    async def test_a_folder_that_disappears_is_not_made_anew(self, store: FilesystemContentStore, root: Path) -> None:
+        await store.put(KEY, in_chunks(b"x"))
+        disappear(root)
+        for call in (store.put(OTHER_KEY, in_chunks(b"x")), store.check(), store.open(KEY)):
+            with pytest.raises(ContentStoreError):
+                await call
+        await store.delete(KEY)
+        assert not is_there(root)
+
+    async def test_a_folder_that_disappears_during_a_put_is_not_made_anew(
+        self, store: FilesystemContentStore, root: Path
+    ) -> None:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"half"
+            disappear(root)
+            yield b"a content"
+
+        with pytest.raises(ContentStoreError, match="folder is missing"):
+            await store.put(KEY, chunks())
+        assert not is_there(root)
+        assert descriptors_below(root.parent) == []
+
+    async def test_a_file_in_the_place_of_the_folder_is_an_error(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        store = FilesystemContentStore(tmp_path / "file")
+        for call in (store.prepare(), store.put(KEY, in_chunks(b"x")), store.check()):
+            with pytest.raises(ContentStoreError):
+                await call
+
+    async def test_content_that_disappears_between_opening_and_reading_is_not_found(
+        self, store: FilesystemContentStore
+    ) -> None:
+        await store.put(KEY, in_chunks(b"x"))
+        stored = await store.open(KEY)
+        await store.delete(KEY)
+        with pytest.raises(ContentNotFoundError):
+            await anext(stored.chunks)
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("code", "detail"),
+        [
+            (errno.ENOSPC, "full"),
+            (errno.EDQUOT, "full"),
+            (errno.EFBIG, "larger"),
+            (errno.EACCES, "access"),
+            (errno.EPERM, "access"),
+            (errno.EROFS, "read-only"),
+            (errno.EMFILE, "too many open files"),
+            (errno.ENFILE, "too many open files"),
+            (errno.ENOTDIR, "folder is missing"),
+            (errno.EIO, "does not work"),
+            (errno.ESTALE, "does not work"),
+        ],
+    )
+    @pytest.mark.parametrize("function", ["open", "write", "fsync", "replace", "read", "stat", "unlink", "mkdir"])
+    async def test_every_error_is_named_without_a_path(
+        self, store: FilesystemContentStore, monkeypatch: pytest.MonkeyPatch, function: str, code: int, detail: str
+    ) -> None:
+        await store.put(OTHER_KEY, in_chunks(b"x"))
+
+        async def delete() -> None:
+            await store.delete(OTHER_KEY)
+
+        calls: dict[str, Callable[[], Any]] = {
+            "read": lambda: read(store, OTHER_KEY),
+            "stat": lambda: read(store, OTHER_KEY),
+            "unlink": delete,
+            "mkdir": lambda: store.put(ContentKey("ffff-no-shard-yet"), in_chunks(b"x")),
+        }
+        call = calls.get(function, lambda: store.put(KEY, in_chunks(b"x")))
+        with monkeypatch.context() as patched:
+            patched.setattr(os, function, Fault(getattr(os, function), code))
+            with pytest.raises(ContentStoreError, match=detail) as caught:
+                await call()
+        assert "/" not in caught.value.detail
+        assert isinstance(caught.value.__cause__, OSError)
+
+    @pytest.fixture
+    def without_rights(self, store: FilesystemContentStore, root: Path) -> Iterator[None]:
+        """Let the test be somebody whom the folder grants nothing."""
+        (root / "incoming").chmod(0o500)
+        is_root = os.geteuid() == 0
+        if is_root:
+            os.seteuid(NOBODY)
+        yield
+        if is_root:
+            os.seteuid(0)
+        (root / "incoming").chmod(0o700)
+
+    @pytest.mark.usefixtures("without_rights")
+    async def test_missing_rights_are_an_error(self, store: FilesystemContentStore) -> None:
+        for call in (store.put(KEY, in_chunks(b"x")), store.check()):
+            with pytest.raises(ContentStoreError) as caught:
+                await call
+            assert caught.value.detail == "The content store does not grant access."
+
+    async def test_a_disk_that_takes_little_at_once_still_gets_everything(
+        self, store: FilesystemContentStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write = os.write
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))
+            receipt = await store.put(KEY, in_chunks(b"0123456789" * 10))
+        assert receipt.byte_size == 100
+        assert await read(store) == b"0123456789" * 10
+
+
+class TestDescriptors:
+    async def test_puts_and_reads_leave_none_open(self, store: FilesystemContentStore, tmp_path: Path) -> None:
+        for _ in range(5):
+            await store.put(KEY, in_chunks(b"x" * MIB))
+            await read(store)
+            await store.check()
+        assert descriptors_below(tmp_path) == []
+
+    async def test_content_that_is_opened_and_never_read_holds_none(
+        self, store: FilesystemContentStore, tmp_path: Path
+    ) -> None:
+        await store.put(KEY, in_chunks(b"x"))
+        stored = await store.open(KEY)
+        assert descriptors_below(tmp_path) == []
+        assert stored.byte_size == 1
+
+    async def test_a_reader_that_stops_early_leaves_none_open(
+        self, store: FilesystemContentStore, tmp_path: Path
+    ) -> None:
+        await store.put(KEY, in_chunks(b"x" * MIB))
+        stored = await store.open(KEY)
+        await anext(stored.chunks)
+        assert descriptors_below(tmp_path) == [str(place_of(tmp_path / "images"))]
+        del stored
+        gc.collect()
+        await asyncio.sleep(0.01)
+        assert descriptors_below(tmp_path) == []
+
+    async def test_cancelled_readers_leave_none_open(self, store: FilesystemContentStore, tmp_path: Path) -> None:
+        await store.put(KEY, in_chunks(b"x" * 4 * MIB))
+        readers = [asyncio.create_task(read(store)) for _ in range(40)]
+        for number, reader in enumerate(readers):
+            if number % 4 == 0:
+                await asyncio.sleep(0.0005)
+            reader.cancel()
+        outcomes = await asyncio.gather(*readers, return_exceptions=True)
+        assert any(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
+        gc.collect()
+        await asyncio.sleep(0.01)
+        assert descriptors_below(tmp_path) == []
+
+    async def test_cancelled_puts_leave_none_open_and_no_file(self, store: FilesystemContentStore, root: Path) -> None:
+        keys = [ContentKey(f"{number:04x}-key") for number in range(40)]
+        puts = [asyncio.create_task(store.put(key, in_chunks(*[b"x" * 64 * KIB] * 20))) for key in keys]
+        for number, running in enumerate(puts):
+            if number % 4 == 0:
+                await asyncio.sleep(0.0005)
+            running.cancel()
+        outcomes = await asyncio.gather(*puts, return_exceptions=True)
+        assert any(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
+        assert descriptors_below(root) == []
+        assert list((root / "incoming").iterdir()) == []
+        for path in files_below(root):
+            assert path.stat().st_size == 20 * 64 * KIB
+
+
+class SlowWrite:
+    """Stands in for `os.write` and comes back only when it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+        self.events: list[str] = []
+        self.has_begun = threading.Event()
+        self.may_end = threading.Event()
+        self._root = str(root)
+        self._write = os.write
+        self._close = os.close
+        monkeypatch.setattr(os, "write", self._write_slowly)
+        monkeypatch.setattr(os, "close", self._close_and_tell)
+
+    def _is_ours(self, descriptor: int) -> bool:
+        return path_of(descriptor).startswith(self._root)
+
+    def _write_slowly(self, descriptor: int, data: bytes) -> int:
+        if not self._is_ours(descriptor):
+            return self._write(descriptor, data)
+        self.events.append("write begins")
+        self.has_begun.set()
+        self.may_end.wait(10)
+        written = self._write(descriptor, data)
+        self.events.append("write ends")
+        return written
+
+    def _close_and_tell(self, descriptor: int) -> None:
+        if self._is_ours(descriptor):
+            self.events.append("close")
+        self._close(descriptor)
+
+
+class TestCancellation:
+    """A thread can't be cancelled: the file it writes to must stay open until it is done."""
+
+    @pytest.fixture
+    def slow_write(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> SlowWrite:
+        return SlowWrite(monkeypatch, root)
+
+    async def test_a_put_that_is_cancelled_again_and_again_waits_for_its_thread(
+        self, store: FilesystemContentStore, slow_write: SlowWrite, root: Path
+    ) -> None:
+        running = asyncio.create_task(store.put(KEY, in_chunks(b"content")))
+        await asyncio.to_thread(slow_write.has_begun.wait, 10)
+        for _ in range(3):
+            running.cancel()
+            await asyncio.sleep(0.01)
+        assert not running.done()
+        slow_write.may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert slow_write.events == ["write begins", "write ends", "close"]
+        assert files_below(root) == []
+
+    def test_a_loop_that_shuts_down_waits_for_the_thread_too(self, slow_write: SlowWrite, root: Path) -> None:
+        puts: list[asyncio.Task[Any]] = []
+
+        async def main() -> None:
+            store = FilesystemContentStore(root)
+            await store.prepare()
+            puts.append(asyncio.create_task(store.put(KEY, in_chunks(b"content"))))
+            await asyncio.to_thread(slow_write.has_begun.wait, 10)
+            threading.Timer(0.1, slow_write.may_end.set).start()
+
+        asyncio.run(main())
+        assert puts[0].cancelled()
+        events = [event for event in slow_write.events if event != "close"] + slow_write.events[-1:]
+        assert events == ["write begins", "write ends", "close"]
+        assert files_below(root) == []
+
+
+class TestEventLoop:
+    async def test_everything_that_blocks_runs_off_the_loops_thread(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls: list[tuple[str, int]] = []
+
+        def spied(name: str) -> Callable[..., Any]:
+            function = getattr(os, name)
+
+            def spy(target: Any, *args: Any, **kwargs: Any) -> Any:
+                path = path_of(target) if isinstance(target, int) else os.fspath(target)
+                if str(path).startswith(str(root)):
+                    calls.append((name, threading.get_ident()))
+                return function(target, *args, **kwargs)
+
+            return spy
+
+        names = ["open", "read", "write", "fsync", "replace", "mkdir", "unlink", "stat"]
+        with monkeypatch.context() as patched:
+            for name in names:
+                patched.setattr(os, name, spied(name))
+            store = FilesystemContentStore(root)
+            await store.prepare()
+            await store.put(KEY, in_chunks(b"one", b"two"))
+            await read(store)
+            await store.check()
+            await store.delete(KEY)
+        assert {name for name, _ in calls} == set(names)
+        assert [name for name, thread in calls if thread == threading.get_ident()] == []
+
+    async def test_the_loop_goes_on_while_the_disk_is_slow(
+        self, store: FilesystemContentStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fsync = os.fsync
+
+        def slow_fsync(descriptor: int) -> None:
+            time.sleep(0.1)
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", slow_fsync)
+        running = asyncio.create_task(store.put(KEY, in_chunks(b"content")))
+        longest, last = 0.0, time.perf_counter()
+        while not running.done():
+            await asyncio.sleep(0.001)
+            longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
+        await running
+        assert longest < 0.09
+
+
+class TestMemory:
+    async def test_200_mb_go_in_and_out_in_a_few(self, store: FilesystemContentStore) -> None:
+        size = 200_000_000
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for _ in range(size // 500_000):
+                yield os.urandom(64) * 7_812 + b"x" * 32
+
+        tracemalloc.start()
+        try:
+            receipt = await store.put(KEY, chunks())
+            read_size = 0
+            async for chunk in (await store.open(KEY)).chunks:
+                read_size += len(chunk)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert receipt.byte_size == read_size == size
+        assert peak < 8_000_000

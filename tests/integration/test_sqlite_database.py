@@ -1,0 +1,292 @@
+"""What only a real SQLite file shows: its rights, other processes, full disks, query plans, raw SQL."""
+
+import asyncio
+import os
+import sqlite3
+import stat
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.adapters.sqlite.errors import translated_errors
+from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
+from pixyproxy.adapters.sqlite.schema import SQLiteSchema
+from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
+from pixyproxy.domain.errors import DBConnectionError, SchemaOutdatedError
+from pixyproxy.domain.image import ImageCursor, ImageStatus
+from pixyproxy.domain.user import UserName
+from tests.doubles.processes import run_at_once
+from tests.factories import ImageFactory, UserFactory
+
+INSERT = "INSERT INTO images (guid, filename, prompt) VALUES ('c0ffee00-0000-4000-8000-000000000000', 'a', 'b')"
+
+IMPORTS = """
+import asyncio
+from pathlib import Path
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
+from pixyproxy.adapters.sqlite.schema import SQLiteSchema
+from tests.factories import ImageFactory
+"""
+
+ADD = """
+async def main(path):
+    database = SQLiteDatabase(path)
+    try:
+        await database.open()
+        await SQLiteSchema(database=database).upgrade()
+        images = SQLiteImageRepository(database=database)
+        for _ in range(10):
+            await asyncio.gather(*(images.add(ImageFactory.build(tags=("a", "b"))) for _ in range(5)))
+    finally:
+        await database.close()
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+async def scalar(database: SQLiteDatabase, sql: str) -> object:
+    ((value,),) = await database.fetch_all(sql)
+    return value
+
+
+class TestFile:
+    """The file and its folder."""
+
+    async def test_the_folder_is_made_and_nobody_else_may_read_the_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "one" / "two" / "pixyproxy.db"
+        umask = os.umask(0)
+        database = SQLiteDatabase(path)
+        await database.open()
+        try:
+            await SQLiteSchema(database=database).upgrade()
+            files = sorted(path.parent.iterdir())
+            assert [file.name for file in files] == ["pixyproxy.db", "pixyproxy.db-shm", "pixyproxy.db-wal"]
+            assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+        finally:
+            await database.close()
+            os.umask(umask)
+
+    async def test_the_rights_of_a_file_that_is_there_stay(self, tmp_path: Path) -> None:
+        path = tmp_path / "pixyproxy.db"
+        path.touch()
+        path.chmod(0o640)
+        database = SQLiteDatabase(path)
+        await database.open()
+        await database.close()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+    async def test_the_file_is_kept_as_a_write_ahead_log(self, sqlite_database: SQLiteDatabase) -> None:
+        assert await scalar(sqlite_database, "PRAGMA journal_mode") == "wal"
+        assert await scalar(sqlite_database, "PRAGMA synchronous") == 1
+        assert await scalar(sqlite_database, "PRAGMA foreign_keys") == 1
+        assert await scalar(sqlite_database, "PRAGMA busy_timeout") == 5000
+
+    async def test_what_was_stored_is_there_when_the_file_is_opened_again(self, tmp_path: Path) -> None:
+        database = SQLiteDatabase(tmp_path / "pixyproxy.db")
+        await database.open()
+        await SQLiteSchema(database=database).upgrade()
+        image = await SQLiteImageRepository(database=database).add(ImageFactory.build())
+        await database.close()
+        await database.open()
+        assert await SQLiteImageRepository(database=database).get(image.guid) == image
+        await database.close()
+
+
+class TestAbsence:
+    """Files that can't be used."""
+
+    @pytest.mark.parametrize("name", ["a-file/pixyproxy.db", "a-folder", "/proc/pixyproxy/pixyproxy.db"])
+    async def test_a_path_that_can_not_be_opened_is_a_connection_error(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / "a-file").touch()
+        (tmp_path / "a-folder").mkdir()
+        with pytest.raises(DBConnectionError, match="can't be opened") as caught:
+            await SQLiteDatabase(tmp_path / name).open()
+        assert str(tmp_path) not in caught.value.detail
+
+    async def test_a_file_that_is_no_database_is_a_connection_error_and_stays(self, tmp_path: Path) -> None:
+        path = tmp_path / "letter.txt"
+        path.write_text("Dear Ann, " * 1000)
+        with pytest.raises(DBConnectionError, match="not an SQLite database"):
+            await SQLiteDatabase(path).open()
+        assert path.read_text() == "Dear Ann, " * 1000
+
+    async def test_a_full_disk_is_a_connection_error_and_leaves_nothing(self, sqlite_database: SQLiteDatabase) -> None:
+        images = SQLiteImageRepository(database=sqlite_database)
+        assert sqlite_database._writer
+        pages = await scalar(sqlite_database, "PRAGMA page_count")
+        await sqlite_database._writer.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(DBConnectionError, match="no space left"):
+            await images.add(ImageFactory.build(prompt="😀" * 32_000))
+        assert await images.list_public(limit=10) == []
+        await sqlite_database._writer.execute("PRAGMA max_page_count = 1000000")
+        image = await images.add(ImageFactory.build(prompt="😀" * 32_000))
+        assert await images.list_public(limit=10) == [image]
+
+    async def test_a_damaged_file_is_a_connection_error(self, tmp_path: Path) -> None:
+        path = tmp_path / "pixyproxy.db"
+        database = SQLiteDatabase(path)
+        await database.open()
+        await SQLiteSchema(database=database).upgrade()
+        await database.close()
+        content = path.read_bytes()
+        path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+        await database.open()
+        with pytest.raises(DBConnectionError, match="damaged"):
+            await SQLiteImageRepository(database=database).get(uuid4())
+        await database.close()
+
+    async def test_a_closed_database_is_a_connection_error(self, sqlite_database: SQLiteDatabase) -> None:
+        await sqlite_database.close()
+        await sqlite_database.close()
+        with pytest.raises(DBConnectionError, match="closed"):
+            await SQLiteImageRepository(database=sqlite_database).check()
+        with pytest.raises(DBConnectionError, match="closed"):
+            await SQLiteUserRepository(database=sqlite_database).add(UserFactory.build())
+
+    async def test_a_missing_schema_is_said(self, tmp_path: Path) -> None:
+        database = SQLiteDatabase(tmp_path / "pixyproxy.db")
+        await database.open()
+        for operation in (
+            SQLiteImageRepository(database=database).check(),
+            SQLiteUserRepository(database=database).add(UserFactory.build()),
+        ):
+            with pytest.raises(SchemaOutdatedError, match="pixyproxy db upgrade"):
+                await operation
+        await database.close()
+
+    def test_an_unknown_error_is_raised_as_it_is(self) -> None:
+        error = sqlite3.OperationalError('near "TABEL": syntax error')
+        with pytest.raises(sqlite3.OperationalError) as caught, translated_errors():
+            raise error
+        assert caught.value is error
+
+
+class TestTransactions:
+    """All or nothing, also beside other tasks and processes."""
+
+    async def test_an_exception_leaves_nothing(self, sqlite_database: SQLiteDatabase) -> None:
+        async def fail() -> None:
+            async with sqlite_database.transaction() as connection:
+                await connection.execute(INSERT)
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await fail()
+        assert await scalar(sqlite_database, "SELECT COUNT(*) FROM images") == 0
+
+    async def test_a_cancelled_transaction_leaves_nothing_whenever_it_is_cancelled(
+        self, sqlite_database: SQLiteDatabase
+    ) -> None:
+        async def insert() -> None:
+            async with sqlite_database.transaction() as connection:
+                await connection.execute(INSERT)
+                await connection.execute("UPDATE images SET prompt = 'c'")
+                await asyncio.sleep(10)
+
+        for step in range(30):
+            task = asyncio.create_task(insert())
+            await asyncio.sleep(step / 10_000)
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+            assert await scalar(sqlite_database, "SELECT COUNT(*) FROM images") == 0
+        async with sqlite_database.transaction() as connection:
+            await connection.execute(INSERT)
+        assert await scalar(sqlite_database, "SELECT COUNT(*) FROM images") == 1
+
+    async def test_nothing_is_read_before_it_is_committed(self, sqlite_database: SQLiteDatabase) -> None:
+        async with sqlite_database.transaction() as connection:
+            await connection.execute(INSERT)
+            assert await scalar(sqlite_database, "SELECT COUNT(*) FROM images") == 0
+        assert await scalar(sqlite_database, "SELECT COUNT(*) FROM images") == 1
+
+    async def test_several_processes_may_share_a_new_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "pixyproxy.db"
+        await run_at_once(IMPORTS, ADD, str(path))
+        database = SQLiteDatabase(path)
+        await database.open()
+        assert len(await SQLiteImageRepository(database=database).list_public(limit=1000)) == 200
+        await database.close()
+
+    async def test_many_may_open_and_upgrade_a_new_file_at_once(self, tmp_path: Path) -> None:
+        databases = [SQLiteDatabase(tmp_path / "pixyproxy.db") for _ in range(16)]
+
+        async def upgrade(database: SQLiteDatabase) -> int:
+            await database.open()
+            return len(await SQLiteSchema(database=database).upgrade())
+
+        applied = await asyncio.gather(*map(upgrade, databases))
+        assert sorted(applied)[:-1] == [0] * 15
+        for database in databases:
+            await database.close()
+
+    async def test_a_write_lock_that_another_process_keeps_is_a_connection_error(
+        self, sqlite_database: SQLiteDatabase
+    ) -> None:
+        images = SQLiteImageRepository(database=sqlite_database)
+        assert sqlite_database._writer
+        await sqlite_database._writer.execute("PRAGMA busy_timeout = 100")
+        other = sqlite3.connect(sqlite_database._path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DBConnectionError, match="busy"):
+            await images.add(ImageFactory.build())
+        assert await images.list_public(limit=10) == []
+        other.execute("ROLLBACK")
+        other.close()
+        await images.add(ImageFactory.build())
+
+
+class TestTables:
+    """What operators and other tools may do with the tables."""
+
+    async def test_a_record_can_be_inserted_with_the_three_columns_that_have_no_default(
+        self, sqlite_database: SQLiteDatabase
+    ) -> None:
+        before = datetime.now(UTC)
+        async with sqlite_database.transaction() as connection:
+            await connection.execute(INSERT)
+        images = SQLiteImageRepository(database=sqlite_database)
+        image = await images.get(UUID("c0ffee00-0000-4000-8000-000000000000"))
+        assert (image.prompt, image.status, image.tags) == ("b", ImageStatus.PENDING, ())
+        assert abs(image.created_at - before) < timedelta(minutes=1)
+        assert await images.list_public(limit=10) == []
+
+    async def test_all_images_can_be_deleted_with_one_plain_statement(self, sqlite_database: SQLiteDatabase) -> None:
+        await SQLiteImageRepository(database=sqlite_database).add(ImageFactory.build(tags=("a", "b")))
+        async with sqlite_database.transaction() as connection:
+            await connection.execute("DELETE FROM images")
+        assert await scalar(sqlite_database, "SELECT COUNT(*) FROM image_tags") == 0
+
+    @pytest.mark.parametrize("has_cursor", [False, True])
+    @pytest.mark.parametrize("key", ["images_public", "images_author"])
+    async def test_a_list_is_a_range_of_an_index_without_sorting(
+        self, sqlite_database: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch, key: str, *, has_cursor: bool
+    ) -> None:
+        statements: list[tuple[str, Mapping[str, object]]] = []
+
+        async def record(self: SQLiteDatabase, sql: str, parameters: Mapping[str, object]) -> Sequence[Sequence[Any]]:
+            statements.append((sql, parameters))
+            return []
+
+        images = SQLiteImageRepository(database=sqlite_database)
+        after = ImageCursor(datetime(2026, 1, 1, tzinfo=UTC), uuid4()) if has_cursor else None
+        with monkeypatch.context() as patch:
+            patch.setattr(SQLiteDatabase, "fetch_all", record)
+            if key == "images_public":
+                await images.list_public(limit=10, after=after)
+            else:
+                await images.list_authored_by(UserName("ann"), limit=10, after=after)
+        ((sql, parameters),) = statements
+        plan = [row[3] for row in await sqlite_database.fetch_all(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+        condition = " AND created_at<?" if has_cursor else ""
+        assert any(
+            step.startswith(f"SEARCH images USING INDEX {key} (") and step.endswith(f"status=?{condition})")
+            for step in plan
+        )
+        assert not any("SCAN images" in step or "TEMP B-TREE" in step for step in plan)

@@ -1,0 +1,313 @@
+"""Settings from an environment."""
+
+import re
+import subprocess
+import traceback
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from rich.pretty import pretty_repr
+
+from pixyproxy.entrypoints.settings import (
+    DatabaseKind,
+    GeneratorKind,
+    LogFormat,
+    Settings,
+    SettingsError,
+    environment_name,
+    load_settings,
+)
+
+EXAMPLE = Path(__file__).parents[3] / ".env.example"
+KEY = "sk-very-secret"
+PASSWORD = "hunter2secret"
+
+
+def problems_of(environment: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environment)
+    assert str(caught.value) == "\n".join(caught.value.problems)
+    return caught.value.problems
+
+
+def test_an_empty_environment_gives_the_embedded_default() -> None:
+    settings = load_settings({})
+    assert settings == Settings()
+    assert settings.database_kind is DatabaseKind.SQLITE
+    assert settings.database_path == "data/pixyproxy.db"
+    assert settings.content_path == "data/images"
+    assert settings.generator_kind is GeneratorKind.SKETCH
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert not settings.anonymous_create
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "field", "value"),
+    [
+        ("PIXYPROXY_DATABASE_URL", "mysql://u:p@h/d", "database_url", "mysql://u:p@h/d"),
+        ("PIXYPROXY_CONTENT_URL", "file:///srv/images", "content_url", "file:///srv/images"),
+        ("PIXYPROXY_GENERATOR", "sketch", "generator", GeneratorKind.SKETCH),
+        ("OPENAI_API_KEY", KEY, "openai_api_key", KEY),
+        ("OPENAI_BASE_URL", "https://example.org/v1", "openai_base_url", "https://example.org/v1"),
+        ("PIXYPROXY_OPENAI_MODEL", "gpt-image-1-mini", "openai_model", "gpt-image-1-mini"),
+        ("PIXYPROXY_OPENAI_SIZE", "1536x1024", "openai_size", "1536x1024"),
+        ("PIXYPROXY_OPENAI_QUALITY", "low", "openai_quality", "low"),
+        ("PIXYPROXY_OPENAI_OUTPUT_FORMAT", "webp", "openai_output_format", "webp"),
+        ("PIXYPROXY_OPENAI_BACKGROUND", "transparent", "openai_background", "transparent"),
+        ("PIXYPROXY_OPENAI_TIMEOUT", "30.5", "openai_timeout", 30.5),
+        ("PIXYPROXY_ANONYMOUS_CREATE", "true", "anonymous_create", True),
+        ("PIXYPROXY_AUTO_UPGRADE", "1", "auto_upgrade", True),
+        ("PIXYPROXY_LOGIN_MEMORY", "0", "login_memory", 0.0),
+        ("PIXYPROXY_HOST", "::", "host", "::"),
+        ("PIXYPROXY_PORT", "0", "port", 0),
+        ("PIXYPROXY_WORKERS", "4", "workers", 4),
+        ("PIXYPROXY_LOG_FORMAT", "json", "log_format", LogFormat.JSON),
+        ("PIXYPROXY_SHUTDOWN_TIMEOUT", "5", "shutdown_timeout", 5.0),
+    ],
+)
+def test_each_variable_sets_its_field_and_no_other(name: str, text: str, field: str, value: Any) -> None:
+    assert environment_name(field) == name
+    settings = load_settings({name: text, "PATH": "/bin"})
+    assert settings == msgspec.structs.replace(Settings(), **{field: value})
+
+
+def test_every_field_has_a_variable_of_its_own() -> None:
+    names = [environment_name(field) for field in Settings.__struct_fields__]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("text", ["", " ", "\t\n"])
+def test_what_is_empty_is_not_set(text: str) -> None:
+    environment = {environment_name(field): text for field in Settings.__struct_fields__}
+    assert load_settings(environment) == Settings()
+
+
+def test_white_space_around_a_value_is_trimmed() -> None:
+    assert load_settings({"PIXYPROXY_PORT": " 9000\n"}).port == 9000
+
+
+@pytest.mark.parametrize("text", ["true", "1", "TRUE", "True"])
+def test_words_for_yes(text: str) -> None:
+    assert load_settings({"PIXYPROXY_ANONYMOUS_CREATE": text}).anonymous_create
+
+
+@pytest.mark.parametrize("text", ["false", "0", "FALSE"])
+def test_words_for_no(text: str) -> None:
+    assert not load_settings({"PIXYPROXY_ANONYMOUS_CREATE": text}).anonymous_create
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("PIXYPROXY_PORT", "http"),
+        ("PIXYPROXY_PORT", "-1"),
+        ("PIXYPROXY_PORT", "65536"),
+        ("PIXYPROXY_PORT", "80.5"),
+        ("PIXYPROXY_WORKERS", "0"),
+        ("PIXYPROXY_OPENAI_TIMEOUT", "0"),
+        ("PIXYPROXY_OPENAI_TIMEOUT", "nan"),
+        ("PIXYPROXY_OPENAI_TIMEOUT", "inf"),
+        ("PIXYPROXY_LOGIN_MEMORY", "-1"),
+        ("PIXYPROXY_ANONYMOUS_CREATE", "maybe"),
+        ("PIXYPROXY_GENERATOR", "dall-e"),
+        ("PIXYPROXY_LOG_FORMAT", "xml"),
+        ("PIXYPROXY_OPENAI_OUTPUT_FORMAT", "svg"),
+        ("PIXYPROXY_OPENAI_BACKGROUND", "pink"),
+        ("PIXYPROXY_OPENAI_MODEL", "x" * 256),
+        ("PIXYPROXY_DATABASE_URL", "oracle://u:p@h/d"),
+        ("PIXYPROXY_DATABASE_URL", "pixyproxy.db"),
+        ("PIXYPROXY_DATABASE_URL", "sqlite://"),
+        ("PIXYPROXY_DATABASE_URL", "sqlite:///"),
+        ("PIXYPROXY_DATABASE_URL", "sqlite://pixyproxy.db"),
+        ("PIXYPROXY_DATABASE_URL", "mysql://u:p@h"),
+        ("PIXYPROXY_DATABASE_URL", "mysql://u:p@h/"),
+        ("PIXYPROXY_DATABASE_URL", "mysql://u:p[1]@h/d"),
+        ("PIXYPROXY_CONTENT_URL", "s3://bucket"),
+        ("PIXYPROXY_CONTENT_URL", "data/images"),
+        ("PIXYPROXY_CONTENT_URL", "file:"),
+        ("PIXYPROXY_CONTENT_URL", "file://data/images"),
+        ("PIXYPROXY_CONTENT_URL", "file://[x/images"),
+        ("PIXYPROXY_GENERATOR", "openai"),
+        ("OPENAI_BASE_URL", "example.org/v1"),
+        ("OPENAI_BASE_URL", "http://[x/v1"),
+    ],
+)
+def test_a_value_that_can_not_be_used_is_one_problem_that_names_its_variable(name: str, text: str) -> None:
+    [problem] = problems_of({name: text})
+    assert problem.startswith(name)
+    assert problem.endswith(".")
+
+
+def test_a_transparent_jpeg_is_a_contradiction() -> None:
+    environment = {"PIXYPROXY_OPENAI_BACKGROUND": "transparent", "PIXYPROXY_OPENAI_OUTPUT_FORMAT": "jpeg"}
+    [problem] = problems_of(environment)
+    assert "transparent" in problem
+
+
+def test_all_problems_are_listed_at_once() -> None:
+    problems = problems_of(
+        {
+            "PIXYPROXY_PORT": "http",
+            "PIXYPROXY_WORKERS": "none",
+            "PIXYPROXY_LOG_FORMT": "json",
+            "PIXYPROXY_DATABASE_URL": "oracle://",
+            "PIXYPROXY_CONTENT_URL": "s3://bucket",
+            "PIXYPROXY_GENERATOR": "openai",
+        }
+    )
+    assert [problem.split()[0].rstrip(":") for problem in problems] == [
+        "PIXYPROXY_PORT",
+        "PIXYPROXY_WORKERS",
+        "PIXYPROXY_LOG_FORMT",
+        "PIXYPROXY_DATABASE_URL",
+        "PIXYPROXY_CONTENT_URL",
+        "PIXYPROXY_GENERATOR",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("PIXYPROXY_WORKER", "PIXYPROXY_WORKERS"),
+        ("PIXYPROXY_DATABSE_URL", "PIXYPROXY_DATABASE_URL"),
+        ("PIXYPROXY_LOGFORMAT", "PIXYPROXY_LOG_FORMAT"),
+        ("PIXYPROXY_OPENAI_API_KEY", "OPENAI_API_KEY"),
+        ("PIXYPROXY_OPENAI_BASEURL", "OPENAI_BASE_URL"),
+    ],
+)
+def test_a_misspelt_name_is_a_problem_that_suggests_the_right_one(name: str, meant: str) -> None:
+    assert problems_of({name: KEY}) == [f"{name} is no setting; did you mean {meant}?"]
+
+
+def test_what_kubernetes_sets_for_a_service_of_this_name_is_nobodys_mistake() -> None:
+    environment = {
+        "PIXYPROXY_SERVICE_HOST": "10.0.0.11",
+        "PIXYPROXY_SERVICE_PORT": "8000",
+        "PIXYPROXY_SERVICE_PORT_HTTP": "8000",
+        "PIXYPROXY_PORT": "tcp://10.0.0.11:8000",
+        "PIXYPROXY_PORT_8000_TCP": "tcp://10.0.0.11:8000",
+        "PIXYPROXY_PORT_8000_TCP_PROTO": "tcp",
+        "PIXYPROXY_PORT_8000_TCP_PORT": "8000",
+        "PIXYPROXY_PORT_8000_TCP_ADDR": "10.0.0.11",
+    }
+    assert load_settings(environment) == Settings()
+
+
+def test_the_address_of_the_tests_own_server_is_no_mistake() -> None:
+    assert load_settings({"PIXYPROXY_TEST_MYSQL_URL": "mysql://root@localhost/"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("generator", "key", "kind"),
+    [
+        ("auto", "", GeneratorKind.SKETCH),
+        ("auto", KEY, GeneratorKind.OPENAI),
+        ("sketch", KEY, GeneratorKind.SKETCH),
+        ("openai", KEY, GeneratorKind.OPENAI),
+    ],
+)
+def test_a_key_decides_who_draws_unless_it_is_said(generator: str, key: str, kind: GeneratorKind) -> None:
+    settings = load_settings({"PIXYPROXY_GENERATOR": generator, "OPENAI_API_KEY": key})
+    assert settings.generator_kind is kind
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [("sqlite:///data/x.db", "data/x.db"), ("sqlite:////srv/x.db", "/srv/x.db"), ("sqlite:///x.db", "x.db")],
+)
+def test_a_fourth_slash_makes_the_database_path_absolute(url: str, path: str) -> None:
+    assert load_settings({"PIXYPROXY_DATABASE_URL": url}).database_path == path
+
+
+@pytest.mark.parametrize(
+    ("url", "path"), [("file:data/images", "data/images"), ("file:/srv/x", "/srv/x"), ("file:///srv/x", "/srv/x")]
+)
+def test_a_content_url_names_a_folder(url: str, path: str) -> None:
+    assert load_settings({"PIXYPROXY_CONTENT_URL": url}).content_path == path
+
+
+def test_a_mysql_url_chooses_mysql() -> None:
+    settings = load_settings({"PIXYPROXY_DATABASE_URL": "mysql://u:p@h:3306/d?unix_socket=/run/x.sock"})
+    assert settings.database_kind is DatabaseKind.MYSQL
+
+
+def test_secrets_are_in_no_text_of_the_settings() -> None:
+    settings = load_settings(
+        {"OPENAI_API_KEY": KEY, "PIXYPROXY_DATABASE_URL": f"mysql://u:{PASSWORD}@h/d", "PIXYPROXY_PORT": "1"}
+    )
+    for text in (
+        repr(settings),
+        str(settings),
+        f"{settings}",
+        f"{settings!r}",
+        repr([settings]),
+        pretty_repr(settings),
+    ):
+        assert KEY not in text
+        assert PASSWORD not in text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"oracle://u:{PASSWORD}@h/d",
+        f"mysql://u:{PASSWORD}@h",
+        f"mysql://u:[{PASSWORD}]@h/d",
+        f"mysql://u:{PASSWORD}\u2100@h/d",
+        f"sqlite://u:{PASSWORD}@h/d",
+    ],
+)
+def test_secrets_are_in_no_error(url: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"OPENAI_API_KEY": KEY, "PIXYPROXY_DATABASE_URL": url, "PIXYPROXY_PORT": "http"})
+    shown = "".join(traceback.format_exception(caught.value))
+    assert len(caught.value.problems) == 2
+    assert KEY not in shown
+    assert PASSWORD not in shown
+
+
+class TestExample:
+    """`.env.example` names every setting, with its default."""
+
+    def test_it_names_what_the_loader_reads_and_nothing_else(self) -> None:
+        named = re.findall(r"^#?([A-Z][A-Z0-9_]*)=", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE)
+        assert sorted(named) == sorted(environment_name(field) for field in Settings.__struct_fields__)
+
+    def test_it_explains_each_setting_above_its_line(self) -> None:
+        blocks = EXAMPLE.read_text(encoding="utf-8").strip().split("\n\n")[1:]
+        assert len(blocks) == len(Settings.__struct_fields__)
+        for block in blocks:
+            *explanation, setting = block.split("\n")
+            assert explanation
+            assert all(re.match(r"# \S", line) for line in explanation), block
+            assert re.match(r"#[A-Z]", setting), block
+
+    def test_as_it_is_it_sets_nothing(self) -> None:
+        assert load_settings(sourced(EXAMPLE)) == Settings()
+        assert not set(sourced(EXAMPLE)) & {environment_name(field) for field in Settings.__struct_fields__}
+
+    def test_with_every_line_in_effect_it_sets_the_defaults(self, tmp_path: Path) -> None:
+        every_line = tmp_path / ".env"
+        every_line.write_text(
+            re.sub(r"^#([A-Z])", r"\1", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE), encoding="utf-8"
+        )
+        environment = sourced(every_line)
+        assert {environment_name(field) for field in Settings.__struct_fields__} <= set(environment)
+        assert load_settings(environment) == Settings()
+        for field in Settings.__struct_fields__:
+            assert bool(environment[environment_name(field)]) == (getattr(Settings(), field) is not None), field
+
+
+def sourced(file: Path) -> dict[str, str]:
+    """Return the environment of a shell that has read `file` the way the file itself says."""
+    shell = subprocess.run(
+        ["/bin/sh", "-c", 'set -a; . "$1"; set +a; env -0', "sh", str(file)],
+        env={"PATH": "/usr/bin:/bin"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert shell.stderr == ""
+    return dict(line.split("=", 1) for line in shell.stdout.split("\0") if line)
