@@ -50,7 +50,8 @@ class MySQLServer:
             connection.cursor() as cursor,
         ):
             cursor.execute(sql, parameters)
-            return cursor.fetchall()
+            rows: Rows = cursor.fetchall()
+            return rows
 
     @contextmanager
     def new_database(self) -> Iterator[str]:

@@ -22,7 +22,7 @@ def test_the_clients_request_id_is_kept(client: Client, request_id: str) -> None
 
 @pytest.mark.parametrize("request_id", ["", "x" * 65, "a b", "a\tb", "é", "a;b", "{}"])
 def test_any_other_request_id_is_replaced(client: Client, request_id: str) -> None:
-    response = client.get("/image", headers={"X-Request-ID": request_id.encode()})
+    response = client.get("/image", headers={b"X-Request-ID": request_id.encode()})
 
     assert re.fullmatch(r"[0-9a-f]{32}", response.headers["X-Request-ID"])
 
