@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pixyproxy.adapters.mysql.database import MySQLDatabase, parse_url
+from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.schema import MySQLSchema
+from pixyproxy.adapters.mysql.url import parse_url
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from tests import real_parts

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from pixyproxy.domain.errors import DamagedRecordError
 from pixyproxy.domain.image import (
     ContentInfo,
     Image,
@@ -58,7 +59,17 @@ def image_to_row(image: Image) -> Mapping[str, object]:
 
 
 def image_from_row(row: Sequence[Any]) -> Image:
-    """Return the image of a row: the columns of table `images` in their order, then the tags, one a line, or None."""
+    """Return the image of a row: the columns of table `images` in their order, then the tags, one a line, or None.
+
+    Raises `DamagedRecordError` for a row that no image was ever stored as.
+    """
+    try:
+        return _image_from_row(row)
+    except ValueError as exc:
+        raise DamagedRecordError(f"The record of image {row[1]} is damaged.") from exc
+
+
+def _image_from_row(row: Sequence[Any]) -> Image:
     (
         id_,
         guid,

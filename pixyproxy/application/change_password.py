@@ -17,5 +17,5 @@ class ChangePassword:
     hasher: PasswordHasher
 
     async def __call__(self, name: str, password: str) -> None:
-        user = await self.users.get(parse_user_name(name))
-        await self.users.update(user.with_password(await self.hasher.hash(parse_password(password))))
+        parsed = parse_user_name(name)
+        await self.users.set_password_hash(parsed, await self.hasher.hash(parse_password(password)))

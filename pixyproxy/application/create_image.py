@@ -45,6 +45,8 @@ class CreateImage:
             )
         )
         try:
+            # What can't be kept must not be bought.
+            await self.contents.check()
             generated = await self.generator.generate(image.prompt)
             receipt = await self.contents.put(image.content_key, generated.chunks())
         except Exception as exc:

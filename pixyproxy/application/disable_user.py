@@ -13,5 +13,4 @@ class DisableUser:
     users: UserRepository
 
     async def __call__(self, name: str) -> None:
-        user = await self.users.get(parse_user_name(name))
-        await self.users.update(user.disabled())
+        await self.users.disable(parse_user_name(name))

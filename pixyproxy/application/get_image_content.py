@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from pixyproxy.domain.errors import ContentStoreError
 from pixyproxy.domain.image import Image, ImageScope
 from pixyproxy.domain.ports import ContentStore, ImageRepository, StoredContent
 from pixyproxy.domain.user import Principal
@@ -13,7 +14,7 @@ class GetImageContent:
     """Return one image of those in `scope`, and its stored content.
 
     Raises `RecordNotFoundError`, the same for an unknown image and for one that the principal must not know of, and
-    `ContentStoreError`.
+    `ContentStoreError`, also for content that does not have the size it was stored with.
     """
 
     images: ImageRepository
@@ -24,4 +25,7 @@ class GetImageContent:
     ) -> tuple[Image, StoredContent]:
         image = await self.images.get(guid)
         image.ensure_readable_by(principal, scope)
-        return image, await self.contents.open(image.content_key)
+        content = await self.contents.open(image.content_key)
+        if content.byte_size != image.ready_content.byte_size:
+            raise ContentStoreError(f"The content of image {guid} is damaged.")
+        return image, content

@@ -13,6 +13,8 @@
     ├── ConstraintViolationError        the record contradicts one that is stored
     ├── DBConnectionError               the database does not answer
     ├── SchemaOutdatedError             the database lacks schema scripts this version needs
+    ├── DamagedRecordError              the database holds a record that breaks a rule
+    ├── OverloadedError                 more is asked for at once than can be done
     ├── ContentStoreError               the content store does not do its work
     │   └── ContentNotFoundError        the content store holds nothing under this key
     └── GenerationError                 no image came out of the generator
@@ -83,6 +85,18 @@ class DBConnectionError(PixyProxyException):
 
 class SchemaOutdatedError(PixyProxyException):
     """The database lacks schema scripts that this version of PixyProxy needs."""
+
+
+class DamagedRecordError(PixyProxyException):
+    """The database holds a record that breaks a rule of the domain: somebody else has written it."""
+
+
+class OverloadedError(PixyProxyException):
+    """More is asked for at once than can be done; takes `retry_after`, the seconds after which to ask again."""
+
+    def __init__(self, detail: str, *, retry_after: float) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 class ContentStoreError(PixyProxyException):

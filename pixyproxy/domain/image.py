@@ -17,7 +17,6 @@ from pixyproxy.domain.user import Principal, UserName, parse_user_name
 PROMPT_MAX_LENGTH = 32_000
 TAG_MAX_LENGTH = 64
 TAGS_MAX_COUNT = 32
-FILENAME_MAX_BYTES = 255
 FAILURE_MAX_LENGTH = 1_000
 SLUG_MAX_LENGTH = 80
 
@@ -158,9 +157,9 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         if parse_prompt(self.prompt) != self.prompt:
             raise DataValidationError("prompt", "must not begin or end with white space")
         parse_tags(self.tags)
-        if not re.fullmatch(r"\w[\w.-]*", self.filename) or len(self.filename.encode()) > FILENAME_MAX_BYTES:
+        if not re.fullmatch(r"[0-9A-Za-z_][0-9A-Za-z_.-]{,254}", self.filename):
             raise DataValidationError(
-                "filename", "must be 1 to 255 bytes of letters, digits, dots and hyphens, with a letter or digit first"
+                "filename", "must be 1 to 255 ASCII letters, digits, `_`, `.` and `-`, and not begin with `.` or `-`"
             )
         if self.author is not None and parse_user_name(self.author) != self.author:
             raise DataValidationError("author", "must be in Unicode's NFC form")

@@ -62,8 +62,12 @@ class UserRepository(Protocol):
         """Return the user; raise `RecordNotFoundError` when there is none."""
 
     @abstractmethod
-    async def update(self, user: User) -> None:
-        """Store password hash and is_disabled of a user; raise `RecordNotFoundError` when there is none."""
+    async def set_password_hash(self, name: UserName, password_hash: PasswordHash) -> None:
+        """Store another password hash of a user and nothing else; raise `RecordNotFoundError` when there is none."""
+
+    @abstractmethod
+    async def disable(self, name: UserName) -> None:
+        """Store that a user is disabled and nothing else; raise `RecordNotFoundError` when there is none."""
 
     @abstractmethod
     async def list(self) -> Sequence[User]:
@@ -102,7 +106,7 @@ class ContentStore(Protocol):
 
     @abstractmethod
     async def open(self, key: ContentKey) -> StoredContent:
-        """Return the content; raise `ContentNotFoundError` when there is none, now or at the first chunk."""
+        """Return the content; raise `ContentNotFoundError` when there is none."""
 
     @abstractmethod
     async def delete(self, key: ContentKey) -> None:
@@ -149,7 +153,10 @@ class ImageGenerator(Protocol):
 
 
 class PasswordHasher(Protocol):
-    """What turns passwords into hashes that can't be turned back."""
+    """What turns passwords into hashes that can't be turned back.
+
+    May raise `OverloadedError` when too many are asked for at once.
+    """
 
     @abstractmethod
     async def hash(self, password: Password) -> PasswordHash:

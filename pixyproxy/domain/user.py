@@ -74,14 +74,6 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
         if parse_user_name(self.name) != self.name:
             raise DataValidationError("name", "must be in Unicode's NFC form")
 
-    def with_password(self, password_hash: PasswordHash) -> "User":
-        """Return the same user with another password."""
-        return msgspec.structs.replace(self, password_hash=password_hash)
-
-    def disabled(self) -> "User":
-        """Return the same user, who can no longer log in."""
-        return msgspec.structs.replace(self, is_disabled=True)
-
 
 def user_not_found() -> RecordNotFoundError:
     """Make the one error for a user that does not exist."""

@@ -11,18 +11,12 @@ from pixyproxy.entrypoints.settings import LogFormat
 
 def configure_logging(log_format: LogFormat) -> None:
     """Send every log line of the process to standard error in the given format."""
-    shared: list[Any] = [
+    facts: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(allow=[]),
+        structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
     ]
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
     # Neither renderer may show the frames' local variables: prompts and passwords are among them.
     plain_traceback = structlog.dev.plain_traceback
     render: list[Any] = (
@@ -37,7 +31,7 @@ def configure_logging(log_format: LogFormat) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=facts,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )

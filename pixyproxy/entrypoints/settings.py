@@ -1,18 +1,21 @@
 """What can be set from outside, read once from an environment."""
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
+
+from pixyproxy.adapters.mysql.url import parse_url
 
 PREFIX = "PIXYPROXY_"
 # Read by the test suite, not by the service.
 FOREIGN_NAMES = frozenset({"PIXYPROXY_TEST_MYSQL_URL"})
 
-Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Duration = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
@@ -56,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     content_url: str = "file:data/images"
     generator: GeneratorKind = GeneratorKind.AUTO
     openai_api_key: str | None = None
-    openai_base_url: str | None = None
+    openai_base_url: str = "https://api.openai.com/v1"
     openai_model: Name = "gpt-image-2"
     openai_size: Name | None = None
     openai_quality: Name | None = None
@@ -77,7 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return f"{type(self).__name__}(…)"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        # Rich prints the tracebacks of the console's log, and would list all the fields.
+        # Rich, where a host application prints its tracebacks with it, would list all the fields.
         return []
 
     @property
@@ -95,12 +98,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def database_path(self) -> str:
         """The path of the SQLite file, relative to the working directory unless the URL has a fourth slash."""
-        return urlsplit(self.database_url).path.removeprefix("/")
+        return unquote(urlsplit(self.database_url).path.removeprefix("/"))
 
     @property
     def content_path(self) -> str:
         """The path of the content store's folder."""
-        return urlsplit(self.content_url).path
+        return unquote(urlsplit(self.content_url).path)
 
 
 def environment_name(field: str) -> str:
@@ -157,22 +160,40 @@ def _split(url: str) -> SplitResult | None:
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
+    yield from _database_problems(settings)
+    content = _split(settings.content_url)
+    if content is None or content.scheme != "file" or not _is_path_alone(content) or not settings.content_path:
+        yield "PIXYPROXY_CONTENT_URL must name a folder and nothing else, such as file:data/images."
+    yield from _generator_problems(settings)
+
+
+def _database_problems(settings: Settings) -> Iterator[str]:
     database = _split(settings.database_url)
     if database is None:
         yield "PIXYPROXY_DATABASE_URL is no URL; special characters in user and password must be percent-encoded."
-    elif database.scheme not in set(DatabaseKind):
+    elif database.scheme == DatabaseKind.SQLITE:
+        if not _is_path_alone(database) or settings.database_path in {"", ":memory:"}:
+            yield "PIXYPROXY_DATABASE_URL must name a file and nothing else, such as sqlite:///data/pixyproxy.db."
+    elif database.scheme == DatabaseKind.MYSQL:
+        try:
+            parse_url(settings.database_url)
+        except ValueError as exc:
+            yield f"PIXYPROXY_DATABASE_URL can't be used. {exc}"
+    else:
         yield "PIXYPROXY_DATABASE_URL must begin with sqlite:/// or mysql://."
-    elif database.scheme == DatabaseKind.SQLITE and (database.netloc or not settings.database_path):
-        yield "PIXYPROXY_DATABASE_URL must name a file, such as sqlite:///data/pixyproxy.db."
-    elif database.scheme == DatabaseKind.MYSQL and not database.path.strip("/"):
-        yield "PIXYPROXY_DATABASE_URL must name a database, such as mysql://user:password@host:3306/pixyproxy."
-    content = _split(settings.content_url)
-    if content is None or content.scheme != "file" or content.netloc or not settings.content_path:
-        yield "PIXYPROXY_CONTENT_URL must name a folder, such as file:data/images."
+
+
+def _generator_problems(settings: Settings) -> Iterator[str]:
     if settings.generator is GeneratorKind.OPENAI and not settings.openai_api_key:
         yield "PIXYPROXY_GENERATOR is openai, but OPENAI_API_KEY is not set."
+    if settings.openai_api_key and not re.fullmatch(r"[!-~]+", settings.openai_api_key):
+        yield "OPENAI_API_KEY must be printable ASCII without spaces."
     if settings.openai_background == "transparent" and settings.openai_output_format == "jpeg":
         yield "PIXYPROXY_OPENAI_BACKGROUND can't be transparent in the output format jpeg."
-    base = _split(settings.openai_base_url or "https:")
-    if base is None or base.scheme not in {"http", "https"}:
-        yield "OPENAI_BASE_URL must begin with http:// or https://."
+    base = _split(settings.openai_base_url)
+    if base is None or base.scheme not in {"http", "https"} or not base.hostname:
+        yield "OPENAI_BASE_URL must begin with http:// or https:// and name a host."
+
+
+def _is_path_alone(url: SplitResult) -> bool:
+    return not (url.netloc or url.query or url.fragment)

@@ -203,7 +203,7 @@ async def test_content_can_be_put_after_a_put_that_failed(store: ContentStore) -
 async def test_missing_content_is_not_found(store: ContentStore) -> None:
     await put(store, b"content", OTHER_KEY)
     with pytest.raises(ContentNotFoundError) as caught:
-        await read(store)
+        await store.open(KEY)
     assert caught.value.__cause__ is None
 
 
@@ -258,6 +258,19 @@ async def test_of_many_puts_of_one_key_one_wins_as_a_whole(store: ContentStore) 
     await watching
     assert await read(store) in contents
     assert seen <= set(contents)
+
+
+async def test_content_that_is_open_stays_whole_when_it_is_replaced_or_deleted(store: ContentStore) -> None:
+    await put(store, b"x" * 600_000)
+    opened = [await store.open(KEY) for _ in range(3)]
+    first = await anext(opened[0].chunks)
+    await put(store, b"new")
+    second = b"".join([chunk async for chunk in opened[1].chunks])
+    await store.delete(KEY)
+    third = b"".join([chunk async for chunk in opened[2].chunks])
+    rest = b"".join([chunk async for chunk in opened[0].chunks])
+    assert [first + rest, second, third] == [b"x" * 600_000] * 3
+    assert {stored.byte_size for stored in opened} == {600_000}
 
 
 async def test_content_can_be_read_by_many_at_once(store: ContentStore) -> None:

@@ -1,7 +1,7 @@
 """What every `UserRepository` promises."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -89,35 +89,45 @@ async def test_names_that_differ_in_case_or_accent_are_different_users(users: Us
         assert await users.get(UserName(name)) == added[name]
 
 
-async def test_update_stores_password_hash_and_is_disabled(users: UserRepository) -> None:
+async def test_another_password_hash_is_stored_and_nothing_else(users: UserRepository) -> None:
     added = await users.add(UserFactory.build())
-    changed = added.with_password(PasswordHash("$another")).disabled()
-    await users.update(changed)
-    assert await users.get(added.name) == changed
+    await users.set_password_hash(added.name, PasswordHash("$another"))
+    assert await users.get(added.name) == msgspec.structs.replace(added, password_hash=PasswordHash("$another"))
 
 
-async def test_update_stores_nothing_else(users: UserRepository) -> None:
+async def test_disabling_is_stored_and_nothing_else(users: UserRepository) -> None:
     added = await users.add(UserFactory.build())
-    await users.update(msgspec.structs.replace(added, id=None, created_at=added.created_at - timedelta(days=1)))
-    assert await users.get(added.name) == added
+    for _ in range(2):
+        await users.disable(added.name)
+        assert await users.get(added.name) == msgspec.structs.replace(added, is_disabled=True)
 
 
-async def test_update_touches_no_other_user(users: UserRepository) -> None:
+async def test_a_change_touches_no_other_user(users: UserRepository) -> None:
     ann, upper = await users.add(UserFactory.build(name="ann")), await users.add(UserFactory.build(name="ANN"))
-    await users.update(ann.disabled())
+    await users.disable(ann.name)
+    await users.set_password_hash(ann.name, PasswordHash("$another"))
     assert await users.get(upper.name) == upper
 
 
-async def test_an_update_that_changes_nothing_is_no_error(users: UserRepository) -> None:
+async def test_the_same_password_hash_again_is_no_error(users: UserRepository) -> None:
     added = await users.add(UserFactory.build())
-    await users.update(added)
+    await users.set_password_hash(added.name, added.password_hash)
     assert await users.get(added.name) == added
 
 
-async def test_update_of_an_unknown_user_is_not_found(users: UserRepository) -> None:
+async def test_a_change_of_an_unknown_user_is_not_found(users: UserRepository) -> None:
     await users.add(UserFactory.build(name="ann"))
     with pytest.raises(RecordNotFoundError):
-        await users.update(UserFactory.build(name="Ann"))
+        await users.disable(UserName("Ann"))
+    with pytest.raises(RecordNotFoundError):
+        await users.set_password_hash(UserName("Ann"), PasswordHash("$another"))
+
+
+async def test_a_change_of_the_password_does_not_undo_a_disabling_at_the_same_time(users: UserRepository) -> None:
+    added = await users.add(UserFactory.build())
+    await asyncio.gather(users.set_password_hash(added.name, PasswordHash("$another")), users.disable(added.name))
+    stored = await users.get(added.name)
+    assert (stored.password_hash, stored.is_disabled) == ("$another", True)
 
 
 async def test_an_empty_repository_lists_nobody(users: UserRepository) -> None:

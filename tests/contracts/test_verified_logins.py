@@ -108,3 +108,13 @@ def test_the_latest_logins_are_kept_and_no_more_than_there_is_room_for(verified:
     assert not verified.recall(ANN, PASSWORD)
     assert verified.recall(UserName("user0"), PASSWORD)
     assert verified.recall(UserName("one too many"), PASSWORD)
+
+
+def test_a_login_that_was_remembered_again_is_among_the_latest(verified: VerifiedLogins) -> None:
+    verified.remember(ANN, PASSWORD)
+    for number in range(CAPACITY - 1):
+        verified.remember(UserName(f"user{number}"), PASSWORD)
+    verified.remember(ANN, PASSWORD)
+    verified.remember(UserName("one too many"), PASSWORD)
+    assert verified.recall(ANN, PASSWORD)
+    assert not verified.recall(UserName("user0"), PASSWORD)

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pymysql
 
-from pixyproxy.adapters.mysql.database import parse_url
+from pixyproxy.adapters.mysql.url import parse_url
 
 REMEDY = (
     "apt-get install -y --no-install-recommends mariadb-server,"

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.doubles.mariadb import ThrowawayServer
-from tests.doubles.service import Service, clean_environment, running_service
+from tests.doubles.service import Service, clean_environment, free_port, running_service
 
 KEY = "sk-stand-in-0123456789"
 
@@ -115,7 +115,7 @@ def test_an_old_schema_is_refused_with_the_command_to_run(tmp_path: Path, enviro
             check=False,
         )
 
-    refused = run("serve", "--port", "0")
+    refused = run("serve", "--port", str(free_port()))
     assert refused.returncode == 1
     assert "pixyproxy db upgrade" in refused.stderr
     assert run("db", "upgrade").returncode == 0

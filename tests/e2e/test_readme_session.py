@@ -20,6 +20,9 @@ from tests.documents import ROOT, fenced_blocks, section
 from tests.doubles.mariadb import REMEDY, ThrowawayServer
 from tests.doubles.service import Service, clean_environment, running_service
 
+# Setting up a database server and two services takes long on a machine that is busy with other things.
+pytestmark = pytest.mark.timeout(300)
+
 MARK = "\n=== the end of a block ===\n"
 
 

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from pixyproxy.adapters.schema_scripts import load_scripts
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.errors import translated_errors
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
@@ -83,7 +84,7 @@ class TestFile:
 
     async def test_the_file_is_kept_as_a_write_ahead_log(self, sqlite_database: SQLiteDatabase) -> None:
         assert await scalar(sqlite_database, "PRAGMA journal_mode") == "wal"
-        assert await scalar(sqlite_database, "PRAGMA synchronous") == 1
+        assert await scalar(sqlite_database, "PRAGMA synchronous") == 2
         assert await scalar(sqlite_database, "PRAGMA foreign_keys") == 1
         assert await scalar(sqlite_database, "PRAGMA busy_timeout") == 5000
 
@@ -214,15 +215,21 @@ class TestTransactions:
         assert len(await SQLiteImageRepository(database=database).list_public(limit=1000)) == 200
         await database.close()
 
-    async def test_many_may_open_and_upgrade_a_new_file_at_once(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("applied_before", [0, 1])
+    async def test_many_may_open_and_upgrade_a_file_at_once(self, tmp_path: Path, applied_before: int) -> None:
         databases = [SQLiteDatabase(tmp_path / "pixyproxy.db") for _ in range(16)]
+        scripts = load_scripts("sqlite")
+        if applied_before:
+            await databases[0].open()
+            await SQLiteSchema(database=databases[0], scripts=scripts[:applied_before]).upgrade()
+            await databases[0].close()
 
         async def upgrade(database: SQLiteDatabase) -> int:
             await database.open()
             return len(await SQLiteSchema(database=database).upgrade())
 
         applied = await asyncio.gather(*map(upgrade, databases))
-        assert sorted(applied)[:-1] == [0] * 15
+        assert sorted(applied) == [0] * 15 + [len(scripts) - applied_before]
         for database in databases:
             await database.close()
 

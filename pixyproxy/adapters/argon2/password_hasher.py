@@ -2,11 +2,14 @@
 
 import asyncio
 import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from argon2 import PasswordHasher as Argon2
 from argon2 import Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from pixyproxy.domain.errors import OverloadedError
 from pixyproxy.domain.ports import PasswordHasher
 from pixyproxy.domain.user import Password, PasswordHash
 
@@ -17,11 +20,17 @@ PARALLELISM = 1
 SALT_LENGTH = 16
 HASH_LENGTH = 32
 
+RETRY_AFTER = 2.0
+
 
 class Argon2PasswordHasher(PasswordHasher):
-    """Hashes in worker threads, at most `concurrency` at once, because each hash takes 19 MiB and a core."""
+    """Hashes in worker threads, at most `concurrency` at once, because each hash takes 19 MiB and a core.
 
-    def __init__(self, *, concurrency: int = 2) -> None:
+    At most `queue` more may wait; beyond that it raises `OverloadedError`, so that a flood of wrong passwords does not
+    make everybody else wait behind it.
+    """
+
+    def __init__(self, *, concurrency: int = 2, queue: int = 32) -> None:
         self._argon2 = Argon2(
             time_cost=ITERATIONS,
             memory_cost=MEMORY_KIB,
@@ -31,18 +40,30 @@ class Argon2PasswordHasher(PasswordHasher):
             type=Type.ID,
         )
         self._slots = asyncio.Semaphore(concurrency)
+        self._places = concurrency + queue
 
     async def hash(self, password: Password) -> PasswordHash:
-        async with self._slots:
+        async with self._place():
             return PasswordHash(await asyncio.to_thread(self._argon2.hash, password))
 
     async def verify(self, password_hash: PasswordHash, password: str) -> bool:
-        async with self._slots:
+        async with self._place():
             try:
                 return await asyncio.to_thread(self._argon2.verify, password_hash, password)
             except (VerificationError, InvalidHashError, UnicodeEncodeError):
                 # A hash that is not ASCII is the one malformed hash that argon2 has no error of its own for.
                 return False
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        if not self._places:
+            raise OverloadedError("Too many passwords are being checked at once.", retry_after=RETRY_AFTER)
+        self._places -= 1
+        try:
+            async with self._slots:
+                yield
+        finally:
+            self._places += 1
 
     @property
     def decoy(self) -> PasswordHash:

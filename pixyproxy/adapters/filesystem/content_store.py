@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
@@ -55,13 +56,9 @@ class FilesystemContentStore(ContentStore):
             await _to_thread(upload.discard)
 
     async def open(self, key: ContentKey) -> StoredContent:
-        path = self._path(key)
-        with translated_errors():
-            try:
-                status = await _to_thread(path.lstat)
-            except FileNotFoundError:
-                raise ContentNotFoundError("The content is missing.") from None
-        return StoredContent(status.st_size, _read(path))
+        download = _Download(self._path(key))
+        byte_size = await _to_thread(download.begin)
+        return StoredContent(byte_size, _read(download))
 
     async def delete(self, key: ContentKey) -> None:
         with translated_errors():
@@ -109,7 +106,8 @@ class _Upload:
         for folder in (path.parent.parent, path.parent):
             with suppress(FileExistsError):
                 folder.mkdir()
-                _sync_folder(folder.parent)
+            # Another upload may have made the folder and not be done with this yet.
+            _sync_folder(folder.parent)
         self._temporary.replace(path)
         try:
             _sync_folder(path.parent)
@@ -129,15 +127,30 @@ class _Upload:
 
 
 class _Download:
-    """One content on its way out; its methods block and run in a worker thread."""
+    """One content on its way out; its methods block and run in a worker thread.
+
+    It is open from the start, so that what can't be read is noticed before anything was promised, and it closes itself
+    when nobody wants it any more.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor = CLOSED
 
-    def begin(self) -> None:
-        self._descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    @translated_errors()
+    def begin(self) -> int:
+        """Open the file and return its size in bytes."""
+        try:
+            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise ContentNotFoundError("The content is missing.") from None
+        status = os.fstat(self._descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            self.end()
+            raise ContentStoreError("The content is not a file.")
+        return status.st_size
 
+    @translated_errors()
     def read(self) -> bytes:
         return os.read(self._descriptor, CHUNK_SIZE)
 
@@ -145,6 +158,8 @@ class _Download:
         if self._descriptor != CLOSED:
             os.close(self._descriptor)
             self._descriptor = CLOSED
+
+    __del__ = end
 
 
 def _try_to_write(path: Path) -> None:
@@ -173,17 +188,12 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-async def _read(path: Path) -> AsyncIterator[bytes]:
-    download = _Download(path)
-    with translated_errors():
-        try:
-            await _to_thread(download.begin)
-            while chunk := await _to_thread(download.read):
-                yield chunk
-        except FileNotFoundError:
-            raise ContentNotFoundError("The content is missing.") from None
-        finally:
-            download.end()
+async def _read(download: _Download) -> AsyncIterator[bytes]:
+    try:
+        while chunk := await _to_thread(download.read):
+            yield chunk
+    finally:
+        download.end()
 
 
 async def _to_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

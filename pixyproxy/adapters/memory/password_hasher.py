@@ -20,7 +20,7 @@ class InMemoryPasswordHasher(PasswordHasher):
 
     @property
     def decoy(self) -> PasswordHash:
-        return PasswordHash("$sha256$decoy$")
+        return PasswordHash(f"$sha256${'0' * 16}${'0' * 64}")
 
 
 def _hash(salt: str, password: str) -> PasswordHash:

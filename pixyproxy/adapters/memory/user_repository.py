@@ -7,7 +7,7 @@ import msgspec
 
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.ports import UserRepository
-from pixyproxy.domain.user import User, UserId, UserName, user_not_found
+from pixyproxy.domain.user import PasswordHash, User, UserId, UserName, user_not_found
 
 
 class InMemoryUserRepository(UserRepository):
@@ -30,11 +30,11 @@ class InMemoryUserRepository(UserRepository):
         except KeyError:
             raise user_not_found() from None
 
-    async def update(self, user: User) -> None:
-        stored = await self.get(user.name)
-        self._users[user.name] = msgspec.structs.replace(
-            stored, password_hash=user.password_hash, is_disabled=user.is_disabled
-        )
+    async def set_password_hash(self, name: UserName, password_hash: PasswordHash) -> None:
+        self._users[name] = msgspec.structs.replace(await self.get(name), password_hash=password_hash)
+
+    async def disable(self, name: UserName) -> None:
+        self._users[name] = msgspec.structs.replace(await self.get(name), is_disabled=True)
 
     async def list(self) -> Sequence[User]:
         return [self._users[name] for name in sorted(self._users)]

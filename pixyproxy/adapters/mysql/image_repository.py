@@ -84,21 +84,25 @@ class MySQLImageRepository(ImageRepository):
             raise ConstraintViolationError("The image has been changed by somebody else.")
 
     async def list_public(self, *, limit: int, after: ImageCursor | None = None) -> Sequence[Image]:
-        return await self._list("visibility = 'public'", limit, after)
+        return await self._list("images_public", "visibility = 'public'", limit, after)
 
     async def list_authored_by(
         self, author: UserName, *, limit: int, after: ImageCursor | None = None
     ) -> Sequence[Image]:
-        return await self._list(_AUTHORED, limit, after, author=author)
+        return await self._list("images_author", _AUTHORED, limit, after, author=author)
 
     async def check(self) -> None:
         async with self.database.autocommit() as cursor:
             await cursor.execute("SELECT id FROM images LIMIT 1")
 
     async def _list(
-        self, condition: str, limit: int, after: ImageCursor | None, **parameters: object
+        self, index: str, condition: str, limit: int, after: ImageCursor | None, **parameters: object
     ) -> Sequence[Image]:
-        sql = f"{_SELECT} WHERE {condition} AND status = 'ready' {_AFTER if after else ''} {_NEWEST}"
+        # Left to itself, MariaDB finds the place after the cursor by reading all that comes before it.
+        sql = (
+            f"{_SELECT} FORCE INDEX ({index})"
+            f" WHERE {condition} AND status = 'ready' {_AFTER if after else ''} {_NEWEST}"
+        )
         async with self.database.autocommit() as cursor:
             await cursor.execute(sql, {**parameters, **cursor_to_row(after), "limit": limit})
             rows = await cursor.fetchall()

@@ -9,14 +9,16 @@ import msgspec
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.rows import user_from_row, user_to_row
 from pixyproxy.domain.ports import UserRepository
-from pixyproxy.domain.user import User, UserId, UserName, user_not_found
+from pixyproxy.domain.user import PasswordHash, User, UserId, UserName, user_not_found
 
 _ADD: Final = """
     INSERT INTO users (name, password_hash, is_disabled, created_at)
     VALUES (%(name)s, %(password_hash)s, %(is_disabled)s, %(created_at)s)
 """
 
-_UPDATE: Final = "UPDATE users SET password_hash = %(password_hash)s, is_disabled = %(is_disabled)s"
+_SET_HASH: Final = "UPDATE users SET password_hash = %(password_hash)s"
+
+_DISABLE: Final = "UPDATE users SET is_disabled = TRUE"
 
 _SELECT: Final = "SELECT id, name, password_hash, is_disabled, created_at FROM users"
 
@@ -43,9 +45,15 @@ class MySQLUserRepository(UserRepository):
             raise user_not_found()
         return user_from_row(row)
 
-    async def update(self, user: User) -> None:
+    async def set_password_hash(self, name: UserName, password_hash: PasswordHash) -> None:
+        await self._update(_SET_HASH, name, password_hash=password_hash)
+
+    async def disable(self, name: UserName) -> None:
+        await self._update(_DISABLE, name)
+
+    async def _update(self, statement: str, name: UserName, **values: object) -> None:
         async with self.database.transaction() as cursor:
-            await cursor.execute(f"{_UPDATE} WHERE {_NAMED}", user_to_row(user))
+            await cursor.execute(f"{statement} WHERE {_NAMED}", {**values, "name": name})
             was_updated = cursor.rowcount == 1
         if not was_updated:
             raise user_not_found()

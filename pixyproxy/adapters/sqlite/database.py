@@ -82,7 +82,7 @@ class SQLiteDatabase:
         connection = await aiosqlite.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
         try:
             await _switch_to_write_ahead_log(connection)
-            await connection.execute("PRAGMA synchronous = NORMAL")
+            await connection.execute("PRAGMA synchronous = FULL")
             await connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             await connection.close()

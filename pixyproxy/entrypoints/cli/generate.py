@@ -1,5 +1,7 @@
 """`pixyproxy generate`: the use case without a server, and the simplest example of embedding."""
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -8,8 +10,6 @@ from pixyproxy.entrypoints.cli.schema import ensure_schema
 from pixyproxy.entrypoints.cli.session import run_with_container
 
 if TYPE_CHECKING:
-    from io import BufferedWriter
-
     from pixyproxy.domain.image import Image
     from pixyproxy.entrypoints.container import Container
 
@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="A word to find the image by; may be repeated.")
 @click.option("--author", metavar="NAME", help="The user whose image it is; nobody's by default.")
 @click.option("--private", is_flag=True, help="Only the author may see it.")
-@click.option("--out", type=click.File("wb", lazy=True), metavar="FILE", help="Write a copy of the picture here.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Write a copy of the picture here.",
+)
 def generate(
     prompt: str,
     tags: tuple[str, ...],
     author: str | None,
     private: bool,
-    out: "BufferedWriter | None",
+    out: Path | None,
 ) -> None:
     """Generate an image from PROMPT, keep it, and print its details as JSON."""
     import msgspec
@@ -36,7 +41,10 @@ def generate(
     from pixyproxy.domain.user import Principal, parse_user_name
     from pixyproxy.entrypoints.http.schemas import ImageDetail
 
-    async def work(container: "Container") -> "Image":
+    if out and not os.access(out.absolute().parent, os.W_OK):
+        raise click.ClickException(f"no file can be made at {out}.")
+
+    async def work(container: "Container") -> "tuple[Image, bytes]":
         await ensure_schema(container)
         name = (await container.users().get(parse_user_name(author))).name if author else None
         image = await container.create_image()(
@@ -45,15 +53,17 @@ def generate(
             visibility=Visibility.PRIVATE if private else Visibility.PUBLIC,
             principal=Principal(name=name),
         )
-        if out:
-            content = await container.contents().open(image.content_key)
-            async for chunk in content.chunks:
-                out.write(chunk)
-        return image
+        content = await container.contents().open(image.content_key)
+        return image, b"".join([chunk async for chunk in content.chunks])
 
     terminal = Console(stderr=True)
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
         progress.add_task("generating")
-        image = run_with_container(work)
+        image, content = run_with_container(work)
     click.echo(msgspec.json.format(msgspec.json.encode(ImageDetail.from_image(image))))
+    if out:
+        try:
+            out.write_bytes(content)
+        except OSError as exc:
+            raise click.ClickException(f"the image is kept, but not written to {out}: {exc.strerror}.") from exc

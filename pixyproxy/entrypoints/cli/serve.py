@@ -1,7 +1,9 @@
 """`pixyproxy serve`: the HTTP service."""
 
+import math
 import os
 import secrets
+import socket
 from typing import TYPE_CHECKING
 
 import click
@@ -34,6 +36,7 @@ def serve(**flags: str | None) -> None:
     # The workers read the environment, so a flag has to be in it.
     os.environ.update({f"PIXYPROXY_{name.upper()}": value for name, value in flags.items() if value is not None})
     settings = settings_from(os.environ)
+    _ensure_free(settings.host, settings.port)
     password = run_with_container(_prepare, settings)
     _print_banner(settings, password)
     uvicorn.run(
@@ -48,8 +51,17 @@ def serve(**flags: str | None) -> None:
         access_log=False,
         server_header=False,
         log_config=None,
-        timeout_graceful_shutdown=int(settings.shutdown_timeout),
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout),
     )
+
+
+def _ensure_free(host: str, port: int) -> None:
+    """Leave with one line if nobody can listen there, before a password is made up and printed."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as exc:
+        raise click.ClickException(f"can't listen on {host} port {port}: {exc.strerror or exc}") from exc
 
 
 def application() -> "Litestar":

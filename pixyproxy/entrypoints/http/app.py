@@ -2,27 +2,23 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from litestar import Litestar, get
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.response import Redirect
-from litestar.static_files import create_static_files_router
 
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.entrypoints.container import Container, opened
 from pixyproxy.entrypoints.http.dependencies import provide_from
 from pixyproxy.entrypoints.http.errors import handle_error
 from pixyproxy.entrypoints.http.health import health
-from pixyproxy.entrypoints.http.openapi import UI_PATH, complete_openapi, openapi_config
+from pixyproxy.entrypoints.http.json_request import MAX_BODY_SIZE
+from pixyproxy.entrypoints.http.openapi import complete_openapi, openapi_config, swagger_ui_file
 from pixyproxy.entrypoints.http.private_images import private_images
 from pixyproxy.entrypoints.http.public_images import public_images
 from pixyproxy.entrypoints.http.request_log import RequestLog
 from pixyproxy.entrypoints.settings import Settings
-
-# A prompt of 32,000 characters and 32 tags take 420 KB at most, each character escaped twice over.
-MAX_BODY_SIZE = 1024 * 1024
 
 
 @get("/", include_in_schema=False)
@@ -49,8 +45,9 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
             public_images,
             private_images,
             health,
-            create_static_files_router(UI_PATH, [Path(__file__).with_name("swagger_ui")], include_in_schema=False),
+            swagger_ui_file,
         ],
+        debug=False,
         dependencies=provide_from(container),
         exception_handlers={PixyProxyException: handle_error, HTTPException: handle_error, Exception: handle_error},
         lifespan=[lifespan],
@@ -59,6 +56,6 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
         request_max_body_size=MAX_BODY_SIZE,
         state=State({"container": container, "settings": settings}),
     )
-    complete_openapi(app.openapi_schema)
+    complete_openapi(app.openapi_schema, anonymous_create=settings.anonymous_create)
     app.asgi_handler = RequestLog(app.asgi_handler)
     return app

@@ -15,6 +15,8 @@ def parse_basic_credentials(header: str) -> tuple[str, str]:
         raise AuthenticationError("The Authorization header is empty.")
     if scheme.lower() != "basic":
         raise AuthenticationError("The Authorization header must use the scheme Basic.")
+    if not token:
+        raise AuthenticationError("The Authorization header has no credentials.")
     try:
         credentials = base64.b64decode(token.strip(), validate=True)
     except (binascii.Error, ValueError):

@@ -1,12 +1,12 @@
 """From errors to problem details (RFC 9457): one table, one handler."""
 
+import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, NotFoundException, ValidationException
 
@@ -29,6 +29,8 @@ MEANINGS: Final[dict[type[errors.PixyProxyException], tuple[HTTPStatus, str]]] =
     errors.ConstraintViolationError: (HTTPStatus.CONFLICT, "The record contradicts a stored one"),
     errors.DBConnectionError: (HTTPStatus.SERVICE_UNAVAILABLE, "The database is not available"),
     errors.SchemaOutdatedError: (HTTPStatus.SERVICE_UNAVAILABLE, "The database's schema is not up to date"),
+    errors.DamagedRecordError: (HTTPStatus.INTERNAL_SERVER_ERROR, "A stored record is damaged"),
+    errors.OverloadedError: (HTTPStatus.SERVICE_UNAVAILABLE, "Too much is asked for at once"),
     errors.ContentStoreError: (HTTPStatus.SERVICE_UNAVAILABLE, "The content store is not available"),
     errors.ContentNotFoundError: (HTTPStatus.SERVICE_UNAVAILABLE, "The content is missing"),
     errors.GenerationError: (HTTPStatus.BAD_GATEWAY, "The generation failed"),
@@ -40,14 +42,15 @@ MEANINGS: Final[dict[type[errors.PixyProxyException], tuple[HTTPStatus, str]]] =
     errors.GeneratorCredentialsError: (HTTPStatus.INTERNAL_SERVER_ERROR, "PixyProxy is set up wrongly"),
 }
 
-_log = structlog.get_logger("pixyproxy.errors")
+_log = logging.getLogger("pixyproxy.errors")
 
 
 def handle_error(request: Request[Any, Any, Any], exc: Exception) -> Response[Problem]:
     """Answer any exception with a problem, and log what is the service's own fault."""
     problem = _problem(exc, request_id=request.scope["state"]["request_id"])
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log.error(problem.detail, request_id=problem.request_id, status=problem.status, exc_info=_unexpected(exc))
+        facts = {"request_id": problem.request_id, "status": problem.status, "cause": _cause(exc)}
+        _log.error(problem.detail, extra=facts, exc_info=_unexpected(exc))
     return Response(
         problem, status_code=problem.status, media_type=PROBLEM_MEDIA_TYPE, headers=_headers(exc, problem.status)
     )
@@ -56,13 +59,13 @@ def handle_error(request: Request[Any, Any, Any], exc: Exception) -> Response[Pr
 def _problem(exc: Exception, *, request_id: str) -> Problem:
     match exc:
         case NotFoundException():
-            return _meant(errors.EndpointNotFoundError("There is no such endpoint."), request_id)
+            return _meant(errors.EndpointNotFoundError, "There is no such endpoint.", request_id)
         case errors.DataValidationError():
-            return _meant(exc, request_id, [FieldError(exc.field, exc.detail)])
+            return _meant_for_fields([FieldError(exc.field, exc.detail)], request_id)
         case errors.PixyProxyException():
-            return _meant(exc, request_id)
+            return _meant(type(exc), exc.detail, request_id)
         case ValidationException(extra=list() as items):
-            return _meant(errors.DataValidationError("", ""), request_id, [_field_error(item) for item in items])
+            return _meant_for_fields([_field_error(item) for item in items], request_id)
         case HTTPException() if exc.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
             return _plain(HTTPStatus(exc.status_code), exc.detail, request_id)
         case _:
@@ -70,17 +73,25 @@ def _problem(exc: Exception, *, request_id: str) -> Problem:
             return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, detail, request_id)
 
 
-def _meant(exc: errors.PixyProxyException, request_id: str, field_errors: Sequence[FieldError] = ()) -> Problem:
-    """Make the problem of an error that was raised on purpose."""
-    status, title = MEANINGS[type(exc)]
+def _meant(
+    kind: type[errors.PixyProxyException], detail: str, request_id: str, field_errors: Sequence[FieldError] = ()
+) -> Problem:
+    """Make the problem of an error that was raised on purpose; an embedder's own kind means what its parent does."""
+    known = next(ancestor for ancestor in kind.__mro__ if ancestor in MEANINGS)
+    status, title = MEANINGS[known]
     return Problem(
-        type=f"urn:pixyproxy:problem:{_kebab_case(type(exc).__name__)}",
+        type=f"urn:pixyproxy:problem:{_kebab_case(known.__name__)}",
         title=title,
         status=int(status),
-        detail="; ".join(f"{error.field} {error.detail}" for error in field_errors) or exc.detail,
+        detail=detail,
         request_id=request_id,
         errors=field_errors,
     )
+
+
+def _meant_for_fields(field_errors: Sequence[FieldError], request_id: str) -> Problem:
+    detail = "; ".join(f"{error.field} {error.detail}" for error in field_errors)
+    return _meant(errors.DataValidationError, detail, request_id, field_errors)
 
 
 def _plain(status: HTTPStatus, detail: str, request_id: str) -> Problem:
@@ -91,9 +102,13 @@ def _plain(status: HTTPStatus, detail: str, request_id: str) -> Problem:
 
 
 def _field_error(item: Mapping[str, Any]) -> FieldError:
-    # Litestar calls the whole body `data`, which is the name of a Python parameter.
-    field = item.get("key", "")
-    return FieldError("body" if field == "data" else field, item["message"])
+    field, message = item.get("key", ""), item["message"]
+    if field == "data":
+        # Litestar calls the whole body `data`; where one of its fields is missing or unknown, only msgspec's text says
+        # which.
+        named = re.fullmatch(r"Object (?:missing required|contains unknown) field `(.+)`", message)
+        field = named[1] if named else "body"
+    return FieldError(field, message)
 
 
 def _kebab_case(class_name: str) -> str:
@@ -110,7 +125,7 @@ def _headers(exc: Exception, status: int) -> dict[str, str]:
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         # The rest of the body stays unread, so the connection can't carry another request.
         headers["Connection"] = "close"
-    if isinstance(exc, errors.GenerationError) and exc.retry_after is not None:
+    if isinstance(exc, errors.GenerationError | errors.OverloadedError) and exc.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(exc.retry_after))
     return headers
 
@@ -118,3 +133,12 @@ def _headers(exc: Exception, status: int) -> dict[str, str]:
 def _unexpected(exc: Exception) -> Exception | None:
     """Return the exception if its traceback belongs in the log: it was not raised on purpose."""
     return None if isinstance(exc, errors.PixyProxyException) else exc
+
+
+def _cause(exc: Exception) -> str | None:
+    """Return the kind and number of the vendor's error behind `exc`; its message could hold data and stays out."""
+    cause = exc.__cause__
+    if cause is None:
+        return None
+    number = next((arg for arg in cause.args if isinstance(arg, int)), None)
+    return type(cause).__qualname__ if number is None else f"{type(cause).__qualname__} {number}"

@@ -5,9 +5,13 @@ from typing import Any
 
 import msgspec
 from litestar import Request
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, InternalServerException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from pixyproxy.domain.errors import BadRequestError
+
+# A prompt of 32,000 characters and 32 tags take 420 KB at most, each character escaped.
+MAX_BODY_SIZE = 1024 * 1024
 
 
 class JSONRequest(Request[Any, Any, Any]):
@@ -23,7 +27,12 @@ class JSONRequest(Request[Any, Any, Any]):
             raise HTTPException(
                 status_code=HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail="The Content-Type must be application/json."
             )
-        body = await super().body()
+        try:
+            body = await super().body()
+        except InternalServerException as exc:
+            raise BadRequestError("The client left before the body was whole.") from exc
+        except RequestEntityTooLarge as exc:
+            raise RequestEntityTooLarge(detail=f"The body is larger than {MAX_BODY_SIZE:,} bytes.") from exc
         if not body:
             raise BadRequestError("The body is empty; it must be a JSON object.")
         return body

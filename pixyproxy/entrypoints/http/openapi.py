@@ -1,13 +1,16 @@
 """The OpenAPI document, and the page that shows it."""
 
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
-from litestar import Request, Router
+from litestar import Request, Response, Router, get
 from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, OpenAPI, OpenAPIHeader, OpenAPIType, Schema, SecurityScheme
+from litestar.params import FromPath
 
 import pixyproxy
 from pixyproxy.domain.image import PROMPT_MAX_LENGTH, TAG_MAX_LENGTH, TAGS_MAX_COUNT, MediaType, Visibility
@@ -16,6 +19,13 @@ from pixyproxy.entrypoints.http.responses import ANY_IMAGE
 
 PATH: Final = "/schema"
 UI_PATH: Final = "/schema/ui"
+_UI_FOLDER: Final = Path(__file__).with_name("swagger_ui")
+_UI_FILES: Final = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui-standalone-preset.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
 
 # What the domain's checks accept, as regular expressions that say the same to Python and to ECMAScript.
 _PROMPT_PATTERN: Final = r"^[^\x00]*[^\s\x00][^\x00]*$"
@@ -60,7 +70,7 @@ def openapi_config() -> OpenAPIConfig:
     )
 
 
-def complete_openapi(document: OpenAPI) -> None:
+def complete_openapi(document: OpenAPI, *, anonymous_create: bool) -> None:
     """Say in the document what Litestar can't derive from the handlers.
 
     These are the rules of the domain, that unknown fields are refused, and the headers and media types of responses.
@@ -72,6 +82,9 @@ def complete_openapi(document: OpenAPI) -> None:
         _add(body.properties["tags"], max_items=TAGS_MAX_COUNT, unique_items=True, default=[])
         _add(body.properties["tags"].items, min_length=1, max_length=TAG_MAX_LENGTH, pattern=_TAG_PATTERN)
     _add(schemas["CreatePrivateImage"].properties["visibility"], default=Visibility.PRIVATE)
+    if anonymous_create:
+        paths: Any = document.paths
+        paths["/image"].post.security.insert(0, {})
     for operation in _operations(document):
         for parameter in operation.parameters or []:
             if parameter.name == "cursor":
@@ -81,6 +94,15 @@ def complete_openapi(document: OpenAPI) -> None:
             response.headers = {**(response.headers or {}), **_headers(status)}
             if content := response.content.pop(ANY_IMAGE, None):
                 response.content |= dict.fromkeys(MediaType, content)
+
+
+@get(f"{UI_PATH}/{{name:str}}", include_in_schema=False)
+async def swagger_ui_file(name: FromPath[str]) -> Response[bytes]:
+    """Return one of the files that the page is made of."""
+    if name not in _UI_FILES:
+        raise NotFoundException
+    content = await asyncio.to_thread(_UI_FOLDER.joinpath(name).read_bytes)
+    return Response(content, media_type=_UI_FILES[name], headers={"Cache-Control": "public, max-age=3600"})
 
 
 async def _refuse_unknown_page(request: Request[Any, Any, Any]) -> None:

@@ -1,11 +1,11 @@
 """The outermost layer: every request gets an id, a log line when it starts and one when it ends."""
 
+import logging
 import re
 import time
 from typing import Final
 from uuid import uuid4
 
-import structlog
 from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,7 +13,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 _CLIENT_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 
-_log = structlog.get_logger("pixyproxy.requests")
+_log = logging.getLogger("pixyproxy.requests")
 
 
 class RequestLog:
@@ -34,7 +34,7 @@ class RequestLog:
         scope["state"]["request_id"] = request_id
         # The raw path is percent-encoded, so that no path can forge a log line; some servers add the query to it.
         path = scope["raw_path"].partition(b"?")[0].decode("ascii", "replace")
-        line = _log.bind(request_id=request_id, method=scope["method"], path=path)
+        facts = {"request_id": request_id, "method": scope["method"], "path": path}
         status: int | None = None
         is_complete = False
 
@@ -48,13 +48,13 @@ class RequestLog:
             await send(message)
 
         started_at = time.perf_counter()
-        line.info("request started")
+        _log.info("request started", extra=facts)
         try:
             await self._app(scope, receive, send_and_watch)
         finally:
             duration_ms = round((time.perf_counter() - started_at) * 1000, 1)
             event = "request finished" if is_complete else "request broken off"
-            line.info(event, status=status, duration_ms=duration_ms)
+            _log.info(event, extra={**facts, "status": status, "duration_ms": duration_ms})
 
 
 def _request_id(scope: Scope) -> str:

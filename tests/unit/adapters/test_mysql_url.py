@@ -2,7 +2,7 @@
 
 import pytest
 
-from pixyproxy.adapters.mysql.database import parse_url
+from pixyproxy.adapters.mysql.url import parse_url
 
 
 def test_every_part_of_a_url_is_understood() -> None:

@@ -59,6 +59,6 @@ async def test_a_disabled_user_stays_disabled(
     change_password: ChangePassword, add_user: AddUser, users: InMemoryUserRepository
 ) -> None:
     user = await add_user("ann", "correct horse")
-    await users.update(user.disabled())
+    await users.disable(user.name)
     await change_password("ann", "battery staple")
     assert (await users.get(user.name)).is_disabled

@@ -32,7 +32,7 @@ async def test_there_is_no_second_first_user(add_user: AddUser, users: InMemoryU
 
 async def test_a_disabled_user_is_a_user(add_user: AddUser, users: InMemoryUserRepository) -> None:
     ann = await add_user("ann", PASSWORD)
-    await users.update(ann.disabled())
+    await users.disable(ann.name)
     assert not await CreateFirstUser(users=users, add_user=add_user)("pixy", PASSWORD)
 
 

@@ -76,6 +76,13 @@ class BrokenContentStore(InMemoryContentStore):
         raise AssertionError("there was nothing to store")
 
 
+class FullContentStore(InMemoryContentStore):
+    """Says beforehand that it can't write."""
+
+    async def check(self) -> None:
+        raise ContentStoreError("The content store is full.")
+
+
 class StuckContentStore(InMemoryContentStore):
     """Never comes to the end of a content."""
 
@@ -279,6 +286,17 @@ async def test_a_content_store_that_fails_leaves_a_failed_record_with_the_reason
     contents = BrokenContentStore(ContentStoreError("The content store is full."))
     with pytest.raises(ContentStoreError, match="full"):
         await dataclasses.replace(create_image, contents=contents)(prompt="a lighthouse", principal=ann)
+    failed = await assert_failed_and_never_shown(images, contents)
+    assert failed.failure == "The content store is full."
+
+
+async def test_what_can_not_be_kept_is_not_bought(
+    create_image: CreateImage, images: InMemoryImageRepository, generator: InMemoryImageGenerator
+) -> None:
+    contents = FullContentStore()
+    with pytest.raises(ContentStoreError, match="full"):
+        await dataclasses.replace(create_image, contents=contents)(prompt="a lighthouse", principal=ANONYMOUS)
+    assert generator.prompts == []
     failed = await assert_failed_and_never_shown(images, contents)
     assert failed.failure == "The content store is full."
 

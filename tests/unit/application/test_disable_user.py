@@ -1,5 +1,6 @@
 """Stopping a user from logging in."""
 
+import msgspec
 import pytest
 
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
@@ -20,7 +21,7 @@ async def test_a_disabled_user_is_marked_and_no_other(
     ann = await add_user("ann", "correct horse")
     bob = await add_user("bob", "correct horse")
     await disable_user("ann")
-    assert await users.list() == [ann.disabled(), bob]
+    assert await users.list() == [msgspec.structs.replace(ann, is_disabled=True), bob]
 
 
 async def test_disabling_twice_changes_nothing_more(
@@ -29,7 +30,7 @@ async def test_disabling_twice_changes_nothing_more(
     ann = await add_user("ann", "correct horse")
     for _ in range(2):
         await disable_user("ann")
-    assert await users.list() == [ann.disabled()]
+    assert await users.list() == [msgspec.structs.replace(ann, is_disabled=True)]
 
 
 async def test_an_unknown_user_is_not_found(disable_user: DisableUser) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.application import CreateImage, GetImageContent
-from pixyproxy.domain.errors import ContentNotFoundError, RecordNotFoundError
+from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError, RecordNotFoundError
 from pixyproxy.domain.image import ImageScope, Visibility
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from tests.factories import ImageFactory, PendingImageFactory
@@ -65,6 +65,15 @@ async def test_a_pending_image_shows_no_content_even_if_it_is_stored(
     for scope in ImageScope:
         with pytest.raises(RecordNotFoundError):
             await get_image_content(image.guid, ann, scope)
+
+
+async def test_content_that_is_not_as_long_as_it_was_is_damaged(
+    get_image_content: GetImageContent, create_image: CreateImage, contents: InMemoryContentStore
+) -> None:
+    created = await create_image(prompt="a lighthouse", principal=ANONYMOUS)
+    await contents.put(created.content_key, some_bytes())
+    with pytest.raises(ContentStoreError, match="damaged"):
+        await get_image_content(created.guid, ANONYMOUS)
 
 
 async def test_content_that_is_lost_is_an_error_of_the_store_and_not_an_unknown_image(

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,33 +117,36 @@ async def test_pending_and_failed_images_are_never_listed(
 
 
 @given(
-    seconds=st.lists(st.integers(0, 3), max_size=12),
+    places=st.lists(st.tuples(st.integers(0, 3), st.uuids()), max_size=20, unique_by=lambda place: place[1]),
+    count_at_start=st.integers(0, 20),
     limit=st.integers(1, 4),
-    created_meanwhile=st.lists(st.integers(0, 3), max_size=12),
     scope=st.sampled_from(ImageScope),
 )
 async def test_each_image_is_shown_exactly_once_while_others_are_created(
-    seconds: list[int], limit: int, created_meanwhile: list[int], scope: ImageScope
+    places: list[tuple[int, UUID]], count_at_start: int, limit: int, scope: ImageScope
 ) -> None:
     """A new image may be as old as one that is listed already; what was there at the start comes once all the same."""
+    image = ImageFactory.build()
+    ann = Principal(name=image.author)
     images = InMemoryImageRepository()
     list_images = ListImages(images=images)
-    ann = Principal(name=ImageFactory.author())
-    start = [
-        await images.add(ImageFactory.build(author=ann.name, created_at=NOON + timedelta(seconds=second)))
-        for second in seconds
-    ]
-    shown: list[Image] = []
+
+    async def add(second: int, guid: UUID) -> None:
+        await images.add(msgspec.structs.replace(image, guid=guid, created_at=NOON + timedelta(seconds=second)))
+
+    at_start, meanwhile = places[:count_at_start], places[count_at_start:]
+    for place in at_start:
+        await add(*place)
     page = await list_images(ann, scope, limit=limit)
-    shown.extend(page.images)
+    shown = list(page.images)
     while page.next:
-        if created_meanwhile:
-            second = created_meanwhile.pop()
-            await images.add(ImageFactory.build(author=ann.name, created_at=NOON + timedelta(seconds=second)))
+        assert len(shown) <= len(places), "the pages go round in a circle"
+        if meanwhile:
+            await add(*meanwhile.pop())
         page = await list_images(ann, scope, limit=limit, after=page.next)
         assert len(page.images) <= limit
         shown.extend(page.images)
     guids = [image.guid for image in shown]
     assert len(guids) == len(set(guids))
-    assert {image.guid for image in start} <= set(guids)
+    assert {guid for _, guid in at_start} <= set(guids)
     assert shown == sorted(shown, key=lambda image: (image.created_at, image.guid), reverse=True)

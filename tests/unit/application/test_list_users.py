@@ -12,7 +12,7 @@ async def test_users_are_ordered_by_name_and_disabled_ones_are_listed_too(
     users: InMemoryUserRepository, add_user: AddUser
 ) -> None:
     for name in ("zoe", "Bob", "ann", "änn"):
-        await users.update((await add_user(name, "correct horse")).disabled())
+        await users.disable((await add_user(name, "correct horse")).name)
     listed = await ListUsers(users=users)()
     assert [user.name for user in listed] == ["Bob", "ann", "zoe", "änn"]
     assert all(user.is_disabled for user in listed)

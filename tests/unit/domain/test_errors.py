@@ -12,6 +12,7 @@ from pixyproxy.domain.errors import (
     GenerationError,
     GenerationFailedError,
     GenerationRateLimitedError,
+    OverloadedError,
     PixyProxyException,
 )
 
@@ -41,6 +42,8 @@ def made(error: type[PixyProxyException], detail: str) -> PixyProxyException:
         return error("field", detail)
     if issubclass(error, GenerationError):
         return error(detail, maybe_billed=True)
+    if issubclass(error, OverloadedError):
+        return error(detail, retry_after=2)
     return error(detail)
 
 
@@ -113,3 +116,7 @@ def test_a_generation_error_must_say_whether_it_may_have_been_billed() -> None:
 def test_a_generation_error_tells_when_to_try_again_if_the_generator_named_it() -> None:
     assert GenerationRateLimitedError("Slower.", maybe_billed=False).retry_after is None
     assert GenerationRateLimitedError("Slower.", maybe_billed=False, retry_after=1.5).retry_after == 1.5
+
+
+def test_an_overload_tells_when_to_try_again() -> None:
+    assert OverloadedError("Too much.", retry_after=1.5).retry_after == 1.5

@@ -232,13 +232,13 @@ class TestInvariants:
             an_image(tags=tags)
         assert caught.value.field.startswith("tags")
 
-    @pytest.mark.parametrize("filename", ["a.png", "x" * 255, "ä" * 127, "a-b_c.d", "0"])
+    @pytest.mark.parametrize("filename", ["a.png", "x" * 255, "a-b_c.d", "0"])
     def test_a_safe_filename_is_accepted(self, filename: str) -> None:
         assert an_image(filename=filename).filename == filename
 
     @pytest.mark.parametrize(
         "filename",
-        ["", ".", "..", ".a", "-a", "../a", "a/b", "a\\b", "a b", "a\0", "a\n", "x" * 256, "ä" * 128, "\ud800", "a:b"],
+        ["", ".", "..", ".a", "-a", "../a", "a/b", "a\\b", "a b", "a\0", "a\n", "x" * 256, "ä", "\ud800", "a:b"],
     )
     def test_a_filename_that_is_not_safe_is_refused(self, filename: str) -> None:
         with pytest.raises(DataValidationError) as caught:
@@ -408,12 +408,11 @@ class TestCursor:
         assert re.fullmatch(CURSOR_PATTERN, str(cursor))
         assert ImageCursor.parse(str(cursor)) == cursor
 
-    @given(st.from_regex(CURSOR_PATTERN, fullmatch=True))
+    @given(st.text("0123456789abcdef", min_size=46, max_size=46))
     @example("f" * 46)
     @example("0" * 46)
     def test_every_text_of_the_pattern_is_a_cursor(self, text: str) -> None:
-        if text.endswith("\n"):  # Python's `$` lets a line break pass; JSON Schema's does not.
-            return
+        assert re.fullmatch(CURSOR_PATTERN, text)
         cursor = ImageCursor.parse(text)
         assert cursor.created_at.utcoffset() == timedelta(0)
         assert str(cursor) == text

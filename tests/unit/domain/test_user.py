@@ -95,23 +95,3 @@ def test_a_new_user_is_not_disabled_and_has_no_id() -> None:
     user = a_user()
     assert not user.is_disabled
     assert user.id is None
-
-
-def test_a_disabled_user_differs_in_nothing_else() -> None:
-    user = a_user()
-    disabled = user.disabled()
-    assert disabled.is_disabled
-    assert (disabled.name, disabled.password_hash, disabled.created_at) == (
-        user.name,
-        user.password_hash,
-        user.created_at,
-    )
-    assert not user.is_disabled
-
-
-def test_a_new_password_changes_the_hash_alone() -> None:
-    disabled = a_user().disabled()
-    changed = disabled.with_password(PasswordHash("$y$"))
-    assert changed.password_hash == "$y$"
-    assert changed.is_disabled
-    assert changed.name == disabled.name

@@ -61,7 +61,7 @@ def test_an_empty_environment_gives_the_embedded_default() -> None:
         ("PIXYPROXY_AUTO_UPGRADE", "1", "auto_upgrade", True),
         ("PIXYPROXY_LOGIN_MEMORY", "0", "login_memory", 0.0),
         ("PIXYPROXY_HOST", "::", "host", "::"),
-        ("PIXYPROXY_PORT", "0", "port", 0),
+        ("PIXYPROXY_PORT", "1", "port", 1),
         ("PIXYPROXY_WORKERS", "4", "workers", 4),
         ("PIXYPROXY_LOG_FORMAT", "json", "log_format", LogFormat.JSON),
         ("PIXYPROXY_SHUTDOWN_TIMEOUT", "5", "shutdown_timeout", 5.0),
@@ -103,6 +103,7 @@ def test_words_for_no(text: str) -> None:
     [
         ("PIXYPROXY_PORT", "http"),
         ("PIXYPROXY_PORT", "-1"),
+        ("PIXYPROXY_PORT", "0"),
         ("PIXYPROXY_PORT", "65536"),
         ("PIXYPROXY_PORT", "80.5"),
         ("PIXYPROXY_WORKERS", "0"),
@@ -124,14 +125,25 @@ def test_words_for_no(text: str) -> None:
         ("PIXYPROXY_DATABASE_URL", "mysql://u:p@h"),
         ("PIXYPROXY_DATABASE_URL", "mysql://u:p@h/"),
         ("PIXYPROXY_DATABASE_URL", "mysql://u:p[1]@h/d"),
+        ("PIXYPROXY_DATABASE_URL", "mysql://u:p@h:port/d"),
+        ("PIXYPROXY_DATABASE_URL", "mysql://h/d"),
+        ("PIXYPROXY_DATABASE_URL", "mysql://u:p@h/d?charset=utf8"),
+        ("PIXYPROXY_DATABASE_URL", "sqlite:///:memory:"),
+        ("PIXYPROXY_DATABASE_URL", "sqlite:///x.db?mode=ro"),
+        ("PIXYPROXY_DATABASE_URL", "sqlite:///x#1.db"),
         ("PIXYPROXY_CONTENT_URL", "s3://bucket"),
         ("PIXYPROXY_CONTENT_URL", "data/images"),
         ("PIXYPROXY_CONTENT_URL", "file:"),
+        ("PIXYPROXY_CONTENT_URL", "file:x?y"),
+        ("PIXYPROXY_CONTENT_URL", "file:x#y"),
         ("PIXYPROXY_CONTENT_URL", "file://data/images"),
         ("PIXYPROXY_CONTENT_URL", "file://[x/images"),
         ("PIXYPROXY_GENERATOR", "openai"),
         ("OPENAI_BASE_URL", "example.org/v1"),
         ("OPENAI_BASE_URL", "http://[x/v1"),
+        ("OPENAI_BASE_URL", "https:///v1"),
+        ("OPENAI_API_KEY", "sk with spaces"),
+        ("OPENAI_API_KEY", "sk-schlüssel"),
     ],
 )
 def test_a_value_that_can_not_be_used_is_one_problem_that_names_its_variable(name: str, text: str) -> None:
@@ -215,14 +227,25 @@ def test_a_key_decides_who_draws_unless_it_is_said(generator: str, key: str, kin
 
 @pytest.mark.parametrize(
     ("url", "path"),
-    [("sqlite:///data/x.db", "data/x.db"), ("sqlite:////srv/x.db", "/srv/x.db"), ("sqlite:///x.db", "x.db")],
+    [
+        ("sqlite:///data/x.db", "data/x.db"),
+        ("sqlite:////srv/x.db", "/srv/x.db"),
+        ("sqlite:///a%20b%23.db", "a b#.db"),
+        ("sqlite:///x.db", "x.db"),
+    ],
 )
-def test_a_fourth_slash_makes_the_database_path_absolute(url: str, path: str) -> None:
+def test_a_database_url_names_a_file_and_a_fourth_slash_makes_it_absolute(url: str, path: str) -> None:
     assert load_settings({"PIXYPROXY_DATABASE_URL": url}).database_path == path
 
 
 @pytest.mark.parametrize(
-    ("url", "path"), [("file:data/images", "data/images"), ("file:/srv/x", "/srv/x"), ("file:///srv/x", "/srv/x")]
+    ("url", "path"),
+    [
+        ("file:data/images", "data/images"),
+        ("file:/srv/x", "/srv/x"),
+        ("file:a%20b%3F", "a b?"),
+        ("file:///srv/x", "/srv/x"),
+    ],
 )
 def test_a_content_url_names_a_folder(url: str, path: str) -> None:
     assert load_settings({"PIXYPROXY_CONTENT_URL": url}).content_path == path
