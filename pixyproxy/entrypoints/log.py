@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -15,6 +16,7 @@ def configure_logging(log_format: LogFormat) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
+        _without_uvicorns_colours,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
     ]
     # Neither renderer may show the frames' local variables: prompts and passwords are among them.
@@ -41,3 +43,11 @@ def configure_logging(log_format: LogFormat) -> None:
     # The client logs each request's options, the prompt among them, at debug level and each call at info level.
     for name in ("httpx", "httpx2", "httpcore", "openai"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _without_uvicorns_colours(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Drop the second, coloured text that uvicorn attaches to its lines."""
+    event.pop("color_message", None)
+    return event

@@ -182,6 +182,7 @@ def test_log_lines_are_json_when_asked(tmp_path: Path) -> None:
     mine = [line for line in lines if line.get("request_id") == "abc"]
     assert [line["event"] for line in mine] == ["request started", "request finished"]
     assert any("Uvicorn running" in line["event"] for line in lines)
+    assert not any("\x1b" in value for line in lines for value in line.values() if isinstance(value, str))
 
 
 def test_several_workers_share_one_database(tmp_path: Path) -> None:
