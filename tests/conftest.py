@@ -69,8 +69,8 @@ def mysql_url(mysql_server: MySQLServer, _migrated_mysql_url: str) -> Iterator[s
     """The URL of a database on MySQL that has the schema and no records."""
     yield _migrated_mysql_url
     name = parse_url(_migrated_mysql_url)["db"]
-    mysql_server.execute("DELETE FROM images", database=name)
-    mysql_server.execute("DELETE FROM users", database=name)
+    for table in ("images", "idempotency_keys", "users"):
+        mysql_server.execute(f"DELETE FROM {table}", database=name)  # noqa: S608
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from polyfactory import Use
 from polyfactory.decorators import post_generated
 from polyfactory.factories.msgspec_factory import MsgspecFactory
 
-from pixyproxy.domain.image import ContentInfo, Image, ImageStatus, Prompt, Tag, Visibility, filename_for
+from pixyproxy.domain.errors import GenerationRefusedError, GenerationTimedOutError
+from pixyproxy.domain.image import ContentInfo, Failure, Image, ImageStatus, Prompt, Tag, Visibility, filename_for
 from pixyproxy.domain.user import PasswordHash, User, UserName
 
 
@@ -17,6 +18,10 @@ def _make_usage() -> dict[str, Any]:
         "total_tokens": ContentInfoFactory.__random__.randint(1, 10_000),
         "input_tokens_details": {"text_tokens": 7},
     }
+
+
+def _make_request_id() -> str:
+    return f"req_{ContentInfoFactory.__random__.getrandbits(128):032x}"
 
 
 class ContentInfoFactory(MsgspecFactory[ContentInfo]):
@@ -43,15 +48,27 @@ class ContentInfoFactory(MsgspecFactory[ContentInfo]):
         return cls.__random__.choice([1024, 1536])
 
 
+class FailureFactory(MsgspecFactory[Failure]):
+    """Makes refusals of a generator."""
+
+    kind = GenerationRefusedError.__name__
+
+    @classmethod
+    def detail(cls) -> str:
+        """Return a sentence."""
+        return cls.__faker__.sentence()
+
+
 class ImageFactory(MsgspecFactory[Image]):
     """Makes ready public images that were never stored."""
 
     id = None
-    failure = None
+    failure: ClassVar[Any] = None
     visibility = Visibility.PUBLIC
     status = ImageStatus.READY
     content: ClassVar[Any] = ContentInfoFactory
     usage: ClassVar[Any] = Use(_make_usage)
+    generator_request_id: ClassVar[Any] = Use(_make_request_id)
     model = "gpt-image-2"
 
     @classmethod
@@ -93,6 +110,27 @@ class PendingImageFactory(ImageFactory):
     status = ImageStatus.PENDING
     content = None
     usage = None
+    generator_request_id = None
+
+
+class GeneratingImageFactory(PendingImageFactory):
+    """Makes images whose generator has been called and has not answered."""
+
+    status = ImageStatus.GENERATING
+
+
+class FailedImageFactory(PendingImageFactory):
+    """Makes images that the generator has refused."""
+
+    status = ImageStatus.FAILED
+    failure: ClassVar[Any] = FailureFactory
+
+
+class UnknownImageFactory(PendingImageFactory):
+    """Makes images whose generator did not answer in time."""
+
+    status = ImageStatus.UNKNOWN
+    failure: ClassVar[Any] = Use(FailureFactory.build, kind=GenerationTimedOutError.__name__, maybe_billed=True)
 
 
 class UserFactory(MsgspecFactory[User]):

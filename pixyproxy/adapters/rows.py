@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from pixyproxy.domain.errors import DamagedRecordError
+from pixyproxy.domain.errors import DamagedRecordError, GenerationFailedError
+from pixyproxy.domain.idempotency import Claim, ClaimedImage
 from pixyproxy.domain.image import (
     ContentInfo,
+    Failure,
     Image,
     ImageCursor,
     ImageId,
@@ -22,6 +24,7 @@ from pixyproxy.domain.image import (
     Tag,
     Visibility,
 )
+from pixyproxy.domain.ports import Lease
 from pixyproxy.domain.user import PasswordHash, User, UserId, UserName
 
 
@@ -52,7 +55,10 @@ def image_to_row(image: Image) -> Mapping[str, object]:
         "width": content and content.width,
         "height": content and content.height,
         "generator_usage": None if image.usage is None else json.dumps(image.usage),
-        "failure": image.failure,
+        "failure": image.failure and image.failure.detail,
+        "failure_kind": image.failure and image.failure.kind,
+        "maybe_billed": image.failure and image.failure.maybe_billed,
+        "generator_request_id": image.generator_request_id,
         "created_at": time_to_text(image.created_at),
         "updated_at": time_to_text(image.updated_at),
     }
@@ -86,6 +92,9 @@ def _image_from_row(row: Sequence[Any]) -> Image:
         height,
         usage,
         failure,
+        failure_kind,
+        maybe_billed,
+        generator_request_id,
         created_at,
         updated_at,
         tags,
@@ -105,10 +114,38 @@ def _image_from_row(row: Sequence[Any]) -> Image:
             media_type=MediaType(media_type), byte_size=byte_size, sha256=sha256, width=width, height=height
         ),
         usage=usage and json.loads(usage),
-        failure=failure,
+        failure=None if failure is None else _failure_from_row(failure, failure_kind, maybe_billed),
+        generator_request_id=generator_request_id,
         created_at=time_from_text(created_at),
         updated_at=time_from_text(updated_at),
     )
+
+
+def _failure_from_row(detail: str, kind: str | None, maybe_billed: int | None) -> Failure:
+    """Return the failure; before script 0004 nothing but its detail was kept."""
+    return Failure(kind=kind or GenerationFailedError.__name__, detail=detail, maybe_billed=maybe_billed != 0)
+
+
+def lease_to_row(lease: Lease | None) -> Mapping[str, object]:
+    """Return the parameters of a statement that stores a lease: its owner and its length."""
+    return {"lease_owner": lease and lease.owner, "lease_seconds": lease and lease.seconds}
+
+
+def claim_to_row(claim: Claim, guid: UUID, seconds: float) -> Mapping[str, object]:
+    """Return the parameters of the statement that stores the claim of an idempotency key."""
+    return {
+        "author": claim.author or "",
+        "idempotency_key": claim.key,
+        "guid": str(guid),
+        "fingerprint": claim.fingerprint,
+        "claim_seconds": seconds,
+    }
+
+
+def claimed_from_row(row: Sequence[Any]) -> ClaimedImage:
+    """Return what a key was used for, from its guid and its fingerprint."""
+    guid, fingerprint = row
+    return ClaimedImage(guid=UUID(guid), fingerprint=fingerprint)
 
 
 def tags_to_rows(image: Image, image_id: int) -> Sequence[Mapping[str, object]]:

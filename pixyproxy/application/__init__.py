@@ -7,10 +7,13 @@ from pixyproxy.application.check_readiness import CheckReadiness
 from pixyproxy.application.create_first_user import CreateFirstUser
 from pixyproxy.application.create_image import CreateImage
 from pixyproxy.application.disable_user import DisableUser
+from pixyproxy.application.examine_images import ExamineImages
 from pixyproxy.application.get_image import GetImage
 from pixyproxy.application.get_image_content import GetImageContent
 from pixyproxy.application.list_images import ListImages
 from pixyproxy.application.list_users import ListUsers
+from pixyproxy.application.recover_images import RecoverImages
+from pixyproxy.application.watch_image import WatchImage
 
 __all__ = [
     "AddUser",
@@ -20,8 +23,11 @@ __all__ = [
     "CreateFirstUser",
     "CreateImage",
     "DisableUser",
+    "ExamineImages",
     "GetImage",
     "GetImageContent",
     "ListImages",
     "ListUsers",
+    "RecoverImages",
+    "WatchImage",
 ]

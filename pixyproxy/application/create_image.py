@@ -1,22 +1,51 @@
 """Use case: generate an image and keep it."""
 
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from pixyproxy.domain.errors import PixyProxyException
-from pixyproxy.domain.image import ContentInfo, Image, ImageStatus, Visibility
+import msgspec
+
+from pixyproxy.application.admission import Admission, Place
+from pixyproxy.application.generate_image import GenerateImage, GenerationPolicy
+from pixyproxy.application.generations import Generations
+from pixyproxy.domain.errors import (
+    ConstraintViolationError,
+    DBConnectionError,
+    GenerationNotStartedError,
+    IdempotencyKeyInUseError,
+    IdempotencyKeyReusedError,
+    ImageDelayedError,
+    RecordNotFoundError,
+)
+from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
+from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.ports import Clock, ContentStore, GuidSource, ImageGenerator, ImageRepository
 from pixyproxy.domain.user import Principal
+
+RETRY_AFTER = 5.0
+
+
+class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What has become of a request: its image as it is by now, and whether an earlier request had asked for it."""
+
+    image: Image
+    is_replay: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateImage:
     """Write down what is about to be bought, generate it, store the content, and only then show the image.
 
-    Takes the prompt and tags as the client wrote them and returns the ready image. Raises `DataValidationError` for
-    bad input, a `GenerationError` when no image came out, and the errors of the repository and the content store. A
-    failed image stays as a record with the reason; it is never shown.
+    Takes the prompt and tags as the client wrote them and returns the ready image. The generation goes on when the
+    caller is cancelled. With an `idempotency_key` that the author has used before, nothing is bought: the image or the
+    error of that time is returned or raised again.
+
+    Raises `DataValidationError` for bad input, `OverloadedError` when too many wait already, `DBConnectionError` when
+    nothing was begun, a `GenerationError` when no image came out, `ImageDelayedError` when it is not there yet after
+    `max_wait` seconds, `IdempotencyKeyReusedError` for a key of another request and `IdempotencyKeyInUseError` for one
+    whose image is not there yet. A failed image stays as a record with the reason; it is never shown.
+
+    `claim_seconds` is how long a key is remembered.
     """
 
     images: ImageRepository
@@ -24,6 +53,11 @@ class CreateImage:
     generator: ImageGenerator
     clock: Clock
     guids: GuidSource
+    admission: Admission = field(default_factory=Admission)
+    generations: Generations = field(default_factory=Generations)
+    policy: GenerationPolicy = field(default_factory=GenerationPolicy)
+    max_wait: float = 300.0
+    claim_seconds: float = 86_400.0
 
     async def __call__(
         self,
@@ -32,39 +66,119 @@ class CreateImage:
         tags: Sequence[str] = (),
         visibility: Visibility = Visibility.PUBLIC,
         principal: Principal,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> Image:
-        image = await self.images.add(
-            Image.requested(
-                guid=self.guids.new(),
-                prompt=prompt,
-                tags=tags,
-                visibility=visibility,
-                principal=principal,
-                model=self.generator.model,
-                at=self.clock.now(),
-            )
+        request = await self.request(
+            prompt=prompt, tags=tags, visibility=visibility, principal=principal, idempotency_key=idempotency_key
+        )
+        return request.image
+
+    async def request(
+        self,
+        *,
+        prompt: str,
+        tags: Sequence[str] = (),
+        visibility: Visibility = Visibility.PUBLIC,
+        principal: Principal,
+        idempotency_key: IdempotencyKey | None = None,
+        wait: float | None = None,
+    ) -> ImageRequest:
+        """Do the same, but wait for `wait` seconds at most and then return the image in the state that it is in."""
+        image = Image.requested(
+            guid=self.guids.new(),
+            prompt=prompt,
+            tags=tags,
+            visibility=visibility,
+            principal=principal,
+            model=self.generator.model,
+            at=self.clock.now(),
+        )
+        claim = None if idempotency_key is None else Claim.on(image, idempotency_key)
+        claimed = await self._find(claim)
+        if claim and claimed:
+            return await self._replay(claim, claimed, wait)
+        place = self.admission.enter(image.author)
+        try:
+            image = await self._write_down(image, claim)
+        except BaseException as exc:
+            place.leave()
+            claimed = await self._find(claim) if isinstance(exc, ConstraintViolationError) else None
+            if claim and claimed:
+                return await self._replay(claim, claimed, wait)
+            raise
+        self.generations.start(image.guid, self._generate(image, place))
+        return await self._await(image, wait)
+
+    async def _find(self, claim: Claim | None) -> ClaimedImage | None:
+        return None if claim is None else await self.images.find_claim(claim.author, claim.key)
+
+    async def _write_down(self, image: Image, claim: Claim | None) -> Image:
+        try:
+            return await self._add(image, claim)
+        except ConstraintViolationError:
+            if claim is None or await self._find(claim):
+                raise
+            # The key's time is over, and nobody has swept it yet.
+            await self.images.forget_expired_claims()
+        return await self._add(image, claim)
+
+    async def _add(self, image: Image, claim: Claim | None) -> Image:
+        return await self.images.add(image, lease=self.policy.lease, claim=claim, claim_seconds=self.claim_seconds)
+
+    async def _generate(self, image: Image, place: Place) -> Image:
+        generate_image = GenerateImage(
+            images=self.images,
+            contents=self.contents,
+            generator=self.generator,
+            clock=self.clock,
+            policy=self.policy,
         )
         try:
-            # What can't be kept must not be bought.
-            await self.contents.check()
-            generated = await self.generator.generate(image.prompt)
-            receipt = await self.contents.put(image.content_key, generated.chunks())
-        except Exception as exc:
-            await self._record_failure(image, exc)
-            raise
-        content = ContentInfo(
-            media_type=generated.media_type,
-            byte_size=receipt.byte_size,
-            sha256=receipt.sha256,
-            width=generated.width,
-            height=generated.height,
-        )
-        ready = image.completed(content, generated.usage, at=self.clock.now())
-        await self.images.update(ready, expected=ImageStatus.PENDING)
-        return ready
+            async with generate_image.lease_kept(image):
+                try:
+                    await place.turn()
+                except GenerationNotStartedError as exc:
+                    await generate_image.give_up(image, exc)
+                return await generate_image(image)
+        finally:
+            place.leave()
 
-    async def _record_failure(self, image: Image, error: Exception) -> None:
-        reason = error.detail if isinstance(error, PixyProxyException) else f"internal error: {type(error).__name__}"
-        # The client must hear why the generation failed, also when that can't be recorded.
-        with suppress(PixyProxyException):
-            await self.images.update(image.failed(reason, at=self.clock.now()), expected=ImageStatus.PENDING)
+    async def _await(self, image: Image, wait: float | None) -> ImageRequest:
+        ready = await self.generations.result(image.guid, self._seconds(wait))
+        if ready is not None:
+            return ImageRequest(image=ready)
+        if wait is None:
+            raise ImageDelayedError("The image is still being made.", guid=image.guid, retry_after=RETRY_AFTER)
+        try:
+            image = await self.images.get(image.guid)
+        except DBConnectionError as exc:
+            raise ImageDelayedError(
+                "The image is being made, but the database does not answer.", guid=image.guid, retry_after=RETRY_AFTER
+            ) from exc
+        if error := image.generation_error:
+            raise error
+        return ImageRequest(image=image)
+
+    def _seconds(self, wait: float | None) -> float:
+        return self.max_wait if wait is None else min(wait, self.max_wait)
+
+    async def _replay(self, claim: Claim, claimed: ClaimedImage, wait: float | None) -> ImageRequest:
+        """Give the answer that the first request with the key got, as soon as there is one."""
+        if claimed.fingerprint != claim.fingerprint:
+            raise IdempotencyKeyReusedError("The idempotency key was used for another prompt, tags or visibility.")
+        try:
+            states = self.generations.follow(self.images, claimed.guid, self._seconds(wait))
+            *_, image = [image async for image in states]
+        except RecordNotFoundError as exc:
+            raise ConstraintViolationError("The image that this idempotency key was used for is gone.") from exc
+        error = image.generation_error
+        if error is not None:
+            error.is_replay = True
+            raise error
+        if wait is None and not image.status.is_final:
+            raise IdempotencyKeyInUseError(
+                "The image that this idempotency key was used for is still being made.",
+                guid=image.guid,
+                retry_after=RETRY_AFTER,
+            )
+        return ImageRequest(image=image, is_replay=True)

@@ -10,7 +10,7 @@ from pixyproxy.domain.user import Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetImage:
-    """Return one image of those in `scope`.
+    """Return one image of those in `scope`, in whatever state it is for its author, and ready for everybody else.
 
     Raises `RecordNotFoundError`, the same for an unknown image and for one that the principal must not know of.
     """
@@ -19,5 +19,5 @@ class GetImage:
 
     async def __call__(self, guid: UUID, principal: Principal, scope: ImageScope = ImageScope.PUBLIC) -> Image:
         image = await self.images.get(guid)
-        image.ensure_readable_by(principal, scope)
+        image.ensure_visible_to(principal, scope)
         return image

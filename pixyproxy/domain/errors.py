@@ -15,18 +15,30 @@
     ├── SchemaOutdatedError             the database lacks schema scripts this version needs
     ├── DamagedRecordError              the database holds a record that breaks a rule
     ├── OverloadedError                 more is asked for at once than can be done
+    ├── IdempotencyKeyReusedError       the key belongs to a request with another body
+    ├── IdempotencyKeyInUseError        the first request with this key is still running
+    ├── ImageDelayedError               the image is not ready yet, and may become so without being asked for again
     ├── ContentStoreError               the content store does not do its work
-    │   └── ContentNotFoundError        the content store holds nothing under this key
+    │   ├── ContentNotFoundError        the content store holds nothing under this key
+    │   └── DamagedContentError         the content is not what was stored
     └── GenerationError                 no image came out of the generator
         ├── GenerationRefusedError      the generator will not draw this prompt
         ├── GenerationFailedError       the generator answered with something that is no image
+        ├── GenerationFaultError        PixyProxy itself, or an adapter, has a fault
         ├── GenerationTimedOutError     the generator did not answer in time
+        ├── GenerationBrokenOffError    the connection to the generator broke off before the answer was there
+        ├── GenerationAbandonedError    the process that waited for the generator died
+        ├── GenerationNotStartedError   the image gave up its place before anything was bought
+        ├── ContentNotKeptError         the content store could not keep the image
         ├── GenerationRateLimitedError  the generator wants fewer requests
         ├── GeneratorUnavailableError   the generator can't be reached or has no capacity
         └── GeneratorCredentialsError   the generator does not accept PixyProxy's own key
 
 A `detail` is written for the client: it names the problem and never a secret, a path or SQL.
 """
+
+from typing import ClassVar
+from uuid import UUID
 
 
 class PixyProxyException(Exception):  # noqa: N818 -- the name is part of the specification
@@ -99,6 +111,34 @@ class OverloadedError(PixyProxyException):
         self.retry_after = retry_after
 
 
+class IdempotencyKeyReusedError(PixyProxyException):
+    """The idempotency key belongs to a request with another body."""
+
+
+class IdempotencyKeyInUseError(PixyProxyException):
+    """The first request with this idempotency key is still running.
+
+    Takes the `guid` of its image, and `retry_after`, the seconds after which to ask again.
+    """
+
+    def __init__(self, detail: str, *, guid: UUID, retry_after: float) -> None:
+        super().__init__(detail)
+        self.guid = guid
+        self.retry_after = retry_after
+
+
+class ImageDelayedError(PixyProxyException):
+    """The image was begun and is not ready yet; it may become so without being asked for again.
+
+    Takes its `guid`, and `retry_after`, the seconds after which to look for it.
+    """
+
+    def __init__(self, detail: str, *, guid: UUID, retry_after: float) -> None:
+        super().__init__(detail)
+        self.guid = guid
+        self.retry_after = retry_after
+
+
 class ContentStoreError(PixyProxyException):
     """The content store can't read or write: a full disk, a missing folder, missing rights."""
 
@@ -107,29 +147,76 @@ class ContentNotFoundError(ContentStoreError):
     """The content store holds nothing under this key."""
 
 
+class DamagedContentError(ContentStoreError):
+    """The content is not what was stored under its key."""
+
+
 class GenerationError(PixyProxyException):
     """No image came out of the generator.
 
-    Takes `maybe_billed`: false only when the generator surely did not charge for the attempt; and `retry_after`, the
-    seconds after which another attempt makes sense, where the generator named them.
+    Takes `maybe_billed`: false only when the generator surely did not charge for the attempt; `retry_after`, the
+    seconds after which another attempt makes sense, where the generator named them; and `request_id`, the generator's
+    own name for the attempt, where it told one. `guid` is that of the image, once there is one, and `is_replay` tells
+    that this is the answer to an earlier request with the same idempotency key.
+
+    Of each kind, `is_retryable` says whether the same prompt may succeed another time, and `is_outcome_known` whether
+    the generator has surely ended its work.
     """
 
-    def __init__(self, detail: str, *, maybe_billed: bool, retry_after: float | None = None) -> None:
+    is_retryable: ClassVar[bool] = True
+    is_outcome_known: ClassVar[bool] = True
+
+    def __init__(
+        self, detail: str, *, maybe_billed: bool, retry_after: float | None = None, request_id: str | None = None
+    ) -> None:
         super().__init__(detail)
         self.maybe_billed = maybe_billed
         self.retry_after = retry_after
+        self.request_id = request_id
+        self.guid: UUID | None = None
+        self.is_replay = False
 
 
 class GenerationRefusedError(GenerationError):
     """The generator will not draw this prompt."""
+
+    is_retryable = False
 
 
 class GenerationFailedError(GenerationError):
     """The generator answered with an error or with something that is no image."""
 
 
+class GenerationFaultError(GenerationError):
+    """PixyProxy itself, or an adapter, has a fault; the cause is the unexpected exception."""
+
+    is_retryable = False
+
+
 class GenerationTimedOutError(GenerationError):
     """The generator did not answer in time."""
+
+    is_outcome_known = False
+
+
+class GenerationBrokenOffError(GenerationError):
+    """The connection to the generator broke off before the answer was there."""
+
+    is_outcome_known = False
+
+
+class GenerationAbandonedError(GenerationError):
+    """The process that waited for the generator died."""
+
+    is_outcome_known = False
+
+
+class GenerationNotStartedError(GenerationError):
+    """The image gave up its place before anything was bought."""
+
+
+class ContentNotKeptError(GenerationError):
+    """The content store could not keep the image."""
 
 
 class GenerationRateLimitedError(GenerationError):
@@ -142,3 +229,5 @@ class GeneratorUnavailableError(GenerationError):
 
 class GeneratorCredentialsError(GenerationError):
     """The generator does not accept the key that PixyProxy was started with."""
+
+    is_retryable = False

@@ -4,13 +4,20 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, NewType, Self
+from typing import Any, Final, NewType, Self
 from uuid import UUID
 
 import msgspec
 from slugify import slugify
 
-from pixyproxy.domain.errors import DataValidationError, RecordNotFoundError
+from pixyproxy.domain import errors
+from pixyproxy.domain.errors import (
+    ConstraintViolationError,
+    DataValidationError,
+    GenerationError,
+    GenerationFailedError,
+    RecordNotFoundError,
+)
 from pixyproxy.domain.text import ensure_encodable, ensure_label, ensure_length
 from pixyproxy.domain.user import Principal, UserName, parse_user_name
 
@@ -46,17 +53,51 @@ class ImageScope(StrEnum):
 
 
 class ImageStatus(StrEnum):
-    """How far an image has come; only a `ready` one is ever shown.
+    """How far an image has come; only a `ready` one is ever shown to everybody.
 
-    ::
+    This is the whole life cycle, and `may_become` is the only place that says what may follow what. ::
 
-        pending ──► ready
-           └──────► failed
+        pending ────► generating ────► ready
+           │            │    │           ▲
+           │            │    └► unknown ─┘
+           └► failed ◄──┘
+
+    - `pending`: asked for and written down; nothing is bought.
+    - `generating`: written down before the generator is called; from here on the image may cost money. As soon as the
+      content store has its bytes, nothing can take the image away any more: whoever finds them makes it `ready`.
+    - `ready`: the bytes are stored and the record says what they are.
+    - `failed`: surely no image; `failure` says why, and whether the attempt may have been billed.
+    - `unknown`: the call was out when its process died, when the time was over or when the connection broke off: the
+      image may have been drawn and billed. If its bytes turn up all the same, it becomes `ready`.
+
+    While an image is `pending` or `generating`, its process holds a lease on it and renews it. When the lease is over,
+    by the database's clock, the image is abandoned, and any process may take it on: see `RecoverImages`.
     """
 
     PENDING = "pending"
+    GENERATING = "generating"
     READY = "ready"
     FAILED = "failed"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nobody is at work on the image any more."""
+        return self not in _RUNNING
+
+    def may_become(self, other: "ImageStatus") -> bool:
+        """Whether an image in this state may go to the state `other` in one step."""
+        return other in _TRANSITIONS[self]
+
+
+_RUNNING: Final = frozenset({ImageStatus.PENDING, ImageStatus.GENERATING})
+_TRANSITIONS: Final = {
+    ImageStatus.PENDING: frozenset({ImageStatus.GENERATING, ImageStatus.FAILED}),
+    ImageStatus.GENERATING: frozenset({ImageStatus.READY, ImageStatus.FAILED, ImageStatus.UNKNOWN}),
+    ImageStatus.UNKNOWN: frozenset({ImageStatus.READY}),
+    ImageStatus.READY: frozenset[ImageStatus](),
+    ImageStatus.FAILED: frozenset[ImageStatus](),
+}
 
 
 class MediaType(StrEnum):
@@ -130,12 +171,37 @@ class ContentInfo(msgspec.Struct, frozen=True, kw_only=True):
             raise DataValidationError("sha256", "must be 64 hexadecimal digits in lower case")
 
 
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an image has no content: the name of a `GenerationError`, its detail, and whether it may have been billed."""
+
+    kind: str
+    detail: str
+    maybe_billed: bool
+
+    @classmethod
+    def of(cls, error: GenerationError) -> Self:
+        """Return what is kept of `error`: 1,000 characters of its detail, and of a host's own kind the known parent."""
+        kind = next(ancestor.__name__ for ancestor in type(error).__mro__ if ancestor.__name__ in _GENERATION_ERRORS)
+        detail = error.detail[:FAILURE_MAX_LENGTH].encode("utf-8", "replace").decode()
+        return cls(kind=kind, detail=detail, maybe_billed=error.maybe_billed)
+
+    def to_error(self) -> GenerationError:
+        """Return the error again."""
+        return _GENERATION_ERRORS.get(self.kind, GenerationFailedError)(self.detail, maybe_billed=self.maybe_billed)
+
+
+_GENERATION_ERRORS: Final[Mapping[str, type[GenerationError]]] = {
+    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, GenerationError)
+}
+
+
 class Image(msgspec.Struct, frozen=True, kw_only=True):
     """The record of one generated image.
 
     `id` is the database's own, None until the image is stored, and never shown; `guid` is the public id. `content` is
-    there once the image is ready, `failure` once it has failed. `usage` is the generator's own account of what it
-    spent. The times are in UTC to the microsecond. Raises `DataValidationError` for a field that breaks a rule.
+    there once the image is ready, `failure` once it has failed or nobody knows. `usage` is the generator's own account
+    of what it spent, and `generator_request_id` its name for the attempt. The times are in UTC to the microsecond.
+    Raises `DataValidationError` for a field that breaks a rule.
     """
 
     guid: UUID
@@ -150,7 +216,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
     content: ContentInfo | None = None
     usage: Mapping[str, Any] | None = None
-    failure: str | None = None
+    failure: Failure | None = None
+    generator_request_id: str | None = None
     id: ImageId | None = None
 
     def __post_init__(self) -> None:
@@ -167,8 +234,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
             raise DataValidationError("visibility", "must be public for an image without an author")
         if (self.status is ImageStatus.READY) != (self.content is not None):
             raise DataValidationError("content", "must be there if the image is ready, and only then")
-        if (self.status is ImageStatus.FAILED) != (self.failure is not None):
-            raise DataValidationError("failure", "must be there if the image has failed, and only then")
+        if (self.status in {ImageStatus.FAILED, ImageStatus.UNKNOWN}) != (self.failure is not None):
+            raise DataValidationError("failure", "must be there if the image has failed or is unknown, and only then")
         for field in ("created_at", "updated_at"):
             if getattr(self, field).utcoffset() != timedelta(0):
                 raise DataValidationError(field, "must be in UTC")
@@ -200,22 +267,42 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
             updated_at=at,
         )
 
-    def completed(self, content: ContentInfo, usage: Mapping[str, Any] | None, *, at: datetime) -> Self:
+    def started(self, *, at: datetime) -> Self:
+        """Return the image as being bought from the time `at` on."""
+        return self._become(ImageStatus.GENERATING, at)
+
+    def completed(
+        self,
+        content: ContentInfo,
+        usage: Mapping[str, Any] | None = None,
+        generator_request_id: str | None = None,
+        *,
+        at: datetime,
+    ) -> Self:
         """Return the image as ready with its stored `content`."""
-        return msgspec.structs.replace(
-            self,
-            status=ImageStatus.READY,
+        return self._become(
+            ImageStatus.READY,
+            at,
             filename=filename_for(self.prompt, self.guid, content.media_type),
             content=content,
             usage=usage,
-            updated_at=at,
+            failure=None,
+            generator_request_id=_kept_request_id(generator_request_id) or self.generator_request_id,
         )
 
-    def failed(self, reason: str, *, at: datetime) -> Self:
-        """Return the image as failed for `reason`, of which 1,000 characters are kept."""
-        return msgspec.structs.replace(
-            self, status=ImageStatus.FAILED, failure=reason[:FAILURE_MAX_LENGTH], updated_at=at
+    def failed(self, error: GenerationError, *, at: datetime) -> Self:
+        """Return the image as failed, or as unknown if the generator may still be at work on it."""
+        return self._become(
+            ImageStatus.FAILED if error.is_outcome_known else ImageStatus.UNKNOWN,
+            at,
+            failure=Failure.of(error),
+            generator_request_id=_kept_request_id(error.request_id) or self.generator_request_id,
         )
+
+    def _become(self, status: ImageStatus, at: datetime, **changes: Any) -> Self:
+        if not self.status.may_become(status):
+            raise ConstraintViolationError(f"An image that is {self.status} can't become {status}.")
+        return msgspec.structs.replace(self, status=status, updated_at=at, **changes)
 
     @property
     def content_key(self) -> ContentKey:
@@ -229,6 +316,28 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
             raise image_not_found(self.guid)
         return self.content
 
+    @property
+    def generation_error(self) -> GenerationError | None:
+        """Why there is no content, as the error that says so, or None if there is content or may be some day."""
+        if self.failure is None:
+            return None
+        error = self.failure.to_error()
+        error.guid = self.guid
+        return error
+
+    def ensure_visible_to(self, principal: Principal, scope: ImageScope) -> None:
+        """Raise the `RecordNotFoundError` of an unknown image if the principal may not know of this one.
+
+        An image that is not ready is known to its author alone; one that nobody authored, to whoever knows its guid.
+        """
+        if not self.is_readable_by(principal, scope) and (
+            self.status is ImageStatus.READY
+            or self.author not in {None, principal.name}
+            or (scope is ImageScope.OWN and self.author is None)
+            or (scope is ImageScope.PUBLIC and self.visibility is not Visibility.PUBLIC)
+        ):
+            raise image_not_found(self.guid)
+
     def is_readable_by(self, principal: Principal, scope: ImageScope) -> bool:
         """Whether the image is ready and lies in `scope` as `principal` sees it."""
         if self.status is not ImageStatus.READY:
@@ -241,6 +350,11 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         """Raise the `RecordNotFoundError` of an unknown image if this one is not readable."""
         if not self.is_readable_by(principal, scope):
             raise image_not_found(self.guid)
+
+
+def _kept_request_id(text: str | None) -> str | None:
+    # It is no reason to lose a paid image.
+    return text if text and re.fullmatch(r"[ -~]{1,255}", text) else None
 
 
 def image_not_found(guid: UUID) -> RecordNotFoundError:

@@ -6,22 +6,39 @@ Every method may raise its port's error for a world that fails: `DBConnectionErr
 
 from abc import abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
 
-from pixyproxy.domain.image import ContentKey, Image, ImageCursor, ImageStatus, MediaType, Prompt
+from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
+from pixyproxy.domain.image import ContentInfo, ContentKey, Image, ImageCursor, ImageStatus, MediaType, Prompt
 from pixyproxy.domain.user import Password, PasswordHash, User, UserName
 
 
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """The right to work on an image: who has it, and for how many seconds from now, by the database's clock."""
+
+    owner: str
+    seconds: float
+
+
 class ImageRepository(Protocol):
-    """Where image records live."""
+    """Where image records live, with the leases of those that are being made and the keys they were asked for with.
+
+    Leases and keys run out by the clock of the database, which all processes share.
+    """
 
     @abstractmethod
-    async def add(self, image: Image) -> Image:
-        """Store a new image and return it with its id; raise `ConstraintViolationError` if its guid is taken."""
+    async def add(
+        self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None, claim_seconds: float = 86_400.0
+    ) -> Image:
+        """Store a new image, its lease and the claim of a key, all of it or nothing; return the image with its id.
+
+        Without a `lease` an image that is being made counts as abandoned. Raises `ConstraintViolationError` if the
+        guid or the author's key is taken.
+        """
 
     @abstractmethod
     async def get(self, guid: UUID) -> Image:
@@ -29,11 +46,35 @@ class ImageRepository(Protocol):
 
     @abstractmethod
     async def update(self, image: Image, *, expected: ImageStatus) -> None:
-        """Store the state of an image: status, filename, content, usage, failure, updated_at; all of it or nothing.
+        """Store the state of an image, all of it or nothing: what its methods that return another state change.
 
-        Raises `ConstraintViolationError` when the stored image is not in the state `expected` (somebody else has
-        changed it), and `RecordNotFoundError` when there is none.
+        A final state ends the lease. Raises `ConstraintViolationError` when the stored image is not in the state
+        `expected` (somebody else has changed it), and `RecordNotFoundError` when there is none.
         """
+
+    @abstractmethod
+    async def renew(self, guid: UUID, lease: Lease) -> None:
+        """Let the lease run from now on, if `lease.owner` has it and the image is still being made."""
+
+    @abstractmethod
+    async def list_abandoned(self, *, limit: int) -> Sequence[Image]:
+        """Return at most `limit` images that are being made and whose lease is over, those with the oldest first."""
+
+    @abstractmethod
+    async def find_claim(self, author: UserName | None, key: IdempotencyKey) -> ClaimedImage | None:
+        """Return what the author has used the key for, or None if the key is unused or its time is over."""
+
+    @abstractmethod
+    async def forget_expired_claims(self) -> int:
+        """Remove the keys whose time is over and return how many there were."""
+
+    @abstractmethod
+    async def scan(self, *, after: UUID | None = None, limit: int) -> Sequence[Image]:
+        """Return at most `limit` images in whatever state, ordered by the text of their guids, behind `after`."""
+
+    @abstractmethod
+    async def count(self) -> int:
+        """Return how many images there are, in whatever state."""
 
     @abstractmethod
     async def list_public(self, *, limit: int, after: ImageCursor | None = None) -> Sequence[Image]:
@@ -116,11 +157,27 @@ class ContentStore(Protocol):
     async def check(self) -> None:
         """Return if content can be written; raise `ContentStoreError` if it can't."""
 
+    @abstractmethod
+    def keys(self) -> AsyncIterator[ContentKey]:
+        """Yield the key of every content in the order of their texts, holding few of them at a time."""
+
+    @abstractmethod
+    async def set_aside(self, key: ContentKey) -> None:
+        """Take a content that belongs to no image out of the store, without destroying it, if it is there."""
+
+    @abstractmethod
+    async def list_leftovers(self, *, older_than: timedelta) -> Sequence[str]:
+        """Return the names of what uploads that broke off have left behind and nobody has touched for so long."""
+
+    @abstractmethod
+    async def set_leftover_aside(self, name: str) -> None:
+        """Take one of `list_leftovers` out of the store, without destroying it, if it is still there."""
+
 
 class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
     """A whole, decodable bitmap as a generator made it, with its size in pixels.
 
-    `usage` is the generator's own account of what it spent, as JSON values.
+    `usage` is the generator's own account of what it spent, as JSON values, and `request_id` its name for the attempt.
     """
 
     data: bytes
@@ -128,6 +185,7 @@ class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
     width: int
     height: int
     usage: Mapping[str, Any] | None = None
+    request_id: str | None = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the content in pieces of at most 1 MiB."""
@@ -150,6 +208,17 @@ class ImageGenerator(Protocol):
     async def close(self) -> None:
         """Let go of connections and threads; called once at the end."""
         return
+
+
+class ContentInspector(Protocol):
+    """What tells from the bytes alone what an image is."""
+
+    @abstractmethod
+    async def inspect(self, content: StoredContent) -> ContentInfo:
+        """Read the content to its end and describe it, without holding up the event loop.
+
+        Raises `DamagedContentError` for anything but a whole bitmap.
+        """
 
 
 class PasswordHasher(Protocol):

@@ -18,6 +18,7 @@ from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
@@ -33,11 +34,19 @@ from pixyproxy.application import (
     CreateFirstUser,
     CreateImage,
     DisableUser,
+    ExamineImages,
     GetImage,
     GetImageContent,
     ListImages,
     ListUsers,
+    RecoverImages,
+    WatchImage,
 )
+from pixyproxy.application.admission import Admission
+from pixyproxy.application.generate_image import GenerationPolicy
+from pixyproxy.application.generations import Generations
+from pixyproxy.domain.ports import Lease
+from pixyproxy.entrypoints.housekeeping import end_generations, log_end, process_name
 from pixyproxy.entrypoints.settings import Settings
 
 
@@ -84,12 +93,45 @@ class Container(containers.DeclarativeContainer):
     )
     hasher = providers.Singleton(Argon2PasswordHasher)
     verified = providers.Singleton(InMemoryVerifiedLogins, lifetime=settings.provided.login_memory)
+    inspector = providers.Singleton(PillowContentInspector)
     clock = providers.Singleton(SystemClock)
     guids = providers.Singleton(RandomGuidSource)
 
-    create_image = providers.Singleton(
-        CreateImage, images=images, contents=contents, generator=generator, clock=clock, guids=guids
+    admission = providers.Singleton(
+        Admission, max_running=settings.provided.max_generations, max_waiting=settings.provided.max_waiting
     )
+    generations = providers.Singleton(Generations, on_end=log_end)
+    policy = providers.Singleton(
+        GenerationPolicy,
+        lease=providers.Factory(Lease, owner=process_name(), seconds=settings.provided.lease),
+        patience=settings.provided.patience,
+    )
+
+    create_image = providers.Singleton(
+        CreateImage,
+        images=images,
+        contents=contents,
+        generator=generator,
+        clock=clock,
+        guids=guids,
+        admission=admission,
+        generations=generations,
+        policy=policy,
+        max_wait=settings.provided.max_wait,
+        claim_seconds=settings.provided.idempotency_key_lifetime,
+    )
+    recover_images = providers.Singleton(
+        RecoverImages,
+        images=images,
+        contents=contents,
+        inspector=inspector,
+        clock=clock,
+        generations=generations,
+    )
+    examine_images = providers.Singleton(
+        ExamineImages, images=images, contents=contents, inspector=inspector, clock=clock, recover=recover_images
+    )
+    watch_image = providers.Singleton(WatchImage, images=images, generations=generations)
     get_image = providers.Singleton(GetImage, images=images)
     get_image_content = providers.Singleton(GetImageContent, images=images, contents=contents)
     list_images = providers.Singleton(ListImages, images=images)
@@ -111,4 +153,5 @@ async def opened(container: Container) -> AsyncIterator[Container]:
         await database.open()
         await container.contents().prepare()
         stack.push_async_callback(container.generator().close)
+        stack.push_async_callback(end_generations, container.generations(), container.settings().shutdown_timeout)
         yield container

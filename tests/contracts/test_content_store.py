@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -70,6 +72,11 @@ async def has(store: ContentStore, key: ContentKey = KEY) -> bool:
     except ContentNotFoundError:
         return False
     return True
+
+
+async def keys_in(store: ContentStore) -> Sequence[ContentKey]:
+    keys = store.keys()
+    return [key async for key in keys]
 
 
 async def test_what_was_put_is_read_back(store: ContentStore) -> None:
@@ -297,4 +304,112 @@ async def test_a_store_that_works_passes_its_check_and_the_check_leaves_no_trace
 async def test_preparing_again_loses_nothing(store: ContentStore) -> None:
     await put(store, b"content")
     await store.prepare()
+    assert await read(store) == b"content"
+
+
+async def test_an_empty_store_has_no_keys(store: ContentStore) -> None:
+    assert await keys_in(store) == []
+
+
+async def test_the_keys_are_those_of_all_contents_in_the_order_of_their_texts(store: ContentStore) -> None:
+    texts = ["ffff-1", "0b6f-2", "0b6f-1", "0b70-1", "1a00-9", "0b6f", "0a6f-3", "0a6f-3-", "0A6f-4", "ZZ6f-4", "9-9-1"]
+    for text in texts:
+        await put(store, b"content", ContentKey(text))
+    assert await keys_in(store) == sorted(texts)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
+@given(guids=st.lists(st.uuids(), max_size=20))
+async def test_guids_come_in_the_order_of_their_texts(store: ContentStore, guids: list[UUID]) -> None:
+    for key in await keys_in(store):
+        await store.delete(key)
+    for guid in guids:
+        await put(store, b"", ContentKey(str(guid)))
+    assert await keys_in(store) == sorted({str(guid) for guid in guids})
+
+
+async def test_what_is_not_whole_has_no_key(store: ContentStore) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"chunk"
+        assert await keys_in(store) == []
+
+    await store.put(KEY, chunks())
+    assert await keys_in(store) == [KEY]
+
+
+async def test_deleted_content_has_no_key(store: ContentStore) -> None:
+    await put(store, b"content")
+    await put(store, b"other", OTHER_KEY)
+    await store.delete(KEY)
+    assert await keys_in(store) == [OTHER_KEY]
+
+
+async def test_every_key_comes_once_while_contents_come_and_go(store: ContentStore) -> None:
+    staying = [ContentKey(f"{number:02x}00-5d0e") for number in range(0, 256, 16)]
+    for key in staying:
+        await put(store, b"stays", key)
+    seen = []
+    async for key in store.keys():
+        seen.append(key)
+        await put(store, b"new", ContentKey(f"{key}-new"))
+        await store.delete(ContentKey(f"{key}-new"))
+    assert seen == staying
+
+
+async def test_content_that_was_set_aside_is_not_in_the_store_and_all_other_is(store: ContentStore) -> None:
+    await put(store, b"content")
+    await put(store, b"other", OTHER_KEY)
+    await store.set_aside(KEY)
+    assert not await has(store)
+    assert await keys_in(store) == [OTHER_KEY]
+    assert await read(store, OTHER_KEY) == b"other"
+
+
+async def test_contents_can_be_set_aside_while_the_keys_are_walked(store: ContentStore) -> None:
+    keys = [ContentKey(f"0b6f-{number:04}") for number in range(10)]
+    for key in keys:
+        await put(store, b"content", key)
+    seen = []
+    async for key in store.keys():
+        seen.append(key)
+        await store.set_aside(key)
+    assert seen == keys
+    assert await keys_in(store) == []
+
+
+async def test_a_key_can_be_put_and_set_aside_again_and_again(store: ContentStore) -> None:
+    for content in (b"one", b"two", b"three"):
+        await put(store, content)
+        assert await read(store) == content
+        await store.set_aside(KEY)
+        assert not await has(store)
+
+
+async def test_setting_aside_what_is_not_there_is_no_error(store: ContentStore) -> None:
+    await store.set_aside(KEY)
+    await put(store, b"content")
+    await store.set_aside(KEY)
+    await store.set_aside(KEY)
+    assert await keys_in(store) == []
+
+
+async def test_content_that_is_open_stays_whole_when_it_is_set_aside(store: ContentStore) -> None:
+    await put(store, b"x" * 600_000)
+    stored = await store.open(KEY)
+    await store.set_aside(KEY)
+    assert b"".join([chunk async for chunk in stored.chunks]) == b"x" * 600_000
+
+
+async def test_uploads_that_ended_leave_nothing_behind(store: ContentStore) -> None:
+    await put(store, b"content")
+    with pytest.raises(RuntimeError):
+        await store.put(OTHER_KEY, broken_after(b"half", error=RuntimeError()))
+    await store.check()
+    assert list(await store.list_leftovers(older_than=timedelta())) == []
+
+
+async def test_removing_a_leftover_that_is_not_there_is_no_error(store: ContentStore) -> None:
+    await put(store, b"content")
+    await store.set_leftover_aside("0b6f-unknown.0123456789abcdef")
+    await store.set_leftover_aside(KEY)
     assert await read(store) == b"content"

@@ -1,6 +1,7 @@
 """What every image generator keeps to, whatever draws behind it."""
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
@@ -76,6 +77,12 @@ async def test_usage_is_an_account_or_nothing(generator: ImageGenerator) -> None
     image = await generator.generate(parse_prompt("a red fox"))
 
     assert image.usage is None or image.usage["total_tokens"] > 0
+
+
+async def test_the_name_of_the_attempt_can_be_recorded_or_is_nothing(generator: ImageGenerator) -> None:
+    image = await generator.generate(parse_prompt("a red fox"))
+
+    assert image.request_id is None or re.fullmatch(r"[ -~]{1,255}", image.request_id)
 
 
 async def test_giving_up_leaves_a_generator_that_still_draws(generator: ImageGenerator) -> None:

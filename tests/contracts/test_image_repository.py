@@ -1,7 +1,7 @@
 """What every `ImageRepository` promises."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,15 +16,40 @@ from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
-from pixyproxy.domain.errors import ConstraintViolationError, RecordNotFoundError
-from pixyproxy.domain.image import Image, ImageCursor, ImageStatus, Tag, Visibility
-from pixyproxy.domain.ports import ImageRepository
+from pixyproxy.domain.errors import (
+    ConstraintViolationError,
+    ContentNotKeptError,
+    GenerationAbandonedError,
+    GenerationError,
+    GenerationRateLimitedError,
+    GenerationRefusedError,
+    GenerationTimedOutError,
+    RecordNotFoundError,
+)
+from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
+from pixyproxy.domain.image import Failure, Image, ImageCursor, ImageStatus, Tag, Visibility
+from pixyproxy.domain.ports import ImageRepository, Lease
 from pixyproxy.domain.user import UserName
-from tests.factories import ContentInfoFactory, ImageFactory, PendingImageFactory
+from tests.factories import (
+    ContentInfoFactory,
+    FailedImageFactory,
+    GeneratingImageFactory,
+    ImageFactory,
+    PendingImageFactory,
+    UnknownImageFactory,
+)
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 ANN = UserName("ann")
+BOB = UserName("bob")
+KEY = IdempotencyKey("8e03978e-40d5-43dd-bc93-6894a57f9324")
+LONG = Lease(owner="one", seconds=60.0)
+SHORT = Lease(owner="one", seconds=0.1)
+
+FACTORIES = [PendingImageFactory, GeneratingImageFactory, ImageFactory, FailedImageFactory, UnknownImageFactory]
+FINAL_FACTORIES = [ImageFactory, FailedImageFactory, UnknownImageFactory]
+RUNNING_FACTORIES = [PendingImageFactory, GeneratingImageFactory]
 
 AWKWARD_TEXTS = {
     "quotes": "it's \"quoted\" `twice` and ''thrice''",
@@ -52,8 +77,11 @@ def sqlite_images(sqlite_database: SQLiteDatabase) -> ImageRepository:
 
 
 @pytest.fixture
-def mysql_images(mysql_database: MySQLDatabase) -> ImageRepository:
-    return MySQLImageRepository(database=mysql_database)
+async def mysql_images(mysql_database: MySQLDatabase) -> AsyncIterator[ImageRepository]:
+    yield MySQLImageRepository(database=mysql_database)
+    # A key outlives its image, also the end of a test.
+    async with mysql_database.autocommit() as cursor:
+        await cursor.execute("DELETE FROM idempotency_keys")
 
 
 @pytest.fixture(params=["memory", "sqlite", "mysql"])
@@ -64,6 +92,32 @@ def images(request: pytest.FixtureRequest) -> ImageRepository:
 
 def completed(image: Image, usage: dict[str, Any] | None = None) -> Image:
     return image.completed(ContentInfoFactory.build(), usage, at=image.updated_at + SECOND)
+
+
+def refusal(detail: str = "The generator refused.") -> GenerationError:
+    return GenerationRefusedError(detail, maybe_billed=False)
+
+
+def a_claim(author: UserName | None = ANN, key: str = KEY, fingerprint: str = "0" * 64) -> Claim:
+    return Claim(author=author, key=IdempotencyKey(key), fingerprint=fingerprint)
+
+
+async def eventually(is_so: Callable[[], Awaitable[bool]]) -> None:
+    """Return as soon as it is so; fail after ten seconds."""
+    async with asyncio.timeout(10):
+        while not await is_so():  # noqa: ASYNC110 -- a database tells nobody when a time is over
+            await asyncio.sleep(0.01)
+
+
+async def wait_until_a_short_lease_is_over(images: ImageRepository) -> None:
+    """Return when a lease that begins now, and with it every earlier one of its length, is over."""
+    latest = await images.add(PendingImageFactory.build(), lease=SHORT)
+
+    async def is_over() -> bool:
+        return latest in await images.list_abandoned(limit=100)
+
+    await eventually(is_over)
+    await images.update(latest.failed(refusal(), at=latest.updated_at), expected=ImageStatus.PENDING)
 
 
 async def all_pages(images: ImageRepository, *, limit: int) -> list[Image]:
@@ -82,7 +136,7 @@ class TestAdd:
     """A new image."""
 
     async def test_an_added_image_comes_back_with_an_id_and_all_its_fields(self, images: ImageRepository) -> None:
-        for image in (ImageFactory.build(), PendingImageFactory.build(), PendingImageFactory.build(author=None)):
+        for image in (*(factory.build() for factory in FACTORIES), PendingImageFactory.build(author=None)):
             added = await images.add(image)
             assert added.id is not None
             assert added == msgspec.structs.replace(image, id=added.id)
@@ -207,7 +261,8 @@ class TestFidelity:
 
     async def test_the_longest_values_are_kept(self, images: ImageRepository) -> None:
         pending = await images.add(PendingImageFactory.build(filename="x" * 255, model="😀" * 255, author="😀" * 64))
-        failed = pending.failed("😀" * 2_000, at=pending.updated_at)
+        error = GenerationRefusedError("😀" * 2_000, maybe_billed=True, request_id="x" * 255)
+        failed = pending.failed(error, at=pending.updated_at)
         await images.update(failed, expected=ImageStatus.PENDING)
         assert await images.get(pending.guid) == failed
         content = ContentInfoFactory.build(byte_size=2**40, width=2**31 - 1, height=2**31 - 1)
@@ -255,10 +310,9 @@ class TestGet:
             await images.get(guid)
 
     async def test_an_image_is_found_in_whatever_state_it_is(self, images: ImageRepository) -> None:
-        pending = await images.add(PendingImageFactory.build())
-        failed = await images.add(PendingImageFactory.build(status=ImageStatus.FAILED, failure="refused"))
-        private = await images.add(ImageFactory.build(visibility=Visibility.PRIVATE))
-        for image in (pending, failed, private):
+        added = [await images.add(factory.build()) for factory in FACTORIES]
+        added.append(await images.add(ImageFactory.build(visibility=Visibility.PRIVATE)))
+        for image in added:
             assert await images.get(image.guid) == image
 
     async def test_fifty_can_be_fetched_at_once(self, images: ImageRepository) -> None:
@@ -271,20 +325,20 @@ class TestUpdate:
     """A new state of an image."""
 
     async def test_a_completed_image_is_stored_as_a_whole(self, images: ImageRepository) -> None:
-        pending = await images.add(PendingImageFactory.build())
-        ready = completed(pending, {"total_tokens": 7})
-        await images.update(ready, expected=ImageStatus.PENDING)
-        assert await images.get(pending.guid) == ready
+        generating = await images.add(GeneratingImageFactory.build())
+        ready = completed(generating, {"total_tokens": 7})
+        await images.update(ready, expected=ImageStatus.GENERATING)
+        assert await images.get(generating.guid) == ready
 
     async def test_a_failed_image_is_stored_with_the_reason(self, images: ImageRepository) -> None:
-        pending = await images.add(PendingImageFactory.build())
-        failed = pending.failed("it's 100% 😀 refused", at=pending.updated_at + SECOND)
-        await images.update(failed, expected=ImageStatus.PENDING)
-        assert await images.get(pending.guid) == failed
+        generating = await images.add(GeneratingImageFactory.build())
+        failed = generating.failed(refusal("it's 100% 😀 refused"), at=generating.updated_at + SECOND)
+        await images.update(failed, expected=ImageStatus.GENERATING)
+        assert await images.get(generating.guid) == failed
 
     async def test_nothing_but_the_state_is_stored(self, images: ImageRepository) -> None:
-        pending = await images.add(PendingImageFactory.build(author="ann", tags=("a",)))
-        ready = completed(pending)
+        generating = await images.add(GeneratingImageFactory.build(author="ann", tags=("a",)))
+        ready = completed(generating)
         tampered = msgspec.structs.replace(
             ready,
             id=None,
@@ -293,44 +347,367 @@ class TestUpdate:
             author=UserName("bob"),
             visibility=Visibility.PRIVATE,
             model="another",
-            created_at=pending.created_at - SECOND,
+            created_at=generating.created_at - SECOND,
         )
-        await images.update(tampered, expected=ImageStatus.PENDING)
-        assert await images.get(pending.guid) == ready
+        await images.update(tampered, expected=ImageStatus.GENERATING)
+        assert await images.get(generating.guid) == ready
 
     async def test_no_other_image_is_touched(self, images: ImageRepository) -> None:
-        image, other = [await images.add(pending) for pending in PendingImageFactory.batch(2)]
-        await images.update(completed(image), expected=ImageStatus.PENDING)
+        image, other = [await images.add(generating) for generating in GeneratingImageFactory.batch(2)]
+        await images.update(completed(image), expected=ImageStatus.GENERATING)
         assert await images.get(other.guid) == other
 
     async def test_an_image_in_another_state_than_expected_is_refused_and_stays(self, images: ImageRepository) -> None:
-        pending = await images.add(PendingImageFactory.build())
-        ready = completed(pending)
-        await images.update(ready, expected=ImageStatus.PENDING)
+        generating = await images.add(GeneratingImageFactory.build())
+        ready = completed(generating)
+        await images.update(ready, expected=ImageStatus.GENERATING)
         with pytest.raises(ConstraintViolationError, match="changed by somebody else"):
-            await images.update(pending.failed("too late", at=NOON), expected=ImageStatus.PENDING)
-        assert await images.get(pending.guid) == ready
+            await images.update(generating.failed(refusal("too late"), at=NOON), expected=ImageStatus.GENERATING)
+        assert await images.get(generating.guid) == ready
 
     async def test_an_unknown_image_is_not_found(self, images: ImageRepository) -> None:
-        await images.add(PendingImageFactory.build())
+        await images.add(GeneratingImageFactory.build())
         with pytest.raises(RecordNotFoundError):
-            await images.update(completed(PendingImageFactory.build()), expected=ImageStatus.PENDING)
+            await images.update(completed(GeneratingImageFactory.build()), expected=ImageStatus.GENERATING)
 
     async def test_an_update_that_changes_nothing_is_no_error(self, images: ImageRepository) -> None:
-        pending = await images.add(PendingImageFactory.build())
-        await images.update(pending, expected=ImageStatus.PENDING)
-        assert await images.get(pending.guid) == pending
+        generating = await images.add(GeneratingImageFactory.build())
+        await images.update(generating, expected=ImageStatus.GENERATING)
+        assert await images.get(generating.guid) == generating
 
     async def test_of_many_who_complete_an_image_at_once_one_succeeds(self, images: ImageRepository) -> None:
-        pending = await images.add(PendingImageFactory.build())
-        candidates = [completed(pending, {"candidate": number}) for number in range(50)]
+        generating = await images.add(GeneratingImageFactory.build())
+        candidates = [completed(generating, {"candidate": number}) for number in range(50)]
         results = await asyncio.gather(
-            *(images.update(candidate, expected=ImageStatus.PENDING) for candidate in candidates),
+            *(images.update(candidate, expected=ImageStatus.GENERATING) for candidate in candidates),
             return_exceptions=True,
         )
         (winner,) = [number for number, result in enumerate(results) if result is None]
         assert sum(isinstance(result, ConstraintViolationError) for result in results) == 49
-        assert await images.get(pending.guid) == candidates[winner]
+        assert await images.get(generating.guid) == candidates[winner]
+
+    async def test_of_one_who_completes_and_one_who_gives_up_at_once_one_succeeds(
+        self, images: ImageRepository
+    ) -> None:
+        for _ in range(10):
+            generating = await images.add(GeneratingImageFactory.build())
+            ends = [completed(generating), generating.failed(refusal(), at=generating.updated_at + SECOND)]
+            results = await asyncio.gather(
+                *(images.update(end, expected=ImageStatus.GENERATING) for end in ends), return_exceptions=True
+            )
+            (winner,) = [end for end, result in zip(ends, results, strict=True) if result is None]
+            assert [type(result) for result in results if result is not None] == [ConstraintViolationError]
+            assert await images.get(generating.guid) == winner
+
+    async def test_an_image_goes_through_its_whole_life(self, images: ImageRepository) -> None:
+        pending = await images.add(PendingImageFactory.build(), lease=LONG)
+        generating = pending.started(at=pending.updated_at + SECOND)
+        await images.update(generating, expected=ImageStatus.PENDING)
+        assert await images.get(pending.guid) == generating
+        unknown = generating.failed(
+            GenerationTimedOutError("Too late.", maybe_billed=True, request_id="req_1"),
+            at=generating.updated_at + SECOND,
+        )
+        assert unknown.status is ImageStatus.UNKNOWN
+        await images.update(unknown, expected=ImageStatus.GENERATING)
+        assert await images.get(pending.guid) == unknown
+        ready = completed(unknown)
+        assert (ready.failure, ready.generator_request_id) == (None, "req_1")
+        await images.update(ready, expected=ImageStatus.UNKNOWN)
+        assert await images.get(pending.guid) == ready
+
+    @pytest.mark.parametrize("maybe_billed", [True, False])
+    @pytest.mark.parametrize("request_id", [None, "req_1", "x" * 255])
+    @pytest.mark.parametrize(
+        "kind", [GenerationRefusedError, GenerationRateLimitedError, GenerationTimedOutError, ContentNotKeptError]
+    )
+    async def test_a_failure_is_kept_with_its_kind_whether_it_was_billed_and_the_generators_name_for_it(
+        self, images: ImageRepository, kind: type[GenerationError], request_id: str | None, *, maybe_billed: bool
+    ) -> None:
+        generating = await images.add(GeneratingImageFactory.build())
+        error = kind("It went wrong.", maybe_billed=maybe_billed, request_id=request_id)
+        await images.update(generating.failed(error, at=NOON), expected=ImageStatus.GENERATING)
+        found = await images.get(generating.guid)
+        assert found.failure == Failure(kind=kind.__name__, detail="It went wrong.", maybe_billed=maybe_billed)
+        assert found.failure.maybe_billed is maybe_billed
+        assert found.generator_request_id == request_id
+        assert type(found.generation_error) is kind
+
+
+class TestLeases:
+    """Who is at work on an image, and which images nobody is at work on any more."""
+
+    @pytest.mark.parametrize("factory", RUNNING_FACTORIES)
+    async def test_an_image_without_a_lease_is_abandoned_at_once(
+        self, images: ImageRepository, factory: type[ImageFactory]
+    ) -> None:
+        image = await images.add(factory.build(tags=("a", "b")))
+        assert await images.list_abandoned(limit=10) == [image]
+
+    @pytest.mark.parametrize("factory", RUNNING_FACTORIES)
+    async def test_an_image_is_abandoned_when_its_lease_is_over_and_not_before(
+        self, images: ImageRepository, factory: type[ImageFactory]
+    ) -> None:
+        await images.add(factory.build(), lease=LONG)
+        image = await images.add(factory.build(), lease=Lease(owner="one", seconds=1.0))
+        assert await images.list_abandoned(limit=10) == []
+
+        async def is_abandoned() -> bool:
+            return await images.list_abandoned(limit=10) == [image]
+
+        await eventually(is_abandoned)
+
+    @pytest.mark.parametrize("factory", FINAL_FACTORIES)
+    async def test_a_final_image_is_never_abandoned(self, images: ImageRepository, factory: type[ImageFactory]) -> None:
+        await images.add(factory.build())
+        await images.add(factory.build(), lease=SHORT)
+        await wait_until_a_short_lease_is_over(images)
+        assert await images.list_abandoned(limit=10) == []
+
+    async def test_the_lease_goes_on_when_the_generator_is_called(self, images: ImageRepository) -> None:
+        pending = await images.add(PendingImageFactory.build(), lease=LONG)
+        generating = pending.started(at=pending.updated_at)
+        await images.update(generating, expected=ImageStatus.PENDING)
+        assert await images.list_abandoned(limit=10) == []
+        await images.renew(pending.guid, SHORT)
+        await wait_until_a_short_lease_is_over(images)
+        assert await images.list_abandoned(limit=10) == [generating]
+
+    async def test_the_oldest_are_listed_first_and_no_more_than_asked_for(self, images: ImageRepository) -> None:
+        times = [NOON, NOON - SECOND, NOON + SECOND, NOON + timedelta(microseconds=1)]
+        added = [await images.add(GeneratingImageFactory.build(created_at=time)) for time in times]
+        await images.add(GeneratingImageFactory.build(created_at=NOON - 2 * SECOND), lease=LONG)
+        expected = [added[1], added[0], added[3], added[2]]
+        assert await images.list_abandoned(limit=3) == expected[:3]
+        assert await images.list_abandoned(limit=10) == expected
+
+    @pytest.mark.parametrize("factory", RUNNING_FACTORIES)
+    async def test_a_renewed_lease_runs_from_then_on_and_nothing_else_changes(
+        self, images: ImageRepository, factory: type[ImageFactory]
+    ) -> None:
+        image = await images.add(factory.build(), lease=SHORT)
+        await images.renew(image.guid, LONG)
+        await wait_until_a_short_lease_is_over(images)
+        assert await images.list_abandoned(limit=10) == []
+        assert await images.get(image.guid) == image
+
+    async def test_a_lease_that_is_over_can_still_be_renewed(self, images: ImageRepository) -> None:
+        image = await images.add(GeneratingImageFactory.build(), lease=SHORT)
+        await wait_until_a_short_lease_is_over(images)
+        assert await images.list_abandoned(limit=10) == [image]
+        await images.renew(image.guid, LONG)
+        assert await images.list_abandoned(limit=10) == []
+
+    async def test_nobody_else_can_renew_a_lease(self, images: ImageRepository) -> None:
+        image = await images.add(GeneratingImageFactory.build(), lease=SHORT)
+        unowned = await images.add(GeneratingImageFactory.build(created_at=image.created_at + SECOND))
+        for owner in ("two", "One", "on", ""):
+            for each in (image, unowned):
+                await images.renew(each.guid, Lease(owner=owner, seconds=60.0))
+        await wait_until_a_short_lease_is_over(images)
+        assert await images.list_abandoned(limit=10) == [image, unowned]
+
+    async def test_renewing_the_lease_of_one_image_leaves_the_others(self, images: ImageRepository) -> None:
+        image, other = [await images.add(GeneratingImageFactory.build(), lease=SHORT) for _ in range(2)]
+        await images.renew(image.guid, LONG)
+        await wait_until_a_short_lease_is_over(images)
+        assert await images.list_abandoned(limit=10) == [other]
+
+    async def test_renewing_the_lease_of_an_unknown_image_does_nothing(self, images: ImageRepository) -> None:
+        guid = uuid4()
+        await images.renew(guid, LONG)
+        image = await images.add(GeneratingImageFactory.build(guid=guid))
+        assert await images.list_abandoned(limit=10) == [image]
+
+    @pytest.mark.parametrize("is_renewed", [False, True])
+    @pytest.mark.parametrize("status", [ImageStatus.READY, ImageStatus.FAILED, ImageStatus.UNKNOWN])
+    async def test_a_final_state_ends_the_lease_for_good(
+        self, images: ImageRepository, status: ImageStatus, *, is_renewed: bool
+    ) -> None:
+        image = await images.add(GeneratingImageFactory.build(), lease=LONG)
+        end = {
+            ImageStatus.READY: completed(image),
+            ImageStatus.FAILED: image.failed(refusal(), at=NOON),
+            ImageStatus.UNKNOWN: image.failed(GenerationAbandonedError("Nobody knows.", maybe_billed=True), at=NOON),
+        }[status]
+        await images.update(end, expected=ImageStatus.GENERATING)
+        if is_renewed:
+            await images.renew(image.guid, LONG)
+        assert await images.get(image.guid) == end
+        # No image ever goes back; only so can be seen that no lease is left.
+        await images.update(image, expected=status)
+        assert await images.list_abandoned(limit=10) == [image]
+
+    @pytest.mark.parametrize("factory", FINAL_FACTORIES)
+    async def test_renewing_changes_nothing_of_a_final_image(
+        self, images: ImageRepository, factory: type[ImageFactory]
+    ) -> None:
+        image = await images.add(factory.build(), lease=LONG)
+        await images.renew(image.guid, SHORT)
+        assert await images.get(image.guid) == image
+
+
+class TestClaims:
+    """Which image an idempotency key was used for."""
+
+    @pytest.mark.parametrize("author", [ANN, None, UserName("😀" * 64)])
+    @pytest.mark.parametrize("key", [KEY, "x" * 255, "!", "\\'%s\"`;--"])
+    async def test_a_key_leads_to_the_image_that_it_was_used_for(
+        self, images: ImageRepository, author: UserName | None, key: str
+    ) -> None:
+        claim = a_claim(author, key, "0123456789abcdef" * 4)
+        assert await images.find_claim(author, claim.key) is None
+        image = await images.add(PendingImageFactory.build(author=author), claim=claim)
+        assert await images.find_claim(author, claim.key) == ClaimedImage(
+            guid=image.guid, fingerprint="0123456789abcdef" * 4
+        )
+
+    async def test_the_same_key_of_the_same_author_is_refused_and_nothing_is_stored(
+        self, images: ImageRepository
+    ) -> None:
+        first = await images.add(PendingImageFactory.build(), lease=LONG, claim=a_claim())
+        second = PendingImageFactory.build(tags=("a", "b"))
+        for fingerprint in ("0" * 64, "1" * 64):
+            with pytest.raises(ConstraintViolationError):
+                await images.add(second, claim=a_claim(fingerprint=fingerprint))
+        assert await images.find_claim(ANN, KEY) == ClaimedImage(guid=first.guid, fingerprint="0" * 64)
+        with pytest.raises(RecordNotFoundError):
+            await images.get(second.guid)
+        assert await images.count() == 1
+        assert await images.list_abandoned(limit=10) == []
+        added = await images.add(msgspec.structs.replace(second, tags=(Tag("c"),)))
+        assert (await images.get(added.guid)).tags == ("c",)
+
+    async def test_a_taken_guid_leaves_the_key_unused(self, images: ImageRepository) -> None:
+        image = await images.add(PendingImageFactory.build())
+        with pytest.raises(ConstraintViolationError):
+            await images.add(PendingImageFactory.build(guid=image.guid), claim=a_claim())
+        assert await images.find_claim(ANN, KEY) is None
+        await images.add(PendingImageFactory.build(), claim=a_claim())
+
+    async def test_each_author_has_keys_of_their_own_and_so_have_those_without_a_name(
+        self, images: ImageRepository
+    ) -> None:
+        authors = (ANN, BOB, None, UserName("Ann"), UserName("änn"))
+        added = [await images.add(PendingImageFactory.build(), claim=a_claim(author)) for author in authors]
+        for author, image in zip(authors, added, strict=True):
+            claimed = await images.find_claim(author, KEY)
+            assert claimed
+            assert claimed.guid == image.guid
+        with pytest.raises(ConstraintViolationError):
+            await images.add(PendingImageFactory.build(), claim=a_claim(None))
+
+    async def test_keys_differ_in_case(self, images: ImageRepository) -> None:
+        lower = await images.add(PendingImageFactory.build(), claim=a_claim(key="key"))
+        assert await images.find_claim(ANN, IdempotencyKey("KEY")) is None
+        upper = await images.add(PendingImageFactory.build(), claim=a_claim(key="KEY"))
+        for key, image in (("key", lower), ("KEY", upper)):
+            claimed = await images.find_claim(ANN, IdempotencyKey(key))
+            assert claimed
+            assert claimed.guid == image.guid
+
+    async def test_images_without_a_key_do_not_get_in_each_others_way(self, images: ImageRepository) -> None:
+        for _ in range(2):
+            await images.add(PendingImageFactory.build())
+        assert await images.count() == 2
+
+    async def test_a_key_is_forgotten_when_its_time_is_over_and_can_be_used_again(
+        self, images: ImageRepository
+    ) -> None:
+        other = IdempotencyKey("another")
+        await images.add(PendingImageFactory.build(), claim=a_claim(key=other), claim_seconds=60.0)
+        old = await images.add(PendingImageFactory.build(), claim=a_claim(), claim_seconds=1.0)
+        claimed = await images.find_claim(ANN, KEY)
+        assert claimed
+        assert claimed.guid == old.guid
+        assert await images.forget_expired_claims() == 0
+
+        async def is_expired() -> bool:
+            return await images.find_claim(ANN, KEY) is None
+
+        await eventually(is_expired)
+        assert await images.forget_expired_claims() == 1
+        assert await images.forget_expired_claims() == 0
+        new = await images.add(PendingImageFactory.build(), claim=a_claim())
+        claimed = await images.find_claim(ANN, KEY)
+        assert claimed
+        assert claimed.guid == new.guid
+        assert await images.get(old.guid) == old
+        assert await images.find_claim(ANN, other)
+
+    async def test_all_keys_whose_time_is_over_are_forgotten_and_counted(self, images: ImageRepository) -> None:
+        for number in range(5):
+            claim = a_claim(key=f"short-{number}")
+            await images.add(PendingImageFactory.build(), claim=claim, claim_seconds=0.05)
+            await images.add(PendingImageFactory.build(), claim=a_claim(key=f"long-{number}"))
+
+        async def are_expired() -> bool:
+            return await images.find_claim(ANN, IdempotencyKey("short-4")) is None
+
+        await eventually(are_expired)
+        assert await images.forget_expired_claims() == 5
+        for number in range(5):
+            assert await images.find_claim(ANN, IdempotencyKey(f"long-{number}"))
+
+    @pytest.mark.parametrize("author", [ANN, None])
+    async def test_of_many_who_use_a_key_at_once_one_succeeds(
+        self, images: ImageRepository, author: UserName | None
+    ) -> None:
+        results = await asyncio.gather(
+            *(images.add(PendingImageFactory.build(tags=("a",)), claim=a_claim(author)) for _ in range(20)),
+            return_exceptions=True,
+        )
+        (winner,) = [result for result in results if isinstance(result, Image)]
+        assert [type(result) for result in results if result is not winner] == [ConstraintViolationError] * 19
+        assert await images.count() == 1
+        claimed = await images.find_claim(author, KEY)
+        assert claimed
+        assert claimed.guid == winner.guid
+
+    async def test_many_may_use_different_keys_at_once_while_expired_ones_are_forgotten(
+        self, images: ImageRepository
+    ) -> None:
+        async def add(number: int) -> Image:
+            claim = a_claim(key=f"key-{number}")
+            seconds = 0.001 if number % 2 else 60.0
+            added = await images.add(PendingImageFactory.build(), claim=claim, claim_seconds=seconds)
+            await images.forget_expired_claims()
+            return added
+
+        await asyncio.gather(*map(add, range(40)))
+        assert await images.count() == 40
+
+
+class TestScan:
+    """All images there are."""
+
+    async def test_an_empty_repository_has_nothing_to_scan_or_count(self, images: ImageRepository) -> None:
+        assert await images.scan(limit=10) == []
+        assert await images.count() == 0
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 10, 11, 100])
+    async def test_pages_cover_every_image_once_in_the_order_of_the_guids(
+        self, images: ImageRepository, limit: int
+    ) -> None:
+        guids = [UUID(int=number << shift) for number in (1, 9, 0xA, 0xF) for shift in (0, 124)] + [UUID(int=0)]
+        added = [
+            await images.add(FACTORIES[number % len(FACTORIES)].build(guid=guid, tags=("a", "b")))
+            for number, guid in enumerate(guids)
+        ]
+        added.append(await images.add(ImageFactory.build(visibility=Visibility.PRIVATE)))
+        found: list[Image] = []
+        while page := await images.scan(limit=limit, after=found[-1].guid if found else None):
+            assert len(page) <= limit
+            found += page
+            assert len(found) <= len(added), "the pages go round in a circle"
+        assert found == sorted(added, key=lambda image: str(image.guid))
+        assert await images.count() == len(added)
+
+    async def test_a_scan_may_begin_behind_a_guid_that_does_not_exist(self, images: ImageRepository) -> None:
+        image = await images.add(FailedImageFactory.build(guid=UUID(int=5)))
+        assert await images.scan(after=UUID(int=4), limit=10) == [image]
+        assert await images.scan(after=UUID(int=5), limit=10) == []
+        assert await images.scan(after=UUID(int=6), limit=10) == []
 
 
 class TestLists:
@@ -405,17 +782,17 @@ class TestLists:
         assert len({image.guid for image in found}) == len(found)
 
     async def test_only_ready_images_are_listed(self, images: ImageRepository) -> None:
-        await images.add(PendingImageFactory.build(author="ann"))
-        await images.add(PendingImageFactory.build(author="ann", status=ImageStatus.FAILED, failure="refused"))
+        for factory in (PendingImageFactory, GeneratingImageFactory, FailedImageFactory, UnknownImageFactory):
+            await images.add(factory.build(author="ann"))
         ready = await images.add(ImageFactory.build(author="ann"))
         assert await images.list_public(limit=10) == [ready]
         assert await images.list_authored_by(ANN, limit=10) == [ready]
 
     async def test_an_image_is_listed_once_it_is_completed(self, images: ImageRepository) -> None:
-        pending = await images.add(PendingImageFactory.build())
+        generating = await images.add(GeneratingImageFactory.build())
         assert await images.list_public(limit=10) == []
-        await images.update(completed(pending), expected=ImageStatus.PENDING)
-        assert [image.guid for image in await images.list_public(limit=10)] == [pending.guid]
+        await images.update(completed(generating), expected=ImageStatus.GENERATING)
+        assert [image.guid for image in await images.list_public(limit=10)] == [generating.guid]
 
     async def test_private_images_are_listed_for_their_author_only(self, images: ImageRepository) -> None:
         private = await images.add(ImageFactory.build(author="ann", visibility=Visibility.PRIVATE, created_at=NOON))
@@ -424,7 +801,7 @@ class TestLists:
         nobodys = await images.add(ImageFactory.build(author=None, created_at=NOON + 3 * SECOND))
         assert await images.list_public(limit=10) == [nobodys, others, public]
         assert await images.list_authored_by(ANN, limit=10) == [public, private]
-        assert await images.list_authored_by(UserName("bob"), limit=10) == [others]
+        assert await images.list_authored_by(BOB, limit=10) == [others]
 
     @pytest.mark.parametrize("other", ["Ann", "ANN", "ann ", "änn", "an", "ann%", "_nn", "' OR '1'='1", "None", ""])
     async def test_authors_are_compared_character_by_character(self, images: ImageRepository, other: str) -> None:

@@ -6,20 +6,25 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
+from uuid import UUID
 
 import pytest
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.adapters.schema_scripts import SchemaScript, load_scripts
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.domain.errors import SchemaOutdatedError
-from pixyproxy.domain.ports import Schema
+from pixyproxy.domain.image import ContentInfo, Failure, Image, ImageId, ImageStatus, MediaType, Prompt, Tag, Visibility
+from pixyproxy.domain.ports import ImageRepository, Schema
+from pixyproxy.domain.user import UserName
 from tests.doubles.processes import run_at_once
 
-TABLES = {"images", "image_tags", "users", "schema_migrations"}
+TABLES = {"images", "image_tags", "users", "idempotency_keys", "schema_migrations"}
 
 IMPORTS = """
 import asyncio
@@ -56,6 +61,10 @@ class Target(Protocol):
         """Return the schema that has these scripts, or those of this version."""
 
     @abstractmethod
+    def images(self) -> ImageRepository:
+        """Return the image records, once the schema is there."""
+
+    @abstractmethod
     async def run(self, sql: str) -> Sequence[Sequence[Any]]:
         """Run one statement and return its rows."""
 
@@ -75,6 +84,9 @@ class MySQLTarget(Target):
 
     def schema(self, scripts: Sequence[SchemaScript] | None = None) -> Schema:
         return MySQLSchema(database=self.database, scripts=load_scripts("mysql") if scripts is None else scripts)
+
+    def images(self) -> ImageRepository:
+        return MySQLImageRepository(database=self.database)
 
     async def run(self, sql: str) -> Sequence[Sequence[Any]]:
         async with self.database.autocommit() as cursor:
@@ -97,6 +109,9 @@ class SQLiteTarget(Target):
 
     def schema(self, scripts: Sequence[SchemaScript] | None = None) -> Schema:
         return SQLiteSchema(database=self.database, scripts=load_scripts("sqlite") if scripts is None else scripts)
+
+    def images(self) -> ImageRepository:
+        return SQLiteImageRepository(database=self.database)
 
     async def run(self, sql: str) -> Sequence[Sequence[Any]]:
         async with self.database.transaction() as connection:
@@ -158,6 +173,9 @@ async def test_upgrade_applies_every_script_in_order_and_returns_them(target: Ta
         (1, "create_images"),
         (2, "create_image_tags"),
         (3, "create_users"),
+        (4, "life_cycle"),
+        (5, "pending_images_may_be_bought"),
+        (6, "idempotency_keys"),
     ]
     times = [migration.applied_at for migration in applied if migration.applied_at]
     assert len(times) == len(applied)
@@ -226,6 +244,63 @@ async def test_a_broken_script_is_not_recorded_and_can_be_mended(target: Target)
 async def test_a_script_may_begin_with_comments_and_lack_its_last_semicolon(target: Target) -> None:
     await target.schema([script(1, "-- one; two\n-- three 100%s 'four'\nCREATE TABLE a (id INTEGER)\n")]).upgrade()
     assert "a" in await target.tables()
+
+
+class TestLifeCycle:
+    """A database of the first release, whose images were pending, ready or failed."""
+
+    NUMBERS: ClassVar = {"pending": 1, "ready": 2, "failed": 3}
+
+    @pytest.fixture
+    async def images(self, target: Target) -> ImageRepository:
+        await target.schema(load_scripts(target.dialect)[:3]).upgrade()
+        for status, number in self.NUMBERS.items():
+            content = f"'image/png', 3, '{'0' * 64}', 1, 2, '{{}}'" if status == "ready" else ", ".join(["NULL"] * 6)
+            failure = "'The generator refused.'" if status == "failed" else "NULL"
+            row = (
+                f"{number}, '{UUID(int=number)}', 'a.png', 'A lighthouse', 'ann', 'private', '{status}', 'gpt-image-1',"
+                f" {content}, {failure}, '2026-01-01 12:00:00.000001', '2026-01-01 12:00:30.000002'"
+            )
+            await target.run(f"INSERT INTO images VALUES ({row})")  # noqa: S608 -- the test's own
+        await target.run("INSERT INTO image_tags SELECT id, 0, 'sea' FROM images")
+        await target.schema().upgrade()
+        return target.images()
+
+    def an_image(self, old_status: str, **changes: Any) -> Image:
+        fields: dict[str, Any] = {
+            "id": ImageId(self.NUMBERS[old_status]),
+            "guid": UUID(int=self.NUMBERS[old_status]),
+            "filename": "a.png",
+            "prompt": Prompt("A lighthouse"),
+            "tags": (Tag("sea"),),
+            "author": UserName("ann"),
+            "visibility": Visibility.PRIVATE,
+            "status": ImageStatus(old_status),
+            "model": "gpt-image-1",
+            "created_at": datetime(2026, 1, 1, 12, 0, 0, 1, UTC),
+            "updated_at": datetime(2026, 1, 1, 12, 0, 30, 2, UTC),
+        }
+        return Image(**{**fields, **changes})
+
+    async def test_a_pending_image_may_have_been_bought_and_is_abandoned(self, images: ImageRepository) -> None:
+        expected = self.an_image("pending", status=ImageStatus.GENERATING)
+        assert await images.get(UUID(int=1)) == expected
+        assert await images.list_abandoned(limit=10) == [expected]
+
+    async def test_a_ready_image_is_what_it_was(self, images: ImageRepository) -> None:
+        content = ContentInfo(media_type=MediaType.PNG, byte_size=3, sha256="0" * 64, width=1, height=2)
+        expected = self.an_image("ready", content=content, usage={})
+        assert await images.get(UUID(int=2)) == expected
+        assert await images.list_authored_by(UserName("ann"), limit=10) == [expected]
+
+    async def test_a_failed_image_has_failed_for_some_reason_and_may_have_been_billed(
+        self, images: ImageRepository
+    ) -> None:
+        failure = Failure(kind="GenerationFailedError", detail="The generator refused.", maybe_billed=True)
+        assert await images.get(UUID(int=3)) == self.an_image("failed", failure=failure)
+
+    async def test_no_image_is_lost_or_added(self, images: ImageRepository) -> None:
+        assert [image.guid.int for image in await images.scan(limit=10)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("dialect", ["mysql", "sqlite"])

@@ -9,7 +9,19 @@ In a test::
 
 As a process of its own: ``python -m tests.doubles.openai_server --port 8081``. There, and wherever nothing is scripted,
 the prompt chooses: ``a red fox [[slow 5]]``. `BEHAVIOURS` has all names. ``GET /stand-in`` tells what was asked and
-billed.
+billed::
+
+    {
+        "requests": 2,
+        "billed": ["a red fox"],
+        "times_billed": {"a red fox": 1},
+        "request_ids": {"a red fox": ["req_6b0f…"]},
+        "waiting": {"a": 1}
+    }
+
+An answer with ``[[gate a]]`` is billed and then held until ``POST /stand-in/open/a`` (or `open_gate`); with
+``[[gate-body a]]`` the head and half of the body go out first. ``waiting`` has the gates at which answers are held, and
+how many; a client that goes away waits no longer. A gate that was opened stays open.
 
 It checks a request as the real endpoint does (key, path, parameters and their values as the types of the installed
 `openai` package have them) and counts as billed every prompt it began to draw, whatever became of the answer.
@@ -26,17 +38,21 @@ import json
 import math
 import os
 import re
+import secrets
 import signal
 import socket
 import struct
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from http.client import responses
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import unquote
 
 from openai.types.image_generate_params import ImageGenerateParamsNonStreaming
 from PIL import Image, ImageOps
@@ -62,7 +78,8 @@ class Answer:
     """What goes back over the socket.
 
     `delay` seconds pass before the first byte and `drip` seconds between pieces of `piece` bytes. The connection is cut
-    after `cut_after` bytes of the body, in good manners (FIN) or, with `is_reset`, without (RST).
+    after `cut_after` bytes of the body, in good manners (FIN) or, with `is_reset`, without (RST). With a `gate` it is
+    held until that is open: before the first byte or, with `held_after`, behind so many bytes of the body.
     """
 
     status: int = 200
@@ -75,17 +92,20 @@ class Answer:
     drip: float = 0.0
     piece: int = 65_536
     cut_after: int | None = None
+    gate: str | None = None
+    held_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedRequest:
-    """A request as it came in; `json` is its body, or None if that is no JSON."""
+    """A request as it came in, and the id that its answer brings; `json` is its body, or None if that is no JSON."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     json: Any
     at: float
+    request_id: str = field(default_factory=lambda: f"req_{secrets.token_hex(12)}")
 
 
 class Order:
@@ -232,6 +252,19 @@ def _cut(order: Order, argument: str) -> Answer:
     return Answer(headers=answer.headers, body=answer.body, cut_after=int(argument or len(answer.body) // 2))
 
 
+def _gate(order: Order, argument: str) -> Answer:
+    return document_answer(order.document(order.picture()), gate=argument)
+
+
+def _gate_body(order: Order, argument: str) -> Answer:
+    answer = _gate(order, argument)
+    return replace(answer, held_after=len(answer.body) // 2)
+
+
+def _request_id(order: Order, argument: str) -> Answer:
+    return Answer(headers={**JSON, "x-request-id": argument}, body=_ok(order, "").body)
+
+
 def _oversized(order: Order, argument: str) -> Answer:
     return Answer(headers=JSON, body=_ok(order, "").body + b" " * int(argument or 32 << 20), is_chunked=True)
 
@@ -276,6 +309,9 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
     "big": _big,
     "two": _two,
     "chunked": _sent(is_chunked=True),
+    "gate": _gate,
+    "gate-body": _gate_body,
+    "request-id": _request_id,
     "no-usage": _with(usage=None),
     "svg-usage": _with(
         svg_usage={"input_tokens": 1, "model": "gpt-6", "output_tokens": 2, "reasoning_tokens": 0, "total_tokens": 3}
@@ -405,8 +441,11 @@ class OpenAIServer:
         self.delay = delay
         self.requests: list[RecordedRequest] = []
         self.billed: list[str] = []
+        self.request_ids: defaultdict[str, list[str]] = defaultdict(list)
+        self.waiting: Counter[str] = Counter()
         self.most_at_once = 0
         self.began_to_draw = asyncio.Event()
+        self._gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._scripted: deque[str] = deque()
         self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -422,6 +461,10 @@ class OpenAIServer:
             if directive.split(" ")[0] not in BEHAVIOURS:
                 raise KeyError(directive)
         self._scripted.extend(directives)
+
+    def open_gate(self, name: str) -> None:
+        """Let out what is held at the gate, and let through what comes to it later."""
+        self._gates[name].set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, self.host, self.port)
@@ -445,16 +488,48 @@ class OpenAIServer:
         try:
             # Clients go away when they like; that is their business and no error of this server.
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await _send(writer, await self._answer(await _read_request(reader)))
+                request = await _read_request(reader)
+                answer = await self._answer(request)
+                await _send(writer, answer, request.request_id, lambda: self._hold(answer, reader))
         finally:
             self._connections.discard(connection)
             writer.close()
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
 
+    async def _hold(self, answer: Answer, reader: asyncio.StreamReader) -> None:
+        """Return when the answer's gate is open; raise `ConnectionError` if the client goes away before."""
+        if answer.gate is None:
+            return
+        opened = asyncio.create_task(self._gates[answer.gate].wait())
+        gone = asyncio.create_task(reader.read(1))
+        self.waiting[answer.gate] += 1
+        try:
+            await asyncio.wait([opened, gone], return_when=asyncio.FIRST_COMPLETED)
+            if not opened.done():
+                raise ConnectionError
+        finally:
+            self.waiting[answer.gate] -= 1
+            opened.cancel()
+            gone.cancel()
+            await asyncio.gather(opened, gone, return_exceptions=True)
+
+    def _account(self) -> Answer:
+        account = {
+            "requests": len(self.requests),
+            "billed": self.billed,
+            "times_billed": Counter(self.billed),
+            "request_ids": self.request_ids,
+            "waiting": +self.waiting,
+        }
+        return document_answer(account, is_billed=False)
+
     async def _answer(self, request: RecordedRequest) -> Answer:
         if (request.method, request.path) == ("GET", "/stand-in"):
-            return document_answer({"requests": len(self.requests), "billed": self.billed}, is_billed=False)
+            return self._account()
+        if request.method == "POST" and request.path.startswith("/stand-in/open/"):
+            self.open_gate(unquote(request.path.removeprefix("/stand-in/open/")))
+            return self._account()
         self.requests.append(request)
         if (request.method, request.path) != ("POST", "/v1/images/generations"):
             return error_answer(404, "unknown_url", f"Unknown request URL: {request.method} {request.path}.")
@@ -467,6 +542,7 @@ class OpenAIServer:
         answer = await asyncio.to_thread(self._behaviour(order.prompt), order)
         if answer.is_billed:
             self.billed.append(order.prompt)
+            self.request_ids[order.prompt].append(request.request_id)
             self.began_to_draw.set()
         await asyncio.sleep(self.delay + answer.delay)
         return answer
@@ -493,14 +569,21 @@ async def _read_request(reader: asyncio.StreamReader) -> RecordedRequest:
     return RecordedRequest(method=method, path=path, headers=headers, json=document, at=time.monotonic())
 
 
-async def _send(writer: asyncio.StreamWriter, answer: Answer) -> None:
+async def _send(
+    writer: asyncio.StreamWriter, answer: Answer, request_id: str, hold: Callable[[], Awaitable[None]]
+) -> None:
     if answer.cut_after == -1:
         return
+    if answer.held_after is None:
+        await hold()
     framing = {"transfer-encoding": "chunked"} if answer.is_chunked else {"content-length": str(len(answer.body))}
-    headers = {"x-request-id": "req_stand_in", "connection": "close", **framing, **answer.headers}
-    lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}", *(f"{n}: {v}" for n, v in headers.items())]
+    headers = {"x-request-id": request_id, "connection": "close", **framing, **answer.headers}
+    phrase = responses.get(answer.status, "Unheard Of")
+    lines = [f"HTTP/1.1 {answer.status} {phrase}", *(f"{n}: {v}" for n, v in headers.items())]
     writer.write("\r\n".join([*lines, "", ""]).encode())
-    for piece in _pieces(answer):
+    for start, piece in _pieces(answer):
+        if start == answer.held_after:
+            await hold()
         writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if answer.is_chunked else piece)
         await writer.drain()
         await asyncio.sleep(answer.drip)
@@ -513,10 +596,12 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer) -> None:
         writer.transport.abort()
 
 
-def _pieces(answer: Answer) -> Iterator[bytes]:
+def _pieces(answer: Answer) -> Iterator[tuple[int, bytes]]:
+    """Yield the pieces and where each begins; one begins where the answer is held."""
     body = answer.body[: answer.cut_after]
-    for start in range(0, len(body), answer.piece):
-        yield body[start : start + answer.piece]
+    starts = sorted({*range(0, len(body), answer.piece), answer.held_after or 0})
+    for start, end in pairwise([*starts, len(body)]):
+        yield start, body[start:end]
 
 
 async def _run(host: str, port: int, api_key: str | None, delay: float) -> None:

@@ -1,11 +1,13 @@
 """The running service on a real MySQL or MariaDB, with the stand-in OpenAI server in a process of its own."""
 
 import hashlib
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -147,3 +149,62 @@ def test_a_database_that_restarts_costs_at_most_a_clean_503(
         assert httpx.get(details).status_code in {200, 503}
         assert httpx.get(details).json() == created
         assert create(service, "another fox").status_code == 200
+
+
+def begin(service: Service, prompt: str) -> str:
+    """Ask for an image without waiting for it, and return its address when the call is out."""
+    accepted = httpx.post(
+        f"{service.url}/private/image",
+        json={"prompt": prompt},
+        headers={"Prefer": "respond-async"},
+        auth=service.login,
+        timeout=30,
+    )
+    assert accepted.status_code == 202
+    address = f"{service.url}{accepted.headers['Location']}"
+    wait_for_status(service.login, address, "generating")
+    return address
+
+
+def wait_for_status(login: tuple[str, str], address: str, status: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 30
+    while True:
+        details: dict[str, Any] = httpx.get(address, auth=login, timeout=10).json()
+        if details["status"] == status:
+            return details
+        assert time.monotonic() < deadline, details
+        time.sleep(0.05)
+
+
+def test_a_generation_that_nobody_waits_for_is_finished_before_the_service_stops(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    with running_service(tmp_path, environment) as first:
+        login, address = first.login, begin(first, "a fox [[slow 2]]")
+        first.stop(signal.SIGTERM)
+        assert "waiting for generations" in first.output
+    with running_service(tmp_path, environment) as second:
+        details = httpx.get(address.replace(first.url, second.url), auth=login).json()
+    assert details["status"] == "ready"
+
+
+def test_what_can_not_be_finished_before_the_service_stops_is_left_to_recovery_and_logged(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    environment |= {"PIXYPROXY_SHUTDOWN_TIMEOUT": "0.5", "PIXYPROXY_LEASE": "1"}
+    with running_service(tmp_path, environment) as first:
+        login, address = first.login, begin(first, "a fox [[hang]]")
+        first.stop(signal.SIGTERM, timeout=15)
+        assert "generation broken off and left to recovery" in first.output
+    with running_service(tmp_path, environment) as second:
+        details = wait_for_status(login, address.replace(first.url, second.url), "unknown")
+    assert details["problem"]["type"] == "urn:pixyproxy:problem:generation-abandoned"
+    assert details["problem"]["maybe_billed"] is True
+
+
+def test_the_stream_of_events_tells_each_state(service: Service) -> None:
+    address = begin(service, "a fox [[slow 1]]")
+    with httpx.stream("GET", f"{address}/events", auth=service.login, timeout=30) as events:
+        assert events.headers["Content-Type"].startswith("text/event-stream")
+        states = [line.removeprefix("event: ") for line in events.iter_lines() if line.startswith("event: ")]
+    assert states == ["generating", "ready"]

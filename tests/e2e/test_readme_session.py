@@ -36,6 +36,8 @@ class Session(NamedTuple):
     pages: str
     problems: str
     health: str
+    repeated: str
+    followed: str
 
 
 def typed(service: Service, login: str, folder: Path) -> Session:
@@ -173,3 +175,23 @@ def test_errors_are_problems(session: Session) -> None:
 
 def test_the_service_is_healthy(session: Session) -> None:
     assert list(json_values(session.health)) == [{"status": "ok"}] * 2
+
+
+def test_a_repeated_request_gets_the_image_of_the_first(session: Session) -> None:
+    first, second = answers(session.repeated)
+    assert first[0] == second[0] == 200
+    assert first[2] == second[2]
+    assert "idempotency-replayed" not in first[1]
+    assert "idempotency-replayed: true" in second[1]
+
+
+def test_an_image_is_followed_until_it_is_ready(session: Session) -> None:
+    accepted, _, events = session.followed.partition("event: ")
+    begun = json.loads(accepted)
+    assert begun["status"] in {"pending", "generating"}
+    *_, (state, data) = re.findall(
+        r"^event: (\w+)\ndata: (.*)$", f"event: {events}".replace("\r\n", "\n"), re.MULTILINE
+    )
+    assert state == "ready"
+    assert json.loads(data)["guid"] == begun["guid"]
+    assert json.loads(data)["byte_size"] > 0

@@ -96,7 +96,7 @@ def test_a_killed_generation_is_never_visible(tmp_path: Path) -> None:
             time.sleep(0.005)
         first.stop(signal.SIGKILL)
         request.join()
-    assert rows(tmp_path) == [("pending",)]
+    assert rows(tmp_path) in ([("pending",)], [("generating",)])
     with running_service(tmp_path) as second:
         assert httpx.get(f"{second.url}/image").json() == []
 

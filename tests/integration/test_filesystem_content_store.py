@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,6 +49,11 @@ async def in_chunks(*chunks: bytes) -> AsyncIterator[bytes]:
 
 async def read(store: FilesystemContentStore, key: ContentKey = KEY) -> bytes:
     return b"".join([chunk async for chunk in (await store.open(key)).chunks])
+
+
+async def keys_in(store: FilesystemContentStore) -> list[ContentKey]:
+    keys = store.keys()
+    return [key async for key in keys]
 
 
 def place_of(root: Path, key: ContentKey = KEY) -> Path:
@@ -529,6 +536,241 @@ class TestErrors:
         assert await read(store) == b"0123456789" * 10
 
 
+class TestKeys:
+    async def test_only_contents_in_their_own_folder_have_a_key(
+        self, store: FilesystemContentStore, root: Path
+    ) -> None:
+        await store.put(KEY, in_chunks(b"content"))
+        for path in (
+            root / "abcd-in-the-root",
+            root / "ab" / "abcd-too-high",
+            root / "ab" / "cd" / "abce-in-another-folder",
+            root / "ab" / "cd" / "abcd.not-a-key",
+            root / "ab" / "cd" / ".abcd",
+            root / "ab" / "cd" / "ef" / "abcd-too-deep",
+            root / "xx" / "cd" / "abcd-in-another-shard",
+            root / "incoming" / "inco-upload",
+            root / "set-aside" / "set--aside",
+        ):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        (root / "zz").touch()
+        (root / "ab" / "ce").touch()
+        (root / "ab" / "cd" / "abcd-folder").mkdir()
+        (root / "ab" / "cd" / "abcd-link").symlink_to(place_of(root))
+        assert await keys_in(store) == [KEY]
+
+    async def test_a_missing_root_is_an_error(self, store: FilesystemContentStore, root: Path) -> None:
+        await store.put(KEY, in_chunks(b"content"))
+        disappear(root)
+        with pytest.raises(ContentStoreError, match="folder is missing"):
+            await keys_in(store)
+
+    async def test_a_folder_that_can_not_be_listed_is_an_error_without_a_path(
+        self, store: FilesystemContentStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.put(KEY, in_chunks(b"content"))
+        for number in range(3):
+            with monkeypatch.context() as patched:
+                patched.setattr(os, "scandir", Fault(os.scandir, errno.EIO, after=number))
+                with pytest.raises(ContentStoreError, match="does not work") as caught:
+                    await keys_in(store)
+            assert "/" not in caught.value.detail
+
+    async def test_a_walk_that_ends_early_leaves_no_descriptor_open(
+        self, store: FilesystemContentStore, root: Path
+    ) -> None:
+        await store.put(KEY, in_chunks(b"content"))
+        keys = store.keys()
+        await anext(keys)
+        assert descriptors_below(root) == []
+
+    async def test_a_folder_is_listed_when_its_first_key_is_asked_for(
+        self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shards = [f"{number:02x}" for number in range(20)]
+        for shard in shards:
+            for number in range(3):
+                await store.put(ContentKey(f"{shard}00-{number}"), in_chunks(b"content"))
+        scandir = os.scandir
+        listed: list[str] = []
+
+        def spied_scandir(folder: Path) -> Any:
+            listed.append(str(folder.relative_to(root)))
+            return scandir(folder)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "scandir", spied_scandir)
+            async for key in store.keys():
+                assert listed[-1] == f"{key[:2]}/00"
+        assert listed == [".", *(path for shard in shards for path in (shard, f"{shard}/00"))]
+
+
+class TestSettingAside:
+    async def test_it_lies_in_a_folder_of_its_own(self, store: FilesystemContentStore, root: Path) -> None:
+        await store.put(KEY, in_chunks(b"content"))
+        await store.set_aside(KEY)
+        assert files_below(root) == [root / "set-aside" / KEY]
+        assert bytes_of(root / "set-aside" / KEY) == b"content"
+
+    async def test_nothing_that_was_set_aside_before_is_lost(self, store: FilesystemContentStore, root: Path) -> None:
+        contents = [b"one", b"two", b"three"]
+        for content in contents:
+            await store.put(KEY, in_chunks(content))
+            await store.set_aside(KEY)
+        files = files_below(root)
+        assert {path.parent for path in files} == {root / "set-aside"}
+        assert bytes_of(root / "set-aside" / KEY) == b"one"
+        assert sorted(map(bytes_of, files)) == sorted(contents)
+
+    async def test_what_is_not_there_leaves_no_file_and_no_folder(
+        self, store: FilesystemContentStore, root: Path
+    ) -> None:
+        before = entries_below(root)
+        await store.set_aside(KEY)
+        assert entries_below(root) == before
+
+    async def test_content_that_somebody_takes_away_meanwhile_leaves_no_file(
+        self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.put(KEY, in_chunks(b"content"))
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", Fault(os.replace, errno.ENOENT))
+            await store.set_aside(KEY)
+        assert files_below(root) == [place_of(root)]
+
+    @pytest.mark.parametrize("function", ["replace", "open", "mkdir"])
+    async def test_what_can_not_be_moved_stays(
+        self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch, function: str
+    ) -> None:
+        await store.put(KEY, in_chunks(b"content"))
+        with monkeypatch.context() as patched:
+            patched.setattr(os, function, Fault(getattr(os, function), errno.EROFS))
+            with pytest.raises(ContentStoreError, match="read-only"):
+                await store.set_aside(KEY)
+        assert files_below(root) == [place_of(root)]
+        assert await read(store) == b"content"
+
+    async def test_both_folders_are_synced_behind_the_move(
+        self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.put(KEY, in_chunks(b"content"))
+        fsync, replace = os.fsync, os.replace
+        calls: list[str] = []
+
+        def spied_fsync(descriptor: int) -> None:
+            calls.append(f"fsync {path_of(descriptor)}")
+            fsync(descriptor)
+
+        def spied_replace(source: Path, target: Path) -> None:
+            calls.append("replace")
+            replace(source, target)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", spied_fsync)
+            patched.setattr(os, "replace", spied_replace)
+            await store.set_aside(KEY)
+        assert calls == [
+            f"fsync {root}",
+            "replace",
+            f"fsync {root / 'set-aside'}",
+            f"fsync {place_of(root).parent}",
+        ]
+
+    async def test_a_malformed_key_is_an_error(self, store: FilesystemContentStore) -> None:
+        with pytest.raises(ContentStoreError, match="malformed"):
+            await store.set_aside(ContentKey("../../etc/passwd"))
+
+
+class TestLeftovers:
+    HOUR = timedelta(hours=1)
+
+    @staticmethod
+    def leave(root: Path, name: str, *, hours_ago: float) -> Path:
+        path = root / "incoming" / name
+        path.write_bytes(b"half a cont")
+        then = time.time() - hours_ago * 3600
+        os.utime(path, (then, then))
+        return path
+
+    async def test_only_files_that_nobody_has_touched_for_so_long_are_leftovers(
+        self, store: FilesystemContentStore, root: Path
+    ) -> None:
+        self.leave(root, "b.old", hours_ago=2)
+        self.leave(root, "a.old", hours_ago=1.1)
+        self.leave(root, "c.new", hours_ago=0.9)
+        (root / "incoming" / "folder").mkdir()
+        os.utime(root / "incoming" / "folder", (0, 0))
+        (root / "incoming" / "link").symlink_to(root)
+        os.utime(root / "incoming" / "link", (0, 0), follow_symlinks=False)
+        assert list(await store.list_leftovers(older_than=self.HOUR)) == ["a.old", "b.old"]
+
+    async def test_an_upload_that_is_going_on_is_none(self, store: FilesystemContentStore) -> None:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"chunk"
+            assert list(await store.list_leftovers(older_than=self.HOUR)) == []
+            assert len(await store.list_leftovers(older_than=-self.HOUR)) == 1
+
+        await store.put(KEY, chunks())
+
+    async def test_what_disappears_while_it_is_looked_at_is_none(
+        self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = self.leave(root, "a.old", hours_ago=2)
+        self.leave(root, "b.old", hours_ago=2)
+        lstat = Path.lstat
+
+        def late_lstat(self: Path) -> os.stat_result:
+            path.unlink(missing_ok=True)
+            return lstat(self)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "lstat", late_lstat)
+            assert list(await store.list_leftovers(older_than=self.HOUR)) == ["b.old"]
+
+    async def test_a_leftover_is_set_aside_with_its_bytes_and_nothing_else_is(
+        self, store: FilesystemContentStore, root: Path
+    ) -> None:
+        await store.put(KEY, in_chunks(b"content"))
+        self.leave(root, "a.old", hours_ago=2)
+        other = self.leave(root, "b.old", hours_ago=2)
+        await store.set_leftover_aside("a.old")
+        assert files_below(root) == sorted([place_of(root), other, root / "set-aside" / "a.old"])
+
+    @pytest.mark.parametrize(
+        "name", ["", ".", "..", "/", "../secret", "sub/file", "/etc/passwd", "a\0b", f"../ab/cd/{KEY}"]
+    )
+    async def test_nothing_outside_of_incoming_can_be_set_aside(
+        self, store: FilesystemContentStore, root: Path, name: str
+    ) -> None:
+        await store.put(KEY, in_chunks(b"content"))
+        (root / "secret").touch()
+        (root / "incoming" / "sub").mkdir()
+        (root / "incoming" / "sub" / "file").touch()
+        before = entries_below(root)
+        with pytest.raises(ContentStoreError, match="malformed"):
+            await store.set_leftover_aside(name)
+        assert entries_below(root) == before
+
+    async def test_a_link_is_set_aside_and_not_what_it_leads_to(
+        self, store: FilesystemContentStore, root: Path
+    ) -> None:
+        await store.put(KEY, in_chunks(b"content"))
+        (root / "incoming" / "link").symlink_to(place_of(root))
+        await store.set_leftover_aside("link")
+        assert files_below(root) == sorted([place_of(root), root / "set-aside" / "link"])
+
+    async def test_a_missing_folder_is_an_error(self, store: FilesystemContentStore, root: Path) -> None:
+        disappear(root)
+        with pytest.raises(ContentStoreError, match="folder is missing"):
+            await store.list_leftovers(older_than=self.HOUR)
+
+    async def test_a_folder_can_not_be_set_aside(self, store: FilesystemContentStore, root: Path) -> None:
+        (root / "incoming" / "folder").mkdir()
+        with pytest.raises(ContentStoreError):
+            await store.set_leftover_aside("folder")
+
+
 class TestDescriptors:
     async def test_puts_and_reads_leave_none_open(self, store: FilesystemContentStore, tmp_path: Path) -> None:
         for _ in range(5):
@@ -686,7 +928,7 @@ class TestEventLoop:
 
             return spy
 
-        names = ["open", "read", "write", "fsync", "replace", "mkdir", "unlink", "stat", "fstat"]
+        names = ["open", "read", "write", "fsync", "replace", "mkdir", "unlink", "stat", "fstat", "scandir"]
         with monkeypatch.context() as patched:
             for name in names:
                 patched.setattr(os, name, spied(name))
@@ -695,6 +937,10 @@ class TestEventLoop:
             await store.put(KEY, in_chunks(b"one", b"two"))
             await read(store)
             await store.check()
+            assert await keys_in(store) == [KEY]
+            await store.set_aside(KEY)
+            assert list(await store.list_leftovers(older_than=timedelta())) == []
+            await store.set_leftover_aside("none")
             await store.delete(KEY)
         assert {name for name, _ in calls} == set(names)
         assert [name for name, thread in calls if thread == threading.get_ident()] == []

@@ -3,7 +3,8 @@
 import asyncio
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,17 @@ from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
 from pixyproxy.adapters.schema_scripts import SchemaScript, load_scripts
-from pixyproxy.domain.errors import DBConnectionError
+from pixyproxy.domain.errors import DBConnectionError, GenerationRefusedError
+from pixyproxy.domain.idempotency import IdempotencyKey
 from pixyproxy.domain.image import ImageCursor, ImageStatus
+from pixyproxy.domain.ports import Lease
 from pixyproxy.domain.user import UserName
 from tests import real_parts
 from tests.doubles.mariadb import REMEDY, ThrowawayServer
-from tests.factories import ImageFactory, PendingImageFactory, UserFactory
+from tests.factories import GeneratingImageFactory, ImageFactory, PendingImageFactory, UserFactory
+
+LEASE = Lease(owner="one", seconds=60.0)
+RUNNING_FACTORIES = [PendingImageFactory, GeneratingImageFactory]
 
 CREATE_DATABASE = Path("sql/create_database.sql").read_text()
 
@@ -173,35 +179,113 @@ class TestPlans:
     async def test_a_list_walks_an_index_and_reads_little_more_than_it_returns(
         self, images: MySQLImageRepository, monkeypatch: pytest.MonkeyPatch, key: str, *, has_cursor: bool
     ) -> None:
-        statements: list[str] = []
-        execute = aiomysql.Cursor.execute
-
-        async def record(self: Any, query: str, args: Any = None) -> Any:
-            statements.append(self.mogrify(query, args))
-            return await execute(self, query, args)
-
-        monkeypatch.setattr(aiomysql.Cursor, "execute", record)
         after = ImageCursor(datetime(2026, 1, 1, 0, 25, 0, 500_000, UTC), uuid4()) if has_cursor else None
         monkeypatch.setattr("pixyproxy.adapters.mysql.image_repository.image_from_row", lambda row: row)
-        if key == "images_public":
-            found = await images.list_public(limit=10, after=after)
-        else:
-            found = await images.list_authored_by(UserName("author 3"), limit=10, after=after)
+        async with recorded_statements() as statements:
+            if key == "images_public":
+                found = await images.list_public(limit=10, after=after)
+            else:
+                found = await images.list_authored_by(UserName("author 3"), limit=10, after=after)
         assert len(found) == 10
-        (statement,) = statements
-        monkeypatch.undo()
-        async with images.database.autocommit() as cursor:
-            await cursor.execute(f"EXPLAIN {statement}")
-            names = [column[0] for column in cursor.description]
-            plans = [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
-            (plan,) = [each for each in plans if each["table"] == "images"]
-            read_before = await rows_read(cursor)
-            await cursor.execute(statement)
-            read = await rows_read(cursor) - read_before
+        plan, read = await cost(images.database, statements)
         assert plan["key"] == key
         assert "filesort" not in (plan["Extra"] or "")
         # Ten images, for each of them its tags, and the places where the range begins and ends.
         assert read < 40
+
+    async def test_the_abandoned_are_found_without_reading_those_that_are_not(
+        self, images: MySQLImageRepository
+    ) -> None:
+        leased = [await images.add(factory.build(), lease=LEASE) for factory in RUNNING_FACTORIES for _ in range(5)]
+        abandoned = [await images.add(factory.build()) for factory in RUNNING_FACTORIES for _ in range(2)]
+        async with recorded_statements() as statements:
+            found = await images.list_abandoned(limit=10)
+        assert found == sorted(abandoned, key=lambda image: (image.created_at, str(image.guid)))
+        plan, read = await cost(images.database, statements)
+        assert plan["key"] == "images_lease"
+        assert read < 4 * (len(leased) + len(abandoned))
+
+    async def test_a_lease_is_renewed_and_a_state_stored_without_reading_other_images(
+        self, images: MySQLImageRepository
+    ) -> None:
+        image = await images.add(GeneratingImageFactory.build(), lease=LEASE)
+        async with recorded_statements() as statements:
+            await images.renew(image.guid, LEASE)
+            error = GenerationRefusedError("refused", maybe_billed=False)
+            await images.update(image.failed(error, at=image.updated_at), expected=ImageStatus.GENERATING)
+        updates = [statement for statement in statements if "UPDATE" in statement]
+        assert len(updates) == 2
+        for statement in updates:
+            plan, _ = await cost(images.database, [statement])
+            assert plan["key"] == "images_guid"
+
+    async def test_a_scan_reads_a_page_in_order(
+        self, images: MySQLImageRepository, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("pixyproxy.adapters.mysql.image_repository.image_from_row", lambda row: row)
+        async with recorded_statements() as statements:
+            found = await images.scan(after=UUID(int=1 << 127), limit=10)
+        assert len(found) == 10
+        plan, read = await cost(images.database, statements)
+        assert plan["key"] == "images_guid"
+        assert "filesort" not in (plan["Extra"] or "")
+        assert read < 40
+
+    async def test_a_key_is_found_by_the_primary_key_and_an_expired_one_by_its_time(
+        self, mysql_database: MySQLDatabase
+    ) -> None:
+        images = MySQLImageRepository(database=mysql_database)
+        async with mysql_database.transaction() as cursor:
+            await cursor.executemany(
+                "INSERT INTO idempotency_keys (author, idempotency_key, guid, fingerprint, expires_at)"
+                " VALUES (%(author)s, %(key)s, %(guid)s, '', CURRENT_TIMESTAMP(6) + INTERVAL 1 HOUR)",
+                [
+                    {"author": f"author {number % 7}", "key": f"key-{number}", "guid": str(uuid4())}
+                    for number in range(3_000)
+                ],
+            )
+        await run(mysql_database, "ANALYZE TABLE idempotency_keys")
+        async with recorded_statements() as statements:
+            assert await images.find_claim(UserName("author 3"), IdempotencyKey("key-3"))
+        plan, read = await cost(mysql_database, statements, table="idempotency_keys")
+        assert plan["key"] == "PRIMARY"
+        assert read < 5
+        async with recorded_statements() as statements:
+            assert await images.forget_expired_claims() == 0
+        plan, read = await cost(mysql_database, statements, table="idempotency_keys")
+        assert plan["key"] == "idempotency_keys_expiry"
+        assert read < 5
+        await run(mysql_database, "DELETE FROM idempotency_keys")
+
+
+@asynccontextmanager
+async def recorded_statements() -> AsyncIterator[list[str]]:
+    """Give a list of the statements that are run meanwhile, with their parameters filled in."""
+    statements: list[str] = []
+    execute = aiomysql.Cursor.execute
+
+    async def record(self: Any, query: str, args: Any = None) -> Any:
+        statements.append(self.mogrify(query, args))
+        return await execute(self, query, args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aiomysql.Cursor, "execute", record)
+        yield statements
+
+
+async def cost(
+    database: MySQLDatabase, statements: Sequence[str], *, table: str = "images"
+) -> tuple[Mapping[str, Any], int]:
+    """Return the plan that the server has for the one statement and `table`, and how many rows it then reads."""
+    (statement,) = statements
+    async with database.autocommit() as cursor:
+        await cursor.execute(f"EXPLAIN {statement}")
+        names = [column[0] for column in cursor.description]
+        plans = [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
+        (plan,) = [each for each in plans if each["table"] == table]
+        read_before = await rows_read(cursor)
+        await cursor.execute(statement)
+        return plan, await rows_read(cursor) - read_before
 
 
 async def rows_read(cursor: aiomysql.Cursor) -> int:
@@ -247,7 +331,9 @@ class TestRights:
         assert await MySQLSchema(database=database).upgrade() == []
         images, users = MySQLImageRepository(database=database), MySQLUserRepository(database=database)
         image = await images.add(PendingImageFactory.build(tags=("a",)))
-        await images.update(image.failed("refused", at=image.updated_at), expected=ImageStatus.PENDING)
+        error = GenerationRefusedError("refused", maybe_billed=False)
+        await images.update(image.failed(error, at=image.updated_at), expected=ImageStatus.PENDING)
+        assert await images.forget_expired_claims() == 0
         user = await users.add(UserFactory.build())
         await users.disable(user.name)
         await run(database, "DELETE FROM images")

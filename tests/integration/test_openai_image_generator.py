@@ -3,10 +3,12 @@
 import asyncio
 import io
 import logging
+import socket
 import threading
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pybase64
@@ -16,6 +18,7 @@ from PIL import Image
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.openai.retry_policy import RetryPolicy
 from pixyproxy.domain.errors import (
+    GenerationBrokenOffError,
     GenerationError,
     GenerationFailedError,
     GenerationRateLimitedError,
@@ -178,15 +181,18 @@ async def test_the_first_of_several_images_is_kept(server: OpenAIServer, generat
         ("error 409", (GenerationFailedError, False), "status 409"),
         ("error 422", (GenerationFailedError, False), "status 422"),
         ("error 500", (GenerationFailedError, True), "status 500"),
-        ("error 502", (GenerationFailedError, True), "status 502"),
+        ("error 502", (GenerationBrokenOffError, True), "status 502"),
+        ("error 520", (GenerationBrokenOffError, True), "status 520"),
         ("error 503", (GeneratorUnavailableError, True), "status 503"),
         ("error 504", (GenerationTimedOutError, True), "in time"),
+        ("error 524", (GenerationTimedOutError, True), "in time"),
         ("error 408", (GenerationTimedOutError, True), "in time"),
+        ("error 529", (GeneratorUnavailableError, True), "status 529"),
         ("redirect", (GenerationFailedError, False), "status 307"),
-        ("drop", (GenerationFailedError, True), "broke off"),
-        ("cut", (GenerationFailedError, True), "broke off"),
-        ("cut 0", (GenerationFailedError, True), "broke off"),
-        ("reset", (GenerationFailedError, True), "broke off"),
+        ("drop", (GenerationBrokenOffError, True), "broke off"),
+        ("cut", (GenerationBrokenOffError, True), "broke off"),
+        ("cut 0", (GenerationBrokenOffError, True), "broke off"),
+        ("reset", (GenerationBrokenOffError, True), "broke off"),
         ("oversized", (GenerationFailedError, True), "larger than"),
         ("gzip", (GenerationFailedError, True), "compressed"),
         ("html", (GenerationFailedError, True), "a web page instead of JSON"),
@@ -223,8 +229,9 @@ async def test_each_thing_that_goes_wrong_is_one_error_of_its_own_kind_and_one_r
 
     assert (type(error), error.maybe_billed) == expected
     assert words in error.detail
-    assert len(server.requests) == 1
+    assert [request.method for request in server.requests] == ["POST"]
     assert error.maybe_billed or not server.billed
+    assert error.request_id == (None if behaviour == "drop" else server.requests[0].request_id)
 
 
 async def test_another_format_than_was_asked_for_is_an_error(server: OpenAIServer, generators: Generators) -> None:
@@ -256,6 +263,72 @@ async def test_the_time_out_bounds_the_whole_answer(
     assert error.maybe_billed
     assert time.monotonic() - began < 20
     assert len(server.requests) == 1
+
+
+# The id of the request
+
+
+@pytest.mark.parametrize("behaviour", ["ok", "chunked", "no-usage"])
+async def test_an_image_has_the_id_that_openai_gave_the_request(
+    server: OpenAIServer, generator: OpenAIImageGenerator, behaviour: str
+) -> None:
+    server.script(behaviour)
+
+    assert (await generator.generate(PROMPT)).request_id == server.requests[0].request_id
+
+
+async def test_images_that_are_bought_at_once_have_each_its_own_id(
+    server: OpenAIServer, generator: OpenAIImageGenerator
+) -> None:
+    prompts = [parse_prompt(f"fox {number} [[slow {number % 3 / 10}]]") for number in range(8)]
+    images = await asyncio.gather(*(generator.generate(prompt) for prompt in prompts))
+
+    assert [[image.request_id] for image in images] == [server.request_ids[prompt] for prompt in prompts]
+
+
+@pytest.mark.parametrize("text", ["req_1", "x", "a b", "x" * 255])
+async def test_an_id_of_printable_ascii_is_taken(
+    server: OpenAIServer, generator: OpenAIImageGenerator, text: str
+) -> None:
+    server.script(f"request-id {text}")
+
+    assert (await generator.generate(PROMPT)).request_id == text
+
+
+@pytest.mark.parametrize("argument", ["", " ключ", " caf\xe9", " a\tb", " " + "x" * 256])
+async def test_any_other_id_is_none_and_costs_nothing(
+    server: OpenAIServer, generator: OpenAIImageGenerator, argument: str
+) -> None:
+    server.script(f"request-id{argument}")
+    image = await generator.generate(PROMPT)
+
+    assert image.data
+    assert image.request_id is None
+
+
+@pytest.mark.parametrize(("behaviour", "has_begun"), [("hang", False), ("drip", True), ("gate-body never", True)])
+async def test_a_time_out_has_the_id_of_an_answer_that_has_begun(
+    server: OpenAIServer, generators: Generators, behaviour: str, has_begun: bool
+) -> None:
+    server.script(behaviour)
+    error = await failure(generators(timeout=1))
+
+    assert type(error) is GenerationTimedOutError
+    assert error.request_id == (server.requests[0].request_id if has_begun else None)
+
+
+async def test_the_id_is_that_of_the_last_attempt(server: OpenAIServer, generators: Generators) -> None:
+    server.script("rate-limit 0", "refuse", "rate-limit 0", "drop", "rate-limit 0", "ok")
+    refused = await failure(generators())
+    broken_off = await failure(generators())
+    image = await generators().generate(PROMPT)
+
+    assert refused.request_id == server.requests[1].request_id
+    assert broken_off.request_id is None
+    assert image.request_id == server.requests[5].request_id
+
+
+# Waits
 
 
 @pytest.mark.parametrize(("behaviour", "seconds"), [("rate-limit 77", 77), ("rate-limit", None), ("error 503", 1)])
@@ -312,6 +385,26 @@ async def test_a_rate_limit_is_waited_for_no_more_than_twice(
     assert len(server.requests) == 3
 
 
+@pytest.mark.parametrize(("behaviour", "count"), [("rate-limit 5", 3), ("rate-limit 5.1", 1), ("rate-limit", 1)])
+async def test_a_long_wait_and_one_that_openai_does_not_name_are_left_to_the_client(
+    server: OpenAIServer, generator: OpenAIImageGenerator, behaviour: str, count: int
+) -> None:
+    server.script(*[behaviour] * 3)
+
+    assert type(await failure(generator)) is GenerationRateLimitedError
+    assert len(server.requests) == count
+
+
+async def test_what_may_be_billed_is_not_tried_again_after_a_retry_either(
+    server: OpenAIServer, generator: OpenAIImageGenerator, pauses: list[float]
+) -> None:
+    server.script("rate-limit 1", "cut", "ok")
+
+    assert type(await failure(generator)) is GenerationBrokenOffError
+    assert len(server.requests) == 2
+    assert pauses == [1.25]
+
+
 async def test_a_missing_connection_is_tried_again_with_growing_pauses(
     generators: Generators, pauses: list[float], unused_tcp_port: int
 ) -> None:
@@ -319,7 +412,58 @@ async def test_a_missing_connection_is_tried_again_with_growing_pauses(
 
     assert type(error) is GeneratorUnavailableError
     assert not error.maybe_billed
+    assert error.request_id is None
     assert pauses == [0.75, 1.25]
+
+
+async def test_pauses_differ_by_chance(server: OpenAIServer, generators: Generators, pauses: list[float]) -> None:
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    server.script(*["rate-limit 1", "ok"] * 8)
+    generator = generators(retry=RetryPolicy(sleep=sleep))
+    for _ in range(8):
+        await generator.generate(PROMPT)
+
+    assert all(1 <= pause <= 1.5 for pause in pauses)
+    assert len(set(pauses)) == 8
+
+
+@pytest.mark.parametrize(
+    ("limits", "retries"), [({"timeout": 10, "connect_timeout": 0.2}, 2), ({"timeout": 0.5, "connect_timeout": 10}, 0)]
+)
+async def test_time_that_runs_out_before_the_request_was_sent_is_surely_not_billed(
+    generators: Generators, pauses: list[float], limits: dict[str, float], retries: int
+) -> None:
+    with ExitStack() as sockets:
+        full, *waiting = [sockets.enter_context(socket.socket()) for _ in range(3)]
+        full.bind(("127.0.0.1", 0))
+        # Whoever comes after those that nobody accepts waits for a connection without end.
+        full.listen(0)
+        for client in waiting:
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        error = await failure(generators(base_url=f"http://127.0.0.1:{full.getsockname()[1]}/v1", **limits))
+
+    assert type(error) is GeneratorUnavailableError
+    assert not error.maybe_billed
+    assert len(pauses) == retries
+
+
+async def test_tls_that_the_server_breaks_off_is_surely_not_billed_and_tried_again(generators: Generators) -> None:
+    connections = []
+
+    def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    error = await failure(generators(base_url=f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"))
+    server.close()
+
+    assert type(error) is GeneratorUnavailableError
+    assert not error.maybe_billed
+    assert len(connections) == 3
 
 
 async def test_a_connection_that_can_be_made_at_last_brings_the_image(
@@ -345,6 +489,34 @@ async def test_no_retry_outlasts_the_time_out(
 
     assert type(await failure(generators(timeout=3))) is GenerationRateLimitedError
     assert pauses == []
+
+
+async def test_attempts_and_pauses_share_one_time_out(server: OpenAIServer, generators: Generators) -> None:
+    server.script("rate-limit 2", "hang")
+    began = time.monotonic()
+    error = await failure(generators(timeout=3, retry=RetryPolicy(jitter=lambda: 0.0)))
+
+    assert type(error) is GenerationTimedOutError
+    assert 2.9 < time.monotonic() - began < 4.9
+    assert len(server.requests) == 2
+
+
+async def test_retries_end_with_the_time_out_however_many_are_allowed(
+    generators: Generators, unused_tcp_port: int
+) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        await asyncio.sleep(seconds)
+
+    retry = RetryPolicy(max_retries=1_000, backoff=0.01, sleep=sleep)
+    url = f"http://127.0.0.1:{unused_tcp_port}/v1"
+    error = await failure(generators(base_url=url, timeout=1, retry=retry))
+
+    assert type(error) is GeneratorUnavailableError
+    assert pauses == sorted(pauses)
+    assert 0 < sum(pauses) < 1
 
 
 # Concurrency

@@ -1,10 +1,13 @@
 """The stand-in itself: what it answers must be what the official client takes for OpenAI."""
 
 import asyncio
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import msgspec
@@ -15,7 +18,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from tests.doubles.openai_server import BEHAVIOURS, OpenAIServer
 
-GOOD = ["ok", "slow 0.1", "big 30000", "two", "chunked", "no-usage", "svg-usage"]
+GOOD = ["ok", "slow 0.1", "big 30000", "two", "chunked", "no-usage", "svg-usage", "request-id req_1"]
 
 
 class StrictImagesResponse(ImagesResponse):
@@ -37,8 +40,40 @@ async def http(server: OpenAIServer) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
+async def account(http: httpx2.AsyncClient) -> dict[str, Any]:
+    document: dict[str, Any] = (await http.get(http.base_url.copy_with(path="/stand-in"))).json()
+    return document
+
+
+async def open_gate(http: httpx2.AsyncClient, name: str) -> None:
+    answer = await http.post(http.base_url.copy_with(path=f"/stand-in/open/{quote(name)}"))
+    assert answer.status_code == 200
+
+
+async def waiting(http: httpx2.AsyncClient, expected: dict[str, int]) -> None:
+    """Return as soon as just so many answers are held."""
+    async with asyncio.timeout(30):
+        while (await account(http))["waiting"] != expected:
+            pass
+
+
 async def post(http: httpx2.AsyncClient, **parameters: Any) -> httpx2.Response:
     return await http.post("/images/generations", json={"model": "gpt-image-2", "prompt": "a red fox", **parameters})
+
+
+@asynccontextmanager
+async def raw_post(server: OpenAIServer, prompt: str) -> AsyncIterator[asyncio.StreamReader]:
+    """Ask for a picture and give what its answer can be read from, byte by byte."""
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    body = msgspec.json.encode({"model": "gpt-image-2", "prompt": prompt})
+    head = f"POST /v1/images/generations HTTP/1.1\r\nauthorization: Bearer {server.api_key}\r\n"
+    writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+    await writer.drain()
+    try:
+        yield reader
+    finally:
+        writer.close()
+        await writer.wait_closed()
 
 
 @pytest.mark.parametrize("behaviour", GOOD)
@@ -112,6 +147,134 @@ async def test_a_prompt_can_choose_the_behaviour(server: OpenAIServer, http: htt
     assert (await post(http, prompt="a fox [[unheard of]]")).status_code == 200
 
 
+# Request ids
+
+
+async def test_every_answer_has_an_id_of_its_own_which_is_recorded(
+    server: OpenAIServer, http: httpx2.AsyncClient
+) -> None:
+    answers = [
+        await post(http, prompt="good"),
+        await post(http, prompt="[[refuse]]"),
+        await post(http, prompt="[[error 500]]"),
+        await post(http, prompt="[[html]]"),
+        await post(http, size="bad"),
+        await http.get("/models"),
+        await http.post("/images/generations", headers={"authorization": "Bearer sk-wrong"}),
+    ]
+    ids = [answer.headers["x-request-id"] for answer in answers]
+
+    assert all(re.fullmatch(r"req_[0-9a-f]{24}", request_id) for request_id in ids)
+    assert len(set(ids)) == len(ids)
+    assert [request.request_id for request in server.requests] == ids
+
+
+async def test_an_id_can_be_chosen(http: httpx2.AsyncClient) -> None:
+    assert (await post(http, prompt="[[request-id ключ]]")).headers["x-request-id"] == "ключ"
+    assert (await post(http, prompt="[[request-id]]")).headers["x-request-id"] == ""
+
+
+# The account
+
+
+async def test_the_account_tells_how_often_each_prompt_was_billed_and_by_which_ids(http: httpx2.AsyncClient) -> None:
+    answers = [await post(http, prompt=prompt) for prompt in ("a", "b", "a", "c [[refuse]]")]
+    ids = [answer.headers["x-request-id"] for answer in answers]
+
+    assert await account(http) == {
+        "requests": 4,
+        "billed": ["a", "b", "a"],
+        "times_billed": {"a": 2, "b": 1},
+        "request_ids": {"a": [ids[0], ids[2]], "b": [ids[1]]},
+        "waiting": {},
+    }
+
+
+# Gates
+
+
+@pytest.mark.parametrize("behaviour", ["gate", "gate-body"])
+async def test_an_answer_at_a_gate_is_billed_and_held_until_the_gate_opens(
+    server: OpenAIServer, http: httpx2.AsyncClient, behaviour: str
+) -> None:
+    prompt = f"a fox [[{behaviour} night one]]"
+    call = asyncio.create_task(post(http, prompt=prompt))
+    await waiting(http, {"night one": 1})
+    await open_gate(http, "day")
+
+    assert (await account(http))["times_billed"] == {prompt: 1}
+    assert not (await asyncio.wait([call], timeout=0.2))[0]
+    await open_gate(http, "night one")
+    TypeAdapter(StrictImagesResponse).validate_json((await call).content)
+    assert (await account(http))["waiting"] == {}
+
+
+async def test_nothing_goes_out_before_a_gate_opens(server: OpenAIServer, http: httpx2.AsyncClient) -> None:
+    async with raw_post(server, "a fox [[gate a]]") as reader:
+        await waiting(http, {"a": 1})
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.2)
+        server.open_gate("a")
+
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+async def test_the_head_and_half_of_the_body_go_out_before_a_gate_in_the_body_opens(
+    server: OpenAIServer, http: httpx2.AsyncClient
+) -> None:
+    async with raw_post(server, "a fox [[gate-body a]]") as reader:
+        await waiting(http, {"a": 1})
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(re.findall(rb"content-length: (\d+)", head)[0])
+        first = await reader.readexactly(length // 2)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.2)
+        server.open_gate("a")
+
+        assert f"x-request-id: {server.requests[0].request_id}".encode() in head
+        TypeAdapter(StrictImagesResponse).validate_json(first + await reader.readexactly(length - length // 2))
+
+
+@pytest.mark.parametrize("behaviour", ["gate", "gate-body"])
+async def test_a_gate_that_is_open_lets_through_at_once(http: httpx2.AsyncClient, behaviour: str) -> None:
+    await open_gate(http, "a")
+
+    assert (await post(http, prompt=f"a fox [[{behaviour} a]]")).status_code == 200
+
+
+async def test_one_gate_holds_several_and_not_those_of_another(http: httpx2.AsyncClient) -> None:
+    held = [asyncio.create_task(post(http, prompt="[[gate a]]")) for _ in range(2)]
+    other = asyncio.create_task(post(http, prompt="[[gate b]]"))
+    await waiting(http, {"a": 2, "b": 1})
+    await open_gate(http, "a")
+    await asyncio.gather(*held)
+
+    assert (await account(http))["waiting"] == {"b": 1}
+    await open_gate(http, "b")
+    assert (await other).status_code == 200
+
+
+@pytest.mark.parametrize("behaviour", ["gate", "gate-body"])
+async def test_a_client_that_goes_away_waits_no_longer_and_stays_billed(
+    http: httpx2.AsyncClient, behaviour: str
+) -> None:
+    prompt = f"a fox [[{behaviour} a]]"
+    call = asyncio.create_task(post(http, prompt=prompt))
+    await waiting(http, {"a": 1})
+    call.cancel()
+    await waiting(http, {})
+
+    assert (await account(http))["times_billed"] == {prompt: 1}
+
+
+async def test_closing_the_server_ends_what_is_held() -> None:
+    async with OpenAIServer() as server, raw_post(server, "[[gate a]]") as reader:
+        await server.began_to_draw.wait()
+        await server.__aexit__(None, None, None)
+
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+
+
 async def test_a_misspelt_script_is_an_error(server: OpenAIServer) -> None:
     with pytest.raises(KeyError):
         server.script("okay")
@@ -129,8 +292,8 @@ async def test_it_runs_as_a_process_of_its_own() -> None:
     async with httpx2.AsyncClient(base_url=base_url, headers={"authorization": "Bearer any"}, trust_env=False) as http:
         await post(http, size="256x256")
         await post(http, prompt="no [[refuse]]")
-        account = msgspec.json.decode((await http.get(base_url.removesuffix("/v1") + "/stand-in")).content)
+        found = await account(http)
     process.send_signal(signal.SIGTERM)
 
     assert await process.wait() == 0
-    assert account == {"requests": 2, "billed": ["a red fox"]}
+    assert (found["requests"], found["billed"]) == (2, ["a red fox"])

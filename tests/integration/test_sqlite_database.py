@@ -4,7 +4,7 @@ import asyncio
 import os
 import sqlite3
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
 from pixyproxy.domain.errors import DBConnectionError, SchemaOutdatedError
+from pixyproxy.domain.idempotency import IdempotencyKey
 from pixyproxy.domain.image import ImageCursor, ImageStatus
 from pixyproxy.domain.user import UserName
 from tests.doubles.processes import run_at_once
@@ -273,27 +274,44 @@ class TestTables:
     @pytest.mark.parametrize("has_cursor", [False, True])
     @pytest.mark.parametrize("key", ["images_public", "images_author"])
     async def test_a_list_is_a_range_of_an_index_without_sorting(
-        self, sqlite_database: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch, key: str, *, has_cursor: bool
+        self, sqlite_database: SQLiteDatabase, key: str, *, has_cursor: bool
     ) -> None:
-        statements: list[tuple[str, Mapping[str, object]]] = []
-
-        async def record(self: SQLiteDatabase, sql: str, parameters: Mapping[str, object]) -> Sequence[Sequence[Any]]:
-            statements.append((sql, parameters))
-            return []
-
         images = SQLiteImageRepository(database=sqlite_database)
         after = ImageCursor(datetime(2026, 1, 1, tzinfo=UTC), uuid4()) if has_cursor else None
-        with monkeypatch.context() as patch:
-            patch.setattr(SQLiteDatabase, "fetch_all", record)
-            if key == "images_public":
-                await images.list_public(limit=10, after=after)
-            else:
-                await images.list_authored_by(UserName("ann"), limit=10, after=after)
-        ((sql, parameters),) = statements
-        plan = [row[3] for row in await sqlite_database.fetch_all(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+        if key == "images_public":
+            plan = await plan_of(sqlite_database, images.list_public(limit=10, after=after))
+        else:
+            plan = await plan_of(sqlite_database, images.list_authored_by(UserName("ann"), limit=10, after=after))
         condition = " AND created_at<?" if has_cursor else ""
         assert any(
             step.startswith(f"SEARCH images USING INDEX {key} (") and step.endswith(f"status=?{condition})")
             for step in plan
         )
         assert not any("SCAN images" in step or "TEMP B-TREE" in step for step in plan)
+
+    async def test_the_abandoned_a_page_of_all_and_a_key_are_found_by_an_index(
+        self, sqlite_database: SQLiteDatabase
+    ) -> None:
+        images = SQLiteImageRepository(database=sqlite_database)
+        abandoned = await plan_of(sqlite_database, images.list_abandoned(limit=10))
+        assert any(step.startswith("SEARCH images USING INDEX images_lease (status=?") for step in abandoned)
+        page = await plan_of(sqlite_database, images.scan(after=uuid4(), limit=10))
+        assert any(step.startswith("SEARCH images USING INDEX ") and step.endswith("(guid>?)") for step in page)
+        assert not any("TEMP B-TREE" in step for step in page)
+        (claim,) = await plan_of(sqlite_database, images.find_claim(None, IdempotencyKey("key")))
+        assert claim == "SEARCH idempotency_keys USING PRIMARY KEY (author=? AND idempotency_key=?)"
+
+
+async def plan_of(database: SQLiteDatabase, operation: Coroutine[Any, Any, object]) -> Sequence[str]:
+    """Return the steps of the one query that `operation` makes, which finds nothing."""
+    statements: list[tuple[str, Mapping[str, object]]] = []
+
+    async def record(_: SQLiteDatabase, sql: str, parameters: Mapping[str, object]) -> Sequence[Sequence[Any]]:
+        statements.append((sql, parameters))
+        return []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SQLiteDatabase, "fetch_all", record)
+        await operation
+    ((sql, parameters),) = statements
+    return [row[3] for row in await database.fetch_all(f"EXPLAIN QUERY PLAN {sql}", parameters)]

@@ -61,7 +61,15 @@ def test_importing_the_settings_reads_no_environment() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["serve", "--help"], ["users", "add", "--help"], ["generate", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["serve", "--help"],
+        ["users", "add", "--help"],
+        ["generate", "--help"],
+        ["doctor", "--help"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     statement = f"from pixyproxy.entrypoints.cli import main; main({arguments!r}, standalone_mode=False)"

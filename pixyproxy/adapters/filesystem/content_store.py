@@ -6,8 +6,10 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -19,6 +21,8 @@ from pixyproxy.domain.ports import ContentReceipt, ContentStore, StoredContent
 
 CHUNK_SIZE = 256 * 1024
 INCOMING = "incoming"
+SET_ASIDE = "set-aside"
+SHARD_LENGTH = 2
 CLOSED = -1
 
 P = ParamSpec("P")
@@ -29,12 +33,14 @@ class FilesystemContentStore(ContentStore):
     """Keeps each content in a file of its own below `root`.
 
     A content with the key `abcdef…` lies in `root/ab/cd/abcdef…`. It is written to `root/incoming` first and moved to
-    its place when it is whole and on the disk, so that a crash leaves at most a file in `incoming`.
+    its place when it is whole and on the disk, so that a crash leaves at most a file in `incoming`. What is set aside
+    goes to `root/set-aside`, under its key or, where that name is taken, under its key and a suffix.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._incoming = root / INCOMING
+        self._aside = root / SET_ASIDE
 
     async def prepare(self) -> None:
         """Create the folders; raise `ContentStoreError` if that fails.
@@ -67,11 +73,32 @@ class FilesystemContentStore(ContentStore):
     async def check(self) -> None:
         await _to_thread(_try_to_write, self._temporary("check"))
 
+    async def keys(self) -> AsyncIterator[ContentKey]:
+        for outer in await _shards(self._root):
+            for inner in await _shards(outer):
+                for key in await _keys_in(inner):
+                    yield key
+
+    async def set_aside(self, key: ContentKey) -> None:
+        path = self._path(key)
+        with translated_errors():
+            await _to_thread(_set_aside, path, self._aside)
+
+    async def list_leftovers(self, *, older_than: timedelta) -> Sequence[str]:
+        with translated_errors():
+            return await _to_thread(_untouched_files, self._incoming, time.time() - older_than.total_seconds())
+
+    async def set_leftover_aside(self, name: str) -> None:
+        if name in {"", ".", ".."} or "/" in name or "\0" in name:
+            raise ContentStoreError("The leftover's name is malformed.")
+        with translated_errors():
+            await _to_thread(_set_aside, self._incoming / name, self._aside)
+
     def _temporary(self, name: str) -> Path:
         return self._incoming / f"{name}.{secrets.token_hex(8)}"
 
     def _path(self, key: ContentKey) -> Path:
-        if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z-]{3,127}", key):
+        if not _is_key(key):
             raise ContentStoreError("The content's key is malformed.")
         return self._root / key[:2] / key[2:4] / key
 
@@ -162,6 +189,63 @@ class _Download:
     __del__ = end
 
 
+def _is_key(text: str) -> bool:
+    return re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z-]{3,127}", text) is not None
+
+
+def _shards_in(folder: Path) -> Sequence[Path]:
+    """Return the folders in `folder` that may hold content, or folders with content, in the order of the keys."""
+    with os.scandir(folder) as entries:
+        return sorted(folder / entry.name for entry in entries if len(entry.name) == SHARD_LENGTH and entry.is_dir())
+
+
+def _files_in(folder: Path) -> Sequence[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+
+
+def _untouched_files(folder: Path, since: float) -> Sequence[str]:
+    """Return the names of the files in `folder` that were written to for the last time before `since`."""
+    untouched = []
+    for name in _files_in(folder):
+        # Uploads that are at work come and go.
+        with suppress(FileNotFoundError):
+            if (folder / name).lstat().st_mtime < since:
+                untouched.append(name)
+    return untouched
+
+
+def _set_aside(path: Path, folder: Path) -> None:
+    if not os.path.lexists(path):
+        return
+    with suppress(FileExistsError):
+        folder.mkdir()
+    _sync_folder(folder.parent)
+    target = _reserve(folder, path.name)
+    try:
+        path.replace(target)
+    except FileNotFoundError:
+        target.unlink()
+        return
+    except OSError:
+        target.unlink()
+        raise
+    _sync_folder(folder)
+    _sync_folder(path.parent)
+
+
+def _reserve(folder: Path, name: str) -> Path:
+    """Make an empty file that nothing else will be moved onto, and return its path."""
+    path = folder / name
+    while True:
+        try:
+            path.touch(0o640, exist_ok=False)
+        except FileExistsError:
+            path = folder / f"{name}.{secrets.token_hex(8)}"
+        else:
+            return path
+
+
 def _try_to_write(path: Path) -> None:
     """Write a block and remove it; an empty file can be made on a disk that is full."""
     upload = _Upload(path)
@@ -186,6 +270,18 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+async def _shards(folder: Path) -> Sequence[Path]:
+    with translated_errors():
+        return await _to_thread(_shards_in, folder)
+
+
+async def _keys_in(folder: Path) -> Sequence[ContentKey]:
+    with translated_errors():
+        names = await _to_thread(_files_in, folder)
+    shard = folder.parent.name + folder.name
+    return [ContentKey(name) for name in names if name.startswith(shard) and _is_key(name)]
 
 
 async def _read(download: _Download) -> AsyncIterator[bytes]:

@@ -1,6 +1,6 @@
 """Image records in MySQL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -8,20 +8,31 @@ from uuid import UUID
 import msgspec
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.rows import cursor_to_row, image_from_row, image_to_row, tags_to_rows
+from pixyproxy.adapters.rows import (
+    claim_to_row,
+    claimed_from_row,
+    cursor_to_row,
+    image_from_row,
+    image_to_row,
+    lease_to_row,
+    tags_to_rows,
+)
 from pixyproxy.domain.errors import ConstraintViolationError
+from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageCursor, ImageId, ImageStatus, image_not_found
-from pixyproxy.domain.ports import ImageRepository
+from pixyproxy.domain.ports import ImageRepository, Lease
 from pixyproxy.domain.user import UserName
 
 _ADD: Final = """
     INSERT INTO images (
         guid, filename, prompt, author, visibility, status, model, media_type, byte_size, sha256, width, height,
-        generator_usage, failure, created_at, updated_at
+        generator_usage, failure, failure_kind, maybe_billed, generator_request_id, lease_owner, lease_until,
+        created_at, updated_at
     ) VALUES (
         %(guid)s, %(filename)s, %(prompt)s, %(author)s, %(visibility)s, %(status)s, %(model)s, %(media_type)s,
-        %(byte_size)s, %(sha256)s, %(width)s, %(height)s, %(generator_usage)s, %(failure)s, %(created_at)s,
-        %(updated_at)s
+        %(byte_size)s, %(sha256)s, %(width)s, %(height)s, %(generator_usage)s, %(failure)s, %(failure_kind)s,
+        %(maybe_billed)s, %(generator_request_id)s, %(lease_owner)s,
+        CURRENT_TIMESTAMP(6) + INTERVAL %(lease_seconds)s SECOND, %(created_at)s, %(updated_at)s
     )
 """
 
@@ -31,16 +42,45 @@ _UPDATE: Final = """
     UPDATE images
     SET status = %(status)s, filename = %(filename)s, media_type = %(media_type)s, byte_size = %(byte_size)s,
         sha256 = %(sha256)s, width = %(width)s, height = %(height)s, generator_usage = %(generator_usage)s,
-        failure = %(failure)s, updated_at = %(updated_at)s
+        failure = %(failure)s, failure_kind = %(failure_kind)s, maybe_billed = %(maybe_billed)s,
+        generator_request_id = %(generator_request_id)s, updated_at = %(updated_at)s,
+        lease_owner = IF(%(is_final)s, NULL, lease_owner), lease_until = IF(%(is_final)s, NULL, lease_until)
     WHERE guid = %(guid)s AND status = %(expected)s
 """
 
 _SELECT: Final = """
     SELECT id, guid, filename, prompt, author, visibility, status, model, media_type, byte_size, sha256, width, height,
-        generator_usage, failure, created_at, updated_at,
+        generator_usage, failure, failure_kind, maybe_billed, generator_request_id, created_at, updated_at,
         (SELECT GROUP_CONCAT(tag ORDER BY position SEPARATOR '\\n') FROM image_tags WHERE image_id = images.id) AS tags
     FROM images
 """
+
+# The column updated_at would otherwise follow of itself.
+_RENEW: Final = """
+    UPDATE images
+    SET lease_until = CURRENT_TIMESTAMP(6) + INTERVAL %(lease_seconds)s SECOND, updated_at = updated_at
+    WHERE guid = %(guid)s AND lease_owner = %(lease_owner)s AND status IN ('pending', 'generating')
+"""
+
+_ABANDONED: Final = """
+    WHERE status IN ('pending', 'generating') AND (lease_until IS NULL OR lease_until < CURRENT_TIMESTAMP(6))
+    ORDER BY created_at, guid LIMIT %(limit)s
+"""
+
+_CLAIM: Final = """
+    INSERT INTO idempotency_keys (author, idempotency_key, guid, fingerprint, expires_at)
+    VALUES (
+        %(author)s, %(idempotency_key)s, %(guid)s, %(fingerprint)s,
+        CURRENT_TIMESTAMP(6) + INTERVAL %(claim_seconds)s SECOND
+    )
+"""
+
+_FIND_CLAIM: Final = """
+    SELECT guid, fingerprint FROM idempotency_keys
+    WHERE author = %(author)s AND idempotency_key = %(idempotency_key)s AND expires_at > CURRENT_TIMESTAMP(6)
+"""
+
+_FORGET_CLAIMS: Final = "DELETE FROM idempotency_keys WHERE expires_at <= CURRENT_TIMESTAMP(6)"
 
 # Equality ignores spaces at the end of a text, also under utf8mb4_bin.
 _AUTHORED: Final = "author = %(author)s AND CHAR_LENGTH(author) = CHAR_LENGTH(%(author)s)"
@@ -56,15 +96,19 @@ _NEWEST: Final = "ORDER BY created_at DESC, guid DESC LIMIT %(limit)s"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MySQLImageRepository(ImageRepository):
-    """Keeps image records in tables `images` and `image_tags`."""
+    """Keeps image records in tables `images` and `image_tags`, and the keys they were asked for with in their own."""
 
     database: MySQLDatabase
 
-    async def add(self, image: Image) -> Image:
+    async def add(
+        self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None, claim_seconds: float = 86_400.0
+    ) -> Image:
         async with self.database.transaction() as cursor:
-            await cursor.execute(_ADD, image_to_row(image))
+            await cursor.execute(_ADD, {**image_to_row(image), **lease_to_row(lease)})
             image_id = ImageId(cursor.lastrowid)
             await cursor.executemany(_ADD_TAG, tags_to_rows(image, image_id))
+            if claim is not None:
+                await cursor.execute(_CLAIM, claim_to_row(claim, image.guid, claim_seconds))
         return msgspec.structs.replace(image, id=image_id)
 
     async def get(self, guid: UUID) -> Image:
@@ -77,7 +121,9 @@ class MySQLImageRepository(ImageRepository):
 
     async def update(self, image: Image, *, expected: ImageStatus) -> None:
         async with self.database.transaction() as cursor:
-            await cursor.execute(_UPDATE, {**image_to_row(image), "expected": expected.value})
+            await cursor.execute(
+                _UPDATE, {**image_to_row(image), "expected": expected.value, "is_final": image.status.is_final}
+            )
             was_updated = cursor.rowcount == 1
         if not was_updated:
             await self.get(image.guid)
@@ -91,6 +137,33 @@ class MySQLImageRepository(ImageRepository):
     ) -> Sequence[Image]:
         return await self._list("images_author", _AUTHORED, limit, after, author=author)
 
+    async def renew(self, guid: UUID, lease: Lease) -> None:
+        async with self.database.autocommit() as cursor:
+            await cursor.execute(_RENEW, {"guid": str(guid), **lease_to_row(lease)})
+
+    async def list_abandoned(self, *, limit: int) -> Sequence[Image]:
+        return await self._fetch(f"{_SELECT} {_ABANDONED}", {"limit": limit})
+
+    async def find_claim(self, author: UserName | None, key: IdempotencyKey) -> ClaimedImage | None:
+        async with self.database.autocommit() as cursor:
+            await cursor.execute(_FIND_CLAIM, {"author": author or "", "idempotency_key": key})
+            row = await cursor.fetchone()
+        return None if row is None else claimed_from_row(row)
+
+    async def forget_expired_claims(self) -> int:
+        async with self.database.autocommit() as cursor:
+            return int(await cursor.execute(_FORGET_CLAIMS))
+
+    async def scan(self, *, after: UUID | None = None, limit: int) -> Sequence[Image]:
+        sql = f"{_SELECT} WHERE guid > %(after)s ORDER BY guid LIMIT %(limit)s"
+        return await self._fetch(sql, {"after": "" if after is None else str(after), "limit": limit})
+
+    async def count(self) -> int:
+        async with self.database.autocommit() as cursor:
+            await cursor.execute("SELECT COUNT(*) FROM images")
+            (number,) = await cursor.fetchone()
+        return int(number)
+
     async def check(self) -> None:
         async with self.database.autocommit() as cursor:
             await cursor.execute("SELECT id FROM images LIMIT 1")
@@ -103,7 +176,10 @@ class MySQLImageRepository(ImageRepository):
             f"{_SELECT} FORCE INDEX ({index})"
             f" WHERE {condition} AND status = 'ready' {_AFTER if after else ''} {_NEWEST}"
         )
+        return await self._fetch(sql, {**parameters, **cursor_to_row(after), "limit": limit})
+
+    async def _fetch(self, sql: str, parameters: Mapping[str, object]) -> Sequence[Image]:
         async with self.database.autocommit() as cursor:
-            await cursor.execute(sql, {**parameters, **cursor_to_row(after), "limit": limit})
+            await cursor.execute(sql, parameters)
             rows = await cursor.fetchall()
         return [image_from_row(row) for row in rows]

@@ -23,12 +23,27 @@ OUTPUT_FORMATS: Final[Mapping[str, MediaType]] = {
 """The formats of `openai.types.ImageGenerateParams`, without SVG, which is no bitmap."""
 
 
-def read_answer(body: bytes, requested_format: str | None) -> GeneratedImage:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of an answer with a good status, and OpenAI's own name for the attempt, where it told one."""
+
+    body: bytes
+    request_id: str | None = None
+
+
+def read_answer(body: bytes, requested_format: str | None, request_id: str | None = None) -> GeneratedImage:
     """Return the image in the body of a good answer, the first one if there are several.
 
-    Takes the output format that was asked for, if one was. Raises a `GenerationFailedError` that says what is wrong.
-    It takes a while: call it in a worker thread.
+    Takes the output format that was asked for, if one was, and OpenAI's name for the attempt. Raises a
+    `GenerationFailedError` that says what is wrong. It takes a while: call it in a worker thread.
     """
+    try:
+        return _read(body, requested_format, request_id)
+    except GenerationFailedError as exc:
+        exc.request_id = request_id
+        raise
+
+
+def _read(body: bytes, requested_format: str | None, request_id: str | None) -> GeneratedImage:
     answer = _parse(body)
     data = _content(answer)
     try:
@@ -44,6 +59,7 @@ def read_answer(body: bytes, requested_format: str | None) -> GeneratedImage:
         width=bitmap.width,
         height=bitmap.height,
         usage=_usage(answer),
+        request_id=request_id,
     )
 
 

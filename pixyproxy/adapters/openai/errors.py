@@ -16,6 +16,7 @@ import httpx2
 import openai
 
 from pixyproxy.domain.errors import (
+    GenerationBrokenOffError,
     GenerationError,
     GenerationFailedError,
     GenerationRateLimitedError,
@@ -36,7 +37,12 @@ REFUSAL_CODES: Final = frozenset({"moderation_blocked", "content_policy_violatio
 QUOTA_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 PARAMETERS: Final = frozenset({"model", "prompt", "n", "size", "quality", "output_format", "background"})
 TIMEOUT_STATUSES: Final = frozenset({408, 504, 524})
+GATEWAY_STATUSES: Final = frozenset({502, 520})
 OVERLOAD_STATUSES: Final = frozenset({503, 529})
+
+
+class NotSentError(openai.OpenAIError):
+    """The attempt ended before the first byte of the request was sent, so that OpenAI surely knows nothing of it."""
 
 
 @contextmanager
@@ -56,7 +62,9 @@ def has_never_connected(exc: BaseException) -> bool:
 
     The client raises the same `APIConnectionError` for an answer that broke off; only the cause tells them apart.
     """
-    return isinstance(exc, openai.APIConnectionError) and isinstance(exc.__cause__, NEVER_CONNECTED)
+    return isinstance(exc, NotSentError) or (
+        isinstance(exc, openai.APIConnectionError) and isinstance(exc.__cause__, NEVER_CONNECTED)
+    )
 
 
 def is_rate_limit(exc: BaseException) -> bool:
@@ -143,7 +151,14 @@ def _timed_out(_exc: Any) -> GenerationError:
 
 
 def _broken_off(_exc: Any) -> GenerationError:
-    return GenerationFailedError("The connection to OpenAI broke off before the answer was there.", maybe_billed=True)
+    return GenerationBrokenOffError(
+        "The connection to OpenAI broke off before the answer was there.", maybe_billed=True
+    )
+
+
+def _lost_by_gateway(exc: Any) -> GenerationError:
+    # What stands behind the gateway may go on drawing, as it may behind one that has waited for too long.
+    return GenerationBrokenOffError(f"A gateway lost OpenAI's answer ({_named(exc)}).", maybe_billed=True)
 
 
 def _out_of_quota(_exc: Any) -> GenerationError:
@@ -181,6 +196,7 @@ _TABLE: Final[tuple[tuple[Callable[[BaseException], bool], Callable[[Any], Gener
     (_is(openai.RateLimitError), _rate_limited),
     (_is(openai.AuthenticationError, openai.PermissionDeniedError), _bad_credentials),
     (_has_status(TIMEOUT_STATUSES), _timed_out),
+    (_has_status(GATEWAY_STATUSES), _lost_by_gateway),
     (_has_status(OVERLOAD_STATUSES), _overloaded),
     (_is(openai.InternalServerError), _broken_down),
     (_is(openai.APIStatusError), _rejected),

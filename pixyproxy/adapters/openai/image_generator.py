@@ -81,8 +81,10 @@ class OpenAIImageGenerator(ImageGenerator):
     async def generate(self, prompt: Prompt) -> GeneratedImage:
         """Buy one image; raise the `GenerationError` that says what went wrong and whether it may be billed."""
         endpoint = await self._connected()
-        body = await endpoint.buy({"model": self._model, "prompt": prompt, "n": 1, **self._options})
-        return await asyncio.get_running_loop().run_in_executor(self._decoder, read_answer, body, self._output_format)
+        answer = await endpoint.buy({"model": self._model, "prompt": prompt, "n": 1, **self._options})
+        return await asyncio.get_running_loop().run_in_executor(
+            self._decoder, read_answer, answer.body, self._output_format, answer.request_id
+        )
 
     async def close(self) -> None:
         """Close the connections and end the decoder's thread; the generator can't be used any more."""

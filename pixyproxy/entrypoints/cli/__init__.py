@@ -7,6 +7,7 @@ import click
 
 import pixyproxy
 from pixyproxy.entrypoints.cli.db import db
+from pixyproxy.entrypoints.cli.doctor import doctor
 from pixyproxy.entrypoints.cli.generate import generate
 from pixyproxy.entrypoints.cli.serve import serve
 from pixyproxy.entrypoints.cli.users import users
@@ -25,3 +26,4 @@ main.add_command(serve)
 main.add_command(db)
 main.add_command(users)
 main.add_command(generate)
+main.add_command(doctor)

@@ -10,6 +10,7 @@ from litestar.response import Redirect
 
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.entrypoints.container import Container, opened
+from pixyproxy.entrypoints.housekeeping import housekeeping
 from pixyproxy.entrypoints.http.dependencies import provide_from
 from pixyproxy.entrypoints.http.errors import handle_error
 from pixyproxy.entrypoints.http.health import health
@@ -36,7 +37,10 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with opened(container):
+        async with (
+            opened(container),
+            housekeeping(container.recover_images(), container.images(), every=settings.lease / 2),
+        ):
             yield
 
     app = Litestar(

@@ -1,4 +1,4 @@
-"""From errors to problem details (RFC 9457): one table, one handler."""
+"""From errors to problem details (RFC 9457): one handler; the table is in `meanings.py`."""
 
 import logging
 import math
@@ -7,40 +7,18 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from litestar import Request, Response
+import msgspec
+from litestar import HttpMethod, Request, Response
 from litestar.exceptions import HTTPException, NotFoundException, ValidationException
+from msgspec import UNSET
 
 from pixyproxy.domain import errors
 from pixyproxy.entrypoints.http.basic_auth import CHALLENGE
+from pixyproxy.entrypoints.http.meanings import meaning_of
 from pixyproxy.entrypoints.http.schemas import FieldError, Problem
 
+REPLAYED: Final = "Idempotency-Replayed"
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
-
-# For each error the status and what it means, for people.
-MEANINGS: Final[dict[type[errors.PixyProxyException], tuple[HTTPStatus, str]]] = {
-    errors.PixyProxyException: (HTTPStatus.INTERNAL_SERVER_ERROR, "PixyProxy has a fault"),
-    errors.BadRequestError: (HTTPStatus.BAD_REQUEST, "The request makes no sense"),
-    errors.DataValidationError: (HTTPStatus.BAD_REQUEST, "A field breaks a rule"),
-    errors.UnauthorizedError: (HTTPStatus.UNAUTHORIZED, "A login is needed"),
-    errors.AuthenticationError: (HTTPStatus.UNAUTHORIZED, "The login is not valid"),
-    errors.OperationNotAllowedError: (HTTPStatus.FORBIDDEN, "This is not allowed"),
-    errors.RecordNotFoundError: (HTTPStatus.NOT_FOUND, "There is no such record"),
-    errors.EndpointNotFoundError: (HTTPStatus.NOT_FOUND, "There is no such endpoint"),
-    errors.ConstraintViolationError: (HTTPStatus.CONFLICT, "The record contradicts a stored one"),
-    errors.DBConnectionError: (HTTPStatus.SERVICE_UNAVAILABLE, "The database is not available"),
-    errors.SchemaOutdatedError: (HTTPStatus.SERVICE_UNAVAILABLE, "The database's schema is not up to date"),
-    errors.DamagedRecordError: (HTTPStatus.INTERNAL_SERVER_ERROR, "A stored record is damaged"),
-    errors.OverloadedError: (HTTPStatus.SERVICE_UNAVAILABLE, "Too much is asked for at once"),
-    errors.ContentStoreError: (HTTPStatus.SERVICE_UNAVAILABLE, "The content store is not available"),
-    errors.ContentNotFoundError: (HTTPStatus.SERVICE_UNAVAILABLE, "The content is missing"),
-    errors.GenerationError: (HTTPStatus.BAD_GATEWAY, "The generation failed"),
-    errors.GenerationRefusedError: (HTTPStatus.UNPROCESSABLE_ENTITY, "The generator refuses this prompt"),
-    errors.GenerationFailedError: (HTTPStatus.BAD_GATEWAY, "The generation failed"),
-    errors.GenerationTimedOutError: (HTTPStatus.GATEWAY_TIMEOUT, "The generation took too long"),
-    errors.GenerationRateLimitedError: (HTTPStatus.TOO_MANY_REQUESTS, "The generator wants fewer requests"),
-    errors.GeneratorUnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "The generator is not available"),
-    errors.GeneratorCredentialsError: (HTTPStatus.INTERNAL_SERVER_ERROR, "PixyProxy is set up wrongly"),
-}
 
 _log = logging.getLogger("pixyproxy.errors")
 
@@ -48,6 +26,8 @@ _log = logging.getLogger("pixyproxy.errors")
 def handle_error(request: Request[Any, Any, Any], exc: Exception) -> Response[Problem]:
     """Answer any exception with a problem, and log what is the service's own fault."""
     problem = _problem(exc, request_id=request.scope["state"]["request_id"])
+    if request.method == HttpMethod.POST:
+        problem = msgspec.structs.replace(problem, **_purchase(exc, problem.status))
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         facts = {"request_id": problem.request_id, "status": problem.status, "cause": _cause(exc)}
         _log.error(problem.detail, extra=facts, exc_info=_unexpected(exc))
@@ -76,13 +56,12 @@ def _problem(exc: Exception, *, request_id: str) -> Problem:
 def _meant(
     kind: type[errors.PixyProxyException], detail: str, request_id: str, field_errors: Sequence[FieldError] = ()
 ) -> Problem:
-    """Make the problem of an error that was raised on purpose; an embedder's own kind means what its parent does."""
-    known = next(ancestor for ancestor in kind.__mro__ if ancestor in MEANINGS)
-    status, title = MEANINGS[known]
+    """Make the problem of an error that was raised on purpose."""
+    meaning = meaning_of(kind)
     return Problem(
-        type=f"urn:pixyproxy:problem:{_kebab_case(known.__name__)}",
-        title=title,
-        status=int(status),
+        type=meaning.type,
+        title=meaning.title,
+        status=meaning.status,
         detail=detail,
         request_id=request_id,
         errors=field_errors,
@@ -111,9 +90,20 @@ def _field_error(item: Mapping[str, Any]) -> FieldError:
     return FieldError(field, message)
 
 
-def _kebab_case(class_name: str) -> str:
-    words = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z][a-z]+", class_name.removesuffix("Error"))
-    return "-".join(words).lower()
+def _purchase(exc: Exception, status: int) -> dict[str, Any]:
+    """Return what the client of a creation needs to know: which image, what it may cost, whether to ask again."""
+    match exc:
+        case errors.GenerationError():
+            return {"retryable": exc.is_retryable, "maybe_billed": exc.maybe_billed, "guid": exc.guid or UNSET}
+        case errors.ImageDelayedError():
+            return {"retryable": False, "maybe_billed": True, "guid": exc.guid}
+        case errors.IdempotencyKeyInUseError():
+            return {"retryable": True, "maybe_billed": True, "guid": exc.guid}
+        case errors.PixyProxyException() | HTTPException():
+            # Whatever else is raised on purpose is raised before anything is bought.
+            return {"retryable": status == HTTPStatus.SERVICE_UNAVAILABLE, "maybe_billed": False}
+        case _:
+            return {"retryable": False, "maybe_billed": True}
 
 
 def _headers(exc: Exception, status: int) -> dict[str, str]:
@@ -125,14 +115,23 @@ def _headers(exc: Exception, status: int) -> dict[str, str]:
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         # The rest of the body stays unread, so the connection can't carry another request.
         headers["Connection"] = "close"
-    if isinstance(exc, errors.GenerationError | errors.OverloadedError) and exc.retry_after is not None:
-        headers["Retry-After"] = str(math.ceil(exc.retry_after))
+    retry_after = getattr(exc, "retry_after", None)
+    if isinstance(exc, errors.PixyProxyException) and retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(retry_after))
+    if isinstance(exc, errors.GenerationError) and exc.is_replay:
+        headers[REPLAYED] = "true"
     return headers
 
 
-def _unexpected(exc: Exception) -> Exception | None:
-    """Return the exception if its traceback belongs in the log: it was not raised on purpose."""
-    return None if isinstance(exc, errors.PixyProxyException) else exc
+def _unexpected(exc: Exception) -> BaseException | None:
+    """Return the exception whose traceback belongs in the log, because it was not raised on purpose."""
+    match exc:
+        case errors.GenerationFaultError(is_replay=False):
+            return exc.__cause__
+        case errors.PixyProxyException():
+            return None
+        case _:
+            return exc
 
 
 def _cause(exc: Exception) -> str | None:

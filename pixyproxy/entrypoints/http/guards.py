@@ -19,6 +19,11 @@ async def require_login(connection: Connection, _: BaseRouteHandler) -> None:
         raise UnauthorizedError("This needs a login with HTTP Basic.")
 
 
+async def identify(connection: Connection, _: BaseRouteHandler) -> None:
+    """Let anyone pass; a login that is given must be valid, and says who is asking."""
+    await _authenticate(connection)
+
+
 async def require_login_to_create(connection: Connection, handler: BaseRouteHandler) -> None:
     """Let logged-in users pass, and anyone if the settings say so; a login that is given must be valid either way."""
     if connection.app.state.settings.anonymous_create:

@@ -15,6 +15,7 @@ from litestar.params import FromPath
 import pixyproxy
 from pixyproxy.domain.image import PROMPT_MAX_LENGTH, TAG_MAX_LENGTH, TAGS_MAX_COUNT, MediaType, Visibility
 from pixyproxy.entrypoints.http.basic_auth import CHALLENGE
+from pixyproxy.entrypoints.http.errors import REPLAYED
 from pixyproxy.entrypoints.http.responses import ANY_IMAGE
 
 PATH: Final = "/schema"
@@ -30,6 +31,7 @@ _UI_FILES: Final = {
 # What the domain's checks accept, as regular expressions that say the same to Python and to ECMAScript.
 _PROMPT_PATTERN: Final = r"^[^\x00]*[^\s\x00][^\x00]*$"
 _TAG_PATTERN: Final = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\s\x00-\x1f\x7f-\x9f])?$"
+_IDEMPOTENCY_KEY_PATTERN: Final = r"""^([!#-~]{1,255}|"([!#-\[\]-~]|\\["\\]){1,255}")$"""
 
 _DESCRIPTION = """\
 PixyProxy generates images through the OpenAI images API and keeps them: the bytes, the prompt, the author, the tags, \
@@ -41,6 +43,9 @@ own images.
 Every error is a problem (RFC 9457) with the media type `application/problem+json`. Every response carries an \
 `X-Request-ID`: yours, if you sent one of 1 to 64 letters, digits, `_` and `-`, else a new one. A trailing slash \
 changes nothing."""
+
+# What refuses a request before its idempotency key is looked at.
+_BEFORE_CREATION: Final = {"400", "401", "413", "415"}
 
 
 def openapi_config() -> OpenAPIConfig:
@@ -87,11 +92,15 @@ def complete_openapi(document: OpenAPI, *, anonymous_create: bool) -> None:
         paths["/image"].post.security.insert(0, {})
     for operation in _operations(document):
         for parameter in operation.parameters or []:
-            if parameter.name == "cursor":
-                # It may be absent, but there is no way to write null in a query.
+            if parameter.name == "cursor" or parameter.param_in == "header":
+                # It may be absent, but there is no way to write null in a query or a header.
                 _add(parameter.schema, one_of=None, type=OpenAPIType.STRING)
+            if parameter.name == "Idempotency-Key":
+                _add(parameter.schema, pattern=_IDEMPOTENCY_KEY_PATTERN)
         for status, response in operation.responses.items():
             response.headers = {**(response.headers or {}), **_headers(status)}
+            if operation.request_body is not None:
+                response.headers |= _creation_headers(status)
             if content := response.content.pop(ANY_IMAGE, None):
                 response.content |= dict.fromkeys(MediaType, content)
 
@@ -126,9 +135,25 @@ def _headers(status: str) -> dict[str, OpenAPIHeader]:
     headers = {"X-Request-ID": OpenAPIHeader(schema=text, description="Under which the log says more.", required=True)}
     if status == "401":
         headers["WWW-Authenticate"] = OpenAPIHeader(schema=text, description=f"`{CHALLENGE}`.", required=True)
-    if status in {"429", "503"}:
+    if status in {"409", "429", "503"}:
         seconds = Schema(type=OpenAPIType.INTEGER, minimum=0)
         headers["Retry-After"] = OpenAPIHeader(
             schema=seconds, description="In how many seconds to try again, if known."
+        )
+    return headers
+
+
+def _creation_headers(status: str) -> dict[str, OpenAPIHeader]:
+    text = Schema(type=OpenAPIType.STRING)
+    headers: dict[str, OpenAPIHeader] = {}
+    if status in {"200", "202"}:
+        headers["Preference-Applied"] = OpenAPIHeader(
+            schema=text, description="What of `Prefer` the answer follows; absent if nothing."
+        )
+    if status == "202":
+        headers["Location"] = OpenAPIHeader(schema=text, description="Where to look for the image.", required=True)
+    if status not in _BEFORE_CREATION:
+        headers[REPLAYED] = OpenAPIHeader(
+            schema=text, description="`true` if an earlier request with this idempotency key was answered with this."
         )
     return headers

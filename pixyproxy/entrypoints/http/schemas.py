@@ -6,9 +6,11 @@ from typing import Annotated, Self
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from pixyproxy.domain.image import Image, MediaType, Visibility
+from pixyproxy.domain.errors import GenerationError
+from pixyproxy.domain.image import Image, ImageStatus, MediaType, Visibility
+from pixyproxy.entrypoints.http.meanings import meaning_of
 
 
 class CreatePublicImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,8 +37,38 @@ class CreatePrivateImage(CreatePublicImage, frozen=True, kw_only=True, forbid_un
     ] = Visibility.PRIVATE
 
 
+class GenerationProblem(msgspec.Struct, frozen=True, kw_only=True):
+    """Why there is no picture."""
+
+    type: Annotated[
+        str, Meta(description="The kind of problem.", examples=["urn:pixyproxy:problem:generation-timed-out"])
+    ]
+    title: Annotated[
+        str, Meta(description="The kind of problem, for people.", examples=["The generation took too long"])
+    ]
+    status: Annotated[
+        int, Meta(description="The HTTP status of the request that failed.", ge=400, le=599, examples=[504])
+    ]
+    detail: Annotated[str, Meta(description="What went wrong this time.", examples=["OpenAI did not answer in time."])]
+    retryable: Annotated[bool, Meta(description="Whether the same prompt may succeed another time.", examples=[True])]
+    maybe_billed: Annotated[bool, Meta(description="False only if the attempt surely cost nothing.", examples=[True])]
+
+    @classmethod
+    def from_error(cls, error: GenerationError) -> Self:
+        """Return the problem that a generation ended with."""
+        meaning = meaning_of(type(error))
+        return cls(
+            type=meaning.type,
+            title=meaning.title,
+            status=meaning.status,
+            detail=error.detail,
+            retryable=error.is_retryable,
+            maybe_billed=error.maybe_billed,
+        )
+
+
 class ImageDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that may be known of an image."""
+    """Everything that may be known of an image; what its content is like, as soon as there is one."""
 
     guid: Annotated[UUID, Meta(description="The public id.", examples=["0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e"])]
     filename: Annotated[
@@ -46,7 +78,15 @@ class ImageDetail(msgspec.Struct, frozen=True, kw_only=True):
             examples=["a-lighthouse-at-dusk-0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e.png"],
         ),
     ]
-    prompt: Annotated[str, Meta(description="What was drawn.", examples=["A lighthouse at dusk, in watercolour"])]
+    status: Annotated[
+        ImageStatus,
+        Meta(
+            description="`pending`: nothing is bought yet; `generating`; `ready`: there is a picture; `failed`: there"
+            " will be none; `unknown`: it may have been drawn and billed, and becomes `ready` if it turns up. Everybody"
+            " but the author sees ready images only."
+        ),
+    ]
+    prompt: Annotated[str, Meta(description="What was asked for.", examples=["A lighthouse at dusk, in watercolour"])]
     tags: Annotated[Sequence[str], Meta(description="In the order given.", examples=[["lighthouse", "draft"]])]
     author: Annotated[str | None, Meta(description="Who asked for it; null if nobody was logged in.", examples=["ann"])]
     visibility: Annotated[Visibility, Meta(description="Who may read it.")]
@@ -56,36 +96,48 @@ class ImageDetail(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: Annotated[
         datetime, Meta(description="When the record last changed, in UTC.", examples=["2026-11-21T10:00:21.654321Z"])
     ]
-    media_type: Annotated[MediaType, Meta(description="The content's media type, read from its bytes.")]
-    byte_size: Annotated[int, Meta(description="The content's size in bytes.", examples=[1_482_033])]
+    media_type: Annotated[MediaType | None, Meta(description="The content's media type, read from its bytes.")]
+    byte_size: Annotated[int | None, Meta(description="The content's size in bytes.", examples=[1_482_033])]
     sha256: Annotated[
-        str,
+        str | None,
         Meta(description="The content's SHA-256 in hexadecimal.", examples=["9f86d081884c7d659a2feaa0c55ad015" * 2]),
     ]
-    width: Annotated[int, Meta(description="In pixels.", examples=[1024])]
-    height: Annotated[int, Meta(description="In pixels.", examples=[1024])]
-    model: Annotated[str, Meta(description="The model that drew it.", examples=["gpt-image-2"])]
+    width: Annotated[int | None, Meta(description="In pixels.", examples=[1024])]
+    height: Annotated[int | None, Meta(description="In pixels.", examples=[1024])]
+    model: Annotated[str, Meta(description="The model that draws it.", examples=["gpt-image-2"])]
+    problem: Annotated[
+        GenerationProblem | None, Meta(description="Why there is no picture, if the image failed or is unknown.")
+    ]
 
     @classmethod
     def from_image(cls, image: Image) -> Self:
-        """Return the details of an image that is ready; raise `RecordNotFoundError` for any other."""
-        content = image.ready_content
+        """Return the details of an image in whatever state."""
+        content, error = image.content, image.generation_error
         return cls(
             guid=image.guid,
             filename=image.filename,
+            status=image.status,
             prompt=image.prompt,
             tags=image.tags,
             author=image.author,
             visibility=image.visibility,
             created_at=image.created_at,
             updated_at=image.updated_at,
-            media_type=content.media_type,
-            byte_size=content.byte_size,
-            sha256=content.sha256,
-            width=content.width,
-            height=content.height,
+            media_type=content.media_type if content else None,
+            byte_size=content.byte_size if content else None,
+            sha256=content.sha256 if content else None,
+            width=content.width if content else None,
+            height=content.height if content else None,
             model=image.model,
+            problem=GenerationProblem.from_error(error) if error else None,
         )
+
+
+class ImageEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of the stream that tells what becomes of an image."""
+
+    event: Annotated[ImageStatus, Meta(description="The state that the image is in by now.")]
+    data: Annotated[str, Meta(description="The image's details, as `ImageDetail` in JSON.")]
 
 
 class FieldError(msgspec.Struct, frozen=True):
@@ -117,6 +169,16 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Under which the log says more.", examples=["4e5a3d6c0b8f4f0d9a7c1e2b3f4a5d6c"]),
     ]
     errors: Annotated[Sequence[FieldError], Meta(description="Which fields are wrong, where fields are.")]
+    retryable: Annotated[
+        bool | UnsetType, Meta(description="Of a creation: whether the same request may succeed another time.")
+    ] = UNSET
+    maybe_billed: Annotated[
+        bool | UnsetType, Meta(description="Of a creation: false only if it surely cost nothing.")
+    ] = UNSET
+    guid: Annotated[
+        UUID | UnsetType,
+        Meta(description="Of a creation that was begun: its image; the details tell what became of it."),
+    ] = UNSET
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from pixyproxy.adapters.openai.errors import has_never_connected, is_rate_limit, retry_after, translated_errors
 from pixyproxy.domain.errors import (
+    GenerationBrokenOffError,
     GenerationError,
-    GenerationFailedError,
     GenerationRateLimitedError,
     GenerationRefusedError,
     GenerationTimedOutError,
@@ -65,9 +65,9 @@ def test_a_connection_that_was_never_made_is_surely_not_billed(cause: type[Excep
     [
         (httpx2.ReadTimeout, GenerationTimedOutError),
         (httpx2.WriteTimeout, GenerationTimedOutError),
-        (httpx2.ReadError, GenerationFailedError),
-        (httpx2.WriteError, GenerationFailedError),
-        (httpx2.RemoteProtocolError, GenerationFailedError),
+        (httpx2.ReadError, GenerationBrokenOffError),
+        (httpx2.WriteError, GenerationBrokenOffError),
+        (httpx2.RemoteProtocolError, GenerationBrokenOffError),
     ],
 )
 def test_a_connection_that_broke_may_be_billed(cause: type[Exception], kind: type[GenerationError]) -> None:

@@ -3,8 +3,10 @@
 import asyncio
 import dataclasses
 import hashlib
+import sys
 from collections.abc import AsyncIterable, Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -14,24 +16,33 @@ from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.application import CreateImage, GetImage, ListImages
+from pixyproxy.application import CreateImage, GetImage, GetImageContent, ListImages
+from pixyproxy.application.generate_image import GenerationPolicy
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     ContentNotFoundError,
+    ContentNotKeptError,
     ContentStoreError,
     DataValidationError,
     DBConnectionError,
+    GenerationAbandonedError,
+    GenerationBrokenOffError,
     GenerationError,
+    GenerationFailedError,
+    GenerationFaultError,
+    GenerationNotStartedError,
     GenerationRefusedError,
     GenerationTimedOutError,
+    ImageDelayedError,
     PixyProxyException,
     RecordNotFoundError,
 )
-from pixyproxy.domain.image import ContentKey, Image, ImageScope, ImageStatus, MediaType, Prompt, Visibility
+from pixyproxy.domain.image import ContentKey, Failure, Image, ImageScope, ImageStatus, MediaType, Prompt, Visibility
 from pixyproxy.domain.ports import ContentReceipt, GeneratedImage, GuidSource
-from pixyproxy.domain.user import ANONYMOUS, Principal
+from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
 
 GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
+ANN = Principal(name=UserName("ann"))
 OTHER = UUID("b2b0d8a8-6f5b-4e0f-8b5c-0f4c9f0e7a51")
 
 
@@ -66,14 +77,17 @@ class SpendingGenerator(InMemoryImageGenerator):
 class BrokenContentStore(InMemoryContentStore):
     """Fails in the middle of a content."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: Exception, times: int = sys.maxsize) -> None:
         super().__init__()
         self._error = error
+        self._times = times
 
     async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
-        async for _ in chunks:
-            raise self._error
-        raise AssertionError("there was nothing to store")
+        if self._times:
+            self._times -= 1
+            async for _ in chunks:
+                raise self._error
+        return await super().put(key, chunks)
 
 
 class FullContentStore(InMemoryContentStore):
@@ -97,36 +111,42 @@ class StuckContentStore(InMemoryContentStore):
 
 
 class BrokenImageRepository(InMemoryImageRepository):
-    """Adds images and then fails to change them."""
+    """Adds images, lets them be begun, and then fails to bring them to an end."""
 
-    def __init__(self, error: PixyProxyException) -> None:
+    def __init__(self, error: PixyProxyException, times: int = sys.maxsize) -> None:
         super().__init__()
         self._error = error
+        self._times = times
 
     async def update(self, image: Image, *, expected: ImageStatus) -> None:
-        raise self._error
+        if image.status.is_final and self._times:
+            self._times -= 1
+            raise self._error
+        await super().update(image, expected=expected)
 
 
 class UnreachableImageRepository(InMemoryImageRepository):
     """Takes no image."""
 
-    async def add(self, image: Image) -> Image:
+    async def add(self, image: Image, **_: Any) -> Image:
         raise DBConnectionError("The database does not answer.")
 
 
 @pytest.fixture
 def create_image(create_image: CreateImage) -> CreateImage:
-    return dataclasses.replace(create_image, guids=OneGuid())
+    return dataclasses.replace(create_image, guids=OneGuid(), policy=GenerationPolicy(patience=0, pause=0))
 
 
 async def assert_failed_and_never_shown(images: InMemoryImageRepository, contents: InMemoryContentStore) -> Image:
-    """Return the failed image after having made sure that nothing of it can be seen."""
+    """Return the failed image after having made sure that nobody but its author can see anything of it."""
     image = await images.get(GUID)
-    assert image.status is ImageStatus.FAILED
+    assert image.status in {ImageStatus.FAILED, ImageStatus.UNKNOWN}
     assert image.content is None
     for scope in ImageScope:
         with pytest.raises(RecordNotFoundError):
-            await GetImage(images=images)(GUID, Principal(name=image.author), scope)
+            await GetImage(images=images)(GUID, Principal(name=UserName("eve")), scope)
+        with pytest.raises(RecordNotFoundError):
+            await GetImageContent(images=images, contents=contents)(GUID, Principal(name=image.author), scope)
     assert (await ListImages(images=images)(ANONYMOUS)).images == []
     with pytest.raises(ContentNotFoundError):
         await contents.open(image.content_key)
@@ -176,10 +196,10 @@ async def test_the_stored_content_is_what_the_generator_drew(
 async def test_the_times_are_those_of_the_request_and_of_the_completion(create_image: CreateImage) -> None:
     create_image = dataclasses.replace(create_image, clock=InMemoryClock(step=timedelta(seconds=20)))
     image = await create_image(prompt="a lighthouse", principal=ANONYMOUS)
-    assert image.updated_at - image.created_at == timedelta(seconds=20)
+    assert image.updated_at - image.created_at == timedelta(seconds=40)
 
 
-async def test_a_pending_image_is_stored_before_the_generator_is_called(
+async def test_what_is_about_to_be_bought_is_stored_before_the_generator_is_called(
     create_image: CreateImage, images: InMemoryImageRepository, ann: Principal
 ) -> None:
     seen: list[Image] = []
@@ -187,13 +207,13 @@ async def test_a_pending_image_is_stored_before_the_generator_is_called(
     async def look() -> None:
         seen.append(await images.get(GUID))
         with pytest.raises(RecordNotFoundError):
-            await GetImage(images=images)(GUID, ann)
+            await GetImage(images=images)(GUID, ANONYMOUS)
 
     create_image = dataclasses.replace(create_image, generator=LookingGenerator(look))
     await create_image(prompt="a lighthouse", tags=["sea"], principal=ann)
-    [pending] = seen
-    assert pending.status is ImageStatus.PENDING
-    assert (pending.prompt, pending.tags, pending.author) == ("a lighthouse", ("sea",), "ann")
+    [generating] = seen
+    assert generating.status is ImageStatus.GENERATING
+    assert (generating.prompt, generating.tags, generating.author) == ("a lighthouse", ("sea",), "ann")
 
 
 async def test_the_content_is_stored_before_the_image_is_ready(
@@ -201,7 +221,8 @@ async def test_the_content_is_stored_before_the_image_is_ready(
 ) -> None:
     class LookingRepository(InMemoryImageRepository):
         async def update(self, image: Image, *, expected: ImageStatus) -> None:
-            assert (await contents.open(image.content_key)).byte_size > 0
+            if image.status is ImageStatus.READY:
+                assert (await contents.open(image.content_key)).byte_size > 0
             await super().update(image, expected=expected)
 
     images = LookingRepository()
@@ -258,69 +279,164 @@ async def test_nothing_is_bought_while_the_database_does_not_answer(
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "status"),
     [
-        GenerationRefusedError("The generator will not draw this.", maybe_billed=False),
-        GenerationTimedOutError("The generator did not answer in time.", maybe_billed=True),
+        (GenerationRefusedError("The generator will not draw this.", maybe_billed=False), ImageStatus.FAILED),
+        (GenerationFailedError("That is no image.", maybe_billed=True, request_id="req_1"), ImageStatus.FAILED),
+        (GenerationTimedOutError("The generator did not answer in time.", maybe_billed=True), ImageStatus.UNKNOWN),
+        (GenerationBrokenOffError("The connection broke off.", maybe_billed=True), ImageStatus.UNKNOWN),
     ],
 )
-async def test_a_failed_generation_leaves_a_failed_record_with_the_reason(
+async def test_a_failed_generation_leaves_a_record_with_the_reason(
     create_image: CreateImage,
     images: InMemoryImageRepository,
     contents: InMemoryContentStore,
-    generator: InMemoryImageGenerator,
     error: GenerationError,
+    status: ImageStatus,
 ) -> None:
+    generator = InMemoryImageGenerator()
     generator.fail_next(error)
     with pytest.raises(type(error)) as caught:
-        await create_image(prompt="a lighthouse", principal=ANONYMOUS)
+        await dataclasses.replace(create_image, generator=generator)(prompt="a lighthouse", principal=ANN)
     assert caught.value is error
+    assert caught.value.guid == GUID
     failed = await assert_failed_and_never_shown(images, contents)
-    assert failed.failure == error.detail
+    assert failed.status is status
+    assert failed.failure == Failure(kind=type(error).__name__, detail=error.detail, maybe_billed=error.maybe_billed)
+    assert failed.generator_request_id == error.request_id
     assert failed.updated_at > failed.created_at
 
 
-async def test_a_content_store_that_fails_leaves_a_failed_record_with_the_reason(
+async def test_a_content_store_that_fails_leaves_a_failed_record_that_may_be_billed(
     create_image: CreateImage, images: InMemoryImageRepository, ann: Principal
 ) -> None:
     contents = BrokenContentStore(ContentStoreError("The content store is full."))
-    with pytest.raises(ContentStoreError, match="full"):
+    with pytest.raises(ContentNotKeptError, match="full"):
         await dataclasses.replace(create_image, contents=contents)(prompt="a lighthouse", principal=ann)
     failed = await assert_failed_and_never_shown(images, contents)
-    assert failed.failure == "The content store is full."
+    assert failed.failure == Failure(kind="ContentNotKeptError", detail="The content store is full.", maybe_billed=True)
+
+
+async def test_a_content_store_that_recovers_soon_enough_keeps_the_image(
+    create_image: CreateImage, generator: InMemoryImageGenerator
+) -> None:
+    contents = BrokenContentStore(ContentStoreError("The content store is full."), times=2)
+    patient = GenerationPolicy(patience=5, pause=0)
+    image = await dataclasses.replace(create_image, contents=contents, policy=patient)(
+        prompt="a lighthouse", principal=ANONYMOUS
+    )
+    assert image.status is ImageStatus.READY
+    assert len(generator.prompts) == 1
 
 
 async def test_what_can_not_be_kept_is_not_bought(
-    create_image: CreateImage, images: InMemoryImageRepository, generator: InMemoryImageGenerator
+    create_image: CreateImage, images: InMemoryImageRepository, generator: InMemoryImageGenerator, ann: Principal
 ) -> None:
     contents = FullContentStore()
-    with pytest.raises(ContentStoreError, match="full"):
-        await dataclasses.replace(create_image, contents=contents)(prompt="a lighthouse", principal=ANONYMOUS)
+    with pytest.raises(ContentNotKeptError, match="full"):
+        await dataclasses.replace(create_image, contents=contents)(prompt="a lighthouse", principal=ann)
     assert generator.prompts == []
     failed = await assert_failed_and_never_shown(images, contents)
-    assert failed.failure == "The content store is full."
+    assert failed.failure == Failure(
+        kind="ContentNotKeptError", detail="The content store is full.", maybe_billed=False
+    )
 
 
+@pytest.mark.parametrize("fault", [RuntimeError("password=hunter2"), DBConnectionError("password=hunter2")])
 async def test_an_unexpected_error_is_recorded_without_its_text(
-    create_image: CreateImage, images: InMemoryImageRepository, ann: Principal
+    create_image: CreateImage, images: InMemoryImageRepository, fault: Exception
 ) -> None:
-    contents = BrokenContentStore(RuntimeError("password=hunter2"))
-    with pytest.raises(RuntimeError):
-        await dataclasses.replace(create_image, contents=contents)(prompt="a lighthouse", principal=ann)
+    contents = BrokenContentStore(fault)
+    with pytest.raises(GenerationFaultError) as caught:
+        await dataclasses.replace(create_image, contents=contents)(prompt="a lighthouse", principal=ANN)
+    assert caught.value.__cause__ is fault
     failed = await assert_failed_and_never_shown(images, contents)
-    assert failed.failure == "internal error: RuntimeError"
+    assert failed.failure is not None
+    assert failed.failure.kind == "GenerationFaultError"
+    assert failed.failure.maybe_billed
+    assert "hunter2" not in failed.failure.detail
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DBConnectionError("The database does not answer."),
+        ConstraintViolationError("The image has been changed by somebody else."),
+    ],
+)
+async def test_what_can_not_be_written_down_as_begun_is_not_bought(
+    create_image: CreateImage, generator: InMemoryImageGenerator, error: PixyProxyException
+) -> None:
+    class ForgetfulRepository(InMemoryImageRepository):
+        """Begins an image and says that it did not, as a database does whose connection breaks at the commit."""
+
+        async def update(self, image: Image, *, expected: ImageStatus) -> None:
+            await super().update(image, expected=expected)
+            if image.status is ImageStatus.GENERATING:
+                raise error
+
+    images = ForgetfulRepository()
+    with pytest.raises(GenerationNotStartedError) as caught:
+        await dataclasses.replace(create_image, images=images)(prompt="a lighthouse", principal=ANONYMOUS)
+    assert not caught.value.maybe_billed
+    assert caught.value.guid == GUID
+    assert generator.prompts == []
+    assert (await images.get(GUID)).status is ImageStatus.FAILED
+
+
+async def test_a_database_that_is_lost_while_the_client_waits_a_little_leaves_it_with_the_guid(
+    create_image: CreateImage,
+) -> None:
+    class LostImageRepository(InMemoryImageRepository):
+        async def get(self, guid: UUID) -> Image:
+            raise DBConnectionError("The database does not answer.")
+
+    async def draw_for_ever() -> None:
+        await asyncio.Event().wait()
+
+    create_image = dataclasses.replace(
+        create_image, images=LostImageRepository(), generator=LookingGenerator(draw_for_ever)
+    )
+    with pytest.raises(ImageDelayedError) as caught:
+        await create_image.request(prompt="a lighthouse", principal=ANONYMOUS, wait=0)
+    assert caught.value.guid == GUID
+    await create_image.generations.close(0)
 
 
 async def test_a_database_that_fails_after_the_content_is_stored_leaves_both_for_recovery(
     create_image: CreateImage, contents: InMemoryContentStore
 ) -> None:
     images = BrokenImageRepository(DBConnectionError("The database does not answer."))
-    with pytest.raises(DBConnectionError):
+    with pytest.raises(ImageDelayedError) as caught:
         await dataclasses.replace(create_image, images=images)(prompt="a lighthouse", principal=ANONYMOUS)
-    pending = await images.get(GUID)
-    assert pending.status is ImageStatus.PENDING
-    assert (await contents.open(pending.content_key)).byte_size > 0
+    assert caught.value.guid == GUID
+    generating = await images.get(GUID)
+    assert generating.status is ImageStatus.GENERATING
+    assert (await contents.open(generating.content_key)).byte_size > 0
     assert (await ListImages(images=images)(ANONYMOUS)).images == []
+
+
+async def test_a_database_that_comes_back_soon_enough_is_waited_for(create_image: CreateImage) -> None:
+    images = BrokenImageRepository(DBConnectionError("The database does not answer."), times=2)
+    patient = GenerationPolicy(patience=5, pause=0)
+    image = await dataclasses.replace(create_image, images=images, policy=patient)(prompt="a", principal=ANONYMOUS)
+    assert image == await images.get(GUID)
+    assert image.status is ImageStatus.READY
+
+
+async def test_an_end_that_was_stored_although_the_database_said_otherwise_is_no_error(
+    create_image: CreateImage,
+) -> None:
+    class ForgetfulRepository(InMemoryImageRepository):
+        async def update(self, image: Image, *, expected: ImageStatus) -> None:
+            await super().update(image, expected=expected)
+            if image.status is ImageStatus.READY:
+                raise DBConnectionError("The connection was lost.")
+
+    images = ForgetfulRepository()
+    patient = GenerationPolicy(patience=5, pause=0)
+    image = await dataclasses.replace(create_image, images=images, policy=patient)(prompt="a", principal=ANONYMOUS)
+    assert image == await images.get(GUID)
 
 
 @pytest.mark.parametrize(
@@ -338,22 +454,45 @@ async def test_the_client_hears_of_the_generation_even_if_its_failure_can_not_be
     images = BrokenImageRepository(second)
     with pytest.raises(GenerationRefusedError):
         await dataclasses.replace(create_image, images=images)(prompt="a lighthouse", principal=ANONYMOUS)
-    assert (await images.get(GUID)).status is ImageStatus.PENDING
+    assert (await images.get(GUID)).status is ImageStatus.GENERATING
 
 
-async def test_an_image_that_somebody_else_has_given_up_does_not_become_ready(
+async def test_an_image_that_somebody_has_given_up_becomes_ready_when_it_comes_all_the_same(
     create_image: CreateImage, images: InMemoryImageRepository
 ) -> None:
     async def give_up() -> None:
-        pending = await images.get(GUID)
-        await images.update(pending.failed("given up", at=pending.created_at), expected=ImageStatus.PENDING)
+        generating = await images.get(GUID)
+        lost = GenerationAbandonedError("Nobody knows.", maybe_billed=True)
+        await images.update(generating.failed(lost, at=generating.created_at), expected=ImageStatus.GENERATING)
 
-    with pytest.raises(ConstraintViolationError):
-        await dataclasses.replace(create_image, generator=LookingGenerator(give_up))(prompt="a", principal=ANONYMOUS)
-    assert (await images.get(GUID)).failure == "given up"
+    create_image = dataclasses.replace(create_image, generator=LookingGenerator(give_up))
+    image = await create_image(prompt="a", principal=ANONYMOUS)
+    assert image == await images.get(GUID)
+    assert image.status is ImageStatus.READY
+    assert image.failure is None
 
 
-async def test_a_cancelled_generation_leaves_a_pending_record_and_no_content(
+async def test_a_generation_goes_on_when_its_caller_is_cancelled(
+    create_image: CreateImage, images: InMemoryImageRepository
+) -> None:
+    is_drawing, may_end = asyncio.Event(), asyncio.Event()
+
+    async def draw() -> None:
+        is_drawing.set()
+        await may_end.wait()
+
+    create_image = dataclasses.replace(create_image, generator=LookingGenerator(draw))
+    caller = asyncio.create_task(create_image(prompt="a lighthouse", principal=ANONYMOUS))
+    await is_drawing.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    may_end.set()
+    assert await create_image.generations.result(GUID, 5) == await images.get(GUID)
+    assert (await images.get(GUID)).status is ImageStatus.READY
+
+
+async def test_a_generation_that_is_broken_off_leaves_a_record_for_recovery_and_no_content(
     create_image: CreateImage, images: InMemoryImageRepository, contents: InMemoryContentStore
 ) -> None:
     is_drawing = asyncio.Event()
@@ -363,29 +502,28 @@ async def test_a_cancelled_generation_leaves_a_pending_record_and_no_content(
         await asyncio.Event().wait()
 
     create_image = dataclasses.replace(create_image, generator=LookingGenerator(draw_for_ever))
-    running = asyncio.create_task(create_image(prompt="a lighthouse", principal=ANONYMOUS))
+    caller = asyncio.create_task(create_image(prompt="a lighthouse", principal=ANONYMOUS))
     await is_drawing.wait()
-    running.cancel()
+    assert await create_image.generations.close(0) == [GUID]
     with pytest.raises(asyncio.CancelledError):
-        await running
-    pending = await images.get(GUID)
-    assert pending.status is ImageStatus.PENDING
+        await caller
+    generating = await images.get(GUID)
+    assert generating.status is ImageStatus.GENERATING
     with pytest.raises(ContentNotFoundError):
-        await contents.open(pending.content_key)
+        await contents.open(generating.content_key)
 
 
-async def test_cancelling_while_the_content_is_stored_leaves_a_pending_record(
+async def test_breaking_off_while_the_content_is_stored_leaves_a_record_for_recovery(
     create_image: CreateImage, images: InMemoryImageRepository
 ) -> None:
     contents = StuckContentStore()
-    running = asyncio.create_task(
-        dataclasses.replace(create_image, contents=contents)(prompt="a lighthouse", principal=ANONYMOUS)
-    )
+    create_image = dataclasses.replace(create_image, contents=contents)
+    caller = asyncio.create_task(create_image(prompt="a lighthouse", principal=ANONYMOUS))
     await contents.is_storing.wait()
-    running.cancel()
+    await create_image.generations.close(0)
     with pytest.raises(asyncio.CancelledError):
-        await running
-    assert (await images.get(GUID)).status is ImageStatus.PENDING
+        await caller
+    assert (await images.get(GUID)).status is ImageStatus.GENERATING
 
 
 async def test_a_guid_that_is_taken_buys_nothing(create_image: CreateImage, generator: InMemoryImageGenerator) -> None:

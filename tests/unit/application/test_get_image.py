@@ -7,9 +7,17 @@ import pytest
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.application import GetImage
 from pixyproxy.domain.errors import RecordNotFoundError
-from pixyproxy.domain.image import ImageScope, ImageStatus, Visibility
+from pixyproxy.domain.image import ImageScope, Visibility
 from pixyproxy.domain.user import ANONYMOUS, Principal
-from tests.factories import ImageFactory, PendingImageFactory
+from tests.factories import (
+    FailedImageFactory,
+    GeneratingImageFactory,
+    ImageFactory,
+    PendingImageFactory,
+    UnknownImageFactory,
+)
+
+UNREADY = [PendingImageFactory, GeneratingImageFactory, FailedImageFactory, UnknownImageFactory]
 
 
 @pytest.fixture
@@ -64,25 +72,59 @@ async def test_an_image_without_an_author_is_nobodys_own(get_image: GetImage, im
         await get_image(image.guid, ANONYMOUS, ImageScope.OWN)
 
 
-async def test_a_pending_or_failed_image_is_not_found_even_by_its_author(
-    get_image: GetImage, images: InMemoryImageRepository, ann: Principal
+@pytest.mark.parametrize("factory", UNREADY)
+async def test_the_author_gets_an_own_image_in_whatever_state_it_is(
+    get_image: GetImage, images: InMemoryImageRepository, ann: Principal, factory: type[ImageFactory]
 ) -> None:
-    pending = PendingImageFactory.build(author=ann.name)
-    failed = PendingImageFactory.build(author=ann.name, status=ImageStatus.FAILED, failure="no")
-    for image in (await images.add(pending), await images.add(failed)):
+    for visibility in Visibility:
+        image = await images.add(factory.build(author=ann.name, visibility=visibility))
+        assert await get_image(image.guid, ann, ImageScope.OWN) == image
+
+
+@pytest.mark.parametrize("factory", UNREADY)
+async def test_the_author_gets_a_public_image_before_it_is_ready_and_nobody_else_does(
+    get_image: GetImage,
+    images: InMemoryImageRepository,
+    ann: Principal,
+    bob: Principal,
+    factory: type[ImageFactory],
+) -> None:
+    image = await images.add(factory.build(author=ann.name))
+    assert await get_image(image.guid, ann) == image
+    for principal in (ANONYMOUS, bob):
         for scope in ImageScope:
             with pytest.raises(RecordNotFoundError):
-                await get_image(image.guid, ann, scope)
+                await get_image(image.guid, principal, scope)
+
+
+@pytest.mark.parametrize("factory", UNREADY)
+async def test_a_private_image_that_is_not_ready_is_not_among_the_public_ones_even_for_its_author(
+    get_image: GetImage, images: InMemoryImageRepository, ann: Principal, factory: type[ImageFactory]
+) -> None:
+    image = await images.add(factory.build(author=ann.name, visibility=Visibility.PRIVATE))
+    with pytest.raises(RecordNotFoundError):
+        await get_image(image.guid, ann)
+
+
+@pytest.mark.parametrize("factory", UNREADY)
+async def test_whoever_knows_the_guid_gets_an_image_without_an_author_before_it_is_ready(
+    get_image: GetImage, images: InMemoryImageRepository, ann: Principal, factory: type[ImageFactory]
+) -> None:
+    image = await images.add(factory.build(author=None))
+    for principal in (ANONYMOUS, ann):
+        assert await get_image(image.guid, principal) == image
+        with pytest.raises(RecordNotFoundError):
+            await get_image(image.guid, principal, ImageScope.OWN)
 
 
 async def test_a_hidden_image_and_an_unknown_one_are_told_apart_by_nothing(
     get_image: GetImage, images: InMemoryImageRepository, ann: Principal
 ) -> None:
-    image = await images.add(ImageFactory.build(author=ann.name, visibility=Visibility.PRIVATE))
-    unknown = uuid4()
+    private = await images.add(ImageFactory.build(author=ann.name, visibility=Visibility.PRIVATE))
+    unready = await images.add(PendingImageFactory.build(author=ann.name))
     details = []
-    for guid in (image.guid, unknown):
+    for guid in (private.guid, unready.guid, uuid4()):
         with pytest.raises(RecordNotFoundError) as caught:
             await get_image(guid, ANONYMOUS)
         details.append(caught.value.detail.replace(str(guid), "…"))
-    assert details[0] == details[1]
+    assert len(set(details)) == 1

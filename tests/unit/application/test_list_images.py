@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.application import ListImages
 from pixyproxy.domain.errors import DataValidationError, UnauthorizedError
-from pixyproxy.domain.image import Image, ImageCursor, ImageScope, ImageStatus, Visibility
+from pixyproxy.domain.image import Image, ImageCursor, ImageScope, Visibility
 from pixyproxy.domain.user import ANONYMOUS, Principal
-from tests.factories import ImageFactory, PendingImageFactory
+from tests.factories import (
+    FailedImageFactory,
+    GeneratingImageFactory,
+    ImageFactory,
+    PendingImageFactory,
+    UnknownImageFactory,
+)
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -107,11 +113,13 @@ async def test_nobodys_own_images_need_a_login(list_images: ListImages) -> None:
         await list_images(ANONYMOUS, ImageScope.OWN)
 
 
-async def test_pending_and_failed_images_are_never_listed(
-    list_images: ListImages, images: InMemoryImageRepository, ann: Principal
+@pytest.mark.parametrize(
+    "factory", [PendingImageFactory, GeneratingImageFactory, FailedImageFactory, UnknownImageFactory]
+)
+async def test_images_that_are_not_ready_are_never_listed(
+    list_images: ListImages, images: InMemoryImageRepository, ann: Principal, factory: type[ImageFactory]
 ) -> None:
-    await images.add(PendingImageFactory.build(author=ann.name))
-    await images.add(PendingImageFactory.build(author=ann.name, status=ImageStatus.FAILED, failure="no"))
+    await images.add(factory.build(author=ann.name))
     for scope in ImageScope:
         assert (await list_images(ann, scope)).images == []
 

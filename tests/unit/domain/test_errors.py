@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -12,9 +13,17 @@ from pixyproxy.domain.errors import (
     GenerationError,
     GenerationFailedError,
     GenerationRateLimitedError,
+    IdempotencyKeyInUseError,
+    ImageDelayedError,
     OverloadedError,
     PixyProxyException,
 )
+
+GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
+
+# What is not here has surely come to an end, and may go better another time.
+UNKNOWN_OUTCOME = {"GenerationTimedOutError", "GenerationBrokenOffError", "GenerationAbandonedError"}
+NOT_RETRYABLE = {"GenerationRefusedError", "GeneratorCredentialsError", "GenerationFaultError"}
 
 
 def own_subclasses(error: type[PixyProxyException]) -> list[type[PixyProxyException]]:
@@ -44,6 +53,8 @@ def made(error: type[PixyProxyException], detail: str) -> PixyProxyException:
         return error(detail, maybe_billed=True)
     if issubclass(error, OverloadedError):
         return error(detail, retry_after=2)
+    if issubclass(error, IdempotencyKeyInUseError | ImageDelayedError):
+        return error(detail, guid=GUID, retry_after=2)
     return error(detail)
 
 
@@ -64,7 +75,9 @@ def test_the_docstring_says_what_each_error_means() -> None:
 
 
 def test_every_error_of_the_module_is_in_the_tree() -> None:
-    classes = {value for value in vars(errors).values() if isinstance(value, type)}
+    classes = {
+        value for value in vars(errors).values() if isinstance(value, type) and value.__module__ == errors.__name__
+    }
     assert classes == set(ALL)
 
 
@@ -120,3 +133,27 @@ def test_a_generation_error_tells_when_to_try_again_if_the_generator_named_it() 
 
 def test_an_overload_tells_when_to_try_again() -> None:
     assert OverloadedError("Too much.", retry_after=1.5).retry_after == 1.5
+
+
+@pytest.mark.parametrize("error", list(descendants(GenerationError)), ids=lambda error: error.__name__)
+def test_each_kind_of_generation_error_says_what_may_follow(error: type[GenerationError]) -> None:
+    assert error.is_outcome_known == (error.__name__ not in UNKNOWN_OUTCOME)
+    assert error.is_retryable == (error.__name__ not in NOT_RETRYABLE)
+
+
+def test_a_generation_error_tells_the_generators_name_for_the_attempt_if_there_is_one() -> None:
+    assert GenerationFailedError("No image.", maybe_billed=True).request_id is None
+    assert GenerationFailedError("No image.", maybe_billed=True, request_id="req_1").request_id == "req_1"
+
+
+def test_a_generation_error_is_of_no_image_and_no_replay_until_somebody_says_so() -> None:
+    error = GenerationFailedError("No image.", maybe_billed=True)
+    assert (error.guid, error.is_replay) == (None, False)
+
+
+@pytest.mark.parametrize("kind", [IdempotencyKeyInUseError, ImageDelayedError])
+def test_what_is_not_there_yet_is_named_with_the_time_to_look_for_it(
+    kind: type[IdempotencyKeyInUseError | ImageDelayedError],
+) -> None:
+    error = kind("Not yet.", guid=GUID, retry_after=1.5)
+    assert (error.guid, error.retry_after) == (GUID, 1.5)

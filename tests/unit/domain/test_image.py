@@ -1,6 +1,7 @@
 """Prompts, tags, file names, images, cursors."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import product
 from typing import Any
@@ -11,11 +12,22 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pixyproxy.domain.errors import DataValidationError, RecordNotFoundError
+from pixyproxy.domain import errors
+from pixyproxy.domain.errors import (
+    ConstraintViolationError,
+    DataValidationError,
+    GenerationError,
+    GenerationFailedError,
+    GenerationRateLimitedError,
+    GenerationRefusedError,
+    GenerationTimedOutError,
+    RecordNotFoundError,
+)
 from pixyproxy.domain.image import (
     CURSOR_PATTERN,
     FAILURE_MAX_LENGTH,
     ContentInfo,
+    Failure,
     Image,
     ImageCursor,
     ImageScope,
@@ -37,6 +49,12 @@ LATER = NOON + timedelta(seconds=30)
 ANN = UserName("ann")
 BOB = UserName("bob")
 CONTENT = ContentInfo(media_type=MediaType.PNG, byte_size=3, sha256="0" * 64, width=1, height=1)
+FAILURE = Failure(kind="GenerationRefusedError", detail="no", maybe_billed=False)
+REFUSAL = GenerationRefusedError("no", maybe_billed=False)
+TIME_OVER = GenerationTimedOutError("too late", maybe_billed=True)
+GENERATION_ERRORS: list[type[GenerationError]] = [
+    kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, GenerationError)
+]
 
 NASTY_PROMPTS = [
     "../../etc/passwd",
@@ -94,6 +112,59 @@ def an_image(**changes: Any) -> Image:
         at=NOON,
     )
     return msgspec.structs.replace(valid, **changes)
+
+
+def an_image_that_is(status: ImageStatus, **changes: Any) -> Image:
+    """Build an image in any state."""
+    content = CONTENT if status is ImageStatus.READY else None
+    failure = FAILURE if status in {ImageStatus.FAILED, ImageStatus.UNKNOWN} else None
+    return an_image(status=status, content=content, failure=failure, **changes)
+
+
+def drawn_transitions() -> set[tuple[ImageStatus, ImageStatus]]:
+    """Return the arrows of the drawing in the docstring of `ImageStatus`: each line of it goes from state to state."""
+    drawing = (ImageStatus.__doc__ or "").split("::", 1)[1].split("- `pending`", 1)[0].splitlines()
+    states = {
+        (row, column): ImageStatus(match.group())
+        for row, line in enumerate(drawing)
+        for match in re.finditer(r"[a-z]+", line)
+        for column in range(match.start(), match.end())
+    }
+    grid = {(row, column): glyph for row, line in enumerate(drawing) for column, glyph in enumerate(line)}
+    arrows = set()
+    for place, state in states.items():
+        for step in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+            neighbour = (place[0] + step[0], place[1] + step[1])
+            # A line beside a state has one blank between.
+            if step[0] == 0 and grid.get(neighbour) == " ":
+                neighbour = (neighbour[0], neighbour[1] + step[1])
+            arrows |= {(state, end) for end in ends(grid, states, neighbour, step)}
+    return arrows
+
+
+STEPS = {"─": {(0, 1), (0, -1)}, "│": {(1, 0), (-1, 0)}, "└": {(-1, 0), (0, 1)}, "┘": {(-1, 0), (0, -1)}}
+HEADS = {"►": (0, 1), "◄": (0, -1), "▲": (-1, 0), "▼": (1, 0)}
+
+
+def ends(
+    grid: dict[tuple[int, int], str],
+    states: dict[tuple[int, int], ImageStatus],
+    place: tuple[int, int],
+    step: tuple[int, int],
+) -> set[ImageStatus]:
+    """Follow a line that enters `place` by `step`, and return the state that its arrow's head points at."""
+    while (glyph := grid.get(place, " ")) in STEPS:
+        back = (-step[0], -step[1])
+        if back not in STEPS[glyph]:
+            return set()
+        (step,) = STEPS[glyph] - {back}
+        place = (place[0] + step[0], place[1] + step[1])
+    if HEADS.get(glyph) != step:
+        return set()
+    place = (place[0] + step[0], place[1] + step[1])
+    if step[0] == 0 and grid.get(place) == " ":
+        place = (place[0], place[1] + step[1])
+    return {states[place]}
 
 
 class TestPrompt:
@@ -258,14 +329,16 @@ class TestInvariants:
 
     @pytest.mark.parametrize("status", ImageStatus)
     @pytest.mark.parametrize("content", [None, CONTENT])
-    @pytest.mark.parametrize("failure", [None, "no reason"])
+    @pytest.mark.parametrize("failure", [None, FAILURE])
     def test_content_and_failure_fit_the_status(
-        self, status: ImageStatus, content: ContentInfo | None, failure: str | None
+        self, status: ImageStatus, content: ContentInfo | None, failure: Failure | None
     ) -> None:
         fitting = {
             (ImageStatus.PENDING, None, None),
+            (ImageStatus.GENERATING, None, None),
             (ImageStatus.READY, CONTENT, None),
-            (ImageStatus.FAILED, None, "no reason"),
+            (ImageStatus.FAILED, None, FAILURE),
+            (ImageStatus.UNKNOWN, None, FAILURE),
         }
         if (status, content, failure) in fitting:
             an_image(status=status, content=content, failure=failure)
@@ -322,41 +395,145 @@ class TestLife:
                 at=NOON,
             )
 
+    def test_a_started_image_is_being_made(self) -> None:
+        assert an_image().started(at=LATER) == an_image(status=ImageStatus.GENERATING, updated_at=LATER)
+
     def test_a_completed_image_is_ready_and_named_after_its_media_type(self) -> None:
-        pending = an_image()
-        ready = pending.completed(CONTENT, {"total_tokens": 7}, at=LATER)
+        generating = an_image_that_is(ImageStatus.GENERATING)
+        ready = generating.completed(CONTENT, {"total_tokens": 7}, "req_1", at=LATER)
         assert ready == msgspec.structs.replace(
-            pending,
+            generating,
             status=ImageStatus.READY,
-            filename=pending.filename + ".png",
+            filename=generating.filename + ".png",
             content=CONTENT,
             usage={"total_tokens": 7},
+            generator_request_id="req_1",
             updated_at=LATER,
         )
 
     def test_a_failed_image_keeps_the_reason(self) -> None:
-        pending = an_image()
-        assert pending.failed("The generator refused.", at=LATER) == msgspec.structs.replace(
-            pending, status=ImageStatus.FAILED, failure="The generator refused.", updated_at=LATER
-        )
+        error = GenerationRefusedError("The generator refused.", maybe_billed=True, request_id="req_1")
+        for image in (an_image(), an_image_that_is(ImageStatus.GENERATING)):
+            assert image.failed(error, at=LATER) == msgspec.structs.replace(
+                image,
+                status=ImageStatus.FAILED,
+                failure=Failure(kind="GenerationRefusedError", detail="The generator refused.", maybe_billed=True),
+                generator_request_id="req_1",
+                updated_at=LATER,
+            )
+
+    @pytest.mark.parametrize("kind", GENERATION_ERRORS)
+    def test_an_image_is_unknown_exactly_if_the_generator_may_still_be_at_work_on_it(
+        self, kind: type[GenerationError]
+    ) -> None:
+        image = an_image_that_is(ImageStatus.GENERATING).failed(kind("no", maybe_billed=True), at=LATER)
+        assert image.status is (ImageStatus.FAILED if kind.is_outcome_known else ImageStatus.UNKNOWN)
+        assert image.failure == Failure(kind=kind.__name__, detail="no", maybe_billed=True)
+
+    def test_an_unknown_image_whose_content_turns_up_is_ready_and_has_failed_no_more(self) -> None:
+        error = GenerationTimedOutError("too late", maybe_billed=True, request_id="req_1")
+        unknown = an_image_that_is(ImageStatus.GENERATING).failed(error, at=NOON)
+        ready = unknown.completed(CONTENT, at=LATER)
+        assert (ready.status, ready.content, ready.failure) == (ImageStatus.READY, CONTENT, None)
+        assert ready.generation_error is None
+        assert ready.generator_request_id == "req_1"
+        assert unknown.completed(CONTENT, None, "req_2", at=LATER).generator_request_id == "req_2"
+
+    def test_a_failure_that_names_no_attempt_leaves_the_name_that_is_known(self) -> None:
+        image = an_image(generator_request_id="req_1")
+        assert image.failed(REFUSAL, at=LATER).generator_request_id == "req_1"
 
     def test_1000_characters_of_the_reason_are_kept(self) -> None:
-        assert an_image().failed("😀" * 2_000, at=LATER).failure == "😀" * FAILURE_MAX_LENGTH
+        failure = an_image().failed(GenerationRefusedError("😀" * 2_000, maybe_billed=False), at=LATER).failure
+        assert failure
+        assert failure.detail == "😀" * FAILURE_MAX_LENGTH
 
-    def test_a_ready_image_can_not_fail_and_a_failed_one_can_not_become_ready(self) -> None:
-        with pytest.raises(DataValidationError):
-            an_image().completed(CONTENT, None, at=LATER).failed("too late", at=LATER)
-        with pytest.raises(DataValidationError):
-            an_image().failed("no", at=LATER).completed(CONTENT, None, at=LATER)
+    def test_why_there_is_no_content_can_be_raised_again(self) -> None:
+        error = an_image().failed(REFUSAL, at=LATER).generation_error
+        assert type(error) is GenerationRefusedError
+        assert (error.detail, error.maybe_billed, error.guid) == ("no", False, GUID)
+        for status in (ImageStatus.PENDING, ImageStatus.GENERATING, ImageStatus.READY):
+            assert an_image_that_is(status).generation_error is None
 
     def test_the_content_key_is_the_guid(self) -> None:
         assert an_image().content_key == str(GUID)
 
     def test_only_a_ready_image_has_ready_content(self) -> None:
-        assert an_image().completed(CONTENT, None, at=LATER).ready_content == CONTENT
-        for image in (an_image(), an_image().failed("no", at=LATER)):
+        assert an_image_that_is(ImageStatus.READY).ready_content == CONTENT
+        for status in set(ImageStatus) - {ImageStatus.READY}:
             with pytest.raises(RecordNotFoundError):
-                _ = image.ready_content
+                _ = an_image_that_is(status).ready_content
+
+
+class TestLifeCycle:
+    """Every pair of states: what the docstring of `ImageStatus` draws is possible, and nothing else."""
+
+    def test_the_drawing_has_every_state_and_its_arrows(self) -> None:
+        arrows = drawn_transitions()
+        assert len(arrows) == 6
+        assert {state for arrow in arrows for state in arrow} == set(ImageStatus)
+
+    @pytest.mark.parametrize(("status", "other"), list(product(ImageStatus, ImageStatus)))
+    def test_only_what_is_drawn_may_follow(self, status: ImageStatus, other: ImageStatus) -> None:
+        is_drawn = (status, other) in drawn_transitions()
+        assert status.may_become(other) == is_drawn
+        image = an_image_that_is(status)
+        steps: dict[ImageStatus, Callable[[], Image]] = {
+            ImageStatus.GENERATING: lambda: image.started(at=LATER),
+            ImageStatus.READY: lambda: image.completed(CONTENT, at=LATER),
+            ImageStatus.FAILED: lambda: image.failed(REFUSAL, at=LATER),
+            ImageStatus.UNKNOWN: lambda: image.failed(TIME_OVER, at=LATER),
+        }
+        if is_drawn:
+            assert (steps[other]().status, steps[other]().updated_at) == (other, LATER)
+        elif other in steps:
+            with pytest.raises(ConstraintViolationError, match=f"that is {status} can't become {other}"):
+                steps[other]()
+
+    @pytest.mark.parametrize("status", ImageStatus)
+    def test_a_state_is_final_when_nobody_is_at_work_on_it(self, status: ImageStatus) -> None:
+        assert status.is_final == (status not in {ImageStatus.PENDING, ImageStatus.GENERATING})
+
+
+class HostsOwnError(GenerationRateLimitedError):
+    """What the generator of a host raises."""
+
+
+class HostsOtherError(GenerationError):
+    """The same without a known parent but the first."""
+
+
+class TestFailure:
+    """Why an image has no content, as far as it is kept."""
+
+    @pytest.mark.parametrize("kind", GENERATION_ERRORS)
+    @pytest.mark.parametrize("maybe_billed", [True, False])
+    def test_each_error_comes_back_as_it_was(self, kind: type[GenerationError], *, maybe_billed: bool) -> None:
+        failure = Failure.of(kind("It went wrong.", maybe_billed=maybe_billed, retry_after=3, request_id="req_1"))
+        assert failure == Failure(kind=kind.__name__, detail="It went wrong.", maybe_billed=maybe_billed)
+        error = failure.to_error()
+        assert type(error) is kind
+        assert (error.detail, error.maybe_billed) == ("It went wrong.", maybe_billed)
+
+    @pytest.mark.parametrize(
+        ("error", "kind"),
+        [
+            (HostsOwnError("Slower.", maybe_billed=False), GenerationRateLimitedError),
+            (HostsOtherError("Another.", maybe_billed=False), GenerationError),
+        ],
+    )
+    def test_of_a_hosts_own_error_the_known_parent_is_kept(
+        self, error: GenerationError, kind: type[GenerationError]
+    ) -> None:
+        failure = Failure.of(error)
+        assert failure == Failure(kind=kind.__name__, detail=error.detail, maybe_billed=False)
+        assert type(failure.to_error()) is kind
+
+    @pytest.mark.parametrize("kind", ["", "GenerationOfTomorrowError", "DBConnectionError", "str"])
+    def test_a_kind_that_nobody_knows_is_read_as_a_plain_failure(self, kind: str) -> None:
+        error = Failure(kind=kind, detail="no", maybe_billed=True).to_error()
+        assert type(error) is GenerationFailedError
+        assert (error.detail, error.maybe_billed) == ("no", True)
 
 
 # Every combination that is not here is not readable.
@@ -372,7 +549,17 @@ READABLE = {
 }
 
 
-@pytest.mark.parametrize(
+# What is not ready is known to its author alone, and to whoever knows its guid if nobody authored it.
+KNOWN_BEFORE_IT_IS_READY = {
+    (Visibility.PUBLIC, None, None, ImageScope.PUBLIC),
+    (Visibility.PUBLIC, None, ANN, ImageScope.PUBLIC),
+    (Visibility.PUBLIC, None, BOB, ImageScope.PUBLIC),
+    (Visibility.PUBLIC, ANN, ANN, ImageScope.PUBLIC),
+    (Visibility.PUBLIC, ANN, ANN, ImageScope.OWN),
+    (Visibility.PRIVATE, ANN, ANN, ImageScope.OWN),
+}
+
+every_case = pytest.mark.parametrize(
     ("status", "visibility", "author", "name", "scope"),
     [
         case
@@ -380,16 +567,13 @@ READABLE = {
         if case[1:3] != (Visibility.PRIVATE, None)
     ],
 )
+
+
+@every_case
 def test_who_may_read_what(
     status: ImageStatus, visibility: Visibility, author: UserName | None, name: UserName | None, scope: ImageScope
 ) -> None:
-    image = an_image(
-        status=status,
-        visibility=visibility,
-        author=author,
-        content=CONTENT if status is ImageStatus.READY else None,
-        failure="no" if status is ImageStatus.FAILED else None,
-    )
+    image = an_image_that_is(status, visibility=visibility, author=author)
     principal = Principal(name=name)
     if (status, visibility, author, name, scope) in READABLE:
         assert image.is_readable_by(principal, scope)
@@ -398,6 +582,25 @@ def test_who_may_read_what(
         assert not image.is_readable_by(principal, scope)
         with pytest.raises(RecordNotFoundError) as caught:
             image.ensure_readable_by(principal, scope)
+        assert caught.value.detail == image_not_found(GUID).detail
+
+
+@every_case
+def test_who_may_know_of_what(
+    status: ImageStatus, visibility: Visibility, author: UserName | None, name: UserName | None, scope: ImageScope
+) -> None:
+    image = an_image_that_is(status, visibility=visibility, author=author)
+    principal = Principal(name=name)
+    is_known = (
+        (status, visibility, author, name, scope) in READABLE
+        if status is ImageStatus.READY
+        else (visibility, author, name, scope) in KNOWN_BEFORE_IT_IS_READY
+    )
+    if is_known:
+        image.ensure_visible_to(principal, scope)
+    else:
+        with pytest.raises(RecordNotFoundError) as caught:
+            image.ensure_visible_to(principal, scope)
         assert caught.value.detail == image_not_found(GUID).detail
 
 
@@ -442,3 +645,9 @@ class TestCursor:
     def test_cursors_sort_as_their_texts_do(self, places: list[tuple[datetime, UUID]]) -> None:
         texts = [str(ImageCursor(created_at, guid)) for created_at, guid in sorted(places)]
         assert texts == sorted(texts)
+
+
+@pytest.mark.parametrize("request_id", ["", "x" * 256, "req_\ud800", "req\n1", "é"])
+def test_a_name_of_an_attempt_that_can_not_be_kept_is_left_out(request_id: str) -> None:
+    image = an_image().started(at=NOON)
+    assert image.completed(CONTENT, None, request_id, at=LATER).generator_request_id is None

@@ -10,7 +10,12 @@ def problem(response: Response, status: int, *fields: str) -> dict[str, Any]:
     assert response.status_code == status, response.text
     assert response.headers["Content-Type"] == "application/problem+json"
     body: dict[str, Any] = response.json()
-    assert list(body) == ["type", "title", "status", "detail", "request_id", "errors"]
+    members = ["type", "title", "status", "detail", "request_id", "errors"]
+    if response.request.method == "POST":
+        # What the client of a creation needs to know before it asks again.
+        members += ["retryable", "maybe_billed"]
+        members += ["guid"] if "guid" in body else []
+    assert list(body) == members
     assert body["type"] == "about:blank" or body["type"].startswith("urn:pixyproxy:problem:")
     assert body["status"] == status
     assert body["title"]

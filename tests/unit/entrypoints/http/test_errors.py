@@ -1,13 +1,17 @@
 """From errors to problem details."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
+from dependency_injector import providers
 
-from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
+from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
+from pixyproxy.application import ListImages
 from pixyproxy.domain import errors
+from pixyproxy.domain.image import Image
 from pixyproxy.entrypoints.container import Container
-from pixyproxy.entrypoints.http.errors import MEANINGS
+from pixyproxy.entrypoints.http.meanings import MEANINGS
 from tests.unit.entrypoints.http.conftest import ANN, Client
 from tests.unit.entrypoints.http.problems import problem
 
@@ -15,7 +19,8 @@ from tests.unit.entrypoints.http.problems import problem
 def tree(root: type[errors.PixyProxyException]) -> Iterator[type[errors.PixyProxyException]]:
     yield root
     for child in root.__subclasses__():
-        yield from tree(child)
+        if child.__module__ == errors.__name__:
+            yield from tree(child)
 
 
 @pytest.mark.parametrize("error", list(tree(errors.PixyProxyException)))
@@ -41,10 +46,13 @@ def test_every_error_of_the_domain_has_a_meaning_of_its_own(error: type[errors.P
 def test_an_error_keeps_its_status_and_detail(
     client: Client, container: Container, error: type[errors.PixyProxyException], status: int, type_: str
 ) -> None:
-    generator: InMemoryImageGenerator = container.generator()
-    generator.fail_next(error("Exactly this."))
+    class FailingImageRepository(InMemoryImageRepository):
+        async def list_public(self, **_: Any) -> Sequence[Image]:
+            raise error("Exactly this.")
 
-    found = problem(client.post("/image", json={"prompt": "a"}, auth=ANN), status)
+    container.list_images.override(providers.Object(ListImages(images=FailingImageRepository())))
+
+    found = problem(client.get("/image"), status)
 
     assert found["detail"] == "Exactly this."
     assert found["type"] == f"urn:pixyproxy:problem:{type_}"

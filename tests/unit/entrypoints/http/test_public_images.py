@@ -25,8 +25,8 @@ def test_a_created_image_is_described_in_full(client: Client) -> None:
     assert response.status_code == 200
     detail = response.json()
     assert set(detail) == {
-        "guid", "filename", "prompt", "tags", "author", "visibility", "created_at", "updated_at", "media_type",
-        "byte_size", "sha256", "width", "height", "model",
+        "guid", "filename", "status", "prompt", "tags", "author", "visibility", "created_at", "updated_at",
+        "media_type", "byte_size", "sha256", "width", "height", "model", "problem",
     }  # fmt: skip
     guid = UUID(detail["guid"])
     assert detail["filename"] == f"a-red-fox-{guid}.png"
@@ -34,6 +34,8 @@ def test_a_created_image_is_described_in_full(client: Client) -> None:
     assert detail["tags"] == ["fox", "früh"]
     assert detail["author"] == "ann"
     assert detail["visibility"] == "public"
+    assert detail["status"] == "ready"
+    assert detail["problem"] is None
     assert detail["media_type"] == "image/png"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", detail["created_at"])
     assert datetime.fromisoformat(detail["created_at"]) <= datetime.fromisoformat(detail["updated_at"])

@@ -1,0 +1,142 @@
+"""How long `pixyproxy doctor` takes for many images, and how much memory.
+
+    python bench/doctor.py [--images 100000] [--bytes 200] [--no-digests]
+
+Each number of images is examined by a process of its own, so that one peak does not hide the other: a tenth of
+`--images` first, then all of them. The images are the same each time, and nothing is wrong with them. They are written
+past PixyProxy, without waiting for the disk, and not measured.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
+from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
+from pixyproxy.adapters.rows import image_to_row
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
+from pixyproxy.adapters.sqlite.schema import SQLiteSchema
+from pixyproxy.adapters.system.clock import SystemClock
+from pixyproxy.application import ExamineImages, RecoverImages
+from pixyproxy.domain.image import ContentInfo, Image, ImageStatus, MediaType, Prompt, Visibility, filename_for
+
+SEED = 7
+
+
+def make_images(count: int, byte_size: int) -> Iterator[tuple[Image, bytes]]:
+    """Yield images with their contents."""
+    source = random.Random(SEED)  # noqa: S311 -- the same images each time
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    for number in range(count):
+        guid, data = UUID(int=source.getrandbits(128), version=4), source.randbytes(byte_size)
+        prompt, at = Prompt(f"a lighthouse with {number} windows"), start + timedelta(seconds=number)
+        content = ContentInfo(
+            media_type=MediaType.PNG,
+            byte_size=byte_size,
+            sha256=hashlib.sha256(data).hexdigest(),
+            width=1024,
+            height=1024,
+        )
+        yield (
+            Image(
+                guid=guid,
+                filename=filename_for(prompt, guid, MediaType.PNG),
+                prompt=prompt,
+                author=None,
+                visibility=Visibility.PUBLIC,
+                status=ImageStatus.READY,
+                model="gpt-image-2",
+                created_at=at,
+                updated_at=at,
+                content=content,
+            ),
+            data,
+        )
+
+
+async def fill(folder: Path, count: int, byte_size: int) -> None:
+    """Write the images to a new database and new files in `folder`."""
+    database = SQLiteDatabase(folder / "pixyproxy.db")
+    await database.open()
+    await SQLiteSchema(database=database).upgrade()
+    await database.close()
+    await FilesystemContentStore(folder / "images").prepare()
+    with sqlite3.connect(folder / "pixyproxy.db", isolation_level=None) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("BEGIN")
+        for image, data in make_images(count, byte_size):
+            row = image_to_row(image)
+            names, places = ", ".join(row), ", ".join(f":{name}" for name in row)
+            connection.execute(f"INSERT INTO images ({names}) VALUES ({places})", row)  # noqa: S608 -- our own names
+            path = folder / "images" / image.content_key[:2] / image.content_key[2:4] / image.content_key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        connection.execute("COMMIT")
+    connection.close()
+
+
+def peak_mib() -> float:
+    """Return the most memory that this process has had so far, in MiB."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) / 1024
+
+
+async def examine(folder: Path, count: int, *, with_digests: bool) -> None:
+    """Examine the images in `folder` and print one line of results."""
+    database = SQLiteDatabase(folder / "pixyproxy.db")
+    await database.open()
+    images = SQLiteImageRepository(database=database)
+    contents, inspector, clock = FilesystemContentStore(folder / "images"), PillowContentInspector(), SystemClock()
+    examine_images = ExamineImages(
+        images=images,
+        contents=contents,
+        inspector=inspector,
+        clock=clock,
+        recover=RecoverImages(images=images, contents=contents, inspector=inspector, clock=clock),
+    )
+    peak_before, start = peak_mib(), time.perf_counter()
+    examination = await examine_images(with_digests=with_digests)
+    seconds = time.perf_counter() - start
+    if (examination.images, examination.contents, examination.remaining) != (count, count, 0):
+        raise SystemExit(f"not what was written: {examination}")
+    print(
+        f"{count:>9,} images, {'with' if with_digests else 'without'} digests: {seconds:6.1f} s, "
+        f"{count / seconds:7,.0f} images/s, peak memory {peak_before:.1f} MiB before and {peak_mib():.1f} MiB after",
+        flush=True,
+    )
+    await database.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Fill two folders and examine each in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=100_000)
+    parser.add_argument("--bytes", type=int, default=200)
+    parser.add_argument("--no-digests", action="store_true")
+    parser.add_argument("--examine", type=Path, metavar="FOLDER", help="Only examine what was written to FOLDER.")
+    options = parser.parse_args(arguments)
+    if options.examine:
+        asyncio.run(examine(options.examine, options.images, with_digests=not options.no_digests))
+        return
+    for count in (options.images // 10, options.images):
+        with tempfile.TemporaryDirectory() as folder:
+            asyncio.run(fill(Path(folder), count, options.bytes))
+            command = [sys.executable, __file__, "--examine", folder, "--images", str(count)]
+            command += ["--no-digests"] * options.no_digests
+            subprocess.run(command, check=True)  # noqa: S603 -- our own script
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+"""Use case: find out whether records and contents fit together, and mend what can be mended."""
+
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from pixyproxy.domain.errors import (
+    ConstraintViolationError,
+    ContentNotFoundError,
+    ContentStoreError,
+    RecordNotFoundError,
+)
+from pixyproxy.domain.image import ContentInfo, ContentKey, Image, ImageStatus
+from pixyproxy.domain.ports import Clock, ContentInspector, ContentStore, ImageRepository, StoredContent
+
+FINDINGS_MAX_COUNT: Final = 1_000
+LEFTOVER_AGE: Final = timedelta(hours=1)
+PAGE_SIZE: Final = 200
+
+
+class FindingKind(StrEnum):
+    """What can be wrong with an image or a content."""
+
+    CONTENT_MISSING = "content-missing"
+    CONTENT_UNREADABLE = "content-unreadable"
+    SIZE_DIFFERS = "size-differs"
+    DIGEST_DIFFERS = "digest-differs"
+    CONTENT_WITHOUT_IMAGE = "content-without-image"
+    CONTENT_UNCLAIMED = "content-unclaimed"
+    UNKNOWN_WITH_CONTENT = "unknown-with-content"
+    ABANDONED = "abandoned"
+    LEFTOVER = "leftover"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong, the `name` of what it is wrong with (a guid, key or leftover), and if it was mended."""
+
+    kind: FindingKind
+    name: str
+    is_repaired: bool
+
+
+class Examination(msgspec.Struct, frozen=True, kw_only=True):
+    """How many images and contents were looked at, and what was found.
+
+    `found` and `repaired` count the findings of each kind; `findings` are the first 1,000 of each kind. Of abandoned
+    images 1,000 are counted at most.
+    """
+
+    images: int
+    contents: int
+    found: Mapping[FindingKind, int]
+    repaired: Mapping[FindingKind, int]
+    findings: Sequence[Finding]
+
+    @property
+    def remaining(self) -> int:
+        """How many findings were not repaired."""
+        return sum(self.found.values()) - sum(self.repaired.values())
+
+
+def _ignore(_: int) -> None:
+    return
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExamineImages:
+    """Compare every record with its content, and every content with its record, while others may be at work.
+
+    With `repair`, what can be mended without guessing is: abandoned images are recovered (by calling `recover`), an
+    unknown image with a whole picture becomes ready, a content that no image claims and leftovers are
+    set aside. Without `with_digests` contents are not read, only their sizes are compared. `on_progress` is told the
+    number of images looked at after each of them. Memory does not grow with the number of images.
+
+    Raises `DBConnectionError`, `DamagedRecordError`, and `ContentStoreError` for a store that can't be listed.
+    """
+
+    images: ImageRepository
+    contents: ContentStore
+    inspector: ContentInspector
+    clock: Clock
+    recover: Callable[[], Awaitable[object]]
+
+    async def __call__(
+        self, *, repair: bool = False, with_digests: bool = True, on_progress: Callable[[int], None] = _ignore
+    ) -> Examination:
+        record = _Record()
+        # What belongs to a process that is alive is different by the time all images have been looked at.
+        abandoned, leftovers = await self._abandoned(), await self._leftovers()
+        async for key, image, is_stored in self._pairs():
+            record.images += image is not None
+            record.contents += is_stored
+            kind = await self._difference(key, image, with_digests=with_digests)
+            if kind is not None:
+                await self._look_again(key, record, repair=repair, with_digests=with_digests)
+            if image is not None:
+                on_progress(record.images)
+        abandoned &= await self._abandoned()
+        if abandoned and repair:
+            await self.recover()
+        record.add_all(FindingKind.ABANDONED, abandoned, await self._abandoned())
+        leftovers &= await self._leftovers()
+        if repair:
+            for name in leftovers:
+                await self.contents.set_leftover_aside(name)
+        record.add_all(FindingKind.LEFTOVER, leftovers, await self._leftovers())
+        return record.examination()
+
+    async def _pairs(self) -> AsyncIterator[tuple[ContentKey, Image | None, bool]]:
+        """Yield every key that an image or a content has, once: with the image, if any, and if the content is listed.
+
+        Both come in the order of their keys, so that they are compared like the pages of two sorted lists.
+        """
+        images, keys = self._scan(), self.contents.keys()
+        image, key = await anext(images, None), await anext(keys, None)
+        while image is not None or key is not None:
+            if image is not None and (key is None or image.content_key <= key):
+                is_stored = image.content_key == key
+                yield image.content_key, image, is_stored
+                image = await anext(images, None)
+                if is_stored:
+                    key = await anext(keys, None)
+            elif key is not None:
+                yield key, None, True
+                key = await anext(keys, None)
+
+    async def _scan(self) -> AsyncIterator[Image]:
+        after: UUID | None = None
+        while page := await self.images.scan(after=after, limit=PAGE_SIZE):
+            for image in page:
+                yield image
+            after = page[-1].guid
+
+    async def _look_again(self, key: ContentKey, record: "_Record", *, repair: bool, with_digests: bool) -> None:
+        """Compare a record and its content as they are now; note what is still wrong, mended where that is wanted."""
+        image = await self._find(key)
+        kind = await self._difference(key, image, with_digests=with_digests)
+        if kind is None:
+            return
+        is_repaired = repair and await self._repair(kind, key, image, with_digests=with_digests)
+        record.add(Finding(kind=kind, name=key, is_repaired=is_repaired))
+
+    async def _difference(self, key: ContentKey, image: Image | None, *, with_digests: bool) -> FindingKind | None:
+        """Return what is wrong between an image and the content under its key, as it is now."""
+        if image is not None and not image.status.is_final:
+            return None
+        expected = image.content if image is not None else None
+        try:
+            stored = await self.contents.open(key)
+            if image is None:
+                return FindingKind.CONTENT_WITHOUT_IMAGE
+            if expected is None:
+                return _UNEXPECTED[image.status]
+            return await _difference_in_bytes(stored, expected, with_digests=with_digests)
+        except ContentNotFoundError:
+            return FindingKind.CONTENT_MISSING if expected else None
+        except ContentStoreError:
+            return FindingKind.CONTENT_UNREADABLE
+
+    async def _repair(self, kind: FindingKind, key: ContentKey, image: Image | None, *, with_digests: bool) -> bool:
+        """Mend what can be mended without guessing, and return whether nothing is wrong any more."""
+        try:
+            if kind in {FindingKind.CONTENT_WITHOUT_IMAGE, FindingKind.CONTENT_UNCLAIMED}:
+                await self.contents.set_aside(key)
+            elif kind is FindingKind.UNKNOWN_WITH_CONTENT and image is not None:
+                info = await self.inspector.inspect(await self.contents.open(key))
+                await self.images.update(image.completed(info, at=self.clock.now()), expected=ImageStatus.UNKNOWN)
+            else:
+                return False
+        except (ContentStoreError, ConstraintViolationError, RecordNotFoundError):
+            # Either it can't be mended, or somebody else was faster; which of them shows below.
+            pass
+        return await self._difference(key, await self._find(key), with_digests=with_digests) is None
+
+    async def _find(self, key: ContentKey) -> Image | None:
+        try:
+            image = await self.images.get(UUID(key))
+        except (ValueError, RecordNotFoundError):
+            return None
+        # A guid can be written in several ways, and only one of them is a content's key.
+        return image if image.content_key == key else None
+
+    async def _abandoned(self) -> set[str]:
+        return {str(image.guid) for image in await self.images.list_abandoned(limit=FINDINGS_MAX_COUNT)}
+
+    async def _leftovers(self) -> set[str]:
+        return set(await self.contents.list_leftovers(older_than=LEFTOVER_AGE))
+
+
+_UNEXPECTED: Final = {
+    ImageStatus.FAILED: FindingKind.CONTENT_UNCLAIMED,
+    ImageStatus.UNKNOWN: FindingKind.UNKNOWN_WITH_CONTENT,
+}
+
+
+async def _difference_in_bytes(
+    stored: StoredContent, expected: ContentInfo, *, with_digests: bool
+) -> FindingKind | None:
+    if stored.byte_size != expected.byte_size:
+        return FindingKind.SIZE_DIFFERS
+    if not with_digests:
+        return None
+    digest = hashlib.sha256()
+    async for chunk in stored.chunks:
+        digest.update(chunk)
+    return FindingKind.DIGEST_DIFFERS if digest.hexdigest() != expected.sha256 else None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Record:
+    """What the examination has come to so far."""
+
+    images: int = 0
+    contents: int = 0
+    _found: Counter[FindingKind] = field(default_factory=Counter)
+    _repaired: Counter[FindingKind] = field(default_factory=Counter)
+    _findings: list[Finding] = field(default_factory=list)
+
+    def add(self, finding: Finding) -> None:
+        self._found[finding.kind] += 1
+        self._repaired[finding.kind] += finding.is_repaired
+        if self._found[finding.kind] <= FINDINGS_MAX_COUNT:
+            self._findings.append(finding)
+
+    def add_all(self, kind: FindingKind, names: set[str], left: set[str]) -> None:
+        """Add a finding for each of `names`, repaired unless it is among those `left`."""
+        for name in sorted(names):
+            self.add(Finding(kind=kind, name=name, is_repaired=name not in left))
+
+    def examination(self) -> Examination:
+        return Examination(
+            images=self.images,
+            contents=self.contents,
+            found={kind: self._found[kind] for kind in FindingKind if self._found[kind]},
+            repaired={kind: self._repaired[kind] for kind in FindingKind if self._repaired[kind]},
+            findings=self._findings,
+        )

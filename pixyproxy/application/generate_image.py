@@ -1,0 +1,161 @@
+"""Use case: take an image that was asked for through its life."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import msgspec
+
+from pixyproxy.domain.errors import (
+    ConstraintViolationError,
+    ContentNotKeptError,
+    ContentStoreError,
+    DBConnectionError,
+    GenerationError,
+    GenerationFaultError,
+    GenerationNotStartedError,
+    ImageDelayedError,
+    PixyProxyException,
+)
+from pixyproxy.domain.image import ContentInfo, Image, ImageStatus
+from pixyproxy.domain.ports import (
+    Clock,
+    ContentReceipt,
+    ContentStore,
+    GeneratedImage,
+    ImageGenerator,
+    ImageRepository,
+    Lease,
+)
+
+
+class GenerationPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How long what takes; all in seconds.
+
+    `lease` is what each image that is being made is held with. `patience` is how long a database or a content store
+    that fails when the image is there already is tried again.
+    """
+
+    lease: Lease = Lease(owner="pixyproxy", seconds=30.0)
+    patience: float = 20.0
+    pause: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateImage:
+    """Buy an image that is pending, store its bytes, and only then show it; the life cycle is drawn at `ImageStatus`.
+
+    Takes the stored image and returns it when it is ready. Raises a `GenerationError` when it failed, which is recorded
+    if the database answers, and `ImageDelayedError` when the bytes are safe and the database does not come back soon
+    enough: then the image is recovered later.
+    """
+
+    images: ImageRepository
+    contents: ContentStore
+    generator: ImageGenerator
+    clock: Clock
+    policy: GenerationPolicy = field(default_factory=GenerationPolicy)
+
+    async def __call__(self, image: Image) -> Image:
+        try:
+            # What can't be kept must not be bought.
+            await self.contents.check()
+        except ContentStoreError as exc:
+            await self.give_up(image, ContentNotKeptError(exc.detail, maybe_billed=False), cause=exc)
+        generating = image.started(at=self.clock.now())
+        try:
+            await self.images.update(generating, expected=image.status)
+        except (DBConnectionError, ConstraintViolationError) as exc:
+            reason = "What is about to be bought could not be written down."
+            await self.give_up(image, GenerationNotStartedError(reason, maybe_billed=False), cause=exc)
+        try:
+            generated = await self.generator.generate(generating.prompt)
+            receipt = await self._keep(generating, generated)
+        except GenerationError as exc:
+            await self.give_up(generating, exc)
+        except Exception as exc:  # noqa: BLE001 -- it is recorded and raised again
+            reason = "Something unexpected went wrong while the image was being made."
+            await self.give_up(generating, GenerationFaultError(reason, maybe_billed=True), cause=exc)
+        content = ContentInfo(
+            media_type=generated.media_type,
+            byte_size=receipt.byte_size,
+            sha256=receipt.sha256,
+            width=generated.width,
+            height=generated.height,
+        )
+        ready = generating.completed(content, generated.usage, generated.request_id, at=self.clock.now())
+        return await self.record(ready, before=generating)
+
+    @asynccontextmanager
+    async def lease_kept(self, image: Image) -> AsyncIterator[None]:
+        """Renew the lease of an image for as long as the block runs."""
+        renewing = asyncio.create_task(self._renew_lease(image))
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.wait([renewing])
+
+    async def give_up(self, image: Image, error: GenerationError, *, cause: Exception | None = None) -> NoReturn:
+        """Record why there is no image, as far as that can be done, and raise it."""
+        await self._record_failure(image, error)
+        error.guid = image.guid
+        # The client must hear why the generation failed, also when that can't be recorded.
+        raise error from cause or error.__cause__
+
+    async def record(self, final: Image, *, before: Image) -> Image:
+        """Store the final state of an image that was stored as `before`, trying again while the database is away.
+
+        Returns what is stored then: somebody else may have recovered the image meanwhile. Raises `ImageDelayedError`
+        when the database stays away, and `ConstraintViolationError` when the image has come to another end.
+        """
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + self.policy.patience
+        while True:
+            try:
+                return await self._store(final, expected=before.status)
+            except DBConnectionError as exc:
+                if clock() >= ends_at:
+                    raise ImageDelayedError(
+                        "The image may be there, but the database does not answer; it will be shown when it does.",
+                        guid=final.guid,
+                        retry_after=self.policy.lease.seconds,
+                    ) from exc
+            await asyncio.sleep(self.policy.pause)
+
+    async def _store(self, final: Image, *, expected: ImageStatus) -> Image:
+        try:
+            await self.images.update(final, expected=expected)
+        except ConstraintViolationError:
+            stored = await self.images.get(final.guid)
+            if stored.status is final.status:
+                return stored
+            if stored.status is expected or not stored.status.may_become(final.status):
+                raise
+            return await self._store(final, expected=stored.status)
+        return final
+
+    async def _keep(self, image: Image, generated: GeneratedImage) -> ContentReceipt:
+        """Store the bytes, trying again while the content store fails: they are paid for."""
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + self.policy.patience
+        while True:
+            try:
+                return await self.contents.put(image.content_key, generated.chunks())
+            except ContentStoreError as exc:
+                if clock() >= ends_at:
+                    error = ContentNotKeptError(exc.detail, maybe_billed=True, request_id=generated.request_id)
+                    raise error from exc
+            await asyncio.sleep(self.policy.pause)
+
+    async def _record_failure(self, image: Image, error: GenerationError) -> None:
+        with suppress(PixyProxyException):
+            await self.record(image.failed(error, at=self.clock.now()), before=image)
+
+    async def _renew_lease(self, image: Image) -> None:
+        while True:
+            await asyncio.sleep(self.policy.lease.seconds / 3)
+            with suppress(PixyProxyException):
+                await self.images.renew(image.guid, self.policy.lease)

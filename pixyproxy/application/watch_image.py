@@ -1,0 +1,28 @@
+"""Use case: see how an image is coming along."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from pixyproxy.application.generations import Generations
+from pixyproxy.domain.image import Image, ImageScope
+from pixyproxy.domain.ports import ImageRepository
+from pixyproxy.domain.user import Principal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchImage:
+    """Return the image as it is now and each time its state has changed, until that is final.
+
+    Raises `RecordNotFoundError` at once, as `GetImage` does; the iterator raises `DBConnectionError`.
+    """
+
+    images: ImageRepository
+    generations: Generations
+
+    async def __call__(
+        self, guid: UUID, principal: Principal, scope: ImageScope = ImageScope.PUBLIC
+    ) -> AsyncIterator[Image]:
+        image = await self.images.get(guid)
+        image.ensure_visible_to(principal, scope)
+        return self.generations.follow(self.images, guid)

@@ -1,0 +1,51 @@
+"""Idempotency keys: how a client says that it is asking for the same image again and not for another one.
+
+After draft-ietf-httpapi-idempotency-key-header-07, with the behaviour of Stripe's API as the model.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import NewType, Self
+from uuid import UUID
+
+import msgspec
+
+from pixyproxy.domain.errors import DataValidationError
+from pixyproxy.domain.image import Image
+from pixyproxy.domain.user import UserName
+
+IdempotencyKey = NewType("IdempotencyKey", str)
+
+
+def parse_idempotency_key(text: str) -> IdempotencyKey:
+    """Return the key in `text`, a string of structured fields (RFC 9651, 3.3.3) or the same without its quotes.
+
+    Raises `DataValidationError` unless it has 1 to 255 visible ASCII characters.
+    """
+    quoted = re.fullmatch(r'"((?:[!#-\[\]-~]|\\["\\])*)"', text)
+    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else text
+    if not re.fullmatch(r"[!-~]{1,255}", key) or (not quoted and '"' in key):
+        raise DataValidationError("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
+    return IdempotencyKey(key)
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """What an author has used an idempotency key for: `fingerprint` tells one body from another."""
+
+    author: UserName | None
+    key: IdempotencyKey
+    fingerprint: str
+
+    @classmethod
+    def on(cls, image: Image, key: IdempotencyKey) -> Self:
+        """Return the claim of `key` for what `image` was asked for with."""
+        asked: Sequence[object] = (image.prompt, image.tags, image.visibility)
+        return cls(author=image.author, key=key, fingerprint=hashlib.sha256(msgspec.json.encode(asked)).hexdigest())
+
+
+class ClaimedImage(msgspec.Struct, frozen=True, kw_only=True):
+    """The image that a key was used for, and the fingerprint of that request."""
+
+    guid: UUID
+    fingerprint: str

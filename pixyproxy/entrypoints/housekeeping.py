@@ -1,0 +1,76 @@
+"""What a process does for the images beside answering requests: it recovers what was left behind, and ends in order."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from pixyproxy.application.generations import Generations
+from pixyproxy.application.recover_images import RecoverImages
+from pixyproxy.domain.errors import GenerationError, GenerationFaultError, PixyProxyException
+from pixyproxy.domain.ports import ImageRepository
+
+_log = logging.getLogger("pixyproxy.generations")
+
+
+def process_name() -> str:
+    """Return the name under which this process holds leases: for people who look at the table."""
+    return f"{socket.gethostname()}:{os.getpid()}".encode("ascii", "replace").decode()[-255:]
+
+
+def log_end(guid: UUID, error: BaseException | None) -> None:
+    """Log how a generation has ended."""
+    facts = {"guid": str(guid)}
+    match error:
+        case None:
+            _log.info("image ready", extra=facts)
+        case asyncio.CancelledError():
+            _log.warning("generation broken off and left to recovery", extra=facts)
+        case GenerationFaultError():
+            _log.error("generation failed unexpectedly", extra=facts, exc_info=error.__cause__)
+        case GenerationError():
+            problem = {"problem": type(error).__name__, "maybe_billed": error.maybe_billed}
+            _log.warning("image failed", extra={**facts, **problem, "generator_request_id": error.request_id})
+        case PixyProxyException():
+            _log.warning("image left to recovery", extra={**facts, "problem": type(error).__name__})
+        case _:
+            _log.error("generation failed unexpectedly", extra=facts, exc_info=error)
+
+
+async def end_generations(generations: Generations, seconds: float) -> None:
+    """Let the generations that run come to their end, for at most so many seconds."""
+    if generations:
+        _log.info("waiting for generations", extra={"number": len(generations), "at_most_seconds": seconds})
+    await generations.close(seconds)
+
+
+@asynccontextmanager
+async def housekeeping(recover_images: RecoverImages, images: ImageRepository, *, every: float) -> AsyncIterator[None]:
+    """Recover abandoned images and forget old idempotency keys, at once and every so many seconds during the block."""
+    tasks = [
+        asyncio.create_task(_repeat(recover_images, "abandoned images recovered", every)),
+        asyncio.create_task(_repeat(images.forget_expired_claims, "idempotency keys forgotten", every)),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def _repeat(work: Callable[[], Awaitable[int]], event: str, every: float) -> None:
+    while True:
+        try:
+            number = await work()
+        except PixyProxyException as exc:
+            _log.warning("housekeeping failed", extra={"problem": type(exc).__name__, "detail": exc.detail})
+        except Exception:  # noqa: BLE001 -- the next round may succeed
+            _log.exception("housekeeping failed unexpectedly")
+        else:
+            if number:
+                _log.info(event, extra={"number": number})
+        await asyncio.sleep(every)

@@ -1,0 +1,93 @@
+"""What every content inspector keeps to."""
+
+import asyncio
+import hashlib
+import io
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+from PIL import Image
+
+from pixyproxy.adapters.pillow import content_inspector
+from pixyproxy.adapters.pillow.bitmap import Bitmap, inspect_bitmap
+from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
+from pixyproxy.domain.errors import ContentStoreError, DamagedContentError
+from pixyproxy.domain.image import ContentInfo, MediaType
+from pixyproxy.domain.ports import ContentInspector, StoredContent
+
+
+@pytest.fixture(params=["pillow"])
+def inspector() -> ContentInspector:
+    return PillowContentInspector()
+
+
+def bitmap(kind: str, size: tuple[int, int] = (12, 7)) -> bytes:
+    target = io.BytesIO()
+    Image.linear_gradient("L").resize(size).convert("RGB").save(target, kind)
+    return target.getvalue()
+
+
+def stored(data: bytes, *, chunk_size: int = 100) -> StoredContent:
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(data), chunk_size):
+            yield data[start : start + chunk_size]
+
+    return StoredContent(len(data), chunks())
+
+
+@pytest.mark.parametrize("media_type", MediaType)
+async def test_a_picture_is_described_by_its_bytes(inspector: ContentInspector, media_type: MediaType) -> None:
+    data = bitmap(media_type.name)
+    assert await inspector.inspect(stored(data)) == ContentInfo(
+        media_type=media_type, byte_size=len(data), sha256=hashlib.sha256(data).hexdigest(), width=12, height=7
+    )
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", bitmap("png")[:-5], bitmap("jpeg")[:200], b"<svg/>"])
+async def test_anything_but_a_whole_picture_is_damaged(inspector: ContentInspector, data: bytes) -> None:
+    with pytest.raises(DamagedContentError):
+        await inspector.inspect(stored(data))
+
+
+async def test_what_breaks_while_it_is_read_raises_the_stores_own_error(inspector: ContentInspector) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise ContentStoreError("The content store does not work.")
+
+    with pytest.raises(ContentStoreError, match="does not work"):
+        await inspector.inspect(StoredContent(8, chunks()))
+
+
+@pytest.mark.parametrize("announced", [10, 1 << 40])
+async def test_content_of_more_than_64_mib_is_refused_before_it_is_held(
+    inspector: ContentInspector, announced: int
+) -> None:
+    mib, given = bytes(1 << 20), 0
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal given
+        while True:
+            given += 1
+            yield mib
+
+    with pytest.raises(DamagedContentError, match="64 MiB"):
+        await inspector.inspect(StoredContent(announced, chunks()))
+    assert given == 65
+
+
+async def test_the_loop_goes_on_while_a_picture_is_decoded(
+    inspector: ContentInspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    the_loop_went_on, is_decoding = threading.Event(), threading.Event()
+
+    def slow_inspect_bitmap(data: bytes) -> Bitmap:
+        is_decoding.set()
+        assert the_loop_went_on.wait(10)
+        return inspect_bitmap(data)
+
+    monkeypatch.setattr(content_inspector, "inspect_bitmap", slow_inspect_bitmap)
+    running = asyncio.create_task(inspector.inspect(stored(bitmap("png"))))
+    await asyncio.to_thread(is_decoding.wait, 10)
+    the_loop_went_on.set()
+    assert (await running).width == 12

@@ -1,0 +1,508 @@
+"""Finding out whether records and contents fit together, and mending what can be mended."""
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from pixyproxy.adapters.memory.clock import InMemoryClock
+from pixyproxy.adapters.memory.content_store import InMemoryContentStore
+from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
+from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
+from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
+from pixyproxy.application import ExamineImages
+from pixyproxy.application.examine_images import FINDINGS_MAX_COUNT, PAGE_SIZE, Examination, Finding, FindingKind
+from pixyproxy.domain.errors import ContentStoreError
+from pixyproxy.domain.image import ContentInfo, ContentKey, Image, ImageStatus, MediaType, Prompt
+from pixyproxy.domain.ports import ContentStore, Lease, StoredContent
+from tests.factories import (
+    ContentInfoFactory,
+    FailedImageFactory,
+    GeneratingImageFactory,
+    ImageFactory,
+    PendingImageFactory,
+    UnknownImageFactory,
+)
+
+LEASE = Lease(owner="a process that lives", seconds=60)
+NO_LEASE = Lease(owner="a process that died", seconds=-1)
+NO_GUIDS = ["0000-first", "9999-in-the-midst", "zzzz-last", "0B6F1C1E-5D0E-4A39-9F43-5C8D3F6F2B11"]
+
+
+class ContentStoreWithLeftovers(InMemoryContentStore):
+    """Has the leftovers it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leftovers: dict[str, timedelta] = {}
+
+    async def list_leftovers(self, *, older_than: timedelta) -> Sequence[str]:
+        return [name for name, age in self.leftovers.items() if age > older_than]
+
+    async def set_leftover_aside(self, name: str) -> None:
+        self.leftovers.pop(name, None)
+
+
+class BrokenContentStore(InMemoryContentStore):
+    """Can't open the contents in `broken`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken: set[ContentKey] = set()
+
+    async def open(self, key: ContentKey) -> StoredContent:
+        if key in self.broken:
+            raise ContentStoreError("The content store does not work.")
+        return await super().open(key)
+
+
+class BusyContentStore(InMemoryContentStore):
+    """Lets somebody else do something the first time that a content is opened, when it has been looked at."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__()
+        self._meanwhile = [meanwhile]
+
+    async def open(self, key: ContentKey) -> StoredContent:
+        try:
+            return await super().open(key)
+        finally:
+            if self._meanwhile:
+                await self._meanwhile.pop()()
+
+
+class Recovery:
+    """Brings abandoned images to an end, and counts how often it was asked to."""
+
+    def __init__(self, images: InMemoryImageRepository, clock: InMemoryClock) -> None:
+        self._images = images
+        self._clock = clock
+        self.calls = 0
+
+    async def __call__(self) -> None:
+        self.calls += 1
+        failure = UnknownImageFactory.build().generation_error
+        assert failure is not None
+        for image in await self._images.list_abandoned(limit=10_000):
+            started = image.started(at=self._clock.now()) if image.status is ImageStatus.PENDING else image
+            await self._images.update(started.failed(failure, at=self._clock.now()), expected=image.status)
+
+
+@pytest.fixture
+def recovery(images: InMemoryImageRepository, clock: InMemoryClock) -> Recovery:
+    return Recovery(images, clock)
+
+
+@pytest.fixture
+def examine_images(
+    images: InMemoryImageRepository, contents: InMemoryContentStore, clock: InMemoryClock, recovery: Recovery
+) -> ExamineImages:
+    return examiner(images, contents, clock, recovery)
+
+
+def examiner(
+    images: InMemoryImageRepository, contents: ContentStore, clock: InMemoryClock, recovery: Recovery
+) -> ExamineImages:
+    return ExamineImages(
+        images=images, contents=contents, inspector=PillowContentInspector(), clock=clock, recover=recovery
+    )
+
+
+@pytest.fixture
+async def picture(generator: InMemoryImageGenerator) -> bytes:
+    return (await generator.generate(Prompt("a lighthouse"))).data
+
+
+async def put(contents: ContentStore, key: str, data: bytes) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield data
+
+    await contents.put(ContentKey(key), chunks())
+
+
+async def keys_in(contents: ContentStore) -> list[ContentKey]:
+    keys = contents.keys()
+    return [key async for key in keys]
+
+
+async def read(contents: ContentStore, key: str) -> bytes:
+    return b"".join([chunk async for chunk in (await contents.open(ContentKey(key))).chunks])
+
+
+def ready(data: bytes, guid: UUID | None = None) -> Image:
+    info = ContentInfoFactory.build(byte_size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    return ImageFactory.build(content=info, **({} if guid is None else {"guid": guid}))
+
+
+async def keep(images: InMemoryImageRepository, contents: ContentStore, *, count: int) -> Sequence[Image]:
+    """Add images that nothing is wrong with."""
+    kept = []
+    for number in range(count):
+        data = b"content %d" % number
+        image = await images.add(ready(data))
+        await put(contents, image.content_key, data)
+        kept.append(image)
+    return kept
+
+
+def found(examination: Examination) -> list[tuple[str, str]]:
+    return [(finding.kind.value, finding.name) for finding in examination.findings]
+
+
+class TestNothingWrong:
+    async def test_an_empty_service_has_no_findings(self, examine_images: ExamineImages) -> None:
+        examination = await examine_images(repair=True)
+        assert (examination.images, examination.contents, examination.remaining) == (0, 0, 0)
+
+    @pytest.mark.parametrize("count", [1, PAGE_SIZE, PAGE_SIZE + 1])
+    async def test_every_image_and_every_content_is_looked_at(
+        self, examine_images: ExamineImages, images: InMemoryImageRepository, contents: InMemoryContentStore, count: int
+    ) -> None:
+        await keep(images, contents, count=count)
+        examination = await examine_images()
+        assert found(examination) == []
+        assert (examination.images, examination.contents, examination.remaining) == (count, count, 0)
+
+    async def test_images_that_ended_without_content_are_no_findings(
+        self, examine_images: ExamineImages, images: InMemoryImageRepository
+    ) -> None:
+        for factory in (FailedImageFactory, UnknownImageFactory):
+            await images.add(factory.build())
+        examination = await examine_images(repair=True)
+        assert found(examination) == []
+        assert (examination.images, examination.contents) == (2, 0)
+
+    @pytest.mark.parametrize("factory", [PendingImageFactory, GeneratingImageFactory])
+    @pytest.mark.parametrize("has_content", [False, True])
+    async def test_images_that_are_being_made_right_now_are_no_findings(
+        self,
+        examine_images: ExamineImages,
+        images: InMemoryImageRepository,
+        contents: InMemoryContentStore,
+        recovery: Recovery,
+        *,
+        factory: type[PendingImageFactory],
+        has_content: bool,
+    ) -> None:
+        image = await images.add(factory.build(), lease=LEASE)
+        if has_content:
+            await put(contents, image.content_key, b"content")
+        assert found(await examine_images(repair=True)) == []
+        assert await images.get(image.guid) == image
+        assert await keys_in(contents) == [image.content_key] * has_content
+        assert recovery.calls == 0
+
+    async def test_progress_is_told_image_by_image(
+        self, examine_images: ExamineImages, images: InMemoryImageRepository, contents: InMemoryContentStore
+    ) -> None:
+        await keep(images, contents, count=3)
+        await put(contents, "0000-no-image", b"content")
+        told: list[int] = []
+        await examine_images(on_progress=told.append)
+        assert told == [1, 2, 3]
+
+
+class TestReportedOnly:
+    """What nobody can mend without guessing."""
+
+    async def findings_are_the_same_each_time(self, examine_images: ExamineImages, expected: Finding) -> None:
+        for repair in (False, True, False):
+            examination = await examine_images(repair=repair)
+            assert examination.findings == [expected]
+            assert examination.found == {expected.kind: 1}
+            assert examination.repaired == {}
+            assert examination.remaining == 1
+
+    async def test_a_ready_image_without_content(
+        self, examine_images: ExamineImages, images: InMemoryImageRepository, contents: InMemoryContentStore
+    ) -> None:
+        await keep(images, contents, count=3)
+        image = await images.add(ImageFactory.build())
+        expected = Finding(kind=FindingKind.CONTENT_MISSING, name=str(image.guid), is_repaired=False)
+        await self.findings_are_the_same_each_time(examine_images, expected)
+        assert await images.get(image.guid) == image
+
+    async def test_a_content_of_another_size(
+        self, examine_images: ExamineImages, images: InMemoryImageRepository, contents: InMemoryContentStore
+    ) -> None:
+        image, *_ = await keep(images, contents, count=3)
+        await put(contents, image.content_key, b"cont")
+        expected = Finding(kind=FindingKind.SIZE_DIFFERS, name=str(image.guid), is_repaired=False)
+        await self.findings_are_the_same_each_time(examine_images, expected)
+        assert await read(contents, image.content_key) == b"cont"
+
+    async def test_a_content_of_the_same_size_with_other_bytes(
+        self, examine_images: ExamineImages, images: InMemoryImageRepository, contents: InMemoryContentStore
+    ) -> None:
+        image, *_ = await keep(images, contents, count=3)
+        await put(contents, image.content_key, b"CONTENT 0")
+        expected = Finding(kind=FindingKind.DIGEST_DIFFERS, name=str(image.guid), is_repaired=False)
+        await self.findings_are_the_same_each_time(examine_images, expected)
+        assert found(await examine_images(with_digests=False)) == []
+
+    async def test_a_content_that_can_not_be_read(
+        self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
+    ) -> None:
+        contents = BrokenContentStore()
+        image, *_ = await keep(images, contents, count=3)
+        contents.broken.add(image.content_key)
+        expected = Finding(kind=FindingKind.CONTENT_UNREADABLE, name=str(image.guid), is_repaired=False)
+        await self.findings_are_the_same_each_time(examiner(images, contents, clock, recovery), expected)
+
+    @pytest.mark.parametrize("data", [b"", b"no picture"])
+    async def test_an_unknown_image_whose_content_is_no_whole_picture(
+        self,
+        examine_images: ExamineImages,
+        images: InMemoryImageRepository,
+        contents: InMemoryContentStore,
+        data: bytes,
+    ) -> None:
+        image = await images.add(UnknownImageFactory.build())
+        await put(contents, image.content_key, data)
+        expected = Finding(kind=FindingKind.UNKNOWN_WITH_CONTENT, name=str(image.guid), is_repaired=False)
+        await self.findings_are_the_same_each_time(examine_images, expected)
+        assert await images.get(image.guid) == image
+
+
+class TestRepaired:
+    """What is found, mended when that is asked for, and found no more."""
+
+    async def is_found_and_repaired(
+        self, examine_images: ExamineImages, *expected: tuple[FindingKind, str], with_digests: bool = True
+    ) -> None:
+        kinds = {kind for kind, _ in expected}
+        first = await examine_images(with_digests=with_digests)
+        assert {(finding.kind, finding.name, finding.is_repaired) for finding in first.findings} == {
+            (kind, name, False) for kind, name in expected
+        }
+        assert first.remaining == len(expected)
+        second = await examine_images(repair=True, with_digests=with_digests)
+        assert {(finding.kind, finding.name, finding.is_repaired) for finding in second.findings} == {
+            (kind, name, True) for kind, name in expected
+        }
+        assert set(second.found) == set(second.repaired) == kinds
+        assert second.remaining == 0
+        third = await examine_images()
+        assert third.findings == []
+        assert third.found == third.repaired == {}
+
+    @pytest.mark.parametrize("with_digests", [False, True])
+    async def test_an_unknown_image_with_a_whole_picture_becomes_ready(
+        self,
+        examine_images: ExamineImages,
+        images: InMemoryImageRepository,
+        contents: InMemoryContentStore,
+        picture: bytes,
+        with_digests: bool,
+    ) -> None:
+        await keep(images, contents, count=3)
+        image = await images.add(UnknownImageFactory.build())
+        await put(contents, image.content_key, picture)
+        await self.is_found_and_repaired(
+            examine_images, (FindingKind.UNKNOWN_WITH_CONTENT, str(image.guid)), with_digests=with_digests
+        )
+        repaired = await images.get(image.guid)
+        assert repaired.status is ImageStatus.READY
+        assert repaired.failure is None
+        assert repaired.updated_at != image.updated_at
+        assert repaired.content == ContentInfo(
+            media_type=MediaType.PNG,
+            byte_size=len(picture),
+            sha256=hashlib.sha256(picture).hexdigest(),
+            width=8,
+            height=8,
+        )
+        assert await read(contents, image.content_key) == picture
+
+    @pytest.mark.parametrize("key", [*NO_GUIDS, "0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11"])
+    async def test_a_content_without_an_image_is_set_aside(
+        self,
+        examine_images: ExamineImages,
+        images: InMemoryImageRepository,
+        contents: InMemoryContentStore,
+        key: str,
+    ) -> None:
+        kept = await keep(images, contents, count=3)
+        await put(contents, key, b"bytes of nobody")
+        await self.is_found_and_repaired(examine_images, (FindingKind.CONTENT_WITHOUT_IMAGE, key))
+        assert await keys_in(contents) == sorted(image.content_key for image in kept)
+        assert contents._set_aside == [(key, b"bytes of nobody")]
+
+    async def test_a_guid_in_capitals_is_not_the_key_of_its_image(
+        self, examine_images: ExamineImages, images: InMemoryImageRepository, contents: InMemoryContentStore
+    ) -> None:
+        image = await images.add(ready(b"content", UUID("abcdef1e-5d0e-4a39-9f43-5c8d3f6f2b11")))
+        await put(contents, image.content_key, b"content")
+        capitals = image.content_key.upper()
+        await put(contents, capitals, b"content")
+        await self.is_found_and_repaired(examine_images, (FindingKind.CONTENT_WITHOUT_IMAGE, capitals))
+        assert await read(contents, image.content_key) == b"content"
+
+    async def test_a_content_of_an_image_that_failed_is_set_aside_and_the_image_stays(
+        self, examine_images: ExamineImages, images: InMemoryImageRepository, contents: InMemoryContentStore
+    ) -> None:
+        image = await images.add(FailedImageFactory.build())
+        await put(contents, image.content_key, b"bytes that were paid for")
+        await self.is_found_and_repaired(examine_images, (FindingKind.CONTENT_UNCLAIMED, str(image.guid)))
+        assert await images.get(image.guid) == image
+        assert contents._set_aside == [(image.content_key, b"bytes that were paid for")]
+
+    @pytest.mark.parametrize("factory", [PendingImageFactory, GeneratingImageFactory])
+    @pytest.mark.parametrize("lease", [None, NO_LEASE])
+    async def test_abandoned_images_are_recovered(
+        self,
+        examine_images: ExamineImages,
+        images: InMemoryImageRepository,
+        recovery: Recovery,
+        factory: type[PendingImageFactory],
+        lease: Lease | None,
+    ) -> None:
+        abandoned = [await images.add(factory.build(), lease=lease) for _ in range(3)]
+        await images.add(factory.build(), lease=LEASE)
+        expected = [(FindingKind.ABANDONED, str(image.guid)) for image in abandoned]
+        await self.is_found_and_repaired(examine_images, *expected)
+        assert recovery.calls == 1
+
+    async def test_leftovers_of_more_than_an_hour_are_removed(
+        self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
+    ) -> None:
+        contents = ContentStoreWithLeftovers()
+        contents.leftovers = {"old": timedelta(minutes=61), "new": timedelta(minutes=59)}
+        await self.is_found_and_repaired(examiner(images, contents, clock, recovery), (FindingKind.LEFTOVER, "old"))
+        assert set(contents.leftovers) == {"new"}
+
+    async def test_all_of_them_at_once(
+        self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery, picture: bytes
+    ) -> None:
+        contents = ContentStoreWithLeftovers()
+        contents.leftovers = {"old": timedelta(days=1)}
+        kept = await keep(images, contents, count=50)
+        unknown, failed = await images.add(UnknownImageFactory.build()), await images.add(FailedImageFactory.build())
+        abandoned = await images.add(GeneratingImageFactory.build())
+        for key in (unknown.content_key, failed.content_key, *NO_GUIDS):
+            await put(contents, key, picture)
+        examine_images = examiner(images, contents, clock, recovery)
+        assert (await examine_images()).contents == 50 + 2 + 4
+        await self.is_found_and_repaired(
+            examine_images,
+            (FindingKind.UNKNOWN_WITH_CONTENT, str(unknown.guid)),
+            (FindingKind.CONTENT_UNCLAIMED, str(failed.guid)),
+            (FindingKind.ABANDONED, str(abandoned.guid)),
+            (FindingKind.LEFTOVER, "old"),
+            *((FindingKind.CONTENT_WITHOUT_IMAGE, key) for key in NO_GUIDS),
+        )
+        examination = await examine_images()
+        assert (examination.images, examination.contents) == (53, 51)
+        assert [await images.get(image.guid) for image in kept] == list(kept)
+
+
+class TestRepairThatFails:
+    async def test_an_abandoned_image_that_is_not_recovered_stays_a_finding(
+        self, images: InMemoryImageRepository, contents: InMemoryContentStore, clock: InMemoryClock
+    ) -> None:
+        async def recover_nothing() -> None:
+            return
+
+        image = await images.add(GeneratingImageFactory.build())
+        examine_images = ExamineImages(
+            images=images,
+            contents=contents,
+            inspector=PillowContentInspector(),
+            clock=clock,
+            recover=recover_nothing,
+        )
+        examination = await examine_images(repair=True)
+        assert examination.findings == [Finding(kind=FindingKind.ABANDONED, name=str(image.guid), is_repaired=False)]
+
+    async def test_a_content_that_can_not_be_set_aside_stays_a_finding(
+        self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
+    ) -> None:
+        class ReadOnlyContentStore(InMemoryContentStore):
+            async def set_aside(self, key: ContentKey) -> None:
+                raise ContentStoreError("The content store is read-only.")
+
+        contents = ReadOnlyContentStore()
+        await put(contents, "0000-no-image", b"content")
+        examination = await examiner(images, contents, clock, recovery)(repair=True)
+        assert [finding.is_repaired for finding in examination.findings] == [False]
+        assert examination.remaining == 1
+
+
+class TestWhileOthersAreAtWork:
+    """The second look decides."""
+
+    @pytest.mark.parametrize("repair", [False, True])
+    async def test_a_content_that_is_put_back_meanwhile_is_not_missing(
+        self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery, repair: bool
+    ) -> None:
+        image = await images.add(ready(b"content"))
+        contents = BusyContentStore(lambda: put(contents, image.content_key, b"content"))
+        examination = await examiner(images, contents, clock, recovery)(repair=repair)
+        assert found(examination) == []
+
+    async def test_a_content_whose_image_turns_up_meanwhile_is_not_set_aside(
+        self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
+    ) -> None:
+        image = ready(b"content")
+        contents = BusyContentStore(lambda: images.add(image))
+        await put(contents, image.content_key, b"content")
+        examination = await examiner(images, contents, clock, recovery)(repair=True)
+        assert found(examination) == []
+        assert await read(contents, image.content_key) == b"content"
+
+    async def test_an_unknown_image_that_somebody_else_completes_is_no_finding(
+        self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery, picture: bytes
+    ) -> None:
+        image = await images.add(UnknownImageFactory.build())
+        content = ready(picture).ready_content
+        completed = image.completed(content, at=clock.now())
+        contents = BusyContentStore(lambda: images.update(completed, expected=ImageStatus.UNKNOWN))
+        await put(contents, image.content_key, picture)
+        examination = await examiner(images, contents, clock, recovery)(repair=True)
+        assert found(examination) == []
+        assert await images.get(image.guid) == completed
+
+    async def test_an_image_whose_process_renews_its_lease_in_time_is_not_abandoned(
+        self, clock: InMemoryClock, recovery: Recovery
+    ) -> None:
+        images = InMemoryImageRepository(lambda: datetime(2026, 1, 1, tzinfo=UTC))
+        image = await images.add(GeneratingImageFactory.build(), lease=NO_LEASE)
+        lease = Lease(owner=NO_LEASE.owner, seconds=60)
+        contents = BusyContentStore(lambda: images.renew(image.guid, lease))
+        await keep(images, contents, count=1)
+        examination = await examiner(images, contents, clock, recovery)(repair=True)
+        assert found(examination) == []
+        assert recovery.calls == 0
+
+    async def test_a_leftover_that_disappears_by_itself_is_no_finding(
+        self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
+    ) -> None:
+        class ClearedContentStore(ContentStoreWithLeftovers):
+            async def list_leftovers(self, *, older_than: timedelta) -> Sequence[str]:
+                names = await super().list_leftovers(older_than=older_than)
+                self.leftovers.clear()
+                return names
+
+        contents = ClearedContentStore()
+        contents.leftovers = {"old": timedelta(days=1)}
+        assert found(await examiner(images, contents, clock, recovery)()) == []
+
+
+class TestManyFindings:
+    async def test_all_are_counted_and_the_first_1000_of_each_kind_are_kept(
+        self, examine_images: ExamineImages, images: InMemoryImageRepository, contents: InMemoryContentStore
+    ) -> None:
+        keys = [f"{number:04}-no-image" for number in range(FINDINGS_MAX_COUNT + 5)]
+        for key in keys:
+            await put(contents, key, b"content")
+        await images.add(ImageFactory.build(guid=UUID("ffffffff-5d0e-4a39-9f43-5c8d3f6f2b11")))
+        examination = await examine_images()
+        assert examination.found == {FindingKind.CONTENT_WITHOUT_IMAGE: 1005, FindingKind.CONTENT_MISSING: 1}
+        kept = [finding.name for finding in examination.findings if finding.kind is FindingKind.CONTENT_WITHOUT_IMAGE]
+        assert kept == keys[:1000]
+        assert len(examination.findings) == 1001
+        repaired = await examine_images(repair=True)
+        assert repaired.repaired == {FindingKind.CONTENT_WITHOUT_IMAGE: 1005}
+        assert repaired.remaining == 1

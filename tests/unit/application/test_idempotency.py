@@ -1,0 +1,222 @@
+"""Asking for the same image again."""
+
+import asyncio
+import dataclasses
+
+import pytest
+
+from pixyproxy.adapters.memory.content_store import InMemoryContentStore
+from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
+from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
+from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
+from pixyproxy.application import CreateImage, RecoverImages
+from pixyproxy.application.admission import Admission
+from pixyproxy.application.generate_image import GenerationPolicy
+from pixyproxy.application.generations import Generations
+from pixyproxy.domain.errors import (
+    ConstraintViolationError,
+    DataValidationError,
+    DBConnectionError,
+    GenerationAbandonedError,
+    GenerationRefusedError,
+    IdempotencyKeyInUseError,
+    IdempotencyKeyReusedError,
+    OverloadedError,
+)
+from pixyproxy.domain.idempotency import IdempotencyKey
+from pixyproxy.domain.image import Image, Prompt, Visibility
+from pixyproxy.domain.ports import GeneratedImage, Lease
+from pixyproxy.domain.user import ANONYMOUS, Principal
+
+KEY = IdempotencyKey("8e03978e-40d5-43dd-bc93-6894a57f9324")
+OTHER_KEY = IdempotencyKey("another")
+
+
+class GatedGenerator(InMemoryImageGenerator):
+    """Draws when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_called = asyncio.Event()
+        self.may_draw = asyncio.Event()
+
+    async def generate(self, prompt: Prompt) -> GeneratedImage:
+        self.is_called.set()
+        await self.may_draw.wait()
+        return await super().generate(prompt)
+
+
+@pytest.fixture
+def gated() -> GatedGenerator:
+    return GatedGenerator()
+
+
+async def test_the_same_key_and_body_give_the_same_image_and_buy_one(
+    create_image: CreateImage, generator: InMemoryImageGenerator, ann: Principal
+) -> None:
+    first = await create_image.request(prompt="a fox", tags=["a"], principal=ann, idempotency_key=KEY)
+    second = await create_image.request(prompt=" a fox ", tags=["a"], principal=ann, idempotency_key=KEY)
+    assert (first.is_replay, second.is_replay) == (False, True)
+    assert second.image == first.image
+    assert len(generator.prompts) == 1
+
+
+async def test_another_key_or_none_buys_another_image(
+    create_image: CreateImage, generator: InMemoryImageGenerator, ann: Principal
+) -> None:
+    for key in (KEY, OTHER_KEY, None, None):
+        await create_image(prompt="a fox", principal=ann, idempotency_key=key)
+    assert len(generator.prompts) == 4
+
+
+async def test_each_author_has_keys_of_their_own(
+    create_image: CreateImage, generator: InMemoryImageGenerator, ann: Principal, bob: Principal
+) -> None:
+    guids = {
+        (await create_image(prompt="a fox", principal=principal, idempotency_key=KEY)).guid
+        for principal in (ann, bob, ANONYMOUS)
+    }
+    assert len(guids) == len(generator.prompts) == 3
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"prompt": "a wolf"},
+        {"prompt": "a fox", "tags": ["a"]},
+        {"prompt": "a fox", "visibility": Visibility.PRIVATE},
+    ],
+)
+async def test_the_same_key_with_another_body_is_refused(
+    create_image: CreateImage, generator: InMemoryImageGenerator, ann: Principal, other: dict[str, object]
+) -> None:
+    await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
+    with pytest.raises(IdempotencyKeyReusedError):
+        await create_image(**other, principal=ann, idempotency_key=KEY)  # type: ignore[arg-type]
+    assert generator.prompts == ["a fox"]
+
+
+async def test_while_the_first_runs_the_second_waits_for_it(
+    create_image: CreateImage, gated: GatedGenerator, ann: Principal
+) -> None:
+    create_image = dataclasses.replace(create_image, generator=gated)
+    callers = [asyncio.create_task(create_image(prompt="a fox", principal=ann, idempotency_key=KEY)) for _ in range(10)]
+    await gated.is_called.wait()
+    await asyncio.sleep(0.01)
+    assert not any(caller.done() for caller in callers)
+    gated.may_draw.set()
+    guids = {image.guid for image in await asyncio.gather(*callers)}
+    assert len(guids) == len(gated.prompts) == 1
+
+
+async def test_a_second_in_another_process_waits_for_the_first(
+    create_image: CreateImage, gated: GatedGenerator, ann: Principal
+) -> None:
+    create_image = dataclasses.replace(create_image, generator=gated)
+    elsewhere = dataclasses.replace(create_image, generations=Generations(), admission=Admission())
+    first = asyncio.create_task(create_image(prompt="a fox", principal=ann, idempotency_key=KEY))
+    await gated.is_called.wait()
+    second = asyncio.create_task(elsewhere(prompt="a fox", principal=ann, idempotency_key=KEY))
+    await asyncio.sleep(0.01)
+    gated.may_draw.set()
+    assert (await second).guid == (await first).guid
+    assert len(gated.prompts) == 1
+
+
+async def test_the_wait_for_the_first_is_bounded(
+    create_image: CreateImage, gated: GatedGenerator, ann: Principal
+) -> None:
+    create_image = dataclasses.replace(create_image, generator=gated)
+    begun = await create_image.request(prompt="a fox", principal=ann, idempotency_key=KEY, wait=0)
+    assert not begun.image.status.is_final
+    with pytest.raises(IdempotencyKeyInUseError) as caught:
+        await dataclasses.replace(create_image, max_wait=0.01)(prompt="a fox", principal=ann, idempotency_key=KEY)
+    assert caught.value.guid == begun.image.guid
+    again = await create_image.request(prompt="a fox", principal=ann, idempotency_key=KEY, wait=0)
+    assert again.is_replay
+    assert again.image.guid == begun.image.guid
+    gated.may_draw.set()
+
+
+async def test_a_failure_is_replayed_as_it_was(
+    create_image: CreateImage, generator: InMemoryImageGenerator, ann: Principal
+) -> None:
+    generator.fail_next(GenerationRefusedError("No.", maybe_billed=False))
+    for is_replay in (False, True):
+        with pytest.raises(GenerationRefusedError, match=r"No\.") as caught:
+            await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
+        assert caught.value.is_replay is is_replay
+        assert not caught.value.maybe_billed
+        assert caught.value.guid
+    assert len(generator.prompts) == 1
+
+
+async def test_after_a_crash_the_key_tells_that_nobody_knows_and_buys_nothing(
+    create_image: CreateImage,
+    images: InMemoryImageRepository,
+    contents: InMemoryContentStore,
+    gated: GatedGenerator,
+    ann: Principal,
+) -> None:
+    crashing = dataclasses.replace(
+        create_image, generator=gated, policy=GenerationPolicy(lease=Lease(owner="gone", seconds=0))
+    )
+    await crashing.request(prompt="a fox", principal=ann, idempotency_key=KEY, wait=0)
+    await gated.is_called.wait()
+    await crashing.generations.close(0)
+    recover_images = RecoverImages(
+        images=images, contents=contents, inspector=PillowContentInspector(), clock=create_image.clock
+    )
+    assert await recover_images() == 1
+    with pytest.raises(GenerationAbandonedError) as caught:
+        await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
+    assert caught.value.maybe_billed
+    assert caught.value.is_replay
+    await create_image(prompt="a fox", principal=ann, idempotency_key=OTHER_KEY)
+
+
+async def test_a_key_whose_time_is_over_can_be_used_again(
+    create_image: CreateImage, generator: InMemoryImageGenerator, ann: Principal
+) -> None:
+    create_image = dataclasses.replace(create_image, claim_seconds=0)
+    first = await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
+    second = await create_image(prompt="a wolf", principal=ann, idempotency_key=KEY)
+    assert first.guid != second.guid
+    assert len(generator.prompts) == 2
+
+
+async def test_what_is_turned_away_before_anything_is_written_down_does_not_use_the_key(
+    create_image: CreateImage, generator: InMemoryImageGenerator, ann: Principal
+) -> None:
+    with pytest.raises(DataValidationError):
+        await create_image(prompt=" ", principal=ann, idempotency_key=KEY)
+    full = dataclasses.replace(create_image, admission=Admission(max_running=0, max_waiting=0))
+    with pytest.raises(OverloadedError):
+        await full(prompt="a fox", principal=ann, idempotency_key=KEY)
+
+    class UnreachableImageRepository(InMemoryImageRepository):
+        async def add(self, image: Image, **_: object) -> Image:
+            raise DBConnectionError("The database does not answer.")
+
+    with pytest.raises(DBConnectionError):
+        await dataclasses.replace(create_image, images=UnreachableImageRepository())(
+            prompt="a fox", principal=ann, idempotency_key=KEY
+        )
+    assert generator.prompts == []
+    assert not (await create_image.request(prompt="a wolf", principal=ann, idempotency_key=KEY)).is_replay
+
+
+async def test_a_key_whose_image_is_gone_buys_nothing(
+    create_image: CreateImage, generator: InMemoryImageGenerator, ann: Principal
+) -> None:
+    class ForgetfulRepository(InMemoryImageRepository):
+        def forget(self) -> None:
+            self._images.clear()
+
+    images = ForgetfulRepository()
+    create_image = dataclasses.replace(create_image, images=images)
+    await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
+    images.forget()
+    with pytest.raises(ConstraintViolationError, match="gone"):
+        await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
+    assert len(generator.prompts) == 1

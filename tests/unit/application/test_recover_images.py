@@ -1,0 +1,159 @@
+"""Taking on what other processes have left behind."""
+
+import asyncio
+
+import pytest
+
+from pixyproxy.adapters.memory.clock import InMemoryClock
+from pixyproxy.adapters.memory.content_store import InMemoryContentStore
+from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
+from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
+from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
+from pixyproxy.application import RecoverImages
+from pixyproxy.application.generations import Generations
+from pixyproxy.domain.errors import ContentStoreError
+from pixyproxy.domain.image import ContentKey, Image, ImageStatus, Prompt
+from pixyproxy.domain.ports import ContentReceipt, Lease, StoredContent
+from tests.factories import PendingImageFactory
+
+
+@pytest.fixture
+def recover_images(
+    images: InMemoryImageRepository, contents: InMemoryContentStore, clock: InMemoryClock
+) -> RecoverImages:
+    return RecoverImages(images=images, contents=contents, inspector=PillowContentInspector(), clock=clock)
+
+
+async def abandoned(images: InMemoryImageRepository, *, is_begun: bool, lease: Lease | None = None) -> Image:
+    """Store an image that somebody has been at work on."""
+    image = await images.add(PendingImageFactory.build(), lease=lease)
+    if is_begun:
+        image = image.started(at=image.created_at)
+        await images.update(image, expected=ImageStatus.PENDING)
+    return image
+
+
+async def store_picture(contents: InMemoryContentStore, image: Image) -> ContentReceipt:
+    picture = await InMemoryImageGenerator().generate(Prompt("a"))
+    return await contents.put(image.content_key, picture.chunks())
+
+
+async def test_what_was_not_begun_has_failed_and_cost_nothing(
+    recover_images: RecoverImages, images: InMemoryImageRepository
+) -> None:
+    image = await abandoned(images, is_begun=False)
+    assert await recover_images() == 1
+    recovered = await images.get(image.guid)
+    assert recovered.status is ImageStatus.FAILED
+    assert recovered.failure is not None
+    assert recovered.failure.kind == "GenerationNotStartedError"
+    assert not recovered.failure.maybe_billed
+
+
+async def test_what_was_begun_and_has_no_bytes_is_unknown(
+    recover_images: RecoverImages, images: InMemoryImageRepository
+) -> None:
+    image = await abandoned(images, is_begun=True)
+    assert await recover_images() == 1
+    recovered = await images.get(image.guid)
+    assert recovered.status is ImageStatus.UNKNOWN
+    assert recovered.failure is not None
+    assert recovered.failure.kind == "GenerationAbandonedError"
+    assert recovered.failure.maybe_billed
+
+
+async def test_what_has_its_bytes_becomes_ready(
+    recover_images: RecoverImages, images: InMemoryImageRepository, contents: InMemoryContentStore
+) -> None:
+    image = await abandoned(images, is_begun=True)
+    receipt = await store_picture(contents, image)
+    assert await recover_images() == 1
+    recovered = await images.get(image.guid)
+    assert recovered.status is ImageStatus.READY
+    assert recovered.filename.endswith(".png")
+    assert recovered.content is not None
+    assert (recovered.content.sha256, recovered.content.byte_size) == (receipt.sha256, receipt.byte_size)
+    assert (recovered.content.width, recovered.content.height) == (8, 8)
+
+
+async def test_bytes_that_are_no_picture_leave_it_unknown(
+    recover_images: RecoverImages, images: InMemoryImageRepository, contents: InMemoryContentStore
+) -> None:
+    image = await abandoned(images, is_begun=True)
+
+    async def rubbish() -> object:
+        yield b"rubbish"
+
+    await contents.put(image.content_key, rubbish())  # type: ignore[arg-type]
+    await recover_images()
+    assert (await images.get(image.guid)).status is ImageStatus.UNKNOWN
+
+
+async def test_what_is_leased_is_left_alone(recover_images: RecoverImages, images: InMemoryImageRepository) -> None:
+    image = await abandoned(images, is_begun=True, lease=Lease(owner="somebody", seconds=60))
+    assert await recover_images() == 0
+    assert await images.get(image.guid) == image
+
+
+async def test_what_this_process_is_at_work_on_is_left_alone_even_if_its_lease_is_over(
+    images: InMemoryImageRepository, contents: InMemoryContentStore, clock: InMemoryClock
+) -> None:
+    generations = Generations()
+    recover_images = RecoverImages(
+        images=images,
+        contents=contents,
+        inspector=PillowContentInspector(),
+        clock=clock,
+        generations=generations,
+        batch=1,
+    )
+    mine, others = [await abandoned(images, is_begun=True) for _ in range(2)]
+
+    async def work() -> Image:
+        await asyncio.Event().wait()
+        return mine
+
+    generations.start(mine.guid, work())
+    assert await recover_images() == 1
+    assert (await images.get(mine.guid)).status is ImageStatus.GENERATING
+    assert (await images.get(others.guid)).status is ImageStatus.UNKNOWN
+    await generations.close(0)
+
+
+async def test_more_than_a_batch_is_recovered_in_one_go(
+    recover_images: RecoverImages, images: InMemoryImageRepository
+) -> None:
+    for number in range(250):
+        await abandoned(images, is_begun=number % 2 == 0)
+    assert await recover_images() == 250
+    assert await recover_images() == 0
+
+
+async def test_two_that_recover_at_once_do_no_harm(
+    recover_images: RecoverImages, images: InMemoryImageRepository, contents: InMemoryContentStore
+) -> None:
+    guids = []
+    for number in range(30):
+        image = await abandoned(images, is_begun=number % 3 != 0)
+        if number % 3 == 1:
+            await store_picture(contents, image)
+        guids.append(image.guid)
+    await asyncio.gather(recover_images(), recover_images(), recover_images())
+    statuses = [(await images.get(guid)).status for guid in guids]
+    assert statuses == [ImageStatus.FAILED, ImageStatus.READY, ImageStatus.UNKNOWN] * 10
+
+
+async def test_a_store_that_does_not_answer_decides_nothing(
+    images: InMemoryImageRepository, clock: InMemoryClock
+) -> None:
+    class UnreachableContentStore(InMemoryContentStore):
+        async def open(self, key: ContentKey) -> StoredContent:
+            raise ContentStoreError("The folder is missing.")
+
+    recover_images = RecoverImages(
+        images=images, contents=UnreachableContentStore(), inspector=PillowContentInspector(), clock=clock
+    )
+    image = await abandoned(images, is_begun=True)
+    with pytest.raises(ContentStoreError):
+        await recover_images()
+    assert await images.get(image.guid) == image

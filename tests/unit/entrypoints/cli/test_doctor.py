@@ -1,0 +1,189 @@
+"""`pixyproxy doctor`: what it prints, what it mends, and how it ends."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pixyproxy.application.examine_images import FindingKind
+from pixyproxy.domain.image import ContentKey, Image, ImageStatus, Prompt
+from pixyproxy.domain.ports import GeneratedImage
+from pixyproxy.entrypoints.cli import main
+from pixyproxy.entrypoints.cli.doctor import EXAMPLES_MAX_COUNT, MEANINGS
+from pixyproxy.entrypoints.cli.schema import ensure_schema
+from pixyproxy.entrypoints.container import Container, opened
+from pixyproxy.entrypoints.settings import load_settings
+from tests.factories import ContentInfoFactory, ImageFactory, UnknownImageFactory
+
+Run = Callable[[Callable[[Container], Awaitable[object]]], None]
+
+NOBODYS = ContentKey("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    environment = {
+        "PIXYPROXY_DATABASE_URL": f"sqlite:///{tmp_path}/pixyproxy.db",
+        "PIXYPROXY_CONTENT_URL": f"file:{tmp_path}/images",
+        "PIXYPROXY_GENERATOR": "sketch",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return environment
+
+
+@pytest.fixture
+def run(environment: dict[str, str]) -> Run:
+    """Run some work with the parts that the command will use."""
+
+    async def session(work: Callable[[Container], Awaitable[object]]) -> None:
+        async with opened(Container(settings=load_settings(environment))) as container:
+            await ensure_schema(container)
+            await work(container)
+
+    return lambda work: asyncio.run(session(work))
+
+
+def doctor(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["doctor", *arguments], terminal_width=200, env={"COLUMNS": "200"})
+
+
+def rows(result: Result) -> list[list[str]]:
+    """Return the words of every line that begins with the name of a finding."""
+    return [line.split() for line in result.stdout.splitlines() if line.split(" ")[0] in MEANINGS]
+
+
+async def put(container: Container, key: ContentKey, data: bytes = b"bytes") -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield data
+
+    await container.contents().put(key, chunks())
+
+
+async def draw(container: Container) -> bytes:
+    generated: GeneratedImage = await container.generator().generate(Prompt("a lighthouse"))
+    return generated.data
+
+
+async def keep(container: Container) -> None:
+    """Add an image that nothing is wrong with."""
+    data = await draw(container)
+    image = ImageFactory.build(
+        content=ContentInfoFactory.build(byte_size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    )
+    await container.images().add(image)
+    await put(container, image.content_key, data)
+
+
+def test_every_finding_has_a_meaning() -> None:
+    assert list(MEANINGS) == list(FindingKind)
+
+
+def test_an_empty_service_is_well() -> None:
+    result = doctor()
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "0 images and 0 contents examined: nothing is wrong.\n"
+
+
+def test_images_with_their_contents_are_well(run: Run) -> None:
+    run(keep)
+    result = doctor()
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "1 images and 1 contents examined: nothing is wrong.\n"
+
+
+def test_what_can_not_be_repaired_is_shown_each_time_with_exit_status_1(run: Run) -> None:
+    image = ImageFactory.build()
+    run(lambda container: container.images().add(image))
+    for options in ([], ["--repair"], ["--no-digests"]):
+        result = doctor(*options)
+        assert result.exit_code == 1
+        row, example = rows(result)
+        assert row == ["content-missing", "1", "0", *MEANINGS["content-missing"].split()]
+        assert example == ["content-missing", str(image.guid)]
+        assert result.stdout.endswith("\n1 images and 0 contents examined: 1 wrong, 1 not repaired.\n")
+
+
+def test_repair_sets_aside_what_nobody_claims_and_then_all_is_well(run: Run, tmp_path: Path) -> None:
+    run(lambda container: put(container, NOBODYS))
+    assert doctor().exit_code == 1
+    repaired = doctor("--repair")
+    assert repaired.exit_code == 0
+    row, example = rows(repaired)
+    assert row[:3] == ["content-without-image", "1", "1"]
+    assert example == ["content-without-image", NOBODYS, "(repaired)"]
+    assert repaired.stdout.endswith("\n0 images and 1 contents examined: 1 wrong, 0 not repaired.\n")
+    assert (tmp_path / "images" / "set-aside" / NOBODYS).read_bytes() == b"bytes"
+    assert doctor().stdout == "0 images and 0 contents examined: nothing is wrong.\n"
+
+
+def test_repair_makes_an_unknown_image_ready(run: Run) -> None:
+    unknown = UnknownImageFactory.build()
+    seen: list[Image] = []
+
+    async def lose(container: Container) -> None:
+        await container.images().add(unknown)
+        await put(container, unknown.content_key, await draw(container))
+
+    async def look(container: Container) -> None:
+        seen.append(await container.images().get(unknown.guid))
+
+    run(lose)
+    assert doctor("--repair").exit_code == 0
+    run(look)
+    assert seen[0].status is ImageStatus.READY
+    assert doctor().exit_code == 0
+
+
+def test_digests_are_compared_unless_that_is_not_wanted(run: Run, tmp_path: Path) -> None:
+    run(keep)
+    (path,) = [path for path in (tmp_path / "images").rglob("*") if path.is_file()]
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.write_bytes(data)
+    result = doctor()
+    assert (result.exit_code, rows(result)[0][:3]) == (1, ["digest-differs", "1", "0"])
+    assert doctor("--no-digests").exit_code == 0
+
+
+def test_a_few_examples_are_shown_of_many_and_those_that_need_somebody_come_first(run: Run) -> None:
+    image = ImageFactory.build()
+
+    async def lose(container: Container) -> None:
+        await container.images().add(image)
+        for number in range(EXAMPLES_MAX_COUNT + 5):
+            await put(container, ContentKey(f"00000000-{number:04}"))
+
+    run(lose)
+    result = doctor("--repair")
+    first, *others = rows(result)[2:]
+    assert first == ["content-missing", str(image.guid)]
+    assert [words[-1] for words in others] == ["(repaired)"] * (EXAMPLES_MAX_COUNT - 1)
+    assert "\nand 6 more\n" in result.stdout
+    assert result.stdout.endswith("\n1 images and 25 contents examined: 26 wrong, 1 not repaired.\n")
+
+
+def test_a_name_that_would_steer_the_terminal_is_shown_escaped(tmp_path: Path) -> None:
+    doctor()
+    leftover = tmp_path / "images" / "incoming" / "\x1b[2J\udcff"
+    leftover.touch()
+    os.utime(leftover, (0, 0))
+    result = doctor("--repair")
+    assert result.exit_code == 0
+    assert r"leftover                \x1b[2J\udcff  (repaired)" in result.stdout
+    assert not leftover.exists()
+
+
+def test_a_database_that_does_not_answer_is_one_line_and_exit_status_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setenv("PIXYPROXY_DATABASE_URL", f"sqlite:///{tmp_path}/folder")
+    result = doctor()
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1

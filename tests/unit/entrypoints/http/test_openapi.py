@@ -1,0 +1,100 @@
+"""The OpenAPI document: what is new in it is described."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pixyproxy.domain.image import ImageStatus
+from tests.unit.entrypoints.http.conftest import Client
+
+METHODS = {"get", "post", "put", "patch", "delete", "head", "options"}
+CREATIONS = pytest.mark.parametrize("path", ["/image", "/private/image"])
+
+
+@pytest.fixture
+def document(client: Client) -> dict[str, Any]:
+    document: dict[str, Any] = client.get("/schema/openapi.json").json()
+    return document
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method in METHODS & set(item):
+            yield f"{method} {path}", item[method]
+
+
+def test_everything_has_a_description(document: dict[str, Any]) -> None:
+    found = list(operations(document))
+
+    assert len(found) == 12
+    for name, operation in found:
+        assert operation["description"].strip(), name
+        assert operation["summary"].strip(), name
+        for part in (*operation.get("parameters", []), *operation["responses"].values()):
+            assert part["description"].strip(), name
+        for response in operation["responses"].values():
+            assert all(header["description"].strip() for header in response["headers"].values()), name
+
+
+def test_every_field_has_a_description(document: dict[str, Any]) -> None:
+    for name in ("ImageDetail", "GenerationProblem", "Problem", "CreatePublicImage", "CreatePrivateImage"):
+        schema = document["components"]["schemas"][name]
+        for field, rules in schema["properties"].items():
+            assert "description" in str(rules), f"{name}.{field}"
+
+
+@CREATIONS
+def test_the_headers_of_a_creation_are_described(document: dict[str, Any], path: str) -> None:
+    post = document["paths"][path]["post"]
+
+    parameters = {parameter["name"]: parameter for parameter in post["parameters"]}
+    assert set(parameters) == {"Idempotency-Key", "Prefer"}
+    for parameter in parameters.values():
+        assert (parameter["in"], parameter["required"]) == ("header", False)
+        assert parameter["schema"]["type"] == "string"
+        assert "oneOf" not in parameter["schema"]
+    headers = {status: set(response["headers"]) - {"X-Request-ID"} for status, response in post["responses"].items()}
+    assert headers["200"] == {"Idempotency-Replayed", "Preference-Applied"}
+    assert headers["202"] == {"Idempotency-Replayed", "Preference-Applied", "Location"}
+    for status in ("409", "429", "503"):
+        assert headers[status] == {"Idempotency-Replayed", "Retry-After"}
+    for status in ("422", "500", "502", "504"):
+        assert headers[status] == {"Idempotency-Replayed"}
+    for status in ("400", "413", "415"):
+        assert headers[status] == set()
+
+
+@CREATIONS
+def test_an_image_that_is_being_made_is_an_answer_with_the_same_shape(document: dict[str, Any], path: str) -> None:
+    responses = document["paths"][path]["post"]["responses"]
+
+    assert responses["202"]["content"] == responses["200"]["content"]
+    assert responses["202"]["description"] != responses["200"]["description"]
+
+
+@CREATIONS
+def test_events_are_described(document: dict[str, Any], path: str) -> None:
+    responses = document["paths"][f"{path}/{{guid}}/events"]["get"]["responses"]
+
+    assert list(responses["200"]["content"]) == ["text/event-stream"]
+    assert {"400", "401", "404", "503"} <= set(responses)
+
+
+def test_a_public_image_can_be_looked_at_with_a_login_or_without(document: dict[str, Any]) -> None:
+    for path in ("/image/{guid}", "/image/{guid}/events"):
+        assert document["paths"][path]["get"]["security"] == [{}, {"basic": []}]
+
+
+def test_each_state_is_named_and_explained(document: dict[str, Any]) -> None:
+    status = document["components"]["schemas"]["ImageDetail"]["properties"]["status"]
+
+    assert set(document["components"]["schemas"]["ImageStatus"]["enum"]) == set(ImageStatus)
+    assert all(f"`{state}`" in str(status) for state in ImageStatus)
+
+
+def test_what_a_creation_may_have_cost_is_described(document: dict[str, Any]) -> None:
+    problem = document["components"]["schemas"]["Problem"]
+
+    assert {"retryable", "maybe_billed", "guid"} <= set(problem["properties"])
+    assert not {"retryable", "maybe_billed", "guid"} & set(problem["required"])

@@ -1,0 +1,256 @@
+"""What a process does beside answering requests: recovery, the log of what ended, and the end in order."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+import pytest
+
+from pixyproxy.adapters.memory.clock import InMemoryClock
+from pixyproxy.adapters.memory.content_store import InMemoryContentStore
+from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
+from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
+from pixyproxy.application import RecoverImages
+from pixyproxy.application.generations import Generations
+from pixyproxy.domain.errors import (
+    DBConnectionError,
+    GenerationRefusedError,
+    GenerationTimedOutError,
+    ImageDelayedError,
+)
+from pixyproxy.domain.idempotency import Claim, IdempotencyKey
+from pixyproxy.domain.image import Image, ImageStatus
+from pixyproxy.entrypoints.housekeeping import end_generations, housekeeping, log_end, process_name
+from tests.factories import GeneratingImageFactory, ImageFactory, PendingImageFactory
+
+SOON = 10.0
+
+
+class WatchedImageRepository(InMemoryImageRepository):
+    """Tells when it was looked through, and fails as often as it was told to."""
+
+    def __init__(self, *errors: Exception) -> None:
+        super().__init__()
+        self.rounds: asyncio.Queue[int] = asyncio.Queue()
+        self._errors = list(errors)
+        self._round = 0
+
+    async def list_abandoned(self, *, limit: int) -> Sequence[Image]:
+        self._round += 1
+        self.rounds.put_nowait(self._round)
+        if self._errors:
+            raise self._errors.pop(0)
+        return await super().list_abandoned(limit=limit)
+
+    async def reach_round(self, number: int) -> None:
+        """Return when it was looked through so many times."""
+        async with asyncio.timeout(SOON):
+            while await self.rounds.get() < number:
+                continue
+
+
+@pytest.fixture(autouse=True)
+def _everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="pixyproxy.generations")
+
+
+def recovery_of(images: InMemoryImageRepository) -> RecoverImages:
+    return RecoverImages(
+        images=images, contents=InMemoryContentStore(), inspector=PillowContentInspector(), clock=InMemoryClock()
+    )
+
+
+async def test_what_was_left_behind_is_recovered_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    images = WatchedImageRepository()
+    pending = await images.add(PendingImageFactory.build())
+    generating = await images.add(GeneratingImageFactory.build())
+    async with housekeeping(recovery_of(images), images, every=3600):
+        await images.reach_round(1)
+        await asyncio.sleep(0)
+
+    assert (await images.get(pending.guid)).status is ImageStatus.FAILED
+    assert (await images.get(generating.guid)).status is ImageStatus.UNKNOWN
+    [line] = caplog.records
+    assert (line.message, line.__dict__["number"]) == ("abandoned images recovered", 2)
+
+
+async def test_what_is_left_behind_later_is_recovered_too() -> None:
+    images = WatchedImageRepository()
+    async with housekeeping(recovery_of(images), images, every=0.01):
+        await images.reach_round(1)
+        image = await images.add(GeneratingImageFactory.build())
+        await images.reach_round(4)
+
+    assert (await images.get(image.guid)).status is ImageStatus.UNKNOWN
+
+
+async def test_idempotency_keys_whose_time_is_over_are_forgotten(caplog: pytest.LogCaptureFixture) -> None:
+    images = WatchedImageRepository()
+    image = ImageFactory.build()
+    claim = Claim.on(image, IdempotencyKey("abc"))
+    await images.add(image, claim=claim, claim_seconds=-1)
+    async with housekeeping(recovery_of(images), images, every=3600):
+        await images.reach_round(1)
+        await asyncio.sleep(0)
+
+    assert caplog.messages == ["idempotency keys forgotten"]
+    await images.add(ImageFactory.build(), claim=claim)
+
+
+@pytest.mark.parametrize(
+    ("error", "event", "level"),
+    [
+        (DBConnectionError("The database does not answer."), "housekeeping failed", "WARNING"),
+        (ZeroDivisionError("boom"), "housekeeping failed unexpectedly", "ERROR"),
+    ],
+)
+async def test_it_goes_on_after_an_error(
+    error: Exception, event: str, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = WatchedImageRepository(error, error)
+    image = await images.add(GeneratingImageFactory.build())
+    async with housekeeping(recovery_of(images), images, every=0.01):
+        await images.reach_round(4)
+
+    assert (await images.get(image.guid)).status is ImageStatus.UNKNOWN
+    assert [(line.message, line.levelname) for line in caplog.records[:2]] == [(event, level)] * 2
+
+
+async def test_nothing_to_do_is_not_worth_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    images = WatchedImageRepository()
+    async with housekeeping(recovery_of(images), images, every=0.01):
+        await images.reach_round(3)
+
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("is_error", [True, False])
+async def test_it_ends_with_the_block(is_error: bool) -> None:
+    images = WatchedImageRepository()
+    tasks_before = asyncio.all_tasks()
+
+    async def run() -> None:
+        async with housekeeping(recovery_of(images), images, every=3600):
+            await images.reach_round(1)
+            if is_error:
+                raise ZeroDivisionError
+
+    if is_error:
+        with pytest.raises(ZeroDivisionError):
+            await run()
+    else:
+        await run()
+
+    assert asyncio.all_tasks() == tasks_before
+
+
+GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
+
+
+@pytest.mark.parametrize(
+    ("error", "event", "level", "facts"),
+    [
+        (None, "image ready", "INFO", {}),
+        (
+            GenerationRefusedError("A secret prompt.", maybe_billed=False, request_id="req_1"),
+            "image failed",
+            "WARNING",
+            {"problem": "GenerationRefusedError", "maybe_billed": False, "generator_request_id": "req_1"},
+        ),
+        (
+            GenerationTimedOutError("A secret prompt.", maybe_billed=True),
+            "image failed",
+            "WARNING",
+            {"problem": "GenerationTimedOutError", "maybe_billed": True, "generator_request_id": None},
+        ),
+        (
+            ImageDelayedError("A secret prompt.", guid=GUID, retry_after=1),
+            "image left to recovery",
+            "WARNING",
+            {"problem": "ImageDelayedError"},
+        ),
+        (asyncio.CancelledError(), "generation broken off and left to recovery", "WARNING", {}),
+        (ZeroDivisionError("boom"), "generation failed unexpectedly", "ERROR", {}),
+    ],
+)
+def test_each_end_has_a_line_of_its_own(
+    error: BaseException | None, event: str, level: str, facts: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    log_end(GUID, error)
+
+    [line] = caplog.records
+    assert (line.message, line.levelname) == (event, level)
+    assert line.__dict__.items() >= {**facts, "guid": str(GUID)}.items()
+    assert (line.exc_info is not None) == isinstance(error, ZeroDivisionError)
+    assert "secret prompt" not in str(line.__dict__)
+
+
+class Work:
+    """The making of an image, which lasts until it is told to end, and may be reluctant to."""
+
+    def __init__(self) -> None:
+        self.may_end = asyncio.Event()
+        self.was_broken_off = False
+
+    async def run(self) -> Image:
+        """Return an image some day."""
+        try:
+            await self.may_end.wait()
+        except asyncio.CancelledError:
+            self.was_broken_off = True
+            raise
+        return ImageFactory.build()
+
+
+async def test_the_end_waits_for_the_generations_that_run(caplog: pytest.LogCaptureFixture) -> None:
+    generations, work, guid = Generations(on_end=log_end), Work(), uuid4()
+    generations.start(guid, work.run())
+    ending = asyncio.create_task(end_generations(generations, 60.0))
+    await asyncio.sleep(0.02)
+    assert not ending.done()
+
+    work.may_end.set()
+    await asyncio.wait_for(ending, SOON)
+
+    assert not work.was_broken_off
+    assert caplog.messages == ["waiting for generations", "image ready"]
+    assert caplog.records[0].__dict__.items() >= {"number": 1, "at_most_seconds": 60.0}.items()
+
+
+async def test_the_end_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    generations, works = Generations(on_end=log_end), [Work(), Work()]
+    for work in works:
+        generations.start(uuid4(), work.run())
+    works[0].may_end.set()
+
+    await asyncio.wait_for(end_generations(generations, 0.05), SOON)
+
+    assert [work.was_broken_off for work in works] == [False, True]
+    assert len(generations) == 0
+    assert caplog.messages == [
+        "waiting for generations",
+        "image ready",
+        "generation broken off and left to recovery",
+    ]
+
+
+async def test_the_end_says_nothing_when_nothing_runs(caplog: pytest.LogCaptureFixture) -> None:
+    await asyncio.wait_for(end_generations(Generations(), 60.0), SOON)
+
+    assert caplog.records == []
+
+
+def test_a_process_has_a_name_that_fits_into_the_table() -> None:
+    name = process_name()
+
+    assert name.isascii()
+    assert 3 <= len(name) <= 255
+    assert name.rpartition(":")[2].isdecimal()
+
+
+def test_a_long_host_name_in_another_script_fits_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "é" * 300)
+
+    assert process_name().isascii()
+    assert len(process_name()) == 255
