@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock clean
+.PHONY: help run test chaos check format lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,6 +14,10 @@ run: .venv/runtime ## Serve on http://127.0.0.1:8000, with SQLite and files unde
 
 test: .venv/dev ## Run the whole suite
 	@$(BIN)/pytest
+
+chaos: .venv/dev ## Break 3,000 creations in all ways, under a new seed, and account for every one
+	PIXYPROXY_CHAOS_TRIALS=$${PIXYPROXY_CHAOS_TRIALS:-3000} \
+	PIXYPROXY_CHAOS_SEED=$${PIXYPROXY_CHAOS_SEED:-$$(date +%s)} $(BIN)/pytest tests/chaos/test_campaign.py
 
 check: .venv/dev ## Everything CI checks: format, lint, types, layers, tests
 	$(BIN)/ruff format --check

@@ -9,8 +9,8 @@ import pytest
 
 from tests.doubles.service import running_service
 
-# A 422 says nothing against a valid body: the generator refuses the prompt, or the key was used for another one. What is
-# malformed is a 400.
+# A 422 says nothing against a valid body: the generator refuses the prompt, or the key was used for another one.
+# What is malformed is a 400.
 CONFIGURATION = """
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 422, 429, "5xx"]

@@ -1,0 +1,498 @@
+"""A seeded schedule of creations and of what strikes them, and the account of what became of each.
+
+A trial is one image that a client wants, with an idempotency key that it never changes. A round puts some trials where
+they are to be struck, strikes them all at once, mends what was broken, lets the clients ask again, and compares what
+the stand-in has billed with what the database, the disk and the service say.
+"""
+
+import asyncio
+import hashlib
+import random
+import signal
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+import httpx
+import msgspec
+
+from pixyproxy.domain import errors
+from pixyproxy.domain.image import ImageStatus
+from pixyproxy.entrypoints.http.meanings import meaning_of
+from tests.chaos.halting_service import Step
+from tests.chaos.world import AUTHORS, PASSWORD, PICTURE_SIZE, SETTINGS, Service, World
+from tests.doubles.openai_server import Order
+
+ROUND_SIZE: Final = 15
+PATIENCE: Final = float(SETTINGS["PIXYPROXY_PATIENCE"])
+LEASE: Final = float(SETTINGS["PIXYPROXY_LEASE"])
+IN_PLACE_SECONDS: Final = 15.0
+
+READY, FAILED, UNKNOWN = ImageStatus.READY, ImageStatus.FAILED, ImageStatus.UNKNOWN
+
+
+class Strike(StrEnum):
+    """What happens when all trials of a round are in their places."""
+
+    NOTHING = "nothing"
+    KILLED = "service killed"
+    KILLED_TWICE = "service killed twice"
+    KILLED_AT_RANDOM = "service killed at random"
+    TERMINATED = "service terminated"
+    FROZEN = "service frozen"
+    DATABASE_KILLED_BRIEFLY = "database killed, back soon"
+    DATABASE_KILLED_FOR_LONG = "database killed, back late"
+    DATABASE_KILLED_AT_RANDOM = "database killed at random"
+    DATABASE_FROZEN = "database frozen"
+    BOTH_KILLED = "service, database killed"
+    DISK_FULL_BRIEFLY = "disk full, room soon"
+    DISK_FULL_FOR_LONG = "disk full, room late"
+
+
+class Gate(StrEnum):
+    """Where the stand-in can hold an image that it has billed."""
+
+    DRAWING = "gate"
+    SENDING = "gate-body"
+
+
+Place = Step | Gate
+
+PLACES: Final[Sequence[Place]] = (*Step, *Gate)
+GARBAGE: Final = frozenset({"html", "truncated", "bad-base64", "not-json", "error 500", "error 503"})
+BROKEN_OFF: Final = frozenset({"hang", "cut", "drop", "reset"})
+UNBILLED: Final = frozenset({"refuse", "rate-limit", "rate-limit 0"})
+GOOD: Final = frozenset({"ok", "big 200000", "chunked", "slow 0.3"})
+AT_RANDOM: Final = frozenset({Strike.KILLED_AT_RANDOM, Strike.DATABASE_KILLED_AT_RANDOM})
+BEHAVIOURS: Final = sorted(GARBAGE | BROKEN_OFF | UNBILLED | GOOD)
+
+NOT_BOUGHT: Final = frozenset({Step.UNWRITTEN, Step.PENDING})
+DISK_FULL: Final = frozenset({Strike.DISK_FULL_BRIEFLY, Strike.DISK_FULL_FOR_LONG})
+ENDED: Final = frozenset({Strike.KILLED, Strike.KILLED_TWICE, Strike.TERMINATED, Strike.BOTH_KILLED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a client got."""
+
+    status: int
+    body: dict[str, Any]
+
+
+@dataclass(kw_only=True)
+class Trial:
+    """One image that a client wants: where it is to be when the strike comes, and how the client behaves."""
+
+    number: int
+    strike: Strike
+    place: Place | None
+    behaviour: str
+    author: str
+    path: str
+    prefers_async: bool
+    leaves: bool
+    early_retries: int
+    late_retries: int
+    answers: list[Answer | None] = field(default_factory=list)
+
+    @property
+    def prompt(self) -> str:
+        """What the client asks for, with directives for the stand-in and for the service that halts."""
+        drawn = f"{self.place} {self.number}" if isinstance(self.place, Gate) else self.behaviour
+        halted = f" {{{{halt {self.place}}}}}" if isinstance(self.place, Step) else ""
+        return f"trial {self.number} [[{drawn}]]{halted}"
+
+    @property
+    def sort(self) -> str:
+        """Where the trial was struck, or what the stand-in did to it."""
+        return f"at {self.place.name.lower()}" if self.place else f"stand-in: {self.behaviour}"
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True):
+    """What the database says of an image."""
+
+    prompt: str
+    guid: str
+    status: ImageStatus
+    failure_kind: str | None
+    maybe_billed: bool | None
+    sha256: str | None
+    byte_size: int | None
+
+
+class Outcome(StrEnum):
+    """What became of a trial."""
+
+    VISIBLE = "visible"
+    FAILED_AFTER_BILLING = "failed, billed"
+    UNKNOWN = "unknown, billed"
+    UNBILLED = "not billed"
+    NEEDLESSLY_UNKNOWN = "unknown, not billed"
+    LOST = "lost"
+    TWICE = "billed twice"
+
+
+def outcome_of(row: Row | None, billed: int) -> Outcome:
+    """Return what became of an image that was billed so many times."""
+    if billed > 1:
+        return Outcome.TWICE
+    if row is None:
+        return Outcome.LOST if billed else Outcome.UNBILLED
+    if row.status is READY:
+        return Outcome.VISIBLE
+    if not row.maybe_billed:
+        return Outcome.LOST if billed else Outcome.UNBILLED
+    if not billed:
+        return Outcome.NEEDLESSLY_UNKNOWN
+    return Outcome.UNKNOWN if row.status is UNKNOWN else Outcome.FAILED_AFTER_BILLING
+
+
+def statuses_allowed(trial: Trial) -> frozenset[ImageStatus]:
+    """Return how the image of a trial may end: exactly, where place and strike leave no choice."""
+    if trial.behaviour not in GOOD:
+        return frozenset({FAILED, UNKNOWN})
+    if trial.place is None:
+        return frozenset({READY} if trial.strike is Strike.NOTHING else {READY, FAILED, UNKNOWN})
+    return next(
+        statuses
+        for strikes, places, statuses in _ALLOWED
+        if trial.strike in (strikes or Strike) and trial.place in (places or PLACES)
+    )
+
+
+# The first line that fits counts; an empty set stands for all.
+_ALLOWED: Final[Sequence[tuple[frozenset[Strike], frozenset[Place], frozenset[ImageStatus]]]] = (
+    # What is durable is shown, whatever happens.
+    (frozenset(), frozenset({Step.STORED, Step.READY}), frozenset({READY})),
+    # What can't be kept is not bought, or was bought already and could not be kept.
+    (frozenset({Strike.DISK_FULL_BRIEFLY}), NOT_BOUGHT, frozenset({READY, FAILED})),
+    (frozenset({Strike.DISK_FULL_FOR_LONG}), frozenset(), frozenset({READY, FAILED})),
+    # What nobody had written down is bought when the client asks again.
+    (frozenset(), frozenset({Step.UNWRITTEN}), frozenset({READY})),
+    (ENDED, frozenset({Step.PENDING, Step.CHECKED}), frozenset({FAILED})),
+    (ENDED, frozenset(), frozenset({UNKNOWN})),
+    (frozenset({Strike.NOTHING}), frozenset(), frozenset({READY})),
+    # It is given up if it can't be written down as generating, and nothing is bought.
+    (frozenset(), frozenset({Step.PENDING, Step.CHECKED}), frozenset({READY, FAILED})),
+    # The generator's time may be over when everything moves again.
+    (frozenset({Strike.FROZEN, Strike.DATABASE_FROZEN}), frozenset(Gate), frozenset({READY, UNKNOWN})),
+    (frozenset(), frozenset(), frozenset({READY})),
+)
+
+
+def plan_round(seed: int, number: int, first_trial: int) -> tuple[Strike, bool, list[Trial]]:
+    """Return the strike of a round, whether there is a second service, and the trials: the same for the same seed."""
+    strikes = list(Strike)
+    deck, position = divmod(number, len(strikes))
+    random.Random(f"{seed} deck {deck}").shuffle(strikes)  # noqa: S311
+    strike = strikes[position]
+    rng = random.Random(f"{seed} round {number}")  # noqa: S311
+    places: list[Place | None] = [None] * ROUND_SIZE
+    if strike not in AT_RANDOM:
+        places[: len(PLACES)] = PLACES
+    trials = [
+        Trial(
+            number=first_trial + index,
+            strike=strike,
+            place=place,
+            behaviour="ok" if place else rng.choice(BEHAVIOURS),
+            author=rng.choice(AUTHORS),
+            path=rng.choice(["/image", "/private/image"]),
+            prefers_async=rng.random() < 0.15,
+            leaves=rng.random() < 0.15,
+            early_retries=rng.choice([0, 0, 1, 2]),
+            late_retries=rng.choice([0, 1, 2]),
+        )
+        for index, place in enumerate(places)
+    ]
+    return strike, rng.random() < 0.4, trials
+
+
+class Campaign:
+    """Rounds in one world, which each leave behind what they have not mended; `outcomes` is the account."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self.world = world
+        self.seed = seed
+        self.outcomes: Counter[tuple[Strike, str, Outcome]] = Counter()
+        self.trials = 0
+        self.rounds = 0
+        self._client = httpx.AsyncClient(timeout=40, limits=httpx.Limits(max_connections=200))
+
+    async def close(self) -> None:
+        """Close the connections of the clients."""
+        await self._client.aclose()
+
+    async def run_round(self) -> list[str]:
+        """Run the next round and return what is wrong behind it."""
+        strike, has_neighbour, trials = plan_round(self.seed, self.rounds, self.trials)
+        self.rounds += 1
+        self.trials += len(trials)
+        await self._have_services(2 if has_neighbour else 1)
+        self.world.hold()
+        victim, other = self.world.services[0], self.world.services[-1]
+        first = {trial.number: asyncio.create_task(self._ask(trial, victim, is_first=True)) for trial in trials}
+        if strike not in AT_RANDOM:
+            await self._until_in_place(trials, first)
+        early = [self._ask(trial, other) for trial in trials for _ in range(trial.early_retries)]
+        asked = [*first.values(), *map(asyncio.create_task, early)]
+        for trial in trials:
+            if trial.leaves:
+                first[trial.number].cancel()
+        await _STRIKES[strike](self, trials)
+        late = [self._ask(trial) for trial in trials for _ in range(trial.late_retries)]
+        for left in await asyncio.gather(*asked, *late, return_exceptions=True):
+            if isinstance(left, Exception):
+                raise left
+        await self.world.until("status IN ('ready', 'failed', 'unknown')")
+        wrong = self._untruths_about_the_bill(trials)
+        last = await asyncio.gather(*(self._ask(trial) for trial in trials for _ in range(2)))
+        await self.world.until("status IN ('ready', 'failed', 'unknown')")
+        rows: dict[str, Row] = {}
+        for row in await self._rows():
+            if row.prompt in rows:
+                wrong.append(f"{row.prompt!r}, {strike}: written down twice, {rows[row.prompt]} and {row}")
+            rows[row.prompt] = row
+        for index, trial in enumerate(trials):
+            stored = rows.get(trial.prompt)
+            found = await self._examine(trial, stored, last[2 * index : 2 * index + 2]) + self._account(trial, stored)
+            wrong += [f"{trial.prompt!r}, {strike}: {problem}" for problem in found]
+        return wrong
+
+    def _account(self, trial: Trial, row: Row | None) -> list[str]:
+        """Note what became of a trial, and return what is wrong with that."""
+        billed = self.world.openai.billed.count(trial.prompt)
+        outcome = outcome_of(row, billed)
+        self.outcomes[trial.strike, trial.sort, outcome] += 1
+        if outcome in {Outcome.LOST, Outcome.TWICE}:
+            return [f"{outcome}; billed {billed} times, {row}"]
+        if billed and trial.strike in DISK_FULL and trial.place in NOT_BOUGHT and row and row.status is not READY:
+            return [f"bought when there was no room for it; {row}"]
+        # A machine that is very slow keeps the stand-in waiting for longer than its time.
+        is_late = row and row.failure_kind == "GenerationTimedOutError" and isinstance(trial.place, Gate)
+        if row and row.status not in statuses_allowed(trial) and not is_late:
+            return [f"must not be {row}"]
+        return []
+
+    async def _rows(self) -> list[Row]:
+        sql = "SELECT prompt, guid, status, failure_kind, maybe_billed, sha256, byte_size FROM images"
+        return msgspec.convert(await self.world.query(sql), list[Row], strict=False)
+
+    async def _have_services(self, number: int) -> None:
+        while len(self.world.services) > number:
+            await self.world.end(self.world.services[-1], signal.SIGTERM)
+        while len(self.world.services) < number:
+            service = await self.world.start()
+            # The first login of each author costs a hash, and only so many are calculated at once.
+            for author in AUTHORS:
+                await self._client.get(f"{service.url}/private/image?limit=1", auth=(author, PASSWORD))
+
+    async def _ask(self, trial: Trial, service: Service | None = None, *, is_first: bool = False) -> Answer | None:
+        """Ask for the image of a trial, always with the same key; return None when no answer comes."""
+        service = service or self.world.services[trial.number % len(self.world.services)]
+        headers = {"Idempotency-Key": f"key-{trial.number}"}
+        if is_first and trial.prefers_async:
+            headers["Prefer"] = "respond-async"
+        answer = None
+        try:
+            response = await self._client.post(
+                f"{service.url}{trial.path}",
+                json={"prompt": trial.prompt},
+                auth=(trial.author, PASSWORD),
+                headers=headers,
+            )
+            # The HTTP server itself answers, in plain text, the requests that are cut off when its time to end is over.
+            if trial.strike is not Strike.TERMINATED or "json" in response.headers["Content-Type"]:
+                answer = Answer(status=response.status_code, body=response.json())
+        except httpx.TransportError:
+            pass
+        finally:
+            trial.answers.append(answer)
+        return answer
+
+    async def _until_in_place(self, trials: Sequence[Trial], first: dict[int, "asyncio.Task[Answer | None]"]) -> None:
+        """Return when each trial is where it is to be struck, or has come to its end."""
+        async with asyncio.timeout(IN_PLACE_SECONDS):
+            for trial in trials:
+                asked = first[trial.number]
+                # Some of it is known by another process alone.
+                while not self._is_in_place(trial) and (trial.prefers_async or not asked.done()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+    def _is_in_place(self, trial: Trial) -> bool:
+        if isinstance(trial.place, Step):
+            return trial.prompt in self.world.halted()
+        if isinstance(trial.place, Gate):
+            return self.world.openai.waiting[str(trial.number)] > 0
+        return trial.prefers_async or trial.prompt in self.world.openai.billed
+
+    def _untruths_about_the_bill(self, trials: Sequence[Trial]) -> list[str]:
+        """Return which clients that asked once were told that it surely cost nothing, and it did."""
+        return [
+            f"{trial.prompt!r}, {trial.strike}: is billed, and was not: {answer}"
+            for trial in trials
+            if len(trial.answers) == 1
+            and (answer := trial.answers[0]) is not None
+            and answer.body.get("maybe_billed") is False
+            and trial.prompt in self.world.openai.billed
+        ]
+
+    async def _examine(self, trial: Trial, row: Row | None, last: Sequence[Answer | None]) -> list[str]:
+        """Return what is wrong with the answers of a trial and with what can be seen of its image."""
+        if row is None:
+            return ["there is no row, though it was asked for"]
+        wrong = [f"untrue: {answer} for {row}" for answer in trial.answers if answer and _is_untrue(answer, row)]
+        wrong += [f"not the whole truth: {answer} for {row}" for answer in last if not _is_final_truth(answer, row)]
+        url = f"{self.world.services[0].url}{trial.path}/{row.guid}"
+        login = (trial.author, PASSWORD)
+        details, content = await asyncio.gather(
+            self._client.get(url, auth=login), self._client.get(f"{url}/content", auth=login)
+        )
+        if details.status_code != 200 or details.json()["status"] != row.status:
+            wrong.append(f"its author sees {details.text} for {row}")
+        if row.status is not READY:
+            return wrong if content.status_code == 404 else [*wrong, f"visible as {row}"]
+        digest = hashlib.sha256(content.content).hexdigest()
+        if (content.status_code, len(content.content), digest) != (200, row.byte_size, row.sha256):
+            wrong.append(f"its content is {content.status_code}, {len(content.content)} bytes, {digest} for {row}")
+        elif not trial.behaviour.startswith("big") and content.content != _picture(trial.prompt):
+            wrong.append("its content is not the picture that was sent")
+        return wrong
+
+    # What strikes.
+
+    def _let_go(self, trials: Sequence[Trial]) -> None:
+        self.world.release()
+        for trial in trials:
+            self.world.openai.open_gate(str(trial.number))
+
+    async def _nothing(self, trials: Sequence[Trial]) -> None:
+        self._let_go(trials)
+
+    async def _kill(self, trials: Sequence[Trial], number: signal.Signals = signal.SIGKILL) -> None:
+        await self.world.end(self.world.services[0], number)
+        self._let_go(trials)
+        await self._have_services(max(1, len(self.world.services)))
+
+    async def _terminate(self, trials: Sequence[Trial]) -> None:
+        await self._kill(trials, signal.SIGTERM)
+
+    async def _kill_twice(self, trials: Sequence[Trial]) -> None:
+        await self._kill(trials)
+        # The leases run out about now, and the next recovery is at work.
+        await asyncio.sleep(self._moment(trials, LEASE * 0.8, LEASE * 1.6))
+        await self.world.end(self.world.services[0])
+        await self._have_services(max(1, len(self.world.services)))
+
+    async def _kill_at_random(self, trials: Sequence[Trial]) -> None:
+        await asyncio.sleep(self._moment(trials, 0.0, 0.5))
+        await self._kill(trials)
+
+    async def _freeze(self, trials: Sequence[Trial]) -> None:
+        victim = self.world.services[0]
+        victim.freeze()
+        try:
+            self._let_go(trials)
+            await asyncio.sleep(self._moment(trials, LEASE * 0.5, LEASE * 1.6))
+        finally:
+            victim.thaw()
+
+    async def _kill_database(self, trials: Sequence[Trial], seconds: float = PATIENCE / 5) -> None:
+        await asyncio.to_thread(self.world.database.kill)
+        self._let_go(trials)
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(self.world.database.start)
+
+    async def _kill_database_at_random(self, trials: Sequence[Trial]) -> None:
+        await asyncio.sleep(self._moment(trials, 0.0, 0.5))
+        await self._kill_database(trials)
+
+    async def _kill_database_for_long(self, trials: Sequence[Trial]) -> None:
+        await self._kill_database(trials, PATIENCE * 1.5)
+
+    async def _freeze_database(self, trials: Sequence[Trial]) -> None:
+        self.world.database.freeze()
+        try:
+            self._let_go(trials)
+            await asyncio.sleep(self._moment(trials, 0.2, PATIENCE * 1.3))
+        finally:
+            self.world.database.thaw()
+
+    async def _kill_both(self, trials: Sequence[Trial]) -> None:
+        await asyncio.gather(self.world.end(self.world.services[0]), asyncio.to_thread(self.world.database.kill))
+        self._let_go(trials)
+        await asyncio.to_thread(self.world.database.start)
+        await self._have_services(max(1, len(self.world.services)))
+
+    async def _fill_disk(self, trials: Sequence[Trial], seconds: float = PATIENCE / 3) -> None:
+        services = list(self.world.services)
+        self.world.disk.fill(services)
+        try:
+            self._let_go(trials)
+            await asyncio.sleep(seconds)
+        finally:
+            self.world.disk.free(services)
+
+    async def _fill_disk_for_long(self, trials: Sequence[Trial]) -> None:
+        await self._fill_disk(trials, PATIENCE * 1.8)
+
+    def _moment(self, trials: Sequence[Trial], least: float, most: float) -> float:
+        return random.Random(f"{self.seed} moment {trials[0].number}").uniform(least, most)  # noqa: S311
+
+
+_STRIKES: Final[dict[Strike, Callable[[Campaign, Sequence[Trial]], Coroutine[Any, Any, None]]]] = {
+    Strike.NOTHING: Campaign._nothing,
+    Strike.KILLED: Campaign._kill,
+    Strike.KILLED_TWICE: Campaign._kill_twice,
+    Strike.KILLED_AT_RANDOM: Campaign._kill_at_random,
+    Strike.TERMINATED: Campaign._terminate,
+    Strike.FROZEN: Campaign._freeze,
+    Strike.DATABASE_KILLED_BRIEFLY: Campaign._kill_database,
+    Strike.DATABASE_KILLED_FOR_LONG: Campaign._kill_database_for_long,
+    Strike.DATABASE_KILLED_AT_RANDOM: Campaign._kill_database_at_random,
+    Strike.DATABASE_FROZEN: Campaign._freeze_database,
+    Strike.BOTH_KILLED: Campaign._kill_both,
+    Strike.DISK_FULL_BRIEFLY: Campaign._fill_disk,
+    Strike.DISK_FULL_FOR_LONG: Campaign._fill_disk_for_long,
+}
+
+
+def _picture(prompt: str) -> bytes:
+    return Order({"prompt": prompt, "size": PICTURE_SIZE, "output_format": "png"}).picture()
+
+
+def _is_untrue(answer: Answer, row: Row) -> bool:
+    """Whether an answer contradicts what became of the image, also if it came before the end."""
+    if answer.body.get("guid", row.guid) != row.guid or answer.body.get("type") == "about:blank":
+        return True
+    if answer.status == 200:
+        return row.status is not READY or answer.body["sha256"] != row.sha256
+    # A problem with a guid speaks for the image, any other for its own request only.
+    return "guid" in answer.body and answer.body.get("maybe_billed") is False and row.maybe_billed is not False
+
+
+def _is_final_truth(answer: Answer | None, row: Row) -> bool:
+    """Whether an answer tells how the image ended."""
+    if answer is None or answer.body.get("guid") != row.guid:
+        return False
+    if row.status is READY:
+        return answer.status == 200 and answer.body["status"] == "ready"
+    meaning = meaning_of(getattr(errors, str(row.failure_kind)))
+    named = answer.status, answer.body.get("type"), answer.body.get("maybe_billed")
+    return named == (meaning.status, meaning.type, row.maybe_billed)
+
+
+def table(outcomes: Counter[tuple[Strike, str, Outcome]], *, by_strike: bool) -> str:
+    """Return the account, a line for each strike or else for each place and behaviour."""
+    columns = list(Outcome)
+    lines: dict[str, Counter[Outcome]] = {}
+    for (strike, sort, outcome), number in sorted(outcomes.items()):
+        for name in (str(strike) if by_strike else sort, "~ all"):
+            lines.setdefault(name, Counter())[outcome] += number
+    text = [" ".join([f"{'':28}", f"{'trials':>8}", *(f"{column:>20}" for column in columns)])]
+    for name, counts in sorted(lines.items()):
+        numbers = [counts[column] for column in columns]
+        text.append(" ".join([f"{name:28}", f"{sum(numbers):>8,}", *(f"{number:>20,}" for number in numbers)]))
+    return "\n".join(text)

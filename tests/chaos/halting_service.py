@@ -1,0 +1,179 @@
+"""The real service in a process of its own, whose generations halt at a named step of their life until they are let go.
+
+A prompt chooses the step: ``a red fox {{halt stored}}``. Whoever starts the service sees in the file `halted` of its
+folder which prompts have come to their step, and lets them go by making the file `released`. So a crash can be made to
+strike many images at once, each of them exactly where it was meant to be struck.
+"""
+
+import asyncio
+import math
+import os
+import re
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from dependency_injector import providers
+
+# So that a process that is forked off has it already; the adapter imports it when the first image is asked for.
+import pixyproxy.adapters.openai.endpoint  # noqa: F401
+from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
+from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from pixyproxy.domain.idempotency import Claim
+from pixyproxy.domain.image import ContentKey, Image, ImageStatus, Prompt
+from pixyproxy.domain.ports import ContentReceipt, GeneratedImage, ImageGenerator, Lease
+from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.http.app import create_app
+from pixyproxy.entrypoints.log import configure_logging
+from pixyproxy.entrypoints.settings import Settings, load_settings
+
+HALTED: Final = "halted"
+RELEASED: Final = "released"
+
+_DIRECTIVE: Final = re.compile(r"\{\{halt ([a-z-]+)\}\}")
+
+
+class Step(StrEnum):
+    """Where a generation can halt, in the order of its life."""
+
+    UNWRITTEN = "unwritten"
+    """Nothing is written down."""
+    PENDING = "pending"
+    """The image is written down as pending; nobody has looked if there is room for it."""
+    CHECKED = "checked"
+    """There is room for it; it is written down as pending."""
+    GENERATING = "generating"
+    """It is written down as generating; the generator was not called."""
+    ANSWERED = "answered"
+    """The whole answer is there, and nothing of it is on the disk."""
+    HALF_STORED = "half-stored"
+    """Half of the bytes are in the temporary file."""
+    STORED = "stored"
+    """The bytes are durable; the image is written down as generating."""
+    READY = "ready"
+    """The image is written down as ready; the client was not answered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Halts:
+    """Where generations halt; `prompts` are those of the images that this process makes, by content key."""
+
+    folder: Path
+    prompts: dict[ContentKey, Prompt] = field(default_factory=dict)
+
+    async def reach(self, step: Step, prompt: Prompt) -> None:
+        """Return when the prompt does not ask to halt at this step, or is let go."""
+        released = self.folder / RELEASED
+        match = _DIRECTIVE.search(prompt)
+        if match is None or match[1] != step or released.exists():
+            return
+        with (self.folder / HALTED).open("a") as halted:
+            halted.write(f"{prompt}\n")
+        while not released.exists():  # noqa: ASYNC110 -- it is another process that lets go
+            await asyncio.sleep(0.01)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HaltingImageRepository(MySQLImageRepository):
+    """Halts before and after an image is written down, and after its state has changed."""
+
+    halts: Halts
+
+    async def add(
+        self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None, claim_seconds: float = 86_400.0
+    ) -> Image:
+        await self.halts.reach(Step.UNWRITTEN, image.prompt)
+        self.halts.prompts[image.content_key] = image.prompt
+        return await super().add(image, lease=lease, claim=claim, claim_seconds=claim_seconds)
+
+    async def update(self, image: Image, *, expected: ImageStatus) -> None:
+        if image.status is ImageStatus.GENERATING:
+            await self.halts.reach(Step.CHECKED, image.prompt)
+        await super().update(image, expected=expected)
+        if image.status is ImageStatus.GENERATING:
+            await self.halts.reach(Step.GENERATING, image.prompt)
+        if image.status is ImageStatus.READY:
+            await self.halts.reach(Step.READY, image.prompt)
+
+
+class HaltingContentStore(FilesystemContentStore):
+    """Halts before there is a look for room, in the middle of a content, and behind it."""
+
+    def __init__(self, root: Path, halts: Halts) -> None:
+        super().__init__(root)
+        self._halts = halts
+
+    async def check(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        # The task of a generation is named after its image.
+        prompt = self._halts.prompts.get(ContentKey(task.get_name().removeprefix("generation ")))
+        if prompt is not None:
+            await self._halts.reach(Step.PENDING, prompt)
+        await super().check()
+
+    async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+        prompt = self._halts.prompts[key]
+        receipt = await super().put(key, self._halves(prompt, chunks))
+        await self._halts.reach(Step.STORED, prompt)
+        return receipt
+
+    async def _halves(self, prompt: Prompt, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+        async for chunk in chunks:
+            middle = len(chunk) // 2
+            yield chunk[:middle]
+            await self._halts.reach(Step.HALF_STORED, prompt)
+            yield chunk[middle:]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HaltingImageGenerator(ImageGenerator):
+    """Halts when the answer of another generator is there."""
+
+    generator: ImageGenerator
+    halts: Halts
+
+    @property
+    def model(self) -> str:
+        return self.generator.model
+
+    async def generate(self, prompt: Prompt) -> GeneratedImage:
+        generated = await self.generator.generate(prompt)
+        await self.halts.reach(Step.ANSWERED, prompt)
+        return generated
+
+    async def close(self) -> None:
+        await self.generator.close()
+
+
+def halting_container(settings: Settings, halts: Halts) -> Container:
+    """Return the container that the service would have, with adapters that halt."""
+    container = Container(settings=settings)
+    container.images.override(providers.Object(HaltingImageRepository(database=container.database(), halts=halts)))
+    container.contents.override(providers.Object(HaltingContentStore(Path(settings.content_path), halts)))
+    container.generator.override(providers.Object(HaltingImageGenerator(generator=container.generator(), halts=halts)))
+    return container
+
+
+def serve(folder: Path, environment: Mapping[str, str], output: Connection) -> None:
+    """Serve as `pixyproxy serve` does, with `environment` alone, `folder` for the halts, and `output` for the log."""
+    for descriptor in (1, 2):
+        os.dup2(output.fileno(), descriptor)
+    settings = load_settings(environment)
+    configure_logging(settings.log_format)
+    uvicorn.run(
+        create_app(settings, halting_container(settings, Halts(folder=folder))),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        access_log=False,
+        server_header=False,
+        log_config=None,
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout),
+    )

@@ -1,0 +1,70 @@
+"""A paid image is never lost and never paid twice, whatever breaks and whenever: some hundred trials, or thousands.
+
+``make chaos`` runs 3,000 with another seed each time. ``PIXYPROXY_CHAOS_TRIALS`` and ``PIXYPROXY_CHAOS_SEED`` set both;
+the same seed makes the same schedule.
+"""
+
+import os
+import time
+from typing import Final
+
+import pytest
+
+from tests.chaos.campaign import Campaign, Outcome, table
+from tests.chaos.world import World
+
+TRIALS: Final = int(os.environ.get("PIXYPROXY_CHAOS_TRIALS", "270"))
+SEED: Final = int(os.environ.get("PIXYPROXY_CHAOS_SEED", "20261121"))
+COMMAND: Final = f"PIXYPROXY_CHAOS_SEED={SEED} PIXYPROXY_CHAOS_TRIALS={TRIALS} make chaos"
+
+
+@pytest.mark.timeout(120 + 3 * TRIALS)
+async def test_no_paid_image_is_lost_and_none_is_paid_twice(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    started_at = time.monotonic()
+    with capsys.disabled():
+        print(f"\n{COMMAND}")  # noqa: T201
+    campaign = Campaign(world, SEED)
+    try:
+        while campaign.trials < TRIALS:
+            wrong = await campaign.run_round()
+            assert not wrong, "\n".join([f"round {campaign.rounds} of {COMMAND}", *wrong, *_logs(world)])
+    finally:
+        await campaign.close()
+        with capsys.disabled():
+            seconds = time.monotonic() - started_at
+            print(f"\nseed {SEED}: {campaign.trials:,} trials in {seconds:.0f} s")  # noqa: T201
+            for by_strike in (True, False):
+                print(f"\n{table(campaign.outcomes, by_strike=by_strike)}")  # noqa: T201
+    billed = {Outcome.VISIBLE, Outcome.FAILED_AFTER_BILLING, Outcome.UNKNOWN}
+    accounted = sum(number for (_, _, outcome), number in campaign.outcomes.items() if outcome in billed)
+    assert len(world.openai.billed) == accounted
+    await _everything_fits_together(world)
+
+
+async def _everything_fits_together(world: World) -> None:
+    """The doctor mends what the crashes have left, and then there is a row to every file and a file to every row."""
+    for service in list(world.services):
+        await world.end(service)
+    long_ago = time.time() - 7_200
+    for leftover in (world.content_folder / "incoming").iterdir():
+        # The doctor leaves what is younger than an hour to a service that may still be at work on it.
+        os.utime(leftover, (long_ago, long_ago))
+
+    repaired = await world.doctor("--repair")
+    examined = await world.doctor()
+
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    assert "nothing is wrong" in examined.stdout, examined.stdout + examined.stderr
+    assert not list((world.content_folder / "incoming").iterdir())
+    rows = await world.query("SELECT guid FROM images WHERE status = 'ready' ORDER BY guid")
+    files = sorted(path.name for path in world.content_folder.glob("??/??/*"))
+    assert files == [guid for (guid,) in rows]
+
+
+def _logs(world: World) -> list[str]:
+    return [
+        line
+        for service in world.services
+        for line in (f"--- service {service.port}", *service.output.splitlines())
+        if "pixyproxy.requests" not in line
+    ]

@@ -1,0 +1,145 @@
+"""What becomes of one image when its service or its database goes away, and who brings it to its end."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+
+from tests.chaos.halting_service import Step
+from tests.chaos.world import AUTHORS, PASSWORD, Service, World
+
+LOGIN = (AUTHORS[0], PASSWORD)
+KEY = {"Idempotency-Key": "the-only-one"}
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(auth=LOGIN, headers=KEY, timeout=40) as client:
+        yield client
+
+
+async def ask(client: httpx.AsyncClient, service: Service, prompt: str) -> httpx.Response | None:
+    try:
+        return await client.post(f"{service.url}/private/image", json={"prompt": prompt})
+    except httpx.TransportError:
+        return None
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
+    ends_at = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends_at
+        await asyncio.sleep(0.01)
+
+
+async def test_a_service_takes_on_what_another_was_buying_when_it_was_killed(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    killed, other = await world.start(), await world.start()
+    prompt = "a fox [[gate a]]"
+    asked = asyncio.create_task(ask(client, killed, prompt))
+    await until(lambda: world.openai.waiting["a"] == 1)
+    waiting = asyncio.create_task(ask(client, other, prompt))
+
+    await world.end(killed)
+
+    assert await asked is None
+    # Nobody has asked the other service for anything but the image of this key.
+    await world.until("status = 'unknown' AND maybe_billed AND failure_kind = 'GenerationAbandonedError'")
+    answers = [await waiting, await ask(client, other, prompt)]
+    for answer in answers:
+        assert answer is not None
+        assert (answer.status_code, answer.json()["maybe_billed"]) == (409, True)
+        assert answer.headers["Idempotency-Replayed"] == "true"
+    assert world.openai.billed == [prompt]
+
+
+async def test_a_service_shows_what_another_had_stored_when_it_was_killed(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    killed, other = await world.start(), await world.start()
+    world.hold()
+    prompt = "a fox {{halt stored}}"
+    asked = asyncio.create_task(ask(client, killed, prompt))
+    await until(lambda: prompt in world.halted())
+    waiting = asyncio.create_task(ask(client, other, prompt))
+
+    await world.end(killed)
+    world.release()
+
+    assert await asked is None
+    await world.until("status = 'ready'")
+    answer = await waiting
+    assert answer is not None
+    assert (answer.status_code, answer.headers["Idempotency-Replayed"]) == (200, "true")
+    image = answer.json()
+    content = await client.get(f"{other.url}/private/image/{image['guid']}/content")
+    assert hashlib.sha256(content.content).hexdigest() == image["sha256"]
+    assert world.openai.billed == [prompt]
+
+
+@pytest.mark.parametrize(("step", "status"), [(Step.ANSWERED, "unknown"), (Step.STORED, "ready")])
+async def test_what_was_left_behind_comes_to_its_end_with_no_request_from_anyone(
+    world: World, client: httpx.AsyncClient, step: Step, status: str
+) -> None:
+    killed, _ = await world.start(), await world.start()
+    world.hold()
+    prompt = f"a fox {{{{halt {step}}}}}"
+    asked = asyncio.create_task(ask(client, killed, prompt))
+    await until(lambda: prompt in world.halted())
+
+    await world.end(killed)
+    await asked
+
+    world.release()
+    await world.until(f"status = '{status}'")
+    assert world.openai.billed == [prompt]
+
+
+async def test_bytes_that_come_while_the_database_is_gone_are_shown_when_it_is_back(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    service = await world.start(PIXYPROXY_PATIENCE="0.6")
+    prompt = "a fox [[gate a]]"
+    asked = asyncio.create_task(ask(client, service, prompt))
+    await until(lambda: world.openai.waiting["a"] == 1)
+
+    await asyncio.to_thread(world.database.kill)
+    world.openai.open_gate("a")
+
+    answer = await asked
+    assert answer is not None
+    problem = answer.json()
+    assert (answer.status_code, problem["type"]) == (503, "urn:pixyproxy:problem:image-delayed")
+    assert (problem["maybe_billed"], problem["retryable"]) == (True, False)
+    assert float(answer.headers["Retry-After"]) > 0
+    await asyncio.to_thread(world.database.start)
+    await world.until("status = 'ready'")
+    assert await world.query("SELECT guid FROM images") == ((problem["guid"],),)
+    again = await ask(client, service, prompt)
+    assert again is not None
+    assert (again.status_code, again.json()["guid"]) == (200, problem["guid"])
+    assert world.openai.billed == [prompt]
+
+
+async def test_a_service_that_wakes_up_after_another_has_given_up_its_image_shows_it_all_the_same(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    frozen, _ = await world.start(), await world.start()
+    world.hold()
+    prompt = "a fox {{halt answered}}"
+    asked = asyncio.create_task(ask(client, frozen, prompt))
+    await until(lambda: prompt in world.halted())
+
+    frozen.freeze()
+    await world.until("status = 'unknown'")
+    world.release()
+    frozen.thaw()
+
+    answer = await asked
+    assert answer is not None
+    assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+    await world.until("status = 'ready'")
