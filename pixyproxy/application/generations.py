@@ -21,6 +21,7 @@ class Generations:
     def __init__(self, on_end: Callable[[UUID, BaseException | None], None] = lambda _guid, _error: None) -> None:
         self._on_end = on_end
         self._tasks: dict[UUID, asyncio.Task[Image]] = {}
+        self._hurry = asyncio.Event()
 
     def __contains__(self, guid: UUID) -> bool:
         """Whether this process is at work on the image."""
@@ -39,12 +40,11 @@ class Generations:
     async def result(self, guid: UUID, seconds: float) -> Image | None:
         """Return what the work on the image returned, or raise its error; None when it takes longer than `seconds`."""
         task = self._tasks[guid]
-        # Not wait_for: the task goes on when the time is over, and when whoever waits is cancelled.
-        await asyncio.wait([task], timeout=seconds)
+        await self._wait([task], seconds)
         return task.result() if task.done() else None
 
     async def follow(self, images: ImageRepository, guid: UUID, seconds: float | None = None) -> AsyncIterator[Image]:
-        """Yield the image as it is, then each time its state has changed, until it is final or the time is over.
+        """Yield the image as it is, then each time its state has changed, until it is final or the waiting is over.
 
         It may be made by any process.
         """
@@ -57,12 +57,13 @@ class Generations:
                 last = image.status
                 yield image
             rest = _POLL_SECONDS if ends_at is None else min(_POLL_SECONDS, ends_at - clock())
-            if image.status.is_final or rest <= 0:
+            if image.status.is_final or rest <= 0 or self._hurry.is_set():
                 return
-            if guid in self._tasks:
-                await asyncio.wait([self._tasks[guid]], timeout=rest)
-            else:
-                await asyncio.sleep(rest)
+            await self._wait([self._tasks[guid]] if guid in self._tasks else [], rest)
+
+    def hurry(self) -> None:
+        """End all waiting, as if its time were over; the generations go on until `close`."""
+        self._hurry.set()
 
     async def close(self, seconds: float) -> Sequence[UUID]:
         """Wait for at most so long until all have ended, break off the rest, and return the guids of these.
@@ -70,13 +71,25 @@ class Generations:
         They stay as they are in the database, and are recovered when their leases are over.
         """
         if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=seconds)
+            everything = asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await self._wait([asyncio.shield(everything)], seconds)
         rest = dict(self._tasks)
         for task in rest.values():
             task.cancel()
         if rest:
             await asyncio.wait(rest.values())
         return list(rest)
+
+    async def _wait(self, tasks: Sequence[asyncio.Future[Any]], seconds: float) -> None:
+        """Return when one of the tasks has ended, the time is over, or nobody may wait any longer.
+
+        The tasks go on, also when whoever waits is cancelled.
+        """
+        hurry = asyncio.create_task(self._hurry.wait())
+        try:
+            await asyncio.wait([*tasks, hurry], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            hurry.cancel()
 
     def _end(self, guid: UUID, task: asyncio.Task[Image]) -> None:
         del self._tasks[guid]

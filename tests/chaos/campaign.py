@@ -303,9 +303,7 @@ class Campaign:
                 auth=(trial.author, PASSWORD),
                 headers=headers,
             )
-            # The HTTP server itself answers, in plain text, the requests that are cut off when its time to end is over.
-            if trial.strike is not Strike.TERMINATED or "json" in response.headers["Content-Type"]:
-                answer = Answer(status=response.status_code, body=response.json())
+            answer = Answer(status=response.status_code, body=response.json())
         except httpx.TransportError:
             pass
         finally:

@@ -12,6 +12,7 @@ import re
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,7 @@ from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.domain.idempotency import Claim
 from pixyproxy.domain.image import ContentKey, Image, ImageStatus, Prompt
 from pixyproxy.domain.ports import ContentReceipt, GeneratedImage, ImageGenerator, Lease
+from pixyproxy.entrypoints.cli.serve import GRACE_SECONDS, hurry_when_told_to_stop
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.app import create_app
 from pixyproxy.entrypoints.log import configure_logging
@@ -165,8 +167,11 @@ def serve(folder: Path, environment: Mapping[str, str], output: Connection) -> N
         os.dup2(output.fileno(), descriptor)
     settings = load_settings(environment)
     configure_logging(settings.log_format)
+    app = create_app(settings, halting_container(settings, Halts(folder=folder)))
+    generations = app.state.container.generations()
+    app.on_startup.append(partial(hurry_when_told_to_stop, generations, settings.shutdown_timeout))
     uvicorn.run(
-        create_app(settings, halting_container(settings, Halts(folder=folder))),
+        app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
@@ -175,5 +180,5 @@ def serve(folder: Path, environment: Mapping[str, str], output: Connection) -> N
         access_log=False,
         server_header=False,
         log_config=None,
-        timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout),
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout) + GRACE_SECONDS,
     )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,28 @@ def test_what_can_not_be_finished_before_the_service_stops_is_left_to_recovery_a
         details = wait_for_status(login, address.replace(first.url, second.url), "unknown")
     assert details["problem"]["type"] == "urn:pixyproxy:problem:generation-abandoned"
     assert details["problem"]["maybe_billed"] is True
+
+
+def test_whoever_waits_when_the_service_stops_is_told_which_image_to_look_for(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    environment |= {"PIXYPROXY_SHUTDOWN_TIMEOUT": "1"}
+    with running_service(tmp_path, environment) as service, ThreadPoolExecutor() as pool:
+        login = service.login
+        answer = pool.submit(create, service, "a fox [[hang]]", "/private/image")
+        address = begin(service, "a wolf [[hang]]")
+        events = pool.submit(httpx.get, f"{address}/events", auth=login, timeout=30)
+        time.sleep(0.5)
+        started_at = time.monotonic()
+        service.stop(signal.SIGTERM, timeout=15)
+        assert time.monotonic() - started_at < 5
+        problem = answer.result().json()
+        assert "event: generating" in events.result().text
+        assert "Traceback" not in service.output
+    assert answer.result().status_code == 503
+    assert problem["type"] == "urn:pixyproxy:problem:image-delayed"
+    assert problem["maybe_billed"] is True
+    assert problem["guid"]
 
 
 def test_the_stream_of_events_tells_each_state(service: Service) -> None:

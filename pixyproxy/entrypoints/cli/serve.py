@@ -1,10 +1,14 @@
 """`pixyproxy serve`: the HTTP service."""
 
+import asyncio
 import math
 import os
 import secrets
+import signal
 import socket
-from typing import TYPE_CHECKING
+from functools import partial
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,10 +18,14 @@ from pixyproxy.entrypoints.cli.session import run_with_container, settings_from
 if TYPE_CHECKING:
     from litestar import Litestar
 
+    from pixyproxy.application.generations import Generations
     from pixyproxy.entrypoints.container import Container
     from pixyproxy.entrypoints.settings import Settings
 
 FIRST_USER = "pixy"
+
+# By then whoever waited for an image has been answered; what still runs is a download that is slow, or is never read.
+GRACE_SECONDS = 5
 
 
 @click.command()
@@ -28,7 +36,7 @@ FIRST_USER = "pixy"
 def serve(**flags: str | None) -> None:
     """Serve the HTTP API.
 
-    On SIGTERM or SIGINT no new connection is accepted, and the requests that run are finished first, for at most
+    On SIGTERM or SIGINT no new connection is accepted, and what runs is finished first, for at most
     PIXYPROXY_SHUTDOWN_TIMEOUT seconds.
     """
     import uvicorn
@@ -51,7 +59,7 @@ def serve(**flags: str | None) -> None:
         access_log=False,
         server_header=False,
         log_config=None,
-        timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout),
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout) + GRACE_SECONDS,
     )
 
 
@@ -72,7 +80,27 @@ def application() -> "Litestar":
 
     settings = load_settings(os.environ)
     configure_logging(settings.log_format)
-    return create_app(settings)
+    app = create_app(settings)
+    generations = app.state.container.generations()
+    app.on_startup.append(partial(hurry_when_told_to_stop, generations, settings.shutdown_timeout))
+    return app
+
+
+async def hurry_when_told_to_stop(generations: "Generations", seconds: float) -> None:
+    """Let nobody wait for an image for more than so many seconds after SIGTERM or SIGINT.
+
+    uvicorn has taken the signals by now. Left to itself it would break off whoever still waits, without an answer, and
+    tell the application only then.
+    """
+    loop = asyncio.get_running_loop()
+
+    def hurry_and_stop(stop: Any, number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(loop.call_later, seconds, generations.hurry)
+        if callable(stop):
+            stop(number, frame)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, partial(hurry_and_stop, signal.getsignal(number)))
 
 
 async def _prepare(container: "Container") -> str | None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from litestar import HttpMethod, Request, Response
 from litestar.exceptions import HTTPException, NotFoundException, ValidationException
+from litestar.types import HTTPScope
 from msgspec import UNSET
 
 from pixyproxy.domain import errors
@@ -34,6 +35,15 @@ def handle_error(request: Request[Any, Any, Any], exc: Exception) -> Response[Pr
     return Response(
         problem, status_code=problem.status, media_type=PROBLEM_MEDIA_TYPE, headers=_headers(exc, problem.status)
     )
+
+
+def broken_off_problem(scope: HTTPScope) -> Problem:
+    """Make the problem of a request whose answer was not there when the service had to end."""
+    detail = "The service was stopped before the answer was there."
+    problem = _plain(HTTPStatus.SERVICE_UNAVAILABLE, detail, scope["state"]["request_id"])
+    if scope["method"] == HttpMethod.POST:
+        return msgspec.structs.replace(problem, retryable=True, maybe_billed=True)
+    return problem
 
 
 def _problem(exc: Exception, *, request_id: str) -> Problem:

@@ -1,14 +1,19 @@
 """The outermost layer: every request gets an id, a log line when it starts and one when it ends."""
 
+import asyncio
 import logging
 import re
 import time
 from typing import Final
 from uuid import uuid4
 
+import msgspec
 from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from pixyproxy.entrypoints.http.errors import PROBLEM_MEDIA_TYPE, broken_off_problem
+from pixyproxy.entrypoints.http.schemas import Problem
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 _CLIENT_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
@@ -51,10 +56,22 @@ class RequestLog:
         _log.info("request started", extra=facts)
         try:
             await self._app(scope, receive, send_and_watch)
+        except asyncio.CancelledError:
+            if status is not None:
+                raise
+            # The server's time to end is over, and it would answer in plain text.
+            await _send(broken_off_problem(scope), send_and_watch)
         finally:
             duration_ms = round((time.perf_counter() - started_at) * 1000, 1)
             event = "request finished" if is_complete else "request broken off"
             _log.info(event, extra={**facts, "status": status, "duration_ms": duration_ms})
+
+
+async def _send(problem: Problem, send: Send) -> None:
+    body = msgspec.json.encode(problem)
+    headers = [(b"content-type", PROBLEM_MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def _request_id(scope: Scope) -> str:

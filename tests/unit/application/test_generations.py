@@ -82,6 +82,42 @@ async def test_following_ends_when_the_time_is_over(images: InMemoryImageReposit
     assert [image async for image in Generations().follow(images, pending.guid, 0.01)] == [pending]
 
 
+async def test_in_a_hurry_nobody_waits_and_the_work_goes_on(images: InMemoryImageRepository) -> None:
+    generations = Generations()
+    pending = await images.add(PendingImageFactory.build())
+    may_end = asyncio.Event()
+
+    async def work() -> Image:
+        await may_end.wait()
+        return pending
+
+    generations.start(pending.guid, work())
+    waiting = [asyncio.create_task(generations.result(pending.guid, 60)) for _ in range(3)]
+
+    async def follow() -> list[Image]:
+        return [image async for image in generations.follow(images, pending.guid)]
+
+    following = asyncio.create_task(follow())
+    await asyncio.sleep(0.01)
+    generations.hurry()
+    assert await asyncio.gather(*waiting) == [None] * 3
+    assert await following == await follow() == [pending]
+    assert pending.guid in generations
+    may_end.set()
+    await asyncio.sleep(0)
+    assert await generations.close(60) == []
+
+
+async def test_closing_in_a_hurry_waits_no_longer() -> None:
+    generations = Generations()
+    image = PendingImageFactory.build()
+    generations.start(image.guid, never())
+    closing = asyncio.create_task(generations.close(60))
+    await asyncio.sleep(0.01)
+    generations.hurry()
+    assert await closing == [image.guid]
+
+
 async def test_only_who_may_know_of_an_image_may_watch_it(
     images: InMemoryImageRepository, ann: Principal, bob: Principal
 ) -> None:

@@ -102,3 +102,29 @@ def test_lines_for_a_terminal_are_readable(client: Client, capsys: pytest.Captur
     assert "request started" in start
     assert "request finished" in end
     assert "status=200" in end
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_request_that_the_server_breaks_off_is_answered_with_a_problem(method: str) -> None:
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        await asyncio.Event().wait()
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope: Any = {"type": "http", "method": method, "raw_path": b"/image", "headers": [], "state": {}}
+    running = asyncio.create_task(RequestLog(app)(scope, receive, send))
+    await asyncio.sleep(0)
+    running.cancel()
+    await running
+
+    start, body = sent
+    assert start["status"] == 503
+    problem = json.loads(body["body"])
+    assert problem["request_id"] == scope["state"]["request_id"]
+    assert problem.get("maybe_billed") is (True if method == "POST" else None)
