@@ -5,7 +5,8 @@ its time zone, and parsing it is faster than a driver's.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -73,6 +74,15 @@ def image_from_row(row: Sequence[Any]) -> Image:
         return _image_from_row(row)
     except ValueError as exc:
         raise DamagedRecordError(f"The record of image {row[1]} is damaged.") from exc
+
+
+def undamaged_images(rows: Iterable[Sequence[Any]]) -> Sequence[Image]:
+    """Return the images of those rows that an image was stored as."""
+    images = []
+    for row in rows:
+        with suppress(DamagedRecordError):
+            images.append(image_from_row(row))
+    return images
 
 
 def _image_from_row(row: Sequence[Any]) -> Image:

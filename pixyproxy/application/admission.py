@@ -17,25 +17,25 @@ class Place:
         self.author = author
         self._admission = admission
         self._is_decided = asyncio.Event()
-        self._is_lost = False
+        self._reason: str | None = None
 
     async def turn(self) -> None:
-        """Return when the work may begin; raise `GenerationNotStartedError` if the place was given to somebody else."""
+        """Return when the work may begin; raise `GenerationNotStartedError` if the place is lost before."""
         await self._is_decided.wait()
-        if self._is_lost:
-            raise GenerationNotStartedError(
-                "The image made way for those of others, who had fewer waiting.",
-                maybe_billed=False,
-                retry_after=RETRY_AFTER,
-            )
+        if self._reason is not None:
+            raise GenerationNotStartedError(self._reason, maybe_billed=False, retry_after=RETRY_AFTER)
 
     def leave(self) -> None:
         """Give the place back; once more does no harm."""
         self._admission.leave(self)
 
-    def decide(self, *, is_lost: bool) -> None:
-        """Say that the work may begin, or that the place is lost."""
-        self._is_lost = is_lost
+    def begin(self) -> None:
+        """Say that the work may begin."""
+        self._is_decided.set()
+
+    def lose(self, reason: str) -> None:
+        """Say that it may not, and why."""
+        self._reason = reason
         self._is_decided.set()
 
 
@@ -53,11 +53,14 @@ class Admission:
         self._max_waiting = max_waiting
         self._running: set[Place] = set()
         self._waiting: list[Place] = []
+        self._is_closed = False
         self._let_in = 0
         self._last_let_in: dict[UserName | None, int] = {}
 
     def enter(self, author: UserName | None) -> Place:
         """Return a place; raise `OverloadedError` when there is none."""
+        if self._is_closed:
+            raise OverloadedError("PixyProxy is being stopped; nothing was bought.", retry_after=RETRY_AFTER)
         place = Place(self, author)
         if len(self._running) >= self._max_running and len(self._waiting) >= self._max_waiting:
             self._make_room_for(author)
@@ -74,6 +77,13 @@ class Admission:
             self._last_let_in.pop(place.author, None)
         self._let_next_in()
 
+    def close(self) -> None:
+        """Let nobody in any more: those who wait lose their places, and those who run go on."""
+        self._is_closed = True
+        for place in self._waiting:
+            place.lose("PixyProxy was stopped before it was the image's turn.")
+        self._waiting.clear()
+
     def _let_next_in(self) -> None:
         while self._waiting and len(self._running) < self._max_running:
             running = Counter(place.author for place in self._running)
@@ -84,7 +94,7 @@ class Admission:
             self._running.add(place)
             self._let_in += 1
             self._last_let_in[place.author] = self._let_in
-            place.decide(is_lost=False)
+            place.begin()
 
     def _make_room_for(self, author: UserName | None) -> None:
         held = Counter(place.author for place in (*self._running, *self._waiting))
@@ -95,4 +105,4 @@ class Admission:
                 "As many images as may wait are waiting already; nothing was bought.", retry_after=RETRY_AFTER
             )
         self._waiting.remove(victim)
-        victim.decide(is_lost=True)
+        victim.lose("The image made way for one of an author who had fewer.")

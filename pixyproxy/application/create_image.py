@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import msgspec
 
@@ -94,23 +95,22 @@ class CreateImage:
             at=self.clock.now(),
         )
         claim = None if idempotency_key is None else Claim.on(image, idempotency_key)
-        claimed = await self._find(claim)
-        if claim and claimed:
-            return await self._replay(claim, claimed, wait)
-        place = self.admission.enter(image.author)
-        try:
-            image = await self._write_down(image, claim)
-        except BaseException as exc:
-            place.leave()
-            claimed = await self._find(claim) if isinstance(exc, ConstraintViolationError) else None
-            if claim and claimed:
-                return await self._replay(claim, claimed, wait)
-            raise
-        self.generations.start(image.guid, self._generate(image, place))
-        return await self._await(image, wait)
+        while claim is None or (replay := await self._replay(claim, wait)) is None:
+            place = self.admission.enter(image.author)
+            try:
+                image = await self._write_down(image, claim)
+            except BaseException as exc:
+                place.leave()
+                if isinstance(exc, ConstraintViolationError) and claim and await self._find(claim):
+                    # Another request with the key was faster.
+                    continue
+                raise
+            self.generations.start(image.guid, self._generate(image, place))
+            return await self._await(image, wait)
+        return replay
 
-    async def _find(self, claim: Claim | None) -> ClaimedImage | None:
-        return None if claim is None else await self.images.find_claim(claim.author, claim.key)
+    async def _find(self, claim: Claim) -> ClaimedImage | None:
+        return await self.images.find_claim(claim.author, claim.key)
 
     async def _write_down(self, image: Image, claim: Claim | None) -> Image:
         try:
@@ -162,16 +162,21 @@ class CreateImage:
     def _seconds(self, wait: float | None) -> float:
         return self.max_wait if wait is None else min(wait, self.max_wait)
 
-    async def _replay(self, claim: Claim, claimed: ClaimedImage, wait: float | None) -> ImageRequest:
-        """Give the answer that the first request with the key got, as soon as there is one."""
+    async def _replay(self, claim: Claim, wait: float | None) -> ImageRequest | None:
+        """Give the answer that the first request with the key got, as soon as there is one; None if it bought nothing.
+
+        A request that was turned away before its generation began has not used the key up.
+        """
+        claimed = await self._find(claim)
+        if claimed is None:
+            return None
         if claimed.fingerprint != claim.fingerprint:
             raise IdempotencyKeyReusedError("The idempotency key was used for another prompt, tags or visibility.")
-        try:
-            states = self.generations.follow(self.images, claimed.guid, self._seconds(wait))
-            *_, image = [image async for image in states]
-        except RecordNotFoundError as exc:
-            raise ConstraintViolationError("The image that this idempotency key was used for is gone.") from exc
+        image = await self._followed(claimed.guid, wait)
         error = image.generation_error
+        if isinstance(error, GenerationNotStartedError):
+            await self.images.forget_claim(claim.author, claim.key, image.guid)
+            return None
         if error is not None:
             error.is_replay = True
             raise error
@@ -182,3 +187,16 @@ class CreateImage:
                 retry_after=RETRY_AFTER,
             )
         return ImageRequest(image=image, is_replay=True)
+
+    async def _followed(self, guid: UUID, wait: float | None) -> Image:
+        try:
+            *_, image = [image async for image in self.generations.follow(self.images, guid, self._seconds(wait))]
+        except RecordNotFoundError as exc:
+            raise ConstraintViolationError("The image that this idempotency key was used for is gone.") from exc
+        except DBConnectionError as exc:
+            raise ImageDelayedError(
+                "An earlier request with this key has begun the image, and the database does not answer now.",
+                guid=guid,
+                retry_after=RETRY_AFTER,
+            ) from exc
+        return image

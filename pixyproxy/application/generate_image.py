@@ -1,10 +1,10 @@
 """Use case: take an image that was asked for through its life."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import msgspec
 
@@ -12,12 +12,14 @@ from pixyproxy.domain.errors import (
     ConstraintViolationError,
     ContentNotKeptError,
     ContentStoreError,
+    DamagedRecordError,
     DBConnectionError,
     GenerationError,
     GenerationFaultError,
     GenerationNotStartedError,
     ImageDelayedError,
     PixyProxyException,
+    RecordNotFoundError,
 )
 from pixyproxy.domain.image import ContentInfo, Image, ImageStatus
 from pixyproxy.domain.ports import (
@@ -29,6 +31,8 @@ from pixyproxy.domain.ports import (
     ImageRepository,
     Lease,
 )
+
+T = TypeVar("T")
 
 
 class GenerationPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +90,11 @@ class GenerateImage:
             height=generated.height,
         )
         ready = generating.completed(content, generated.usage, generated.request_id, at=self.clock.now())
-        return await self.record(ready, before=generating)
+        try:
+            return await self._record(ready, before=generating)
+        except (ConstraintViolationError, RecordNotFoundError, DamagedRecordError) as exc:
+            reason = "The image was bought, and its record is gone or not what it was."
+            await self.give_up(generating, GenerationFaultError(reason, maybe_billed=True), cause=exc)
 
     @asynccontextmanager
     async def lease_kept(self, image: Image) -> AsyncIterator[None]:
@@ -105,7 +113,7 @@ class GenerateImage:
         # The client must hear why the generation failed, also when that can't be recorded.
         raise error from cause or error.__cause__
 
-    async def record(self, final: Image, *, before: Image) -> Image:
+    async def _record(self, final: Image, *, before: Image) -> Image:
         """Store the final state of an image that was stored as `before`, trying again while the database is away.
 
         Returns what is stored then: somebody else may have recovered the image meanwhile. Raises `ImageDelayedError`
@@ -143,7 +151,7 @@ class GenerateImage:
         ends_at = clock() + self.policy.patience
         while True:
             try:
-                return await self.contents.put(image.content_key, generated.chunks())
+                return await _finished(self.contents.put(image.content_key, generated.chunks()), self.policy.patience)
             except ContentStoreError as exc:
                 if clock() >= ends_at:
                     error = ContentNotKeptError(exc.detail, maybe_billed=True, request_id=generated.request_id)
@@ -152,10 +160,23 @@ class GenerateImage:
 
     async def _record_failure(self, image: Image, error: GenerationError) -> None:
         with suppress(PixyProxyException):
-            await self.record(image.failed(error, at=self.clock.now()), before=image)
+            await self._record(image.failed(error, at=self.clock.now()), before=image)
 
     async def _renew_lease(self, image: Image) -> None:
         while True:
             await asyncio.sleep(self.policy.lease.seconds / 3)
-            with suppress(PixyProxyException):
-                await self.images.renew(image.guid, self.policy.lease)
+            # Whatever goes wrong, the next time is soon.
+            with suppress(Exception):
+                async with asyncio.timeout(self.policy.lease.seconds / 3):
+                    await self.images.renew(image.guid, self.policy.lease)
+
+
+async def _finished(storing: Awaitable[T], seconds: float) -> T:
+    """Return what `storing` does; when cancelled, give it so many seconds to end: the bytes are paid for."""
+    task = asyncio.ensure_future(storing)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=seconds)
+        task.cancel()
+        raise

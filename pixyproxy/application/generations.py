@@ -8,8 +8,12 @@ from uuid import UUID
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import ImageRepository
 
-# How soon what another process does is noticed.
-_POLL_SECONDS: Final = 0.5
+# How soon what another process does is noticed: at first, and after a while, so that many who wait are no load.
+_POLL_SECONDS: Final = 0.25
+_POLL_SECONDS_MAX: Final = 2.0
+
+# How long the end of what is broken off may take: a disk that hangs must not hold up the end of the process.
+_BREAK_SECONDS: Final = 10.0
 
 
 class Generations:
@@ -51,12 +55,14 @@ class Generations:
         clock = asyncio.get_running_loop().time
         ends_at = None if seconds is None else clock() + seconds
         last = None
+        poll = _POLL_SECONDS
         while True:
             image = await images.get(guid)
             if image.status is not last:
                 last = image.status
                 yield image
-            rest = _POLL_SECONDS if ends_at is None else min(_POLL_SECONDS, ends_at - clock())
+            rest = poll if ends_at is None else min(poll, ends_at - clock())
+            poll = min(poll * 1.5, _POLL_SECONDS_MAX)
             if image.status.is_final or rest <= 0 or self._hurry.is_set():
                 return
             await self._wait([self._tasks[guid]] if guid in self._tasks else [], rest)
@@ -77,7 +83,7 @@ class Generations:
         for task in rest.values():
             task.cancel()
         if rest:
-            await asyncio.wait(rest.values())
+            await asyncio.wait(rest.values(), timeout=_BREAK_SECONDS)
         return list(rest)
 
     async def _wait(self, tasks: Sequence[asyncio.Future[Any]], seconds: float) -> None:

@@ -2,27 +2,35 @@
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
 
 from pixyproxy.application.generations import Generations
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     ContentNotFoundError,
+    ContentStoreError,
     DamagedContentError,
     GenerationAbandonedError,
-    GenerationError,
     GenerationNotStartedError,
+    RecordNotFoundError,
 )
-from pixyproxy.domain.image import Image, ImageStatus
+from pixyproxy.domain.image import ContentInfo, Image, ImageStatus
 from pixyproxy.domain.ports import Clock, ContentInspector, ContentStore, ImageRepository
+
+# For so long the bytes of an image that is unknown are looked for.
+LATE: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoverImages:
     """Bring every image whose lease is over to an end: ready if its bytes are there, else failed or unknown.
 
-    Returns how many there were. Several processes may do it at once: each image comes to one end. Those that this
-    process is at work on, in `generations`, are left alone. Raises `DBConnectionError` and `ContentStoreError`; what is
-    not recovered then is so the next time.
+    An image that has become unknown during the last day is made ready if its bytes have turned up since. Returns how
+    many were recovered. Several processes may do it at once: each image comes to one end. Those that this process is
+    at work on, in `generations`, are left alone. Raises `DBConnectionError`, and `ContentStoreError` when it has done
+    all but the images whose bytes can't be looked for; what is not recovered then is so the next time.
     """
 
     images: ImageRepository
@@ -34,29 +42,47 @@ class RecoverImages:
 
     async def __call__(self) -> int:
         recovered = 0
+        unreadable: dict[UUID, ContentStoreError] = {}
         while True:
-            abandoned = await self.images.list_abandoned(limit=self.batch + len(self.generations))
-            todo = [image for image in abandoned if image.guid not in self.generations]
+            ignored = len(self.generations) + len(unreadable)
+            abandoned = await self.images.list_abandoned(limit=self.batch + ignored)
+            todo = [image for image in abandoned if image.guid not in self.generations and image.guid not in unreadable]
+            if not todo:
+                break
             for image in todo:
-                # Somebody else may have been faster.
-                with suppress(ConstraintViolationError):
-                    await self.images.update(await self._ended(image), expected=image.status)
-            recovered += len(todo)
-            if len(todo) < self.batch:
-                return recovered
+                try:
+                    recovered += await self._store(await self._ended(image), image)
+                except ContentStoreError as exc:
+                    unreadable[image.guid] = exc
+        for image in await self.images.list_unknown(since=self.clock.now() - LATE, limit=self.batch):
+            with suppress(ContentStoreError):
+                ready = image.completed(await self._content(image), at=self.clock.now())
+                recovered += await self._store(ready, image)
+        for error in unreadable.values():
+            raise error
+        return recovered
+
+    async def _store(self, ended: Image, image: Image) -> int:
+        try:
+            await self.images.update(ended, expected=image.status, if_abandoned=True)
+        except (ConstraintViolationError, RecordNotFoundError):
+            # Somebody else was faster, or is at work on it all the same.
+            return 0
+        return 1
+
+    async def _content(self, image: Image) -> ContentInfo:
+        return await self.inspector.inspect(await self.contents.open(image.content_key))
 
     async def _ended(self, image: Image) -> Image:
         if image.status is ImageStatus.PENDING:
-            error: GenerationError = GenerationNotStartedError(
-                "PixyProxy ended before anything was bought.", maybe_billed=False
-            )
-            return image.failed(error, at=self.clock.now())
+            not_started = GenerationNotStartedError("PixyProxy ended before anything was bought.", maybe_billed=False)
+            return image.failed(not_started, at=self.clock.now())
         try:
-            content = await self.inspector.inspect(await self.contents.open(image.content_key))
+            content = await self._content(image)
         except (ContentNotFoundError, DamagedContentError):
-            error = GenerationAbandonedError(
+            abandoned = GenerationAbandonedError(
                 "PixyProxy ended while the generator was at work; nobody knows whether it drew and billed the image.",
                 maybe_billed=True,
             )
-            return image.failed(error, at=self.clock.now())
+            return image.failed(abandoned, at=self.clock.now())
         return image.completed(content, at=self.clock.now())

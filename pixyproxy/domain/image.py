@@ -57,10 +57,11 @@ class ImageStatus(StrEnum):
 
     This is the whole life cycle, and `may_become` is the only place that says what may follow what. ::
 
-        pending ────► generating ────► ready
-           │            │    │           ▲
-           │            │    └► unknown ─┘
-           └► failed ◄──┘
+        pending ─────► generating ─────► ready
+           │             │    │            ▲
+           │             │    └► unknown ──┘
+           │             ▼          │
+           └────────► failed ◄──────┘
 
     - `pending`: asked for and written down; nothing is bought.
     - `generating`: written down before the generator is called; from here on the image may cost money. As soon as the
@@ -68,7 +69,8 @@ class ImageStatus(StrEnum):
     - `ready`: the bytes are stored and the record says what they are.
     - `failed`: surely no image; `failure` says why, and whether the attempt may have been billed.
     - `unknown`: the call was out when its process died, when the time was over or when the connection broke off: the
-      image may have been drawn and billed. If its bytes turn up all the same, it becomes `ready`.
+      image may have been drawn and billed. If its bytes turn up all the same, it becomes `ready`; if its process was
+      only slow and hears that there will be none, `failed`.
 
     While an image is `pending` or `generating`, its process holds a lease on it and renews it. When the lease is over,
     by the database's clock, the image is abandoned, and any process may take it on: see `RecoverImages`.
@@ -94,7 +96,7 @@ _RUNNING: Final = frozenset({ImageStatus.PENDING, ImageStatus.GENERATING})
 _TRANSITIONS: Final = {
     ImageStatus.PENDING: frozenset({ImageStatus.GENERATING, ImageStatus.FAILED}),
     ImageStatus.GENERATING: frozenset({ImageStatus.READY, ImageStatus.FAILED, ImageStatus.UNKNOWN}),
-    ImageStatus.UNKNOWN: frozenset({ImageStatus.READY}),
+    ImageStatus.UNKNOWN: frozenset({ImageStatus.READY, ImageStatus.FAILED}),
     ImageStatus.READY: frozenset[ImageStatus](),
     ImageStatus.FAILED: frozenset[ImageStatus](),
 }

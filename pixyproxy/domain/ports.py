@@ -45,11 +45,12 @@ class ImageRepository(Protocol):
         """Return the image in whatever state it is; raise `RecordNotFoundError` when there is none."""
 
     @abstractmethod
-    async def update(self, image: Image, *, expected: ImageStatus) -> None:
+    async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
         """Store the state of an image, all of it or nothing: what its methods that return another state change.
 
         A final state ends the lease. Raises `ConstraintViolationError` when the stored image is not in the state
-        `expected` (somebody else has changed it), and `RecordNotFoundError` when there is none.
+        `expected` (somebody else has changed it) or, with `if_abandoned`, when somebody holds a lease on it; and
+        `RecordNotFoundError` when there is none.
         """
 
     @abstractmethod
@@ -58,11 +59,22 @@ class ImageRepository(Protocol):
 
     @abstractmethod
     async def list_abandoned(self, *, limit: int) -> Sequence[Image]:
-        """Return at most `limit` images that are being made and whose lease is over, those with the oldest first."""
+        """Return at most `limit` images that are being made and whose lease is over, the oldest first.
+
+        Records that are damaged are left out.
+        """
+
+    @abstractmethod
+    async def list_unknown(self, *, since: datetime, limit: int) -> Sequence[Image]:
+        """Return at most `limit` images that have become unknown since then, the latest first."""
 
     @abstractmethod
     async def find_claim(self, author: UserName | None, key: IdempotencyKey) -> ClaimedImage | None:
         """Return what the author has used the key for, or None if the key is unused or its time is over."""
+
+    @abstractmethod
+    async def forget_claim(self, author: UserName | None, key: IdempotencyKey, guid: UUID) -> None:
+        """Remove the author's key, if it was used for the image with this guid."""
 
     @abstractmethod
     async def forget_expired_claims(self) -> int:

@@ -153,5 +153,6 @@ async def opened(container: Container) -> AsyncIterator[Container]:
         await database.open()
         await container.contents().prepare()
         stack.push_async_callback(container.generator().close)
-        stack.push_async_callback(end_generations, container.generations(), container.settings().shutdown_timeout)
+        seconds = container.settings().shutdown_timeout
+        stack.push_async_callback(end_generations, container.admission(), container.generations(), seconds)
         yield container

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+from pixyproxy.application.admission import Admission
 from pixyproxy.application.generations import Generations
 from pixyproxy.application.recover_images import RecoverImages
 from pixyproxy.domain.errors import GenerationError, GenerationFaultError, PixyProxyException
@@ -40,8 +41,9 @@ def log_end(guid: UUID, error: BaseException | None) -> None:
             _log.error("generation failed unexpectedly", extra=facts, exc_info=error)
 
 
-async def end_generations(generations: Generations, seconds: float) -> None:
-    """Let the generations that run come to their end, for at most so many seconds."""
+async def end_generations(admission: Admission, generations: Generations, seconds: float) -> None:
+    """Begin no generation any more, and let those that run come to their end, for at most so many seconds."""
+    admission.close()
     if generations:
         _log.info("waiting for generations", extra={"number": len(generations), "at_most_seconds": seconds})
     await generations.close(seconds)

@@ -121,6 +121,11 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     sha256: str | None
     byte_size: int | None
 
+    @property
+    def is_not_begun(self) -> bool:
+        """Whether it was given up before anything was bought."""
+        return self.failure_kind == errors.GenerationNotStartedError.__name__ and self.maybe_billed is False
+
 
 class Outcome(StrEnum):
     """What became of a trial."""
@@ -171,7 +176,8 @@ _ALLOWED: Final[Sequence[tuple[frozenset[Strike], frozenset[Place], frozenset[Im
     (frozenset({Strike.DISK_FULL_FOR_LONG}), frozenset(), frozenset({READY, FAILED})),
     # What nobody had written down is bought when the client asks again.
     (frozenset(), frozenset({Step.UNWRITTEN}), frozenset({READY})),
-    (ENDED, frozenset({Step.PENDING, Step.CHECKED}), frozenset({FAILED})),
+    # What was not begun is bought when the client asks again.
+    (ENDED, frozenset({Step.PENDING, Step.CHECKED}), frozenset({READY})),
     (ENDED, frozenset(), frozenset({UNKNOWN})),
     (frozenset({Strike.NOTHING}), frozenset(), frozenset({READY})),
     # It is given up if it can't be written down as generating, and nothing is bought.
@@ -250,13 +256,19 @@ class Campaign:
         wrong = self._untruths_about_the_bill(trials)
         last = await asyncio.gather(*(self._ask(trial) for trial in trials for _ in range(2)))
         await self.world.until("status IN ('ready', 'failed', 'unknown')")
-        rows: dict[str, Row] = {}
+        rows: dict[str, list[Row]] = {}
         for row in await self._rows():
-            if row.prompt in rows:
-                wrong.append(f"{row.prompt!r}, {strike}: written down twice, {rows[row.prompt]} and {row}")
-            rows[row.prompt] = row
+            rows.setdefault(row.prompt, []).append(row)
         for index, trial in enumerate(trials):
-            stored = rows.get(trial.prompt)
+            # Where nothing was begun the key is free for another attempt.
+            written = sorted(rows.get(trial.prompt, []), key=lambda row: not row.is_not_begun)
+            earlier, stored = written[:-1], written[-1] if written else None
+            wrong += [
+                f"{trial.prompt!r}, {strike}: before {stored} there was {row}"
+                for row in earlier
+                if not row.is_not_begun
+            ]
+            trial.answers = [answer for answer in trial.answers if not _is_about(answer, earlier)]
             found = await self._examine(trial, stored, last[2 * index : 2 * index + 2]) + self._account(trial, stored)
             wrong += [f"{trial.prompt!r}, {strike}: {problem}" for problem in found]
         return wrong
@@ -463,12 +475,20 @@ def _picture(prompt: str) -> bytes:
 
 def _is_untrue(answer: Answer, row: Row) -> bool:
     """Whether an answer contradicts what became of the image, also if it came before the end."""
-    if answer.body.get("guid", row.guid) != row.guid or answer.body.get("type") == "about:blank":
+    if answer.body.get("guid", row.guid) != row.guid:
         return True
+    if answer.body.get("type") == "about:blank":
+        # The service had to end before it could answer.
+        return answer.status != 503 or answer.body["maybe_billed"] is not True
     if answer.status == 200:
         return row.status is not READY or answer.body["sha256"] != row.sha256
     # A problem with a guid speaks for the image, any other for its own request only.
     return "guid" in answer.body and answer.body.get("maybe_billed") is False and row.maybe_billed is not False
+
+
+def _is_about(answer: Answer | None, rows: Sequence[Row]) -> bool:
+    """Whether an answer speaks of one of these images, none of which was begun, and promises no picture."""
+    return answer is not None and answer.status != 200 and answer.body.get("guid") in {row.guid for row in rows}
 
 
 def _is_final_truth(answer: Answer | None, row: Row) -> bool:

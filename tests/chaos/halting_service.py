@@ -92,10 +92,10 @@ class HaltingImageRepository(MySQLImageRepository):
         self.halts.prompts[image.content_key] = image.prompt
         return await super().add(image, lease=lease, claim=claim, claim_seconds=claim_seconds)
 
-    async def update(self, image: Image, *, expected: ImageStatus) -> None:
+    async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
         if image.status is ImageStatus.GENERATING:
             await self.halts.reach(Step.CHECKED, image.prompt)
-        await super().update(image, expected=expected)
+        await super().update(image, expected=expected, if_abandoned=if_abandoned)
         if image.status is ImageStatus.GENERATING:
             await self.halts.reach(Step.GENERATING, image.prompt)
         if image.status is ImageStatus.READY:
@@ -168,8 +168,7 @@ def serve(folder: Path, environment: Mapping[str, str], output: Connection) -> N
     settings = load_settings(environment)
     configure_logging(settings.log_format)
     app = create_app(settings, halting_container(settings, Halts(folder=folder)))
-    generations = app.state.container.generations()
-    app.on_startup.append(partial(hurry_when_told_to_stop, generations, settings.shutdown_timeout))
+    app.on_startup.append(partial(hurry_when_told_to_stop, app.state.container, settings.shutdown_timeout))
     uvicorn.run(
         app,
         host=settings.host,

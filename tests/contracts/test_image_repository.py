@@ -546,6 +546,32 @@ class TestLeases:
         await images.renew(image.guid, SHORT)
         assert await images.get(image.guid) == image
 
+    async def test_an_abandoned_image_is_taken_on_only_while_nobody_has_a_lease(self, images: ImageRepository) -> None:
+        image = await images.add(GeneratingImageFactory.build(), lease=LONG)
+        unknown = image.failed(GenerationAbandonedError("Nobody knows.", maybe_billed=True), at=image.updated_at)
+        with pytest.raises(ConstraintViolationError):
+            await images.update(unknown, expected=ImageStatus.GENERATING, if_abandoned=True)
+        assert await images.get(image.guid) == image
+
+        abandoned = await images.add(GeneratingImageFactory.build(), lease=Lease(owner="one", seconds=0.0))
+        unknown = abandoned.failed(GenerationAbandonedError("Nobody knows.", maybe_billed=True), at=image.updated_at)
+        await images.update(unknown, expected=ImageStatus.GENERATING, if_abandoned=True)
+        assert (await images.get(abandoned.guid)).status is ImageStatus.UNKNOWN
+
+    async def test_the_images_that_became_unknown_lately_are_listed_the_latest_first(
+        self, images: ImageRepository
+    ) -> None:
+        noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+        for factory in (ImageFactory, PendingImageFactory, GeneratingImageFactory, FailedImageFactory):
+            await images.add(factory.build(updated_at=noon))
+        early, exact, late = [
+            await images.add(UnknownImageFactory.build(updated_at=noon + timedelta(microseconds=offset)))
+            for offset in (-1, 0, 1)
+        ]
+        assert await images.list_unknown(since=noon, limit=10) == [late, exact]
+        assert await images.list_unknown(since=noon, limit=1) == [late]
+        assert early not in await images.list_unknown(since=noon, limit=10)
+
 
 class TestClaims:
     """Which image an idempotency key was used for."""
@@ -676,6 +702,21 @@ class TestClaims:
 
         await asyncio.gather(*map(add, range(40)))
         assert await images.count() == 40
+
+    async def test_a_key_is_forgotten_for_the_image_it_was_used_for_and_for_no_other(
+        self, images: ImageRepository
+    ) -> None:
+        image, other = PendingImageFactory.batch(2, author=UserName("ann"))
+        claim = Claim.on(image, IdempotencyKey("key"))
+        anonymous = Claim(author=None, key=claim.key, fingerprint=claim.fingerprint)
+        await images.add(image, claim=claim)
+        await images.forget_claim(claim.author, claim.key, other.guid)
+        await images.forget_claim(anonymous.author, claim.key, image.guid)
+        await images.forget_claim(claim.author, IdempotencyKey("KEY"), image.guid)
+        assert await images.find_claim(claim.author, claim.key) is not None
+        await images.forget_claim(claim.author, claim.key, image.guid)
+        assert await images.find_claim(claim.author, claim.key) is None
+        await images.add(other, claim=claim)
 
 
 class TestScan:

@@ -46,9 +46,9 @@ class InMemoryImageRepository(ImageRepository):
         except KeyError:
             raise image_not_found(guid) from None
 
-    async def update(self, image: Image, *, expected: ImageStatus) -> None:
+    async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
         stored = await self.get(image.guid)
-        if stored.status is not expected:
+        if stored.status is not expected or (if_abandoned and self._is_leased(image.guid)):
             raise ConstraintViolationError("The image has been changed by somebody else.")
         self._images[image.guid] = msgspec.structs.replace(
             stored,
@@ -74,9 +74,23 @@ class InMemoryImageRepository(ImageRepository):
         ]
         return sorted(abandoned, key=lambda image: (image.created_at, image.guid))[:limit]
 
+    async def list_unknown(self, *, since: datetime, limit: int) -> Sequence[Image]:
+        unknown = [
+            image
+            for image in self._images.values()
+            if image.status is ImageStatus.UNKNOWN and image.updated_at >= since
+        ]
+        by_guid = sorted(unknown, key=lambda image: image.guid)
+        return sorted(by_guid, key=lambda image: image.updated_at, reverse=True)[:limit]
+
     async def find_claim(self, author: UserName | None, key: IdempotencyKey) -> ClaimedImage | None:
         claimed, expires_at = self._claims.get((author, key), (None, self._now()))
         return claimed if expires_at > self._now() else None
+
+    async def forget_claim(self, author: UserName | None, key: IdempotencyKey, guid: UUID) -> None:
+        claimed, _ = self._claims.get((author, key), (None, None))
+        if claimed is not None and claimed.guid == guid:
+            del self._claims[author, key]
 
     async def forget_expired_claims(self) -> int:
         expired = [place for place, (_, expires_at) in self._claims.items() if expires_at <= self._now()]

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -16,6 +17,8 @@ from pixyproxy.adapters.rows import (
     image_to_row,
     lease_to_row,
     tags_to_rows,
+    time_to_text,
+    undamaged_images,
 )
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
@@ -46,6 +49,7 @@ _UPDATE: Final = """
         generator_request_id = %(generator_request_id)s, updated_at = %(updated_at)s,
         lease_owner = IF(%(is_final)s, NULL, lease_owner), lease_until = IF(%(is_final)s, NULL, lease_until)
     WHERE guid = %(guid)s AND status = %(expected)s
+        AND (NOT %(if_abandoned)s OR lease_until IS NULL OR lease_until < CURRENT_TIMESTAMP(6))
 """
 
 _SELECT: Final = """
@@ -67,6 +71,10 @@ _ABANDONED: Final = """
     ORDER BY created_at, guid LIMIT %(limit)s
 """
 
+_UNKNOWN: Final = """
+    WHERE status = 'unknown' AND updated_at >= %(since)s ORDER BY updated_at DESC, guid LIMIT %(limit)s
+"""
+
 _CLAIM: Final = """
     INSERT INTO idempotency_keys (author, idempotency_key, guid, fingerprint, expires_at)
     VALUES (
@@ -78,6 +86,11 @@ _CLAIM: Final = """
 _FIND_CLAIM: Final = """
     SELECT guid, fingerprint FROM idempotency_keys
     WHERE author = %(author)s AND idempotency_key = %(idempotency_key)s AND expires_at > CURRENT_TIMESTAMP(6)
+"""
+
+_FORGET_CLAIM: Final = """
+    DELETE FROM idempotency_keys
+    WHERE author = %(author)s AND idempotency_key = %(idempotency_key)s AND guid = %(guid)s
 """
 
 _FORGET_CLAIMS: Final = "DELETE FROM idempotency_keys WHERE expires_at <= CURRENT_TIMESTAMP(6)"
@@ -119,11 +132,10 @@ class MySQLImageRepository(ImageRepository):
             raise image_not_found(guid)
         return image_from_row(row)
 
-    async def update(self, image: Image, *, expected: ImageStatus) -> None:
+    async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
         async with self.database.transaction() as cursor:
-            await cursor.execute(
-                _UPDATE, {**image_to_row(image), "expected": expected.value, "is_final": image.status.is_final}
-            )
+            conditions = {"expected": expected.value, "if_abandoned": if_abandoned}
+            await cursor.execute(_UPDATE, {**image_to_row(image), **conditions, "is_final": image.status.is_final})
             was_updated = cursor.rowcount == 1
         if not was_updated:
             await self.get(image.guid)
@@ -142,13 +154,22 @@ class MySQLImageRepository(ImageRepository):
             await cursor.execute(_RENEW, {"guid": str(guid), **lease_to_row(lease)})
 
     async def list_abandoned(self, *, limit: int) -> Sequence[Image]:
-        return await self._fetch(f"{_SELECT} {_ABANDONED}", {"limit": limit})
+        return undamaged_images(await self._rows(f"{_SELECT} {_ABANDONED}", {"limit": limit}))
+
+    async def list_unknown(self, *, since: datetime, limit: int) -> Sequence[Image]:
+        parameters = {"since": time_to_text(since), "limit": limit}
+        return undamaged_images(await self._rows(f"{_SELECT} {_UNKNOWN}", parameters))
 
     async def find_claim(self, author: UserName | None, key: IdempotencyKey) -> ClaimedImage | None:
         async with self.database.autocommit() as cursor:
             await cursor.execute(_FIND_CLAIM, {"author": author or "", "idempotency_key": key})
             row = await cursor.fetchone()
         return None if row is None else claimed_from_row(row)
+
+    async def forget_claim(self, author: UserName | None, key: IdempotencyKey, guid: UUID) -> None:
+        parameters = {"author": author or "", "idempotency_key": key, "guid": str(guid)}
+        async with self.database.autocommit() as cursor:
+            await cursor.execute(_FORGET_CLAIM, parameters)
 
     async def forget_expired_claims(self) -> int:
         async with self.database.autocommit() as cursor:
@@ -179,7 +200,10 @@ class MySQLImageRepository(ImageRepository):
         return await self._fetch(sql, {**parameters, **cursor_to_row(after), "limit": limit})
 
     async def _fetch(self, sql: str, parameters: Mapping[str, object]) -> Sequence[Image]:
+        return [image_from_row(row) for row in await self._rows(sql, parameters)]
+
+    async def _rows(self, sql: str, parameters: Mapping[str, object]) -> Sequence[Sequence[Any]]:
         async with self.database.autocommit() as cursor:
             await cursor.execute(sql, parameters)
-            rows = await cursor.fetchall()
-        return [image_from_row(row) for row in rows]
+            rows: Sequence[Sequence[Any]] = await cursor.fetchall()
+        return rows

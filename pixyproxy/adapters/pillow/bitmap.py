@@ -56,7 +56,7 @@ def inspect_bitmap(data: bytes) -> Bitmap:
             for _ in _frames(image):
                 image.load()
             width, height = image.size
-    except UnreadableBitmapError:
+    except (UnreadableBitmapError, MemoryError):
         raise
     except Exception as exc:
         # Damaged files raise a dozen unrelated kinds of errors, out of Pillow and out of the modules it uses.

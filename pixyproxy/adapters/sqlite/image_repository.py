@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -15,6 +16,8 @@ from pixyproxy.adapters.rows import (
     image_to_row,
     lease_to_row,
     tags_to_rows,
+    time_to_text,
+    undamaged_images,
 )
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.errors import ConstraintViolationError
@@ -45,6 +48,7 @@ _UPDATE: Final = """
         updated_at = :updated_at, lease_owner = iif(:is_final, NULL, lease_owner),
         lease_until = iif(:is_final, NULL, lease_until)
     WHERE guid = :guid AND status = :expected
+        AND (NOT :if_abandoned OR lease_until IS NULL OR lease_until < strftime('%Y-%m-%d %H:%M:%f000', 'now'))
 """
 
 # The inner query orders the tags: group_concat has an ORDER BY of its own only since SQLite 3.44.
@@ -69,6 +73,10 @@ _ABANDONED: Final = """
     ORDER BY created_at, guid LIMIT :limit
 """
 
+_UNKNOWN: Final = """
+    WHERE status = 'unknown' AND updated_at >= :since ORDER BY updated_at DESC, guid LIMIT :limit
+"""
+
 _CLAIM: Final = """
     INSERT INTO idempotency_keys (author, idempotency_key, guid, fingerprint, expires_at)
     VALUES (
@@ -81,6 +89,11 @@ _FIND_CLAIM: Final = """
     SELECT guid, fingerprint FROM idempotency_keys
     WHERE author = :author AND idempotency_key = :idempotency_key
         AND expires_at > strftime('%Y-%m-%d %H:%M:%f000', 'now')
+"""
+
+_FORGET_CLAIM: Final = """
+    DELETE FROM idempotency_keys
+    WHERE author = :author AND idempotency_key = :idempotency_key AND guid = :guid
 """
 
 _FORGET_CLAIMS: Final = "DELETE FROM idempotency_keys WHERE expires_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now')"
@@ -113,9 +126,10 @@ class SQLiteImageRepository(ImageRepository):
             raise image_not_found(guid)
         return image_from_row(rows[0])
 
-    async def update(self, image: Image, *, expected: ImageStatus) -> None:
+    async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
         async with self.database.transaction() as connection:
-            row = {**image_to_row(image), "expected": expected.value, "is_final": image.status.is_final}
+            conditions = {"expected": expected.value, "if_abandoned": if_abandoned}
+            row = {**image_to_row(image), **conditions, "is_final": image.status.is_final}
             cursor = await connection.execute(_UPDATE, row)
             was_updated = cursor.rowcount == 1
         if not was_updated:
@@ -135,11 +149,20 @@ class SQLiteImageRepository(ImageRepository):
             await connection.execute(_RENEW, {"guid": str(guid), **lease_to_row(lease)})
 
     async def list_abandoned(self, *, limit: int) -> Sequence[Image]:
-        return await self._fetch(f"{_SELECT} {_ABANDONED}", {"limit": limit})
+        return undamaged_images(await self.database.fetch_all(f"{_SELECT} {_ABANDONED}", {"limit": limit}))
+
+    async def list_unknown(self, *, since: datetime, limit: int) -> Sequence[Image]:
+        parameters = {"since": time_to_text(since), "limit": limit}
+        return undamaged_images(await self.database.fetch_all(f"{_SELECT} {_UNKNOWN}", parameters))
 
     async def find_claim(self, author: UserName | None, key: IdempotencyKey) -> ClaimedImage | None:
         rows = await self.database.fetch_all(_FIND_CLAIM, {"author": author or "", "idempotency_key": key})
         return claimed_from_row(rows[0]) if rows else None
+
+    async def forget_claim(self, author: UserName | None, key: IdempotencyKey, guid: UUID) -> None:
+        parameters = {"author": author or "", "idempotency_key": key, "guid": str(guid)}
+        async with self.database.transaction() as connection:
+            await connection.execute(_FORGET_CLAIM, parameters)
 
     async def forget_expired_claims(self) -> int:
         async with self.database.transaction() as connection:

@@ -18,7 +18,6 @@ from pixyproxy.entrypoints.cli.session import run_with_container, settings_from
 if TYPE_CHECKING:
     from litestar import Litestar
 
-    from pixyproxy.application.generations import Generations
     from pixyproxy.entrypoints.container import Container
     from pixyproxy.entrypoints.settings import Settings
 
@@ -81,13 +80,12 @@ def application() -> "Litestar":
     settings = load_settings(os.environ)
     configure_logging(settings.log_format)
     app = create_app(settings)
-    generations = app.state.container.generations()
-    app.on_startup.append(partial(hurry_when_told_to_stop, generations, settings.shutdown_timeout))
+    app.on_startup.append(partial(hurry_when_told_to_stop, app.state.container, settings.shutdown_timeout))
     return app
 
 
-async def hurry_when_told_to_stop(generations: "Generations", seconds: float) -> None:
-    """Let nobody wait for an image for more than so many seconds after SIGTERM or SIGINT.
+async def hurry_when_told_to_stop(container: "Container", seconds: float) -> None:
+    """From SIGTERM or SIGINT on begin no generation, and let nobody wait for one for more than so many seconds.
 
     uvicorn has taken the signals by now. Left to itself it would break off whoever still waits, without an answer, and
     tell the application only then.
@@ -95,7 +93,8 @@ async def hurry_when_told_to_stop(generations: "Generations", seconds: float) ->
     loop = asyncio.get_running_loop()
 
     def hurry_and_stop(stop: Any, number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(loop.call_later, seconds, generations.hurry)
+        loop.call_soon_threadsafe(container.admission().close)
+        loop.call_soon_threadsafe(loop.call_later, seconds, container.generations().hurry)
         if callable(stop):
             stop(number, frame)
 

@@ -28,7 +28,8 @@ def handle_error(request: Request[Any, Any, Any], exc: Exception) -> Response[Pr
     """Answer any exception with a problem, and log what is the service's own fault."""
     problem = _problem(exc, request_id=request.scope["state"]["request_id"])
     if request.method == HttpMethod.POST:
-        problem = msgspec.structs.replace(problem, **_purchase(exc, problem.status))
+        has_key = "idempotency-key" in request.headers
+        problem = msgspec.structs.replace(problem, **_purchase(exc, problem.status, has_key=has_key))
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         facts = {"request_id": problem.request_id, "status": problem.status, "cause": _cause(exc)}
         _log.error(problem.detail, extra=facts, exc_info=_unexpected(exc))
@@ -100,7 +101,7 @@ def _field_error(item: Mapping[str, Any]) -> FieldError:
     return FieldError(field, message)
 
 
-def _purchase(exc: Exception, status: int) -> dict[str, Any]:
+def _purchase(exc: Exception, status: int, *, has_key: bool) -> dict[str, Any]:
     """Return what the client of a creation needs to know: which image, what it may cost, whether to ask again."""
     match exc:
         case errors.GenerationError():
@@ -109,6 +110,9 @@ def _purchase(exc: Exception, status: int) -> dict[str, Any]:
             return {"retryable": False, "maybe_billed": True, "guid": exc.guid}
         case errors.IdempotencyKeyInUseError():
             return {"retryable": True, "maybe_billed": True, "guid": exc.guid}
+        case errors.DBConnectionError() | errors.ConstraintViolationError() if has_key:
+            # Nobody can tell now what an earlier request with the key has bought.
+            return {"retryable": status == HTTPStatus.SERVICE_UNAVAILABLE, "maybe_billed": True}
         case errors.PixyProxyException() | HTTPException():
             # Whatever else is raised on purpose is raised before anything is bought.
             return {"retryable": status == HTTPStatus.SERVICE_UNAVAILABLE, "maybe_billed": False}

@@ -16,13 +16,16 @@ from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
+from pixyproxy.adapters.system.guid_source import RandomGuidSource
 from pixyproxy.application import CreateImage, GetImage, GetImageContent, ListImages
+from pixyproxy.application.admission import Admission
 from pixyproxy.application.generate_image import GenerationPolicy
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     ContentNotFoundError,
     ContentNotKeptError,
     ContentStoreError,
+    DamagedRecordError,
     DataValidationError,
     DBConnectionError,
     GenerationAbandonedError,
@@ -34,11 +37,12 @@ from pixyproxy.domain.errors import (
     GenerationRefusedError,
     GenerationTimedOutError,
     ImageDelayedError,
+    OverloadedError,
     PixyProxyException,
     RecordNotFoundError,
 )
 from pixyproxy.domain.image import ContentKey, Failure, Image, ImageScope, ImageStatus, MediaType, Prompt, Visibility
-from pixyproxy.domain.ports import ContentReceipt, GeneratedImage, GuidSource
+from pixyproxy.domain.ports import ContentReceipt, GeneratedImage, GuidSource, Lease
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
 
 GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
@@ -118,11 +122,11 @@ class BrokenImageRepository(InMemoryImageRepository):
         self._error = error
         self._times = times
 
-    async def update(self, image: Image, *, expected: ImageStatus) -> None:
+    async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
         if image.status.is_final and self._times:
             self._times -= 1
             raise self._error
-        await super().update(image, expected=expected)
+        await super().update(image, expected=expected, if_abandoned=if_abandoned)
 
 
 class UnreachableImageRepository(InMemoryImageRepository):
@@ -220,10 +224,10 @@ async def test_the_content_is_stored_before_the_image_is_ready(
     create_image: CreateImage, contents: InMemoryContentStore
 ) -> None:
     class LookingRepository(InMemoryImageRepository):
-        async def update(self, image: Image, *, expected: ImageStatus) -> None:
+        async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
             if image.status is ImageStatus.READY:
                 assert (await contents.open(image.content_key)).byte_size > 0
-            await super().update(image, expected=expected)
+            await super().update(image, expected=expected, if_abandoned=if_abandoned)
 
     images = LookingRepository()
     await dataclasses.replace(create_image, images=images)(prompt="a lighthouse", principal=ANONYMOUS)
@@ -370,8 +374,8 @@ async def test_what_can_not_be_written_down_as_begun_is_not_bought(
     class ForgetfulRepository(InMemoryImageRepository):
         """Begins an image and says that it did not, as a database does whose connection breaks at the commit."""
 
-        async def update(self, image: Image, *, expected: ImageStatus) -> None:
-            await super().update(image, expected=expected)
+        async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
+            await super().update(image, expected=expected, if_abandoned=if_abandoned)
             if image.status is ImageStatus.GENERATING:
                 raise error
 
@@ -428,8 +432,8 @@ async def test_an_end_that_was_stored_although_the_database_said_otherwise_is_no
     create_image: CreateImage,
 ) -> None:
     class ForgetfulRepository(InMemoryImageRepository):
-        async def update(self, image: Image, *, expected: ImageStatus) -> None:
-            await super().update(image, expected=expected)
+        async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
+            await super().update(image, expected=expected, if_abandoned=if_abandoned)
             if image.status is ImageStatus.READY:
                 raise DBConnectionError("The connection was lost.")
 
@@ -548,3 +552,102 @@ async def test_one_failed_generation_does_not_touch_another_image(
         await dataclasses.replace(create_image, guids=OtherGuid())(prompt="another", principal=ANONYMOUS)
     assert await create_image.images.get(GUID) == first
     assert (await create_image.images.get(OTHER)).status is ImageStatus.FAILED
+
+
+async def test_bytes_that_have_come_are_stored_even_when_the_process_ends_meanwhile(
+    create_image: CreateImage, images: InMemoryImageRepository
+) -> None:
+    class SlowContentStore(StuckContentStore):
+        def __init__(self) -> None:
+            super().__init__()
+            self.may_end = asyncio.Event()
+
+        async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+            self.is_storing.set()
+            await self.may_end.wait()
+            return await InMemoryContentStore.put(self, key, chunks)
+
+    contents = SlowContentStore()
+    create_image = dataclasses.replace(create_image, contents=contents, policy=GenerationPolicy(patience=10))
+    await create_image.request(prompt="a lighthouse", principal=ANONYMOUS, wait=0)
+    await contents.is_storing.wait()
+    closing = asyncio.create_task(create_image.generations.close(0))
+    await asyncio.sleep(0.01)
+    contents.may_end.set()
+    assert await closing == [GUID]
+    assert (await images.get(GUID)).status is ImageStatus.GENERATING
+    assert (await contents.open(ContentKey(str(GUID)))).byte_size > 0
+
+
+async def test_who_waits_for_a_turn_is_not_generated_when_the_process_ends(
+    create_image: CreateImage, images: InMemoryImageRepository
+) -> None:
+    may_end = asyncio.Event()
+    generator = LookingGenerator(lambda: asyncio.wait_for(may_end.wait(), 10))  # type: ignore[arg-type]
+    create_image = dataclasses.replace(
+        create_image, generator=generator, guids=RandomGuidSource(), admission=Admission(max_running=1)
+    )
+    first = await create_image.request(prompt="a lighthouse", principal=ANONYMOUS, wait=0)
+    second = await create_image.request(prompt="a fox", principal=ANONYMOUS, wait=0)
+    await asyncio.sleep(0.01)
+    create_image.admission.close()
+    may_end.set()
+    assert await create_image.generations.close(10) == []
+    assert generator.prompts == ["a lighthouse"]
+    assert (await images.get(first.image.guid)).status is ImageStatus.READY
+    turned_away = await images.get(second.image.guid)
+    assert turned_away.status is ImageStatus.FAILED
+    assert turned_away.failure is not None
+    assert not turned_away.failure.maybe_billed
+    with pytest.raises(OverloadedError):
+        await create_image(prompt="a wolf", principal=ANONYMOUS)
+
+
+async def test_a_process_that_was_only_slow_tells_what_it_heard_in_the_end(
+    create_image: CreateImage, images: InMemoryImageRepository
+) -> None:
+    async def give_up() -> None:
+        generating = await images.get(GUID)
+        lost = GenerationAbandonedError("Nobody knows.", maybe_billed=True)
+        await images.update(generating.failed(lost, at=generating.created_at), expected=ImageStatus.GENERATING)
+
+    generator = LookingGenerator(give_up)
+    generator.fail_next(GenerationRefusedError("No.", maybe_billed=False))
+    with pytest.raises(GenerationRefusedError):
+        await dataclasses.replace(create_image, generator=generator)(prompt="a", principal=ANONYMOUS)
+    refused = await images.get(GUID)
+    assert refused.failure is not None
+    assert (refused.status, refused.failure.maybe_billed) == (ImageStatus.FAILED, False)
+
+
+async def test_a_lease_is_renewed_again_after_whatever_went_wrong(create_image: CreateImage) -> None:
+    is_renewed_again = asyncio.Event()
+
+    class StumblingRepository(InMemoryImageRepository):
+        renewals = 0
+
+        async def renew(self, guid: UUID, lease: Lease) -> None:
+            self.renewals += 1
+            if self.renewals > 3:
+                is_renewed_again.set()
+            raise RuntimeError("the driver has a fault")
+
+    async def draw() -> None:
+        await asyncio.wait_for(is_renewed_again.wait(), 10)
+
+    policy = GenerationPolicy(lease=Lease(owner="a", seconds=0.01), patience=0)
+    images = StumblingRepository()
+    image = await dataclasses.replace(create_image, images=images, generator=LookingGenerator(draw), policy=policy)(
+        prompt="a", principal=ANONYMOUS
+    )
+    assert image.status is ImageStatus.READY
+
+
+@pytest.mark.parametrize("error", [RecordNotFoundError("There is no image."), DamagedRecordError("It is damaged.")])
+async def test_an_image_whose_record_is_gone_when_it_comes_may_have_been_billed(
+    create_image: CreateImage, error: PixyProxyException
+) -> None:
+    images = BrokenImageRepository(error)
+    with pytest.raises(GenerationFaultError) as caught:
+        await dataclasses.replace(create_image, images=images)(prompt="a lighthouse", principal=ANONYMOUS)
+    assert caught.value.maybe_billed

@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -21,6 +23,7 @@ from pixyproxy.domain.errors import (
     GenerationRefusedError,
     IdempotencyKeyInUseError,
     IdempotencyKeyReusedError,
+    ImageDelayedError,
     OverloadedError,
 )
 from pixyproxy.domain.idempotency import IdempotencyKey
@@ -220,3 +223,60 @@ async def test_a_key_whose_image_is_gone_buys_nothing(
     with pytest.raises(ConstraintViolationError, match="gone"):
         await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
     assert len(generator.prompts) == 1
+
+
+async def test_a_key_whose_image_was_never_begun_is_not_used_up(
+    create_image: CreateImage, generator: InMemoryImageGenerator, images: InMemoryImageRepository, ann: Principal
+) -> None:
+    class ForgetfulRepository(InMemoryImageRepository):
+        """Adds the image and says that it did not, as a database does whose connection breaks at the commit."""
+
+        is_lost = True
+
+        async def add(self, image: Image, **options: Any) -> Image:
+            added = await super().add(image, **options)
+            if self.is_lost:
+                raise DBConnectionError("The connection was lost.")
+            return added
+
+    images = ForgetfulRepository()
+    create_image = dataclasses.replace(
+        create_image, images=images, policy=GenerationPolicy(lease=Lease(owner="a", seconds=0))
+    )
+    with pytest.raises(DBConnectionError):
+        await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
+    images.is_lost = False
+    recover_images = RecoverImages(
+        images=images,
+        contents=create_image.contents,
+        inspector=PillowContentInspector(),
+        clock=create_image.clock,
+    )
+    assert await recover_images() == 1
+    guids = {
+        image.guid
+        for image in await asyncio.gather(
+            *(create_image(prompt="a fox", principal=ann, idempotency_key=KEY) for _ in range(5))
+        )
+    }
+    assert len(guids) == len(generator.prompts) == 1
+
+
+async def test_a_database_that_is_lost_while_the_answer_is_looked_up_does_not_deny_the_purchase(
+    create_image: CreateImage, ann: Principal
+) -> None:
+    class LosingRepository(InMemoryImageRepository):
+        is_lost = False
+
+        async def get(self, guid: UUID) -> Image:
+            if self.is_lost:
+                raise DBConnectionError("The database does not answer.")
+            return await super().get(guid)
+
+    images = LosingRepository()
+    create_image = dataclasses.replace(create_image, images=images)
+    first = await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
+    images.is_lost = True
+    with pytest.raises(ImageDelayedError) as caught:
+        await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
+    assert caught.value.guid == first.guid

@@ -143,17 +143,49 @@ async def test_two_that_recover_at_once_do_no_harm(
     assert statuses == [ImageStatus.FAILED, ImageStatus.READY, ImageStatus.UNKNOWN] * 10
 
 
-async def test_a_store_that_does_not_answer_decides_nothing(
+async def test_a_store_that_does_not_answer_decides_nothing_and_holds_up_no_other_image(
     images: InMemoryImageRepository, clock: InMemoryClock
 ) -> None:
-    class UnreachableContentStore(InMemoryContentStore):
+    stuck, fine = [await abandoned(images, is_begun=True) for _ in range(2)]
+
+    class HalfReadableContentStore(InMemoryContentStore):
         async def open(self, key: ContentKey) -> StoredContent:
-            raise ContentStoreError("The folder is missing.")
+            if key == stuck.content_key:
+                raise ContentStoreError("The disk has an error.")
+            return await super().open(key)
 
     recover_images = RecoverImages(
-        images=images, contents=UnreachableContentStore(), inspector=PillowContentInspector(), clock=clock
+        images=images, contents=HalfReadableContentStore(), inspector=PillowContentInspector(), clock=clock, batch=1
     )
-    image = await abandoned(images, is_begun=True)
     with pytest.raises(ContentStoreError):
         await recover_images()
+    assert await images.get(stuck.guid) == stuck
+    assert (await images.get(fine.guid)).status is ImageStatus.UNKNOWN
+
+
+async def test_bytes_that_turn_up_after_the_image_became_unknown_make_it_ready(
+    recover_images: RecoverImages, images: InMemoryImageRepository, contents: InMemoryContentStore
+) -> None:
+    image = await abandoned(images, is_begun=True)
+    await recover_images()
+    await store_picture(contents, image)
+    assert await recover_images() == 1
+    assert (await images.get(image.guid)).status is ImageStatus.READY
+    assert await recover_images() == 0
+
+
+async def test_an_image_whose_lease_is_renewed_while_it_is_looked_at_is_left_alone(
+    images: InMemoryImageRepository, clock: InMemoryClock
+) -> None:
+    image = await abandoned(images, is_begun=True, lease=Lease(owner="slow", seconds=0))
+
+    class WakingContentStore(InMemoryContentStore):
+        async def open(self, key: ContentKey) -> StoredContent:
+            await images.renew(image.guid, Lease(owner="slow", seconds=60))
+            return await super().open(key)
+
+    recover_images = RecoverImages(
+        images=images, contents=WakingContentStore(), inspector=PillowContentInspector(), clock=clock
+    )
+    assert await recover_images() == 0
     assert await images.get(image.guid) == image

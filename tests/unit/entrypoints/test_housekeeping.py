@@ -12,6 +12,7 @@ from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
 from pixyproxy.application import RecoverImages
+from pixyproxy.application.admission import Admission
 from pixyproxy.application.generations import Generations
 from pixyproxy.domain.errors import (
     DBConnectionError,
@@ -206,7 +207,7 @@ class Work:
 async def test_the_end_waits_for_the_generations_that_run(caplog: pytest.LogCaptureFixture) -> None:
     generations, work, guid = Generations(on_end=log_end), Work(), uuid4()
     generations.start(guid, work.run())
-    ending = asyncio.create_task(end_generations(generations, 60.0))
+    ending = asyncio.create_task(end_generations(Admission(), generations, 60.0))
     await asyncio.sleep(0.02)
     assert not ending.done()
 
@@ -224,7 +225,7 @@ async def test_the_end_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) 
         generations.start(uuid4(), work.run())
     works[0].may_end.set()
 
-    await asyncio.wait_for(end_generations(generations, 0.05), SOON)
+    await asyncio.wait_for(end_generations(Admission(), generations, 0.05), SOON)
 
     assert [work.was_broken_off for work in works] == [False, True]
     assert len(generations) == 0
@@ -236,7 +237,7 @@ async def test_the_end_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) 
 
 
 async def test_the_end_says_nothing_when_nothing_runs(caplog: pytest.LogCaptureFixture) -> None:
-    await asyncio.wait_for(end_generations(Generations(), 60.0), SOON)
+    await asyncio.wait_for(end_generations(Admission(), Generations(), 60.0), SOON)
 
     assert caplog.records == []
 

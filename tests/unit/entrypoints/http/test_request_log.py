@@ -1,12 +1,15 @@
 """Request ids and the lines at the start and the end of each request."""
 
+import asyncio
 import json
 import re
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.http.request_log import RequestLog
 from pixyproxy.entrypoints.log import configure_logging
 from pixyproxy.entrypoints.settings import LogFormat
 from tests.unit.entrypoints.http.conftest import ANN, Client
