@@ -18,12 +18,12 @@ from pixyproxy.adapters.sqlite.errors import translated_errors
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
-from pixyproxy.domain.errors import DBConnectionError, SchemaOutdatedError
+from pixyproxy.domain.errors import DamagedRecordError, DBConnectionError, SchemaOutdatedError
 from pixyproxy.domain.idempotency import IdempotencyKey
 from pixyproxy.domain.image import ImageCursor, ImageStatus
 from pixyproxy.domain.user import UserName
 from tests.doubles.processes import run_at_once
-from tests.factories import ImageFactory, UserFactory
+from tests.factories import ImageFactory, PendingImageFactory, UserFactory
 
 INSERT = "INSERT INTO images (guid, filename, prompt) VALUES ('c0ffee00-0000-4000-8000-000000000000', 'a', 'b')"
 
@@ -315,3 +315,13 @@ async def plan_of(database: SQLiteDatabase, operation: Coroutine[Any, Any, objec
         await operation
     ((sql, parameters),) = statements
     return [row[3] for row in await database.fetch_all(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+
+
+async def test_a_damaged_record_holds_up_the_recovery_of_no_other(sqlite_database: SQLiteDatabase) -> None:
+    images = SQLiteImageRepository(database=sqlite_database)
+    damaged, fine = [await images.add(PendingImageFactory.build()) for _ in range(2)]
+    async with sqlite_database.transaction() as connection:
+        await connection.execute("UPDATE images SET filename = '../x' WHERE guid = ?", (str(damaged.guid),))
+    assert await images.list_abandoned(limit=10) == [fine]
+    with pytest.raises(DamagedRecordError):
+        await images.get(damaged.guid)
