@@ -42,7 +42,7 @@ class GenerationPolicy(msgspec.Struct, frozen=True, kw_only=True):
     that fails when the image is there already is tried again.
     """
 
-    lease: Lease = Lease(owner="pixyproxy", seconds=30.0)
+    lease: Lease = Lease(owner="pixyproxy", seconds=15.0)
     patience: float = 20.0
     pause: float = 0.5
 

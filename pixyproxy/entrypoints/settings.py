@@ -70,7 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_generations: Positive = 8
     max_waiting: Annotated[int, msgspec.Meta(ge=0)] = 64
     max_wait: Seconds = 300.0
-    lease: Annotated[float, msgspec.Meta(ge=0.5, le=86_400)] = 30.0
+    lease: Annotated[float, msgspec.Meta(ge=0.5, le=86_400)] = 15.0
     patience: Duration = 20.0
     idempotency_key_lifetime: Annotated[float, msgspec.Meta(ge=3_600, le=31_536_000)] = 86_400.0
     auto_upgrade: bool = False

@@ -39,7 +39,7 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with (
             opened(container),
-            housekeeping(container.recover_images(), container.images(), every=settings.lease / 2),
+            housekeeping(container.recover_images(), container.images(), every=settings.lease / 3),
         ):
             yield
 
