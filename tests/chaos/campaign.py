@@ -69,6 +69,7 @@ AT_RANDOM: Final = frozenset({Strike.KILLED_AT_RANDOM, Strike.DATABASE_KILLED_AT
 BEHAVIOURS: Final = sorted(GARBAGE | BROKEN_OFF | UNBILLED | GOOD)
 
 NOT_BOUGHT: Final = frozenset({Step.UNWRITTEN, Step.PENDING})
+NOT_BEGUN: Final = NOT_BOUGHT | {Step.CHECKED}
 DISK_FULL: Final = frozenset({Strike.DISK_FULL_BRIEFLY, Strike.DISK_FULL_FOR_LONG})
 ENDED: Final = frozenset({Strike.KILLED, Strike.KILLED_TWICE, Strike.TERMINATED, Strike.BOTH_KILLED})
 
@@ -174,10 +175,12 @@ _ALLOWED: Final[Sequence[tuple[frozenset[Strike], frozenset[Place], frozenset[Im
     # What can't be kept is not bought, or was bought already and could not be kept.
     (frozenset({Strike.DISK_FULL_BRIEFLY}), NOT_BOUGHT, frozenset({READY, FAILED})),
     (frozenset({Strike.DISK_FULL_FOR_LONG}), frozenset(), frozenset({READY, FAILED})),
+    # A client that asks again meanwhile buys what was not begun; the second blow may strike that purchase.
+    (frozenset({Strike.KILLED_TWICE}), NOT_BEGUN, frozenset({READY, UNKNOWN})),
     # What nobody had written down is bought when the client asks again.
     (frozenset(), frozenset({Step.UNWRITTEN}), frozenset({READY})),
     # What was not begun is bought when the client asks again.
-    (ENDED, frozenset({Step.PENDING, Step.CHECKED}), frozenset({READY})),
+    (ENDED, NOT_BEGUN, frozenset({READY})),
     (ENDED, frozenset(), frozenset({UNKNOWN})),
     (frozenset({Strike.NOTHING}), frozenset(), frozenset({READY})),
     # It is given up if it can't be written down as generating, and nothing is bought.
