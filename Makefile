@@ -4,10 +4,10 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos check format lock clean
+.PHONY: help run test chaos bench-library check format lock clean
 
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: .venv/runtime ## Serve on http://127.0.0.1:8000, with SQLite and files under ./data
 	@$(BIN)/pixyproxy serve
@@ -18,6 +18,9 @@ test: .venv/dev ## Run the whole suite
 chaos: .venv/dev ## Break 3,000 creations in all ways, under a new seed, and account for every one
 	PIXYPROXY_CHAOS_TRIALS=$${PIXYPROXY_CHAOS_TRIALS:-3000} \
 	PIXYPROXY_CHAOS_SEED=$${PIXYPROXY_CHAOS_SEED:-$$(date +%s)} $(BIN)/pytest tests/chaos/test_campaign.py
+
+bench-library: .venv/dev ## Measure lists and searches of 1,000,000 images; write docs/benchmarks.md
+	PYTHONPATH=. $(BIN)/python bench/library.py
 
 check: .venv/dev ## Everything CI checks: format, lint, types, layers, tests
 	$(BIN)/ruff format --check

@@ -28,7 +28,7 @@ from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.adapters.system.clock import SystemClock
-from pixyproxy.application import ExamineImages, RecoverImages
+from pixyproxy.application import ExamineImages, FinishDeletions, RecoverImages
 from pixyproxy.domain.image import ContentInfo, Image, ImageStatus, MediaType, Prompt, Visibility, filename_for
 
 SEED = 7
@@ -105,6 +105,7 @@ async def examine(folder: Path, count: int, *, with_digests: bool) -> None:
         inspector=inspector,
         clock=clock,
         recover=RecoverImages(images=images, contents=contents, inspector=inspector, clock=clock),
+        finish_deletions=FinishDeletions(images=images, contents=contents),
     )
     peak_before, start = peak_mib(), time.perf_counter()
     examination = await examine_images(with_digests=with_digests)

@@ -63,6 +63,7 @@ class ImageFactory(MsgspecFactory[Image]):
     """Makes ready public images that were never stored."""
 
     id = None
+    version = 1
     failure: ClassVar[Any] = None
     visibility = Visibility.PUBLIC
     status = ImageStatus.READY

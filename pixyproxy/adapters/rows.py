@@ -17,7 +17,6 @@ from pixyproxy.domain.image import (
     ContentInfo,
     Failure,
     Image,
-    ImageCursor,
     ImageId,
     ImageStatus,
     MediaType,
@@ -25,7 +24,9 @@ from pixyproxy.domain.image import (
     Tag,
     Visibility,
 )
-from pixyproxy.domain.ports import Lease
+from pixyproxy.domain.listing import TagCount
+from pixyproxy.domain.ports import DamagedRecord, Lease
+from pixyproxy.domain.search import Phrase, terms_of
 from pixyproxy.domain.user import PasswordHash, User, UserId, UserName
 
 
@@ -62,6 +63,7 @@ def image_to_row(image: Image) -> Mapping[str, object]:
         "generator_request_id": image.generator_request_id,
         "created_at": time_to_text(image.created_at),
         "updated_at": time_to_text(image.updated_at),
+        "version": image.version,
     }
 
 
@@ -74,6 +76,14 @@ def image_from_row(row: Sequence[Any]) -> Image:
         return _image_from_row(row)
     except ValueError as exc:
         raise DamagedRecordError(f"The record of image {row[1]} is damaged.") from exc
+
+
+def scanned_from_row(row: Sequence[Any]) -> Image | DamagedRecord:
+    """Return the image of a row, or that it is damaged."""
+    try:
+        return image_from_row(row)
+    except DamagedRecordError:
+        return DamagedRecord(guid=row[1])
 
 
 def undamaged_images(rows: Iterable[Sequence[Any]]) -> Sequence[Image]:
@@ -107,6 +117,7 @@ def _image_from_row(row: Sequence[Any]) -> Image:
         generator_request_id,
         created_at,
         updated_at,
+        version,
         tags,
     ) = row
     return Image(
@@ -128,6 +139,7 @@ def _image_from_row(row: Sequence[Any]) -> Image:
         generator_request_id=generator_request_id,
         created_at=time_from_text(created_at),
         updated_at=time_from_text(updated_at),
+        version=version,
     )
 
 
@@ -160,12 +172,32 @@ def claimed_from_row(row: Sequence[Any]) -> ClaimedImage:
 
 def tags_to_rows(image: Image, image_id: int) -> Sequence[Mapping[str, object]]:
     """Return the rows of table `image_tags` that belong to an image, by column name."""
-    return [{"image_id": image_id, "position": position, "tag": tag} for position, tag in enumerate(image.tags)]
+    row = image_to_row(image)
+    copies = {column: row[column] for column in ("author", "visibility", "status", "created_at", "guid")}
+    return [
+        {"image_id": image_id, "position": position, "tag": tag, **copies} for position, tag in enumerate(image.tags)
+    ]
 
 
-def cursor_to_row(after: ImageCursor | None) -> Mapping[str, object]:
-    """Return the parameters of a query for the images behind `after`."""
-    return {"after_created_at": time_to_text(after.created_at), "after_guid": str(after.guid)} if after else {}
+def tag_count_from_row(row: Sequence[Any]) -> TagCount:
+    """Return a tag and how many images have it."""
+    tag, images = row
+    return TagCount(Tag(tag), images)
+
+
+def words_to_row(image_id: int, prompt: str) -> Mapping[str, object]:
+    """Return the row of table `image_words` that belongs to an image with this prompt, by column name."""
+    return {"image_id": image_id, "words": f" {' '.join(map(term_to_text, terms_of(prompt)))} "}
+
+
+def term_to_text(term: str) -> str:
+    """Return a term as it is kept: the index of MySQL has no words of less than three letters and no stopwords."""
+    return f"zz{term}"
+
+
+def phrase_to_text(phrase: Phrase) -> str:
+    """Return what the words of an image contain when its prompt has the phrase."""
+    return f" {' '.join(map(term_to_text, phrase.terms))}{'' if phrase.is_prefix else ' '}"
 
 
 def user_to_row(user: User) -> Mapping[str, object]:

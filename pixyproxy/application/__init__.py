@@ -2,32 +2,49 @@
 
 from pixyproxy.application.add_user import AddUser
 from pixyproxy.application.authenticate_user import AuthenticateUser
+from pixyproxy.application.bulk import DeleteImages, TagImages
+from pixyproxy.application.change_image import ChangeImage
 from pixyproxy.application.change_password import ChangePassword
 from pixyproxy.application.check_readiness import CheckReadiness
 from pixyproxy.application.create_first_user import CreateFirstUser
 from pixyproxy.application.create_image import CreateImage
+from pixyproxy.application.delete_image import DeleteImage
 from pixyproxy.application.disable_user import DisableUser
 from pixyproxy.application.examine_images import ExamineImages
+from pixyproxy.application.export_images import ExportImages
+from pixyproxy.application.finish_deletions import FinishDeletions
 from pixyproxy.application.get_image import GetImage
 from pixyproxy.application.get_image_content import GetImageContent
+from pixyproxy.application.import_images import ImportImages
 from pixyproxy.application.list_images import ListImages
+from pixyproxy.application.list_tags import ListTags
 from pixyproxy.application.list_users import ListUsers
 from pixyproxy.application.recover_images import RecoverImages
+from pixyproxy.application.upgrade_database import UpgradeDatabase
 from pixyproxy.application.watch_image import WatchImage
 
 __all__ = [
     "AddUser",
     "AuthenticateUser",
+    "ChangeImage",
     "ChangePassword",
     "CheckReadiness",
     "CreateFirstUser",
     "CreateImage",
+    "DeleteImage",
+    "DeleteImages",
     "DisableUser",
     "ExamineImages",
+    "ExportImages",
+    "FinishDeletions",
     "GetImage",
     "GetImageContent",
+    "ImportImages",
     "ListImages",
+    "ListTags",
     "ListUsers",
     "RecoverImages",
+    "TagImages",
+    "UpgradeDatabase",
     "WatchImage",
 ]

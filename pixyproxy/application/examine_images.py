@@ -18,7 +18,7 @@ from pixyproxy.domain.errors import (
     RecordNotFoundError,
 )
 from pixyproxy.domain.image import ContentInfo, ContentKey, Image, ImageStatus
-from pixyproxy.domain.ports import Clock, ContentInspector, ContentStore, ImageRepository, StoredContent
+from pixyproxy.domain.ports import Clock, ContentInspector, ContentStore, DamagedRecord, ImageRepository, StoredContent
 
 FINDINGS_MAX_COUNT: Final = 1_000
 LEFTOVER_AGE: Final = timedelta(hours=1)
@@ -28,6 +28,7 @@ PAGE_SIZE: Final = 200
 class FindingKind(StrEnum):
     """What can be wrong with an image or a content."""
 
+    RECORD_DAMAGED = "record-damaged"
     CONTENT_MISSING = "content-missing"
     CONTENT_UNREADABLE = "content-unreadable"
     SIZE_DIFFERS = "size-differs"
@@ -36,6 +37,7 @@ class FindingKind(StrEnum):
     CONTENT_UNCLAIMED = "content-unclaimed"
     UNKNOWN_WITH_CONTENT = "unknown-with-content"
     ABANDONED = "abandoned"
+    DELETION_UNFINISHED = "deletion-unfinished"
     LEFTOVER = "leftover"
 
 
@@ -51,7 +53,7 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
     """How many images and contents were looked at, and what was found.
 
     `found` and `repaired` count the findings of each kind; `findings` are the first 1,000 of each kind. Of abandoned
-    images 1,000 are counted at most.
+    images and of unfinished deletions 1,000 are counted at most.
     """
 
     images: int
@@ -74,12 +76,13 @@ def _ignore(_: int) -> None:
 class ExamineImages:
     """Compare every record with its content, and every content with its record, while others may be at work.
 
-    With `repair`, what can be mended without guessing is: abandoned images are recovered (by calling `recover`), an
-    unknown image with a whole picture becomes ready, a content that no image claims and leftovers are
-    set aside. Without `with_digests` contents are not read, only their sizes are compared. `on_progress` is told the
-    number of images looked at after each of them. Memory does not grow with the number of images.
+    With `repair`, what can be mended without guessing is: abandoned images are recovered (by calling `recover`),
+    deletions are finished (by calling `finish_deletions`), an unknown image with a whole picture becomes ready, and a
+    content that no image claims and leftovers are set aside. Without `with_digests` contents are not read, only their
+    sizes are compared. `on_progress` is told the number of images looked at after each of them. Memory does not grow
+    with the number of images.
 
-    Raises `DBConnectionError`, `DamagedRecordError`, and `ContentStoreError` for a store that can't be listed.
+    Raises `DBConnectionError`, and `ContentStoreError` for a store that can't be listed.
     """
 
     images: ImageRepository
@@ -87,18 +90,20 @@ class ExamineImages:
     inspector: ContentInspector
     clock: Clock
     recover: Callable[[], Awaitable[object]]
+    finish_deletions: Callable[[], Awaitable[object]]
 
     async def __call__(
         self, *, repair: bool = False, with_digests: bool = True, on_progress: Callable[[int], None] = _ignore
     ) -> Examination:
         record = _Record()
         # What belongs to a process that is alive is different by the time all images have been looked at.
-        abandoned, leftovers = await self._abandoned(), await self._leftovers()
+        abandoned, deletions, leftovers = await self._abandoned(), await self._deletions(), await self._leftovers()
         async for key, image, is_stored in self._pairs():
             record.images += image is not None
             record.contents += is_stored
-            kind = await self._difference(key, image, with_digests=with_digests)
-            if kind is not None:
+            if isinstance(image, DamagedRecord):
+                record.add(Finding(kind=FindingKind.RECORD_DAMAGED, name=image.guid, is_repaired=False))
+            elif await self._difference(key, image, with_digests=with_digests) is not None:
                 await self._look_again(key, record, repair=repair, with_digests=with_digests)
             if image is not None:
                 on_progress(record.images)
@@ -106,6 +111,10 @@ class ExamineImages:
         if abandoned and repair:
             await self.recover()
         record.add_all(FindingKind.ABANDONED, abandoned, await self._abandoned())
+        deletions &= await self._deletions()
+        if deletions and repair:
+            await self.finish_deletions()
+        record.add_all(FindingKind.DELETION_UNFINISHED, deletions, await self._deletions())
         leftovers &= await self._leftovers()
         if repair:
             for name in leftovers:
@@ -113,30 +122,30 @@ class ExamineImages:
         record.add_all(FindingKind.LEFTOVER, leftovers, await self._leftovers())
         return record.examination()
 
-    async def _pairs(self) -> AsyncIterator[tuple[ContentKey, Image | None, bool]]:
-        """Yield every key that an image or a content has, once: with the image, if any, and if the content is listed.
+    async def _pairs(self) -> AsyncIterator[tuple[ContentKey, Image | DamagedRecord | None, bool]]:
+        """Yield every key that a record or a content has, once: with the record, if any, and if the content is listed.
 
         Both come in the order of their keys, so that they are compared like the pages of two sorted lists.
         """
-        images, keys = self._scan(), self.contents.keys()
-        image, key = await anext(images, None), await anext(keys, None)
-        while image is not None or key is not None:
-            if image is not None and (key is None or image.content_key <= key):
-                is_stored = image.content_key == key
-                yield image.content_key, image, is_stored
-                image = await anext(images, None)
+        records, keys = self._scan(), self.contents.keys()
+        record, key = await anext(records, None), await anext(keys, None)
+        while record is not None or key is not None:
+            if record is not None and (key is None or str(record.guid) <= key):
+                is_stored = str(record.guid) == key
+                yield ContentKey(str(record.guid)), record, is_stored
+                record = await anext(records, None)
                 if is_stored:
                     key = await anext(keys, None)
             elif key is not None:
                 yield key, None, True
                 key = await anext(keys, None)
 
-    async def _scan(self) -> AsyncIterator[Image]:
-        after: UUID | None = None
+    async def _scan(self) -> AsyncIterator[Image | DamagedRecord]:
+        after = ""
         while page := await self.images.scan(after=after, limit=PAGE_SIZE):
-            for image in page:
-                yield image
-            after = page[-1].guid
+            for record in page:
+                yield record
+            after = str(page[-1].guid)
 
     async def _look_again(self, key: ContentKey, record: "_Record", *, repair: bool, with_digests: bool) -> None:
         """Compare a record and its content as they are now; note what is still wrong, mended where that is wanted."""
@@ -155,7 +164,7 @@ class ExamineImages:
         try:
             stored = await self.contents.open(key)
             if image is None:
-                return FindingKind.CONTENT_WITHOUT_IMAGE
+                return None if await self._is_being_deleted(key) else FindingKind.CONTENT_WITHOUT_IMAGE
             if expected is None:
                 return _UNEXPECTED[image.status]
             return await _difference_in_bytes(stored, expected, with_digests=with_digests)
@@ -186,6 +195,15 @@ class ExamineImages:
             return None
         # A guid can be written in several ways, and only one of them is a content's key.
         return image if image.content_key == key else None
+
+    async def _is_being_deleted(self, key: ContentKey) -> bool:
+        try:
+            return await self.images.is_being_deleted(UUID(key))
+        except ValueError:
+            return False
+
+    async def _deletions(self) -> set[str]:
+        return set(map(str, await self.images.list_deletions(limit=FINDINGS_MAX_COUNT)))
 
     async def _abandoned(self) -> set[str]:
         return {str(image.guid) for image in await self.images.list_abandoned(limit=FINDINGS_MAX_COUNT)}

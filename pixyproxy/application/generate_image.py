@@ -142,7 +142,9 @@ class GenerateImage:
                 return stored
             if stored.status is expected or not stored.status.may_become(final.status):
                 raise
-            return await self._store(final, expected=stored.status)
+            await self._store(final, expected=stored.status)
+            # What somebody else has changed stays.
+            return await self.images.get(final.guid)
         return final
 
     async def _keep(self, image: Image, generated: GeneratedImage) -> ContentReceipt:

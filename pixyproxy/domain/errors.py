@@ -11,6 +11,8 @@
     ├── RecordNotFoundError             there is no such record, or none this principal may know of
     ├── EndpointNotFoundError           there is no such endpoint
     ├── ConstraintViolationError        the record contradicts one that is stored
+    ├── PreconditionFailedError         the record is not the one that the client has seen
+    ├── PreconditionRequiredError       the client has to say which version of the record it has seen
     ├── DBConnectionError               the database does not answer
     ├── SchemaOutdatedError             the database lacks schema scripts this version needs
     ├── DamagedRecordError              the database holds a record that breaks a rule
@@ -89,6 +91,14 @@ class EndpointNotFoundError(PixyProxyException):
 
 class ConstraintViolationError(PixyProxyException):
     """The record contradicts one that is stored, such as a name that is taken."""
+
+
+class PreconditionFailedError(PixyProxyException):
+    """The record has changed since the client has seen it."""
+
+
+class PreconditionRequiredError(PixyProxyException):
+    """The client has to say which version of the record it has seen (RFC 6585, section 3)."""
 
 
 class DBConnectionError(PixyProxyException):

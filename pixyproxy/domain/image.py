@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, NewType, Self
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from slugify import slugify
 
 from pixyproxy.domain import errors
@@ -16,6 +17,7 @@ from pixyproxy.domain.errors import (
     DataValidationError,
     GenerationError,
     GenerationFailedError,
+    OperationNotAllowedError,
     RecordNotFoundError,
 )
 from pixyproxy.domain.text import ensure_encodable, ensure_label, ensure_length
@@ -24,13 +26,11 @@ from pixyproxy.domain.user import Principal, UserName, parse_user_name
 PROMPT_MAX_LENGTH = 32_000
 TAG_MAX_LENGTH = 64
 TAGS_MAX_COUNT = 32
+MODEL_MAX_LENGTH = 255
 FAILURE_MAX_LENGTH = 1_000
 SLUG_MAX_LENGTH = 80
 
-CURSOR_PATTERN = "^[0-9a-f]{46}$"
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+FILENAME_PATTERN = "^[0-9A-Za-z_][0-9A-Za-z_.-]{0,254}$"
 
 ImageId = NewType("ImageId", int)
 Prompt = NewType("Prompt", str)
@@ -143,6 +143,14 @@ def parse_tags(texts: Sequence[str]) -> tuple[Tag, ...]:
     return tuple(Tag(text) for text in texts)
 
 
+def ensure_filename(text: str) -> None:
+    """Raise `DataValidationError` for a file name that is not safe wherever it is used."""
+    if not re.fullmatch(FILENAME_PATTERN, text, re.ASCII):
+        raise DataValidationError(
+            "filename", "must be 1 to 255 ASCII letters, digits, `_`, `.` and `-`, and not begin with `.` or `-`"
+        )
+
+
 def filename_for(prompt: str, guid: UUID, media_type: MediaType | None = None) -> str:
     """Make a readable ASCII file name, well below 255 bytes, that is unique and safe whatever the prompt is."""
     words = slugify(
@@ -197,13 +205,22 @@ _GENERATION_ERRORS: Final[Mapping[str, type[GenerationError]]] = {
 }
 
 
+class ImageChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What an author wants to be different; what is `UNSET` stays, and a `filename` of None is the automatic one."""
+
+    tags: Sequence[str] | UnsetType = UNSET
+    visibility: Visibility | UnsetType = UNSET
+    filename: str | UnsetType | None = UNSET
+
+
 class Image(msgspec.Struct, frozen=True, kw_only=True):
     """The record of one generated image.
 
     `id` is the database's own, None until the image is stored, and never shown; `guid` is the public id. `content` is
     there once the image is ready, `failure` once it has failed or nobody knows. `usage` is the generator's own account
-    of what it spent, and `generator_request_id` its name for the attempt. The times are in UTC to the microsecond.
-    Raises `DataValidationError` for a field that breaks a rule.
+    of what it spent, and `generator_request_id` its name for the attempt. `version` is 1 for a new record and grows
+    with each change. The times are in UTC to the microsecond. Raises `DataValidationError` for a field that breaks a
+    rule.
     """
 
     guid: UUID
@@ -220,16 +237,14 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     usage: Mapping[str, Any] | None = None
     failure: Failure | None = None
     generator_request_id: str | None = None
+    version: int = 1
     id: ImageId | None = None
 
     def __post_init__(self) -> None:
         if parse_prompt(self.prompt) != self.prompt:
             raise DataValidationError("prompt", "must not begin or end with white space")
         parse_tags(self.tags)
-        if not re.fullmatch(r"[0-9A-Za-z_][0-9A-Za-z_.-]{,254}", self.filename):
-            raise DataValidationError(
-                "filename", "must be 1 to 255 ASCII letters, digits, `_`, `.` and `-`, and not begin with `.` or `-`"
-            )
+        ensure_filename(self.filename)
         if self.author is not None and parse_user_name(self.author) != self.author:
             raise DataValidationError("author", "must be in Unicode's NFC form")
         if self.visibility is Visibility.PRIVATE and self.author is None:
@@ -304,12 +319,35 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     def _become(self, status: ImageStatus, at: datetime, **changes: Any) -> Self:
         if not self.status.may_become(status):
             raise ConstraintViolationError(f"An image that is {self.status} can't become {status}.")
-        return msgspec.structs.replace(self, status=status, updated_at=at, **changes)
+        return msgspec.structs.replace(self, status=status, updated_at=at, version=self.version + 1, **changes)
+
+    def changed(self, changes: ImageChanges, *, at: datetime) -> Self:
+        """Return the image with `changes`, or itself if they change nothing.
+
+        Raises `DataValidationError`, and `ConstraintViolationError` for an image that is still being made, and for the
+        name of a file that is not there.
+        """
+        if not self.status.is_final:
+            raise ConstraintViolationError("An image that is still being made can't be changed.")
+        changed = self
+        if changes.tags is not UNSET:
+            changed = msgspec.structs.replace(changed, tags=parse_tags(changes.tags))
+        if changes.visibility is not UNSET:
+            changed = msgspec.structs.replace(changed, visibility=changes.visibility)
+        if changes.filename is not UNSET:
+            if self.content is None:
+                raise ConstraintViolationError("An image without content has no file to be named.")
+            automatic = filename_for(self.prompt, self.guid, self.content.media_type)
+            filename = automatic if changes.filename is None else changes.filename
+            changed = msgspec.structs.replace(changed, filename=filename)
+        if changed == self:
+            return self
+        return msgspec.structs.replace(changed, updated_at=at, version=self.version + 1)
 
     @property
     def content_key(self) -> ContentKey:
         """The key of the content in the content store, derived from the guid so that either leads to the other."""
-        return ContentKey(str(self.guid))
+        return content_key_of(self.guid)
 
     @property
     def ready_content(self) -> ContentInfo:
@@ -353,44 +391,26 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         if not self.is_readable_by(principal, scope):
             raise image_not_found(self.guid)
 
+    def ensure_changeable_by(self, principal: Principal) -> None:
+        """Raise an error unless the principal is the author.
+
+        It is the `RecordNotFoundError` of an unknown image, or `OperationNotAllowedError` if anybody may see this one.
+        """
+        if self.author is None or self.author != principal.name:
+            self.ensure_readable_by(principal, ImageScope.PUBLIC)
+            raise OperationNotAllowedError("Only the author of an image may change or delete it.")
+
 
 def _kept_request_id(text: str | None) -> str | None:
     # It is no reason to lose a paid image.
     return text if text and re.fullmatch(r"[ -~]{1,255}", text) else None
 
 
+def content_key_of(guid: UUID) -> ContentKey:
+    """Return the key of an image's content, whether the image is there or not."""
+    return ContentKey(str(guid))
+
+
 def image_not_found(guid: UUID) -> RecordNotFoundError:
     """Make the one error for an image that does not exist and for one that the principal must not know of."""
     return RecordNotFoundError(f"There is no image {guid}.")
-
-
-class ImageCursor(msgspec.Struct, frozen=True):
-    """A place in a list that runs from the newest image to the oldest: right behind the image with these values.
-
-    As text it is 14 hexadecimal digits of microseconds since 1970 and the 32 of the guid; every such text is a cursor.
-    """
-
-    created_at: datetime
-    guid: UUID
-
-    @classmethod
-    def behind(cls, image: Image) -> Self:
-        """Return the place right behind `image`."""
-        return cls(image.created_at, image.guid)
-
-    def __str__(self) -> str:
-        return f"{(self.created_at - _EPOCH) // _MICROSECOND:014x}{self.guid.hex}"
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Return the cursor that `str` made `text` from; raise `DataValidationError` for any other text."""
-        if not re.fullmatch(CURSOR_PATTERN, text, re.ASCII):
-            raise DataValidationError("cursor", "must be one that an earlier page named")
-        return cls(_EPOCH + int(text[:14], 16) * _MICROSECOND, UUID(text[14:]))
-
-
-class ImagePage(msgspec.Struct, frozen=True):
-    """A piece of a list, newest first, and the cursor of the next piece where there is one."""
-
-    images: Sequence[Image]
-    next: ImageCursor | None

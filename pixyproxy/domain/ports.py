@@ -13,7 +13,8 @@ from uuid import UUID
 import msgspec
 
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
-from pixyproxy.domain.image import ContentInfo, ContentKey, Image, ImageCursor, ImageStatus, MediaType, Prompt
+from pixyproxy.domain.image import ContentInfo, ContentKey, Image, ImageStatus, MediaType, Prompt, Tag
+from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
 from pixyproxy.domain.user import Password, PasswordHash, User, UserName
 
 
@@ -22,6 +23,12 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 
     owner: str
     seconds: float
+
+
+class DamagedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The record of an image that breaks a rule of the domain: somebody else has written it."""
+
+    guid: str
 
 
 class ImageRepository(Protocol):
@@ -37,7 +44,7 @@ class ImageRepository(Protocol):
         """Store a new image, its lease and the claim of a key, all of it or nothing; return the image with its id.
 
         Without a `lease` an image that is being made counts as abandoned. Raises `ConstraintViolationError` if the
-        guid or the author's key is taken.
+        guid or the author's key is taken, and while the content of a deleted image with this guid may still be there.
         """
 
     @abstractmethod
@@ -52,6 +59,40 @@ class ImageRepository(Protocol):
         `expected` (somebody else has changed it) or, with `if_abandoned`, when somebody holds a lease on it; and
         `RecordNotFoundError` when there is none.
         """
+
+    @abstractmethod
+    async def change(self, image: Image, *, expected_version: int) -> None:
+        """Store what `Image.changed` changes, all of it or nothing.
+
+        Raises `ConstraintViolationError` when the stored image has another version (somebody else has changed it), and
+        `RecordNotFoundError` when there is none.
+        """
+
+    @abstractmethod
+    async def delete(self, guid: UUID, *, expected_version: int, lease_seconds: float) -> None:
+        """Remove the record, and write down that its content is to be deleted, both or nothing.
+
+        For `lease_seconds` the caller alone may do that. Raises what `change` raises.
+        """
+
+    @abstractmethod
+    async def claim_deletions(self, *, limit: int, lease_seconds: float) -> Sequence[UUID]:
+        """Return the guids of at most `limit` deleted images whose content nobody is deleting, the smallest first.
+
+        For `lease_seconds` the caller alone may do that.
+        """
+
+    @abstractmethod
+    async def finish_deletion(self, guid: UUID) -> None:
+        """Write down that the content of a deleted image is deleted, too."""
+
+    @abstractmethod
+    async def list_deletions(self, *, limit: int) -> Sequence[UUID]:
+        """Return the guids of at most `limit` deleted images whose content nobody is deleting, and change nothing."""
+
+    @abstractmethod
+    async def is_being_deleted(self, guid: UUID) -> bool:
+        """Whether the image is deleted and its content may still be there."""
 
     @abstractmethod
     async def renew(self, guid: UUID, lease: Lease) -> None:
@@ -81,26 +122,63 @@ class ImageRepository(Protocol):
         """Remove the keys whose time is over and return how many there were."""
 
     @abstractmethod
-    async def scan(self, *, after: UUID | None = None, limit: int) -> Sequence[Image]:
-        """Return at most `limit` images in whatever state, ordered by the text of their guids, behind `after`."""
+    async def scan(self, *, after: str = "", limit: int) -> Sequence[Image | DamagedRecord]:
+        """Return at most `limit` records in whatever state, ordered by the texts of their guids, behind `after`."""
 
     @abstractmethod
     async def count(self) -> int:
         """Return how many images there are, in whatever state."""
 
     @abstractmethod
-    async def list_public(self, *, limit: int, after: ImageCursor | None = None) -> Sequence[Image]:
-        """Return at most `limit` ready public images behind `after`, ordered by created_at and guid, both falling."""
+    async def list(
+        self,
+        wanted: ImageFilter,
+        *,
+        limit: int,
+        order: ImageOrder = ImageOrder.NEWEST_FIRST,
+        after: ImagePosition | None = None,
+    ) -> Sequence[Image]:
+        """Return the first `limit` ready images, or fewer, that fit the filter and in that order come behind `after`.
+
+        The filter names a visibility or an author.
+        """
 
     @abstractmethod
-    async def list_authored_by(
-        self, author: UserName, *, limit: int, after: ImageCursor | None = None
-    ) -> Sequence[Image]:
-        """Return at most `limit` ready images of `author`, public and private, in the order of `list_public`."""
+    async def count_listed(self, wanted: ImageFilter) -> int:
+        """Return how many images `list` could return; that takes longer the more there are."""
+
+    @abstractmethod
+    async def list_tags(
+        self,
+        wanted: TagFilter,
+        *,
+        limit: int,
+        after: Tag | None = None,
+        is_falling: bool = False,
+    ) -> Sequence[TagCount]:
+        """Return the first `limit` tags, or fewer, that fit the filter and come behind `after`.
+
+        They are ordered by code points, rising or falling. The filter names a visibility or an author.
+        """
+
+    @abstractmethod
+    async def make_searchable(self, *, limit: int) -> int:
+        """Let the words of at most `limit` images be found that can't be yet, because an older version stored them.
+
+        Returns how many there were; 0 when there are none left.
+        """
 
     @abstractmethod
     async def check(self) -> None:
         """Return if the repository can answer; raise `DBConnectionError` if it can't."""
+
+
+class SecretStore(Protocol):
+    """Where the keys live that all processes on one database share."""
+
+    @abstractmethod
+    async def get(self, name: str) -> bytes:
+        """Return the 32 random bytes of this name, the same to everybody who asks, made when somebody asks first."""
 
 
 class UserRepository(Protocol):
@@ -302,3 +380,60 @@ class Schema(Protocol):
 
         Safe when several processes call it at once: one applies, the others wait and find nothing left to do.
         """
+
+
+class ImageArchiveWriter(Protocol):
+    """Where images are exported to, one after the other; every method may raise `ArchiveError`."""
+
+    async def prepare(self) -> None:
+        """Make what the archive needs, such as its folder; called once at the start."""
+        return
+
+    @abstractmethod
+    async def has(self, image: Image) -> bool:
+        """Whether an earlier export has written this image, with exactly these fields and content of its size.
+
+        False for an archive that can't be looked into.
+        """
+
+    @abstractmethod
+    async def put(self, image: Image, chunks: AsyncIterable[bytes] | None = None) -> None:
+        """Write an image, and its content if it has any, replacing what an earlier export has written of it.
+
+        Raises what `chunks` raises as it is; then the archive is as if this had not been called.
+        """
+
+    async def finish(self) -> None:
+        """Write what tells a whole archive from one that breaks off; called once at the end, unless something fails."""
+        return
+
+
+class ArchivedImage(msgspec.Struct, frozen=True):
+    """An image as an archive has it, and its content if it has any, to be read before the next image is asked for."""
+
+    image: Image
+    content: StoredContent | None = None
+
+
+class ArchiveProblem(msgspec.Struct, frozen=True):
+    """What is wrong with one thing of an archive: its name there, which may hold anything, and a sentence."""
+
+    name: str
+    detail: str
+
+
+class ImageArchiveReader(Protocol):
+    """Where images are imported from."""
+
+    @abstractmethod
+    def images(self) -> AsyncIterator[ArchivedImage | ArchiveProblem]:
+        """Yield every image, and a problem for whatever is none, holding few of them at a time.
+
+        Nothing is promised of the content but that it is there. Raises `ArchiveError` when it can't go on, also for an
+        archive that breaks off.
+        """
+
+    @property
+    @abstractmethod
+    def progress(self) -> float | None:
+        """How much of the archive has been read, from 0 to 1, or None if nobody can tell."""

@@ -10,12 +10,17 @@ from pathlib import Path
 
 from dependency_injector import containers, providers
 
+from pixyproxy.adapters.archive.folder_reader import FolderImageArchiveReader
+from pixyproxy.adapters.archive.folder_writer import FolderImageArchiveWriter
+from pixyproxy.adapters.archive.tar_reader import TarImageArchiveReader
+from pixyproxy.adapters.archive.tar_writer import TarImageArchiveWriter
 from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.memory.verified_logins import InMemoryVerifiedLogins
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.schema import MySQLSchema
+from pixyproxy.adapters.mysql.secret_store import MySQLSecretStore
 from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
@@ -23,29 +28,40 @@ from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
+from pixyproxy.adapters.sqlite.secret_store import SQLiteSecretStore
 from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
 from pixyproxy.adapters.system.clock import SystemClock
 from pixyproxy.adapters.system.guid_source import RandomGuidSource
 from pixyproxy.application import (
     AddUser,
     AuthenticateUser,
+    ChangeImage,
     ChangePassword,
     CheckReadiness,
     CreateFirstUser,
     CreateImage,
+    DeleteImage,
+    DeleteImages,
     DisableUser,
     ExamineImages,
+    ExportImages,
+    FinishDeletions,
     GetImage,
     GetImageContent,
+    ImportImages,
     ListImages,
+    ListTags,
     ListUsers,
     RecoverImages,
+    TagImages,
+    UpgradeDatabase,
     WatchImage,
 )
 from pixyproxy.application.admission import Admission
 from pixyproxy.application.generate_image import GenerationPolicy
 from pixyproxy.application.generations import Generations
 from pixyproxy.domain.ports import Lease
+from pixyproxy.entrypoints.cursors import CursorSeal
 from pixyproxy.entrypoints.housekeeping import end_generations, log_end, process_name
 from pixyproxy.entrypoints.settings import Settings
 
@@ -75,6 +91,12 @@ class Container(containers.DeclarativeContainer):
         sqlite=providers.Singleton(SQLiteUserRepository, database=database),
         mysql=providers.Singleton(MySQLUserRepository, database=database),
     )
+    secrets = providers.Selector(
+        settings.provided.database_kind,
+        sqlite=providers.Singleton(SQLiteSecretStore, database=database),
+        mysql=providers.Singleton(MySQLSecretStore, database=database),
+    )
+    cursor_seal = providers.Singleton(CursorSeal, secrets)
     contents = providers.Singleton(FilesystemContentStore, providers.Factory(Path, settings.provided.content_path))
     generator = providers.Selector(
         settings.provided.generator_kind,
@@ -96,6 +118,10 @@ class Container(containers.DeclarativeContainer):
     inspector = providers.Singleton(PillowContentInspector)
     clock = providers.Singleton(SystemClock)
     guids = providers.Singleton(RandomGuidSource)
+    folder_archive_writer = providers.Factory(FolderImageArchiveWriter)
+    folder_archive_reader = providers.Factory(FolderImageArchiveReader)
+    tar_archive_writer = providers.Factory(TarImageArchiveWriter)
+    tar_archive_reader = providers.Factory(TarImageArchiveReader)
 
     admission = providers.Singleton(
         Admission, max_running=settings.provided.max_generations, max_waiting=settings.provided.max_waiting
@@ -128,13 +154,32 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
         generations=generations,
     )
+    finish_deletions = providers.Singleton(
+        FinishDeletions, images=images, contents=contents, lease_seconds=settings.provided.lease
+    )
     examine_images = providers.Singleton(
-        ExamineImages, images=images, contents=contents, inspector=inspector, clock=clock, recover=recover_images
+        ExamineImages,
+        images=images,
+        contents=contents,
+        inspector=inspector,
+        clock=clock,
+        recover=recover_images,
+        finish_deletions=finish_deletions,
     )
     watch_image = providers.Singleton(WatchImage, images=images, generations=generations)
     get_image = providers.Singleton(GetImage, images=images)
     get_image_content = providers.Singleton(GetImageContent, images=images, contents=contents)
     list_images = providers.Singleton(ListImages, images=images)
+    list_tags = providers.Singleton(ListTags, images=images)
+    change_image = providers.Singleton(ChangeImage, images=images, clock=clock)
+    delete_image = providers.Singleton(
+        DeleteImage, images=images, contents=contents, lease_seconds=settings.provided.lease
+    )
+    tag_images = providers.Singleton(TagImages, change_image=change_image)
+    delete_images = providers.Singleton(DeleteImages, delete_image=delete_image)
+    export_images = providers.Singleton(ExportImages, images=images, contents=contents)
+    import_images = providers.Singleton(ImportImages, images=images, contents=contents, inspector=inspector)
+    upgrade_database = providers.Singleton(UpgradeDatabase, schema=schema, images=images)
     check_readiness = providers.Singleton(CheckReadiness, images=images, contents=contents)
     authenticate_user = providers.Singleton(AuthenticateUser, users=users, hasher=hasher, verified=verified)
     add_user = providers.Singleton(AddUser, users=users, hasher=hasher, clock=clock)

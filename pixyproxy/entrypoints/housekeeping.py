@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from pixyproxy.application.admission import Admission
+from pixyproxy.application.finish_deletions import FinishDeletions
 from pixyproxy.application.generations import Generations
 from pixyproxy.application.recover_images import RecoverImages
 from pixyproxy.domain.errors import GenerationError, GenerationFaultError, PixyProxyException
@@ -50,10 +51,16 @@ async def end_generations(admission: Admission, generations: Generations, second
 
 
 @asynccontextmanager
-async def housekeeping(recover_images: RecoverImages, images: ImageRepository, *, every: float) -> AsyncIterator[None]:
-    """Recover abandoned images and forget old idempotency keys, at once and every so many seconds during the block."""
+async def housekeeping(
+    recover_images: RecoverImages, finish_deletions: FinishDeletions, images: ImageRepository, *, every: float
+) -> AsyncIterator[None]:
+    """Recover abandoned images, finish deletions and forget old idempotency keys, during the block.
+
+    It is done at once and every so many seconds.
+    """
     tasks = [
         asyncio.create_task(_repeat(recover_images, "abandoned images recovered", every)),
+        asyncio.create_task(_repeat(finish_deletions, "interrupted deletions finished", every)),
         asyncio.create_task(_repeat(images.forget_expired_claims, "idempotency keys forgotten", every)),
     ]
     try:

@@ -67,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     openai_background: Literal["auto", "opaque", "transparent"] | None = None
     openai_timeout: Seconds = 180.0
     anonymous_create: bool = False
+    require_if_match: bool = False
     max_generations: Positive = 8
     max_waiting: Annotated[int, msgspec.Meta(ge=0)] = 64
     max_wait: Seconds = 300.0

@@ -36,6 +36,9 @@ from pixyproxy.entrypoints.settings import Settings, load_settings
 HALTED: Final = "halted"
 RELEASED: Final = "released"
 
+DELETING: Final = "deleting"
+"""Where a deletion can halt: the record is gone, and the bytes are there."""
+
 _DIRECTIVE: Final = re.compile(r"\{\{halt ([a-z-]+)\}\}")
 
 
@@ -67,7 +70,7 @@ class Halts:
     folder: Path
     prompts: dict[ContentKey, Prompt] = field(default_factory=dict)
 
-    async def reach(self, step: Step, prompt: Prompt) -> None:
+    async def reach(self, step: str, prompt: Prompt) -> None:
         """Return when the prompt does not ask to halt at this step, or is let go."""
         released = self.folder / RELEASED
         match = _DIRECTIVE.search(prompt)
@@ -103,7 +106,7 @@ class HaltingImageRepository(MySQLImageRepository):
 
 
 class HaltingContentStore(FilesystemContentStore):
-    """Halts before there is a look for room, in the middle of a content, and behind it."""
+    """Halts before there is a look for room, in the middle of a content, behind it, and before it is deleted."""
 
     def __init__(self, root: Path, halts: Halts) -> None:
         super().__init__(root)
@@ -123,6 +126,11 @@ class HaltingContentStore(FilesystemContentStore):
         receipt = await super().put(key, self._halves(prompt, chunks))
         await self._halts.reach(Step.STORED, prompt)
         return receipt
+
+    async def delete(self, key: ContentKey) -> None:
+        if key in self._halts.prompts:
+            await self._halts.reach(DELETING, self._halts.prompts[key])
+        await super().delete(key)
 
     async def _halves(self, prompt: Prompt, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
         async for chunk in chunks:

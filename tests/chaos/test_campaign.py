@@ -57,7 +57,7 @@ async def _everything_fits_together(world: World) -> None:
     assert "nothing is wrong" in examined.stdout, examined.stdout + examined.stderr
     assert not list((world.content_folder / "incoming").iterdir())
     rows = await world.query("SELECT guid FROM images WHERE status = 'ready' ORDER BY guid")
-    files = sorted(path.name for path in world.content_folder.glob("??/??/*"))
+    files = [path.name for path in world.contents()]
     assert files == [guid for (guid,) in rows]
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 
-from tests.chaos.halting_service import Step
+from tests.chaos.halting_service import DELETING, Step
 from tests.chaos.world import AUTHORS, PASSWORD, Service, World
 
 LOGIN = (AUTHORS[0], PASSWORD)
@@ -143,3 +143,28 @@ async def test_a_service_that_wakes_up_after_another_has_given_up_its_image_show
     assert answer is not None
     assert (answer.status_code, answer.json()["status"]) == (200, "ready")
     await world.until("status = 'ready'")
+
+
+async def test_a_deletion_whose_process_was_killed_is_finished_by_another(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    killed, other = await world.start(), await world.start()
+    world.hold()
+    prompt = f"a fox {{{{halt {DELETING}}}}}"
+    asked = await ask(client, killed, prompt)
+    assert asked is not None
+    path = f"/private/image/{asked.json()['guid']}"
+    deleting = asyncio.create_task(client.delete(f"{killed.url}{path}"))
+    await until(lambda: prompt in world.halted())
+    assert (await client.get(f"{other.url}{path}")).status_code == 404
+    assert len(world.contents()) == 1
+
+    await world.end(killed)
+    world.release()
+
+    with pytest.raises(httpx.TransportError):
+        await deleting
+    await until(lambda: not world.contents())
+    assert (await client.delete(f"{other.url}{path}")).status_code == 404
+    doctor = await world.doctor()
+    assert doctor.returncode == 0, doctor.stdout

@@ -197,6 +197,10 @@ class World:
     def content_folder(self) -> Path:
         return self.disk.folder / "images"
 
+    def contents(self) -> Sequence[Path]:
+        """Return the files of all contents."""
+        return sorted(self.content_folder.glob("??/??/*"))
+
     async def start(self, **settings: str) -> Service:
         """Start one more service and return it when it answers."""
         service = Service(self.folder, {**self.environment, **settings})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
@@ -18,13 +19,39 @@ from pixyproxy.adapters.schema_scripts import SchemaScript, load_scripts
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
+from pixyproxy.application import UpgradeDatabase
 from pixyproxy.domain.errors import SchemaOutdatedError
-from pixyproxy.domain.image import ContentInfo, Failure, Image, ImageId, ImageStatus, MediaType, Prompt, Tag, Visibility
+from pixyproxy.domain.image import (
+    ContentInfo,
+    Failure,
+    Image,
+    ImageChanges,
+    ImageId,
+    ImageStatus,
+    MediaType,
+    Prompt,
+    Tag,
+    Visibility,
+)
+from pixyproxy.domain.listing import ImageFilter, TagFilter
 from pixyproxy.domain.ports import ImageRepository, Schema
+from pixyproxy.domain.search import Search
 from pixyproxy.domain.user import UserName
 from tests.doubles.processes import run_at_once
 
-TABLES = {"images", "image_tags", "users", "idempotency_keys", "schema_migrations"}
+TABLES = {
+    "images",
+    "image_tags",
+    "image_words",
+    "image_deletions",
+    "users",
+    "idempotency_keys",
+    "secrets",
+    "schema_migrations",
+}
+
+# The scripts of the version before lists by tag and by words.
+OLD = 6
 
 IMPORTS = """
 import asyncio
@@ -34,6 +61,8 @@ from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 """
+
+ANN = UserName("ann")
 
 UPGRADE = """
 async def main(address):
@@ -119,7 +148,8 @@ class SQLiteTarget(Target):
 
     async def tables(self) -> set[str]:
         rows = await self.run("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
-        return {name for (name,) in rows}
+        # A virtual table keeps what it has in tables that are named after it.
+        return {name for (name,) in rows if not name.startswith("image_words_")}
 
 
 @pytest.fixture
@@ -169,13 +199,17 @@ async def test_upgrade_applies_every_script_in_order_and_returns_them(target: Ta
     before = datetime.now(UTC) - timedelta(seconds=2)
     applied = await target.schema().upgrade()
     assert await target.tables() == TABLES
+    scripts = load_scripts(target.dialect)
     assert [(migration.version, migration.name) for migration in applied] == [
-        (1, "create_images"),
-        (2, "create_image_tags"),
-        (3, "create_users"),
-        (4, "life_cycle"),
-        (5, "pending_images_may_be_bought"),
-        (6, "idempotency_keys"),
+        (each.version, each.name) for each in scripts
+    ]
+    assert [migration.name for migration in applied[:OLD]] == [
+        "create_images",
+        "create_image_tags",
+        "create_users",
+        "life_cycle",
+        "pending_images_may_be_bought",
+        "idempotency_keys",
     ]
     times = [migration.applied_at for migration in applied if migration.applied_at]
     assert len(times) == len(applied)
@@ -291,7 +325,8 @@ class TestLifeCycle:
         content = ContentInfo(media_type=MediaType.PNG, byte_size=3, sha256="0" * 64, width=1, height=2)
         expected = self.an_image("ready", content=content, usage={})
         assert await images.get(UUID(int=2)) == expected
-        assert await images.list_authored_by(UserName("ann"), limit=10) == [expected]
+        for wanted in (ImageFilter(author=ANN), ImageFilter(author=ANN, tags=(Tag("sea"),))):
+            assert await images.list(wanted, limit=10) == [expected]
 
     async def test_a_failed_image_has_failed_for_some_reason_and_may_have_been_billed(
         self, images: ImageRepository
@@ -300,7 +335,126 @@ class TestLifeCycle:
         assert await images.get(UUID(int=3)) == self.an_image("failed", failure=failure)
 
     async def test_no_image_is_lost_or_added(self, images: ImageRepository) -> None:
-        assert [image.guid.int for image in await images.scan(limit=10)] == [1, 2, 3]
+        assert [image.guid for image in await images.scan(limit=10)] == [UUID(int=number) for number in (1, 2, 3)]
+
+
+class TestLibrary:
+    """A database of the version before lists by tag and by words, which holds some images."""
+
+    IMAGES: ClassVar = [
+        (1, "A black cat", "ann", "public", "ready", ("cat", "night")),
+        (2, "A lighthouse at sea", "ann", "private", "ready", ("sea", "night", "Cat")),
+        (3, "A cat at sea", None, "public", "ready", ("sea", "cat")),
+        (4, "A cat that failed", "ann", "public", "failed", ("cat",)),
+        (5, "黒猫", "bob", "public", "ready", ()),
+        (6, "A cat that is being made", "bob", "public", "generating", ("cat", "night")),
+    ]
+
+    COLUMNS: ClassVar = (
+        "id, guid, filename, prompt, author, visibility, status, model, media_type, byte_size, sha256, width, height,"
+        " failure, failure_kind, maybe_billed, created_at, updated_at"
+    )
+
+    async def fill(self, target: Target) -> None:
+        """Store the images as the old version did."""
+        for number, prompt, author, visibility, status, tags in self.IMAGES:
+            content = f"'image/png', 3, '{'0' * 64}', 1, 2" if status == "ready" else "NULL, NULL, NULL, NULL, NULL"
+            failure = "'no', 'GenerationRefusedError', 0" if status == "failed" else "NULL, NULL, NULL"
+            time = f"2026-01-01 12:00:0{number}.000001"
+            row = (
+                f"{number}, '{UUID(int=number)}', 'a.png', '{prompt}', {repr(author) if author else 'NULL'},"
+                f" '{visibility}', '{status}', 'gpt-image-2', {content}, {failure}, '{time}', '{time}'"
+            )
+            await target.run(f"INSERT INTO images ({self.COLUMNS}) VALUES ({row})")  # noqa: S608 -- the test's own
+            for position, tag in enumerate(tags):
+                row = f"{number}, {position}, '{tag}'"
+                await target.run(f"INSERT INTO image_tags VALUES ({row})")  # noqa: S608 -- the test's own
+
+    async def check(self, images: ImageRepository) -> None:
+        """See that the images are what they were, and in every list."""
+        for number, prompt, author, visibility, status, tags in self.IMAGES:
+            image = await images.get(UUID(int=number))
+            found = (image.prompt, image.author, image.visibility, image.status, image.tags)
+            assert found == (prompt, author, visibility, status, tags)
+            assert image.version == 1
+            assert image.created_at == datetime(2026, 1, 1, 12, 0, number, 1, UTC)
+            assert image.updated_at == image.created_at
+        public, own = ImageFilter(visibility=Visibility.PUBLIC), ImageFilter(author=ANN)
+        expected: list[tuple[ImageFilter, list[int]]] = [
+            (public, [5, 3, 1]),
+            (own, [2, 1]),
+            (msgspec.structs.replace(public, tags=(Tag("cat"),)), [3, 1]),
+            (msgspec.structs.replace(public, tags=(Tag("cat"), Tag("sea"))), [3]),
+            (msgspec.structs.replace(own, tags=(Tag("night"),)), [2, 1]),
+            (msgspec.structs.replace(own, tags=(Tag("Cat"),)), [2]),
+            (msgspec.structs.replace(public, search=Search.parse("cat")), [3, 1]),
+            (msgspec.structs.replace(public, search=Search.parse("猫")), [5]),
+            (msgspec.structs.replace(own, search=Search.parse('"at sea"')), [2]),
+            (msgspec.structs.replace(public, model="gpt-image-2"), [5, 3, 1]),
+            (msgspec.structs.replace(public, media_type=MediaType.PNG), [5, 3, 1]),
+        ]
+        for wanted, numbers in expected:
+            assert [image.guid.int for image in await images.list(wanted, limit=10)] == numbers
+            assert await images.count_listed(wanted) == len(numbers)
+        counts = await images.list_tags(TagFilter(visibility=Visibility.PUBLIC), limit=10)
+        assert [(each.tag, each.images) for each in counts] == [("cat", 2), ("night", 1), ("sea", 1)]
+
+    async def test_the_images_of_an_older_version_are_in_every_list(self, target: Target) -> None:
+        await target.schema(load_scripts(target.dialect)[:OLD]).upgrade()
+        await self.fill(target)
+        images = target.images()
+        told: list[int] = []
+        upgrade_database = UpgradeDatabase(schema=target.schema(), images=images, batch=4)
+        applied = await upgrade_database(on_progress=told.append)
+        assert [each.version for each in applied] == [each.version for each in load_scripts(target.dialect)[OLD:]]
+        assert told == [4, 2]
+        await self.check(images)
+        assert await upgrade_database(on_progress=told.append) == []
+        assert told == [4, 2]
+
+    @pytest.mark.parametrize("took_effect", [True, False])
+    @pytest.mark.parametrize("number", range(OLD + 1, len(load_scripts("mysql")) + 1))
+    async def test_an_upgrade_that_a_crash_interrupted_is_finished(
+        self, mysql_target: Target, number: int, *, took_effect: bool
+    ) -> None:
+        scripts = load_scripts("mysql")
+        await mysql_target.schema(scripts[:OLD]).upgrade()
+        await self.fill(mysql_target)
+        await mysql_target.schema(scripts[: number if took_effect else number - 1]).upgrade()
+        if took_effect:
+            await mysql_target.run(f"UPDATE schema_migrations SET applied_at = NULL WHERE version = {number}")  # noqa: S608
+        else:
+            row = f"{number}, '', ''"
+            await mysql_target.run(f"INSERT INTO schema_migrations (version, name, checksum) VALUES ({row})")  # noqa: S608
+        applied = await UpgradeDatabase(schema=mysql_target.schema(), images=mysql_target.images())()
+        assert [each.version for each in applied] == list(range(number, len(scripts) + 1))
+        await self.check(mysql_target.images())
+        assert await mysql_target.schema().upgrade() == []
+
+    async def test_several_may_upgrade_at_once(self, target: Target) -> None:
+        await target.schema(load_scripts(target.dialect)[:OLD]).upgrade()
+        await self.fill(target)
+        upgrade_database = UpgradeDatabase(schema=target.schema(), images=target.images(), batch=2)
+        applied = await asyncio.gather(*(upgrade_database() for _ in range(4)))
+        assert sorted(map(len, applied)) == [0, 0, 0, len(load_scripts(target.dialect)) - OLD]
+        await self.check(target.images())
+
+    async def test_images_of_an_older_version_can_be_changed_and_deleted(self, target: Target) -> None:
+        await target.schema(load_scripts(target.dialect)[:OLD]).upgrade()
+        await self.fill(target)
+        images = target.images()
+        await UpgradeDatabase(schema=target.schema(), images=images)()
+        image = await images.get(UUID(int=2))
+        changed = image.changed(
+            ImageChanges(tags=["sea"], visibility=Visibility.PUBLIC), at=datetime(2026, 1, 2, tzinfo=UTC)
+        )
+        await images.change(changed, expected_version=1)
+        await images.delete(UUID(int=3), expected_version=1, lease_seconds=60.0)
+        for wanted in (
+            ImageFilter(visibility=Visibility.PUBLIC, tags=(Tag("sea"),)),
+            ImageFilter(visibility=Visibility.PUBLIC, search=Search.parse("sea")),
+        ):
+            assert await images.list(wanted, limit=10) == [changed]
 
 
 @pytest.mark.parametrize("dialect", ["mysql", "sqlite"])
@@ -310,8 +464,8 @@ def test_the_scripts_are_numbered_without_a_gap(dialect: str) -> None:
     assert len(list((Path("sql") / dialect).iterdir())) == len(scripts)
 
 
-def test_both_dialects_have_the_same_scripts() -> None:
-    mysql, sqlite = load_scripts("mysql"), load_scripts("sqlite")
+def test_both_dialects_had_the_same_scripts_before_lists_by_tag() -> None:
+    mysql, sqlite = load_scripts("mysql")[:OLD], load_scripts("sqlite")[:OLD]
     assert [(each.version, each.name) for each in mysql] == [(each.version, each.name) for each in sqlite]
 
 

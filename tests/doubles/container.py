@@ -6,6 +6,7 @@ from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.memory.password_hasher import InMemoryPasswordHasher
+from pixyproxy.adapters.memory.secret_store import InMemorySecretStore
 from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.settings import Settings
@@ -27,6 +28,7 @@ def in_memory_container(settings: Settings) -> Container:
     container.database.override(providers.Object(NoDatabase()))
     container.images.override(providers.Object(InMemoryImageRepository()))
     container.users.override(providers.Object(InMemoryUserRepository()))
+    container.secrets.override(providers.Object(InMemorySecretStore()))
     container.contents.override(providers.Object(InMemoryContentStore()))
     container.generator.override(providers.Object(InMemoryImageGenerator()))
     container.hasher.override(providers.Object(InMemoryPasswordHasher()))

@@ -34,6 +34,9 @@ class Session(NamedTuple):
     public: str
     private: str
     pages: str
+    narrowed: str
+    changed: str
+    deleted: str
     problems: str
     health: str
     repeated: str
@@ -162,6 +165,26 @@ def test_a_private_image_is_its_authors_alone(session: Session) -> None:
 def test_the_link_leads_to_the_next_page(session: Session) -> None:
     first, second = json_values(session.pages)
     assert [image["visibility"] for image in first + second] == ["private", "public"]
+
+
+def test_a_list_can_be_narrowed_down(session: Session) -> None:
+    tagged, found, tags = json_values(session.narrowed)
+    assert [image["prompt"] for image in tagged] == ["A lighthouse at dusk, in watercolour"]
+    assert found == tagged
+    assert tags == [{"tag": "lighthouse", "images": 1}]
+
+
+def test_a_lost_update_is_refused(session: Session) -> None:
+    changed, _, refused = session.changed.partition("HTTP/1.1")
+    detail = json.loads(changed)
+    assert detail["tags"] == ["fox", "final"]
+    assert detail["visibility"] == "public"
+    ((status, _, problem),) = answers("HTTP/1.1" + refused)
+    assert (status, problem["type"]) == (412, "urn:pixyproxy:problem:precondition-failed")
+
+
+def test_what_is_deleted_is_gone(session: Session) -> None:
+    assert session.deleted.strip().startswith("HTTP/1.1 204")
 
 
 def test_errors_are_problems(session: Session) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import aiomysql
 import pytest
+from msgspec.structs import replace
 
 from pixyproxy.adapters.mysql import schema as schema_module
 from pixyproxy.adapters.mysql.database import MySQLDatabase
@@ -21,7 +22,8 @@ from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
 from pixyproxy.adapters.schema_scripts import SchemaScript, load_scripts
 from pixyproxy.domain.errors import DBConnectionError, GenerationRefusedError
 from pixyproxy.domain.idempotency import IdempotencyKey
-from pixyproxy.domain.image import ImageCursor, ImageStatus
+from pixyproxy.domain.image import ImageStatus, MediaType, Tag, Visibility
+from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition
 from pixyproxy.domain.ports import Lease
 from pixyproxy.domain.user import UserName
 from tests import real_parts
@@ -30,6 +32,29 @@ from tests.factories import GeneratingImageFactory, ImageFactory, PendingImageFa
 
 LEASE = Lease(owner="one", seconds=60.0)
 RUNNING_FACTORIES = [PendingImageFactory, GeneratingImageFactory]
+
+EARLY, LATE = datetime(2026, 1, 1, 0, 10, tzinfo=UTC), datetime(2026, 1, 1, 0, 40, tzinfo=UTC)
+
+# Each way to walk through a list, and the index that it walks along.
+PUBLIC = ImageFilter(visibility=Visibility.PUBLIC)
+OWN = ImageFilter(author=UserName("author 3"))
+WALKS = [
+    pytest.param(wanted, key, id=name)
+    for name, wanted, key in (
+        ("public", PUBLIC, "images_public"),
+        ("own", OWN, "images_author"),
+        ("of an author", replace(OWN, visibility=Visibility.PUBLIC), "images_author_visibility"),
+        ("own private", replace(OWN, visibility=Visibility.PRIVATE), "images_author_visibility"),
+        ("model", replace(PUBLIC, model="model 2"), "images_model"),
+        ("media type", replace(PUBLIC, media_type=MediaType.JPEG), "images_media_type"),
+        ("tag", replace(PUBLIC, tags=(Tag("sea"),)), "image_tags_public"),
+        ("rarer tag", replace(PUBLIC, tags=(Tag("sky"),)), "image_tags_public"),
+        ("own tag", replace(OWN, tags=(Tag("sea"),)), "image_tags_author"),
+        ("range", replace(PUBLIC, created_after=EARLY, created_before=LATE), "images_public"),
+        ("own range", replace(OWN, created_after=EARLY, created_before=LATE), "images_author"),
+        ("tag in range", replace(PUBLIC, tags=(Tag("sea"),), created_after=EARLY), "image_tags_public"),
+    )
+]
 
 CREATE_DATABASE = Path("sql/create_database.sql").read_text()
 
@@ -129,12 +154,13 @@ class TestTables:
         image = await images.get(guid)
         assert (image.prompt, image.status, image.tags) == ("b", ImageStatus.PENDING, ())
         assert abs(image.created_at - before) < timedelta(minutes=1)
-        assert await images.list_public(limit=10) == []
+        assert await images.list(ImageFilter(visibility=Visibility.PUBLIC), limit=10) == []
 
     async def test_all_images_can_be_deleted_with_one_plain_statement(self, mysql_database: MySQLDatabase) -> None:
         await MySQLImageRepository(database=mysql_database).add(ImageFactory.build(tags=("a", "b")))
         await run(mysql_database, "DELETE FROM images")
-        assert await run(mysql_database, "SELECT COUNT(*) FROM image_tags") == ((0,),)
+        for table in ("image_tags", "image_words"):
+            assert await run(mysql_database, f"SELECT COUNT(*) FROM {table}") == ((0,),)  # noqa: S608
 
     async def test_the_specified_columns_are_there(self, mysql_database: MySQLDatabase) -> None:
         rows = await run(
@@ -158,40 +184,55 @@ class TestPlans:
         images = MySQLImageRepository(database=mysql_database)
         async with mysql_database.transaction() as cursor:
             await cursor.executemany(
-                "INSERT INTO images (guid, filename, prompt, author, visibility, status, created_at)"
-                " VALUES (%(guid)s, 'a', 'b', %(author)s, %(visibility)s, %(status)s, %(created_at)s)",
+                "INSERT INTO images"
+                " (guid, filename, prompt, author, visibility, status, model, media_type, created_at) VALUES"
+                " (%(guid)s, 'a', 'b', %(author)s, %(visibility)s, %(status)s, %(model)s, %(media_type)s, %(time)s)",
                 [
                     {
                         "guid": str(uuid4()),
                         "author": f"author {number % 7}",
                         "visibility": "private" if number % 5 == 0 else "public",
                         "status": "failed" if number % 11 == 0 else "ready",
-                        "created_at": f"2026-01-01 00:{number // 60 % 60:02}:{number % 60:02}.5",
+                        "model": f"model {number % 3}",
+                        "media_type": list(MediaType)[number % 2],
+                        "time": f"2026-01-01 00:{number // 60 % 60:02}:{number % 60:02}.5",
                     }
                     for number in range(3_000)
                 ],
             )
+            for tag, every in (("sea", 1), ("sky", 3)):
+                await cursor.execute(
+                    "INSERT INTO image_tags (image_id, position, tag, author, visibility, status, created_at, guid)"
+                    " SELECT id, %(every)s, %(tag)s, author, visibility, status, created_at, guid FROM images"
+                    " WHERE id MOD %(every)s = 0",
+                    {"tag": tag, "every": every},
+                )
         await run(mysql_database, "ANALYZE TABLE images, image_tags")
         return images
 
-    @pytest.mark.parametrize("has_cursor", [False, True])
-    @pytest.mark.parametrize("key", ["images_public", "images_author"])
+    @pytest.mark.parametrize("order", ImageOrder)
+    @pytest.mark.parametrize("has_position", [False, True])
+    @pytest.mark.parametrize(("wanted", "key"), WALKS)
     async def test_a_list_walks_an_index_and_reads_little_more_than_it_returns(
-        self, images: MySQLImageRepository, monkeypatch: pytest.MonkeyPatch, key: str, *, has_cursor: bool
+        self,
+        *,
+        images: MySQLImageRepository,
+        monkeypatch: pytest.MonkeyPatch,
+        wanted: ImageFilter,
+        key: str,
+        has_position: bool,
+        order: ImageOrder,
     ) -> None:
-        after = ImageCursor(datetime(2026, 1, 1, 0, 25, 0, 500_000, UTC), uuid4()) if has_cursor else None
+        after = ImagePosition(datetime(2026, 1, 1, 0, 25, 0, 500_000, UTC), uuid4()) if has_position else None
         monkeypatch.setattr("pixyproxy.adapters.mysql.image_repository.image_from_row", lambda row: row)
         async with recorded_statements() as statements:
-            if key == "images_public":
-                found = await images.list_public(limit=10, after=after)
-            else:
-                found = await images.list_authored_by(UserName("author 3"), limit=10, after=after)
+            found = await images.list(wanted, limit=10, order=order, after=after)
         assert len(found) == 10
-        plan, read = await cost(images.database, statements)
+        plan, read = await cost(images.database, statements, table="walk")
         assert plan["key"] == key
         assert "filesort" not in (plan["Extra"] or "")
         # Ten images, for each of them its tags, and the places where the range begins and ends.
-        assert read < 40
+        assert read < 60
 
     async def test_the_abandoned_are_found_without_reading_those_that_are_not(
         self, images: MySQLImageRepository
@@ -222,9 +263,9 @@ class TestPlans:
     async def test_a_scan_reads_a_page_in_order(
         self, images: MySQLImageRepository, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("pixyproxy.adapters.mysql.image_repository.image_from_row", lambda row: row)
+        monkeypatch.setattr("pixyproxy.adapters.mysql.image_repository.scanned_from_row", lambda row: row)
         async with recorded_statements() as statements:
-            found = await images.scan(after=UUID(int=1 << 127), limit=10)
+            found = await images.scan(after=str(UUID(int=1 << 127)), limit=10)
         assert len(found) == 10
         plan, read = await cost(images.database, statements)
         assert plan["key"] == "images_guid"
@@ -279,10 +320,11 @@ async def cost(
     """Return the plan that the server has for the one statement and `table`, and how many rows it then reads."""
     (statement,) = statements
     async with database.autocommit() as cursor:
-        await cursor.execute(f"EXPLAIN {statement}")
+        await cursor.execute(f"EXPLAIN FORMAT=TRADITIONAL {statement}")
         names = [column[0] for column in cursor.description]
         plans = [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
-        (plan,) = [each for each in plans if each["table"] == table]
+        # What is walked comes before what is looked up for each of its rows.
+        plan = next(each for each in plans if each["table"] == table)
         read_before = await rows_read(cursor)
         await cursor.execute(statement)
         return plan, await rows_read(cursor) - read_before

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sqlite3
 import stat
 from collections.abc import Coroutine, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from pixyproxy.adapters.schema_scripts import load_scripts
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
@@ -20,12 +22,37 @@ from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
 from pixyproxy.domain.errors import DamagedRecordError, DBConnectionError, SchemaOutdatedError
 from pixyproxy.domain.idempotency import IdempotencyKey
-from pixyproxy.domain.image import ImageCursor, ImageStatus
+from pixyproxy.domain.image import ImageStatus, MediaType, Tag, Visibility
+from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition
+from pixyproxy.domain.ports import DamagedRecord
 from pixyproxy.domain.user import UserName
 from tests.doubles.processes import run_at_once
 from tests.factories import ImageFactory, PendingImageFactory, UserFactory
 
 INSERT = "INSERT INTO images (guid, filename, prompt) VALUES ('c0ffee00-0000-4000-8000-000000000000', 'a', 'b')"
+
+EARLY, LATE = datetime(2026, 1, 1, 0, 10, tzinfo=UTC), datetime(2026, 1, 1, 0, 40, tzinfo=UTC)
+
+# Each way to walk through a list, and the index that it walks along.
+PUBLIC = ImageFilter(visibility=Visibility.PUBLIC)
+OWN = ImageFilter(author=UserName("author 3"))
+WALKS = [
+    pytest.param(wanted, key, id=name)
+    for name, wanted, key in (
+        ("public", PUBLIC, "images_public"),
+        ("own", OWN, "images_author"),
+        ("of an author", replace(OWN, visibility=Visibility.PUBLIC), "images_author_visibility"),
+        ("own private", replace(OWN, visibility=Visibility.PRIVATE), "images_author_visibility"),
+        ("model", replace(PUBLIC, model="model 2"), "images_model"),
+        ("media type", replace(PUBLIC, media_type=MediaType.JPEG), "images_media_type"),
+        ("tag", replace(PUBLIC, tags=(Tag("sea"),)), "image_tags_public"),
+        ("rarer tag", replace(PUBLIC, tags=(Tag("sky"),)), "image_tags_public"),
+        ("own tag", replace(OWN, tags=(Tag("sea"),)), "image_tags_author"),
+        ("range", replace(PUBLIC, created_after=EARLY, created_before=LATE), "images_public"),
+        ("own range", replace(OWN, created_after=EARLY, created_before=LATE), "images_author"),
+        ("tag in range", replace(PUBLIC, tags=(Tag("sea"),), created_after=EARLY), "image_tags_public"),
+    )
+]
 
 IMPORTS = """
 import asyncio
@@ -125,10 +152,10 @@ class TestAbsence:
         await sqlite_database._writer.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(DBConnectionError, match="no space left"):
             await images.add(ImageFactory.build(prompt="😀" * 32_000))
-        assert await images.list_public(limit=10) == []
+        assert await images.list(PUBLIC, limit=10) == []
         await sqlite_database._writer.execute("PRAGMA max_page_count = 1000000")
         image = await images.add(ImageFactory.build(prompt="😀" * 32_000))
-        assert await images.list_public(limit=10) == [image]
+        assert await images.list(PUBLIC, limit=10) == [image]
 
     async def test_a_damaged_file_is_a_connection_error(self, tmp_path: Path) -> None:
         path = tmp_path / "pixyproxy.db"
@@ -138,9 +165,13 @@ class TestAbsence:
         await database.close()
         content = path.read_bytes()
         path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
-        await database.open()
-        with pytest.raises(DBConnectionError, match="damaged"):
+
+        async def use() -> None:
+            await database.open()
             await SQLiteImageRepository(database=database).get(uuid4())
+
+        with pytest.raises(DBConnectionError, match="damaged"):
+            await use()
         await database.close()
 
     async def test_a_closed_database_is_a_connection_error(self, sqlite_database: SQLiteDatabase) -> None:
@@ -213,7 +244,7 @@ class TestTransactions:
         await run_at_once(IMPORTS, ADD, str(path))
         database = SQLiteDatabase(path)
         await database.open()
-        assert len(await SQLiteImageRepository(database=database).list_public(limit=1000)) == 200
+        assert len(await SQLiteImageRepository(database=database).list(PUBLIC, limit=1000)) == 200
         await database.close()
 
     @pytest.mark.parametrize("applied_before", [0, 1])
@@ -244,7 +275,7 @@ class TestTransactions:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(DBConnectionError, match="busy"):
             await images.add(ImageFactory.build())
-        assert await images.list_public(limit=10) == []
+        assert await images.list(PUBLIC, limit=10) == []
         other.execute("ROLLBACK")
         other.close()
         await images.add(ImageFactory.build())
@@ -263,31 +294,50 @@ class TestTables:
         image = await images.get(UUID("c0ffee00-0000-4000-8000-000000000000"))
         assert (image.prompt, image.status, image.tags) == ("b", ImageStatus.PENDING, ())
         assert abs(image.created_at - before) < timedelta(minutes=1)
-        assert await images.list_public(limit=10) == []
+        assert await images.list(PUBLIC, limit=10) == []
 
     async def test_all_images_can_be_deleted_with_one_plain_statement(self, sqlite_database: SQLiteDatabase) -> None:
         await SQLiteImageRepository(database=sqlite_database).add(ImageFactory.build(tags=("a", "b")))
         async with sqlite_database.transaction() as connection:
             await connection.execute("DELETE FROM images")
-        assert await scalar(sqlite_database, "SELECT COUNT(*) FROM image_tags") == 0
+        for table in ("image_tags", "image_words"):
+            assert await scalar(sqlite_database, f"SELECT COUNT(*) FROM {table}") == 0  # noqa: S608
 
-    @pytest.mark.parametrize("has_cursor", [False, True])
-    @pytest.mark.parametrize("key", ["images_public", "images_author"])
+    @pytest.mark.parametrize("order", ImageOrder)
+    @pytest.mark.parametrize("has_position", [False, True])
+    @pytest.mark.parametrize(("wanted", "key"), WALKS)
     async def test_a_list_is_a_range_of_an_index_without_sorting(
-        self, sqlite_database: SQLiteDatabase, key: str, *, has_cursor: bool
+        self,
+        *,
+        sqlite_database: SQLiteDatabase,
+        wanted: ImageFilter,
+        key: str,
+        has_position: bool,
+        order: ImageOrder,
     ) -> None:
         images = SQLiteImageRepository(database=sqlite_database)
-        after = ImageCursor(datetime(2026, 1, 1, tzinfo=UTC), uuid4()) if has_cursor else None
-        if key == "images_public":
-            plan = await plan_of(sqlite_database, images.list_public(limit=10, after=after))
-        else:
-            plan = await plan_of(sqlite_database, images.list_authored_by(UserName("ann"), limit=10, after=after))
-        condition = " AND created_at<?" if has_cursor else ""
-        assert any(
-            step.startswith(f"SEARCH images USING INDEX {key} (") and step.endswith(f"status=?{condition})")
-            for step in plan
-        )
-        assert not any("SCAN images" in step or "TEMP B-TREE" in step for step in plan)
+        after = ImagePosition(datetime(2026, 1, 1, tzinfo=UTC), uuid4()) if has_position else None
+        plan = await plan_of(sqlite_database, images.list(wanted, limit=10, order=order, after=after))
+        assert re.match(rf"SEARCH walk USING (COVERING )?INDEX {key} \(", plan[0])
+        if has_position:
+            assert ("created_at<?" if order is ImageOrder.NEWEST_FIRST else "created_at>?") in plan[0]
+        assert not any(step.startswith(("SCAN image", "SCAN walk")) or "TEMP B-TREE" in step for step in plan)
+
+    @pytest.mark.parametrize("order", ImageOrder)
+    async def test_a_page_deep_inside_a_list_takes_no_more_steps_than_the_first(
+        self, sqlite_database: SQLiteDatabase, order: ImageOrder
+    ) -> None:
+        images = SQLiteImageRepository(database=sqlite_database)
+        await fill(sqlite_database)
+        after = ImagePosition(datetime(2026, 1, 1, 0, 25, 0, 500_000, UTC), uuid4())
+        for walk in WALKS:
+            wanted = walk.values[0]
+            assert isinstance(wanted, ImageFilter)
+            first, deep = [
+                await steps_of(sqlite_database, images.list(wanted, limit=10, order=order, after=position))
+                for position in (None, after)
+            ]
+            assert deep < 1.5 * first, walk.id
 
     async def test_the_abandoned_a_page_of_all_and_a_key_are_found_by_an_index(
         self, sqlite_database: SQLiteDatabase
@@ -295,15 +345,43 @@ class TestTables:
         images = SQLiteImageRepository(database=sqlite_database)
         abandoned = await plan_of(sqlite_database, images.list_abandoned(limit=10))
         assert any(step.startswith("SEARCH images USING INDEX images_lease (status=?") for step in abandoned)
-        page = await plan_of(sqlite_database, images.scan(after=uuid4(), limit=10))
+        page = await plan_of(sqlite_database, images.scan(after=str(uuid4()), limit=10))
         assert any(step.startswith("SEARCH images USING INDEX ") and step.endswith("(guid>?)") for step in page)
         assert not any("TEMP B-TREE" in step for step in page)
         (claim,) = await plan_of(sqlite_database, images.find_claim(None, IdempotencyKey("key")))
         assert claim == "SEARCH idempotency_keys USING PRIMARY KEY (author=? AND idempotency_key=?)"
 
 
-async def plan_of(database: SQLiteDatabase, operation: Coroutine[Any, Any, object]) -> Sequence[str]:
-    """Return the steps of the one query that `operation` makes, which finds nothing."""
+async def fill(database: SQLiteDatabase) -> None:
+    """Store 3,000 images of all kinds, a second apart."""
+    async with database.transaction() as connection:
+        await connection.executemany(
+            "INSERT INTO images (guid, filename, prompt, author, visibility, status, model, media_type, created_at)"
+            " VALUES (:guid, 'a', 'b', :author, :visibility, :status, :model, :media_type, :time)",
+            [
+                {
+                    "guid": str(uuid4()),
+                    "author": f"author {number % 7}",
+                    "visibility": "private" if number % 5 == 0 else "public",
+                    "status": "failed" if number % 11 == 0 else "ready",
+                    "model": f"model {number % 3}",
+                    "media_type": list(MediaType)[number % 2],
+                    "time": f"2026-01-01 00:{number // 60 % 60:02}:{number % 60:02}.500000",
+                }
+                for number in range(3_000)
+            ],
+        )
+        for tag, every in (("sea", 1), ("sky", 3)):
+            await connection.execute(
+                "INSERT INTO image_tags (image_id, position, tag, author, visibility, status, created_at, guid)"
+                " SELECT id, :every, :tag, author, visibility, status, created_at, guid FROM images"
+                " WHERE id % :every = 0",
+                {"tag": tag, "every": every},
+            )
+
+
+async def query_of(operation: Coroutine[Any, Any, object]) -> tuple[str, Mapping[str, object]]:
+    """Return the one query that `operation` makes, which finds nothing."""
     statements: list[tuple[str, Mapping[str, object]]] = []
 
     async def record(_: SQLiteDatabase, sql: str, parameters: Mapping[str, object]) -> Sequence[Sequence[Any]]:
@@ -313,8 +391,33 @@ async def plan_of(database: SQLiteDatabase, operation: Coroutine[Any, Any, objec
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SQLiteDatabase, "fetch_all", record)
         await operation
-    ((sql, parameters),) = statements
+    (statement,) = statements
+    return statement
+
+
+async def plan_of(database: SQLiteDatabase, operation: Coroutine[Any, Any, object]) -> Sequence[str]:
+    """Return the steps of the plan for the one query that `operation` makes."""
+    sql, parameters = await query_of(operation)
     return [row[3] for row in await database.fetch_all(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+
+
+async def steps_of(database: SQLiteDatabase, operation: Coroutine[Any, Any, object]) -> int:
+    """Return how many instructions SQLite needs for the one query that `operation` makes, to find ten rows."""
+    sql, parameters = await query_of(operation)
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    connection = sqlite3.connect(database._path)
+    try:
+        connection.set_progress_handler(count, 1)
+        assert len(connection.execute(sql, parameters).fetchall()) == 10
+    finally:
+        connection.close()
+    return steps
 
 
 async def test_a_damaged_record_holds_up_the_recovery_of_no_other(sqlite_database: SQLiteDatabase) -> None:
@@ -325,3 +428,4 @@ async def test_a_damaged_record_holds_up_the_recovery_of_no_other(sqlite_databas
     assert await images.list_abandoned(limit=10) == [fine]
     with pytest.raises(DamagedRecordError):
         await images.get(damaged.guid)
+    assert DamagedRecord(guid=str(damaged.guid)) in await images.scan(limit=10)

@@ -69,6 +69,8 @@ def test_importing_the_settings_reads_no_environment() -> None:
         ["users", "add", "--help"],
         ["generate", "--help"],
         ["doctor", "--help"],
+        ["export", "--help"],
+        ["import", "--help"],
     ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Image records in memory."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -9,8 +10,9 @@ import msgspec
 
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
-from pixyproxy.domain.image import Image, ImageCursor, ImageId, ImageStatus, Visibility, image_not_found
-from pixyproxy.domain.ports import ImageRepository, Lease
+from pixyproxy.domain.image import Image, ImageId, ImageStatus, Tag, image_not_found
+from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
+from pixyproxy.domain.ports import DamagedRecord, ImageRepository, Lease
 from pixyproxy.domain.user import UserName
 
 
@@ -22,6 +24,7 @@ class InMemoryImageRepository(ImageRepository):
         self._images: dict[UUID, Image] = {}
         self._ids = count(1)
         self._leases: dict[UUID, tuple[str, datetime]] = {}
+        self._deletions: dict[UUID, datetime] = {}
         self._claims: dict[tuple[UserName | None, IdempotencyKey], tuple[ClaimedImage, datetime]] = {}
 
     async def add(
@@ -29,6 +32,8 @@ class InMemoryImageRepository(ImageRepository):
     ) -> Image:
         if image.guid in self._images:
             raise ConstraintViolationError("An image with this guid is stored already.")
+        if image.guid in self._deletions:
+            raise ConstraintViolationError("An image with this guid is being deleted.")
         if claim is not None and (claim.author, claim.key) in self._claims:
             raise ConstraintViolationError("The idempotency key is taken.")
         stored = msgspec.structs.replace(image, id=ImageId(next(self._ids)))
@@ -59,9 +64,41 @@ class InMemoryImageRepository(ImageRepository):
             failure=image.failure,
             generator_request_id=image.generator_request_id,
             updated_at=image.updated_at,
+            version=stored.version + 1,
         )
         if image.status.is_final:
             self._leases.pop(image.guid, None)
+
+    async def change(self, image: Image, *, expected_version: int) -> None:
+        stored = await self._get_version(image.guid, expected_version)
+        self._images[image.guid] = msgspec.structs.replace(
+            stored,
+            tags=image.tags,
+            filename=image.filename,
+            visibility=image.visibility,
+            updated_at=image.updated_at,
+            version=image.version,
+        )
+
+    async def delete(self, guid: UUID, *, expected_version: int, lease_seconds: float) -> None:
+        await self._get_version(guid, expected_version)
+        del self._images[guid]
+        self._leases.pop(guid, None)
+        self._deletions[guid] = self._in(lease_seconds)
+
+    async def claim_deletions(self, *, limit: int, lease_seconds: float) -> Sequence[UUID]:
+        claimed = await self.list_deletions(limit=limit)
+        self._deletions |= dict.fromkeys(claimed, self._in(lease_seconds))
+        return claimed
+
+    async def finish_deletion(self, guid: UUID) -> None:
+        self._deletions.pop(guid, None)
+
+    async def list_deletions(self, *, limit: int) -> Sequence[UUID]:
+        return sorted(guid for guid, lease_until in self._deletions.items() if lease_until < self._now())[:limit]
+
+    async def is_being_deleted(self, guid: UUID) -> bool:
+        return guid in self._deletions
 
     async def renew(self, guid: UUID, lease: Lease) -> None:
         owner, _ = self._leases.get(guid, (None, None))
@@ -98,36 +135,53 @@ class InMemoryImageRepository(ImageRepository):
             del self._claims[place]
         return len(expired)
 
-    async def scan(self, *, after: UUID | None = None, limit: int) -> Sequence[Image]:
-        guids = sorted(guid for guid in self._images if after is None or guid > after)
+    async def scan(self, *, after: str = "", limit: int) -> Sequence[Image | DamagedRecord]:
+        guids = sorted(guid for guid in self._images if str(guid) > after)
         return [self._images[guid] for guid in guids[:limit]]
 
     async def count(self) -> int:
         return len(self._images)
 
-    async def list_public(self, *, limit: int, after: ImageCursor | None = None) -> Sequence[Image]:
-        return self._list(lambda image: image.visibility is Visibility.PUBLIC, limit, after)
-
-    async def list_authored_by(
-        self, author: UserName, *, limit: int, after: ImageCursor | None = None
+    async def list(
+        self,
+        wanted: ImageFilter,
+        *,
+        limit: int,
+        order: ImageOrder = ImageOrder.NEWEST_FIRST,
+        after: ImagePosition | None = None,
     ) -> Sequence[Image]:
-        return self._list(lambda image: image.author == author, limit, after)
+        is_falling = order is ImageOrder.NEWEST_FIRST
+        found = {ImagePosition.of(image): image for image in self._images.values() if wanted.fits(image)}
+        places = sorted(found, reverse=is_falling)
+        behind = [place for place in places if after is None or (place < after if is_falling else place > after)]
+        return [found[place] for place in behind[:limit]]
+
+    async def count_listed(self, wanted: ImageFilter) -> int:
+        return sum(wanted.fits(image) for image in self._images.values())
+
+    async def list_tags(
+        self, wanted: TagFilter, *, limit: int, after: Tag | None = None, is_falling: bool = False
+    ) -> Sequence[TagCount]:
+        images = ImageFilter(visibility=wanted.visibility, author=wanted.author)
+        numbers = Counter(tag for image in self._images.values() if images.fits(image) for tag in image.tags)
+        found = sorted((tag for tag in numbers if tag.startswith(wanted.prefix)), reverse=is_falling)
+        behind = [tag for tag in found if after is None or (tag < after if is_falling else tag > after)]
+        return [TagCount(tag, numbers[tag]) for tag in behind[:limit]]
+
+    async def make_searchable(self, *, limit: int) -> int:  # noqa: ARG002 -- all are searchable
+        return 0
 
     async def check(self) -> None:
         return
+
+    async def _get_version(self, guid: UUID, version: int) -> Image:
+        image = await self.get(guid)
+        if image.version != version:
+            raise ConstraintViolationError("The image has been changed by somebody else.")
+        return image
 
     def _in(self, seconds: float) -> datetime:
         return self._now() + timedelta(seconds=seconds)
 
     def _is_leased(self, guid: UUID) -> bool:
         return guid in self._leases and self._leases[guid][1] > self._now()
-
-    def _list(self, is_wanted: Callable[[Image], bool], limit: int, after: ImageCursor | None) -> Sequence[Image]:
-        found = [
-            image
-            for image in self._images.values()
-            if image.status is ImageStatus.READY
-            and is_wanted(image)
-            and (after is None or (image.created_at, image.guid) < (after.created_at, after.guid))
-        ]
-        return sorted(found, key=lambda image: (image.created_at, image.guid), reverse=True)[:limit]

@@ -3,60 +3,117 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from uuid import UUID
 
 import msgspec
 
+from pixyproxy.adapters.list_queries import Dialect, ImageLists, tags_query
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.rows import (
     claim_to_row,
     claimed_from_row,
-    cursor_to_row,
     image_from_row,
     image_to_row,
     lease_to_row,
+    scanned_from_row,
+    tag_count_from_row,
     tags_to_rows,
     time_to_text,
     undamaged_images,
+    words_to_row,
 )
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
-from pixyproxy.domain.image import Image, ImageCursor, ImageId, ImageStatus, image_not_found
-from pixyproxy.domain.ports import ImageRepository, Lease
+from pixyproxy.domain.image import Image, ImageId, ImageStatus, Tag, image_not_found
+from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
+from pixyproxy.domain.ports import DamagedRecord, ImageRepository, Lease
 from pixyproxy.domain.user import UserName
 
 _ADD: Final = """
     INSERT INTO images (
         guid, filename, prompt, author, visibility, status, model, media_type, byte_size, sha256, width, height,
         generator_usage, failure, failure_kind, maybe_billed, generator_request_id, lease_owner, lease_until,
-        created_at, updated_at
+        created_at, updated_at, version
     ) VALUES (
         %(guid)s, %(filename)s, %(prompt)s, %(author)s, %(visibility)s, %(status)s, %(model)s, %(media_type)s,
         %(byte_size)s, %(sha256)s, %(width)s, %(height)s, %(generator_usage)s, %(failure)s, %(failure_kind)s,
         %(maybe_billed)s, %(generator_request_id)s, %(lease_owner)s,
-        CURRENT_TIMESTAMP(6) + INTERVAL %(lease_seconds)s SECOND, %(created_at)s, %(updated_at)s
+        CURRENT_TIMESTAMP(6) + INTERVAL %(lease_seconds)s SECOND, %(created_at)s, %(updated_at)s,
+        %(version)s
     )
 """
 
-_ADD_TAG: Final = "INSERT INTO image_tags (image_id, position, tag) VALUES (%(image_id)s, %(position)s, %(tag)s)"
+_ADD_TAG: Final = """
+    INSERT INTO image_tags (image_id, position, tag, author, visibility, status, created_at, guid)
+    VALUES (
+        %(image_id)s, %(position)s, %(tag)s, %(author)s, %(visibility)s, %(status)s, %(created_at)s, %(guid)s
+    )
+"""
+
+_REMOVE_TAGS: Final = "DELETE FROM image_tags WHERE image_id = %(image_id)s"
+
+# An image may have been deleted meanwhile, or another process may have been faster.
+_ADD_WORDS: Final = """
+    INSERT INTO image_words (image_id, words) SELECT id, %(words)s FROM images WHERE id = %(image_id)s
+    ON DUPLICATE KEY UPDATE image_words.words = image_words.words
+"""
 
 _UPDATE: Final = """
     UPDATE images
     SET status = %(status)s, filename = %(filename)s, media_type = %(media_type)s, byte_size = %(byte_size)s,
         sha256 = %(sha256)s, width = %(width)s, height = %(height)s, generator_usage = %(generator_usage)s,
         failure = %(failure)s, failure_kind = %(failure_kind)s, maybe_billed = %(maybe_billed)s,
-        generator_request_id = %(generator_request_id)s, updated_at = %(updated_at)s,
+        generator_request_id = %(generator_request_id)s, updated_at = %(updated_at)s, version = version + 1,
         lease_owner = IF(%(is_final)s, NULL, lease_owner), lease_until = IF(%(is_final)s, NULL, lease_until)
     WHERE guid = %(guid)s AND status = %(expected)s
         AND (NOT %(if_abandoned)s OR lease_until IS NULL OR lease_until < CURRENT_TIMESTAMP(6))
 """
 
-_SELECT: Final = """
-    SELECT id, guid, filename, prompt, author, visibility, status, model, media_type, byte_size, sha256, width, height,
-        generator_usage, failure, failure_kind, maybe_billed, generator_request_id, created_at, updated_at,
-        (SELECT GROUP_CONCAT(tag ORDER BY position SEPARATOR '\\n') FROM image_tags WHERE image_id = images.id) AS tags
-    FROM images
+_CHANGE: Final = """
+    UPDATE images
+    SET filename = %(filename)s, visibility = %(visibility)s, updated_at = %(updated_at)s, version = %(version)s
+    WHERE guid = %(guid)s AND version = %(expected_version)s
+"""
+
+_DELETE: Final = "DELETE FROM images WHERE guid = %(guid)s AND version = %(expected_version)s"
+
+_ADD_DELETION: Final = """
+    INSERT INTO image_deletions (guid, lease_until)
+    VALUES (%(guid)s, CURRENT_TIMESTAMP(6) + INTERVAL %(lease_seconds)s SECOND)
+"""
+
+_DELETIONS: Final = """
+    SELECT guid FROM image_deletions WHERE lease_until < CURRENT_TIMESTAMP(6) ORDER BY guid LIMIT %(limit)s
+"""
+
+_CLAIM_DELETION: Final = """
+    UPDATE image_deletions SET lease_until = CURRENT_TIMESTAMP(6) + INTERVAL %(lease_seconds)s SECOND
+    WHERE guid = %(guid)s AND lease_until < CURRENT_TIMESTAMP(6)
+"""
+
+_FIND_DELETION: Final = "SELECT guid FROM image_deletions WHERE guid = %(guid)s"
+
+_FINISH_DELETION: Final = "DELETE FROM image_deletions WHERE guid = %(guid)s"
+
+_DIALECT: Final = Dialect(
+    parameter="%({})s",
+    # Equality ignores spaces at the end of a text, also under utf8mb4_bin.
+    equal_texts="{column} = {parameter} AND CHAR_LENGTH({column}) = CHAR_LENGTH({parameter})",
+    # Left to itself, MariaDB finds the place after the cursor by reading all that comes before it.
+    walked="{table} FORCE INDEX ({index})",
+    join="STRAIGHT_JOIN",
+    tags="(SELECT GROUP_CONCAT(tag ORDER BY position SEPARATOR '\\n') FROM image_tags WHERE image_id = images.id)",
+    words_id="image_words.image_id",
+    match="MATCH (image_words.words) AGAINST ({} IN BOOLEAN MODE)",
+    match_term="+{}",
+)
+
+_SELECT: Final = f"{_DIALECT.select} FROM images"
+
+_UNSEARCHABLE: Final = """
+    SELECT images.id, images.prompt FROM images LEFT JOIN image_words ON image_words.image_id = images.id
+    WHERE image_words.image_id IS NULL ORDER BY images.id LIMIT %(limit)s
 """
 
 # The column updated_at would otherwise follow of itself.
@@ -95,21 +152,10 @@ _FORGET_CLAIM: Final = """
 
 _FORGET_CLAIMS: Final = "DELETE FROM idempotency_keys WHERE expires_at <= CURRENT_TIMESTAMP(6)"
 
-# Equality ignores spaces at the end of a text, also under utf8mb4_bin.
-_AUTHORED: Final = "author = %(author)s AND CHAR_LENGTH(author) = CHAR_LENGTH(%(author)s)"
-
-# MariaDB scans the whole table for the shorter (created_at, guid) < (…, …).
-_AFTER: Final = """
-    AND created_at <= %(after_created_at)s
-    AND (created_at < %(after_created_at)s OR guid < %(after_guid)s)
-"""
-
-_NEWEST: Final = "ORDER BY created_at DESC, guid DESC LIMIT %(limit)s"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MySQLImageRepository(ImageRepository):
-    """Keeps image records in tables `images` and `image_tags`, and the keys they were asked for with in their own."""
+    """Keeps image records in tables `images`, `image_tags` and `image_words`, and what else belongs to them."""
 
     database: MySQLDatabase
 
@@ -119,7 +165,12 @@ class MySQLImageRepository(ImageRepository):
         async with self.database.transaction() as cursor:
             await cursor.execute(_ADD, {**image_to_row(image), **lease_to_row(lease)})
             image_id = ImageId(cursor.lastrowid)
+            # Whoever deletes an image with this guid just now has let go of it by now.
+            await cursor.execute(_FIND_DELETION, {"guid": str(image.guid)})
+            if await cursor.fetchone():
+                raise ConstraintViolationError("An image with this guid is being deleted.")
             await cursor.executemany(_ADD_TAG, tags_to_rows(image, image_id))
+            await cursor.execute(_ADD_WORDS, words_to_row(image_id, image.prompt))
             if claim is not None:
                 await cursor.execute(_CLAIM, claim_to_row(claim, image.guid, claim_seconds))
         return msgspec.structs.replace(image, id=image_id)
@@ -138,16 +189,69 @@ class MySQLImageRepository(ImageRepository):
             await cursor.execute(_UPDATE, {**image_to_row(image), **conditions, "is_final": image.status.is_final})
             was_updated = cursor.rowcount == 1
         if not was_updated:
-            await self.get(image.guid)
-            raise ConstraintViolationError("The image has been changed by somebody else.")
+            await self._explain(image.guid)
 
-    async def list_public(self, *, limit: int, after: ImageCursor | None = None) -> Sequence[Image]:
-        return await self._list("images_public", "visibility = 'public'", limit, after)
+    async def change(self, image: Image, *, expected_version: int) -> None:
+        async with self.database.transaction() as cursor:
+            await cursor.execute(_CHANGE, {**image_to_row(image), "expected_version": expected_version})
+            was_changed = cursor.rowcount == 1
+            if was_changed and image.id is not None:
+                await cursor.execute(_REMOVE_TAGS, {"image_id": image.id})
+                await cursor.executemany(_ADD_TAG, tags_to_rows(image, image.id))
+        if not was_changed:
+            await self._explain(image.guid)
 
-    async def list_authored_by(
-        self, author: UserName, *, limit: int, after: ImageCursor | None = None
+    async def delete(self, guid: UUID, *, expected_version: int, lease_seconds: float) -> None:
+        async with self.database.transaction() as cursor:
+            await cursor.execute(_DELETE, {"guid": str(guid), "expected_version": expected_version})
+            was_deleted = cursor.rowcount == 1
+            if was_deleted:
+                await cursor.execute(_ADD_DELETION, {"guid": str(guid), "lease_seconds": lease_seconds})
+        if not was_deleted:
+            await self._explain(guid)
+
+    async def claim_deletions(self, *, limit: int, lease_seconds: float) -> Sequence[UUID]:
+        claimed = []
+        for guid in await self.list_deletions(limit=limit):
+            async with self.database.autocommit() as cursor:
+                if await cursor.execute(_CLAIM_DELETION, {"guid": str(guid), "lease_seconds": lease_seconds}):
+                    claimed.append(guid)
+        return claimed
+
+    async def finish_deletion(self, guid: UUID) -> None:
+        async with self.database.autocommit() as cursor:
+            await cursor.execute(_FINISH_DELETION, {"guid": str(guid)})
+
+    async def list_deletions(self, *, limit: int) -> Sequence[UUID]:
+        return [UUID(guid) for (guid,) in await self._rows(_DELETIONS, {"limit": limit})]
+
+    async def is_being_deleted(self, guid: UUID) -> bool:
+        return bool(await self._rows(_FIND_DELETION, {"guid": str(guid)}))
+
+    async def list(
+        self,
+        wanted: ImageFilter,
+        *,
+        limit: int,
+        order: ImageOrder = ImageOrder.NEWEST_FIRST,
+        after: ImagePosition | None = None,
     ) -> Sequence[Image]:
-        return await self._list("images_author", _AUTHORED, limit, after, author=author)
+        return [image_from_row(row) for row in await self._lists.page(wanted, order, after, limit)]
+
+    async def count_listed(self, wanted: ImageFilter) -> int:
+        return await self._lists.count(wanted)
+
+    async def list_tags(
+        self, wanted: TagFilter, *, limit: int, after: Tag | None = None, is_falling: bool = False
+    ) -> Sequence[TagCount]:
+        rows = await self._rows(*tags_query(_DIALECT, wanted, after, limit, is_falling=is_falling))
+        return [tag_count_from_row(row) for row in rows]
+
+    async def make_searchable(self, *, limit: int) -> int:
+        rows = await self._rows(_UNSEARCHABLE, {"limit": limit})
+        async with self.database.transaction() as cursor:
+            await cursor.executemany(_ADD_WORDS, [words_to_row(image_id, prompt) for image_id, prompt in rows])
+        return len(rows)
 
     async def renew(self, guid: UUID, lease: Lease) -> None:
         async with self.database.autocommit() as cursor:
@@ -175,9 +279,9 @@ class MySQLImageRepository(ImageRepository):
         async with self.database.autocommit() as cursor:
             return int(await cursor.execute(_FORGET_CLAIMS))
 
-    async def scan(self, *, after: UUID | None = None, limit: int) -> Sequence[Image]:
+    async def scan(self, *, after: str = "", limit: int) -> Sequence[Image | DamagedRecord]:
         sql = f"{_SELECT} WHERE guid > %(after)s ORDER BY guid LIMIT %(limit)s"
-        return await self._fetch(sql, {"after": "" if after is None else str(after), "limit": limit})
+        return [scanned_from_row(row) for row in await self._rows(sql, {"after": after, "limit": limit})]
 
     async def count(self) -> int:
         async with self.database.autocommit() as cursor:
@@ -189,15 +293,14 @@ class MySQLImageRepository(ImageRepository):
         async with self.database.autocommit() as cursor:
             await cursor.execute("SELECT id FROM images LIMIT 1")
 
-    async def _list(
-        self, index: str, condition: str, limit: int, after: ImageCursor | None, **parameters: object
-    ) -> Sequence[Image]:
-        # Left to itself, MariaDB finds the place after the cursor by reading all that comes before it.
-        sql = (
-            f"{_SELECT} FORCE INDEX ({index})"
-            f" WHERE {condition} AND status = 'ready' {_AFTER if after else ''} {_NEWEST}"
-        )
-        return await self._fetch(sql, {**parameters, **cursor_to_row(after), "limit": limit})
+    @property
+    def _lists(self) -> ImageLists:
+        return ImageLists(dialect=_DIALECT, fetch_all=self._rows)
+
+    async def _explain(self, guid: UUID) -> NoReturn:
+        """Raise why a statement has not found the record that it was about."""
+        await self.get(guid)
+        raise ConstraintViolationError("The image has been changed by somebody else.")
 
     async def _fetch(self, sql: str, parameters: Mapping[str, object]) -> Sequence[Image]:
         return [image_from_row(row) for row in await self._rows(sql, parameters)]

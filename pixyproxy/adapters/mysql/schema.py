@@ -18,7 +18,7 @@ from pixyproxy.domain.ports import Migration, Schema
 _LOCK_SECONDS: Final = 60
 
 # A lock's name is valid on the whole server and has at most 64 characters.
-_LOCK: Final = "SELECT GET_LOCK(CONCAT('pixyproxy-schema-', SHA1(DATABASE())), %(seconds)s)"
+_LOCK: Final = "SELECT GET_LOCK(CONCAT('pixyproxy-schema-', LEFT(SHA2(DATABASE(), 256), 40)), %(seconds)s)"
 
 _CREATE: Final = """
     CREATE TABLE IF NOT EXISTS schema_migrations (

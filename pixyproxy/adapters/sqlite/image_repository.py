@@ -3,63 +3,116 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NoReturn
 from uuid import UUID
 
 import msgspec
 
+from pixyproxy.adapters.list_queries import Dialect, ImageLists, tags_query
 from pixyproxy.adapters.rows import (
     claim_to_row,
     claimed_from_row,
-    cursor_to_row,
     image_from_row,
     image_to_row,
     lease_to_row,
+    scanned_from_row,
+    tag_count_from_row,
     tags_to_rows,
     time_to_text,
     undamaged_images,
+    words_to_row,
 )
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
-from pixyproxy.domain.image import Image, ImageCursor, ImageId, ImageStatus, image_not_found
-from pixyproxy.domain.ports import ImageRepository, Lease
+from pixyproxy.domain.image import Image, ImageId, ImageStatus, Tag, image_not_found
+from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
+from pixyproxy.domain.ports import DamagedRecord, ImageRepository, Lease
 from pixyproxy.domain.user import UserName
 
 _ADD: Final = """
     INSERT INTO images (
         guid, filename, prompt, author, visibility, status, model, media_type, byte_size, sha256, width, height,
         generator_usage, failure, failure_kind, maybe_billed, generator_request_id, lease_owner, lease_until,
-        created_at, updated_at
+        created_at, updated_at, version
     ) VALUES (
         :guid, :filename, :prompt, :author, :visibility, :status, :model, :media_type, :byte_size, :sha256, :width,
         :height, :generator_usage, :failure, :failure_kind, :maybe_billed, :generator_request_id, :lease_owner,
-        strftime('%Y-%m-%d %H:%M:%f000', 'now', :lease_seconds || ' seconds'), :created_at, :updated_at
+        strftime('%Y-%m-%d %H:%M:%f000', 'now', :lease_seconds || ' seconds'), :created_at, :updated_at,
+        :version
     )
 """
 
-_ADD_TAG: Final = "INSERT INTO image_tags (image_id, position, tag) VALUES (:image_id, :position, :tag)"
+_ADD_TAG: Final = """
+    INSERT INTO image_tags (image_id, position, tag, author, visibility, status, created_at, guid)
+    VALUES (:image_id, :position, :tag, :author, :visibility, :status, :created_at, :guid)
+"""
+
+_REMOVE_TAGS: Final = "DELETE FROM image_tags WHERE image_id = :image_id"
+
+# An image may have been deleted meanwhile, or another process may have been faster.
+_ADD_WORDS: Final = """
+    INSERT OR REPLACE INTO image_words (rowid, words) SELECT id, :words FROM images WHERE id = :image_id
+"""
 
 _UPDATE: Final = """
     UPDATE images
     SET status = :status, filename = :filename, media_type = :media_type, byte_size = :byte_size, sha256 = :sha256,
         width = :width, height = :height, generator_usage = :generator_usage, failure = :failure,
         failure_kind = :failure_kind, maybe_billed = :maybe_billed, generator_request_id = :generator_request_id,
-        updated_at = :updated_at, lease_owner = iif(:is_final, NULL, lease_owner),
+        updated_at = :updated_at, version = version + 1, lease_owner = iif(:is_final, NULL, lease_owner),
         lease_until = iif(:is_final, NULL, lease_until)
     WHERE guid = :guid AND status = :expected
         AND (NOT :if_abandoned OR lease_until IS NULL OR lease_until < strftime('%Y-%m-%d %H:%M:%f000', 'now'))
 """
 
-# The inner query orders the tags: group_concat has an ORDER BY of its own only since SQLite 3.44.
-_SELECT: Final = """
-    SELECT id, guid, filename, prompt, author, visibility, status, model, media_type, byte_size, sha256, width, height,
-        generator_usage, failure, failure_kind, maybe_billed, generator_request_id, created_at, updated_at,
-        (
-            SELECT group_concat(tag, char(10))
-            FROM (SELECT tag FROM image_tags WHERE image_id = images.id ORDER BY position)
-        ) AS tags
-    FROM images
+_CHANGE: Final = """
+    UPDATE images
+    SET filename = :filename, visibility = :visibility, updated_at = :updated_at, version = :version
+    WHERE guid = :guid AND version = :expected_version
+"""
+
+_DELETE: Final = "DELETE FROM images WHERE guid = :guid AND version = :expected_version"
+
+_ADD_DELETION: Final = """
+    INSERT INTO image_deletions (guid, lease_until)
+    VALUES (:guid, strftime('%Y-%m-%d %H:%M:%f000', 'now', :lease_seconds || ' seconds'))
+"""
+
+_DELETIONS: Final = """
+    SELECT guid FROM image_deletions WHERE lease_until < strftime('%Y-%m-%d %H:%M:%f000', 'now')
+    ORDER BY guid LIMIT :limit
+"""
+
+_CLAIM_DELETION: Final = """
+    UPDATE image_deletions SET lease_until = strftime('%Y-%m-%d %H:%M:%f000', 'now', :lease_seconds || ' seconds')
+    WHERE guid = :guid AND lease_until < strftime('%Y-%m-%d %H:%M:%f000', 'now')
+"""
+
+_FIND_DELETION: Final = "SELECT guid FROM image_deletions WHERE guid = :guid"
+
+_FINISH_DELETION: Final = "DELETE FROM image_deletions WHERE guid = :guid"
+
+_DIALECT: Final = Dialect(
+    parameter=":{}",
+    equal_texts="{column} = {parameter}",
+    walked="{table} INDEXED BY {index}",
+    join="CROSS JOIN",
+    # The inner query orders the tags: group_concat has an ORDER BY of its own only since SQLite 3.44.
+    tags=(
+        "(SELECT group_concat(tag, char(10))"
+        " FROM (SELECT tag FROM image_tags WHERE image_id = images.id ORDER BY position))"
+    ),
+    words_id="image_words.rowid",
+    match="image_words MATCH {}",
+    match_term='"{}"',
+)
+
+_SELECT: Final = f"{_DIALECT.select} FROM images"
+
+_UNSEARCHABLE: Final = """
+    SELECT images.id, images.prompt FROM images LEFT JOIN image_words ON image_words.rowid = images.id
+    WHERE image_words.rowid IS NULL ORDER BY images.id LIMIT :limit
 """
 
 _RENEW: Final = """
@@ -98,14 +151,10 @@ _FORGET_CLAIM: Final = """
 
 _FORGET_CLAIMS: Final = "DELETE FROM idempotency_keys WHERE expires_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 
-_AFTER: Final = "AND created_at <= :after_created_at AND (created_at < :after_created_at OR guid < :after_guid)"
-
-_NEWEST: Final = "ORDER BY created_at DESC, guid DESC LIMIT :limit"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SQLiteImageRepository(ImageRepository):
-    """Keeps image records in tables `images` and `image_tags`, and the keys they were asked for with in their own."""
+    """Keeps image records in tables `images`, `image_tags` and `image_words`, and what else belongs to them."""
 
     database: SQLiteDatabase
 
@@ -115,7 +164,10 @@ class SQLiteImageRepository(ImageRepository):
         async with self.database.transaction() as connection:
             cursor = await connection.execute(_ADD, {**image_to_row(image), **lease_to_row(lease)})
             image_id = ImageId(cursor.lastrowid or 0)
+            if await connection.execute_fetchall(_FIND_DELETION, {"guid": str(image.guid)}):
+                raise ConstraintViolationError("An image with this guid is being deleted.")
             await connection.executemany(_ADD_TAG, tags_to_rows(image, image_id))
+            await connection.execute(_ADD_WORDS, words_to_row(image_id, image.prompt))
             if claim is not None:
                 await connection.execute(_CLAIM, claim_to_row(claim, image.guid, claim_seconds))
         return msgspec.structs.replace(image, id=image_id)
@@ -133,16 +185,70 @@ class SQLiteImageRepository(ImageRepository):
             cursor = await connection.execute(_UPDATE, row)
             was_updated = cursor.rowcount == 1
         if not was_updated:
-            await self.get(image.guid)
-            raise ConstraintViolationError("The image has been changed by somebody else.")
+            await self._explain(image.guid)
 
-    async def list_public(self, *, limit: int, after: ImageCursor | None = None) -> Sequence[Image]:
-        return await self._list("visibility = 'public'", limit, after)
+    async def change(self, image: Image, *, expected_version: int) -> None:
+        async with self.database.transaction() as connection:
+            row = {**image_to_row(image), "expected_version": expected_version}
+            was_changed = (await connection.execute(_CHANGE, row)).rowcount == 1
+            if was_changed and image.id is not None:
+                await connection.execute(_REMOVE_TAGS, {"image_id": image.id})
+                await connection.executemany(_ADD_TAG, tags_to_rows(image, image.id))
+        if not was_changed:
+            await self._explain(image.guid)
 
-    async def list_authored_by(
-        self, author: UserName, *, limit: int, after: ImageCursor | None = None
+    async def delete(self, guid: UUID, *, expected_version: int, lease_seconds: float) -> None:
+        async with self.database.transaction() as connection:
+            row = {"guid": str(guid), "expected_version": expected_version}
+            was_deleted = (await connection.execute(_DELETE, row)).rowcount == 1
+            if was_deleted:
+                await connection.execute(_ADD_DELETION, {"guid": str(guid), "lease_seconds": lease_seconds})
+        if not was_deleted:
+            await self._explain(guid)
+
+    async def claim_deletions(self, *, limit: int, lease_seconds: float) -> Sequence[UUID]:
+        claimed = []
+        for guid in await self.list_deletions(limit=limit):
+            async with self.database.transaction() as connection:
+                row = {"guid": str(guid), "lease_seconds": lease_seconds}
+                if (await connection.execute(_CLAIM_DELETION, row)).rowcount:
+                    claimed.append(guid)
+        return claimed
+
+    async def finish_deletion(self, guid: UUID) -> None:
+        async with self.database.transaction() as connection:
+            await connection.execute(_FINISH_DELETION, {"guid": str(guid)})
+
+    async def list_deletions(self, *, limit: int) -> Sequence[UUID]:
+        return [UUID(guid) for (guid,) in await self.database.fetch_all(_DELETIONS, {"limit": limit})]
+
+    async def is_being_deleted(self, guid: UUID) -> bool:
+        return bool(await self.database.fetch_all(_FIND_DELETION, {"guid": str(guid)}))
+
+    async def list(
+        self,
+        wanted: ImageFilter,
+        *,
+        limit: int,
+        order: ImageOrder = ImageOrder.NEWEST_FIRST,
+        after: ImagePosition | None = None,
     ) -> Sequence[Image]:
-        return await self._list("author = :author", limit, after, author=author)
+        return [image_from_row(row) for row in await self._lists.page(wanted, order, after, limit)]
+
+    async def count_listed(self, wanted: ImageFilter) -> int:
+        return await self._lists.count(wanted)
+
+    async def list_tags(
+        self, wanted: TagFilter, *, limit: int, after: Tag | None = None, is_falling: bool = False
+    ) -> Sequence[TagCount]:
+        rows = await self.database.fetch_all(*tags_query(_DIALECT, wanted, after, limit, is_falling=is_falling))
+        return [tag_count_from_row(row) for row in rows]
+
+    async def make_searchable(self, *, limit: int) -> int:
+        rows = await self.database.fetch_all(_UNSEARCHABLE, {"limit": limit})
+        async with self.database.transaction() as connection:
+            await connection.executemany(_ADD_WORDS, [words_to_row(image_id, prompt) for image_id, prompt in rows])
+        return len(rows)
 
     async def renew(self, guid: UUID, lease: Lease) -> None:
         async with self.database.transaction() as connection:
@@ -168,9 +274,9 @@ class SQLiteImageRepository(ImageRepository):
         async with self.database.transaction() as connection:
             return (await connection.execute(_FORGET_CLAIMS)).rowcount
 
-    async def scan(self, *, after: UUID | None = None, limit: int) -> Sequence[Image]:
+    async def scan(self, *, after: str = "", limit: int) -> Sequence[Image | DamagedRecord]:
         sql = f"{_SELECT} WHERE guid > :after ORDER BY guid LIMIT :limit"
-        return await self._fetch(sql, {"after": "" if after is None else str(after), "limit": limit})
+        return [scanned_from_row(row) for row in await self.database.fetch_all(sql, {"after": after, "limit": limit})]
 
     async def count(self) -> int:
         ((number,),) = await self.database.fetch_all("SELECT count(*) FROM images")
@@ -179,11 +285,14 @@ class SQLiteImageRepository(ImageRepository):
     async def check(self) -> None:
         await self.database.fetch_all("SELECT id FROM images LIMIT 1")
 
-    async def _list(
-        self, condition: str, limit: int, after: ImageCursor | None, **parameters: object
-    ) -> Sequence[Image]:
-        sql = f"{_SELECT} WHERE {condition} AND status = 'ready' {_AFTER if after else ''} {_NEWEST}"
-        return await self._fetch(sql, {**parameters, **cursor_to_row(after), "limit": limit})
+    @property
+    def _lists(self) -> ImageLists:
+        return ImageLists(dialect=_DIALECT, fetch_all=self.database.fetch_all)
+
+    async def _explain(self, guid: UUID) -> NoReturn:
+        """Raise why a statement has not found the record that it was about."""
+        await self.get(guid)
+        raise ConstraintViolationError("The image has been changed by somebody else.")
 
     async def _fetch(self, sql: str, parameters: Mapping[str, object]) -> Sequence[Image]:
         return [image_from_row(row) for row in await self.database.fetch_all(sql, parameters)]

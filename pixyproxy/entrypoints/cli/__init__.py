@@ -8,7 +8,9 @@ import click
 import pixyproxy
 from pixyproxy.entrypoints.cli.db import db
 from pixyproxy.entrypoints.cli.doctor import doctor
+from pixyproxy.entrypoints.cli.export import export
 from pixyproxy.entrypoints.cli.generate import generate
+from pixyproxy.entrypoints.cli.import_ import import_
 from pixyproxy.entrypoints.cli.serve import serve
 from pixyproxy.entrypoints.cli.users import users
 
@@ -27,3 +29,5 @@ main.add_command(db)
 main.add_command(users)
 main.add_command(generate)
 main.add_command(doctor)
+main.add_command(export)
+main.add_command(import_)

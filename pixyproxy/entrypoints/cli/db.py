@@ -12,10 +12,18 @@ def db() -> None:
 
 @db.command()
 def upgrade() -> None:
-    """Apply the schema scripts that are missing, each once; safe to run anywhere at any time."""
-    applied = run_with_container(lambda container: container.schema().upgrade())
+    """Apply the schema scripts that are missing, and index the words of images that have none; safe at any time."""
+    indexed = 0
+
+    def count(images: int) -> None:
+        nonlocal indexed
+        indexed += images
+
+    applied = run_with_container(lambda container: container.upgrade_database()(on_progress=count))
     for migration in applied:
         click.echo(f"applied  {migration.version:04}  {migration.name}")
+    if indexed:
+        click.echo(f"indexed  the words of {indexed:,} image(s)")
     click.echo(f"{len(applied)} script(s) applied." if applied else "Nothing to do: the schema is up to date.")
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 EXAMPLES_MAX_COUNT: Final = 20
 
 MEANINGS: Final = {
+    "record-damaged": "The database holds a record that breaks the rules: somebody else has written it.",
     "content-missing": "The image is ready, and its bytes are gone.",
     "content-unreadable": "The bytes are there and can't be read.",
     "size-differs": "There are more or fewer bytes than were stored.",
@@ -22,6 +23,7 @@ MEANINGS: Final = {
     "content-unclaimed": "The image has failed, and there are bytes; --repair sets them aside.",
     "unknown-with-content": "Nobody knew how the image ended, and its bytes are there; --repair makes it ready.",
     "abandoned": "The process that made the image died; --repair brings it to an end. Counted up to 1,000.",
+    "deletion-unfinished": "The image is deleted, its bytes may be there; --repair deletes them. Counted up to 1,000.",
     "leftover": "A part of an upload that broke off more than an hour ago; --repair sets it aside.",
 }
 

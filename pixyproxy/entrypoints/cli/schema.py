@@ -9,16 +9,16 @@ if TYPE_CHECKING:
 
 
 async def ensure_schema(container: "Container") -> None:
-    """Apply missing scripts on SQLite, or where the settings say so; else raise `SchemaOutdatedError`."""
+    """Bring the database up to date on SQLite, or where the settings say so; else raise `SchemaOutdatedError`."""
     from pixyproxy.entrypoints.settings import DatabaseKind
 
-    schema, settings = container.schema(), container.settings()
-    missing = [migration for migration in await schema.status() if migration.applied_at is None]
-    if not missing:
+    settings = container.settings()
+    if settings.database_kind is DatabaseKind.SQLITE or settings.auto_upgrade:
+        await container.upgrade_database()()
         return
-    if settings.database_kind is not DatabaseKind.SQLITE and not settings.auto_upgrade:
+    missing = [migration for migration in await container.schema().status() if migration.applied_at is None]
+    if missing:
         raise SchemaOutdatedError(
             f"The database lacks {len(missing)} schema script(s). Run: pixyproxy db upgrade "
             "(or set PIXYPROXY_AUTO_UPGRADE=true)"
         )
-    await schema.upgrade()

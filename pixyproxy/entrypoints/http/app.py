@@ -19,6 +19,7 @@ from pixyproxy.entrypoints.http.openapi import complete_openapi, openapi_config,
 from pixyproxy.entrypoints.http.private_images import private_images
 from pixyproxy.entrypoints.http.public_images import public_images
 from pixyproxy.entrypoints.http.request_log import RequestLog
+from pixyproxy.entrypoints.http.tags import private_tags, public_tags
 from pixyproxy.entrypoints.settings import Settings
 
 
@@ -39,7 +40,12 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with (
             opened(container),
-            housekeeping(container.recover_images(), container.images(), every=settings.lease / 3),
+            housekeeping(
+                container.recover_images(),
+                container.finish_deletions(),
+                container.images(),
+                every=settings.lease / 3,
+            ),
         ):
             yield
 
@@ -48,6 +54,8 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
             index,
             public_images,
             private_images,
+            public_tags,
+            private_tags,
             health,
             swagger_ui_file,
         ],

@@ -1,16 +1,35 @@
 """What the handlers are given."""
 
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
 
 from litestar import Request
 from litestar.di import Provide
 
-from pixyproxy.application import CheckReadiness, CreateImage, GetImage, GetImageContent, ListImages, WatchImage
+from pixyproxy.application import (
+    ChangeImage,
+    CheckReadiness,
+    CreateImage,
+    DeleteImage,
+    DeleteImages,
+    GetImage,
+    GetImageContent,
+    ListImages,
+    ListTags,
+    TagImages,
+    WatchImage,
+)
+from pixyproxy.application.list_images import LIMIT_DEFAULT
 from pixyproxy.domain.idempotency import IdempotencyKey, parse_idempotency_key
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.entrypoints.container import Container
-from pixyproxy.entrypoints.http.parameters import IdempotencyKeyHeader, Prefer
+from pixyproxy.entrypoints.http.filters import provide_image_filter, provide_tag_prefix
+from pixyproxy.entrypoints.http.lists import Pager
+from pixyproxy.entrypoints.http.parameters import Cursor, IdempotencyKeyHeader, IfMatch, Limit, Prefer
 from pixyproxy.entrypoints.http.preferences import Preferences, parse_preferences
+from pixyproxy.entrypoints.http.versions import parse_if_match
+
+T = TypeVar("T")
 
 
 def provide_principal(request: Request[Any, Any, Any]) -> Principal:
@@ -24,6 +43,17 @@ def provide_preferences(request: Request[Any, Any, Any], prefer: Prefer = None) 
     return parse_preferences(request.headers.getall("prefer", []))
 
 
+def provide_versions(request: Request[Any, Any, Any], if_match: IfMatch = None) -> Collection[int] | None:  # noqa: ARG001 -- for the OpenAPI document
+    """Return which versions of an image may be changed, None for any; raise what `parse_if_match` raises."""
+    is_required = request.app.state.settings.require_if_match
+    return parse_if_match(request.headers.getall("if-match", []), is_required=is_required)
+
+
+def provide_pager(request: Request[Any, Any, Any], limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None) -> Pager:
+    """Return what makes the page of a list that the client asks for."""
+    return Pager(request, request.app.state.container.cursor_seal(), limit, cursor)
+
+
 def provide_idempotency_key(
     request: Request[Any, Any, Any],
     idempotency_key_header: IdempotencyKeyHeader = None,  # noqa: ARG001 -- for the OpenAPI document
@@ -34,34 +64,33 @@ def provide_idempotency_key(
 
 
 def provide_from(container: Container) -> dict[str, Provide]:
-    """Return the providers of every use case that a handler names; Litestar needs their typed functions."""
-
-    def provide_create_image() -> CreateImage:
-        return container.create_image()
-
-    def provide_get_image() -> GetImage:
-        return container.get_image()
-
-    def provide_get_image_content() -> GetImageContent:
-        return container.get_image_content()
-
-    def provide_watch_image() -> WatchImage:
-        return container.watch_image()
-
-    def provide_list_images() -> ListImages:
-        return container.list_images()
-
-    def provide_check_readiness() -> CheckReadiness:
-        return container.check_readiness()
-
+    """Return the providers of everything that a handler names."""
     return {
         "principal": Provide(provide_principal, sync_to_thread=False),
         "preferences": Provide(provide_preferences, sync_to_thread=False),
         "idempotency_key": Provide(provide_idempotency_key, sync_to_thread=False),
-        "create_image": Provide(provide_create_image, sync_to_thread=False),
-        "get_image": Provide(provide_get_image, sync_to_thread=False),
-        "get_image_content": Provide(provide_get_image_content, sync_to_thread=False),
-        "watch_image": Provide(provide_watch_image, sync_to_thread=False),
-        "list_images": Provide(provide_list_images, sync_to_thread=False),
-        "check_readiness": Provide(provide_check_readiness, sync_to_thread=False),
+        "versions": Provide(provide_versions, sync_to_thread=False),
+        "image_filter": Provide(provide_image_filter, sync_to_thread=False),
+        "tag_prefix": Provide(provide_tag_prefix, sync_to_thread=False),
+        "pager": Provide(provide_pager, sync_to_thread=False),
+        "change_image": _provide(ChangeImage, container.change_image),
+        "check_readiness": _provide(CheckReadiness, container.check_readiness),
+        "create_image": _provide(CreateImage, container.create_image),
+        "delete_image": _provide(DeleteImage, container.delete_image),
+        "delete_images": _provide(DeleteImages, container.delete_images),
+        "get_image": _provide(GetImage, container.get_image),
+        "get_image_content": _provide(GetImageContent, container.get_image_content),
+        "list_images": _provide(ListImages, container.list_images),
+        "list_tags": _provide(ListTags, container.list_tags),
+        "tag_images": _provide(TagImages, container.tag_images),
+        "watch_image": _provide(WatchImage, container.watch_image),
     }
+
+
+def _provide(use_case: type[T], provider: Callable[[], T]) -> Provide:
+    def provide() -> T:
+        return provider()
+
+    # Litestar wants to know what it gets.
+    provide.__annotations__["return"] = use_case
+    return Provide(provide, sync_to_thread=False)

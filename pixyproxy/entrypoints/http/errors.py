@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from litestar import HttpMethod, Request, Response
 from litestar.exceptions import HTTPException, NotFoundException, ValidationException
+from litestar.handlers import HTTPRouteHandler
 from litestar.types import HTTPScope
 from msgspec import UNSET
 
@@ -18,6 +19,8 @@ from pixyproxy.entrypoints.http.basic_auth import CHALLENGE
 from pixyproxy.entrypoints.http.meanings import meaning_of
 from pixyproxy.entrypoints.http.schemas import FieldError, Problem
 
+# The option of a handler whose requests may cost money.
+CREATES: Final = {"creates": True}
 REPLAYED: Final = "Idempotency-Replayed"
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
@@ -27,7 +30,7 @@ _log = logging.getLogger("pixyproxy.errors")
 def handle_error(request: Request[Any, Any, Any], exc: Exception) -> Response[Problem]:
     """Answer any exception with a problem, and log what is the service's own fault."""
     problem = _problem(exc, request_id=request.scope["state"]["request_id"])
-    if request.method == HttpMethod.POST:
+    if _creates(request.scope):
         has_key = "idempotency-key" in request.headers
         problem = msgspec.structs.replace(problem, **_purchase(exc, problem.status, has_key=has_key))
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -42,9 +45,18 @@ def broken_off_problem(scope: HTTPScope) -> Problem:
     """Make the problem of a request whose answer was not there when the service had to end."""
     detail = "The service was stopped before the answer was there."
     problem = _plain(HTTPStatus.SERVICE_UNAVAILABLE, detail, scope["state"]["request_id"])
-    if scope["method"] == HttpMethod.POST:
+    if _creates(scope):
         return msgspec.structs.replace(problem, retryable=True, maybe_billed=True)
     return problem
+
+
+def _creates(scope: HTTPScope) -> bool:
+    """Whether the request asks for an image to be made, as far as it has come."""
+    handler = dict(scope).get("route_handler")
+    if isinstance(handler, HTTPRouteHandler):
+        return CREATES.items() <= handler.opt.items()
+    # Nobody knows the route yet.
+    return scope["method"] == HttpMethod.POST
 
 
 def _problem(exc: Exception, *, request_id: str) -> Problem:

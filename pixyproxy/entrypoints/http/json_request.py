@@ -1,7 +1,8 @@
 """A request whose body must be JSON."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from litestar import Request
@@ -21,11 +22,16 @@ class JSONRequest(Request[Any, Any, Any]):
     browser buy images: browsers send JSON to another site only after asking that site.
     """
 
+    media_types: ClassVar[Sequence[str]] = ["application/json"]
+
     async def body(self) -> bytes:
         media_type, _ = self.content_type
-        if media_type != "application/json":
+        if media_type not in self.media_types:
             raise HTTPException(
-                status_code=HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail="The Content-Type must be application/json."
+                status_code=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                detail=f"The Content-Type must be {' or '.join(self.media_types)}.",
+                # RFC 5789, section 2.2, and RFC 9110, section 12.5.1.
+                headers={"Accept-Patch" if self.method == "PATCH" else "Accept": ", ".join(self.media_types)},
             )
         try:
             body = await super().body()
@@ -46,3 +52,9 @@ class JSONRequest(Request[Any, Any, Any]):
             raise BadRequestError("The body is nested too deeply.") from None
         except msgspec.DecodeError as exc:
             raise BadRequestError(f"The body is not valid JSON: {exc}.") from None
+
+
+class MergePatchRequest(JSONRequest):
+    """The same for a merge patch (RFC 7396), which may be called JSON, too."""
+
+    media_types: ClassVar[Sequence[str]] = ["application/merge-patch+json", "application/json"]

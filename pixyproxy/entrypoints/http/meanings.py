@@ -19,6 +19,8 @@ MEANINGS: Final[dict[type[errors.PixyProxyException], tuple[HTTPStatus, str]]] =
     errors.RecordNotFoundError: (HTTPStatus.NOT_FOUND, "There is no such record"),
     errors.EndpointNotFoundError: (HTTPStatus.NOT_FOUND, "There is no such endpoint"),
     errors.ConstraintViolationError: (HTTPStatus.CONFLICT, "The record contradicts a stored one"),
+    errors.PreconditionFailedError: (HTTPStatus.PRECONDITION_FAILED, "The record has changed"),
+    errors.PreconditionRequiredError: (HTTPStatus.PRECONDITION_REQUIRED, "The version of the record is missing"),
     errors.DBConnectionError: (HTTPStatus.SERVICE_UNAVAILABLE, "The database is not available"),
     errors.SchemaOutdatedError: (HTTPStatus.SERVICE_UNAVAILABLE, "The database's schema is not up to date"),
     errors.DamagedRecordError: (HTTPStatus.INTERNAL_SERVER_ERROR, "A stored record is damaged"),

@@ -1,7 +1,7 @@
 """The OpenAPI document, and the page that shows it."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,11 +9,28 @@ from litestar import Request, Response, Router, get
 from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
-from litestar.openapi.spec import Components, OpenAPI, OpenAPIHeader, OpenAPIType, Schema, SecurityScheme
+from litestar.openapi.spec import (
+    Components,
+    OpenAPI,
+    OpenAPIFormat,
+    OpenAPIHeader,
+    OpenAPIType,
+    Reference,
+    Schema,
+    SecurityScheme,
+)
 from litestar.params import FromPath
 
 import pixyproxy
-from pixyproxy.domain.image import PROMPT_MAX_LENGTH, TAG_MAX_LENGTH, TAGS_MAX_COUNT, MediaType, Visibility
+from pixyproxy.application.bulk import BULK_MAX
+from pixyproxy.domain.image import (
+    FILENAME_PATTERN,
+    PROMPT_MAX_LENGTH,
+    TAG_MAX_LENGTH,
+    TAGS_MAX_COUNT,
+    MediaType,
+    Visibility,
+)
 from pixyproxy.entrypoints.http.basic_auth import CHALLENGE
 from pixyproxy.entrypoints.http.errors import REPLAYED
 from pixyproxy.entrypoints.http.responses import ANY_IMAGE
@@ -32,6 +49,21 @@ _UI_FILES: Final = {
 _PROMPT_PATTERN: Final = r"^[^\x00]*[^\s\x00][^\x00]*$"
 _TAG_PATTERN: Final = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\s\x00-\x1f\x7f-\x9f])?$"
 _IDEMPOTENCY_KEY_PATTERN: Final = r"""^([!#-~]{1,255}|"([!#-\[\]-~]|\\["\\]){1,255}")$"""
+
+_USER_NAME_PATTERN: Final = r"^[^\s\x00-\x1f\x7f-\x9f:]([^\x00-\x1f\x7f-\x9f\u2028\u2029:]*[^\s\x00-\x1f\x7f-\x9f:])?$"
+_IF_MATCH_PATTERN: Final = r"""^(\*|(W/)?"[!#-~]*"(, (W/)?"[!#-~]*")*)$"""
+_NO_NUL_PATTERN: Final = r"^[^\x00]*$"
+
+_PARAMETER_RULES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "Idempotency-Key": {"pattern": _IDEMPOTENCY_KEY_PATTERN},
+    "If-Match": {"pattern": _IF_MATCH_PATTERN, "examples": ['"3"']},
+    "author": {"min_length": 1, "pattern": _USER_NAME_PATTERN},
+    "created_after": {"format": OpenAPIFormat.DATE_TIME},
+    "created_before": {"format": OpenAPIFormat.DATE_TIME},
+    "model": {"min_length": 1, "pattern": _NO_NUL_PATTERN},
+    "prefix": {"pattern": _NO_NUL_PATTERN},
+    "q": {"pattern": _NO_NUL_PATTERN},
+}
 
 _DESCRIPTION = """\
 PixyProxy generates images through the OpenAI images API and keeps them: the bytes, the prompt, the author, the tags, \
@@ -80,28 +112,18 @@ def complete_openapi(document: OpenAPI, *, anonymous_create: bool) -> None:
 
     These are the rules of the domain, that unknown fields are refused, and the headers and media types of responses.
     """
-    schemas: Any = document.components.schemas
-    for body in (schemas["CreatePublicImage"], schemas["CreatePrivateImage"]):
-        body.additional_properties = False
-        _add(body.properties["prompt"], min_length=1, max_length=PROMPT_MAX_LENGTH, pattern=_PROMPT_PATTERN)
-        _add(body.properties["tags"], max_items=TAGS_MAX_COUNT, unique_items=True, default=[])
-        _add(body.properties["tags"].items, min_length=1, max_length=TAG_MAX_LENGTH, pattern=_TAG_PATTERN)
-    _add(schemas["CreatePrivateImage"].properties["visibility"], default=Visibility.PRIVATE)
+    _complete_bodies(document.components.schemas)
     if anonymous_create:
         paths: Any = document.paths
         paths["/image"].post.security.insert(0, {})
     for operation in _operations(document):
         for parameter in operation.parameters or []:
-            if parameter.name == "cursor" or parameter.param_in == "header":
-                # It may be absent, but there is no way to write null in a query or a header.
-                _add(parameter.schema, one_of=None, type=OpenAPIType.STRING)
-            if parameter.name == "Idempotency-Key":
-                _add(parameter.schema, pattern=_IDEMPOTENCY_KEY_PATTERN)
+            _complete_parameter(parameter)
         for status, response in operation.responses.items():
             response.headers = {**(response.headers or {}), **_headers(status)}
-            if operation.request_body is not None:
+            if "202" in operation.responses:
                 response.headers |= _creation_headers(status)
-            if content := response.content.pop(ANY_IMAGE, None):
+            if response.content and (content := response.content.pop(ANY_IMAGE, None)):
                 response.content |= dict.fromkeys(MediaType, content)
 
 
@@ -120,6 +142,53 @@ async def _refuse_unknown_page(request: Request[Any, Any, Any]) -> None:
         raise NotFoundException
 
 
+def _complete_bodies(schemas: Any) -> None:
+    for name, visibility in (("CreatePublicImage", Visibility.PUBLIC), ("CreatePrivateImage", Visibility.PRIVATE)):
+        properties = _only(schemas[name])
+        _add(properties["prompt"], min_length=1, max_length=PROMPT_MAX_LENGTH, pattern=_PROMPT_PATTERN)
+        _add_tags(properties["tags"], default=[])
+        _add(properties["visibility"], default=visibility)
+    changes = _only(schemas["ChangeImageBody"])
+    _add_tags(next(kind for kind in changes["tags"].one_of if kind.items))
+    _add(
+        next(kind for kind in changes["filename"].one_of if kind.type is OpenAPIType.STRING),
+        pattern=FILENAME_PATTERN,
+    )
+    tagging = _only(schemas["TagImagesBody"])
+    _add_tags(tagging["add"], default=[])
+    _add_tags(tagging["remove"], default=[])
+    for guids in (tagging["guids"], _only(schemas["DeleteImagesBody"])["guids"]):
+        _add(guids, min_items=1, max_items=BULK_MAX, unique_items=True)
+
+
+def _complete_parameter(parameter: Any) -> None:
+    _refuse_null(parameter.schema)
+    if parameter.name == "tag":
+        _add_tags(parameter.schema)
+    _add(parameter.schema, **_PARAMETER_RULES.get(parameter.name, {}))
+
+
+def _only(body: Any) -> Any:
+    """Say that a body has no other fields, and return those that it has."""
+    body.additional_properties = False
+    return body.properties
+
+
+def _add_tags(tags: Any, **rules: Any) -> None:
+    _add(tags, max_items=TAGS_MAX_COUNT, unique_items=True, **rules)
+    _add(tags.items, min_length=1, max_length=TAG_MAX_LENGTH, pattern=_TAG_PATTERN)
+
+
+def _refuse_null(schema: Any) -> None:
+    """Take null out of a parameter: it may be absent, but there is no way to write null in a query or a header."""
+    for kind in schema.one_of or ():
+        if isinstance(kind, Reference):
+            _add(schema, all_of=[kind])
+        elif kind.type is not OpenAPIType.NULL:
+            _add(schema, type=kind.type, items=kind.items)
+    schema.one_of = None
+
+
 def _add(schema: Any, **rules: Any) -> None:
     for name, value in rules.items():
         setattr(schema, name, value)
@@ -127,7 +196,7 @@ def _add(schema: Any, **rules: Any) -> None:
 
 def _operations(document: OpenAPI) -> Iterator[Any]:
     for item in (document.paths or {}).values():
-        yield from filter(None, (item.get, item.post))
+        yield from filter(None, (item.get, item.post, item.patch, item.delete))
 
 
 def _headers(status: str) -> dict[str, OpenAPIHeader]:

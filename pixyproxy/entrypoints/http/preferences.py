@@ -1,4 +1,4 @@
-"""The `Prefer` header of RFC 7240, as far as it says how long to wait."""
+"""The `Prefer` header of RFC 7240: how long to wait, and whether to count."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -18,10 +18,15 @@ _PREFERENCE = re.compile(
 
 
 class Preferences(msgspec.Struct, frozen=True, kw_only=True):
-    """How a client wants to be answered: at once (`respond_async`), or after `wait` seconds at the latest."""
+    """How a client wants to be answered.
+
+    A creation at once (`respond_async`), or after `wait` seconds at the latest; a list with the exact number of all
+    that it could show (`count_exact`).
+    """
 
     respond_async: bool = False
     wait: int | None = None
+    count_exact: bool = False
 
     @property
     def seconds(self) -> float | None:
@@ -32,7 +37,7 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def applied(self) -> str:
-        """The value of the header `Preference-Applied`."""
+        """The value of the header `Preference-Applied` of a creation."""
         wait = None if self.wait is None else f"wait={self.wait}"
         return ", ".join(filter(None, ["respond-async" if self.respond_async else None, wait]))
 
@@ -47,6 +52,7 @@ def parse_preferences(lines: Sequence[str]) -> Preferences:
     return Preferences(
         respond_async=preferences.get("respond-async") == "",
         wait=min(int(wait), 86_400) if re.fullmatch(r"[0-9]{1,9}", wait) else None,
+        count_exact=preferences.get("count") == "exact",
     )
 
 

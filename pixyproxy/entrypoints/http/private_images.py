@@ -1,41 +1,66 @@
 """An author's own images, private ones included: every route needs a login."""
 
+from collections.abc import Collection
 from typing import Annotated
 
-from litestar import Response, Router, get, post
-from litestar.di import NamedDependency
+from litestar import Response, Router, delete, get, patch, post
+from litestar.di import NamedDependency, Provide
 from litestar.params import Body
 from litestar.response import ServerSentEvent, Stream
 
-from pixyproxy.application import CreateImage, GetImage, GetImageContent, ListImages, WatchImage
-from pixyproxy.application.list_images import LIMIT_DEFAULT
+from pixyproxy.application import (
+    ChangeImage,
+    CreateImage,
+    DeleteImage,
+    DeleteImages,
+    GetImage,
+    GetImageContent,
+    ListImages,
+    TagImages,
+    WatchImage,
+)
 from pixyproxy.domain.idempotency import IdempotencyKey
-from pixyproxy.domain.image import ImageCursor, ImageScope
+from pixyproxy.domain.image import ImageScope
 from pixyproxy.domain.user import Principal
+from pixyproxy.entrypoints.http.errors import CREATES
+from pixyproxy.entrypoints.http.filters import provide_private_query
 from pixyproxy.entrypoints.http.guards import require_login
-from pixyproxy.entrypoints.http.json_request import JSONRequest
-from pixyproxy.entrypoints.http.options import collection_options
-from pixyproxy.entrypoints.http.parameters import Cursor, Guid, Limit
+from pixyproxy.entrypoints.http.json_request import JSONRequest, MergePatchRequest
+from pixyproxy.entrypoints.http.lists import ImageQuery, Pager
+from pixyproxy.entrypoints.http.options import options
+from pixyproxy.entrypoints.http.parameters import Guid
 from pixyproxy.entrypoints.http.preferences import Preferences
 from pixyproxy.entrypoints.http.responses import (
     ACCEPTED,
     CONTENT,
+    ETAG_HEADER,
     EVENTS,
     LINK_HEADER,
+    PRIVATE_PATH,
+    TOTAL_HEADER,
+    bulk_items,
     content_response,
     creation_response,
+    detail_response,
     events_response,
-    page_response,
     problems,
 )
-from pixyproxy.entrypoints.http.schemas import CreatePrivateImage, ImageDetail
+from pixyproxy.entrypoints.http.schemas import (
+    BulkItem,
+    ChangeImageBody,
+    CreatePrivateImage,
+    DeleteImagesBody,
+    ImageDetail,
+    TagImagesBody,
+)
 
-PATH = "/private/image"
+MERGE_PATCH = "application/merge-patch+json"
 
 
 @post(
     "/",
     status_code=200,
+    opt=CREATES,
     response_description="The image, ready to be looked at.",
     summary="Generate an image of one's own",
     request_class=JSONRequest,
@@ -57,39 +82,108 @@ async def create_private_image(
         idempotency_key=idempotency_key,
         wait=preferences.seconds,
     )
-    return creation_response(request, preferences, path=PATH)
+    return creation_response(request, preferences, path=PRIVATE_PATH)
 
 
 @get(
     "/",
     summary="List one's own images",
-    response_description="A page of images, newest first.",
-    response_headers=[LINK_HEADER],
+    response_description="A page of images.",
+    response_headers=[LINK_HEADER, TOTAL_HEADER],
     responses=problems(400, 401, 503),
+    dependencies={"image_query": Provide(provide_private_query, sync_to_thread=False)},
 )
 async def list_private_images(
     list_images: NamedDependency[ListImages],
     principal: NamedDependency[Principal],
-    limit: Limit = LIMIT_DEFAULT,
-    cursor: Cursor = None,
+    image_query: NamedDependency[ImageQuery],
+    pager: NamedDependency[Pager],
 ) -> Response[list[ImageDetail]]:
-    """List the images you authored, newest first. Follow the `Link` header to see each image exactly once."""
-    after = None if cursor is None else ImageCursor.parse(cursor)
-    page = await list_images(principal, ImageScope.OWN, limit=limit, after=after)
-    return page_response(page, path=PATH, limit=limit)
+    """List the images you authored that fit all filters. Follow the `Link` header to see each image exactly once."""
+    return await pager.images(list_images, principal, ImageScope.OWN, image_query)
 
 
 @get(
     "/{guid:str}",
     summary="The details of one's own image",
     response_description="The details.",
+    response_headers=[ETAG_HEADER],
     responses=problems(400, 401, 404, 503),
 )
 async def get_private_image(
     guid: Guid, get_image: NamedDependency[GetImage], principal: NamedDependency[Principal]
-) -> ImageDetail:
+) -> Response[ImageDetail]:
     """Return the details of an image you authored, in whatever state it is."""
-    return ImageDetail.from_image(await get_image(guid, principal, ImageScope.OWN))
+    return detail_response(await get_image(guid, principal, ImageScope.OWN))
+
+
+@patch(
+    "/{guid:str}",
+    summary="Change one's own image",
+    response_description="The details as they are now.",
+    response_headers=[ETAG_HEADER],
+    request_class=MergePatchRequest,
+    responses=problems(400, 401, 403, 404, 409, 412, 413, 415, 428, 503),
+)
+async def change_private_image(
+    guid: Guid,
+    data: Annotated[ChangeImageBody, Body(description="What is to be different.", media_type=MERGE_PATCH)],
+    change_image: NamedDependency[ChangeImage],
+    principal: NamedDependency[Principal],
+    versions: NamedDependency[Collection[int] | None],
+) -> Response[ImageDetail]:
+    """Change the tags, the visibility or the file name of an image you authored, as a merge patch (RFC 7396)."""
+    return detail_response(await change_image(guid, principal, data.to_changes(), versions=versions))
+
+
+@delete(
+    "/{guid:str}",
+    summary="Delete one's own image",
+    response_description="It is deleted.",
+    responses=problems(400, 401, 403, 404, 409, 412, 428, 503),
+)
+async def delete_private_image(
+    guid: Guid,
+    delete_image: NamedDependency[DeleteImage],
+    principal: NamedDependency[Principal],
+    versions: NamedDependency[Collection[int] | None],
+) -> None:
+    """Delete an image you authored for good: its record, then its bytes."""
+    await delete_image(guid, principal, versions=versions)
+
+
+@post(
+    "/bulk/tag",
+    status_code=200,
+    summary="Tag many of one's own images",
+    response_description="What became of each, in the order asked for.",
+    request_class=JSONRequest,
+    responses=problems(400, 401, 413, 415, 503),
+)
+async def tag_private_images(
+    data: Annotated[TagImagesBody, Body(description="Which images get or lose which tags.")],
+    tag_images: NamedDependency[TagImages],
+    principal: NamedDependency[Principal],
+) -> list[BulkItem]:
+    """Add tags to images you authored, and remove others; what can't be done with one does not stop the others."""
+    return bulk_items(await tag_images(data.guids, principal, add=data.add, remove=data.remove))
+
+
+@post(
+    "/bulk/delete",
+    status_code=200,
+    summary="Delete many of one's own images",
+    response_description="What became of each, in the order asked for.",
+    request_class=JSONRequest,
+    responses=problems(400, 401, 413, 415, 503),
+)
+async def delete_private_images(
+    data: Annotated[DeleteImagesBody, Body(description="Which images to delete.")],
+    delete_images: NamedDependency[DeleteImages],
+    principal: NamedDependency[Principal],
+) -> list[BulkItem]:
+    """Delete images you authored for good; what can't be done with one does not stop the others."""
+    return bulk_items(await delete_images(data.guids, principal))
 
 
 @get(
@@ -113,12 +207,17 @@ async def get_private_image_content(
 
 
 private_images = Router(
-    PATH,
+    PRIVATE_PATH,
     route_handlers=[
-        collection_options,
+        options("/", "GET", "POST"),
+        options("/{guid:str}", "DELETE", "GET", "PATCH"),
         create_private_image,
         list_private_images,
         get_private_image,
+        change_private_image,
+        delete_private_image,
+        tag_private_images,
+        delete_private_images,
         get_private_image_events,
         get_private_image_content,
     ],

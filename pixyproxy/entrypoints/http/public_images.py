@@ -3,39 +3,43 @@
 from typing import Annotated
 
 from litestar import Response, Router, get, post
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.params import Body
 from litestar.response import ServerSentEvent, Stream
 
 from pixyproxy.application import CreateImage, GetImage, GetImageContent, ListImages, WatchImage
-from pixyproxy.application.list_images import LIMIT_DEFAULT
 from pixyproxy.domain.idempotency import IdempotencyKey
-from pixyproxy.domain.image import ImageCursor, ImageScope, Visibility
+from pixyproxy.domain.image import ImageScope
 from pixyproxy.domain.user import ANONYMOUS, Principal
+from pixyproxy.entrypoints.http.errors import CREATES
+from pixyproxy.entrypoints.http.filters import provide_public_query
 from pixyproxy.entrypoints.http.guards import identify, require_login_to_create
 from pixyproxy.entrypoints.http.json_request import JSONRequest
-from pixyproxy.entrypoints.http.options import collection_options
-from pixyproxy.entrypoints.http.parameters import Cursor, Guid, Limit
+from pixyproxy.entrypoints.http.lists import ImageQuery, Pager
+from pixyproxy.entrypoints.http.options import options
+from pixyproxy.entrypoints.http.parameters import Guid
 from pixyproxy.entrypoints.http.preferences import Preferences
 from pixyproxy.entrypoints.http.responses import (
     ACCEPTED,
     CONTENT,
+    ETAG_HEADER,
     EVENTS,
     LINK_HEADER,
+    PUBLIC_PATH,
+    TOTAL_HEADER,
     content_response,
     creation_response,
+    detail_response,
     events_response,
-    page_response,
     problems,
 )
 from pixyproxy.entrypoints.http.schemas import CreatePublicImage, ImageDetail
-
-PATH = "/image"
 
 
 @post(
     "/",
     status_code=200,
+    opt=CREATES,
     response_description="The image, ready to be looked at.",
     summary="Generate a public image",
     request_class=JSONRequest,
@@ -54,43 +58,45 @@ async def create_public_image(
     request = await create_image.request(
         prompt=data.prompt,
         tags=data.tags,
-        visibility=Visibility.PUBLIC,
+        visibility=data.visibility,
         principal=principal,
         idempotency_key=idempotency_key,
         wait=preferences.seconds,
     )
-    return creation_response(request, preferences, path=PATH)
+    return creation_response(request, preferences, path=PUBLIC_PATH)
 
 
 @get(
     "/",
     summary="List public images",
-    response_description="A page of images, newest first.",
-    response_headers=[LINK_HEADER],
+    response_description="A page of images.",
+    response_headers=[LINK_HEADER, TOTAL_HEADER],
     responses=problems(400, 503),
+    dependencies={"image_query": Provide(provide_public_query, sync_to_thread=False)},
 )
 async def list_public_images(
-    list_images: NamedDependency[ListImages], limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
+    list_images: NamedDependency[ListImages],
+    image_query: NamedDependency[ImageQuery],
+    pager: NamedDependency[Pager],
 ) -> Response[list[ImageDetail]]:
-    """List the public images, newest first. Follow the `Link` header to see each image exactly once."""
-    after = None if cursor is None else ImageCursor.parse(cursor)
-    page = await list_images(ANONYMOUS, ImageScope.PUBLIC, limit=limit, after=after)
-    return page_response(page, path=PATH, limit=limit)
+    """List the public images that fit all filters. Follow the `Link` header to see each image exactly once."""
+    return await pager.images(list_images, ANONYMOUS, ImageScope.PUBLIC, image_query)
 
 
 @get(
     "/{guid:str}",
     summary="The details of a public image",
     response_description="The details.",
+    response_headers=[ETAG_HEADER],
     guards=[identify],
     security=[{}, {"basic": []}],
     responses=problems(400, 401, 404, 503),
 )
 async def get_public_image(
     guid: Guid, get_image: NamedDependency[GetImage], principal: NamedDependency[Principal]
-) -> ImageDetail:
+) -> Response[ImageDetail]:
     """Return the details of a public image; while it is not ready, to its author alone."""
-    return ImageDetail.from_image(await get_image(guid, principal, ImageScope.PUBLIC))
+    return detail_response(await get_image(guid, principal, ImageScope.PUBLIC))
 
 
 @get(
@@ -114,9 +120,9 @@ async def get_public_image_content(guid: Guid, get_image_content: NamedDependenc
 
 
 public_images = Router(
-    PATH,
+    PUBLIC_PATH,
     route_handlers=[
-        collection_options,
+        options("/", "GET", "POST"),
         create_public_image,
         list_public_images,
         get_public_image,

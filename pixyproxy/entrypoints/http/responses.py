@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
-from urllib.parse import urlencode
 
 import msgspec
 from litestar import Response
@@ -13,24 +12,32 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import ServerSentEvent, Stream
 from litestar.response.sse import ServerSentEventMessage
 
+from pixyproxy.application.bulk import BulkResult
 from pixyproxy.application.create_image import ImageRequest
 from pixyproxy.domain.errors import PixyProxyException
-from pixyproxy.domain.image import Image, ImageCursor, ImagePage
+from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.ports import StoredContent
 from pixyproxy.entrypoints.http.errors import PROBLEM_MEDIA_TYPE, REPLAYED
 from pixyproxy.entrypoints.http.preferences import Preferences
-from pixyproxy.entrypoints.http.schemas import ImageDetail, ImageEvent, Problem
+from pixyproxy.entrypoints.http.schemas import BulkItem, ImageDetail, ImageEvent, Problem
+from pixyproxy.entrypoints.http.versions import entity_tag
+
+# What anybody may see now may be private or deleted a moment later, so whoever keeps it must ask before using it again.
+REVALIDATED: Final = "no-cache"
 
 _log = logging.getLogger("pixyproxy.errors")
 
 _DESCRIPTIONS: Final = {
     400: "The body, a parameter or the guid breaks a rule; `errors` names the field.",
     401: "The route needs a login and none was given, or the one that was given is not valid.",
+    403: "The image is public, and another's; only its author may change or delete it.",
     404: "There is no such image, or none that you may know of.",
-    409: "The image of this idempotency key is still being made, or nobody knows what became of it: then"
-    " `maybe_billed` is true, and only another key buys another image.",
+    428: "`If-Match` is missing, and this service is set up to ask for it.",
+    409: "The image is still being made; or nobody knows what became of the one that this idempotency key was used for:"
+    " then `maybe_billed` is true, and only another key buys another image.",
+    412: "The image has changed since the ETag in `If-Match` was sent; nothing was done.",
     413: "The body is larger than 1 MiB.",
-    415: "The body is not `application/json`.",
+    415: "The body has another media type than it must have.",
     422: "The generator will not draw this prompt, or the idempotency key belongs to a request with another body.",
     429: "The generator wants fewer requests; `Retry-After` says when to try again, where the generator said so.",
     500: "PixyProxy is set up wrongly or has a fault; the log says more under the request id.",
@@ -40,8 +47,21 @@ _DESCRIPTIONS: Final = {
     504: "The generator did not answer in time.",
 }
 
+PUBLIC_PATH: Final = "/image"
+PRIVATE_PATH: Final = "/private/image"
+
 LINK_HEADER: Final = ResponseHeader(
-    name="Link", description='`<…>; rel="next"`: the next page (RFC 8288); absent on the last.', documentation_only=True
+    name="Link",
+    description='`<…>; rel="next"` and `<…>; rel="prev"`: the pages beside this one (RFC 8288), where there are any.',
+    documentation_only=True,
+)
+TOTAL_HEADER: Final = ResponseHeader(
+    name="X-Total-Count",
+    description="How many images fit, if `Prefer: count=exact` asked for it.",
+    documentation_only=True,
+)
+ETAG_HEADER: Final = ResponseHeader(
+    name="ETag", description="The version of the details, for `If-Match`.", documentation_only=True
 )
 
 KEEP_ALIVE_SECONDS: Final = 15.0
@@ -87,7 +107,7 @@ def creation_response(request: ImageRequest, preferences: Preferences, *, path: 
         headers["Preference-Applied"] = preferences.applied
     image = request.image
     if not image.status.is_final:
-        headers["Location"] = f"{path}/{image.guid}"
+        headers["Location"] = f"{PRIVATE_PATH if image.visibility is Visibility.PRIVATE else path}/{image.guid}"
     return Response(ImageDetail.from_image(image), headers=headers, status_code=200 if image.status.is_final else 202)
 
 
@@ -119,10 +139,14 @@ async def _events(images: AsyncIterator[Image]) -> AsyncIterator[ServerSentEvent
         upcoming.cancel()
 
 
-def page_response(page: ImagePage, *, path: str, limit: int) -> Response[list[ImageDetail]]:
-    """Answer with a page of a list, and with a link to the next one where there is one."""
-    headers = {"Link": f'<{path}?{_query(limit, page.next)}>; rel="next"'} if page.next else {}
-    return Response([ImageDetail.from_image(image) for image in page.images], headers=headers)
+def detail_response(image: Image) -> Response[ImageDetail]:
+    """Answer with an image's details as they are by now, and with the entity tag of that version."""
+    return Response(ImageDetail.from_image(image), headers={"ETag": entity_tag(image), "Cache-Control": REVALIDATED})
+
+
+def bulk_items(results: Sequence[BulkResult]) -> list[BulkItem]:
+    """Answer with what became of each of many images."""
+    return [BulkItem.from_result(result) for result in results]
 
 
 def content_response(image: Image, content: StoredContent) -> Stream:
@@ -133,12 +157,8 @@ def content_response(image: Image, content: StoredContent) -> Stream:
         headers={
             "Content-Length": str(content.byte_size),
             "Content-Disposition": f'inline; filename="{image.filename}"',
-            "Cache-Control": image.visibility,
+            "Cache-Control": f"{image.visibility}, {REVALIDATED}",
             "Content-Security-Policy": "default-src 'none'; sandbox",
             "X-Content-Type-Options": "nosniff",
         },
     )
-
-
-def _query(limit: int, cursor: ImageCursor) -> str:
-    return urlencode({"limit": limit, "cursor": str(cursor)})

@@ -8,13 +8,22 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from pixyproxy.domain.errors import GenerationError
-from pixyproxy.domain.image import Image, ImageStatus, MediaType, Visibility
+from pixyproxy.application.bulk import BulkResult
+from pixyproxy.domain.errors import GenerationError, PixyProxyException
+from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, MediaType, Visibility
 from pixyproxy.entrypoints.http.meanings import meaning_of
+
+TagText = Annotated[str, Meta(description="One line of 1 to 64 characters without white space around it.")]
+Guids = Annotated[
+    list[UUID],
+    Meta(
+        description="Your images: 1 to 1,000 guids, no duplicates.", examples=[["0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e"]]
+    ),
+]
 
 
 class CreatePublicImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to generate."""
+    """What to generate, and who may see it."""
 
     prompt: Annotated[
         str,
@@ -24,9 +33,13 @@ class CreatePublicImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         ),
     ]
     tags: Annotated[
-        list[Annotated[str, Meta(description="One line of 1 to 64 characters without white space around it.")]],
+        list[TagText],
         Meta(description="Words to find the image by: at most 32, no duplicates.", examples=[["lighthouse", "draft"]]),
     ] = []
+
+    visibility: Annotated[
+        Visibility, Meta(description="`public`: anyone may read the image; `private`: only you may.")
+    ] = Visibility.PUBLIC
 
 
 class CreatePrivateImage(CreatePublicImage, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,6 +48,50 @@ class CreatePrivateImage(CreatePublicImage, frozen=True, kw_only=True, forbid_un
     visibility: Annotated[
         Visibility, Meta(description="`private`: only you may read the image; `public`: anyone may.")
     ] = Visibility.PRIVATE
+
+
+class ChangeImageBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be different (RFC 7396): what is absent stays as it is."""
+
+    tags: Annotated[
+        list[TagText] | UnsetType | None,
+        Meta(description="All tags from now on: at most 32, no duplicates; null for none.", examples=[["final"]]),
+    ] = UNSET
+    visibility: Annotated[
+        Visibility | UnsetType, Meta(description="`private` hides the image from others at once.")
+    ] = UNSET
+    filename: Annotated[
+        str | UnsetType | None,
+        Meta(
+            description="1 to 255 ASCII letters, digits, `_`, `.` and `-`; null for the one made from the prompt.",
+            examples=["lighthouse.png"],
+        ),
+    ] = UNSET
+
+    def to_changes(self) -> ImageChanges:
+        """Return what the domain calls it."""
+        tags = [] if self.tags is None else self.tags
+        return ImageChanges(tags=tags, visibility=self.visibility, filename=self.filename)
+
+
+class TagImagesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which images get or lose which tags; nothing may be in both lists."""
+
+    guids: Guids
+    add: Annotated[
+        list[TagText],
+        Meta(description="Tags that all of the images are to have: at most 32.", examples=[["final"]]),
+    ] = []
+    remove: Annotated[
+        list[TagText],
+        Meta(description="Tags that none of the images is to have: at most 32.", examples=[["draft"]]),
+    ] = []
+
+
+class DeleteImagesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which images to delete for good."""
+
+    guids: Guids
 
 
 class GenerationProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +195,49 @@ class ImageEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     event: Annotated[ImageStatus, Meta(description="The state that the image is in by now.")]
     data: Annotated[str, Meta(description="The image's details, as `ImageDetail` in JSON.")]
+
+
+class BulkProblem(msgspec.Struct, frozen=True, kw_only=True):
+    """Why nothing was done with one of many images."""
+
+    type: Annotated[str, Meta(description="The kind of problem.", examples=["urn:pixyproxy:problem:record-not-found"])]
+    title: Annotated[str, Meta(description="The kind of problem, for people.", examples=["There is no such record"])]
+    status: Annotated[
+        int, Meta(description="The HTTP status that the image alone would have had.", ge=400, le=599, examples=[404])
+    ]
+    detail: Annotated[str, Meta(description="What is wrong this time.", examples=["There is no such image."])]
+
+    @classmethod
+    def from_error(cls, error: PixyProxyException) -> Self:
+        """Return the problem that one image ended with."""
+        meaning = meaning_of(type(error))
+        return cls(type=meaning.type, title=meaning.title, status=meaning.status, detail=error.detail)
+
+
+class BulkItem(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one of many images."""
+
+    guid: Annotated[UUID, Meta(description="Which image.", examples=["0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e"])]
+    status: Annotated[
+        int, Meta(description="200: changed; 204: deleted; else that of the problem.", ge=200, le=599, examples=[200])
+    ]
+    image: Annotated[ImageDetail | None, Meta(description="The image as it is now, unless it is deleted.")]
+    problem: Annotated[BulkProblem | None, Meta(description="Why nothing was done.")]
+
+    @classmethod
+    def from_result(cls, result: BulkResult) -> Self:
+        """Return what became of one image."""
+        problem = BulkProblem.from_error(result.error) if result.error else None
+        image = ImageDetail.from_image(result.image) if result.image else None
+        status = problem.status if problem else 200 if image else 204
+        return cls(guid=result.guid, status=status, image=image, problem=problem)
+
+
+class TagDetail(msgspec.Struct, frozen=True):
+    """A tag, and how many images have it."""
+
+    tag: Annotated[str, Meta(description="The tag.", examples=["lighthouse"])]
+    images: Annotated[int, Meta(description="How many of the images that the list is about have it.", examples=[12])]
 
 
 class FieldError(msgspec.Struct, frozen=True):

@@ -41,7 +41,17 @@ from pixyproxy.domain.errors import (
     PixyProxyException,
     RecordNotFoundError,
 )
-from pixyproxy.domain.image import ContentKey, Failure, Image, ImageScope, ImageStatus, MediaType, Prompt, Visibility
+from pixyproxy.domain.image import (
+    ContentKey,
+    Failure,
+    Image,
+    ImageChanges,
+    ImageScope,
+    ImageStatus,
+    MediaType,
+    Prompt,
+    Visibility,
+)
 from pixyproxy.domain.ports import ContentReceipt, GeneratedImage, GuidSource, Lease
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
 
@@ -474,6 +484,23 @@ async def test_an_image_that_somebody_has_given_up_becomes_ready_when_it_comes_a
     assert image == await images.get(GUID)
     assert image.status is ImageStatus.READY
     assert image.failure is None
+
+
+async def test_what_an_author_changed_of_an_image_that_comes_late_is_returned(
+    create_image: CreateImage, images: InMemoryImageRepository
+) -> None:
+    async def give_up() -> None:
+        generating = await images.get(GUID)
+        unknown = generating.failed(GenerationAbandonedError("?", maybe_billed=True), at=generating.created_at)
+        await images.update(unknown, expected=ImageStatus.GENERATING)
+        changed = unknown.changed(ImageChanges(tags=["late"]), at=generating.created_at)
+        await images.change(changed, expected_version=unknown.version)
+
+    create_image = dataclasses.replace(create_image, generator=LookingGenerator(give_up))
+    image = await create_image(prompt="a", principal=ANONYMOUS)
+    assert image == await images.get(GUID)
+    assert image.status is ImageStatus.READY
+    assert image.tags == ("late",)
 
 
 async def test_a_generation_goes_on_when_its_caller_is_cancelled(

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from pixyproxy.adapters.memory.clock import InMemoryClock
@@ -12,11 +13,11 @@ from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
-from pixyproxy.application import ExamineImages
+from pixyproxy.application import ExamineImages, FinishDeletions
 from pixyproxy.application.examine_images import FINDINGS_MAX_COUNT, PAGE_SIZE, Examination, Finding, FindingKind
-from pixyproxy.domain.errors import ContentStoreError
+from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
 from pixyproxy.domain.image import ContentInfo, ContentKey, Image, ImageStatus, MediaType, Prompt
-from pixyproxy.domain.ports import ContentStore, Lease, StoredContent
+from pixyproxy.domain.ports import ContentStore, DamagedRecord, Lease, StoredContent
 from tests.factories import (
     ContentInfoFactory,
     FailedImageFactory,
@@ -106,7 +107,12 @@ def examiner(
     images: InMemoryImageRepository, contents: ContentStore, clock: InMemoryClock, recovery: Recovery
 ) -> ExamineImages:
     return ExamineImages(
-        images=images, contents=contents, inspector=PillowContentInspector(), clock=clock, recover=recovery
+        images=images,
+        contents=contents,
+        inspector=PillowContentInspector(),
+        clock=clock,
+        recover=recovery,
+        finish_deletions=FinishDeletions(images=images, contents=contents),
     )
 
 
@@ -412,6 +418,7 @@ class TestRepairThatFails:
             inspector=PillowContentInspector(),
             clock=clock,
             recover=recover_nothing,
+            finish_deletions=FinishDeletions(images=images, contents=contents),
         )
         examination = await examine_images(repair=True)
         assert examination.findings == [Finding(kind=FindingKind.ABANDONED, name=str(image.guid), is_repaired=False)]
@@ -506,3 +513,62 @@ class TestManyFindings:
         repaired = await examine_images(repair=True)
         assert repaired.repaired == {FindingKind.CONTENT_WITHOUT_IMAGE: 1005}
         assert repaired.remaining == 1
+
+
+class TestDeletions:
+    async def test_a_deletion_that_was_interrupted_is_found_and_finished(
+        self, images: InMemoryImageRepository, contents: InMemoryContentStore, examine_images: ExamineImages
+    ) -> None:
+        (image,) = await keep(images, contents, count=1)
+        await images.delete(image.guid, expected_version=image.version, lease_seconds=-1)
+        finding = Finding(kind=FindingKind.DELETION_UNFINISHED, name=str(image.guid), is_repaired=False)
+
+        assert (await examine_images()).findings == [finding]
+        repaired = await examine_images(repair=True)
+
+        assert repaired.findings == [msgspec.structs.replace(finding, is_repaired=True)]
+        with pytest.raises(ContentNotFoundError):
+            await contents.open(image.content_key)
+        assert (await examine_images()).findings == []
+
+    async def test_a_deletion_that_somebody_is_at_work_on_is_left_alone(
+        self, images: InMemoryImageRepository, contents: InMemoryContentStore, examine_images: ExamineImages
+    ) -> None:
+        (image,) = await keep(images, contents, count=1)
+        await images.delete(image.guid, expected_version=image.version, lease_seconds=60)
+
+        assert (await examine_images(repair=True)).findings == []
+        assert (await contents.open(image.content_key)).byte_size > 0
+
+
+class DamagedImageRepository(InMemoryImageRepository):
+    """Has records that break the rules, beside those that it was given."""
+
+    damaged = ("0000-by-hand", "ffffffff-ffff-ffff-ffff-ffffffffffff")
+
+    async def scan(self, *, after: str = "", limit: int) -> Sequence[Image | DamagedRecord]:
+        damaged = [DamagedRecord(guid=guid) for guid in self.damaged if guid > after]
+        whole = await super().scan(after=after, limit=limit)
+        return sorted([*damaged, *whole], key=lambda record: str(record.guid))[:limit]
+
+
+class TestDamagedRecords:
+    async def test_they_are_named_and_hold_up_nothing(
+        self, contents: InMemoryContentStore, clock: InMemoryClock
+    ) -> None:
+        images = DamagedImageRepository()
+        await keep(images, contents, count=1)
+        content = ImageFactory.build()
+        await put(contents, images.damaged[-1], b"bytes")
+        await put(contents, content.content_key, b"bytes")
+
+        examination = await examiner(images, contents, clock, Recovery(images, clock))(repair=True)
+
+        assert examination.images == 3
+        assert [(finding.kind, finding.name) for finding in examination.findings] == [
+            (FindingKind.RECORD_DAMAGED, images.damaged[0]),
+            (FindingKind.CONTENT_WITHOUT_IMAGE, str(content.guid)),
+            (FindingKind.RECORD_DAMAGED, images.damaged[1]),
+        ]
+        # It may be the content of that record.
+        assert (await contents.open(ContentKey(images.damaged[-1]))).byte_size == 5

@@ -1,18 +1,19 @@
 """Pages of images."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, settings
 
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.application import ListImages
 from pixyproxy.domain.errors import DataValidationError, UnauthorizedError
-from pixyproxy.domain.image import Image, ImageCursor, ImageScope, Visibility
+from pixyproxy.domain.image import Image, ImageScope, Tag, Visibility
+from pixyproxy.domain.listing import ImageCursor, ImageFilter, ImageOrder, ImagePage, ImagePosition
 from pixyproxy.domain.user import ANONYMOUS, Principal
+from tests import walks
 from tests.factories import (
     FailedImageFactory,
     GeneratingImageFactory,
@@ -72,7 +73,8 @@ async def test_a_page_names_the_next_one_only_if_there_is_one(
     added = await add_images(images, 3)
     page = await list_images(ANONYMOUS, limit=limit)
     assert page.images == added[:limit]
-    assert page.next == (ImageCursor.behind(added[limit - 1]) if limit < 3 else None)
+    assert page.next == (ImageCursor(ImagePosition.of(added[limit - 1])) if limit < 3 else None)
+    assert page.previous is None
 
 
 @pytest.mark.parametrize("limit", [1, 1000])
@@ -124,37 +126,93 @@ async def test_images_that_are_not_ready_are_never_listed(
         assert (await list_images(ann, scope)).images == []
 
 
-@given(
-    places=st.lists(st.tuples(st.integers(0, 3), st.uuids()), max_size=20, unique_by=lambda place: place[1]),
-    count_at_start=st.integers(0, 20),
-    limit=st.integers(1, 4),
-    scope=st.sampled_from(ImageScope),
-)
-async def test_each_image_is_shown_exactly_once_while_others_are_created(
-    places: list[tuple[int, UUID]], count_at_start: int, limit: int, scope: ImageScope
+@pytest.mark.parametrize("order", ImageOrder)
+async def test_following_the_pages_to_and_fro_shows_the_list_each_time(
+    list_images: ListImages, images: InMemoryImageRepository, order: ImageOrder
 ) -> None:
+    added = await add_images(images, 7)
+    expected = added if order is ImageOrder.NEWEST_FIRST else added[::-1]
+    first = await list_images(ANONYMOUS, order=order, limit=3)
+    second = await list_images(ANONYMOUS, order=order, limit=3, cursor=first.next)
+    third = await list_images(ANONYMOUS, order=order, limit=3, cursor=second.next)
+    assert [first.images, second.images, third.images] == [expected[:3], expected[3:6], expected[6:]]
+    assert (first.previous, third.next) == (None, None)
+    back = await list_images(ANONYMOUS, order=order, limit=3, cursor=third.previous)
+    assert (back.images, back.next, back.previous) == (second.images, second.next, second.previous)
+    start = await list_images(ANONYMOUS, order=order, limit=3, cursor=back.previous)
+    assert (start.images, start.next, start.previous) == (first.images, first.next, None)
+
+
+async def test_a_page_that_leads_back_ends_right_before_its_cursor(
+    list_images: ListImages, images: InMemoryImageRepository
+) -> None:
+    added = await add_images(images, 5)
+    cursor = ImageCursor(ImagePosition.of(added[4]), is_backward=True)
+    page = await list_images(ANONYMOUS, limit=2, cursor=cursor)
+    assert page.images == added[2:4]
+    assert page.previous == ImageCursor(ImagePosition.of(added[2]), is_backward=True)
+    assert page.next == ImageCursor(ImagePosition.of(added[3]))
+
+
+async def test_images_are_counted_on_request(list_images: ListImages, images: InMemoryImageRepository) -> None:
+    added = await add_images(images, 5)
+    assert (await list_images(ANONYMOUS)).total is None
+    cursor = ImageCursor(ImagePosition.of(added[2]))
+    page = await list_images(ANONYMOUS, limit=1, cursor=cursor, with_total=True)
+    assert page.total == 5
+
+
+async def test_a_filter_narrows_what_is_in_scope(
+    list_images: ListImages, images: InMemoryImageRepository, ann: Principal, bob: Principal
+) -> None:
+    public, private, others = [
+        await images.add(ImageFactory.build(author=author, visibility=visibility, tags=("sea",)))
+        for author, visibility in (
+            (ann.name, Visibility.PUBLIC),
+            (ann.name, Visibility.PRIVATE),
+            (bob.name, Visibility.PUBLIC),
+        )
+    ]
+    await images.add(ImageFactory.build(author=ann.name, tags=("sky",)))
+    sea = (Tag("sea"),)
+
+    async def listed(principal: Principal, scope: ImageScope, **wanted: Any) -> set[UUID]:
+        page = await list_images(principal, scope, wanted=ImageFilter(tags=sea, **wanted), with_total=True)
+        assert page.total == len(page.images)
+        return {image.guid for image in page.images}
+
+    assert await listed(ANONYMOUS, ImageScope.PUBLIC) == {public.guid, others.guid}
+    assert await listed(ANONYMOUS, ImageScope.PUBLIC, author=ann.name) == {public.guid}
+    assert await listed(ANONYMOUS, ImageScope.PUBLIC, visibility=Visibility.PUBLIC) == {public.guid, others.guid}
+    assert await listed(ann, ImageScope.OWN) == {public.guid, private.guid}
+    assert await listed(ann, ImageScope.OWN, author=ann.name) == {public.guid, private.guid}
+    assert await listed(ann, ImageScope.OWN, visibility=Visibility.PRIVATE) == {private.guid}
+    assert await listed(ann, ImageScope.OWN, visibility=Visibility.PUBLIC) == {public.guid}
+
+
+@pytest.mark.parametrize("with_total", [False, True])
+async def test_no_filter_shows_what_is_out_of_scope(
+    list_images: ListImages, images: InMemoryImageRepository, ann: Principal, bob: Principal, *, with_total: bool
+) -> None:
+    await images.add(ImageFactory.build(author=ann.name, visibility=Visibility.PRIVATE))
+    await images.add(ImageFactory.build(author=bob.name))
+    for principal, scope, wanted in (
+        (ann, ImageScope.PUBLIC, ImageFilter(visibility=Visibility.PRIVATE)),
+        (ann, ImageScope.PUBLIC, ImageFilter(author=ann.name)),
+        (ann, ImageScope.OWN, ImageFilter(author=bob.name)),
+        (bob, ImageScope.OWN, ImageFilter(author=ann.name, visibility=Visibility.PRIVATE)),
+    ):
+        page = await list_images(principal, scope, wanted=wanted, with_total=with_total)
+        assert page == ImagePage(images=[], total=0 if with_total else None)
+
+
+async def test_nobodys_own_images_need_a_login_whatever_is_wanted(list_images: ListImages, ann: Principal) -> None:
+    with pytest.raises(UnauthorizedError):
+        await list_images(ANONYMOUS, ImageScope.OWN, wanted=ImageFilter(author=ann.name))
+
+
+@settings(max_examples=300)
+@given(walks.walks())
+async def test_each_image_is_shown_exactly_once_while_others_write(walk: walks.Walk) -> None:
     """A new image may be as old as one that is listed already; what was there at the start comes once all the same."""
-    image = ImageFactory.build()
-    ann = Principal(name=image.author)
-    images = InMemoryImageRepository()
-    list_images = ListImages(images=images)
-
-    async def add(second: int, guid: UUID) -> None:
-        await images.add(msgspec.structs.replace(image, guid=guid, created_at=NOON + timedelta(seconds=second)))
-
-    at_start, meanwhile = places[:count_at_start], places[count_at_start:]
-    for place in at_start:
-        await add(*place)
-    page = await list_images(ann, scope, limit=limit)
-    shown = list(page.images)
-    while page.next:
-        assert len(shown) <= len(places), "the pages go round in a circle"
-        if meanwhile:
-            await add(*meanwhile.pop())
-        page = await list_images(ann, scope, limit=limit, after=page.next)
-        assert len(page.images) <= limit
-        shown.extend(page.images)
-    guids = [image.guid for image in shown]
-    assert len(guids) == len(set(guids))
-    assert {guid for _, guid in at_start} <= set(guids)
-    assert shown == sorted(shown, key=lambda image: (image.created_at, image.guid), reverse=True)
+    await walks.follow_images(InMemoryImageRepository(), walk)

@@ -1,4 +1,4 @@
-"""Prompts, tags, file names, images, cursors."""
+"""Prompts, tags, file names, images, and who may do what with them."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pixyproxy.domain import errors
@@ -21,15 +21,15 @@ from pixyproxy.domain.errors import (
     GenerationRateLimitedError,
     GenerationRefusedError,
     GenerationTimedOutError,
+    OperationNotAllowedError,
     RecordNotFoundError,
 )
 from pixyproxy.domain.image import (
-    CURSOR_PATTERN,
     FAILURE_MAX_LENGTH,
     ContentInfo,
     Failure,
     Image,
-    ImageCursor,
+    ImageChanges,
     ImageScope,
     ImageStatus,
     MediaType,
@@ -43,7 +43,6 @@ from pixyproxy.domain.image import (
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
 
 GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=30)
 ANN = UserName("ann")
@@ -91,9 +90,6 @@ NASTY_PROMPTS = [
     "   ",
     "",
 ]
-
-# What 14 hexadecimal digits of microseconds hold: until the year 4253.
-TIMES = st.integers(0, 16**14 - 1).map(lambda microseconds: EPOCH + timedelta(microseconds=microseconds))
 
 SAFE_FILENAME = re.compile(
     r"[a-z0-9]+(-[a-z0-9]+)*-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.(png|jpg|webp|gif))?", re.ASCII
@@ -396,7 +392,7 @@ class TestLife:
             )
 
     def test_a_started_image_is_being_made(self) -> None:
-        assert an_image().started(at=LATER) == an_image(status=ImageStatus.GENERATING, updated_at=LATER)
+        assert an_image().started(at=LATER) == an_image(status=ImageStatus.GENERATING, updated_at=LATER, version=2)
 
     def test_a_completed_image_is_ready_and_named_after_its_media_type(self) -> None:
         generating = an_image_that_is(ImageStatus.GENERATING)
@@ -409,6 +405,7 @@ class TestLife:
             usage={"total_tokens": 7},
             generator_request_id="req_1",
             updated_at=LATER,
+            version=generating.version + 1,
         )
 
     def test_a_failed_image_keeps_the_reason(self) -> None:
@@ -420,6 +417,7 @@ class TestLife:
                 failure=Failure(kind="GenerationRefusedError", detail="The generator refused.", maybe_billed=True),
                 generator_request_id="req_1",
                 updated_at=LATER,
+                version=image.version + 1,
             )
 
     @pytest.mark.parametrize("kind", GENERATION_ERRORS)
@@ -604,50 +602,134 @@ def test_who_may_know_of_what(
         assert caught.value.detail == image_not_found(GUID).detail
 
 
-class TestCursor:
-    @given(created_at=TIMES, guid=st.uuids())
-    def test_what_is_written_is_read_back(self, created_at: datetime, guid: UUID) -> None:
-        cursor = ImageCursor(created_at, guid)
-        assert re.fullmatch(CURSOR_PATTERN, str(cursor))
-        assert ImageCursor.parse(str(cursor)) == cursor
-
-    @given(st.text("0123456789abcdef", min_size=46, max_size=46))
-    @example("f" * 46)
-    @example("0" * 46)
-    def test_every_text_of_the_pattern_is_a_cursor(self, text: str) -> None:
-        assert re.fullmatch(CURSOR_PATTERN, text)
-        cursor = ImageCursor.parse(text)
-        assert cursor.created_at.utcoffset() == timedelta(0)
-        assert str(cursor) == text
-
-    @given(st.text() | st.text("0123456789abcdef", min_size=40, max_size=50))
-    @example("0" * 45)
-    @example("0" * 47)
-    @example("0" * 46 + "\n")
-    @example("0" * 45 + "G")
-    @example("0" * 45 + "A")
-    @example("\u0660" * 46)
-    @example(" " + "0" * 45)
-    @example("0x" + "0" * 44)
-    @example("-" + "0" * 45)
-    @example("0_" * 23)
-    def test_every_other_text_is_refused(self, text: str) -> None:
-        if len(text) == 46 and set(text) <= set("0123456789abcdef"):
-            return
-        with pytest.raises(DataValidationError) as caught:
-            ImageCursor.parse(text)
-        assert caught.value.field == "cursor"
-
-    def test_it_stands_behind_its_image(self) -> None:
-        assert ImageCursor.behind(an_image()) == ImageCursor(NOON, GUID)
-
-    @given(st.lists(st.tuples(TIMES, st.uuids()), min_size=2))
-    def test_cursors_sort_as_their_texts_do(self, places: list[tuple[datetime, UUID]]) -> None:
-        texts = [str(ImageCursor(created_at, guid)) for created_at, guid in sorted(places)]
-        assert texts == sorted(texts)
-
-
 @pytest.mark.parametrize("request_id", ["", "x" * 256, "req_\ud800", "req\n1", "é"])
 def test_a_name_of_an_attempt_that_can_not_be_kept_is_left_out(request_id: str) -> None:
     image = an_image().started(at=NOON)
     assert image.completed(CONTENT, None, request_id, at=LATER).generator_request_id is None
+
+
+class TestVersion:
+    """What tells one state of an image from another."""
+
+    def test_a_new_image_is_the_first_version(self) -> None:
+        assert an_image().version == 1
+
+    def test_each_step_of_its_life_is_a_version(self) -> None:
+        started = an_image().started(at=NOON)
+        assert started.version == 2
+        assert started.completed(CONTENT, at=LATER).version == 3
+        unknown = started.failed(TIME_OVER, at=LATER)
+        assert unknown.version == 3
+        assert unknown.completed(CONTENT, at=LATER).version == 4
+
+
+FINAL = [status for status in ImageStatus if status.is_final]
+
+
+class TestChanged:
+    """What an author may change."""
+
+    @pytest.mark.parametrize("status", FINAL)
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"tags": ("a", "b")},
+            {"tags": ()},
+            {"visibility": Visibility.PRIVATE},
+            {"tags": ("night", "sea"), "visibility": Visibility.PRIVATE},
+        ],
+    )
+    def test_what_is_wanted_is_changed_and_nothing_else(self, status: ImageStatus, changes: dict[str, Any]) -> None:
+        image = an_image_that_is(status)
+        expected = msgspec.structs.replace(image, **changes, updated_at=LATER, version=image.version + 1)
+        assert image.changed(ImageChanges(**changes), at=LATER) == expected
+
+    def test_tags_are_a_tuple_whatever_they_were_given_as(self) -> None:
+        changed = an_image_that_is(ImageStatus.READY).changed(ImageChanges(tags=["b", "a"]), at=LATER)
+        assert changed.tags == ("b", "a")
+
+    def test_the_order_of_tags_is_worth_a_change(self) -> None:
+        image = an_image_that_is(ImageStatus.READY)
+        assert image.changed(ImageChanges(tags=image.tags[::-1]), at=LATER).version == image.version + 1
+
+    def test_a_file_name_is_taken_as_it_is_and_none_is_the_automatic_one(self) -> None:
+        image = an_image_that_is(ImageStatus.READY)
+        named = image.changed(ImageChanges(filename="My_Lighthouse.PNG"), at=LATER)
+        assert named == msgspec.structs.replace(
+            image, filename="My_Lighthouse.PNG", updated_at=LATER, version=image.version + 1
+        )
+        again = named.changed(ImageChanges(filename=None), at=LATER)
+        assert again.filename == filename_for(image.prompt, image.guid, MediaType.PNG)
+        assert again.version == image.version + 2
+
+    @pytest.mark.parametrize("status", FINAL)
+    def test_changes_that_change_nothing_are_none(self, status: ImageStatus) -> None:
+        image = an_image_that_is(status)
+        for changes in (ImageChanges(), ImageChanges(tags=list(image.tags), visibility=image.visibility)):
+            assert image.changed(changes, at=LATER) is image
+
+    def test_the_name_that_a_file_has_already_is_no_change(self) -> None:
+        image = an_image_that_is(ImageStatus.READY)
+        assert image.changed(ImageChanges(filename=image.filename), at=LATER) is image
+
+    @pytest.mark.parametrize("status", [status for status in ImageStatus if not status.is_final])
+    @pytest.mark.parametrize("changes", [ImageChanges(), ImageChanges(tags=["a"])])
+    def test_an_image_that_is_being_made_stays(self, status: ImageStatus, changes: ImageChanges) -> None:
+        with pytest.raises(ConstraintViolationError, match="still being made"):
+            an_image_that_is(status).changed(changes, at=LATER)
+
+    @pytest.mark.parametrize("status", [ImageStatus.FAILED, ImageStatus.UNKNOWN])
+    @pytest.mark.parametrize("filename", ["a.png", None])
+    def test_a_file_that_is_not_there_has_no_name(self, status: ImageStatus, filename: str | None) -> None:
+        with pytest.raises(ConstraintViolationError, match="no file to be named"):
+            an_image_that_is(status).changed(ImageChanges(filename=filename), at=LATER)
+
+    @pytest.mark.parametrize(
+        ("changes", "field"),
+        [
+            (ImageChanges(tags=["a", "a"]), "tags"),
+            (ImageChanges(tags=[" a"]), "tags[0]"),
+            (ImageChanges(tags=["x" * 65]), "tags[0]"),
+            (ImageChanges(tags=[str(number) for number in range(33)]), "tags"),
+            (ImageChanges(filename=""), "filename"),
+            (ImageChanges(filename="../a.png"), "filename"),
+            (ImageChanges(filename="-rf"), "filename"),
+            (ImageChanges(filename=".htaccess"), "filename"),
+            (ImageChanges(filename="a\n"), "filename"),
+            (ImageChanges(filename="x" * 256), "filename"),
+        ],
+    )
+    def test_what_breaks_a_rule_is_refused(self, changes: ImageChanges, field: str) -> None:
+        with pytest.raises(DataValidationError) as caught:
+            an_image_that_is(ImageStatus.READY).changed(changes, at=LATER)
+        assert caught.value.field == field
+
+    def test_an_image_of_nobody_can_not_become_private(self) -> None:
+        with pytest.raises(DataValidationError, match="must be public for an image without an author"):
+            an_image_that_is(ImageStatus.READY, author=None).changed(
+                ImageChanges(visibility=Visibility.PRIVATE), at=LATER
+            )
+
+
+@pytest.mark.parametrize(
+    ("status", "visibility", "author", "name"),
+    [
+        case
+        for case in product(ImageStatus, Visibility, [None, ANN], [None, ANN, BOB])
+        if case[1:3] != (Visibility.PRIVATE, None)
+    ],
+)
+def test_the_author_may_change_an_image_and_others_learn_of_public_ones_only(
+    status: ImageStatus, visibility: Visibility, author: UserName | None, name: UserName | None
+) -> None:
+    image = an_image_that_is(status, visibility=visibility, author=author)
+    principal = Principal(name=name)
+    if name is not None and name == author:
+        image.ensure_changeable_by(principal)
+    elif status is ImageStatus.READY and visibility is Visibility.PUBLIC:
+        with pytest.raises(OperationNotAllowedError):
+            image.ensure_changeable_by(principal)
+    else:
+        with pytest.raises(RecordNotFoundError) as caught:
+            image.ensure_changeable_by(principal)
+        assert caught.value.detail == image_not_found(GUID).detail

@@ -70,8 +70,8 @@ def test_an_unknown_visibility_is_refused(client: Client) -> None:
     problem(post(client, "/private/image", b'{"prompt": "a", "visibility": "secret"}'), 400, "visibility")
 
 
-def test_a_public_image_can_not_be_made_private_by_a_field(client: Client) -> None:
-    problem(post(client, "/image", b'{"prompt": "a", "visibility": "private"}'), 400, "visibility")
+def test_an_image_is_public_or_private_and_nothing_else(client: Client) -> None:
+    problem(post(client, "/image", b'{"prompt": "a", "visibility": "secret"}'), 400, "visibility")
 
 
 def test_32_000_characters_and_white_space_around_them_are_accepted(client: Client) -> None:

@@ -47,7 +47,7 @@ def test_an_error_keeps_its_status_and_detail(
     client: Client, container: Container, error: type[errors.PixyProxyException], status: int, type_: str
 ) -> None:
     class FailingImageRepository(InMemoryImageRepository):
-        async def list_public(self, **_: Any) -> Sequence[Image]:
+        async def list(self, *_: Any, **__: Any) -> Sequence[Image]:
             raise error("Exactly this.")
 
     container.list_images.override(providers.Object(ListImages(images=FailingImageRepository())))

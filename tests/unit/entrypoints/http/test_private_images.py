@@ -66,4 +66,4 @@ def test_pages_link_to_private_pages(client: Client) -> None:
 def test_private_content_is_not_for_shared_caches(client: Client) -> None:
     guid = client.post("/private/image", json={"prompt": "a secret"}, auth=ANN).json()["guid"]
 
-    assert client.get(f"/private/image/{guid}/content", auth=ANN).headers["Cache-Control"] == "private"
+    assert client.get(f"/private/image/{guid}/content", auth=ANN).headers["Cache-Control"] == "private, no-cache"

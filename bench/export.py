@@ -1,0 +1,211 @@
+"""How long `pixyproxy export` and `pixyproxy import` take for many images, and how much memory.
+
+    python bench/export.py [--images 100000] [--pixels 16]
+
+Each number of images is exported and imported by processes of their own, so that one peak does not hide the other: a
+tenth of `--images` first, then all of them; into a folder, and through a pipe as a tar. The images are the same each
+time: PNGs of `--pixels` by `--pixels`. They are written past PixyProxy, without waiting for the disk, and not measured.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import io
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+from PIL import Image as Picture
+
+from pixyproxy.adapters.archive.folder_reader import FolderImageArchiveReader
+from pixyproxy.adapters.archive.folder_writer import FolderImageArchiveWriter
+from pixyproxy.adapters.archive.tar_reader import TarImageArchiveReader
+from pixyproxy.adapters.archive.tar_writer import TarImageArchiveWriter
+from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
+from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
+from pixyproxy.adapters.rows import image_to_row
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
+from pixyproxy.adapters.sqlite.schema import SQLiteSchema
+from pixyproxy.application import ExportImages, ImportImages
+from pixyproxy.application.export_images import ExportOutcome
+from pixyproxy.application.import_images import ImportOutcome
+from pixyproxy.domain.image import ContentInfo, Image, ImageStatus, MediaType, Prompt, Visibility, filename_for
+from pixyproxy.domain.ports import ImageArchiveReader, ImageArchiveWriter
+
+SEED = 7
+
+
+def make_images(count: int, pixels: int) -> Iterator[tuple[Image, bytes]]:
+    """Yield images with their contents."""
+    source = random.Random(SEED)  # noqa: S311 -- the same images each time
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    for number in range(count):
+        guid = UUID(int=source.getrandbits(128), version=4)
+        file = io.BytesIO()
+        Picture.frombytes("L", (pixels, pixels), source.randbytes(pixels * pixels)).save(file, "png")
+        data = file.getvalue()
+        prompt, at = Prompt(f"a lighthouse with {number} windows"), start + timedelta(seconds=number)
+        content = ContentInfo(
+            media_type=MediaType.PNG,
+            byte_size=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            width=pixels,
+            height=pixels,
+        )
+        yield (
+            Image(
+                guid=guid,
+                filename=filename_for(prompt, guid, MediaType.PNG),
+                prompt=prompt,
+                author=None,
+                visibility=Visibility.PUBLIC,
+                status=ImageStatus.READY,
+                model="gpt-image-2",
+                created_at=at,
+                updated_at=at,
+                content=content,
+            ),
+            data,
+        )
+
+
+async def prepare(folder: Path) -> None:
+    """Make an empty database and an empty content store in `folder`."""
+    database = SQLiteDatabase(folder / "pixyproxy.db")
+    await database.open()
+    await SQLiteSchema(database=database).upgrade()
+    await database.close()
+    await FilesystemContentStore(folder / "images").prepare()
+
+
+def fill(folder: Path, count: int, pixels: int) -> None:
+    """Write the images to the database and the files in `folder`."""
+    with sqlite3.connect(folder / "pixyproxy.db", isolation_level=None) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("BEGIN")
+        for image, data in make_images(count, pixels):
+            row = image_to_row(image)
+            names, places = ", ".join(row), ", ".join(f":{name}" for name in row)
+            connection.execute(f"INSERT INTO images ({names}) VALUES ({places})", row)  # noqa: S608 -- our own names
+            path = folder / "images" / image.content_key[:2] / image.content_key[2:4] / image.content_key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        connection.execute("COMMIT")
+    connection.close()
+
+
+def peak_mib() -> float:
+    """Return the most memory that this process has had so far, in MiB."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) / 1024
+
+
+def report(work: str, count: int, start: float, peak_before: float) -> None:
+    """Print one line of results."""
+    seconds = time.perf_counter() - start
+    print(
+        f"{work:<12} {count:>9,} images: {seconds:7.1f} s, {count / seconds:6,.0f} images/s, "
+        f"peak memory {peak_before:.1f} MiB before and {peak_mib():.1f} MiB after",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+async def export_to(archive: str, folder: Path, count: int) -> None:
+    """Export the images in `folder` to the folder `archive`, or as a tar to the standard output."""
+    database = SQLiteDatabase(folder / "pixyproxy.db")
+    await database.open()
+    is_tar = archive == "-"
+    stdout = os.fdopen(1, "wb", buffering=0)
+    writer: ImageArchiveWriter = TarImageArchiveWriter(stdout) if is_tar else FolderImageArchiveWriter(Path(archive))
+    export_images = ExportImages(
+        images=SQLiteImageRepository(database=database), contents=FilesystemContentStore(folder / "images")
+    )
+    peak_before, start = peak_mib(), time.perf_counter()
+    outcomes = await export_images(writer)
+    is_resumed = ExportOutcome.UNCHANGED in outcomes
+    report(
+        "export tar" if is_tar else "export again" if is_resumed else "export",
+        sum(outcomes.values()),
+        start,
+        peak_before,
+    )
+    if set(outcomes.values()) != {count}:
+        raise SystemExit(f"not what was written: {outcomes}")
+    await database.close()
+
+
+async def import_from(archive: str, folder: Path, count: int) -> None:
+    """Import the images of the folder `archive`, or of the tar that comes from the standard input, to `folder`."""
+    database = SQLiteDatabase(folder / "pixyproxy.db")
+    await database.open()
+    is_tar = archive == "-"
+    reader: ImageArchiveReader = (
+        TarImageArchiveReader(sys.stdin.buffer) if is_tar else FolderImageArchiveReader(Path(archive))
+    )
+    import_images = ImportImages(
+        images=SQLiteImageRepository(database=database),
+        contents=FilesystemContentStore(folder / "images"),
+        inspector=PillowContentInspector(),
+    )
+    peak_before, start = peak_mib(), time.perf_counter()
+    outcomes = await import_images(reader)
+    is_again = ImportOutcome.UNCHANGED in outcomes
+    report(
+        "import tar" if is_tar else "import again" if is_again else "import", sum(outcomes.values()), start, peak_before
+    )
+    if set(outcomes.values()) != {count}:
+        raise SystemExit(f"not what was written: {outcomes}")
+    await database.close()
+
+
+def measure(count: int, pixels: int) -> None:
+    """Export and import so many images in all ways."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        homes = [folder / home for home in ("source", "from-folder", "from-tar")]
+        for home in homes:
+            home.mkdir()
+            asyncio.run(prepare(home))
+        fill(homes[0], count, pixels)
+        command = [sys.executable, __file__, "--images", str(count)]
+        export = [*command, "--home", str(homes[0]), "--export"]
+        for arguments in 2 * [[*export, str(folder / "archive")]] + 2 * [
+            [*command, "--home", str(homes[1]), "--import", str(folder / "archive")]
+        ]:
+            subprocess.run(arguments, check=True)  # noqa: S603 -- our own script
+        with subprocess.Popen([*export, "-"], stdout=subprocess.PIPE) as exporting:  # noqa: S603 -- our own script
+            arguments = [*command, "--home", str(homes[2]), "--import", "-"]
+            subprocess.run(arguments, check=True, stdin=exporting.stdout)  # noqa: S603 -- our own script
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure a tenth of the images, and then all of them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=100_000)
+    parser.add_argument("--pixels", type=int, default=16)
+    parser.add_argument("--home", type=Path, metavar="FOLDER", help="Where database and contents are.")
+    parser.add_argument("--export", metavar="FOLDER|-", help="Only export from --home.")
+    parser.add_argument("--import", dest="import_", metavar="FOLDER|-", help="Only import to --home.")
+    options = parser.parse_args(arguments)
+    if options.export:
+        asyncio.run(export_to(options.export, options.home, options.images))
+    elif options.import_:
+        asyncio.run(import_from(options.import_, options.home, options.images))
+    else:
+        for count in (options.images // 10, options.images):
+            measure(count, options.pixels)
+
+
+if __name__ == "__main__":
+    main()

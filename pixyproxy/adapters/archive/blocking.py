@@ -1,0 +1,32 @@
+"""Blocking work on files: off the event loop, and with the domain's error."""
+
+import asyncio
+import errno
+from collections.abc import Callable
+from typing import Final, ParamSpec, TypeVar
+
+from pixyproxy.domain.archive import ArchiveError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_DETAILS: Final = {
+    errno.ENOSPC: "There is no space left for the archive.",
+    errno.EDQUOT: "There is no space left for the archive.",
+    errno.EFBIG: "The archive is larger than the file system takes.",
+    errno.ENOENT: "The archive, or a part of it, is missing.",
+    errno.ENOTDIR: "The archive is not a folder.",
+    errno.EEXIST: "The archive is not a folder.",
+    errno.EACCES: "The archive does not grant access.",
+    errno.EPERM: "The archive does not grant access.",
+    errno.EROFS: "The archive is read-only.",
+    errno.EPIPE: "Nobody reads the archive any more.",
+}
+
+
+async def to_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a blocking function in a worker thread; raise `ArchiveError` for every `OSError`."""
+    try:
+        return await asyncio.to_thread(function, *args, **kwargs)
+    except OSError as exc:
+        raise ArchiveError(_DETAILS.get(exc.errno or 0, "The archive can't be read or written.")) from exc

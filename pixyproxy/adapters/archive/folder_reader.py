@@ -1,0 +1,137 @@
+"""Importing images from a folder."""
+
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+
+from pixyproxy.adapters.archive.blocking import to_thread
+from pixyproxy.adapters.archive.records import (
+    PART_SUFFIX,
+    RECORD_MAX_SIZE,
+    RECORD_SUFFIX,
+    ArchiveName,
+    image_from_record,
+    is_folder_name,
+    parse_name,
+)
+from pixyproxy.domain.errors import DataValidationError
+from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ImageArchiveReader, StoredContent
+
+CHUNK_SIZE: Final = 256 * 1024
+
+
+class FolderImageArchiveReader(ImageArchiveReader):
+    """Reads what `FolderImageArchiveWriter` has written below `root`, one folder after the other.
+
+    What ends in `.part` belongs to an export that broke off, and is passed over; links are not followed.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._progress = 0.0
+
+    async def images(self) -> AsyncIterator[ArchivedImage | ArchiveProblem]:
+        self._progress = 0.0
+        folders, problems = await to_thread(_folders_in, self._root)
+        for problem in problems:
+            yield problem
+        for number, folder in enumerate(folders):
+            listing = await to_thread(_files_in, folder)
+            for problem in listing.problems:
+                yield problem
+            for position, files in enumerate(listing.images):
+                self._progress = (number + position / len(listing.images)) / len(folders)
+                for found in await to_thread(self._load, files):
+                    yield found
+        self._progress = 1.0
+
+    @property
+    def progress(self) -> float | None:
+        return self._progress
+
+    def _load(self, files: Mapping[str, ArchiveName]) -> Sequence[ArchivedImage | ArchiveProblem]:
+        """Return the image that the files with these suffixes are, and a problem for each file that is not of it."""
+        name = files.get(RECORD_SUFFIX)
+        if name is None:
+            return [ArchiveProblem(str(other), "There is no record of it.") for other in files.values()]
+        try:
+            image = image_from_record(name, _read_record(self._root / str(name)))
+        except DataValidationError as exc:
+            return [ArchiveProblem(str(name), f"{exc.field} {exc.detail}.")]
+        content = ArchiveName.of_content(image.guid, image.content) if image.content else None
+        found: list[ArchivedImage | ArchiveProblem] = [
+            ArchiveProblem(str(other), "Its record names no such content.")
+            for other in files.values()
+            if other not in {name, content}
+        ]
+        if content is None:
+            found.append(ArchivedImage(image))
+        elif content.suffix in files:
+            path = self._root / str(content)
+            found.append(ArchivedImage(image, StoredContent(path.lstat().st_size, _read(path))))
+        else:
+            found.append(ArchiveProblem(str(name), "Its content is missing."))
+        return found
+
+
+class _Listing(msgspec.Struct, frozen=True):
+    """What is in a folder: the files of each image by their suffixes, and a problem for what is no file of an image."""
+
+    images: Sequence[Mapping[str, ArchiveName]]
+    problems: Sequence[ArchiveProblem]
+
+
+def _folders_in(root: Path) -> tuple[Sequence[Path], Sequence[ArchiveProblem]]:
+    folders, problems = [], []
+    for entry in _entries_in(root):
+        if is_folder_name(entry.name) and entry.is_dir(follow_symlinks=False):
+            folders.append(root / entry.name)
+        else:
+            problems.append(ArchiveProblem(entry.name, "It is no folder of images."))
+    return folders, problems
+
+
+def _files_in(folder: Path) -> _Listing:
+    names, problems = [], []
+    for entry in _entries_in(folder):
+        shown = f"{folder.name}/{entry.name}"
+        name = parse_name(shown)
+        if name is None and not entry.name.endswith(PART_SUFFIX):
+            problems.append(ArchiveProblem(shown, "No file of an image has such a name."))
+        elif name is not None and entry.is_file(follow_symlinks=False):
+            names.append(name)
+        elif name is not None:
+            problems.append(ArchiveProblem(shown, "It is not a file."))
+    images = [{name.suffix: name for name in files} for _, files in groupby(names, key=lambda name: name.guid)]
+    return _Listing(images, problems)
+
+
+def _entries_in(folder: Path) -> Sequence[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def _read_record(path: Path) -> bytes:
+    with _open(path) as file:
+        return file.read(RECORD_MAX_SIZE + 1)
+
+
+async def _read(path: Path) -> AsyncIterator[bytes]:
+    file = await to_thread(_open, path)
+    try:
+        while chunk := await to_thread(file.read, CHUNK_SIZE):
+            yield chunk
+    finally:
+        file.close()
+
+
+def _open(path: Path) -> BinaryIO:
+    return open(path, "rb", buffering=0, opener=_without_following)
+
+
+def _without_following(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)

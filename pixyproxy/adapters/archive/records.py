@@ -1,0 +1,229 @@
+"""The format of an archive: what its files are called, and an image as JSON and back; `docs/export.md` explains it.
+
+The JSON is read and written by the standard library, because whatever a generator has sent as its usage must come back
+as it was: numbers of any size, and escapes that are no whole character.
+"""
+
+import json
+import re
+from datetime import datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from pixyproxy.domain.errors import DataValidationError
+from pixyproxy.domain.image import (
+    FAILURE_MAX_LENGTH,
+    MODEL_MAX_LENGTH,
+    ContentInfo,
+    Failure,
+    Image,
+    ImageStatus,
+    MediaType,
+    Prompt,
+    Tag,
+    Visibility,
+)
+from pixyproxy.domain.user import UserName
+
+FORMAT: Final = 1
+RECORD_SUFFIX: Final = ".json"
+PART_SUFFIX: Final = ".part"
+RECORD_MAX_SIZE: Final = 32 << 20
+USAGE_MAX_DEPTH: Final = 100
+
+_SUFFIXES: Final = frozenset({RECORD_SUFFIX, *(media_type.extension for media_type in MediaType)})
+_DETAIL_MAX_LENGTH: Final = 300
+
+_Version = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+
+
+class ArchiveName(msgspec.Struct, frozen=True):
+    """The name of a file in an archive: whose it is, and which of its files, such as `.json`."""
+
+    guid: UUID
+    suffix: str
+
+    def __str__(self) -> str:
+        return f"{self.folder}/{self.filename}"
+
+    @property
+    def filename(self) -> str:
+        """The last part of the name."""
+        return f"{self.guid}{self.suffix}"
+
+    @property
+    def folder(self) -> str:
+        """The first part of the name."""
+        return str(self.guid)[:2]
+
+    @property
+    def is_record(self) -> bool:
+        """Whether this is the record, and not the content."""
+        return self.suffix == RECORD_SUFFIX
+
+    @classmethod
+    def of_record(cls, guid: UUID) -> "ArchiveName":
+        """Return the name of an image's record."""
+        return cls(guid, RECORD_SUFFIX)
+
+    @classmethod
+    def of_content(cls, guid: UUID, content: ContentInfo) -> "ArchiveName":
+        """Return the name of an image's content."""
+        return cls(guid, content.media_type.extension)
+
+
+def is_folder_name(text: str) -> bool:
+    """Whether a folder of this name may hold images."""
+    return re.fullmatch("[0-9a-f]{2}", text) is not None
+
+
+def parse_name(text: str) -> ArchiveName | None:
+    """Return the name that is written exactly like this, or None."""
+    found = re.fullmatch(r"[0-9a-f]{2}/([0-9a-f-]{36})(\.[a-z]{3,4})", text)
+    if not found or found[2] not in _SUFFIXES:
+        return None
+    try:
+        name = ArchiveName(UUID(found[1]), found[2])
+    except ValueError:
+        return None
+    # A guid can be written in several ways, and only one of them is a name.
+    return name if str(name) == text else None
+
+
+class _Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    kind: str
+    detail: Annotated[str, Meta(max_length=FAILURE_MAX_LENGTH)]
+    maybe_billed: bool
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An image as it is written; where `ImageDetail` of the HTTP face has the same field, it has the same name."""
+
+    format: int = FORMAT
+    guid: UUID
+    filename: str
+    status: ImageStatus
+    prompt: str
+    tags: tuple[str, ...]
+    author: str | None
+    visibility: Visibility
+    created_at: datetime
+    updated_at: datetime
+    media_type: MediaType | None
+    byte_size: int | None
+    sha256: str | None
+    width: int | None
+    height: int | None
+    model: Annotated[str, Meta(max_length=MODEL_MAX_LENGTH)]
+    failure: _Failure | None
+    generator_request_id: Annotated[str, Meta(pattern="^[ -~]{1,255}$")] | None
+    version: _Version
+    usage: dict[str, Any] | None
+
+
+def image_to_json(image: Image) -> bytes:
+    """Return the record of an image as JSON, always the same for the same image."""
+    content = image.content
+    record = _Record(
+        guid=image.guid,
+        filename=image.filename,
+        status=image.status,
+        prompt=image.prompt,
+        tags=image.tags,
+        author=image.author,
+        visibility=image.visibility,
+        created_at=image.created_at,
+        updated_at=image.updated_at,
+        media_type=content.media_type if content else None,
+        byte_size=content.byte_size if content else None,
+        sha256=content.sha256 if content else None,
+        width=content.width if content else None,
+        height=content.height if content else None,
+        model=image.model,
+        failure=_failure_record(image.failure) if image.failure else None,
+        generator_request_id=image.generator_request_id,
+        version=image.version,
+        usage=None,
+    )
+    text = json.dumps({**msgspec.to_builtins(record), "usage": image.usage}, ensure_ascii=False, indent=2)
+    # The only characters without an encoding are lone surrogates, and this is how JSON escapes them.
+    return f"{text}\n".encode("utf-8", "backslashreplace")
+
+
+def image_from_json(data: bytes) -> Image:
+    """Return the image that `image_to_json` has made `data` from.
+
+    Raises `DataValidationError` for anything else, also for a format of later versions.
+    """
+    try:
+        return _image_from_json(data)
+    except DataValidationError:
+        raise
+    except (ValueError, RecursionError, msgspec.ValidationError) as exc:
+        raise DataValidationError("The record", f"can't be read: {str(exc)[:_DETAIL_MAX_LENGTH]}") from exc
+
+
+def image_from_record(name: ArchiveName, data: bytes) -> Image:
+    """Return the image of the record with this name; raise `DataValidationError` also for another image's."""
+    if len(data) > RECORD_MAX_SIZE:
+        raise DataValidationError("The record", f"must have at most {RECORD_MAX_SIZE >> 20} MiB")
+    image = image_from_json(data)
+    if image.guid != name.guid:
+        raise DataValidationError("guid", "must be the one of the record's name")
+    return image
+
+
+def _image_from_json(data: bytes) -> Image:
+    values = json.loads(data.decode())
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise DataValidationError("format", f"must be {FORMAT}; another version of PixyProxy may know it")
+    record = msgspec.convert(values, _Record)
+    if _is_deeper(record.usage, USAGE_MAX_DEPTH):
+        raise DataValidationError("usage", f"must not be nested more than {USAGE_MAX_DEPTH} times")
+    # Not all of a record's text is checked by the domain, and no database takes what has no encoding.
+    record.model.encode()
+    return Image(
+        guid=record.guid,
+        filename=record.filename,
+        prompt=Prompt(record.prompt),
+        tags=tuple(Tag(tag) for tag in record.tags),
+        author=record.author if record.author is None else UserName(record.author),
+        visibility=record.visibility,
+        status=record.status,
+        model=record.model,
+        created_at=record.created_at,
+        updated_at=record.updated_at,
+        content=_content_of(record),
+        usage=record.usage,
+        failure=_failure_of(record.failure) if record.failure else None,
+        generator_request_id=record.generator_request_id,
+        version=record.version,
+    )
+
+
+def _content_of(record: _Record) -> ContentInfo | None:
+    values = {field: getattr(record, field) for field in ContentInfo.__struct_fields__}
+    if all(value is None for value in values.values()):
+        return None
+    return msgspec.convert(values, ContentInfo)
+
+
+def _failure_record(failure: Failure) -> _Failure:
+    return _Failure(kind=failure.kind, detail=failure.detail, maybe_billed=failure.maybe_billed)
+
+
+def _failure_of(record: _Failure) -> Failure:
+    record.detail.encode()
+    failure = Failure(kind=record.kind, detail=record.detail, maybe_billed=record.maybe_billed)
+    if type(failure.to_error()).__name__ != failure.kind:
+        raise DataValidationError("failure.kind", "must be one that this version knows")
+    return failure
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    """Whether arrays and objects are nested more than `depth` times; PixyProxy itself could not write such a value."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return parts is not None and (depth == 0 or any(_is_deeper(part, depth - 1) for part in parts))

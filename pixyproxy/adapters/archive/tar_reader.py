@@ -1,0 +1,90 @@
+"""Importing images from a tar."""
+
+from collections.abc import AsyncIterator
+from typing import BinaryIO
+from uuid import UUID
+
+from pixyproxy.adapters.archive.blocking import to_thread
+from pixyproxy.adapters.archive.records import (
+    RECORD_MAX_SIZE,
+    ArchiveName,
+    image_from_record,
+    is_folder_name,
+    parse_name,
+)
+from pixyproxy.adapters.archive.tar import TarEntry, TarInput
+from pixyproxy.domain.errors import DataValidationError
+from pixyproxy.domain.image import Image
+from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ImageArchiveReader, StoredContent
+
+
+class TarImageArchiveReader(ImageArchiveReader):
+    """Reads what `TarImageArchiveWriter` has written from `stream`, which may be a pipe.
+
+    Takes the `byte_size` of the tar, if it is known, to tell how much of it is read. Only files are images; whatever
+    else a tar may hold is passed over and reported, but for folders, which other programs add.
+    """
+
+    def __init__(self, stream: BinaryIO, byte_size: int | None = None) -> None:
+        self._tar = TarInput(stream)
+        self._byte_size = byte_size
+        self._next: TarEntry | None = None
+        self._refused: UUID | None = None
+
+    async def images(self) -> AsyncIterator[ArchivedImage | ArchiveProblem]:
+        while (found := await to_thread(self._find)) is not None:
+            yield found
+
+    @property
+    def progress(self) -> float | None:
+        return min(self._tar.position / self._byte_size, 1.0) if self._byte_size else None
+
+    def _find(self) -> ArchivedImage | ArchiveProblem | None:
+        """Return the next image or problem, None at the end."""
+        while (entry := self._take()) is not None:
+            name = parse_name(entry.name)
+            if entry.is_folder and is_folder_name(entry.name):
+                continue
+            if not entry.is_file:
+                return ArchiveProblem(entry.name, "It is not a file.")
+            if name is None:
+                return ArchiveProblem(entry.name, "No file of an image has such a name.")
+            if name.is_record:
+                return self._image(name)
+            if name.guid != self._refused:
+                return ArchiveProblem(entry.name, "There is no record right before it that names it.")
+        return None
+
+    def _image(self, name: ArchiveName) -> ArchivedImage | ArchiveProblem:
+        """Return the image whose record comes next, with the content that has to follow it."""
+        self._refused = None
+        try:
+            image = image_from_record(name, self._tar.read(RECORD_MAX_SIZE + 1))
+        except DataValidationError as exc:
+            # Nothing more is to be said of its content.
+            self._refused = name.guid
+            return ArchiveProblem(str(name), f"{exc.field} {exc.detail}.")
+        if image.content is None:
+            return ArchivedImage(image)
+        following = self._take()
+        if following is None or not _is_content_of(image, following):
+            self._next = following
+            return ArchiveProblem(str(name), "Its content does not follow it.")
+        return ArchivedImage(image, StoredContent(following.byte_size, _read(self._tar)))
+
+    def _take(self) -> TarEntry | None:
+        taken, self._next = self._next, None
+        return taken or self._tar.next()
+
+
+def _is_content_of(image: Image, entry: TarEntry) -> bool:
+    return (
+        entry.is_file
+        and image.content is not None
+        and entry.name == str(ArchiveName.of_content(image.guid, image.content))
+    )
+
+
+async def _read(tar: TarInput) -> AsyncIterator[bytes]:
+    while chunk := await to_thread(tar.read):
+        yield chunk

@@ -1,0 +1,29 @@
+"""Shared keys in SQLite."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.domain.ports import SecretStore
+
+_FIND: Final = "SELECT value FROM secrets WHERE name = :name"
+
+_ADD: Final = "INSERT INTO secrets (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SQLiteSecretStore(SecretStore):
+    """Keeps keys in table `secrets`."""
+
+    database: SQLiteDatabase
+
+    async def get(self, name: str) -> bytes:
+        if not await self._find(name):
+            async with self.database.transaction() as connection:
+                await connection.execute(_ADD, {"name": name, "value": secrets.token_hex(32)})
+        return bytes.fromhex(await self._find(name))
+
+    async def _find(self, name: str) -> str:
+        rows = await self.database.fetch_all(_FIND, {"name": name})
+        return str(rows[0][0]) if rows else ""

@@ -1,0 +1,42 @@
+"""Use case: delete an image for good."""
+
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from uuid import UUID
+
+from pixyproxy.application.recover_images import LATE
+from pixyproxy.application.versions import at_current_version
+from pixyproxy.domain.errors import ConstraintViolationError, ContentStoreError, DBConnectionError
+from pixyproxy.domain.image import Image, ImageStatus
+from pixyproxy.domain.ports import ContentStore, ImageRepository
+from pixyproxy.domain.user import Principal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteImage:
+    """Delete the record of an image of one's own, then its content.
+
+    Together with the record's end it is written down that the content is to be deleted; so there is never a record
+    without content, and what a crash or a failing store leaves undone, `FinishDeletions` does when `lease_seconds` are
+    over. With `versions` the image must have one of these. Raises what `ChangeImage` raises but `DataValidationError`.
+    """
+
+    images: ImageRepository
+    contents: ContentStore
+    lease_seconds: float = 60.0
+
+    async def __call__(self, guid: UUID, principal: Principal, *, versions: Collection[int] | None = None) -> None:
+        image = await at_current_version(self.images, guid, principal, self._delete_record, versions=versions)
+        with suppress(ContentStoreError, DBConnectionError):
+            await self.contents.delete(image.content_key)
+            if image.status is not ImageStatus.UNKNOWN:
+                await self.images.finish_deletion(guid)
+
+    async def _delete_record(self, image: Image) -> Image:
+        if not image.status.is_final:
+            raise ConstraintViolationError("An image that is still being made can't be deleted.")
+        # The bytes of an image that is unknown may turn up for a while.
+        seconds = LATE.total_seconds() if image.status is ImageStatus.UNKNOWN else self.lease_seconds
+        await self.images.delete(image.guid, expected_version=image.version, lease_seconds=seconds)
+        return image

@@ -1,0 +1,118 @@
+"""Use case: write images into an archive."""
+
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from pixyproxy.domain.errors import ContentStoreError, DamagedContentError, RecordNotFoundError
+from pixyproxy.domain.image import ContentInfo, Image
+from pixyproxy.domain.ports import (
+    ArchiveProblem,
+    ContentStore,
+    DamagedRecord,
+    ImageArchiveWriter,
+    ImageRepository,
+    StoredContent,
+)
+from pixyproxy.domain.user import UserName
+
+PAGE_SIZE: Final = 200
+
+
+class ExportOutcome(StrEnum):
+    """What became of an image: written, there already, left out because it is still being made, or damaged."""
+
+    EXPORTED = "exported"
+    UNCHANGED = "unchanged"
+    BEING_MADE = "being-made"
+    FAILED = "failed"
+
+
+def _ignore(_: object) -> None:
+    return
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportImages:
+    """Write every image into an archive, or every image of one author, but those that are still being made.
+
+    An image that the archive has already is not written again, so that an export that was interrupted can go on. The
+    content is compared with what was stored, and an image whose content is missing or damaged is not written, nor is
+    a damaged record, whoever its author is; `on_problem` is told. `on_progress` is told the number of images looked at,
+    anybody's, after each of them. Memory does not grow with the number of images.
+
+    Returns how many images came to which outcome; one that is deleted meanwhile comes to none. Raises
+    `DBConnectionError` and `ArchiveError`.
+    """
+
+    images: ImageRepository
+    contents: ContentStore
+
+    async def __call__(
+        self,
+        archive: ImageArchiveWriter,
+        *,
+        author: UserName | None = None,
+        on_progress: Callable[[int], None] = _ignore,
+        on_problem: Callable[[ArchiveProblem], None] = _ignore,
+    ) -> Mapping[ExportOutcome, int]:
+        outcomes: Counter[ExportOutcome] = Counter()
+        seen = 0
+        await archive.prepare()
+        async for image in self._scan():
+            if isinstance(image, DamagedRecord):
+                outcomes[ExportOutcome.FAILED] += 1
+                on_problem(ArchiveProblem(image.guid, "The record is damaged."))
+            elif author is None or image.author == author:
+                try:
+                    outcomes[await self._export(image, archive)] += 1
+                except ContentStoreError as exc:
+                    if await self._is_stored(image.guid):
+                        outcomes[ExportOutcome.FAILED] += 1
+                        on_problem(ArchiveProblem(str(image.guid), exc.detail))
+            seen += 1
+            on_progress(seen)
+        await archive.finish()
+        return outcomes
+
+    async def _scan(self) -> AsyncIterator[Image | DamagedRecord]:
+        after = ""
+        while page := await self.images.scan(after=after, limit=PAGE_SIZE):
+            for image in page:
+                yield image
+            after = str(page[-1].guid)
+
+    async def _export(self, image: Image, archive: ImageArchiveWriter) -> ExportOutcome:
+        if not image.status.is_final:
+            return ExportOutcome.BEING_MADE
+        if await archive.has(image):
+            return ExportOutcome.UNCHANGED
+        if image.content is None:
+            await archive.put(image)
+        else:
+            stored = await self.contents.open(image.content_key)
+            await archive.put(image, _compared(stored, image.content))
+        return ExportOutcome.EXPORTED
+
+    async def _is_stored(self, guid: UUID) -> bool:
+        try:
+            await self.images.get(guid)
+        except RecordNotFoundError:
+            return False
+        return True
+
+
+async def _compared(stored: StoredContent, expected: ContentInfo) -> AsyncIterator[bytes]:
+    """Yield the chunks; raise `DamagedContentError`, at their end at the latest, if they are not what was expected."""
+    if stored.byte_size != expected.byte_size:
+        raise DamagedContentError(f"The content has {stored.byte_size:,} bytes and not {expected.byte_size:,}.")
+    digest = hashlib.sha256()
+    async for chunk in stored.chunks:
+        digest.update(chunk)
+        yield chunk
+    if digest.hexdigest() != expected.sha256:
+        raise DamagedContentError("The content is not what was stored: its SHA-256 differs.")

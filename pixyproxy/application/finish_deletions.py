@@ -1,0 +1,29 @@
+"""Use case: delete the content of images whose deletion was interrupted."""
+
+from dataclasses import dataclass
+
+from pixyproxy.domain.image import content_key_of
+from pixyproxy.domain.ports import ContentStore, ImageRepository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishDeletions:
+    """Delete the content of every deleted image that nobody is at work on, and return how many there were.
+
+    Several processes may do it at once; for `lease_seconds` each keeps the others away from what it is at work on.
+    Raises `DBConnectionError` and `ContentStoreError`; what is left then is done the next time.
+    """
+
+    images: ImageRepository
+    contents: ContentStore
+    lease_seconds: float = 60.0
+    batch: int = 100
+
+    async def __call__(self) -> int:
+        finished = 0
+        while guids := await self.images.claim_deletions(limit=self.batch, lease_seconds=self.lease_seconds):
+            for guid in guids:
+                await self.contents.delete(content_key_of(guid))
+                await self.images.finish_deletion(guid)
+                finished += 1
+        return finished

@@ -1,0 +1,167 @@
+"""Use case: read images from an archive."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from pixyproxy.domain.errors import (
+    ConstraintViolationError,
+    ContentNotFoundError,
+    DamagedContentError,
+    DamagedRecordError,
+    DataValidationError,
+    RecordNotFoundError,
+)
+from pixyproxy.domain.image import ContentInfo, Image
+from pixyproxy.domain.ports import (
+    ArchivedImage,
+    ArchiveProblem,
+    ContentInspector,
+    ContentStore,
+    ImageArchiveReader,
+    ImageRepository,
+    StoredContent,
+)
+
+CONTENT_MAX_SIZE: Final = 64 << 20
+
+
+class ImportOutcome(StrEnum):
+    """What became of something in an archive: stored, there already, there without its content, or not taken."""
+
+    IMPORTED = "imported"
+    UNCHANGED = "unchanged"
+    MENDED = "mended"
+    REFUSED = "refused"
+
+
+def _ignore(_: object) -> None:
+    return
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportImages:
+    """Store every image of an archive, with its guid and all its fields, unless it is stored already.
+
+    A content is stored before its record, and only if it is a whole picture, exactly the one that the record tells of.
+    An image that is stored with the same fields gets its content if that is missing; one that is stored with other
+    fields is left alone. What is not taken does not stop the others; `on_problem` is told. `on_progress` is told the
+    number of things looked at after each of them. Memory does not grow with the number of images. May be done again,
+    and while others are at work.
+
+    Returns how many came to which outcome. Raises `DBConnectionError`, `ContentStoreError` and `ArchiveError`; what is
+    not stored then is so the next time.
+    """
+
+    images: ImageRepository
+    contents: ContentStore
+    inspector: ContentInspector
+
+    async def __call__(
+        self,
+        archive: ImageArchiveReader,
+        *,
+        on_progress: Callable[[int], None] = _ignore,
+        on_problem: Callable[[ArchiveProblem], None] = _ignore,
+    ) -> Mapping[ImportOutcome, int]:
+        outcomes: Counter[ImportOutcome] = Counter()
+        async for found in archive.images():
+            outcome, problem = await self._take(found)
+            outcomes[outcome] += 1
+            if problem is not None:
+                on_problem(problem)
+            on_progress(outcomes.total())
+        return outcomes
+
+    async def _take(self, found: ArchivedImage | ArchiveProblem) -> tuple[ImportOutcome, ArchiveProblem | None]:
+        if isinstance(found, ArchiveProblem):
+            return ImportOutcome.REFUSED, found
+        try:
+            return await self._import(found), None
+        except DataValidationError as exc:
+            detail = f"{exc.field} {exc.detail}."
+        except (ConstraintViolationError, DamagedContentError, DamagedRecordError) as exc:
+            detail = exc.detail
+        return ImportOutcome.REFUSED, ArchiveProblem(str(found.image.guid), detail)
+
+    async def _import(self, archived: ArchivedImage) -> ImportOutcome:
+        image = archived.image
+        if not image.status.is_final:
+            raise DataValidationError("status", "must not be that of an image that is still being made")
+        if await self._is_stored(image):
+            return await self._mend(archived)
+        # Otherwise whoever deletes the content could do that when it is there again.
+        if await self.images.is_being_deleted(image.guid):
+            raise _being_deleted()
+        await self._put(archived)
+        try:
+            await self.images.add(image)
+        except ConstraintViolationError as exc:
+            # Another import may have been faster.
+            if await self._is_stored(image):
+                return ImportOutcome.UNCHANGED
+            raise _being_deleted() from exc
+        except DataValidationError:
+            await self.contents.delete(image.content_key)
+            raise
+        return ImportOutcome.IMPORTED
+
+    async def _is_stored(self, image: Image) -> bool:
+        """Whether the image is stored; raise `ConstraintViolationError` if it is so with other fields."""
+        stored = await self._find(image.guid)
+        if stored is not None and msgspec.structs.replace(stored, id=None) != image:
+            raise ConstraintViolationError("The image is stored already, and differs; it was left as it is.")
+        return stored is not None
+
+    async def _find(self, guid: UUID) -> Image | None:
+        try:
+            return await self.images.get(guid)
+        except RecordNotFoundError:
+            return None
+
+    async def _mend(self, archived: ArchivedImage) -> ImportOutcome:
+        """Store the content of an image that is stored, if it is missing."""
+        image = archived.image
+        if image.content is None or await self._has_content(image, image.content):
+            return ImportOutcome.UNCHANGED
+        await self._put(archived)
+        if await self._find(image.guid) is None:
+            # It was missing because the image is being deleted.
+            await self.contents.delete(image.content_key)
+        return ImportOutcome.MENDED
+
+    async def _has_content(self, image: Image, expected: ContentInfo) -> bool:
+        try:
+            return (await self.contents.open(image.content_key)).byte_size == expected.byte_size
+        except ContentNotFoundError:
+            return False
+
+    async def _put(self, archived: ArchivedImage) -> None:
+        """Store the content, if the image has any; raise `DamagedContentError` if it is not the record's."""
+        expected, content = archived.image.content, archived.content
+        if expected is None:
+            return
+        if content is None or content.byte_size != expected.byte_size:
+            raise DamagedContentError("The content does not have the size that the record tells.")
+        if content.byte_size > CONTENT_MAX_SIZE:
+            raise DamagedContentError(f"The content has more than {CONTENT_MAX_SIZE >> 20} MiB.")
+        # A tar can be read only once.
+        data = b"".join([chunk async for chunk in content.chunks])
+        found = await self.inspector.inspect(StoredContent(len(data), _chunks(data)))
+        if found != expected:
+            raise DamagedContentError("The content is not the picture that the record tells of.")
+        await self.contents.put(archived.image.content_key, _chunks(data))
+
+
+async def _chunks(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), 1 << 20):
+        yield data[start : start + (1 << 20)]
+
+
+def _being_deleted() -> ConstraintViolationError:
+    return ConstraintViolationError("The image is just being deleted; import it again later.")

@@ -1,0 +1,58 @@
+"""Use case: a page of tags."""
+
+from dataclasses import dataclass
+
+from pixyproxy.application.list_images import LIMIT_DEFAULT, ensure_limit
+from pixyproxy.domain.errors import UnauthorizedError
+from pixyproxy.domain.image import ImageScope, Visibility
+from pixyproxy.domain.listing import TagCursor, TagFilter, TagPage
+from pixyproxy.domain.ports import ImageRepository
+from pixyproxy.domain.user import Principal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListTags:
+    """Return at most `limit` (1 to 1,000) tags of the ready images in `scope`, and how many of these have each.
+
+    Only tags that begin with `prefix` are listed, from the cursor on. Raises `DataValidationError` for the limit and
+    the prefix, and `UnauthorizedError` for the tags of nobody's own images.
+    """
+
+    images: ImageRepository
+
+    async def __call__(
+        self,
+        principal: Principal,
+        scope: ImageScope = ImageScope.PUBLIC,
+        *,
+        prefix: str = "",
+        limit: int = LIMIT_DEFAULT,
+        cursor: TagCursor | None = None,
+    ) -> TagPage:
+        ensure_limit(limit)
+        is_backward = cursor is not None and cursor.is_backward
+        found = await self.images.list_tags(
+            _within(scope, principal, prefix),
+            # One more than asked for tells whether there are more.
+            limit=limit + 1,
+            after=None if cursor is None else cursor.tag,
+            is_falling=is_backward,
+        )
+        tags = found[:limit]
+        has_more = len(found) > limit
+        if is_backward:
+            tags = tags[::-1]
+        has_previous = bool(tags) and cursor is not None and (has_more or not is_backward)
+        return TagPage(
+            tags=tags,
+            next=TagCursor(tags[-1].tag) if tags and (has_more or is_backward) else None,
+            previous=TagCursor(tags[0].tag, is_backward=True) if has_previous else None,
+        )
+
+
+def _within(scope: ImageScope, principal: Principal, prefix: str) -> TagFilter:
+    if scope is ImageScope.PUBLIC:
+        return TagFilter(visibility=Visibility.PUBLIC, prefix=prefix)
+    if principal.name is None:
+        raise UnauthorizedError("Listing the tags of one's own images needs a login.")
+    return TagFilter(author=principal.name, prefix=prefix)

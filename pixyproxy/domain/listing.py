@@ -1,0 +1,144 @@
+"""Which images a list has, in which order, and where in it a page begins."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Self
+from uuid import UUID
+
+import msgspec
+
+from pixyproxy.domain.errors import DataValidationError
+from pixyproxy.domain.image import (
+    MODEL_MAX_LENGTH,
+    TAG_MAX_LENGTH,
+    TAGS_MAX_COUNT,
+    Image,
+    ImageStatus,
+    MediaType,
+    Tag,
+    Visibility,
+)
+from pixyproxy.domain.search import Search
+from pixyproxy.domain.text import ensure_encodable, ensure_label, ensure_length
+from pixyproxy.domain.user import UserName, parse_user_name
+
+
+class ImageOrder(StrEnum):
+    """In which order a list has its images; those of the same microsecond are ordered by guid."""
+
+    NEWEST_FIRST = "-created_at"
+    OLDEST_FIRST = "created_at"
+
+    @property
+    def reversed(self) -> "ImageOrder":
+        """The opposite order."""
+        return ImageOrder.OLDEST_FIRST if self is ImageOrder.NEWEST_FIRST else ImageOrder.NEWEST_FIRST
+
+
+class ImageFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which ready images a list has: those that fit everything that is given.
+
+    `tags` are 32 at most, and an image has all of them; `created_after` is the first moment that fits and
+    `created_before` the first that no longer does. Raises `DataValidationError`.
+    """
+
+    visibility: Visibility | None = None
+    author: UserName | None = None
+    tags: tuple[Tag, ...] = ()
+    model: str | None = None
+    media_type: MediaType | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    search: Search | None = None
+
+    def __post_init__(self) -> None:
+        if self.author is not None and parse_user_name(self.author) != self.author:
+            raise DataValidationError("author", "must be in Unicode's NFC form")
+        if len(set(self.tags)) != len(self.tags) or len(self.tags) > TAGS_MAX_COUNT:
+            raise DataValidationError("tag", f"must be at most {TAGS_MAX_COUNT} different ones")
+        for tag in self.tags:
+            ensure_label("tag", tag, TAG_MAX_LENGTH)
+        if self.model is not None:
+            ensure_encodable("model", self.model)
+            ensure_length("model", self.model, 1, MODEL_MAX_LENGTH)
+        for field in ("created_after", "created_before"):
+            time = getattr(self, field)
+            if time is not None and time.utcoffset() != timedelta(0):
+                raise DataValidationError(field, "must be in UTC")
+
+    def fits(self, image: Image) -> bool:
+        """Whether a list with this filter has the image."""
+        return (
+            image.status is ImageStatus.READY
+            and self.visibility in {None, image.visibility}
+            and self.author in {None, image.author}
+            and set(self.tags) <= set(image.tags)
+            and self.model in {None, image.model}
+            and self.media_type in {None, image.ready_content.media_type}
+            and (self.created_after is None or self.created_after <= image.created_at)
+            and (self.created_before is None or image.created_at < self.created_before)
+            and (self.search is None or self.search.matches(image.prompt))
+        )
+
+
+class ImagePosition(msgspec.Struct, frozen=True, order=True):
+    """Where in a list an image stands, if it is there; positions are ordered like the images, the oldest first."""
+
+    created_at: datetime
+    guid: UUID
+
+    @classmethod
+    def of(cls, image: Image) -> Self:
+        """Return where the image stands."""
+        return cls(image.created_at, image.guid)
+
+
+class ImageCursor(msgspec.Struct, frozen=True):
+    """Where a page begins: right behind a position, or, for one that leads back, where it ends: right before it."""
+
+    position: ImagePosition
+    is_backward: bool = False
+
+
+class ImagePage(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of a list, the cursors of its neighbours where there are any, and on request how many images fit."""
+
+    images: Sequence[Image]
+    next: ImageCursor | None = None
+    previous: ImageCursor | None = None
+    total: int | None = None
+
+
+class TagFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which tags of which ready images are listed: tags that begin with `prefix`; raises `DataValidationError`."""
+
+    visibility: Visibility | None = None
+    author: UserName | None = None
+    prefix: str = ""
+
+    def __post_init__(self) -> None:
+        ensure_encodable("prefix", self.prefix)
+        ensure_length("prefix", self.prefix, 0, TAG_MAX_LENGTH)
+
+
+class TagCount(msgspec.Struct, frozen=True):
+    """A tag, and how many images have it."""
+
+    tag: Tag
+    images: int
+
+
+class TagCursor(msgspec.Struct, frozen=True):
+    """Where a page of tags begins: right behind a tag, or, for one that leads back, where it ends: right before it."""
+
+    tag: Tag
+    is_backward: bool = False
+
+
+class TagPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of a list of tags, ordered by code points, and the cursors of its neighbours where there are any."""
+
+    tags: Sequence[TagCount]
+    next: TagCursor | None = None
+    previous: TagCursor | None = None

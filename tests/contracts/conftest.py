@@ -1,0 +1,32 @@
+"""Every adapter of the port that most contracts are about."""
+
+import pytest
+
+from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
+from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
+from pixyproxy.domain.ports import ImageRepository
+
+
+@pytest.fixture
+def memory_images() -> ImageRepository:
+    return InMemoryImageRepository()
+
+
+@pytest.fixture
+def sqlite_images(sqlite_database: SQLiteDatabase) -> ImageRepository:
+    return SQLiteImageRepository(database=sqlite_database)
+
+
+@pytest.fixture
+def mysql_images(mysql_database: MySQLDatabase) -> ImageRepository:
+    return MySQLImageRepository(database=mysql_database)
+
+
+@pytest.fixture(params=["memory", "sqlite", "mysql"])
+def images(request: pytest.FixtureRequest) -> ImageRepository:
+    """An empty repository of each kind."""
+    repository: ImageRepository = request.getfixturevalue(f"{request.param}_images")
+    return repository

@@ -1,0 +1,311 @@
+"""What every archive of exported images keeps to: what is written is read again."""
+
+import io
+import tempfile
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pixyproxy.adapters.archive.folder_reader import FolderImageArchiveReader
+from pixyproxy.adapters.archive.folder_writer import FolderImageArchiveWriter
+from pixyproxy.adapters.archive.tar_reader import TarImageArchiveReader
+from pixyproxy.adapters.archive.tar_writer import SPOOL_SIZE, TarImageArchiveWriter
+from pixyproxy.adapters.memory.image_archive import InMemoryImageArchive
+from pixyproxy.domain.image import Failure, Image, ImageStatus, Prompt, Tag, Visibility
+from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ImageArchiveReader, ImageArchiveWriter
+from pixyproxy.domain.user import UserName
+from tests.factories import ContentInfoFactory, FailedImageFactory, ImageFactory, UnknownImageFactory
+
+MIB = 1 << 20
+
+Read = tuple[Image, bytes | None]
+
+
+class Archive(Protocol):
+    """One place with the two sides of an archive."""
+
+    @abstractmethod
+    def writer(self) -> ImageArchiveWriter: ...
+
+    @abstractmethod
+    def reader(self) -> ImageArchiveReader: ...
+
+
+class Memory(Archive):
+    def __init__(self, _: Path) -> None:
+        self._archive = InMemoryImageArchive()
+
+    def writer(self) -> ImageArchiveWriter:
+        return self._archive
+
+    def reader(self) -> ImageArchiveReader:
+        return self._archive
+
+
+class Folder(Archive):
+    def __init__(self, folder: Path) -> None:
+        self._root = folder / "new" / "archive"
+
+    def writer(self) -> ImageArchiveWriter:
+        return FolderImageArchiveWriter(self._root)
+
+    def reader(self) -> ImageArchiveReader:
+        return FolderImageArchiveReader(self._root)
+
+
+class Tar(Archive):
+    def __init__(self, _: Path) -> None:
+        self._stream = io.BytesIO()
+
+    def writer(self) -> ImageArchiveWriter:
+        return TarImageArchiveWriter(self._stream)
+
+    def reader(self) -> ImageArchiveReader:
+        self._stream.seek(0)
+        return TarImageArchiveReader(self._stream, len(self._stream.getvalue()))
+
+
+class TarOfUnknownSize(Tar):
+    def reader(self) -> ImageArchiveReader:
+        self._stream.seek(0)
+        return TarImageArchiveReader(self._stream)
+
+
+ARCHIVES = [Memory, Folder, Tar, TarOfUnknownSize]
+
+
+@pytest.fixture(params=ARCHIVES)
+def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Archive:
+    made: Archive = request.param(tmp_path)
+    return made
+
+
+@pytest.fixture(params=[Memory, Folder])
+def lasting_archive(request: pytest.FixtureRequest, tmp_path: Path) -> Archive:
+    """Return one of those that a second export goes on with."""
+    made: Archive = request.param(tmp_path)
+    return made
+
+
+async def in_chunks(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), MIB):
+        yield data[start : start + MIB]
+
+
+async def broken_after(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+    raise LookupError("the store is gone")
+
+
+def with_content(data: bytes) -> Image:
+    return ImageFactory.build(content=ContentInfoFactory.build(byte_size=len(data)))
+
+
+async def put(writer: ImageArchiveWriter, image: Image, data: bytes | None = None) -> None:
+    await writer.put(image, None if data is None else in_chunks(data))
+
+
+async def write(archive: Archive, *images: Read) -> None:
+    writer = archive.writer()
+    await writer.prepare()
+    for image, data in images:
+        await put(writer, image, data)
+    await writer.finish()
+
+
+async def found_in(reader: ImageArchiveReader) -> Sequence[Read | ArchiveProblem]:
+    return [await whole(found) async for found in reader.images()]
+
+
+async def whole(found: ArchivedImage | ArchiveProblem) -> Read | ArchiveProblem:
+    """Return an image with its bytes, having checked their number and the sizes of the chunks."""
+    if isinstance(found, ArchiveProblem):
+        return found
+    if found.content is None:
+        return found.image, None
+    chunks = [chunk async for chunk in found.content.chunks]
+    assert all(0 < len(chunk) <= MIB for chunk in chunks)
+    data = b"".join(chunks)
+    assert len(data) == found.content.byte_size
+    return found.image, data
+
+
+def in_order(found: Sequence[Read | ArchiveProblem]) -> Sequence[Read | ArchiveProblem]:
+    return sorted(found, key=lambda one: one.name if isinstance(one, ArchiveProblem) else str(one[0].guid))
+
+
+async def test_an_archive_of_nothing_is_an_archive(archive: Archive) -> None:
+    await write(archive)
+    assert await found_in(archive.reader()) == []
+
+
+async def test_images_come_back_with_all_their_fields_and_bytes(archive: Archive) -> None:
+    written = [(with_content(data), data) for data in (b"some bytes", bytes(512), b"x" * (3 * MIB + 5))]
+    await write(archive, *written)
+    assert in_order(await found_in(archive.reader())) == in_order(written)
+
+
+@pytest.mark.parametrize("factory", [FailedImageFactory, UnknownImageFactory])
+async def test_images_without_content_come_back(archive: Archive, factory: type[ImageFactory]) -> None:
+    written = [(factory.build(), None) for _ in range(3)]
+    await write(archive, *written)
+    assert in_order(await found_in(archive.reader())) == in_order(written)
+
+
+async def test_the_databases_own_id_stays_behind(archive: Archive) -> None:
+    image = with_content(b"bytes")
+    await write(archive, (msgspec.structs.replace(image, id=7), b"bytes"))
+    assert await found_in(archive.reader()) == [(image, b"bytes")]
+
+
+async def test_content_larger_than_what_is_kept_in_memory_comes_back(archive: Archive) -> None:
+    data = bytes(range(256)) * (SPOOL_SIZE // 256 + 1)
+    image = with_content(data)
+    await write(archive, (image, data))
+    assert await found_in(archive.reader()) == [(image, data)]
+
+
+async def test_content_that_nobody_reads_is_passed_over(archive: Archive) -> None:
+    written = [(with_content(data), data) for data in (b"one", b"two " * MIB, b"three")]
+    await write(archive, *written)
+    found = [one async for one in archive.reader().images()]
+    assert {one.image.guid for one in found if isinstance(one, ArchivedImage)} == {image.guid for image, _ in written}
+
+
+async def test_content_that_is_read_in_part_is_passed_over(archive: Archive) -> None:
+    written = [(with_content(data), data) for data in (b"one " * MIB, b"two " * MIB)]
+    await write(archive, *written)
+    found = []
+    async for one in archive.reader().images():
+        assert isinstance(one, ArchivedImage)
+        assert one.content is not None
+        found.append((one.image, await anext(one.content.chunks)))
+    expected = [(image, data[: len(found[0][1])]) for image, data in written]
+    assert in_order(found) == in_order(expected)
+
+
+async def test_an_image_whose_content_breaks_off_is_not_there_and_the_others_are(archive: Archive) -> None:
+    one, broken, two = (with_content(b"bytes") for _ in range(3))
+    writer = archive.writer()
+    await writer.prepare()
+    await put(writer, one, b"bytes")
+    with pytest.raises(LookupError, match="the store is gone"):
+        await writer.put(broken, broken_after(b"byt"))
+    await put(writer, two, b"bytes")
+    await writer.finish()
+    assert in_order(await found_in(archive.reader())) == in_order([(one, b"bytes"), (two, b"bytes")])
+
+
+async def test_what_can_be_told_of_the_progress_is_told(archive: Archive) -> None:
+    await write(archive, *((with_content(b"bytes"), b"bytes") for _ in range(20)))
+    reader = archive.reader()
+    before = reader.progress
+    within = [reader.progress async for _ in reader.images()]
+    seen = [before, *within, reader.progress]
+    known = [progress for progress in seen if progress is not None]
+    assert known in ([], sorted(known))
+    if known:
+        assert len(known) == len(seen)
+        assert len(set(known)) > 10
+        assert (known[0], known[-1]) == (0.0, 1.0)
+
+
+async def test_a_second_export_knows_what_is_there(lasting_archive: Archive) -> None:
+    image, failed, other = with_content(b"bytes"), FailedImageFactory.build(), with_content(b"bytes")
+    await write(lasting_archive, (image, b"bytes"), (failed, None))
+    writer = lasting_archive.writer()
+    await writer.prepare()
+    assert await writer.has(image)
+    assert await writer.has(msgspec.structs.replace(image, id=7))
+    assert await writer.has(failed)
+    assert not await writer.has(other)
+
+
+async def test_a_second_export_knows_what_has_changed(lasting_archive: Archive) -> None:
+    image = with_content(b"bytes")
+    await write(lasting_archive, (image, b"bytes"))
+    writer = lasting_archive.writer()
+    assert not await writer.has(msgspec.structs.replace(image, version=image.version + 1))
+    assert not await writer.has(msgspec.structs.replace(image, tags=("another",)))
+
+
+async def test_a_second_export_replaces_what_has_changed(lasting_archive: Archive) -> None:
+    unknown = UnknownImageFactory.build()
+    ready = unknown.completed(ContentInfoFactory.build(byte_size=5), at=unknown.updated_at)
+    other = with_content(b"other")
+    await write(lasting_archive, (unknown, None), (other, b"other"))
+    await write(lasting_archive, (ready, b"bytes"))
+    assert in_order(await found_in(lasting_archive.reader())) == in_order([(ready, b"bytes"), (other, b"other")])
+
+
+async def test_an_image_whose_new_content_breaks_off_stays_as_it_was(lasting_archive: Archive) -> None:
+    image = with_content(b"bytes")
+    await write(lasting_archive, (image, b"bytes"))
+    with pytest.raises(LookupError):
+        await lasting_archive.writer().put(msgspec.structs.replace(image, version=9_999), broken_after(b"byt"))
+    assert await found_in(lasting_archive.reader()) == [(image, b"bytes")]
+
+
+async def test_an_archive_can_not_be_looked_into_while_it_is_a_stream(tmp_path: Path) -> None:
+    image, writer = with_content(b"bytes"), Tar(tmp_path).writer()
+    await put(writer, image, b"bytes")
+    assert not await writer.has(image)
+
+
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=20).map(str.strip)
+labels = texts.filter(bool)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
+    max_leaves=10,
+)
+times = st.datetimes(datetime(1970, 1, 2), datetime(2037, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001 -- as it asks
+
+
+@st.composite
+def images(draw: st.DrawFn) -> Image:
+    status = draw(st.sampled_from([ImageStatus.READY, ImageStatus.FAILED, ImageStatus.UNKNOWN]))
+    is_ready = status is ImageStatus.READY
+    author = draw(st.sampled_from([None, "ann", "b\u00f6rk", "\u6771\u4eac"]))
+    visibility = Visibility.PUBLIC if author is None else draw(st.sampled_from(Visibility))
+    created_at = draw(times)
+    failure = Failure(
+        kind=draw(st.sampled_from(["GenerationRefusedError", "GenerationTimedOutError"])),
+        detail=draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=30)),
+        maybe_billed=draw(st.booleans()),
+    )
+    return Image(
+        guid=draw(st.uuids()),
+        filename=draw(st.from_regex(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,254}", fullmatch=True)),
+        prompt=Prompt(draw(st.sampled_from(["a", "two\nlines \u2028 \ufeff ', \"", "\U0010ffff \x01 \\u0041"]))),
+        tags=tuple(Tag(tag) for tag in draw(st.lists(labels, unique=True, max_size=4))),
+        author=None if author is None else UserName(author),
+        visibility=visibility,
+        status=status,
+        model=draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=255)),
+        created_at=created_at,
+        updated_at=created_at + timedelta(microseconds=draw(st.integers(0, 10**12))),
+        content=ContentInfoFactory.build(byte_size=7) if is_ready else None,
+        usage=draw(st.none() | st.dictionaries(st.text(), json_values, max_size=3)),
+        failure=None if is_ready else failure,
+        generator_request_id=draw(st.none() | st.from_regex("[ -~]{1,255}", fullmatch=True)),
+        version=draw(st.integers(1, 2**31 - 1)),
+    )
+
+
+@pytest.mark.parametrize("kind", ARCHIVES)
+@settings(max_examples=40, deadline=None)
+@given(written=st.lists(images(), max_size=4, unique_by=lambda image: image.guid))
+async def test_any_images_come_back_as_they_went_in(kind: type[Memory | Folder | Tar], written: list[Image]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        archive = kind(Path(folder))
+        pairs: list[Read] = [(image, b"7 bytes" if image.content else None) for image in written]
+        await write(archive, *pairs)
+        assert in_order(await found_in(archive.reader())) == in_order(pairs)

@@ -1,0 +1,775 @@
+"""What every `ImageRepository` promises of its lists: filters, words, orders, positions, tags and their numbers.
+
+What is expected is worked out by the domain: `ImageFilter.fits` says which images, `ImagePosition` in which order.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from pixyproxy.adapters import list_queries
+from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, MediaType, Prompt, Tag, Visibility
+from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
+from pixyproxy.domain.ports import DamagedRecord, ImageRepository
+from pixyproxy.domain.search import Search
+from pixyproxy.domain.user import UserName
+from tests import walks
+from tests.factories import (
+    ContentInfoFactory,
+    FailedImageFactory,
+    GeneratingImageFactory,
+    ImageFactory,
+    PendingImageFactory,
+    UnknownImageFactory,
+)
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+ANN = UserName("ann")
+BOB = UserName("bob")
+PUBLIC = ImageFilter(visibility=Visibility.PUBLIC)
+ANNS = ImageFilter(author=ANN)
+EVERYBODYS_TAGS = TagFilter(visibility=Visibility.PUBLIC)
+START_OF_TIME = datetime(1, 1, 1, tzinfo=UTC)
+END_OF_TIME = datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)
+
+# Each example empties the repository, so that it need not be a fresh one.
+thorough = settings(
+    max_examples=120,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+brief = settings(thorough, max_examples=15)
+
+
+def listed_by(wanted: ImageFilter, images: Sequence[Image], order: ImageOrder) -> list[Image]:
+    in_order = sorted(images, key=lambda image: (image.created_at, str(image.guid)))
+    found = [image for image in in_order if wanted.fits(image)]
+    return found[::-1] if order is ImageOrder.NEWEST_FIRST else found
+
+
+def newest_first(images: Sequence[Image]) -> list[Image]:
+    return sorted(images, key=lambda image: (image.created_at, str(image.guid)), reverse=True)
+
+
+def tagged(*tags: str, **fields: Any) -> ImageFilter:
+    return msgspec.structs.replace(PUBLIC, tags=tuple(Tag(tag) for tag in tags), **fields)
+
+
+def with_words(text: str, **fields: Any) -> ImageFilter:
+    return msgspec.structs.replace(PUBLIC, search=Search.parse(text), **fields)
+
+
+async def all_pages(
+    images: ImageRepository, wanted: ImageFilter = PUBLIC, *, limit: int, order: ImageOrder = ImageOrder.NEWEST_FIRST
+) -> list[Image]:
+    found: list[Image] = []
+    while page := await images.list(
+        wanted, limit=limit, order=order, after=ImagePosition.of(found[-1]) if found else None
+    ):
+        assert len(page) <= limit
+        found += page
+    return found
+
+
+async def empty(images: ImageRepository) -> None:
+    for image in await images.scan(limit=1000):
+        assert isinstance(image, Image)
+        await images.delete(image.guid, expected_version=image.version, lease_seconds=-1.0)
+    for guid in await images.claim_deletions(limit=1000, lease_seconds=60.0):
+        await images.finish_deletion(guid)
+
+
+async def guids(images: ImageRepository, wanted: ImageFilter, **arguments: Any) -> list[UUID]:
+    return [image.guid for image in await images.list(wanted, **{"limit": 100, **arguments})]
+
+
+class TestLists:
+    """The public images, and an author's own."""
+
+    async def test_an_empty_repository_lists_nothing(self, images: ImageRepository) -> None:
+        for wanted in (PUBLIC, ANNS, tagged("a"), with_words("a"), with_words("a", tags=("a", "b"))):
+            assert await images.list(wanted, limit=10) == []
+            assert await images.count_listed(wanted) == 0
+        assert await images.list_tags(EVERYBODYS_TAGS, limit=10) == []
+
+    async def test_images_are_listed_with_all_their_fields(self, images: ImageRepository) -> None:
+        added = await images.add(ImageFactory.build(author="ann", tags=("a", "b"), usage={"a": 1}, prompt="a b"))
+        for wanted in (PUBLIC, ANNS, tagged("b"), with_words("b"), with_words("b", tags=("a", "b"))):
+            for order in ImageOrder:
+                assert await images.list(wanted, limit=10, order=order) == [added]
+
+    async def test_the_newest_comes_first_unless_asked_otherwise(self, images: ImageRepository) -> None:
+        times = [NOON, NOON + 2 * SECOND, NOON + SECOND, NOON + timedelta(microseconds=1)]
+        added = [await images.add(ImageFactory.build(created_at=time, author="ann", tags=("a",))) for time in times]
+        expected = [added[1], added[2], added[3], added[0]]
+        for wanted in (PUBLIC, ANNS, tagged("a")):
+            assert await images.list(wanted, limit=10) == expected
+            assert await images.list(wanted, limit=10, order=ImageOrder.OLDEST_FIRST) == expected[::-1]
+
+    async def test_images_of_the_same_time_are_ordered_by_guid(self, images: ImageRepository) -> None:
+        digits = [0, 9, 10, 0x7F, 0x80, 0xFF, 1 << 127, 0xA << 124, (1 << 128) - 1]
+        expected = sorted([UUID(int=digit) for digit in digits] + [uuid4() for _ in range(11)], key=str)
+        for guid in expected:
+            await images.add(ImageFactory.build(guid=guid, created_at=NOON, author="ann", tags=("a",), prompt="b"))
+        for wanted in (PUBLIC, ANNS, tagged("a"), with_words("b")):
+            assert await guids(images, wanted) == expected[::-1]
+            assert await guids(images, wanted, order=ImageOrder.OLDEST_FIRST) == expected
+
+    @pytest.mark.parametrize("order", ImageOrder)
+    @pytest.mark.parametrize("limit", [1, 2, 3, 7, 8, 100])
+    async def test_pages_follow_each_other_without_gap_or_repetition(
+        self, images: ImageRepository, limit: int, order: ImageOrder
+    ) -> None:
+        times = [NOON, NOON, NOON, NOON + SECOND, NOON + SECOND, NOON - SECOND, NOON]
+        added = [
+            await images.add(ImageFactory.build(created_at=time, author="ann", tags=("a",), prompt="b"))
+            for time in times
+        ]
+        for wanted in (PUBLIC, ANNS, tagged("a"), with_words("b")):
+            assert await all_pages(images, wanted, limit=limit, order=order) == listed_by(wanted, added, order)
+
+    async def test_a_position_need_not_be_of_an_image_that_exists(self, images: ImageRepository) -> None:
+        added = await images.add(
+            ImageFactory.build(guid=UUID(int=5), created_at=NOON, author="ann", tags=("a",), prompt="b")
+        )
+        newer = [
+            ImagePosition(NOON, UUID(int=6)),
+            ImagePosition(NOON + timedelta(microseconds=1), UUID(int=0)),
+            ImagePosition(END_OF_TIME, UUID(int=0)),
+        ]
+        older = [
+            ImagePosition(NOON, UUID(int=4)),
+            ImagePosition(NOON - timedelta(microseconds=1), UUID(int=(1 << 128) - 1)),
+            ImagePosition(START_OF_TIME, UUID(int=0)),
+        ]
+        same = ImagePosition(NOON, UUID(int=5))
+        for wanted in (PUBLIC, ANNS, tagged("a"), with_words("b")):
+            for position in newer:
+                assert await images.list(wanted, limit=10, after=position) == [added]
+                assert await images.list(wanted, limit=10, order=ImageOrder.OLDEST_FIRST, after=position) == []
+            for position in older:
+                assert await images.list(wanted, limit=10, after=position) == []
+                assert await images.list(wanted, limit=10, order=ImageOrder.OLDEST_FIRST, after=position) == [added]
+            for order in ImageOrder:
+                assert await images.list(wanted, limit=10, order=order, after=same) == []
+
+    @pytest.mark.parametrize("wanted", [PUBLIC, tagged("a"), with_words("word"), tagged("a", "b", author=ANN)])
+    async def test_no_image_is_missed_or_repeated_while_others_write(
+        self, images: ImageRepository, wanted: ImageFilter
+    ) -> None:
+        async def add(second: int) -> Image:
+            created_at = NOON + second * SECOND
+            return await images.add(
+                ImageFactory.build(created_at=created_at, author="ann", tags=("a", "b"), prompt="a word")
+            )
+
+        before = [await add(-2 * number) for number in range(30)]
+        doomed = [await add(-2 * number - 1) for number in range(30)]
+
+        async def write() -> None:
+            for number, image in enumerate(doomed):
+                await add(number - 30)
+                if number % 2:
+                    await images.delete(image.guid, expected_version=1, lease_seconds=60.0)
+                else:
+                    hidden = image.changed(ImageChanges(visibility=Visibility.PRIVATE), at=NOON)
+                    await images.change(hidden, expected_version=1)
+                await asyncio.sleep(0)
+
+        writing = asyncio.create_task(write())
+        await asyncio.sleep(0)
+        found = await all_pages(images, wanted, limit=3)
+        await writing
+        assert [image for image in found if image in before] == before
+        assert len({image.guid for image in found}) == len(found)
+
+    async def test_only_ready_images_are_listed(self, images: ImageRepository) -> None:
+        fields: dict[str, Any] = {"author": "ann", "tags": ("a",), "prompt": "b"}
+        for factory in (PendingImageFactory, GeneratingImageFactory, FailedImageFactory, UnknownImageFactory):
+            await images.add(factory.build(**fields))
+        ready = await images.add(ImageFactory.build(**fields))
+        for wanted in (PUBLIC, ANNS, tagged("a"), with_words("b")):
+            assert await images.list(wanted, limit=10) == [ready]
+            assert await images.count_listed(wanted) == 1
+        assert await images.list_tags(EVERYBODYS_TAGS, limit=10) == [TagCount(Tag("a"), 1)]
+
+    async def test_an_image_is_listed_once_it_is_completed(self, images: ImageRepository) -> None:
+        generating = await images.add(GeneratingImageFactory.build(tags=("a", "c"), prompt="b"))
+        lists = (PUBLIC, tagged("a"), with_words("b"), tagged("c", "a"))
+        for wanted in lists:
+            assert await images.list(wanted, limit=10) == []
+        ready = generating.completed(ContentInfoFactory.build(), at=NOON)
+        await images.update(ready, expected=ImageStatus.GENERATING)
+        for wanted in lists:
+            assert await images.list(wanted, limit=10) == [ready]
+        assert await images.list_tags(EVERYBODYS_TAGS, limit=10) == [TagCount(Tag("a"), 1), TagCount(Tag("c"), 1)]
+
+    async def test_private_images_are_listed_for_their_author_only(self, images: ImageRepository) -> None:
+        private = await images.add(ImageFactory.build(author="ann", visibility=Visibility.PRIVATE, created_at=NOON))
+        public = await images.add(ImageFactory.build(author="ann", created_at=NOON + SECOND))
+        others = await images.add(ImageFactory.build(author="bob", created_at=NOON + 2 * SECOND))
+        nobodys = await images.add(ImageFactory.build(author=None, created_at=NOON + 3 * SECOND))
+        assert await images.list(PUBLIC, limit=10) == [nobodys, others, public]
+        assert await images.list(ANNS, limit=10) == [public, private]
+        assert await images.list(ImageFilter(author=BOB), limit=10) == [others]
+        assert await images.list(ImageFilter(author=ANN, visibility=Visibility.PUBLIC), limit=10) == [public]
+        assert await images.list(ImageFilter(author=ANN, visibility=Visibility.PRIVATE), limit=10) == [private]
+
+    async def test_an_image_changes_lists_at_once(self, images: ImageRepository) -> None:
+        image = await images.add(ImageFactory.build(author="ann", tags=("a", "b"), prompt="c"))
+        hidden = image.changed(ImageChanges(visibility=Visibility.PRIVATE), at=NOON)
+        await images.change(hidden, expected_version=1)
+        for wanted in (PUBLIC, tagged("a"), tagged("a", "b"), with_words("c"), tagged("a", search=Search.parse("c"))):
+            assert await images.list(wanted, limit=10) == []
+            own = msgspec.structs.replace(wanted, author=ANN, visibility=None)
+            assert await images.list(own, limit=10) == [hidden]
+        assert await images.list_tags(EVERYBODYS_TAGS, limit=10) == []
+        assert await images.list_tags(TagFilter(author=ANN), limit=10) == [
+            TagCount(Tag("a"), 1),
+            TagCount(Tag("b"), 1),
+        ]
+        shown = hidden.changed(ImageChanges(visibility=Visibility.PUBLIC, tags=["b", "c"]), at=NOON)
+        await images.change(shown, expected_version=2)
+        for wanted in (PUBLIC, tagged("b"), tagged("c", "b"), with_words("c")):
+            assert await images.list(wanted, limit=10) == [shown]
+        for wanted in (tagged("a"), tagged("a", "b"), tagged("a", visibility=None, author=ANN)):
+            assert await images.list(wanted, limit=10) == []
+        assert await images.list_tags(EVERYBODYS_TAGS, limit=10) == [TagCount(Tag("b"), 1), TagCount(Tag("c"), 1)]
+
+    async def test_authors_are_compared_character_by_character(self, images: ImageRepository) -> None:
+        await images.add(ImageFactory.build(author="ann", tags=("a",)))
+        await images.add(ImageFactory.build(author=None, tags=("a",)))
+        for other in ("Ann", "ANN", "änn", "an", "annn", "ann%", "_nn", "' OR '1'='1", "None", "%", "\\"):
+            for tags in ((), (Tag("a"),)):
+                assert await images.list(ImageFilter(author=UserName(other), tags=tags), limit=10) == []
+            assert await images.list_tags(TagFilter(author=UserName(other)), limit=10) == []
+
+    async def test_models_are_compared_character_by_character(self, images: ImageRepository) -> None:
+        models = ("m", "M", "m ", " m", "m\u00a0", "m%", "mm", "m\\", "ḿ", "'", "😀" * 255)
+        for model in models:
+            await images.add(ImageFactory.build(model=model, author="ann"))
+        for model in models:
+            for wanted in (PUBLIC, ANNS):
+                found = await images.list(msgspec.structs.replace(wanted, model=model), limit=20)
+                assert [image.model for image in found] == [model]
+
+    async def test_the_largest_page_is_served(self, images: ImageRepository) -> None:
+        added = [await images.add(ImageFactory.build(tags=("a", "b"), prompt="c")) for _ in range(120)]
+        for wanted in (PUBLIC, tagged("a"), with_words("c"), with_words("c", tags=("b", "a"))):
+            assert await images.list(wanted, limit=1001) == newest_first(added)
+            assert await images.count_listed(wanted) == 120
+
+    async def test_as_many_tags_as_an_image_has_can_be_asked_for(self, images: ImageRepository) -> None:
+        tags = tuple(Tag(f"{number:02}" + "😀" * 62) for number in range(32))
+        added = await images.add(ImageFactory.build(tags=tags, prompt="a"))
+        await images.add(ImageFactory.build(tags=tags[1:], prompt="a"))
+        for wanted in (tagged(*tags), tagged(*reversed(tags)), with_words("a", tags=tags)):
+            assert await images.list(wanted, limit=10) == [added]
+            assert await images.count_listed(wanted) == 1
+
+
+AWKWARD_TAGS = [
+    "cat", "Cat", "CAT", "cats", "ca", "c", "black cat", "black  cat", "black", "cat.", "cat\u200b", "100%", "100",
+    "1004", "%", "a_b", "axb", "_", "\\", "\\\\", "\\%", "\\n", "'", '"', "*", "ä", "a\u0308", "a", "ß", "ss", "黒猫",
+    "黒", "😀", "\ud7ff", "\ud7ffx", "\ue000", "\uffff", "\U0010ffff", "\U0010ffffx", "\U0010ffff\U0010ffff",
+]  # fmt: skip
+
+
+class TestTags:
+    """Lists by tag, and the tags themselves."""
+
+    @pytest.fixture
+    async def tagged_images(self, images: ImageRepository) -> Sequence[Image]:
+        return [await images.add(ImageFactory.build(tags=(tag,))) for tag in AWKWARD_TAGS]
+
+    async def test_a_tag_is_found_as_it_is_and_not_by_its_look_alikes(
+        self, images: ImageRepository, tagged_images: Sequence[Image]
+    ) -> None:
+        for image, tag in zip(tagged_images, AWKWARD_TAGS, strict=True):
+            assert await images.list(tagged(tag), limit=10) == [image]
+            assert await images.count_listed(tagged(tag)) == 1
+
+    async def test_all_tags_are_listed_in_the_order_of_their_code_points(
+        self, images: ImageRepository, tagged_images: Sequence[Image]
+    ) -> None:
+        await images.add(ImageFactory.build(tags=("cat", "😀")))
+        expected = [TagCount(Tag(tag), 1 + (tag in {"cat", "😀"})) for tag in sorted(AWKWARD_TAGS)]
+        assert await images.list_tags(EVERYBODYS_TAGS, limit=100) == expected
+        assert await images.list_tags(EVERYBODYS_TAGS, limit=100, is_falling=True) == expected[::-1]
+        assert await images.list_tags(EVERYBODYS_TAGS, limit=3) == expected[:3]
+        assert await images.list_tags(EVERYBODYS_TAGS, limit=3, is_falling=True) == expected[::-1][:3]
+
+    async def test_tags_are_listed_by_what_they_begin_with(
+        self, images: ImageRepository, tagged_images: Sequence[Image]
+    ) -> None:
+        for prefix in [*AWKWARD_TAGS, "", " ", "black ", "cat ", "x" * 64, "\x01", "C", "100%%", "\U0010ffff" * 64]:
+            expected = sorted(tag for tag in AWKWARD_TAGS if tag.startswith(prefix))
+            wanted = TagFilter(visibility=Visibility.PUBLIC, prefix=prefix)
+            for is_falling in (False, True):
+                found = await images.list_tags(wanted, limit=100, is_falling=is_falling)
+                assert [each.tag for each in found] == (expected[::-1] if is_falling else expected)
+
+    @pytest.mark.parametrize("is_falling", [False, True])
+    @pytest.mark.parametrize("prefix", ["", "c", "\ud7ff", "\U0010ffff"])
+    async def test_pages_of_tags_follow_each_other(
+        self, images: ImageRepository, tagged_images: Sequence[Image], prefix: str, *, is_falling: bool
+    ) -> None:
+        wanted = TagFilter(visibility=Visibility.PUBLIC, prefix=prefix)
+        found: list[Tag] = []
+        while page := await images.list_tags(
+            wanted, limit=2, after=found[-1] if found else None, is_falling=is_falling
+        ):
+            assert len(page) <= 2
+            found += [each.tag for each in page]
+        assert found == sorted((tag for tag in AWKWARD_TAGS if tag.startswith(prefix)), reverse=is_falling)
+
+    async def test_a_page_may_begin_behind_a_tag_that_does_not_exist(self, images: ImageRepository) -> None:
+        await images.add(ImageFactory.build(tags=("b",)))
+        for after, is_falling in (("a", False), ("", False), ("B", False), ("c", True), ("bb", True), ("😀", True)):
+            found = await images.list_tags(EVERYBODYS_TAGS, limit=10, after=Tag(after), is_falling=is_falling)
+            assert [each.tag for each in found] == ["b"]
+        for after, is_falling in (("c", False), ("b", False), ("b", True), ("a", True), ("bb", False)):
+            assert await images.list_tags(EVERYBODYS_TAGS, limit=10, after=Tag(after), is_falling=is_falling) == []
+
+    async def test_the_tags_of_public_images_and_of_ones_own_are_counted_apart(self, images: ImageRepository) -> None:
+        await images.add(ImageFactory.build(author="ann", tags=("a", "b"), visibility=Visibility.PRIVATE))
+        await images.add(ImageFactory.build(author="ann", tags=("b", "c")))
+        await images.add(ImageFactory.build(author="bob", tags=("c", "d")))
+        await images.add(ImageFactory.build(author=None, tags=("d",)))
+        await images.add(FailedImageFactory.build(author="ann", tags=("a", "e")))
+        expected: list[tuple[TagFilter, dict[str, int]]] = [
+            (EVERYBODYS_TAGS, {"b": 1, "c": 2, "d": 2}),
+            (TagFilter(author=ANN), {"a": 1, "b": 2, "c": 1}),
+            (TagFilter(author=ANN, visibility=Visibility.PUBLIC), {"b": 1, "c": 1}),
+            (TagFilter(author=ANN, visibility=Visibility.PRIVATE), {"a": 1, "b": 1}),
+            (TagFilter(author=BOB), {"c": 1, "d": 1}),
+        ]
+        for wanted, counts in expected:
+            found = await images.list_tags(wanted, limit=10)
+            assert found == [TagCount(Tag(tag), number) for tag, number in counts.items()]
+
+
+class TestSearch:
+    """Lists by words; how a text becomes words is the domain's."""
+
+    PROMPTS = (
+        "The cat in the hat",
+        "A black cat, and a dog",
+        "cats",
+        "catfish in it",
+        "concatenate",
+        "a",
+        "it's Ünïcödé: straße, Ёлка",
+        "黒猫が走る",
+        "🦊 beside 🐱",
+        "x" * 79 + "yz",
+        "x" * 85,
+        "zz zzcat",
+        '"quoted" words',
+        "100% C++ a_b",
+        "?!",
+    )
+
+    FOUND: ClassVar = {
+        "cat": [0, 1],
+        "CAT": [0, 1],
+        "cat*": [0, 1, 2, 3],
+        "the": [0],
+        "in": [0, 3],
+        "a": [1, 5, 13],
+        '"a b"': [13],
+        "b*": [1, 8, 13],
+        "it": [3, 6],
+        "s": [6],
+        "unicode": [6],
+        "STRASSE": [6],
+        "ёлка": [6],
+        "猫": [7],
+        "黒猫": [7],
+        "猫黒": [],
+        "黒 走": [7],
+        "🦊": [8],
+        "🐱 🦊": [8],
+        "🦊🐱": [],
+        "x" * 79 + "y": [9],
+        "x" * 79 + "yq": [9],
+        "x" * 90: [10],
+        "x*": [9, 10],
+        "x" * 79 + "*": [9, 10],
+        "zz": [11],
+        "zzcat": [11],
+        "zzc*": [11],
+        "quoted": [12],
+        "100": [13],
+        "c": [13],
+        '"the cat"': [0],
+        '"cat the"': [],
+        '"in the h"*': [0],
+        '"black cat" dog': [1],
+        "+cat -dog": [1],
+        "cat OR dog": [],
+        "cat AND dog": [1],
+        "NOT cat": [],
+        "?!": [],
+        "*": [],
+        '""': [],
+        "words:cat": [],
+        "c" * 500: [],
+    }
+
+    async def test_words_are_found(self, images: ImageRepository) -> None:
+        added = [
+            await images.add(ImageFactory.build(prompt=prompt, created_at=NOON - number * SECOND))
+            for number, prompt in enumerate(self.PROMPTS)
+        ]
+        for text, numbers in self.FOUND.items():
+            expected = [added[number].guid for number in numbers]
+            for limit in (20, max(1, len(expected))):
+                assert await guids(images, with_words(text), limit=limit) == expected, text
+            assert await images.count_listed(with_words(text)) == len(expected), text
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            " ".join(f"{number:x}" for number in range(150)),
+            "".join(chr(0x4E00 + number) for number in range(500)),
+            " ".join(chr(0x4E00 + number) for number in range(250)),
+            " ".join(f"{chr(ord('a') + number // 26)}{chr(ord('a') + number % 26)}*" for number in range(125)),
+            " ".join(["x" * 248] * 2),
+            "ж" * 500,
+        ],
+        ids=["numbers", "one phrase", "many words", "many beginnings", "long words", "one long word"],
+    )
+    async def test_the_longest_texts_are_found(self, images: ImageRepository, text: str) -> None:
+        added = await images.add(ImageFactory.build(prompt=text))
+        await images.add(ImageFactory.build(prompt=text[: len(text) // 3].strip()))
+        wanted = with_words(text[:500])
+        assert len(await images.list(wanted, limit=10)) == await images.count_listed(wanted)
+        assert added in await images.list(wanted, limit=10)
+
+    async def test_a_prompt_of_32_000_characters_is_found_by_its_last_word(self, images: ImageRepository) -> None:
+        for prompt in ("word " * 6_398 + "last", "😀" * 31_995 + " last", "ж" * 31_995 + " last"):
+            added = await images.add(ImageFactory.build(prompt=prompt))
+            assert await images.list(with_words("last"), limit=1) == [added]
+            await images.delete(added.guid, expected_version=1, lease_seconds=0.0)
+
+    async def test_words_of_an_image_that_was_never_committed_or_is_deleted_are_not_found(
+        self, images: ImageRepository
+    ) -> None:
+        first = await images.add(ImageFactory.build(prompt="a word"))
+        with pytest.raises(Exception, match="stored already"):
+            await images.add(ImageFactory.build(guid=first.guid, prompt="another word"))
+        assert await images.list(with_words("another"), limit=10) == []
+        await images.delete(first.guid, expected_version=1, lease_seconds=0.0)
+        assert await images.list(with_words("word"), limit=10) == []
+        assert await images.count_listed(with_words("word")) == 0
+
+
+TAGS = [Tag(tag) for tag in ("cat", "Cat", "cats", "black cat", "100%", "\\", "ä", "黒猫")]
+WORDS = [
+    "a",
+    "in",
+    "the",
+    "cat",
+    "cats",
+    "catfish",
+    "Ünï",
+    "黒猫",
+    "🦊",
+    "it's",
+    "x" * 85,
+    "x" * 79 + "é",
+    '"cat',
+    "zz",
+]
+TEXTS = (
+    st.lists(st.sampled_from([*WORDS, "ca*", '"the cat"', '"in a"*', "猫", "x*", "+cat", "-", "un*"]), min_size=1).map(
+        " ".join
+    )
+    | st.text('ab "*+-><()~@', min_size=1)
+    | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+).map(lambda text: text[:500])
+GUIDS = st.integers(0, 15).map(lambda number: UUID(int=number << 124 | 7)) | st.uuids()
+TIMES = st.integers(0, 6).map(lambda number: NOON + number * timedelta(microseconds=1))
+ANY_TIMES = TIMES | st.sampled_from([START_OF_TIME, END_OF_TIME, datetime(1969, 1, 1, tzinfo=UTC)])
+MODELS = ["m", "M", "m "]
+MEDIA_TYPES = [MediaType.PNG, MediaType.JPEG]
+
+
+@st.composite
+def stored_images(draw: st.DrawFn) -> Image:
+    author = draw(st.sampled_from(["ann", "ann", "bob", None]))
+    factory = draw(st.sampled_from([ImageFactory] * 7 + [PendingImageFactory, FailedImageFactory]))
+    prompt = draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(" ".join) | TEXTS).strip() or "?"
+    fields: dict[str, Any] = {
+        "guid": draw(GUIDS),
+        "created_at": draw(TIMES),
+        "author": author,
+        "visibility": draw(st.sampled_from(Visibility)) if author else Visibility.PUBLIC,
+        "tags": tuple(draw(st.lists(st.sampled_from(TAGS), unique=True, max_size=4))),
+        "model": draw(st.sampled_from(MODELS)),
+        "prompt": Prompt(prompt),
+    }
+    if factory is ImageFactory:
+        fields["content"] = ContentInfoFactory.build(media_type=draw(st.sampled_from(MEDIA_TYPES)))
+    return factory.build(**fields)
+
+
+IMAGES = st.lists(stored_images(), max_size=8, unique_by=lambda image: image.guid)
+FILTERS = st.builds(
+    ImageFilter,
+    visibility=st.sampled_from([None, *Visibility]),
+    author=st.sampled_from([None, ANN]),
+    tags=st.just(()) | st.lists(st.sampled_from(TAGS), unique=True, max_size=3).map(tuple),
+    model=st.sampled_from([None, None, *MODELS]),
+    media_type=st.sampled_from([None, None, *MEDIA_TYPES]),
+    created_after=st.none() | ANY_TIMES,
+    created_before=st.none() | ANY_TIMES,
+    search=st.none() | TEXTS.map(Search.parse),
+).filter(lambda wanted: wanted.visibility is not None or wanted.author is not None)
+QUESTIONS = st.tuples(
+    FILTERS, st.sampled_from(ImageOrder), st.none() | st.builds(ImagePosition, ANY_TIMES, GUIDS), st.integers(1, 9)
+)
+
+
+class TestEquality:
+    """All repositories find the same."""
+
+    @thorough
+    @given(
+        stretch=st.sampled_from([2, list_queries.STRETCH]),
+        stored=IMAGES,
+        questions=st.lists(QUESTIONS, min_size=3, max_size=8),
+    )
+    async def test_any_list_has_the_images_that_fit_in_their_order(
+        self,
+        images: ImageRepository,
+        monkeypatch: pytest.MonkeyPatch,
+        stretch: int,
+        stored: Sequence[Image],
+        questions: Sequence[tuple[ImageFilter, ImageOrder, ImagePosition | None, int]],
+    ) -> None:
+        monkeypatch.setattr(list_queries, "STRETCH", stretch)
+        monkeypatch.setattr(list_queries, "SEARCHED", stretch)
+        await empty(images)
+        added = [await images.add(image) for image in stored]
+        for wanted, order, after, limit in questions:
+            everything = listed_by(wanted, added, order)
+            behind = [
+                image
+                for image in everything
+                if after is None
+                or (
+                    ImagePosition.of(image) < after
+                    if order is ImageOrder.NEWEST_FIRST
+                    else ImagePosition.of(image) > after
+                )
+            ]
+            assert await images.list(wanted, limit=limit, order=order, after=after) == behind[:limit]
+            assert await images.count_listed(wanted) == len(everything)
+
+    @settings(thorough, max_examples=60)
+    @given(prompts=st.lists(TEXTS, min_size=1, max_size=5), texts=st.lists(TEXTS, min_size=1, max_size=6))
+    @example(prompts=["a\u0345\u0301", "ŉ ǰ ΐ"], texts=["ά", "ŉ", "*", "\x1f"])
+    @example(prompts=["' OR 1=1 --", "\\", "%s %(match)s :match ?"], texts=["' OR 1=1 --", "\\", "%s", ":match", "'"])
+    async def test_any_words_are_found_where_they_are(
+        self, images: ImageRepository, prompts: Sequence[str], texts: Sequence[str]
+    ) -> None:
+        await empty(images)
+        added = [
+            await images.add(ImageFactory.build(prompt=prompt.strip() or "?", created_at=NOON)) for prompt in prompts
+        ]
+        for text in [*texts, *prompts]:
+            wanted = with_words(text)
+            expected = listed_by(wanted, added, ImageOrder.NEWEST_FIRST)
+            assert await images.list(wanted, limit=10) == expected
+            assert await images.count_listed(wanted) == len(expected)
+
+    @settings(thorough, max_examples=40)
+    @given(
+        stored=st.lists(
+            st.tuples(
+                st.lists(
+                    st.sampled_from(AWKWARD_TAGS)
+                    | st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=4)
+                    .map(str.strip)
+                    .filter(bool),
+                    unique=True,
+                    max_size=5,
+                ),
+                st.sampled_from(Visibility),
+                st.sampled_from([ANN, BOB]),
+            ),
+            max_size=6,
+        ),
+        questions=st.lists(
+            st.tuples(
+                st.sampled_from(
+                    [
+                        EVERYBODYS_TAGS,
+                        TagFilter(author=ANN),
+                        TagFilter(author=ANN, visibility=Visibility.PRIVATE),
+                    ]
+                ),
+                st.sampled_from(["", *AWKWARD_TAGS])
+                | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=3),
+                st.none() | st.sampled_from(AWKWARD_TAGS),
+                st.booleans(),
+                st.integers(1, 9),
+            ),
+            min_size=1,
+            max_size=8,
+        ),
+    )
+    async def test_any_list_of_tags_has_those_that_fit_in_their_order(
+        self,
+        images: ImageRepository,
+        stored: Sequence[tuple[Sequence[str], Visibility, UserName]],
+        questions: Sequence[tuple[TagFilter, str, Tag | None, bool, int]],
+    ) -> None:
+        await empty(images)
+        added = [
+            await images.add(ImageFactory.build(tags=tuple(tags), visibility=visibility, author=author))
+            for tags, visibility, author in stored
+        ]
+        for base, prefix, after, is_falling, limit in questions:
+            within = ImageFilter(visibility=base.visibility, author=base.author)
+            of_images = [image.tags for image in added if within.fits(image)]
+            tags = sorted({tag for each in of_images for tag in each if tag.startswith(prefix)}, reverse=is_falling)
+            behind = [tag for tag in tags if after is None or (tag < after if is_falling else tag > after)]
+            expected = [TagCount(tag, sum(tag in each for each in of_images)) for tag in behind[:limit]]
+            wanted = msgspec.structs.replace(base, prefix=prefix)
+            assert await images.list_tags(wanted, limit=limit, after=after, is_falling=is_falling) == expected
+
+
+class TestPaging:
+    """What the use cases make of it while others write; many more walks are taken in memory by the unit tests."""
+
+    @brief
+    @given(walks.walks())
+    async def test_each_image_is_shown_once_while_others_write(self, images: ImageRepository, walk: walks.Walk) -> None:
+        await empty(images)
+        await walks.follow_images(images, walk)
+
+    @brief
+    @given(walks.walks(), st.sampled_from(["", "se"]))
+    async def test_each_tag_is_shown_once_while_others_write(
+        self, images: ImageRepository, walk: walks.Walk, prefix: str
+    ) -> None:
+        await empty(images)
+        await walks.follow_tags(images, walk, prefix)
+
+
+class Tables(msgspec.Struct, frozen=True):
+    """A repository in tables, and a way to run a plain statement behind its back."""
+
+    images: ImageRepository
+    run: Callable[[str], Awaitable[Sequence[Sequence[Any]]]]
+
+
+@pytest.fixture
+def sqlite_tables(sqlite_images: ImageRepository, sqlite_database: SQLiteDatabase) -> Tables:
+    async def run(sql: str) -> Sequence[Sequence[Any]]:
+        async with sqlite_database.transaction() as connection:
+            return list(await connection.execute_fetchall(sql))
+
+    return Tables(sqlite_images, run)
+
+
+@pytest.fixture
+def mysql_tables(mysql_images: ImageRepository, mysql_database: MySQLDatabase) -> Tables:
+    async def run(sql: str) -> Sequence[Sequence[Any]]:
+        async with mysql_database.autocommit() as cursor:
+            await cursor.execute(sql)
+            rows: Sequence[Sequence[Any]] = await cursor.fetchall()
+            return rows
+
+    return Tables(mysql_images, run)
+
+
+@pytest.fixture(params=["sqlite", "mysql"])
+def tables(request: pytest.FixtureRequest) -> Tables:
+    tables: Tables = request.getfixturevalue(f"{request.param}_tables")
+    return tables
+
+
+class TestTables:
+    """What plain SQL does to the copies that lists are made from, and how missing ones come back."""
+
+    async def add(self, tables: Tables, count: int) -> list[Image]:
+        fields: dict[str, Any] = {"author": "ann", "tags": ("a", "b"), "prompt": "some words"}
+        return newest_first([await tables.images.add(ImageFactory.build(**fields)) for _ in range(count)])
+
+    async def test_what_is_hidden_and_shown_by_plain_sql_is_so_in_every_list(self, tables: Tables) -> None:
+        image, other = await self.add(tables, 2)
+        await tables.run(f"UPDATE images SET visibility = 'private' WHERE guid = '{image.guid}'")  # noqa: S608
+        for wanted in (PUBLIC, tagged("a"), tagged("a", "b"), with_words("words")):
+            assert await tables.images.list(wanted, limit=10) == [other]
+        assert await tables.images.list_tags(EVERYBODYS_TAGS, limit=10) == [
+            TagCount(Tag("a"), 1),
+            TagCount(Tag("b"), 1),
+        ]
+        assert len(await tables.images.list(tagged("a", author=ANN, visibility=Visibility.PRIVATE), limit=10)) == 1
+        await tables.run("UPDATE images SET status = 'pending'")
+        assert await tables.images.list(tagged("a"), limit=10) == []
+        assert await tables.images.list_tags(TagFilter(author=ANN), limit=10) == []
+
+    async def test_what_is_deleted_by_plain_sql_leaves_no_tags_and_no_words(self, tables: Tables) -> None:
+        image, other = await self.add(tables, 2)
+        await tables.run(f"DELETE FROM images WHERE guid = '{image.guid}'")  # noqa: S608
+        for wanted in (PUBLIC, tagged("a"), with_words("words")):
+            assert await tables.images.list(wanted, limit=10) == [other]
+            assert await tables.images.count_listed(wanted) == 1
+        await tables.run("DELETE FROM images")
+        for table in ("image_tags", "image_words"):
+            ((number,),) = await tables.run(f"SELECT COUNT(*) FROM {table}")  # noqa: S608
+            assert number == 0
+
+    async def test_words_that_are_missing_are_made_again(self, tables: Tables) -> None:
+        added = await self.add(tables, 5)
+        assert await tables.images.make_searchable(limit=10) == 0
+        await tables.run("DELETE FROM image_words")
+        assert await tables.images.list(with_words("words"), limit=10) == []
+        numbers = [await tables.images.make_searchable(limit=2) for _ in range(4)]
+        assert numbers == [2, 2, 1, 0]
+        assert await tables.images.list(with_words("words"), limit=10) == added
+        assert await tables.images.count_listed(with_words('"some words"')) == 5
+
+    async def test_several_may_make_words_at_once_while_others_write(self, tables: Tables) -> None:
+        added = await self.add(tables, 12)
+        await tables.run("DELETE FROM image_words")
+
+        async def make() -> None:
+            while await tables.images.make_searchable(limit=3):
+                pass
+
+        async def delete(image: Image) -> None:
+            await tables.images.delete(image.guid, expected_version=1, lease_seconds=60.0)
+
+        await asyncio.gather(make(), make(), make(), self.add(tables, 3), *map(delete, added[::4]))
+        assert await tables.images.count_listed(with_words("some")) == 12
+        ((number,),) = await tables.run("SELECT COUNT(*) FROM image_words")
+        assert number == 12
+
+    async def test_a_damaged_record_is_named_in_its_place_by_a_scan_and_found_by_nothing_else(
+        self, tables: Tables
+    ) -> None:
+        added = sorted(await self.add(tables, 3), key=lambda image: str(image.guid))
+        guid = added[1].guid
+        await tables.run(f"UPDATE images SET filename = '../x' WHERE guid = '{guid}'")  # noqa: S608
+        expected = [added[0], DamagedRecord(guid=str(guid)), added[2]]
+        assert await tables.images.scan(limit=10) == expected
+        assert await tables.images.scan(after=str(added[0].guid), limit=1) == expected[1:2]
+        assert await tables.images.scan(after=str(guid), limit=10) == expected[2:]
+        await tables.run(f"UPDATE images SET guid = 'no guid' WHERE guid = '{guid}'")  # noqa: S608
+        assert await tables.images.scan(limit=10) == [added[0], added[2], DamagedRecord(guid="no guid")]

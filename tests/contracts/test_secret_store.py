@@ -1,0 +1,59 @@
+"""What every `SecretStore` promises."""
+
+import asyncio
+
+import pytest
+
+from pixyproxy.adapters.memory.secret_store import InMemorySecretStore
+from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.mysql.secret_store import MySQLSecretStore
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.adapters.sqlite.secret_store import SQLiteSecretStore
+from pixyproxy.domain.ports import SecretStore
+
+
+@pytest.fixture
+def memory_secrets() -> list[SecretStore]:
+    return [InMemorySecretStore()] * 2
+
+
+@pytest.fixture
+def sqlite_secrets(sqlite_database: SQLiteDatabase) -> list[SecretStore]:
+    return [SQLiteSecretStore(database=sqlite_database) for _ in range(2)]
+
+
+@pytest.fixture
+def mysql_secrets(mysql_database: MySQLDatabase) -> list[SecretStore]:
+    return [MySQLSecretStore(database=mysql_database) for _ in range(2)]
+
+
+@pytest.fixture(params=["memory", "sqlite", "mysql"])
+def secrets(request: pytest.FixtureRequest) -> list[SecretStore]:
+    """Two stores over one database, as two processes have them."""
+    stores: list[SecretStore] = request.getfixturevalue(f"{request.param}_secrets")
+    return stores
+
+
+async def test_a_secret_has_32_bytes_and_stays_what_it_is(secrets: list[SecretStore]) -> None:
+    first = await secrets[0].get("cursors")
+    assert len(first) == 32
+    assert len(set(first)) > 8
+    for store in secrets:
+        assert await store.get("cursors") == first
+
+
+async def test_each_name_has_a_secret_of_its_own(secrets: list[SecretStore]) -> None:
+    names = ["cursors", "Cursors", "cursor", "x" * 64]
+    values = [await secrets[0].get(name) for name in names]
+    assert len(set(values)) == len(names)
+    assert [await secrets[1].get(name) for name in names] == values
+
+
+async def test_all_who_ask_first_at_once_get_the_same(secrets: list[SecretStore]) -> None:
+    for name in map(str, range(10)):
+        values = await asyncio.gather(*(store.get(name) for store in secrets * 5))
+        assert len(set(values)) == 1
+
+
+async def test_no_two_databases_have_the_same(secrets: list[SecretStore]) -> None:
+    assert await secrets[0].get("cursors") != await InMemorySecretStore().get("cursors")

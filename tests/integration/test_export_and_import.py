@@ -1,0 +1,271 @@
+"""The way from SQLite to MySQL: exported, imported, and every byte and every field is the same."""
+
+import asyncio
+import io
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+import pytest
+from PIL import Image as Picture
+
+from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
+from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
+from pixyproxy.adapters.sqlite.schema import SQLiteSchema
+from pixyproxy.domain.image import Image, MediaType, Prompt, Tag, Visibility
+from pixyproxy.domain.listing import ImageFilter
+from pixyproxy.domain.ports import ContentStore, ImageRepository, StoredContent
+from pixyproxy.domain.search import Search
+from tests.doubles.service import clean_environment
+from tests.factories import (
+    FailedImageFactory,
+    GeneratingImageFactory,
+    ImageFactory,
+    PendingImageFactory,
+    UnknownImageFactory,
+)
+
+Everything = Mapping[UUID, tuple[Image, bytes | None]]
+
+TIMES = [
+    datetime(1970, 1, 2, tzinfo=UTC),
+    datetime(2026, 11, 21, 12, 0, 0, 1, tzinfo=UTC),
+    datetime(2026, 3, 29, 1, 30, 0, 999_999, tzinfo=UTC),
+    datetime(2037, 12, 31, 23, 59, 59, 120_000, tzinfo=UTC),
+]
+PROMPTS = [
+    "it's \"quoted\" `twice` and ''thrice''; DROP TABLE images; --",
+    "100% %s %(guid)s %% :guid ?",
+    "\\ \\' \\n C:\\new\\0 \\",
+    "one\ntwo\r\nthree\ttab\u2028separator",
+    "👩‍👩‍👧‍👦 🏴‍☠️ 😀 \u202eصورة قطة\u202c e\u0301 \ufffe\uffff\U0010ffff\x7f\x01",
+    "💡" * 32_000,
+]
+USAGES = [
+    None,
+    {},
+    {"total_tokens": 10**40, "cost": 0.1, "details": {"text": [1, None, True, {"": "\u0000"}]}, "\ud800": "日本"},
+]
+MADE = [FailedImageFactory, UnknownImageFactory]
+
+
+class Home:
+    """A database and a content store, and the environment that leads the commands to them."""
+
+    def __init__(self, images: ImageRepository, folder: Path, database_url: str) -> None:
+        self.images = images
+        self.contents: ContentStore = FilesystemContentStore(folder)
+        self.environment = clean_environment(
+            {
+                "PIXYPROXY_DATABASE_URL": database_url,
+                "PIXYPROXY_CONTENT_URL": f"file:{folder}",
+                "PIXYPROXY_GENERATOR": "sketch",
+            }
+        )
+
+    async def add(self, image: Image, data: bytes | None = None) -> None:
+        if data is not None:
+            await self.contents.put(image.content_key, chunks_of(data))
+        await self.images.add(image)
+
+    async def everything(self) -> Everything:
+        """Return all images by their guids without the database's ids, and all contents."""
+        found = {}
+        for image in await self.images.scan(limit=1_000):
+            assert isinstance(image, Image)
+            data = None
+            if image.content is not None:
+                stored = await self.contents.open(image.content_key)
+                data = b"".join([chunk async for chunk in stored.chunks])
+            found[image.guid] = msgspec.structs.replace(image, id=None), data
+        return found
+
+
+def picture_of(media_type: MediaType, pixels: int) -> bytes:
+    """Return a square picture of noise."""
+    file = io.BytesIO()
+    picture = Picture.frombytes("RGB", (pixels, pixels), os.urandom(3 * pixels * pixels))
+    picture.save(file, media_type.name.lower())
+    return file.getvalue()
+
+
+async def chunks_of(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+@pytest.fixture
+async def source(sqlite_database: SQLiteDatabase, tmp_path: Path) -> Home:
+    """Return a home on SQLite that has images of every kind, and what is still being made."""
+    home = Home(
+        SQLiteImageRepository(database=sqlite_database),
+        tmp_path / "source images",
+        f"sqlite:///{tmp_path}/pixyproxy.db",
+    )
+    await home.contents.prepare()
+    for image, data in await finished_images():
+        await home.add(image, data)
+    for factory in (PendingImageFactory, GeneratingImageFactory):
+        await home.add(factory.build())
+    return home
+
+
+async def finished_images() -> Sequence[tuple[Image, bytes | None]]:
+    """Return images that differ in all that an image can be."""
+    made: list[tuple[Image, bytes | None]] = []
+    for number, prompt in enumerate(PROMPTS):
+        data = picture_of(list(MediaType)[number % len(MediaType)], 100 * (2 * number + 1))
+        info = await PillowContentInspector().inspect(StoredContent(len(data), chunks_of(data)))
+        time = TIMES[number % len(TIMES)]
+        has_author = number % 3 != 0
+        image = ImageFactory.build(
+            prompt=Prompt(prompt.strip()),
+            # Not in the order of the alphabet; and a database may find some of them equal.
+            tags=tuple(map(Tag, ["z", "a", "A", "ä", "日本", "x" * 64, "a b"])) if number else (),
+            author="ann" if has_author else None,
+            visibility=Visibility.PRIVATE if number % 3 == 1 else Visibility.PUBLIC,
+            content=info,
+            usage=USAGES[number % len(USAGES)],
+            created_at=time,
+            updated_at=time + timedelta(microseconds=number),
+            version=number + 1 if number else 2**31 - 1,
+            generator_request_id=None if number else "~" * 255,
+        )
+        made.append((image, data))
+    for factory in MADE:
+        made.extend((factory.build(created_at=time, visibility=Visibility.PRIVATE), None) for time in TIMES)
+    return made
+
+
+@pytest.fixture
+async def target(mysql_database: MySQLDatabase, mysql_url: str, tmp_path: Path) -> Home:
+    """Return an empty home on MySQL."""
+    home = Home(MySQLImageRepository(database=mysql_database), tmp_path / "target images", mysql_url)
+    await home.contents.prepare()
+    return home
+
+
+async def finished(home: Home) -> Everything:
+    return {guid: pair for guid, pair in (await home.everything()).items() if pair[0].status.is_final}
+
+
+async def run(*arguments: str, home: Home, status: int = 0) -> tuple[str, str]:
+    """Run a command to its end and return what it has printed on either stream."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", "-m", "pixyproxy", *arguments),
+        env=home.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    output, errors = await process.communicate()
+    assert process.returncode == status, errors.decode()
+    return output.decode(), errors.decode()
+
+
+async def run_through_a_pipe(source: Home, target: Home) -> tuple[int, int, str]:
+    """Run `pixyproxy export - | pixyproxy import -`, and return both exit statuses and the last line."""
+    read, write = os.pipe()
+    command = sys.executable, "-W", "error", "-m", "pixyproxy"
+    exporting = await asyncio.create_subprocess_exec(
+        *command, "export", "-", env=source.environment, stdout=write, stderr=subprocess.DEVNULL
+    )
+    importing = await asyncio.create_subprocess_exec(
+        *command, "import", "-", env=target.environment, stdin=read, stdout=subprocess.PIPE
+    )
+    os.close(read)
+    os.close(write)
+    output, _ = await importing.communicate()
+    return await exporting.wait(), importing.returncode or 0, output.decode()
+
+
+async def test_from_sqlite_to_mysql_by_a_folder_every_byte_and_field_is_the_same(
+    source: Home, target: Home, tmp_path: Path
+) -> None:
+    number = len(PROMPTS) + len(MADE) * len(TIMES)
+    archive = str(tmp_path / "archive")
+    exported, _ = await run("export", archive, home=source)
+    assert exported == f"{number} images exported, 0 there already, 2 still being made and left out, 0 not exported.\n"
+    imported, _ = await run("import", archive, home=target)
+    assert imported == f"{number} images imported, 0 there already, 0 given their missing content, 0 not taken.\n"
+    expected = await finished(source)
+    assert len(expected) == number
+    assert await target.everything() == expected
+    again, _ = await run("import", archive, home=target)
+    assert again == f"0 images imported, {number} there already, 0 given their missing content, 0 not taken.\n"
+    assert await target.everything() == expected
+
+
+async def test_from_sqlite_to_mysql_through_a_pipe_every_byte_and_field_is_the_same(source: Home, target: Home) -> None:
+    number = len(PROMPTS) + len(MADE) * len(TIMES)
+    assert await run_through_a_pipe(source, target) == (
+        0,
+        0,
+        f"{number} images imported, 0 there already, 0 given their missing content, 0 not taken.\n",
+    )
+    assert await target.everything() == await finished(source)
+
+
+async def test_and_back_again_every_byte_and_field_is_the_same(source: Home, target: Home, tmp_path: Path) -> None:
+    await run_through_a_pipe(source, target)
+    database = SQLiteDatabase(tmp_path / "third.db")
+    await database.open()
+    await SQLiteSchema(database=database).upgrade()
+    third = Home(SQLiteImageRepository(database=database), tmp_path / "third images", f"sqlite:///{tmp_path}/third.db")
+    await third.contents.prepare()
+    await run_through_a_pipe(target, third)
+    assert await third.everything() == await finished(source)
+    await database.close()
+
+
+async def test_what_was_imported_is_found_by_its_words_and_tags(source: Home, target: Home, tmp_path: Path) -> None:
+    await run("export", str(tmp_path / "archive"), home=source)
+    await run("import", str(tmp_path / "archive"), home=target)
+    wanted = ImageFilter(visibility=Visibility.PUBLIC, search=Search.parse("quoted twice"))
+    found = await target.images.list(wanted, limit=10)
+    assert [image.prompt for image in found] == [PROMPTS[0]]
+    tagged = ImageFilter(author=found[0].author, visibility=Visibility.PUBLIC, tags=(Tag("日本"),))
+    assert {image.guid for image in await target.images.list(tagged, limit=10)} == {
+        image.guid for image in await source.images.list(tagged, limit=10)
+    }
+
+
+async def test_a_damaged_archive_gives_all_that_is_whole(source: Home, target: Home, tmp_path: Path) -> None:
+    archive = tmp_path / "archive"
+    await run("export", str(archive), home=source)
+    picture, *_ = archive.rglob("*.webp")
+    data = bytearray(picture.read_bytes())
+    data[len(data) // 2] ^= 1
+    picture.write_bytes(data)
+    _, errors = await run("import", str(archive), home=target, status=1)
+    assert picture.stem in errors
+    expected = {guid: pair for guid, pair in (await finished(source)).items() if str(guid) != picture.stem}
+    assert await target.everything() == expected
+    await run("export", str(archive), home=source)
+
+
+async def test_an_import_that_is_killed_goes_on_when_it_is_run_again(
+    source: Home, target: Home, tmp_path: Path
+) -> None:
+    archive = tmp_path / "archive"
+    await run("export", str(archive), home=source)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pixyproxy", "import", str(archive)), env=target.environment
+    )
+    while not await target.images.count():  # noqa: ASYNC110 -- another process is at work
+        await asyncio.sleep(0.01)
+    process.kill()
+    await process.wait()
+    before = await target.everything()
+    expected = await finished(source)
+    assert all(expected[guid] == pair for guid, pair in before.items())
+    await run("import", str(archive), home=target)
+    assert await target.everything() == expected

@@ -1,0 +1,278 @@
+"""A folder of exported images on a real file system: what lies where, crashes, and what does not belong there."""
+
+import asyncio
+import os
+import resource
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from pixyproxy.adapters.archive.folder_reader import FolderImageArchiveReader
+from pixyproxy.adapters.archive.folder_writer import FolderImageArchiveWriter
+from pixyproxy.adapters.archive.records import image_to_json
+from pixyproxy.domain.archive import ArchiveError
+from pixyproxy.domain.image import Image, MediaType
+from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem
+from tests.factories import ContentInfoFactory, FailedImageFactory, ImageFactory
+
+GUID = UUID("3f2a1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
+DATA = b"some bytes"
+IMAGE = ImageFactory.build(
+    guid=GUID, content=ContentInfoFactory.build(media_type=MediaType.PNG, byte_size=len(DATA)), usage=None
+)
+RECORD = f"3f/{GUID}.json"
+CONTENT = f"3f/{GUID}.png"
+
+WRITE_FOREVER = """
+import asyncio, sys
+from pathlib import Path
+from pixyproxy.adapters.archive.folder_writer import FolderImageArchiveWriter
+from tests.factories import ContentInfoFactory, ImageFactory
+
+async def chunks():
+    for _ in range(4):
+        yield bytes(50_000)
+
+async def write():
+    writer = FolderImageArchiveWriter(Path(sys.argv[1]))
+    await writer.prepare()
+    while True:
+        await writer.put(ImageFactory.build(content=ContentInfoFactory.build(byte_size=200_000)), chunks())
+        print("written", flush=True)
+
+asyncio.run(write())
+"""
+
+
+async def chunks_of(data: bytes = DATA) -> AsyncIterator[bytes]:
+    yield data
+
+
+@pytest.fixture
+async def root(tmp_path: Path) -> Path:
+    """Return a folder that has one image."""
+    writer = FolderImageArchiveWriter(tmp_path / "archive")
+    await writer.prepare()
+    await writer.put(IMAGE, chunks_of())
+    return tmp_path / "archive"
+
+
+async def found_in(root: Path) -> Sequence[ArchivedImage | ArchiveProblem]:
+    return [found async for found in FolderImageArchiveReader(root).images()]
+
+
+async def problems_in(root: Path) -> Sequence[ArchiveProblem]:
+    return [found for found in await found_in(root) if isinstance(found, ArchiveProblem)]
+
+
+async def images_in(root: Path) -> Sequence[Image]:
+    return [found.image for found in await found_in(root) if isinstance(found, ArchivedImage)]
+
+
+def files_in(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+async def test_each_image_has_two_files(root: Path) -> None:
+    assert files_in(root) == {RECORD, CONTENT}
+    assert (root / CONTENT).read_bytes() == DATA
+    assert (root / RECORD).read_bytes() == image_to_json(IMAGE)
+
+
+async def test_only_the_owner_may_read_it(root: Path) -> None:
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (root, root / "3f")} == {0o700}
+    assert {stat.S_IMODE((root / name).stat().st_mode) for name in (RECORD, CONTENT)} == {0o600}
+
+
+@pytest.mark.parametrize("broken", [b"", b"{", None])
+async def test_a_record_that_is_not_what_would_be_written_is_written_again(root: Path, broken: bytes | None) -> None:
+    writer = FolderImageArchiveWriter(root)
+    assert await writer.has(IMAGE)
+    if broken is None:
+        (root / RECORD).unlink()
+    else:
+        (root / RECORD).write_bytes(broken)
+    assert not await writer.has(IMAGE)
+
+
+async def test_an_image_whose_content_is_missing_or_of_another_size_is_written_again(root: Path) -> None:
+    writer = FolderImageArchiveWriter(root)
+    (root / CONTENT).write_bytes(DATA + b"!")
+    assert not await writer.has(IMAGE)
+    (root / CONTENT).unlink()
+    assert not await writer.has(IMAGE)
+    (root / CONTENT).symlink_to(root / RECORD)
+    assert not await writer.has(IMAGE)
+    await writer.put(IMAGE, chunks_of())
+    assert await writer.has(IMAGE)
+
+
+async def test_what_breaks_off_leaves_nothing_behind(root: Path) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"som"
+        raise LookupError
+
+    other = ImageFactory.build()
+    with pytest.raises(LookupError):
+        await FolderImageArchiveWriter(root).put(other, broken())
+    assert files_in(root) == {RECORD, CONTENT}
+
+
+async def test_a_disk_that_is_full_leaves_nothing_behind(root: Path) -> None:
+    data = bytes(5_000)
+    image = ImageFactory.build(content=ContentInfoFactory.build(byte_size=len(data)))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, hard))
+    try:
+        with pytest.raises(ArchiveError, match="larger"):
+            await FolderImageArchiveWriter(root).put(image, chunks_of(data))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files_in(root) == {RECORD, CONTENT}
+
+
+async def test_a_record_is_not_there_when_its_content_can_not_be(tmp_path: Path) -> None:
+    (tmp_path / CONTENT).mkdir(parents=True)
+    with pytest.raises(ArchiveError):
+        await FolderImageArchiveWriter(tmp_path).put(IMAGE, chunks_of())
+    assert files_in(tmp_path) == set()
+
+
+async def test_a_cancelled_export_leaves_nothing_behind(root: Path) -> None:
+    begun = asyncio.Event()
+
+    async def stuck() -> AsyncIterator[bytes]:
+        yield b"som"
+        begun.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(FolderImageArchiveWriter(root).put(ImageFactory.build(), stuck()))
+    await begun.wait()
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert files_in(root) == {RECORD, CONTENT}
+
+
+def test_whatever_a_killed_export_has_left_the_images_are_whole(tmp_path: Path) -> None:
+    root = tmp_path / "archive"
+    command = [sys.executable, "-c", WRITE_FOREVER, str(root)]
+    for trial in range(1, 6):
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout
+            for _ in range(3 * trial):
+                process.stdout.readline()
+            process.send_signal(signal.SIGKILL)
+    found = asyncio.run(found_in(root))
+    images = [one for one in found if isinstance(one, ArchivedImage)]
+    assert len(images) >= 3 + 6 + 9 + 12 + 15
+    for one in images:
+        assert one.content
+        assert one.content.byte_size == 200_000
+    # A content may have come to its place before its record could.
+    assert {one.detail for one in found if isinstance(one, ArchiveProblem)} <= {"There is no record of it."}
+
+
+async def test_old_temporary_files_go_and_new_ones_stay(root: Path) -> None:
+    old, new = root / "3f" / "old.part", root / "3f" / "new.part"
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (0, 0))
+    await FolderImageArchiveWriter(root).put(IMAGE, chunks_of())
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+async def test_temporary_files_are_passed_over(root: Path) -> None:
+    (root / "3f" / f"{GUID}.json.0123456789abcdef.part").write_bytes(b"{")
+    assert await images_in(root) == [IMAGE]
+    assert await problems_in(root) == []
+
+
+async def test_what_is_not_the_archives_is_reported_and_the_others_read(root: Path) -> None:
+    (root / "README").touch()
+    (root / "photos").mkdir()
+    (root / "3f" / "notes.txt").touch()
+    (root / "3f" / f"{GUID}.jpeg").touch()
+    (root / "3f" / "40aaaaaa-5d0e-4a39-9f43-5c8d3f6f2b11.json").touch()
+    assert {problem.name for problem in await problems_in(root)} == {
+        "README",
+        "photos",
+        "3f/notes.txt",
+        f"3f/{GUID}.jpeg",
+        "3f/40aaaaaa-5d0e-4a39-9f43-5c8d3f6f2b11.json",
+    }
+    assert await images_in(root) == [IMAGE]
+
+
+@pytest.mark.parametrize("name", [RECORD, CONTENT])
+async def test_links_are_not_followed(root: Path, tmp_path: Path, name: str) -> None:
+    (root / name).rename(tmp_path / "elsewhere")
+    (root / name).symlink_to(tmp_path / "elsewhere")
+    assert ArchiveProblem(name, "It is not a file.") in await problems_in(root)
+    assert await images_in(root) == []
+
+
+async def test_a_linked_folder_is_not_followed(root: Path, tmp_path: Path) -> None:
+    (root / "3f").rename(tmp_path / "3f")
+    (root / "3f").symlink_to(tmp_path / "3f")
+    assert await found_in(root) == [ArchiveProblem("3f", "It is no folder of images.")]
+
+
+async def test_a_pipe_is_not_waited_for(root: Path) -> None:
+    (root / RECORD).unlink()
+    os.mkfifo(root / RECORD)
+    assert {problem.name for problem in await problems_in(root)} == {RECORD, CONTENT}
+
+
+async def test_a_record_without_its_content_is_reported(root: Path) -> None:
+    (root / CONTENT).unlink()
+    assert await found_in(root) == [ArchiveProblem(RECORD, "Its content is missing.")]
+
+
+async def test_content_without_its_record_is_reported(root: Path) -> None:
+    (root / RECORD).unlink()
+    assert await found_in(root) == [ArchiveProblem(CONTENT, "There is no record of it.")]
+
+
+async def test_content_that_the_record_does_not_name_is_reported(root: Path) -> None:
+    (root / "3f" / f"{GUID}.webp").touch()
+    assert await problems_in(root) == [ArchiveProblem(f"3f/{GUID}.webp", "Its record names no such content.")]
+    assert await images_in(root) == [IMAGE]
+
+
+async def test_a_damaged_record_is_reported_alone(root: Path) -> None:
+    (root / RECORD).write_bytes(b"{}")
+    (problem,) = await found_in(root)
+    assert problem == ArchiveProblem(RECORD, "format must be 1; another version of PixyProxy may know it.")
+
+
+async def test_the_record_of_another_image_is_reported(root: Path) -> None:
+    (root / RECORD).write_bytes(image_to_json(msgspec.structs.replace(IMAGE, guid=UUID(int=1))))
+    (problem,) = await found_in(root)
+    assert problem == ArchiveProblem(RECORD, "guid must be the one of the record's name.")
+
+
+async def test_a_folder_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="missing"):
+        await found_in(tmp_path / "nothing")
+
+
+async def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ArchiveError, match="not a folder"):
+        await FolderImageArchiveWriter(tmp_path / "file").prepare()
+    with pytest.raises(ArchiveError, match="not a folder"):
+        await FolderImageArchiveWriter(tmp_path / "file").put(FailedImageFactory.build())
+
+
+async def test_a_name_that_is_no_text_is_reported(root: Path) -> None:
+    os.mkdir(os.fsencode(root) + b"/\xff")  # noqa: PTH102 -- bytes
+    assert await problems_in(root) == [ArchiveProblem("\udcff", "It is no folder of images.")]
