@@ -129,11 +129,11 @@ class ImageLists:
             return await self.fetch_all(*queries.page(walk, limit))
         if not wanted.search.phrases:
             return []
-        near = await self._stretch(queries, STRETCH)
+        near = await self._stretch(queries, STRETCH, queries.walks)
         rows = await self.fetch_all(*queries.page(near.walk, limit, until=near.end))
         if len(rows) == limit or near.end is None:
             return rows
-        far = await self._stretch(queries, SEARCHED * isqrt(limit))
+        far = await self._stretch(queries, SEARCHED * isqrt(limit), [near.walk])
         rows = await self.fetch_all(*queries.page(far.walk, limit, until=far.end))
         if len(rows) == limit or far.end is None:
             return rows
@@ -158,14 +158,12 @@ class ImageLists:
     async def _best_walk(self, queries: "ImageListQueries") -> Walk:
         if len(queries.walks) == 1:
             return queries.walks[0]
-        return (await self._stretch(queries, STRETCH)).walk
+        return (await self._stretch(queries, STRETCH, queries.walks)).walk
 
-    async def _stretch(self, queries: "ImageListQueries", length: int) -> Stretch:
+    async def _stretch(self, queries: "ImageListQueries", length: int, walks: Sequence[Walk]) -> Stretch:
         """Return the stretch of the walk that comes by the fewest images."""
-        rows = await self.fetch_all(*queries.stretches(length))
-        stretches = [
-            Stretch(queries.walks[number], found, end if found == length else None) for number, found, end in rows
-        ]
+        rows = await self.fetch_all(*queries.stretches(length, walks))
+        stretches = [Stretch(walks[number], found, end if found == length else None) for number, found, end in rows]
         ended = [stretch for stretch in stretches if stretch.end is None]
         if ended:
             return min(ended, key=lambda stretch: stretch.length)
@@ -196,14 +194,14 @@ class ImageListQueries(msgspec.Struct, frozen=True):
             walks.append(Walk("images_media_type"))
         return walks or [Walk("images_public")]
 
-    def stretches(self, length: int) -> Query:
+    def stretches(self, length: int, walks: Sequence[Walk]) -> Query:
         """Return the query for one row a walk: its number, how long its next stretch is, and where that ends."""
         farthest = "MIN" if self.order is ImageOrder.NEWEST_FIRST else "MAX"
         sql = " UNION ALL ".join(
             f"SELECT {number}, COUNT(*), CAST({farthest}(created_at) AS CHAR) FROM ("
             f"SELECT walk.created_at FROM {self._walked(walk)} {_where([*self._on_index(walk), *self._range('walk')])}"
             f" {self._ordered('walk')} LIMIT {length}) AS stretch_{number}"
-            for number, walk in enumerate(self.walks)
+            for number, walk in enumerate(walks)
         )
         return sql, self._parameters()
 
@@ -222,9 +220,14 @@ class ImageListQueries(msgspec.Struct, frozen=True):
 
     def page_by_words(self, search: Search, limit: int) -> Query:
         """Return the query for a page of what the index of words leads to."""
-        sql = (
-            f"{self.dialect.select} FROM {self._words} {_where(self._found_by_words(search))}"
+        # Only what is on the page is read whole.
+        found = (
+            f"SELECT images.id FROM {self._words} {_where(self._found_by_words(search))}"
             f" {self._ordered('images')} LIMIT {self.dialect.p('limit')}"
+        )
+        sql = (
+            f"{self.dialect.select} FROM ({found}) AS found {self.dialect.join} images ON images.id = found.id"
+            f" {self._ordered('images')}"
         )
         return sql, {**self._parameters(), "limit": limit}
 

@@ -16,11 +16,11 @@ from pixyproxy.application.finish_deletions import FinishDeletions
 from pixyproxy.application.get_image import GetImage
 from pixyproxy.application.get_image_content import GetImageContent
 from pixyproxy.application.import_images import ImportImages
+from pixyproxy.application.index_words import IndexWords
 from pixyproxy.application.list_images import ListImages
 from pixyproxy.application.list_tags import ListTags
 from pixyproxy.application.list_users import ListUsers
 from pixyproxy.application.recover_images import RecoverImages
-from pixyproxy.application.upgrade_database import UpgradeDatabase
 from pixyproxy.application.watch_image import WatchImage
 
 __all__ = [
@@ -40,11 +40,11 @@ __all__ = [
     "GetImage",
     "GetImageContent",
     "ImportImages",
+    "IndexWords",
     "ListImages",
     "ListTags",
     "ListUsers",
     "RecoverImages",
     "TagImages",
-    "UpgradeDatabase",
     "WatchImage",
 ]

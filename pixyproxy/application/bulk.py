@@ -9,7 +9,7 @@ import msgspec
 
 from pixyproxy.application.change_image import ChangeImage
 from pixyproxy.application.delete_image import DeleteImage
-from pixyproxy.domain.errors import DataValidationError, PixyProxyException
+from pixyproxy.domain.errors import DataValidationError, DBConnectionError, PixyProxyException
 from pixyproxy.domain.image import Image, ImageChanges, parse_tags
 from pixyproxy.domain.user import Principal
 
@@ -77,10 +77,13 @@ async def _each(guids: Sequence[UUID], work: Callable[[UUID], Awaitable[Image | 
         raise DataValidationError("guids", f"must be 1 to {BULK_MAX:,}, not {len(guids):,}")
     if len(set(guids)) != len(guids):
         raise DataValidationError("guids", "must not contain duplicates")
-    results = []
+    results: list[BulkResult] = []
     for guid in guids:
         try:
             results.append(BulkResult(guid=guid, image=await work(guid)))
+        except DBConnectionError as exc:
+            # The others would wait for it, too.
+            return [*results, *(BulkResult(guid=rest, error=exc) for rest in guids[len(results) :])]
         except PixyProxyException as exc:
             results.append(BulkResult(guid=guid, error=exc))
     return results

@@ -12,6 +12,7 @@ from pixyproxy.application.generations import Generations
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     DBConnectionError,
+    GenerationFailedError,
     GenerationNotStartedError,
     IdempotencyKeyInUseError,
     IdempotencyKeyReusedError,
@@ -155,8 +156,12 @@ class CreateImage:
             raise ImageDelayedError(
                 "The image is being made, but the database does not answer.", guid=image.guid, retry_after=RETRY_AFTER
             ) from exc
-        if error := image.generation_error:
-            raise error
+        except RecordNotFoundError as exc:
+            error = GenerationFailedError("The image was deleted before it could be shown.", maybe_billed=True)
+            error.guid = image.guid
+            raise error from exc
+        if failure := image.generation_error:
+            raise failure
         return ImageRequest(image=image)
 
     def _seconds(self, wait: float | None) -> float:

@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -113,8 +114,10 @@ class ExamineImages:
         record.add_all(FindingKind.ABANDONED, abandoned, await self._abandoned())
         deletions &= await self._deletions()
         if deletions and repair:
-            await self.finish_deletions()
-        record.add_all(FindingKind.DELETION_UNFINISHED, deletions, await self._deletions())
+            with suppress(ContentStoreError):
+                await self.finish_deletions()
+        left = {name for name in deletions if await self.images.is_being_deleted(UUID(name))}
+        record.add_all(FindingKind.DELETION_UNFINISHED, deletions, left)
         leftovers &= await self._leftovers()
         if repair:
             for name in leftovers:

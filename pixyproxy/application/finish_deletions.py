@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pixyproxy.domain.errors import ContentStoreError
 from pixyproxy.domain.image import content_key_of
 from pixyproxy.domain.ports import ContentStore, ImageRepository
 
@@ -11,7 +12,8 @@ class FinishDeletions:
     """Delete the content of every deleted image that nobody is at work on, and return how many there were.
 
     Several processes may do it at once; for `lease_seconds` each keeps the others away from what it is at work on.
-    Raises `DBConnectionError` and `ContentStoreError`; what is left then is done the next time.
+    Raises `DBConnectionError`, and `ContentStoreError` when it has done all but what the store refuses; what is left
+    then is done the next time.
     """
 
     images: ImageRepository
@@ -21,9 +23,16 @@ class FinishDeletions:
 
     async def __call__(self) -> int:
         finished = 0
+        failed: ContentStoreError | None = None
         while guids := await self.images.claim_deletions(limit=self.batch, lease_seconds=self.lease_seconds):
             for guid in guids:
-                await self.contents.delete(content_key_of(guid))
-                await self.images.finish_deletion(guid)
-                finished += 1
+                try:
+                    await self.contents.delete(content_key_of(guid))
+                except ContentStoreError as exc:
+                    failed = exc
+                else:
+                    await self.images.finish_deletion(guid)
+                    finished += 1
+        if failed is not None:
+            raise failed
         return finished

@@ -71,7 +71,7 @@ class GenerateImage:
         generating = image.started(at=self.clock.now())
         try:
             await self.images.update(generating, expected=image.status)
-        except (DBConnectionError, ConstraintViolationError) as exc:
+        except (DBConnectionError, ConstraintViolationError, RecordNotFoundError) as exc:
             reason = "What is about to be bought could not be written down."
             await self.give_up(image, GenerationNotStartedError(reason, maybe_billed=False), cause=exc)
         try:

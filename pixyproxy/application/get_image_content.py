@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from pixyproxy.domain.errors import ContentStoreError
+from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
 from pixyproxy.domain.image import Image, ImageScope
 from pixyproxy.domain.ports import ContentStore, ImageRepository, StoredContent
 from pixyproxy.domain.user import Principal
@@ -25,7 +25,12 @@ class GetImageContent:
     ) -> tuple[Image, StoredContent]:
         image = await self.images.get(guid)
         image.ensure_readable_by(principal, scope)
-        content = await self.contents.open(image.content_key)
+        try:
+            content = await self.contents.open(image.content_key)
+        except ContentNotFoundError:
+            # It may have been deleted meanwhile.
+            (await self.images.get(guid)).ensure_readable_by(principal, scope)
+            raise
         if content.byte_size != image.ready_content.byte_size:
             raise ContentStoreError(f"The content of image {guid} is damaged.")
         return image, content

@@ -14,7 +14,8 @@ from pixyproxy.domain.user import Principal
 class WatchImage:
     """Return the image as it is now and each time its state has changed, until that is final.
 
-    Raises `RecordNotFoundError` at once, as `GetImage` does; the iterator raises `DBConnectionError`.
+    Raises `RecordNotFoundError` at once, as `GetImage` does; the iterator raises it when the image is hidden
+    or deleted meanwhile, and `DBConnectionError`.
     """
 
     images: ImageRepository
@@ -25,4 +26,9 @@ class WatchImage:
     ) -> AsyncIterator[Image]:
         image = await self.images.get(guid)
         image.ensure_visible_to(principal, scope)
-        return self.generations.follow(self.images, guid)
+        return self._visible(guid, principal, scope)
+
+    async def _visible(self, guid: UUID, principal: Principal, scope: ImageScope) -> AsyncIterator[Image]:
+        async for image in self.generations.follow(self.images, guid):
+            image.ensure_visible_to(principal, scope)
+            yield image

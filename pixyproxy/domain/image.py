@@ -144,7 +144,7 @@ def parse_tags(texts: Sequence[str]) -> tuple[Tag, ...]:
 
 
 def ensure_filename(text: str) -> None:
-    """Raise `DataValidationError` for a file name that is not safe wherever it is used."""
+    """Raise `DataValidationError` for a file name that could be more than a name in a path or a header."""
     if not re.fullmatch(FILENAME_PATTERN, text, re.ASCII):
         raise DataValidationError(
             "filename", "must be 1 to 255 ASCII letters, digits, `_`, `.` and `-`, and not begin with `.` or `-`"

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
-from pixyproxy.domain.image import ContentInfo, ContentKey, Image, ImageStatus, MediaType, Prompt, Tag
+from pixyproxy.domain.image import ContentInfo, ContentKey, Image, ImageId, ImageStatus, MediaType, Prompt, Tag
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
 from pixyproxy.domain.user import Password, PasswordHash, User, UserName
 
@@ -162,10 +162,10 @@ class ImageRepository(Protocol):
         """
 
     @abstractmethod
-    async def make_searchable(self, *, limit: int) -> int:
-        """Let the words of at most `limit` images be found that can't be yet, because an older version stored them.
+    async def make_searchable(self, *, after: ImageId | None = None, limit: int) -> Sequence[ImageId]:
+        """Let the words of at most `limit` images behind `after` be found that something else has stored without them.
 
-        Returns how many there were; 0 when there are none left.
+        Returns the ids of these images, rising; none when there are none left.
         """
 
     @abstractmethod

@@ -49,12 +49,12 @@ from pixyproxy.application import (
     GetImage,
     GetImageContent,
     ImportImages,
+    IndexWords,
     ListImages,
     ListTags,
     ListUsers,
     RecoverImages,
     TagImages,
-    UpgradeDatabase,
     WatchImage,
 )
 from pixyproxy.application.admission import Admission
@@ -179,7 +179,7 @@ class Container(containers.DeclarativeContainer):
     delete_images = providers.Singleton(DeleteImages, delete_image=delete_image)
     export_images = providers.Singleton(ExportImages, images=images, contents=contents)
     import_images = providers.Singleton(ImportImages, images=images, contents=contents, inspector=inspector)
-    upgrade_database = providers.Singleton(UpgradeDatabase, schema=schema, images=images)
+    index_words = providers.Singleton(IndexWords, images=images)
     check_readiness = providers.Singleton(CheckReadiness, images=images, contents=contents)
     authenticate_user = providers.Singleton(AuthenticateUser, users=users, hasher=hasher, verified=verified)
     add_user = providers.Singleton(AddUser, users=users, hasher=hasher, clock=clock)

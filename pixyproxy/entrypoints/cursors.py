@@ -66,12 +66,15 @@ class CursorSeal:
 
     async def _seal(self, payload: bytes, list_name: bytes) -> str:
         sealed = payload + await self._mac(payload, list_name)
-        return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+        return _to_text(sealed)
 
     async def _open(self, text: str, list_name: bytes) -> bytes:
         try:
             sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         except (ValueError, binascii.Error):
+            sealed = b""
+        if _to_text(sealed) != text:
+            # The same bytes can be written in several ways.
             sealed = b""
         payload, mac = sealed[:-_MAC_SIZE], sealed[-_MAC_SIZE:]
         if not hmac.compare_digest(mac, await self._mac(payload, list_name)):
@@ -83,3 +86,7 @@ class CursorSeal:
             self._key = await self._secrets.get(_SECRET)
         message = len(payload).to_bytes(4, "big") + payload + list_name
         return hmac.digest(self._key, message, hashlib.sha256)[:_MAC_SIZE]
+
+
+def _to_text(sealed: bytes) -> str:
+    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")

@@ -11,6 +11,7 @@ from uuid import UUID
 from pixyproxy.application.admission import Admission
 from pixyproxy.application.finish_deletions import FinishDeletions
 from pixyproxy.application.generations import Generations
+from pixyproxy.application.index_words import IndexWords
 from pixyproxy.application.recover_images import RecoverImages
 from pixyproxy.domain.errors import GenerationError, GenerationFaultError, PixyProxyException
 from pixyproxy.domain.ports import ImageRepository
@@ -52,13 +53,19 @@ async def end_generations(admission: Admission, generations: Generations, second
 
 @asynccontextmanager
 async def housekeeping(
-    recover_images: RecoverImages, finish_deletions: FinishDeletions, images: ImageRepository, *, every: float
+    recover_images: RecoverImages,
+    finish_deletions: FinishDeletions,
+    index_words: IndexWords,
+    images: ImageRepository,
+    *,
+    every: float,
 ) -> AsyncIterator[None]:
     """Recover abandoned images, finish deletions and forget old idempotency keys, during the block.
 
-    It is done at once and every so many seconds.
+    It is done at once and every so many seconds; words that are not indexed yet are so once.
     """
     tasks = [
+        asyncio.create_task(_do(index_words, "words of older images indexed")),
         asyncio.create_task(_repeat(recover_images, "abandoned images recovered", every)),
         asyncio.create_task(_repeat(finish_deletions, "interrupted deletions finished", every)),
         asyncio.create_task(_repeat(images.forget_expired_claims, "idempotency keys forgotten", every)),
@@ -73,13 +80,17 @@ async def housekeeping(
 
 async def _repeat(work: Callable[[], Awaitable[int]], event: str, every: float) -> None:
     while True:
-        try:
-            number = await work()
-        except PixyProxyException as exc:
-            _log.warning("housekeeping failed", extra={"problem": type(exc).__name__, "detail": exc.detail})
-        except Exception:  # noqa: BLE001 -- the next round may succeed
-            _log.exception("housekeeping failed unexpectedly")
-        else:
-            if number:
-                _log.info(event, extra={"number": number})
+        await _do(work, event)
         await asyncio.sleep(every)
+
+
+async def _do(work: Callable[[], Awaitable[int]], event: str) -> None:
+    try:
+        number = await work()
+    except PixyProxyException as exc:
+        _log.warning("housekeeping failed", extra={"problem": type(exc).__name__, "detail": exc.detail})
+    except Exception:  # noqa: BLE001 -- the next round may succeed
+        _log.exception("housekeeping failed unexpectedly")
+    else:
+        if number:
+            _log.info(event, extra={"number": number})

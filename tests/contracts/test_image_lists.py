@@ -737,11 +737,14 @@ class TestTables:
 
     async def test_words_that_are_missing_are_made_again(self, tables: Tables) -> None:
         added = await self.add(tables, 5)
-        assert await tables.images.make_searchable(limit=10) == 0
+        assert await tables.images.make_searchable(limit=10) == []
         await tables.run("DELETE FROM image_words")
         assert await tables.images.list(with_words("words"), limit=10) == []
-        numbers = [await tables.images.make_searchable(limit=2) for _ in range(4)]
-        assert numbers == [2, 2, 1, 0]
+        ids = [image.id for image in sorted(added, key=lambda image: image.id or 0)]
+        assert await tables.images.make_searchable(limit=2) == ids[:2]
+        assert await tables.images.make_searchable(after=ids[2], limit=2) == ids[3:]
+        assert await tables.images.make_searchable(limit=2) == ids[2:3]
+        assert await tables.images.make_searchable(limit=2) == []
         assert await tables.images.list(with_words("words"), limit=10) == added
         assert await tables.images.count_listed(with_words('"some words"')) == 5
 

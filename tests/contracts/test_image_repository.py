@@ -547,6 +547,20 @@ class TestChange:
         assert await images.count_listed(ImageFilter(author=ANN, search=Search.parse("same"))) == 30
         assert await images.list_deletions(limit=100) == []
 
+    @pytest.mark.parametrize("first", [(), ("a",), ("a", "b", "c")])
+    async def test_neighbours_may_be_tagged_at_once(self, images: ImageRepository, first: tuple[str, ...]) -> None:
+        added = [await images.add(ImageFactory.build(tags=first)) for _ in range(20)]
+
+        async def tag(image: Image) -> None:
+            changed = image.changed(ImageChanges(tags=["d", "e", "f", "g"]), at=image.updated_at)
+            await images.change(changed, expected_version=1)
+            again = changed.changed(ImageChanges(tags=[]), at=image.updated_at)
+            await images.change(again, expected_version=2)
+
+        await asyncio.gather(*map(tag, added))
+        for image in added:
+            assert (await images.get(image.guid)).tags == ()
+
 
 class TestDelete:
     """Images that are deleted, and content that has yet to be."""

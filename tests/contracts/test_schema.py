@@ -19,7 +19,7 @@ from pixyproxy.adapters.schema_scripts import SchemaScript, load_scripts
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
-from pixyproxy.application import UpgradeDatabase
+from pixyproxy.application import IndexWords
 from pixyproxy.domain.errors import SchemaOutdatedError
 from pixyproxy.domain.image import (
     ContentInfo,
@@ -404,13 +404,14 @@ class TestLibrary:
         await self.fill(target)
         images = target.images()
         told: list[int] = []
-        upgrade_database = UpgradeDatabase(schema=target.schema(), images=images, batch=4)
-        applied = await upgrade_database(on_progress=told.append)
+        applied = await target.schema().upgrade()
+        index_words = IndexWords(images=images, batch=4)
+        assert await index_words(on_progress=told.append) == 6
         assert [each.version for each in applied] == [each.version for each in load_scripts(target.dialect)[OLD:]]
         assert told == [4, 2]
         await self.check(images)
-        assert await upgrade_database(on_progress=told.append) == []
-        assert told == [4, 2]
+        assert await target.schema().upgrade() == []
+        assert await index_words() == 0
 
     @pytest.mark.parametrize("took_effect", [True, False])
     @pytest.mark.parametrize("number", range(OLD + 1, len(load_scripts("mysql")) + 1))
@@ -426,7 +427,8 @@ class TestLibrary:
         else:
             row = f"{number}, '', ''"
             await mysql_target.run(f"INSERT INTO schema_migrations (version, name, checksum) VALUES ({row})")  # noqa: S608
-        applied = await UpgradeDatabase(schema=mysql_target.schema(), images=mysql_target.images())()
+        applied = await mysql_target.schema().upgrade()
+        await IndexWords(images=mysql_target.images())()
         assert [each.version for each in applied] == list(range(number, len(scripts) + 1))
         await self.check(mysql_target.images())
         assert await mysql_target.schema().upgrade() == []
@@ -434,8 +436,9 @@ class TestLibrary:
     async def test_several_may_upgrade_at_once(self, target: Target) -> None:
         await target.schema(load_scripts(target.dialect)[:OLD]).upgrade()
         await self.fill(target)
-        upgrade_database = UpgradeDatabase(schema=target.schema(), images=target.images(), batch=2)
-        applied = await asyncio.gather(*(upgrade_database() for _ in range(4)))
+        applied = await asyncio.gather(*(target.schema().upgrade() for _ in range(4)))
+        index_words = IndexWords(images=target.images(), batch=2)
+        await asyncio.gather(*(index_words() for _ in range(4)))
         assert sorted(map(len, applied)) == [0, 0, 0, len(load_scripts(target.dialect)) - OLD]
         await self.check(target.images())
 
@@ -443,7 +446,8 @@ class TestLibrary:
         await target.schema(load_scripts(target.dialect)[:OLD]).upgrade()
         await self.fill(target)
         images = target.images()
-        await UpgradeDatabase(schema=target.schema(), images=images)()
+        await target.schema().upgrade()
+        await IndexWords(images=images)()
         image = await images.get(UUID(int=2))
         changed = image.changed(
             ImageChanges(tags=["sea"], visibility=Visibility.PUBLIC), at=datetime(2026, 1, 2, tzinfo=UTC)

@@ -1,5 +1,6 @@
 """Importing images from a folder."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import groupby
@@ -18,7 +19,7 @@ from pixyproxy.adapters.archive.records import (
     is_folder_name,
     parse_name,
 )
-from pixyproxy.domain.errors import DataValidationError
+from pixyproxy.domain.errors import DamagedContentError, DataValidationError
 from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ImageArchiveReader, StoredContent
 
 CHUNK_SIZE: Final = 256 * 1024
@@ -62,6 +63,8 @@ class FolderImageArchiveReader(ImageArchiveReader):
             image = image_from_record(name, _read_record(self._root / str(name)))
         except DataValidationError as exc:
             return [ArchiveProblem(str(name), f"{exc.field} {exc.detail}.")]
+        except OSError:
+            return [ArchiveProblem(str(name), "It can't be read.")]
         content = ArchiveName.of_content(image.guid, image.content) if image.content else None
         found: list[ArchivedImage | ArchiveProblem] = [
             ArchiveProblem(str(other), "Its record names no such content.")
@@ -121,12 +124,13 @@ def _read_record(path: Path) -> bytes:
 
 
 async def _read(path: Path) -> AsyncIterator[bytes]:
-    file = await to_thread(_open, path)
     try:
-        while chunk := await to_thread(file.read, CHUNK_SIZE):
-            yield chunk
-    finally:
-        file.close()
+        file = await asyncio.to_thread(_open, path)
+        with file:
+            while chunk := await asyncio.to_thread(file.read, CHUNK_SIZE):
+                yield chunk
+    except OSError as exc:
+        raise DamagedContentError("The content can't be read.") from exc
 
 
 def _open(path: Path) -> BinaryIO:

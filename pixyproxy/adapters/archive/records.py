@@ -31,7 +31,7 @@ from pixyproxy.domain.user import UserName
 FORMAT: Final = 1
 RECORD_SUFFIX: Final = ".json"
 PART_SUFFIX: Final = ".part"
-RECORD_MAX_SIZE: Final = 32 << 20
+RECORD_MAX_SIZE: Final = 4 << 20
 USAGE_MAX_DEPTH: Final = 100
 
 _SUFFIXES: Final = frozenset({RECORD_SUFFIX, *(media_type.extension for media_type in MediaType)})

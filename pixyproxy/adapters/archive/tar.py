@@ -4,6 +4,7 @@ The standard library's `tarfile` makes and understands the headers. Its reader i
 and a tar that was cut off behind a file, for the end of a tar that is whole; and it keeps what it has read.
 """
 
+import errno
 import tarfile
 from typing import BinaryIO, Final
 
@@ -19,6 +20,10 @@ _WITHOUT_DATA: Final = frozenset(
 )
 # What other programs tell of the file behind it, such as fractions of its time; nothing of it matters here.
 _REMARKS: Final = frozenset({tarfile.XHDTYPE, tarfile.XGLTYPE})
+
+
+# The header has eleven octal digits for it.
+_TIME_MAX: Final = 8**11 - 1
 
 
 class TarEntry(msgspec.Struct, frozen=True):
@@ -40,14 +45,17 @@ class TarOutput:
     def begin(self, name: str, byte_size: int, time: float) -> None:
         """Begin a file, whose bytes are then written, all of them and no more."""
         header = tarfile.TarInfo(name)
-        header.size, header.mode, header.mtime = byte_size, 0o600, max(0, int(time))
+        header.size, header.mode, header.mtime = byte_size, 0o600, min(max(0, int(time)), _TIME_MAX)
         self.write(header.tobuf(tarfile.USTAR_FORMAT))
 
     def write(self, data: bytes) -> None:
         """Write some bytes of the file that was begun."""
         rest = memoryview(data)
         while rest:
-            rest = rest[self._stream.write(rest) :]
+            written = self._stream.write(rest)
+            if written is None:
+                raise BlockingIOError(errno.EAGAIN, "nobody takes what is written")
+            rest = rest[written:]
         self._position += len(data)
 
     def end(self) -> None:

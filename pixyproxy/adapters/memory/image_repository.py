@@ -168,8 +168,8 @@ class InMemoryImageRepository(ImageRepository):
         behind = [tag for tag in found if after is None or (tag < after if is_falling else tag > after)]
         return [TagCount(tag, numbers[tag]) for tag in behind[:limit]]
 
-    async def make_searchable(self, *, limit: int) -> int:  # noqa: ARG002 -- all are searchable
-        return 0
+    async def make_searchable(self, *, after: ImageId | None = None, limit: int) -> Sequence[ImageId]:  # noqa: ARG002 -- all are
+        return ()
 
     async def check(self) -> None:
         return

@@ -57,6 +57,7 @@ _unwritable = _unavailable("The database can't be written to.")
 _BY_CODE: Final[Mapping[int, Callable[[str], PixyProxyException]]] = {
     ER.DUP_ENTRY: _taken,
     ER.DATA_TOO_LONG: _invalid("is too long for the database"),
+    ER.NET_PACKET_TOO_LARGE: _invalid("is too long for the database"),
     ER.WARN_DATA_OUT_OF_RANGE: _invalid("is out of the database's range"),
     ER.TRUNCATED_WRONG_VALUE: _invalid("is out of the database's range"),
     ER.TRUNCATED_WRONG_VALUE_FOR_FIELD: _invalid("has characters that the database can't keep"),

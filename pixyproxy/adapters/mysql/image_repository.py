@@ -51,7 +51,10 @@ _ADD_TAG: Final = """
     )
 """
 
-_REMOVE_TAGS: Final = "DELETE FROM image_tags WHERE image_id = %(image_id)s"
+_TAGS: Final = "SELECT position, tag FROM image_tags WHERE image_id = %(image_id)s ORDER BY position"
+
+# By its whole key each row is locked and no gap beside it, where the tags of two neighbours would wait for each other.
+_REMOVE_TAG: Final = "DELETE FROM image_tags WHERE image_id = %(image_id)s AND position = %(position)s"
 
 # An image may have been deleted meanwhile, or another process may have been faster.
 _ADD_WORDS: Final = """
@@ -113,7 +116,7 @@ _SELECT: Final = f"{_DIALECT.select} FROM images"
 
 _UNSEARCHABLE: Final = """
     SELECT images.id, images.prompt FROM images LEFT JOIN image_words ON image_words.image_id = images.id
-    WHERE image_words.image_id IS NULL ORDER BY images.id LIMIT %(limit)s
+    WHERE images.id > %(after)s AND image_words.image_id IS NULL ORDER BY images.id LIMIT %(limit)s
 """
 
 # The column updated_at would otherwise follow of itself.
@@ -196,8 +199,12 @@ class MySQLImageRepository(ImageRepository):
             await cursor.execute(_CHANGE, {**image_to_row(image), "expected_version": expected_version})
             was_changed = cursor.rowcount == 1
             if was_changed and image.id is not None:
-                await cursor.execute(_REMOVE_TAGS, {"image_id": image.id})
-                await cursor.executemany(_ADD_TAG, tags_to_rows(image, image.id))
+                await cursor.execute(_TAGS, {"image_id": image.id})
+                stored = await cursor.fetchall()
+                if [tag for _, tag in stored] != list(image.tags):
+                    rows = [{"image_id": image.id, "position": position} for position, _ in stored]
+                    await cursor.executemany(_REMOVE_TAG, rows)
+                    await cursor.executemany(_ADD_TAG, tags_to_rows(image, image.id))
         if not was_changed:
             await self._explain(image.guid)
 
@@ -247,11 +254,11 @@ class MySQLImageRepository(ImageRepository):
         rows = await self._rows(*tags_query(_DIALECT, wanted, after, limit, is_falling=is_falling))
         return [tag_count_from_row(row) for row in rows]
 
-    async def make_searchable(self, *, limit: int) -> int:
-        rows = await self._rows(_UNSEARCHABLE, {"limit": limit})
+    async def make_searchable(self, *, after: ImageId | None = None, limit: int) -> Sequence[ImageId]:
+        rows = await self._rows(_UNSEARCHABLE, {"after": after or 0, "limit": limit})
         async with self.database.transaction() as cursor:
             await cursor.executemany(_ADD_WORDS, [words_to_row(image_id, prompt) for image_id, prompt in rows])
-        return len(rows)
+        return [ImageId(image_id) for image_id, _ in rows]
 
     async def renew(self, guid: UUID, lease: Lease) -> None:
         async with self.database.autocommit() as cursor:
@@ -301,9 +308,6 @@ class MySQLImageRepository(ImageRepository):
         """Raise why a statement has not found the record that it was about."""
         await self.get(guid)
         raise ConstraintViolationError("The image has been changed by somebody else.")
-
-    async def _fetch(self, sql: str, parameters: Mapping[str, object]) -> Sequence[Image]:
-        return [image_from_row(row) for row in await self._rows(sql, parameters)]
 
     async def _rows(self, sql: str, parameters: Mapping[str, object]) -> Sequence[Sequence[Any]]:
         async with self.database.autocommit() as cursor:

@@ -19,7 +19,7 @@ _BUSY_SECONDS: Final = 5.0
 
 
 class SQLiteDatabase:
-    """One connection that writes and one that reads, so that nothing is read before it is committed.
+    """One connection that writes and two that read, so that nothing is read before it is committed.
 
     Takes the `path` of the file, which several processes may share. It is made, with its folder, where it is missing;
     because it holds password hashes, only its owner may read it. What goes wrong is raised as the errors of
@@ -30,6 +30,7 @@ class SQLiteDatabase:
         self._path = path
         self._write_lock = asyncio.Lock()
         self._reader: aiosqlite.Connection | None = None
+        self._searcher: aiosqlite.Connection | None = None
         self._writer: aiosqlite.Connection | None = None
 
     async def open(self) -> None:
@@ -40,22 +41,28 @@ class SQLiteDatabase:
             try:
                 self._writer = await self._connect()
                 self._reader = await self._connect()
+                self._searcher = await self._connect()
             except BaseException:
                 await self.close()
                 raise
 
     async def close(self) -> None:
-        """Close both connections behind what they are doing."""
+        """Close the connections behind what they are doing."""
         async with self._write_lock:
-            for connection in (self._reader, self._writer):
+            for connection in (self._reader, self._searcher, self._writer):
                 if connection is not None:
                     await connection.close()
-            self._reader = self._writer = None
+            self._reader = self._searcher = self._writer = None
 
     async def fetch_all(self, sql: str, parameters: Mapping[str, object] | None = None) -> Sequence[Sequence[Any]]:
         """Return all rows of a query, as of its start."""
         with translated_errors():
             return list(await _opened(self._reader).execute_fetchall(sql, parameters))
+
+    async def search(self, sql: str, parameters: Mapping[str, object]) -> Sequence[Sequence[Any]]:
+        """Do the same for a query that may take long; such queries wait for each other, and nothing else for them."""
+        with translated_errors():
+            return list(await _opened(self._searcher).execute_fetchall(sql, parameters))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:

@@ -1,6 +1,6 @@
 """Image records in SQLite."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NoReturn
@@ -112,7 +112,7 @@ _SELECT: Final = f"{_DIALECT.select} FROM images"
 
 _UNSEARCHABLE: Final = """
     SELECT images.id, images.prompt FROM images LEFT JOIN image_words ON image_words.rowid = images.id
-    WHERE image_words.rowid IS NULL ORDER BY images.id LIMIT :limit
+    WHERE images.id > :after AND image_words.rowid IS NULL ORDER BY images.id LIMIT :limit
 """
 
 _RENEW: Final = """
@@ -241,14 +241,14 @@ class SQLiteImageRepository(ImageRepository):
     async def list_tags(
         self, wanted: TagFilter, *, limit: int, after: Tag | None = None, is_falling: bool = False
     ) -> Sequence[TagCount]:
-        rows = await self.database.fetch_all(*tags_query(_DIALECT, wanted, after, limit, is_falling=is_falling))
+        rows = await self.database.search(*tags_query(_DIALECT, wanted, after, limit, is_falling=is_falling))
         return [tag_count_from_row(row) for row in rows]
 
-    async def make_searchable(self, *, limit: int) -> int:
-        rows = await self.database.fetch_all(_UNSEARCHABLE, {"limit": limit})
+    async def make_searchable(self, *, after: ImageId | None = None, limit: int) -> Sequence[ImageId]:
+        rows = await self.database.search(_UNSEARCHABLE, {"after": after or 0, "limit": limit})
         async with self.database.transaction() as connection:
             await connection.executemany(_ADD_WORDS, [words_to_row(image_id, prompt) for image_id, prompt in rows])
-        return len(rows)
+        return [ImageId(image_id) for image_id, _ in rows]
 
     async def renew(self, guid: UUID, lease: Lease) -> None:
         async with self.database.transaction() as connection:
@@ -287,12 +287,9 @@ class SQLiteImageRepository(ImageRepository):
 
     @property
     def _lists(self) -> ImageLists:
-        return ImageLists(dialect=_DIALECT, fetch_all=self.database.fetch_all)
+        return ImageLists(dialect=_DIALECT, fetch_all=self.database.search)
 
     async def _explain(self, guid: UUID) -> NoReturn:
         """Raise why a statement has not found the record that it was about."""
         await self.get(guid)
         raise ConstraintViolationError("The image has been changed by somebody else.")
-
-    async def _fetch(self, sql: str, parameters: Mapping[str, object]) -> Sequence[Image]:
-        return [image_from_row(row) for row in await self.database.fetch_all(sql, parameters)]

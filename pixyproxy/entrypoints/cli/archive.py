@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from pixyproxy.domain.ports import ArchiveProblem
+
+AGAIN: Final = "The same command again does the rest."
 
 
 def print_problem(terminal: "Console", problem: "ArchiveProblem") -> None:
@@ -18,14 +20,14 @@ def print_problem(terminal: "Console", problem: "ArchiveProblem") -> None:
 
 
 @contextmanager
-def told_how_to_go_on(terminal: "Console", done: Callable[[], int]) -> Iterator[None]:
-    """Say what an error of PixyProxy's means for what is `done` so far, and let it pass."""
+def told_how_to_go_on(terminal: "Console", done: Callable[[], int], advice: str) -> Iterator[None]:
+    """Say what an error of PixyProxy's means for what is `done` so far, with `advice`, and let it pass."""
     from pixyproxy.domain.errors import PixyProxyException
 
     try:
         yield
     except PixyProxyException:
-        _print(terminal, f"Broken off behind {done():,} images. The same command again does the rest.")
+        _print(terminal, f"Broken off behind {done():,} images. {advice}")
         raise
 
 

@@ -1,8 +1,16 @@
 """`pixyproxy db`: the database's schema."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from pixyproxy.entrypoints.cli.session import run_with_container
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pixyproxy.domain.ports import Migration
+    from pixyproxy.entrypoints.container import Container
 
 
 @click.group()
@@ -13,18 +21,19 @@ def db() -> None:
 @db.command()
 def upgrade() -> None:
     """Apply the schema scripts that are missing, and index the words of images that have none; safe at any time."""
-    indexed = 0
 
-    def count(images: int) -> None:
-        nonlocal indexed
-        indexed += images
+    async def work(container: "Container") -> tuple["Sequence[Migration]", int]:
+        return await container.schema().upgrade(), await container.index_words()()
 
-    applied = run_with_container(lambda container: container.upgrade_database()(on_progress=count))
+    applied, indexed = run_with_container(work)
     for migration in applied:
         click.echo(f"applied  {migration.version:04}  {migration.name}")
     if indexed:
         click.echo(f"indexed  the words of {indexed:,} image(s)")
-    click.echo(f"{len(applied)} script(s) applied." if applied else "Nothing to do: the schema is up to date.")
+    if applied:
+        click.echo(f"{len(applied)} script(s) applied.")
+    elif not indexed:
+        click.echo("Nothing to do: the schema is up to date.")
 
 
 @db.command()

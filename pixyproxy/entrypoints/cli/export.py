@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pixyproxy.entrypoints.cli.archive import print_problem, told_how_to_go_on
+from pixyproxy.entrypoints.cli.archive import AGAIN, print_problem, told_how_to_go_on
 from pixyproxy.entrypoints.cli.schema import ensure_schema
 from pixyproxy.entrypoints.cli.session import run_with_container
 
@@ -52,7 +52,8 @@ def export(folder: str, author: str | None) -> None:
         total = await container.images().count()
         with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
             task = progress.add_task("exporting", total=total)
-            with told_how_to_go_on(terminal, lambda: int(progress.tasks[task].completed)):
+            advice = "This tar is not whole; begin again." if is_tar else AGAIN
+            with told_how_to_go_on(terminal, lambda: int(progress.tasks[task].completed), advice):
                 outcomes: Mapping[ExportOutcome, int] = await container.export_images()(
                     archive_of(container),
                     author=name,

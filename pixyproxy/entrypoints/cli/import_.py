@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pixyproxy.entrypoints.cli.archive import print_problem, told_how_to_go_on
+from pixyproxy.entrypoints.cli.archive import AGAIN, print_problem, told_how_to_go_on
 from pixyproxy.entrypoints.cli.schema import ensure_schema
 from pixyproxy.entrypoints.cli.session import run_with_container
 
@@ -45,7 +45,7 @@ def import_(source: str) -> None:
         ):
             archive = _archive(source, container, stack)
             task = progress.add_task("importing", total=None if archive.progress is None else 1.0, done=0)
-            with told_how_to_go_on(terminal, lambda: int(progress.tasks[task].fields["done"])):
+            with told_how_to_go_on(terminal, lambda: int(progress.tasks[task].fields["done"]), AGAIN):
                 outcomes: Mapping[ImportOutcome, int] = await container.import_images()(
                     archive,
                     on_progress=lambda done: progress.update(task, completed=archive.progress or 0, done=done),

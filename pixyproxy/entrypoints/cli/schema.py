@@ -14,7 +14,7 @@ async def ensure_schema(container: "Container") -> None:
 
     settings = container.settings()
     if settings.database_kind is DatabaseKind.SQLITE or settings.auto_upgrade:
-        await container.upgrade_database()()
+        await container.schema().upgrade()
         return
     missing = [migration for migration in await container.schema().status() if migration.applied_at is None]
     if missing:

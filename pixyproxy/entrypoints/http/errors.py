@@ -133,7 +133,8 @@ def _purchase(exc: Exception, status: int, *, has_key: bool) -> dict[str, Any]:
 
 
 def _headers(exc: Exception, status: int) -> dict[str, str]:
-    headers: dict[str, str] = {}
+    # A 404 would be kept by itself (RFC 9110, section 15.1), also when the image is there by then.
+    headers = {"Cache-Control": "no-store"}
     if isinstance(exc, HTTPException) and exc.headers:
         headers.update(exc.headers)
     if status == HTTPStatus.UNAUTHORIZED:

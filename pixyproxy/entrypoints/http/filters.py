@@ -13,7 +13,7 @@ from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import MODEL_MAX_LENGTH, TAG_MAX_LENGTH, MediaType, Tag, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder
 from pixyproxy.domain.search import SEARCH_MAX_LENGTH, Search
-from pixyproxy.domain.user import USER_NAME_MAX_LENGTH, parse_user_name
+from pixyproxy.domain.user import parse_user_name
 from pixyproxy.entrypoints.http.lists import ImageQuery
 from pixyproxy.entrypoints.http.parameters import PreferCount, Sort
 from pixyproxy.entrypoints.http.preferences import parse_preferences
@@ -31,7 +31,7 @@ Tags = Annotated[
 ]
 Author = Annotated[
     str | None,
-    QueryParameter(name="author", max_length=USER_NAME_MAX_LENGTH, description="Only images that this user asked for."),
+    QueryParameter(name="author", description="Only images that this user asked for."),
 ]
 Model = Annotated[
     str | None,
@@ -128,9 +128,11 @@ def _query(
 
 def _refuse_unknown(request: Request[Any, Any, Any], known: Collection[str]) -> None:
     # What was meant to narrow a list down must not be passed over: the list would show what nobody asked for.
-    for name in request.query_params:
+    for name, values in request.query_params.dict().items():
         if name not in known:
             raise DataValidationError(name, "is no parameter of this list")
+        if len(values) > 1 and name != "tag":
+            raise DataValidationError(name, "must be given once")
 
 
 def _parsed(field: str, text: str | None, parse: Callable[[str], T]) -> T | None:

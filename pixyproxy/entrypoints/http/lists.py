@@ -55,7 +55,7 @@ class Pager(msgspec.Struct, frozen=True):
             "next": await self.cursor_seal.seal_image(page.next, name),
             "prev": await self.cursor_seal.seal_image(page.previous, name),
         }
-        headers = self._headers(links)
+        headers = self._headers(links) | {"Vary": "Prefer"}
         if page.total is not None:
             headers |= {"X-Total-Count": str(page.total), "Preference-Applied": "count=exact"}
         return Response([ImageDetail.from_image(image) for image in page.images], headers=headers)

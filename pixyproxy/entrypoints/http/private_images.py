@@ -20,7 +20,7 @@ from pixyproxy.application import (
     WatchImage,
 )
 from pixyproxy.domain.idempotency import IdempotencyKey
-from pixyproxy.domain.image import ImageScope
+from pixyproxy.domain.image import ImageScope, Visibility
 from pixyproxy.domain.user import Principal
 from pixyproxy.entrypoints.http.errors import CREATES
 from pixyproxy.entrypoints.http.filters import provide_private_query
@@ -203,7 +203,7 @@ async def get_private_image_content(
     guid: Guid, get_image_content: NamedDependency[GetImageContent], principal: NamedDependency[Principal]
 ) -> Stream:
     """Return the bytes of an image you authored with their true media type."""
-    return content_response(*await get_image_content(guid, principal, ImageScope.OWN))
+    return content_response(*await get_image_content(guid, principal, ImageScope.OWN), Visibility.PRIVATE)
 
 
 private_images = Router(

@@ -9,7 +9,7 @@ from litestar.response import ServerSentEvent, Stream
 
 from pixyproxy.application import CreateImage, GetImage, GetImageContent, ListImages, WatchImage
 from pixyproxy.domain.idempotency import IdempotencyKey
-from pixyproxy.domain.image import ImageScope
+from pixyproxy.domain.image import ImageScope, Visibility
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.entrypoints.http.errors import CREATES
 from pixyproxy.entrypoints.http.filters import provide_public_query
@@ -116,7 +116,7 @@ async def get_public_image_events(
 @get("/{guid:str}/content", summary="The bytes of a public image", responses=CONTENT | problems(400, 404, 503))
 async def get_public_image_content(guid: Guid, get_image_content: NamedDependency[GetImageContent]) -> Stream:
     """Return the bytes of a public image with their true media type."""
-    return content_response(*await get_image_content(guid, ANONYMOUS, ImageScope.PUBLIC))
+    return content_response(*await get_image_content(guid, ANONYMOUS, ImageScope.PUBLIC), Visibility.PUBLIC)
 
 
 public_images = Router(

@@ -149,15 +149,18 @@ def bulk_items(results: Sequence[BulkResult]) -> list[BulkItem]:
     return [BulkItem.from_result(result) for result in results]
 
 
-def content_response(image: Image, content: StoredContent) -> Stream:
-    """Answer with the bytes of an image under their true media type, as a picture that can do nothing else."""
+def content_response(image: Image, content: StoredContent, visibility: Visibility) -> Stream:
+    """Answer with the bytes of an image under their true media type, as a picture that can do nothing else.
+
+    Caches that others use may keep what was asked for as a public image.
+    """
     return Stream(
         content.chunks,
         media_type=image.ready_content.media_type,
         headers={
             "Content-Length": str(content.byte_size),
             "Content-Disposition": f'inline; filename="{image.filename}"',
-            "Cache-Control": f"{image.visibility}, {REVALIDATED}",
+            "Cache-Control": f"{visibility}, {REVALIDATED}",
             "Content-Security-Policy": "default-src 'none'; sandbox",
             "X-Content-Type-Options": "nosniff",
         },

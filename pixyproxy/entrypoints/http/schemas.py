@@ -131,7 +131,7 @@ class ImageDetail(msgspec.Struct, frozen=True, kw_only=True):
     filename: Annotated[
         str,
         Meta(
-            description="A unique file name, made from the prompt: ASCII, at most 255 bytes.",
+            description="ASCII, at most 255 bytes: made from the prompt and unique, unless its author has changed it.",
             examples=["a-lighthouse-at-dusk-0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e.png"],
         ),
     ]

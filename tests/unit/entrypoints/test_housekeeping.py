@@ -11,7 +11,7 @@ from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
-from pixyproxy.application import FinishDeletions, RecoverImages
+from pixyproxy.application import FinishDeletions, IndexWords, RecoverImages
 from pixyproxy.application.admission import Admission
 from pixyproxy.application.generations import Generations
 from pixyproxy.domain.errors import (
@@ -70,7 +70,7 @@ async def test_what_was_left_behind_is_recovered_at_the_start(caplog: pytest.Log
     images = WatchedImageRepository()
     pending = await images.add(PendingImageFactory.build())
     generating = await images.add(GeneratingImageFactory.build())
-    async with housekeeping(recovery_of(images), deletions_of(images), images, every=3600):
+    async with housekeeping(recovery_of(images), deletions_of(images), IndexWords(images=images), images, every=3600):
         await images.reach_round(1)
         await asyncio.sleep(0)
 
@@ -82,7 +82,7 @@ async def test_what_was_left_behind_is_recovered_at_the_start(caplog: pytest.Log
 
 async def test_what_is_left_behind_later_is_recovered_too() -> None:
     images = WatchedImageRepository()
-    async with housekeeping(recovery_of(images), deletions_of(images), images, every=0.01):
+    async with housekeeping(recovery_of(images), deletions_of(images), IndexWords(images=images), images, every=0.01):
         await images.reach_round(1)
         image = await images.add(GeneratingImageFactory.build())
         await images.reach_round(4)
@@ -95,7 +95,7 @@ async def test_idempotency_keys_whose_time_is_over_are_forgotten(caplog: pytest.
     image = ImageFactory.build()
     claim = Claim.on(image, IdempotencyKey("abc"))
     await images.add(image, claim=claim, claim_seconds=-1)
-    async with housekeeping(recovery_of(images), deletions_of(images), images, every=3600):
+    async with housekeeping(recovery_of(images), deletions_of(images), IndexWords(images=images), images, every=3600):
         await images.reach_round(1)
         await asyncio.sleep(0)
 
@@ -115,7 +115,7 @@ async def test_it_goes_on_after_an_error(
 ) -> None:
     images = WatchedImageRepository(error, error)
     image = await images.add(GeneratingImageFactory.build())
-    async with housekeeping(recovery_of(images), deletions_of(images), images, every=0.01):
+    async with housekeeping(recovery_of(images), deletions_of(images), IndexWords(images=images), images, every=0.01):
         await images.reach_round(4)
 
     assert (await images.get(image.guid)).status is ImageStatus.UNKNOWN
@@ -124,7 +124,7 @@ async def test_it_goes_on_after_an_error(
 
 async def test_nothing_to_do_is_not_worth_a_line(caplog: pytest.LogCaptureFixture) -> None:
     images = WatchedImageRepository()
-    async with housekeeping(recovery_of(images), deletions_of(images), images, every=0.01):
+    async with housekeeping(recovery_of(images), deletions_of(images), IndexWords(images=images), images, every=0.01):
         await images.reach_round(3)
 
     assert caplog.records == []
@@ -136,7 +136,9 @@ async def test_it_ends_with_the_block(is_error: bool) -> None:
     tasks_before = asyncio.all_tasks()
 
     async def run() -> None:
-        async with housekeeping(recovery_of(images), deletions_of(images), images, every=3600):
+        async with housekeeping(
+            recovery_of(images), deletions_of(images), IndexWords(images=images), images, every=3600
+        ):
             await images.reach_round(1)
             if is_error:
                 raise ZeroDivisionError

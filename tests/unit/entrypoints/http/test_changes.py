@@ -1,18 +1,23 @@
 """Changing, deleting and tagging images over HTTP."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from dependency_injector import providers
 
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
-from pixyproxy.domain.errors import ContentStoreError
-from pixyproxy.domain.image import ContentKey
+from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
+from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError, DBConnectionError, RecordNotFoundError
+from pixyproxy.domain.image import ContentKey, Image, ImageChanges, Visibility
+from pixyproxy.domain.ports import StoredContent
+from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.app import create_app
 from pixyproxy.entrypoints.settings import Settings
+from tests.factories import ImageFactory
 from tests.unit.entrypoints.http.conftest import ANN, BOB, Client, Login
 from tests.unit.entrypoints.http.problems import problem
 
@@ -216,8 +221,8 @@ class TestDeleting:
             problem(client.get(path, auth=ANN if "private" in path else None), 404)
         assert client.get("/private/image", auth=ANN).json() == []
         assert client.get("/private/tag", auth=ANN).json() == []
-        contents = container.contents()
-        assert isinstance(contents, InMemoryContentStore)
+        with pytest.raises(ContentNotFoundError):
+            asyncio.run(container.contents().open(ContentKey(guid)))
         problem(client.delete(own(guid), auth=ANN), 404)
 
     def test_an_image_that_has_changed_since_is_not_deleted(self, client: Client) -> None:
@@ -339,3 +344,59 @@ def test_a_resource_names_its_methods(client: Client, path: str, methods: str) -
 
     assert response.status_code == 204
     assert response.headers["Allow"] == methods
+    assert ("PATCH" in methods) == ("Accept-Patch" in response.headers)
+
+
+async def test_whoever_watches_an_image_that_is_hidden_meanwhile_sees_nothing_of_it(container: Container) -> None:
+    image = await container.images().add(ImageFactory.build(author="ann"))
+    events = await container.watch_image()(image.guid, ANONYMOUS)
+    hidden = image.changed(ImageChanges(visibility=Visibility.PRIVATE), at=image.updated_at)
+    await container.images().change(hidden, expected_version=image.version)
+
+    with pytest.raises(RecordNotFoundError):
+        await anext(events)
+
+
+async def test_content_that_is_deleted_while_it_is_asked_for_is_not_found(container: Container) -> None:
+    image = await container.images().add(ImageFactory.build(author="ann"))
+    contents = VanishingContentStore(
+        lambda: container.images().delete(image.guid, expected_version=1, lease_seconds=60)
+    )
+    container.contents.override(providers.Object(contents))
+
+    with pytest.raises(RecordNotFoundError):
+        await container.get_image_content()(image.guid, ANONYMOUS)
+
+
+async def test_many_images_do_not_wait_for_a_database_that_is_away(container: Container) -> None:
+    images = AbsentImageRepository()
+    container.images.override(providers.Object(images))
+    guids = [uuid4() for _ in range(10)]
+
+    results = await container.delete_images()(guids, Principal(name=UserName("ann")))
+
+    assert [result.guid for result in results] == guids
+    assert {type(result.error) for result in results} == {DBConnectionError}
+    assert images.asked == 1
+
+
+class VanishingContentStore(InMemoryContentStore):
+    """Has nothing any more when it is asked, because somebody has deleted it just then."""
+
+    def __init__(self, delete: Callable[[], Awaitable[None]]) -> None:
+        super().__init__()
+        self._delete = delete
+
+    async def open(self, key: ContentKey) -> StoredContent:
+        await self._delete()
+        return await super().open(key)
+
+
+class AbsentImageRepository(InMemoryImageRepository):
+    """Does not answer, and counts how often it was asked."""
+
+    asked = 0
+
+    async def get(self, guid: UUID) -> Image:
+        self.asked += 1
+        raise DBConnectionError("The database does not answer.")
