@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import hashlib
 import random
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -21,12 +20,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+from embedded_library import fill, peak_mib, prepare
+
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
-from pixyproxy.adapters.rows import image_to_row
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
-from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.adapters.system.clock import SystemClock
 from pixyproxy.application import ExamineImages, FinishDeletions, RecoverImages
 from pixyproxy.domain.image import ContentInfo, Image, ImageStatus, MediaType, Prompt, Visibility, filename_for
@@ -63,34 +62,6 @@ def make_images(count: int, byte_size: int) -> Iterator[tuple[Image, bytes]]:
             ),
             data,
         )
-
-
-async def fill(folder: Path, count: int, byte_size: int) -> None:
-    """Write the images to a new database and new files in `folder`."""
-    database = SQLiteDatabase(folder / "pixyproxy.db")
-    await database.open()
-    await SQLiteSchema(database=database).upgrade()
-    await database.close()
-    await FilesystemContentStore(folder / "images").prepare()
-    with sqlite3.connect(folder / "pixyproxy.db", isolation_level=None) as connection:
-        connection.execute("PRAGMA synchronous = OFF")
-        connection.execute("BEGIN")
-        for image, data in make_images(count, byte_size):
-            row = image_to_row(image)
-            names, places = ", ".join(row), ", ".join(f":{name}" for name in row)
-            connection.execute(f"INSERT INTO images ({names}) VALUES ({places})", row)  # noqa: S608 -- our own names
-            path = folder / "images" / image.content_key[:2] / image.content_key[2:4] / image.content_key
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-        connection.execute("COMMIT")
-    connection.close()
-
-
-def peak_mib() -> float:
-    """Return the most memory that this process has had so far, in MiB."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1]) / 1024
 
 
 async def examine(folder: Path, count: int, *, with_digests: bool) -> None:
@@ -133,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     for count in (options.images // 10, options.images):
         with tempfile.TemporaryDirectory() as folder:
-            asyncio.run(fill(Path(folder), count, options.bytes))
+            asyncio.run(prepare(Path(folder)))
+            fill(Path(folder), make_images(count, options.bytes))
             command = [sys.executable, __file__, "--examine", folder, "--images", str(count)]
             command += ["--no-digests"] * options.no_digests
             subprocess.run(command, check=True)  # noqa: S603 -- our own script

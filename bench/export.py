@@ -13,7 +13,6 @@ import hashlib
 import io
 import os
 import random
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+from embedded_library import fill, peak_mib, prepare
 from PIL import Image as Picture
 
 from pixyproxy.adapters.archive.folder_reader import FolderImageArchiveReader
@@ -31,10 +31,8 @@ from pixyproxy.adapters.archive.tar_reader import TarImageArchiveReader
 from pixyproxy.adapters.archive.tar_writer import TarImageArchiveWriter
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
-from pixyproxy.adapters.rows import image_to_row
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
-from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.application import ExportImages, ImportImages
 from pixyproxy.application.export_images import ExportOutcome
 from pixyproxy.application.import_images import ImportOutcome
@@ -76,38 +74,6 @@ def make_images(count: int, pixels: int) -> Iterator[tuple[Image, bytes]]:
             ),
             data,
         )
-
-
-async def prepare(folder: Path) -> None:
-    """Make an empty database and an empty content store in `folder`."""
-    database = SQLiteDatabase(folder / "pixyproxy.db")
-    await database.open()
-    await SQLiteSchema(database=database).upgrade()
-    await database.close()
-    await FilesystemContentStore(folder / "images").prepare()
-
-
-def fill(folder: Path, count: int, pixels: int) -> None:
-    """Write the images to the database and the files in `folder`."""
-    with sqlite3.connect(folder / "pixyproxy.db", isolation_level=None) as connection:
-        connection.execute("PRAGMA synchronous = OFF")
-        connection.execute("BEGIN")
-        for image, data in make_images(count, pixels):
-            row = image_to_row(image)
-            names, places = ", ".join(row), ", ".join(f":{name}" for name in row)
-            connection.execute(f"INSERT INTO images ({names}) VALUES ({places})", row)  # noqa: S608 -- our own names
-            path = folder / "images" / image.content_key[:2] / image.content_key[2:4] / image.content_key
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-        connection.execute("COMMIT")
-    connection.close()
-
-
-def peak_mib() -> float:
-    """Return the most memory that this process has had so far, in MiB."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1]) / 1024
 
 
 def report(work: str, count: int, start: float, peak_before: float) -> None:
@@ -177,7 +143,7 @@ def measure(count: int, pixels: int) -> None:
         for home in homes:
             home.mkdir()
             asyncio.run(prepare(home))
-        fill(homes[0], count, pixels)
+        fill(homes[0], make_images(count, pixels))
         command = [sys.executable, __file__, "--images", str(count)]
         export = [*command, "--home", str(homes[0]), "--export"]
         for arguments in 2 * [[*export, str(folder / "archive")]] + 2 * [

@@ -2,13 +2,13 @@
 
 from pixyproxy.application.add_user import AddUser
 from pixyproxy.application.authenticate_user import AuthenticateUser
-from pixyproxy.application.bulk import DeleteImages, TagImages
 from pixyproxy.application.change_image import ChangeImage
 from pixyproxy.application.change_password import ChangePassword
 from pixyproxy.application.check_readiness import CheckReadiness
 from pixyproxy.application.create_first_user import CreateFirstUser
 from pixyproxy.application.create_image import CreateImage
 from pixyproxy.application.delete_image import DeleteImage
+from pixyproxy.application.delete_images import DeleteImages
 from pixyproxy.application.disable_user import DisableUser
 from pixyproxy.application.examine_images import ExamineImages
 from pixyproxy.application.export_images import ExportImages
@@ -21,6 +21,7 @@ from pixyproxy.application.list_images import ListImages
 from pixyproxy.application.list_tags import ListTags
 from pixyproxy.application.list_users import ListUsers
 from pixyproxy.application.recover_images import RecoverImages
+from pixyproxy.application.tag_images import TagImages
 from pixyproxy.application.watch_image import WatchImage
 
 __all__ = [

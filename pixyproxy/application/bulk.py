@@ -1,17 +1,13 @@
-"""Use cases: the same for many images, with a result for each."""
+"""The same for many images, with a result for each."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from pixyproxy.application.change_image import ChangeImage
-from pixyproxy.application.delete_image import DeleteImage
 from pixyproxy.domain.errors import DataValidationError, DBConnectionError, PixyProxyException
-from pixyproxy.domain.image import Image, ImageChanges, parse_tags
-from pixyproxy.domain.user import Principal
+from pixyproxy.domain.image import Image
 
 BULK_MAX: Final = 1000
 
@@ -24,55 +20,12 @@ class BulkResult(msgspec.Struct, frozen=True, kw_only=True):
     error: PixyProxyException | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TagImages:
-    """Add tags to images of one's own, and remove others; the order of those that stay is kept.
+async def each_of(guids: Sequence[UUID], work: Callable[[UUID], Awaitable[Image | None]]) -> Sequence[BulkResult]:
+    """Return what became of each image when `work` was done with it, one after the other.
 
-    Takes 1 to 1,000 different guids. Each image is changed by itself, and one that can't be changes nothing for the
-    others. Raises `DataValidationError` for what is wrong with the request as a whole.
+    When the database is away, the rest is not tried. Raises `DataValidationError` unless there are 1 to 1,000 guids,
+    no two the same.
     """
-
-    change_image: ChangeImage
-
-    async def __call__(
-        self, guids: Sequence[UUID], principal: Principal, *, add: Sequence[str] = (), remove: Sequence[str] = ()
-    ) -> Sequence[BulkResult]:
-        for field, tags in (("add", add), ("remove", remove)):
-            _ensure_tags(field, tags)
-        if both := set(add) & set(remove):
-            raise DataValidationError("add", f"must not have what `remove` has: {min(both)}")
-
-        def changes(image: Image) -> ImageChanges:
-            kept = [tag for tag in image.tags if tag not in remove]
-            return ImageChanges(tags=[*kept, *(tag for tag in add if tag not in kept)])
-
-        async def change(guid: UUID) -> Image:
-            return await self.change_image(guid, principal, changes)
-
-        return await _each(guids, change)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteImages:
-    """Delete images of one's own for good; takes and raises what `TagImages` does."""
-
-    delete_image: DeleteImage
-
-    async def __call__(self, guids: Sequence[UUID], principal: Principal) -> Sequence[BulkResult]:
-        async def delete(guid: UUID) -> None:
-            await self.delete_image(guid, principal)
-
-        return await _each(guids, delete)
-
-
-def _ensure_tags(field: str, tags: Sequence[str]) -> None:
-    try:
-        parse_tags(tags)
-    except DataValidationError as exc:
-        raise DataValidationError(exc.field.replace("tags", field), exc.detail) from None
-
-
-async def _each(guids: Sequence[UUID], work: Callable[[UUID], Awaitable[Image | None]]) -> Sequence[BulkResult]:
     if not 1 <= len(guids) <= BULK_MAX:
         raise DataValidationError("guids", f"must be 1 to {BULK_MAX:,}, not {len(guids):,}")
     if len(set(guids)) != len(guids):

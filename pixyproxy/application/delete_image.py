@@ -5,10 +5,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
-from pixyproxy.application.recover_images import LATE
 from pixyproxy.application.versions import at_current_version
 from pixyproxy.domain.errors import ConstraintViolationError, ContentStoreError, DBConnectionError
-from pixyproxy.domain.image import Image, ImageStatus
+from pixyproxy.domain.image import LATE, Image, ImageStatus
 from pixyproxy.domain.ports import ContentStore, ImageRepository
 from pixyproxy.domain.user import Principal
 

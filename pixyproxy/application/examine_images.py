@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from pixyproxy.application.progress import untold
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     ContentNotFoundError,
@@ -69,10 +70,6 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
         return sum(self.found.values()) - sum(self.repaired.values())
 
 
-def _ignore(_: int) -> None:
-    return
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExamineImages:
     """Compare every record with its content, and every content with its record, while others may be at work.
@@ -94,7 +91,7 @@ class ExamineImages:
     finish_deletions: Callable[[], Awaitable[object]]
 
     async def __call__(
-        self, *, repair: bool = False, with_digests: bool = True, on_progress: Callable[[int], None] = _ignore
+        self, *, repair: bool = False, with_digests: bool = True, on_progress: Callable[[int], None] = untold
     ) -> Examination:
         record = _Record()
         # What belongs to a process that is alive is different by the time all images have been looked at.

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+from pixyproxy.application.progress import untold
 from pixyproxy.domain.errors import ContentStoreError, DamagedContentError, RecordNotFoundError
 from pixyproxy.domain.image import ContentInfo, Image
 from pixyproxy.domain.ports import (
@@ -32,10 +33,6 @@ class ExportOutcome(StrEnum):
     FAILED = "failed"
 
 
-def _ignore(_: object) -> None:
-    return
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportImages:
     """Write every image into an archive, or every image of one author, but those that are still being made.
@@ -57,8 +54,8 @@ class ExportImages:
         archive: ImageArchiveWriter,
         *,
         author: UserName | None = None,
-        on_progress: Callable[[int], None] = _ignore,
-        on_problem: Callable[[ArchiveProblem], None] = _ignore,
+        on_progress: Callable[[int], None] = untold,
+        on_problem: Callable[[ArchiveProblem], None] = untold,
     ) -> Mapping[ExportOutcome, int]:
         outcomes: Counter[ExportOutcome] = Counter()
         seen = 0

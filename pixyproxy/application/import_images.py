@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from pixyproxy.application.progress import untold
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     ContentNotFoundError,
@@ -40,10 +41,6 @@ class ImportOutcome(StrEnum):
     REFUSED = "refused"
 
 
-def _ignore(_: object) -> None:
-    return
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportImages:
     """Store every image of an archive, with its guid and all its fields, unless it is stored already.
@@ -66,8 +63,8 @@ class ImportImages:
         self,
         archive: ImageArchiveReader,
         *,
-        on_progress: Callable[[int], None] = _ignore,
-        on_problem: Callable[[ArchiveProblem], None] = _ignore,
+        on_progress: Callable[[int], None] = untold,
+        on_problem: Callable[[ArchiveProblem], None] = untold,
     ) -> Mapping[ImportOutcome, int]:
         outcomes: Counter[ImportOutcome] = Counter()
         async for found in archive.images():

@@ -3,12 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pixyproxy.application.progress import untold
 from pixyproxy.domain.image import ImageId
 from pixyproxy.domain.ports import ImageRepository
-
-
-def _ignore(_: int) -> None:
-    return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +19,7 @@ class IndexWords:
     images: ImageRepository
     batch: int = 100
 
-    async def __call__(self, *, on_progress: Callable[[int], None] = _ignore) -> int:
+    async def __call__(self, *, on_progress: Callable[[int], None] = untold) -> int:
         number, last = 0, ImageId(0)
         while indexed := await self.images.make_searchable(after=last, limit=self.batch):
             number, last = number + len(indexed), indexed[-1]

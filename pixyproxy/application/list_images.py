@@ -1,18 +1,15 @@
 """Use case: a page of images."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from pixyproxy.domain.errors import DataValidationError, UnauthorizedError
-from pixyproxy.domain.image import Image, ImageScope, Visibility
+from pixyproxy.application.pages import LIMIT_DEFAULT, cut_page, ensure_limit
+from pixyproxy.domain.errors import UnauthorizedError
+from pixyproxy.domain.image import ImageScope, Visibility
 from pixyproxy.domain.listing import ImageCursor, ImageFilter, ImageOrder, ImagePage, ImagePosition
 from pixyproxy.domain.ports import ImageRepository
 from pixyproxy.domain.user import Principal
-
-LIMIT_DEFAULT = 100
-LIMIT_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,22 +46,13 @@ class ListImages:
             order=order.reversed if is_backward else order,
             after=None if cursor is None else cursor.position,
         )
-        images = found[:limit]
-        has_more = len(found) > limit
-        if is_backward:
-            images = images[::-1]
+        page = cut_page(found, limit, is_first=cursor is None, is_backward=is_backward)
         return ImagePage(
-            images=images,
-            next=ImageCursor(ImagePosition.of(images[-1])) if images and (has_more or is_backward) else None,
-            previous=_before(images) if cursor is not None and (has_more or not is_backward) else None,
+            images=page.entries,
+            next=ImageCursor(ImagePosition.of(page.entries[-1])) if page.has_next else None,
+            previous=ImageCursor(ImagePosition.of(page.entries[0]), is_backward=True) if page.has_previous else None,
             total=await self.images.count_listed(within) if with_total else None,
         )
-
-
-def ensure_limit(limit: int) -> None:
-    """Raise `DataValidationError` unless a page may have so many entries."""
-    if not 1 <= limit <= LIMIT_MAX:
-        raise DataValidationError("limit", f"must be 1 to {LIMIT_MAX}, not {limit}")
 
 
 def _within(scope: ImageScope, principal: Principal, wanted: ImageFilter) -> ImageFilter | None:
@@ -78,7 +66,3 @@ def _within(scope: ImageScope, principal: Principal, wanted: ImageFilter) -> Ima
     if wanted.author not in {None, principal.name}:
         return None
     return msgspec.structs.replace(wanted, author=principal.name)
-
-
-def _before(images: Sequence[Image]) -> ImageCursor | None:
-    return ImageCursor(ImagePosition.of(images[0]), is_backward=True) if images else None

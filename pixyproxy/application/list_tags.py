@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pixyproxy.application.list_images import LIMIT_DEFAULT, ensure_limit
+from pixyproxy.application.pages import LIMIT_DEFAULT, cut_page, ensure_limit
 from pixyproxy.domain.errors import UnauthorizedError
 from pixyproxy.domain.image import ImageScope, Visibility
 from pixyproxy.domain.listing import TagCursor, TagFilter, TagPage
@@ -38,15 +38,11 @@ class ListTags:
             after=None if cursor is None else cursor.tag,
             is_falling=is_backward,
         )
-        tags = found[:limit]
-        has_more = len(found) > limit
-        if is_backward:
-            tags = tags[::-1]
-        has_previous = bool(tags) and cursor is not None and (has_more or not is_backward)
+        page = cut_page(found, limit, is_first=cursor is None, is_backward=is_backward)
         return TagPage(
-            tags=tags,
-            next=TagCursor(tags[-1].tag) if tags and (has_more or is_backward) else None,
-            previous=TagCursor(tags[0].tag, is_backward=True) if has_previous else None,
+            tags=page.entries,
+            next=TagCursor(page.entries[-1].tag) if page.has_next else None,
+            previous=TagCursor(page.entries[0].tag, is_backward=True) if page.has_previous else None,
         )
 
 

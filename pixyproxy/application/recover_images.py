@@ -2,8 +2,6 @@
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Final
 from uuid import UUID
 
 from pixyproxy.application.generations import Generations
@@ -16,11 +14,8 @@ from pixyproxy.domain.errors import (
     GenerationNotStartedError,
     RecordNotFoundError,
 )
-from pixyproxy.domain.image import ContentInfo, Image, ImageStatus
+from pixyproxy.domain.image import LATE, ContentInfo, Image, ImageStatus
 from pixyproxy.domain.ports import Clock, ContentInspector, ContentStore, ImageRepository
-
-# For so long the bytes of an image that is unknown are looked for.
-LATE: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,9 @@ MODEL_MAX_LENGTH = 255
 FAILURE_MAX_LENGTH = 1_000
 SLUG_MAX_LENGTH = 80
 
+# For so long the bytes of an image that is unknown may turn up: its process may only have been slow.
+LATE = timedelta(days=1)
+
 FILENAME_PATTERN = "^[0-9A-Za-z_][0-9A-Za-z_.-]{0,254}$"
 
 ImageId = NewType("ImageId", int)

@@ -19,7 +19,7 @@ from pixyproxy.application import (
     TagImages,
     WatchImage,
 )
-from pixyproxy.application.list_images import LIMIT_DEFAULT
+from pixyproxy.application.pages import LIMIT_DEFAULT
 from pixyproxy.domain.idempotency import IdempotencyKey, parse_idempotency_key
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.entrypoints.container import Container

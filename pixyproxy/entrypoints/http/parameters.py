@@ -5,7 +5,7 @@ from uuid import UUID
 
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
-from pixyproxy.application.list_images import LIMIT_MAX
+from pixyproxy.application.pages import LIMIT_MAX
 from pixyproxy.domain.listing import ImageOrder
 from pixyproxy.entrypoints.cursors import CURSOR_MAX_LENGTH
 

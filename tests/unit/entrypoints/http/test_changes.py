@@ -242,14 +242,10 @@ class TestDeleting:
 
 
 class FailingContentStore(InMemoryContentStore):
-    """Deletes nothing while it is told not to."""
-
-    is_failing = True
+    """Deletes nothing."""
 
     async def delete(self, key: ContentKey) -> None:
-        if self.is_failing:
-            raise ContentStoreError("The content store can't be written to.")
-        await super().delete(key)
+        raise ContentStoreError("The content store can't be written to.")
 
 
 class TestInterruptedDeletions:

@@ -1,0 +1,41 @@
+"""How pages are cut out of lists."""
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+import msgspec
+
+from pixyproxy.domain.errors import DataValidationError
+
+T = TypeVar("T")
+
+LIMIT_DEFAULT = 100
+LIMIT_MAX = 1000
+
+
+class CutPage(msgspec.Struct, Generic[T], frozen=True):
+    """The entries of a page, in the order of the list, and whether there are others behind and before them."""
+
+    entries: Sequence[T]
+    has_next: bool
+    has_previous: bool
+
+
+def ensure_limit(limit: int) -> None:
+    """Raise `DataValidationError` unless a page may have so many entries."""
+    if not 1 <= limit <= LIMIT_MAX:
+        raise DataValidationError("limit", f"must be 1 to {LIMIT_MAX}, not {limit}")
+
+
+def cut_page(found: Sequence[T], limit: int, *, is_first: bool, is_backward: bool) -> CutPage[T]:
+    """Return the page of at most `limit` entries of what was found, of which there is one more if there are more.
+
+    What was found for a page that leads back is in the opposite order.
+    """
+    has_more = len(found) > limit
+    entries = found[:limit]
+    return CutPage(
+        entries=entries[::-1] if is_backward else entries,
+        has_next=bool(entries) and (has_more or is_backward),
+        has_previous=bool(entries) and not is_first and (has_more or not is_backward),
+    )
