@@ -7,7 +7,7 @@ its time zone, and parsing it is faster than a driver's.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -37,7 +37,7 @@ def time_to_text(time: datetime) -> str:
 
 def time_from_text(text: str) -> datetime:
     """Return the time in UTC that `time_to_text` made `text` from."""
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    return datetime.fromisoformat(f"{text}Z")
 
 
 def image_to_row(image: Image) -> Mapping[str, object]:

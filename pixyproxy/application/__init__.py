@@ -15,6 +15,7 @@ from pixyproxy.application.export_images import ExportImages
 from pixyproxy.application.finish_deletions import FinishDeletions
 from pixyproxy.application.get_image import GetImage
 from pixyproxy.application.get_image_content import GetImageContent
+from pixyproxy.application.get_image_variant import GetImageVariant
 from pixyproxy.application.import_images import ImportImages
 from pixyproxy.application.index_words import IndexWords
 from pixyproxy.application.list_images import ListImages
@@ -40,6 +41,7 @@ __all__ = [
     "FinishDeletions",
     "GetImage",
     "GetImageContent",
+    "GetImageVariant",
     "ImportImages",
     "IndexWords",
     "ListImages",

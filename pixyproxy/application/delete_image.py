@@ -14,7 +14,7 @@ from pixyproxy.domain.user import Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteImage:
-    """Delete the record of an image of one's own, then its content.
+    """Delete the record of an image of one's own, then its content and all variants of it.
 
     Together with the record's end it is written down that the content is to be deleted; so there is never a record
     without content, and what a crash or a failing store leaves undone, `FinishDeletions` does when `lease_seconds` are

@@ -41,6 +41,7 @@ class FindingKind(StrEnum):
     ABANDONED = "abandoned"
     DELETION_UNFINISHED = "deletion-unfinished"
     LEFTOVER = "leftover"
+    STRAY_VARIANTS = "stray-variants"
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +56,7 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
     """How many images and contents were looked at, and what was found.
 
     `found` and `repaired` count the findings of each kind; `findings` are the first 1,000 of each kind. Of abandoned
-    images and of unfinished deletions 1,000 are counted at most.
+    images, of unfinished deletions and of stray variants 1,000 are counted at most.
     """
 
     images: int
@@ -75,10 +76,10 @@ class ExamineImages:
     """Compare every record with its content, and every content with its record, while others may be at work.
 
     With `repair`, what can be mended without guessing is: abandoned images are recovered (by calling `recover`),
-    deletions are finished (by calling `finish_deletions`), an unknown image with a whole picture becomes ready, and a
-    content that no image claims and leftovers are set aside. Without `with_digests` contents are not read, only their
-    sizes are compared. `on_progress` is told the number of images looked at after each of them. Memory does not grow
-    with the number of images.
+    deletions are finished (by calling `finish_deletions`), an unknown image with a whole picture becomes ready, a
+    content that no image claims and leftovers are set aside, and variants that have neither an image nor a content are
+    removed. Without `with_digests` contents are not read, only their sizes are compared. `on_progress` is told the
+    number of images looked at after each of them. Memory does not grow with the number of images.
 
     Raises `DBConnectionError`, and `ContentStoreError` for a store that can't be listed.
     """
@@ -96,49 +97,42 @@ class ExamineImages:
         record = _Record()
         # What belongs to a process that is alive is different by the time all images have been looked at.
         abandoned, deletions, leftovers = await self._abandoned(), await self._deletions(), await self._leftovers()
+        strays: set[ContentKey] = set()
         async for key, image, is_stored in self._pairs():
             record.images += image is not None
             record.contents += is_stored
             if isinstance(image, DamagedRecord):
                 record.add(Finding(kind=FindingKind.RECORD_DAMAGED, name=image.guid, is_repaired=False))
+            elif image is None and not is_stored and len(strays) < FINDINGS_MAX_COUNT:
+                strays.add(key)
             elif await self._difference(key, image, with_digests=with_digests) is not None:
                 await self._look_again(key, record, repair=repair, with_digests=with_digests)
             if image is not None:
                 on_progress(record.images)
-        abandoned &= await self._abandoned()
-        if abandoned and repair:
-            await self.recover()
-        record.add_all(FindingKind.ABANDONED, abandoned, await self._abandoned())
-        deletions &= await self._deletions()
-        if deletions and repair:
-            with suppress(ContentStoreError):
-                await self.finish_deletions()
-        left = {name for name in deletions if await self.images.is_being_deleted(UUID(name))}
-        record.add_all(FindingKind.DELETION_UNFINISHED, deletions, left)
-        leftovers &= await self._leftovers()
-        if repair:
-            for name in leftovers:
-                await self.contents.set_leftover_aside(name)
-        record.add_all(FindingKind.LEFTOVER, leftovers, await self._leftovers())
+        await self._look_again_at_abandoned(abandoned, record, repair=repair)
+        await self._look_again_at_deletions(deletions, record, repair=repair)
+        await self._look_again_at_leftovers(leftovers, record, repair=repair)
+        await self._look_again_at_strays(strays, record, repair=repair)
         return record.examination()
 
     async def _pairs(self) -> AsyncIterator[tuple[ContentKey, Image | DamagedRecord | None, bool]]:
-        """Yield every key that a record or a content has, once: with the record, if any, and if the content is listed.
+        """Yield every key of a record, a content or variants, once: with the record, if any, and if there is a content.
 
-        Both come in the order of their keys, so that they are compared like the pages of two sorted lists.
+        All three come in the order of their keys, so that they are compared like the pages of sorted lists.
         """
-        records, keys = self._scan(), self.contents.keys()
-        record, key = await anext(records, None), await anext(keys, None)
-        while record is not None or key is not None:
-            if record is not None and (key is None or str(record.guid) <= key):
-                is_stored = str(record.guid) == key
-                yield ContentKey(str(record.guid)), record, is_stored
+        records, keys, keys_of_variants = self._scan(), self.contents.keys(), self.contents.keys_of_variants()
+        record, stored = await anext(records, None), await anext(keys, None)
+        varied = await anext(keys_of_variants, None)
+        while record is not None or stored is not None or varied is not None:
+            guid = ContentKey(str(record.guid)) if record is not None else None
+            key = min(key for key in (guid, stored, varied) if key is not None)
+            yield key, record if key == guid else None, key == stored
+            if key == guid:
                 record = await anext(records, None)
-                if is_stored:
-                    key = await anext(keys, None)
-            elif key is not None:
-                yield key, None, True
-                key = await anext(keys, None)
+            if key == stored:
+                stored = await anext(keys, None)
+            if key == varied:
+                varied = await anext(keys_of_variants, None)
 
     async def _scan(self) -> AsyncIterator[Image | DamagedRecord]:
         after = ""
@@ -155,6 +149,35 @@ class ExamineImages:
             return
         is_repaired = repair and await self._repair(kind, key, image, with_digests=with_digests)
         record.add(Finding(kind=kind, name=key, is_repaired=is_repaired))
+
+    async def _look_again_at_abandoned(self, names: set[str], record: "_Record", *, repair: bool) -> None:
+        names &= await self._abandoned()
+        if names and repair:
+            await self.recover()
+        record.add_all(FindingKind.ABANDONED, names, await self._abandoned())
+
+    async def _look_again_at_deletions(self, names: set[str], record: "_Record", *, repair: bool) -> None:
+        names &= await self._deletions()
+        if names and repair:
+            with suppress(ContentStoreError):
+                await self.finish_deletions()
+        left = {name for name in names if await self.images.is_being_deleted(UUID(name))}
+        record.add_all(FindingKind.DELETION_UNFINISHED, names, left)
+
+    async def _look_again_at_leftovers(self, names: set[str], record: "_Record", *, repair: bool) -> None:
+        names &= await self._leftovers()
+        if repair:
+            for name in names:
+                await self.contents.set_leftover_aside(name)
+        record.add_all(FindingKind.LEFTOVER, names, await self._leftovers())
+
+    async def _look_again_at_strays(self, keys: set[ContentKey], record: "_Record", *, repair: bool) -> None:
+        keys = await self._strays_among(keys)
+        if repair:
+            for key in keys:
+                with suppress(ContentStoreError):
+                    await self.contents.delete_variants(key)
+        record.add_all(FindingKind.STRAY_VARIANTS, set(keys), set(await self._strays_among(keys)))
 
     async def _difference(self, key: ContentKey, image: Image | None, *, with_digests: bool) -> FindingKind | None:
         """Return what is wrong between an image and the content under its key, as it is now."""
@@ -187,6 +210,25 @@ class ExamineImages:
             # Either it can't be mended, or somebody else was faster; which of them shows below.
             pass
         return await self._difference(key, await self._find(key), with_digests=with_digests) is None
+
+    async def _strays_among(self, keys: set[ContentKey]) -> set[ContentKey]:
+        """Return those of `keys` that have variants, and now neither an image nor a content."""
+        if not keys:
+            return set()
+        return {key async for key in self.contents.keys_of_variants() if key in keys and await self._is_gone(key)}
+
+    async def _is_gone(self, key: ContentKey) -> bool:
+        """Whether there is no image and no content, and nobody is to delete what is left."""
+        if await self._find(key) is not None or await self._is_being_deleted(key):
+            return False
+        try:
+            await self.contents.open(key)
+        except ContentNotFoundError:
+            return True
+        except ContentStoreError:
+            # Whatever can't be opened is there.
+            return False
+        return False
 
     async def _find(self, key: ContentKey) -> Image | None:
         try:

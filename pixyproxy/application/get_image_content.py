@@ -13,7 +13,8 @@ from pixyproxy.domain.user import Principal
 class GetImageContent:
     """Return one image of those in `scope`, and its stored content.
 
-    Raises `RecordNotFoundError`, the same for an unknown image and for one that the principal must not know of, and
+    `find` and `open` do it in two steps, for whoever wants to know the image before any byte of it is touched. All
+    raise `RecordNotFoundError`, the same for an unknown image and for one that the principal must not know of, and
     `ContentStoreError`, also for content that does not have the size it was stored with.
     """
 
@@ -23,14 +24,31 @@ class GetImageContent:
     async def __call__(
         self, guid: UUID, principal: Principal, scope: ImageScope = ImageScope.PUBLIC
     ) -> tuple[Image, StoredContent]:
+        image = await self.find(guid, principal, scope)
+        return image, await self.open(image, principal, scope)
+
+    async def find(self, guid: UUID, principal: Principal, scope: ImageScope = ImageScope.PUBLIC) -> Image:
+        """Return the image, which has content."""
         image = await self.images.get(guid)
         image.ensure_readable_by(principal, scope)
+        return image
+
+    async def open(
+        self,
+        image: Image,
+        principal: Principal,
+        scope: ImageScope = ImageScope.PUBLIC,
+        *,
+        start: int = 0,
+        end: int | None = None,
+    ) -> StoredContent:
+        """Return the content of an image that `find` has found; `start` and `end` are those of `ContentStore.open`."""
         try:
-            content = await self.contents.open(image.content_key)
+            content = await self.contents.open(image.content_key, start=start, end=end)
         except ContentNotFoundError:
             # It may have been deleted meanwhile.
-            (await self.images.get(guid)).ensure_readable_by(principal, scope)
+            await self.find(image.guid, principal, scope)
             raise
         if content.byte_size != image.ready_content.byte_size:
-            raise ContentStoreError(f"The content of image {guid} is damaged.")
-        return image, content
+            raise ContentStoreError(f"The content of image {image.guid} is damaged.")
+        return content

@@ -34,6 +34,8 @@ SLUG_MAX_LENGTH = 80
 LATE = timedelta(days=1)
 
 FILENAME_PATTERN = "^[0-9A-Za-z_][0-9A-Za-z_.-]{0,254}$"
+_FILENAME: Final = re.compile(FILENAME_PATTERN, re.ASCII)
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 
 ImageId = NewType("ImageId", int)
 Prompt = NewType("Prompt", str)
@@ -106,12 +108,16 @@ _TRANSITIONS: Final = {
 
 
 class MediaType(StrEnum):
-    """The media types that content may have: bitmaps only, because an SVG served inline runs scripts."""
+    """The media types that content may have.
+
+    All are bitmaps but SVG, which is kept as it came, scripts and all: whoever shows it must let it run nothing.
+    """
 
     PNG = "image/png"
     JPEG = "image/jpeg"
     WEBP = "image/webp"
     GIF = "image/gif"
+    SVG = "image/svg+xml"
 
     @property
     def extension(self) -> str:
@@ -148,7 +154,7 @@ def parse_tags(texts: Sequence[str]) -> tuple[Tag, ...]:
 
 def ensure_filename(text: str) -> None:
     """Raise `DataValidationError` for a file name that could be more than a name in a path or a header."""
-    if not re.fullmatch(FILENAME_PATTERN, text, re.ASCII):
+    if not _FILENAME.fullmatch(text):
         raise DataValidationError(
             "filename", "must be 1 to 255 ASCII letters, digits, `_`, `.` and `-`, and not begin with `.` or `-`"
         )
@@ -180,7 +186,7 @@ class ContentInfo(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if min(self.byte_size, self.width, self.height) < 1:
             raise DataValidationError("content", "must not be empty")
-        if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+        if not _SHA256.fullmatch(self.sha256):
             raise DataValidationError("sha256", "must be 64 hexadecimal digits in lower case")
 
 
@@ -382,11 +388,14 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
             raise image_not_found(self.guid)
 
     def is_readable_by(self, principal: Principal, scope: ImageScope) -> bool:
-        """Whether the image is ready and lies in `scope` as `principal` sees it."""
+        """Whether the image is ready and lies in `scope` as `principal` sees it.
+
+        Whoever holds its author's link may read it as if it were their own.
+        """
         if self.status is not ImageStatus.READY:
             return False
         if scope is ImageScope.OWN:
-            return self.author is not None and self.author == principal.name
+            return self.author is not None and (self.author == principal.name or principal.linked == self.guid)
         return self.visibility is Visibility.PUBLIC
 
     def ensure_readable_by(self, principal: Principal, scope: ImageScope) -> None:

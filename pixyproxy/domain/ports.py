@@ -16,6 +16,7 @@ from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
 from pixyproxy.domain.image import ContentInfo, ContentKey, Image, ImageId, ImageStatus, MediaType, Prompt, Tag
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
 from pixyproxy.domain.user import Password, PasswordHash, User, UserName
+from pixyproxy.domain.variant import Variant, VariantName
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,11 +206,28 @@ class UserRepository(Protocol):
         """Return all users, ordered by name (by code point)."""
 
 
+class StoredFile(Protocol):
+    """A file that holds one content and nothing else, open for reading for as long as this object lives."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Its path below the folder of the content store, with slashes."""
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """Return its descriptor."""
+
+
 class StoredContent(msgspec.Struct, frozen=True):
-    """Content on its way out: its size in bytes, and its chunks of at most 1 MiB, which can be read once."""
+    """Content on its way out: its size in bytes, and its chunks of at most 1 MiB, which can be read once.
+
+    `file` is where a server may take the bytes from by itself, if there is such a file.
+    """
 
     byte_size: int
     chunks: AsyncIterator[bytes]
+    file: StoredFile | None = None
 
 
 class ContentReceipt(msgspec.Struct, frozen=True):
@@ -220,7 +238,7 @@ class ContentReceipt(msgspec.Struct, frozen=True):
 
 
 class ContentStore(Protocol):
-    """Where content lives; all of a content is visible under its key, or nothing."""
+    """Where content lives, and the variants made of it; all of each is visible, or nothing."""
 
     async def prepare(self) -> None:
         """Make what the store needs, such as its folder; called once at the start; raise `ContentStoreError`."""
@@ -236,12 +254,34 @@ class ContentStore(Protocol):
         """
 
     @abstractmethod
-    async def open(self, key: ContentKey) -> StoredContent:
-        """Return the content; raise `ContentNotFoundError` when there is none."""
+    async def open(self, key: ContentKey, *, start: int = 0, end: int | None = None) -> StoredContent:
+        """Return the content; raise `ContentNotFoundError` when there is none.
+
+        `chunks` are its bytes from number `start` up to, but without, number `end`, and no others are read. `byte_size`
+        and `file` are those of the whole content.
+        """
+
+    @abstractmethod
+    async def find_variant(self, key: ContentKey, name: VariantName) -> ContentReceipt | None:
+        """Return the size and SHA-256 of a variant of the content, or None when there is none."""
+
+    @abstractmethod
+    async def open_variant(
+        self, key: ContentKey, name: VariantName, *, start: int = 0, end: int | None = None
+    ) -> StoredContent:
+        """Return a variant of the content as `open` does; raise `ContentNotFoundError` when there is none."""
+
+    @abstractmethod
+    async def put_variant(self, key: ContentKey, name: VariantName, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+        """Store a variant of the content as `put` does, whether the content itself is there or not."""
 
     @abstractmethod
     async def delete(self, key: ContentKey) -> None:
-        """Remove the content, if it is there; raise `ContentStoreError`."""
+        """Remove the content and all its variants, if they are there; raise `ContentStoreError`."""
+
+    @abstractmethod
+    async def delete_variants(self, key: ContentKey) -> None:
+        """Remove all variants of the content, if there are any, and nothing else; raise `ContentStoreError`."""
 
     @abstractmethod
     async def check(self) -> None:
@@ -252,8 +292,15 @@ class ContentStore(Protocol):
         """Yield the key of every content in the order of their texts, holding few of them at a time."""
 
     @abstractmethod
+    def keys_of_variants(self) -> AsyncIterator[ContentKey]:
+        """Yield each key that has variants, in the order of their texts, whether there is a content or not."""
+
+    @abstractmethod
     async def set_aside(self, key: ContentKey) -> None:
-        """Take a content that belongs to no image out of the store, without destroying it, if it is there."""
+        """Take a content that belongs to no image out of the store, without destroying it, if it is there.
+
+        Its variants are removed.
+        """
 
     @abstractmethod
     async def list_leftovers(self, *, older_than: timedelta) -> Sequence[str]:
@@ -265,8 +312,9 @@ class ContentStore(Protocol):
 
 
 class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole, decodable bitmap as a generator made it, with its size in pixels.
+    """A whole picture as a generator made it: a bitmap that can be decoded, or a well-formed SVG.
 
+    `width` and `height` are its size in pixels; that of an SVG is only the one it is meant for.
     `usage` is the generator's own account of what it spent, as JSON values, and `request_id` its name for the attempt.
     """
 
@@ -307,8 +355,24 @@ class ContentInspector(Protocol):
     async def inspect(self, content: StoredContent) -> ContentInfo:
         """Read the content to its end and describe it, without holding up the event loop.
 
-        Raises `DamagedContentError` for anything but a whole bitmap.
+        Raises `DamagedContentError` for anything but a whole picture.
         """
+
+
+class VariantMaker(Protocol):
+    """What makes variants of pictures."""
+
+    @abstractmethod
+    async def make(self, content: StoredContent, variant: Variant) -> bytes:
+        """Read the content to its end and return it as `variant`, without holding up the event loop.
+
+        Nothing private that the content says about its origin (EXIF, XMP, comments) is kept. Of a moving picture the
+        first frame is taken. Raises `DamagedContentError` for content that can't be decoded or has too many pixels.
+        """
+
+    async def close(self) -> None:
+        """Let go of threads and processes; called once at the end."""
+        return
 
 
 class PasswordHasher(Protocol):

@@ -3,8 +3,10 @@
 import unicodedata
 from datetime import datetime
 from typing import NewType
+from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from pixyproxy.domain.errors import DataValidationError, RecordNotFoundError
 from pixyproxy.domain.text import ensure_encodable, ensure_label, ensure_length
@@ -44,9 +46,14 @@ def parse_password(text: str) -> Password:
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is asking: a logged-in user's name, or nobody known."""
+    """Who is asking: a logged-in user's name, or nobody known.
+
+    `linked` is the guid of the one image that the principal holds an author's link to.
+    """
 
     name: UserName | None = None
+    # Cursors are sealed for the JSON of a principal, and must open for one without a link as they always did.
+    linked: UUID | UnsetType = UNSET
 
     @property
     def is_anonymous(self) -> bool:

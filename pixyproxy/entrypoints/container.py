@@ -32,6 +32,7 @@ from pixyproxy.adapters.sqlite.secret_store import SQLiteSecretStore
 from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
 from pixyproxy.adapters.system.clock import SystemClock
 from pixyproxy.adapters.system.guid_source import RandomGuidSource
+from pixyproxy.adapters.vips.variant_maker import VipsVariantMaker
 from pixyproxy.application import (
     AddUser,
     AuthenticateUser,
@@ -48,6 +49,7 @@ from pixyproxy.application import (
     FinishDeletions,
     GetImage,
     GetImageContent,
+    GetImageVariant,
     ImportImages,
     IndexWords,
     ListImages,
@@ -60,9 +62,12 @@ from pixyproxy.application import (
 from pixyproxy.application.admission import Admission
 from pixyproxy.application.generate_image import GenerationPolicy
 from pixyproxy.application.generations import Generations
-from pixyproxy.domain.ports import Lease
+from pixyproxy.application.makings import Makings
+from pixyproxy.domain.ports import ContentReceipt, Lease
+from pixyproxy.domain.variant import VariantPolicy
 from pixyproxy.entrypoints.cursors import CursorSeal
 from pixyproxy.entrypoints.housekeeping import end_generations, log_end, process_name
+from pixyproxy.entrypoints.links import LinkSeal
 from pixyproxy.entrypoints.settings import Settings
 
 
@@ -97,6 +102,7 @@ class Container(containers.DeclarativeContainer):
         mysql=providers.Singleton(MySQLSecretStore, database=database),
     )
     cursor_seal = providers.Singleton(CursorSeal, secrets)
+    link_seal = providers.Singleton(LinkSeal, secrets, settings.provided.link_secrets)
     contents = providers.Singleton(FilesystemContentStore, providers.Factory(Path, settings.provided.content_path))
     generator = providers.Selector(
         settings.provided.generator_kind,
@@ -116,6 +122,7 @@ class Container(containers.DeclarativeContainer):
     hasher = providers.Singleton(Argon2PasswordHasher)
     verified = providers.Singleton(InMemoryVerifiedLogins, lifetime=settings.provided.login_memory)
     inspector = providers.Singleton(PillowContentInspector)
+    variant_maker = providers.Singleton(VipsVariantMaker, max_workers=settings.provided.max_variants)
     clock = providers.Singleton(SystemClock)
     guids = providers.Singleton(RandomGuidSource)
     folder_archive_writer = providers.Factory(FolderImageArchiveWriter)
@@ -127,6 +134,9 @@ class Container(containers.DeclarativeContainer):
         Admission, max_running=settings.provided.max_generations, max_waiting=settings.provided.max_waiting
     )
     generations = providers.Singleton(Generations, on_end=log_end)
+    makings: providers.Provider[Makings[ContentReceipt]] = providers.Singleton(
+        Makings, max_running=settings.provided.max_variants
+    )
     policy = providers.Singleton(
         GenerationPolicy,
         lease=providers.Factory(Lease, owner=process_name(), seconds=settings.provided.lease),
@@ -169,6 +179,14 @@ class Container(containers.DeclarativeContainer):
     watch_image = providers.Singleton(WatchImage, images=images, generations=generations)
     get_image = providers.Singleton(GetImage, images=images)
     get_image_content = providers.Singleton(GetImageContent, images=images, contents=contents)
+    get_image_variant = providers.Singleton(
+        GetImageVariant,
+        images=images,
+        contents=contents,
+        maker=variant_maker,
+        policy=providers.Singleton(VariantPolicy, sides=settings.provided.variant_sides),
+        makings=makings,
+    )
     list_images = providers.Singleton(ListImages, images=images)
     list_tags = providers.Singleton(ListTags, images=images)
     change_image = providers.Singleton(ChangeImage, images=images, clock=clock)
@@ -198,6 +216,8 @@ async def opened(container: Container) -> AsyncIterator[Container]:
         await database.open()
         await container.contents().prepare()
         stack.push_async_callback(container.generator().close)
+        stack.push_async_callback(container.variant_maker().close)
+        stack.push_async_callback(container.makings().close)
         seconds = container.settings().shutdown_timeout
         stack.push_async_callback(end_generations, container.admission(), container.generations(), seconds)
         yield container

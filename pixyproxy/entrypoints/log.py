@@ -2,12 +2,17 @@
 
 import logging
 import sys
-from collections.abc import MutableMapping
-from typing import Any
+from collections.abc import Iterable, MutableMapping
+from json.encoder import encode_basestring_ascii
+from typing import Any, Final
 
 import structlog
 
+from pixyproxy.entrypoints.request_lines import REQUESTS, LineHandler
 from pixyproxy.entrypoints.settings import LogFormat
+
+# A text with one of these is quoted for a terminal.
+_AMBIGUOUS: Final = frozenset(" \t=\r\n\"'")
 
 
 def configure_logging(log_format: LogFormat) -> None:
@@ -30,7 +35,18 @@ def configure_logging(log_format: LogFormat) -> None:
         if log_format is LogFormat.CONSOLE
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
-    handler = logging.StreamHandler(sys.stderr)
+
+    def template(event: str, names: Iterable[str]) -> str:
+        line: Any = {"event": event, "level": "info", "logger": REQUESTS}
+        line |= {name: f"%({name})s" for name in (*names, "time")}
+        for processor in render:
+            line = processor(None, "info", line)
+        # Where a text belongs, it brings its quotes.
+        return str(line).replace('"%(', "%(").replace(')s"', ")s")
+
+    handler = LineHandler(
+        sys.stderr, template=template, to_text=_to_console if log_format is LogFormat.CONSOLE else _to_json
+    )
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=facts,
@@ -51,3 +67,15 @@ def _without_uvicorns_colours(
     """Drop the second, coloured text that uvicorn attaches to its lines."""
     event.pop("color_message", None)
     return event
+
+
+def _to_console(fact: object) -> str:
+    """Write a fact as the console's renderer does."""
+    return fact if isinstance(fact, str) and _AMBIGUOUS.isdisjoint(fact) else repr(fact)
+
+
+def _to_json(fact: object) -> str:
+    """Write a fact, a text or a number or None, as the renderer of JSON does."""
+    if isinstance(fact, str):
+        return encode_basestring_ascii(fact)
+    return "null" if fact is None else repr(fact)

@@ -10,8 +10,12 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import msgspec
 
 from pixyproxy.adapters.mysql.url import parse_url
+from pixyproxy.domain.variant import VARIANT_MAX_SIDE
 
 PREFIX = "PIXYPROXY_"
+ANY = "any"
+X_ACCEL = "x-accel:"
+LINK_KEY_MIN_LENGTH = 32
 # Read by the test suite, not by the service.
 FOREIGN_NAMES = frozenset({"PIXYPROXY_TEST_MYSQL_URL"})
 
@@ -63,7 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     openai_model: Name = "gpt-image-2"
     openai_size: Name | None = None
     openai_quality: Name | None = None
-    openai_output_format: Literal["png", "jpeg", "webp"] = "png"
+    openai_output_format: Literal["png", "jpeg", "webp", "gif", "svg"] = "png"
     openai_background: Literal["auto", "opaque", "transparent"] | None = None
     openai_timeout: Seconds = 180.0
     anonymous_create: bool = False
@@ -76,6 +80,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key_lifetime: Annotated[float, msgspec.Meta(ge=3_600, le=31_536_000)] = 86_400.0
     auto_upgrade: bool = False
     login_memory: Duration = 60.0
+    public_max_age: Annotated[int, msgspec.Meta(ge=0, le=86_400)] = 60
+    variant_sizes: str = "64,128,256,512,1024"
+    max_variants: Positive = 2
+    link_keys: str | None = None
+    content_offload: str | None = None
+    send_timeout: Seconds = 60.0
     host: str = "127.0.0.1"
     port: Port = 8000
     workers: Positive = 1
@@ -111,6 +121,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def content_path(self) -> str:
         """The path of the content store's folder."""
         return unquote(urlsplit(self.content_url).path)
+
+    @property
+    def variant_sides(self) -> frozenset[int] | None:
+        """The widths and heights in pixels that variants may be asked for in, or None for any."""
+        return None if self.variant_sizes == ANY else frozenset(map(int, self.variant_sizes.split(",")))
+
+    @property
+    def link_secrets(self) -> tuple[bytes, ...]:
+        """The keys of signed links, of which the first signs; none where the database's own is to be used."""
+        return tuple(key.strip().encode() for key in (self.link_keys or "").split(",") if key.strip())
+
+    @property
+    def offload_path(self) -> str | None:
+        """The path below which a web server in front finds the content store's files, or None if it takes no part."""
+        return None if self.content_offload is None else self.content_offload.removeprefix(X_ACCEL)
 
 
 def environment_name(field: str) -> str:
@@ -172,6 +197,28 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     if content is None or content.scheme != "file" or not _is_path_alone(content) or not settings.content_path:
         yield "PIXYPROXY_CONTENT_URL must name a folder and nothing else, such as file:data/images."
     yield from _generator_problems(settings)
+    yield from _delivery_problems(settings)
+
+
+def _delivery_problems(settings: Settings) -> Iterator[str]:
+    sizes = settings.variant_sizes
+    if sizes != ANY and not (
+        re.fullmatch(r"[1-9][0-9]{0,3}( *, *[1-9][0-9]{0,3})*", sizes, re.ASCII)
+        and max(map(int, sizes.split(","))) <= VARIANT_MAX_SIDE
+    ):
+        yield f"PIXYPROXY_VARIANT_SIZES must be numbers of 1 to {VARIANT_MAX_SIDE:,} between commas, or any."
+    if settings.link_keys is not None and not all(
+        re.fullmatch(rf"[!-~]{{{LINK_KEY_MIN_LENGTH},}}", key.strip()) for key in settings.link_keys.split(",")
+    ):
+        # What is wrong with which of them would say too much of a secret.
+        yield (
+            "PIXYPROXY_LINK_KEYS must be one or more keys between commas, each of"
+            f" {LINK_KEY_MIN_LENGTH} characters or more, printable ASCII without spaces."
+        )
+    if settings.content_offload is not None and not re.fullmatch(
+        rf"{X_ACCEL}/((?!\.{{1,2}}/)[0-9A-Za-z._~-]+/)+", settings.content_offload, re.ASCII
+    ):
+        yield "PIXYPROXY_CONTENT_OFFLOAD must be x-accel: and a path between slashes, such as x-accel:/internal/."
 
 
 def _database_problems(settings: Settings) -> Iterator[str]:
@@ -195,8 +242,8 @@ def _generator_problems(settings: Settings) -> Iterator[str]:
         yield "PIXYPROXY_GENERATOR is openai, but OPENAI_API_KEY is not set."
     if settings.openai_api_key and not re.fullmatch(r"[!-~]+", settings.openai_api_key):
         yield "OPENAI_API_KEY must be printable ASCII without spaces."
-    if settings.openai_background == "transparent" and settings.openai_output_format == "jpeg":
-        yield "PIXYPROXY_OPENAI_BACKGROUND can't be transparent in the output format jpeg."
+    if settings.openai_background == "transparent" and settings.openai_output_format not in {"png", "webp"}:
+        yield "PIXYPROXY_OPENAI_BACKGROUND can be transparent only in the output formats png and webp."
     base = _split(settings.openai_base_url)
     if base is None or base.scheme not in {"http", "https"} or not base.hostname:
         yield "OPENAI_BASE_URL must begin with http:// or https:// and name a host."

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from pixyproxy.adapters.pillow import content_inspector
-from pixyproxy.adapters.pillow.bitmap import Bitmap, inspect_bitmap
 from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
+from pixyproxy.adapters.pillow.inspection import inspect_picture
+from pixyproxy.adapters.pillow.picture import Picture
 from pixyproxy.domain.errors import ContentStoreError, DamagedContentError
 from pixyproxy.domain.image import ContentInfo, MediaType
 from pixyproxy.domain.ports import ContentInspector, StoredContent
@@ -22,9 +23,14 @@ def inspector() -> ContentInspector:
     return PillowContentInspector()
 
 
-def bitmap(kind: str, size: tuple[int, int] = (12, 7)) -> bytes:
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="12" height="7"><path d="M0 0h12v7z"/></svg>'
+
+
+def picture(media_type: MediaType) -> bytes:
+    if media_type is MediaType.SVG:
+        return SVG
     target = io.BytesIO()
-    Image.linear_gradient("L").resize(size).convert("RGB").save(target, kind)
+    Image.linear_gradient("L").resize((12, 7)).convert("RGB").save(target, media_type.name)
     return target.getvalue()
 
 
@@ -38,13 +44,15 @@ def stored(data: bytes, *, chunk_size: int = 100) -> StoredContent:
 
 @pytest.mark.parametrize("media_type", MediaType)
 async def test_a_picture_is_described_by_its_bytes(inspector: ContentInspector, media_type: MediaType) -> None:
-    data = bitmap(media_type.name)
+    data = picture(media_type)
     assert await inspector.inspect(stored(data)) == ContentInfo(
         media_type=media_type, byte_size=len(data), sha256=hashlib.sha256(data).hexdigest(), width=12, height=7
     )
 
 
-@pytest.mark.parametrize("data", [b"", b"no picture", bitmap("png")[:-5], bitmap("jpeg")[:200], b"<svg/>"])
+@pytest.mark.parametrize(
+    "data", [b"", b"no picture", picture(MediaType.PNG)[:-5], picture(MediaType.JPEG)[:200], SVG[:-5], b"<svg/>"]
+)
 async def test_anything_but_a_whole_picture_is_damaged(inspector: ContentInspector, data: bytes) -> None:
     with pytest.raises(DamagedContentError):
         await inspector.inspect(stored(data))
@@ -81,13 +89,13 @@ async def test_the_loop_goes_on_while_a_picture_is_decoded(
 ) -> None:
     the_loop_went_on, is_decoding = threading.Event(), threading.Event()
 
-    def slow_inspect_bitmap(data: bytes) -> Bitmap:
+    def slow_inspect_picture(data: bytes) -> Picture:
         is_decoding.set()
         assert the_loop_went_on.wait(10)
-        return inspect_bitmap(data)
+        return inspect_picture(data)
 
-    monkeypatch.setattr(content_inspector, "inspect_bitmap", slow_inspect_bitmap)
-    running = asyncio.create_task(inspector.inspect(stored(bitmap("png"))))
+    monkeypatch.setattr(content_inspector, "inspect_picture", slow_inspect_picture)
+    running = asyncio.create_task(inspector.inspect(stored(picture(MediaType.PNG))))
     await asyncio.to_thread(is_decoding.wait, 10)
     the_loop_went_on.set()
     assert (await running).width == 12

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -13,12 +14,15 @@ from hypothesis import strategies as st
 
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
-from pixyproxy.domain.errors import ContentNotFoundError
+from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
 from pixyproxy.domain.image import ContentKey
-from pixyproxy.domain.ports import ContentReceipt, ContentStore
+from pixyproxy.domain.ports import ContentReceipt, ContentStore, StoredContent
+from pixyproxy.domain.variant import VariantName
 
 KEY = ContentKey("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
 OTHER_KEY = ContentKey("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b12")
+NAME = VariantName("0123456789abcdef-320x-contain-80.webp")
+OTHER_NAME = VariantName("0123456789abcdef-320x-contain-80.avif")
 MIB = 1 << 20
 
 
@@ -76,6 +80,39 @@ async def has(store: ContentStore, key: ContentKey = KEY) -> bool:
 
 async def keys_in(store: ContentStore) -> Sequence[ContentKey]:
     keys = store.keys()
+    return [key async for key in keys]
+
+
+async def content_of(stored: StoredContent) -> bytes:
+    return b"".join([chunk async for chunk in stored.chunks])
+
+
+async def put_variant(
+    store: ContentStore, content: bytes, name: VariantName = NAME, key: ContentKey = KEY
+) -> ContentReceipt:
+    return await store.put_variant(key, name, in_chunks(content))
+
+
+async def variant(store: ContentStore, name: VariantName = NAME, key: ContentKey = KEY) -> bytes | None:
+    """Return the whole variant, or None, having checked that it is found as it is."""
+    receipt = await store.find_variant(key, name)
+    try:
+        stored = await store.open_variant(key, name)
+    except ContentNotFoundError:
+        assert receipt is None
+        return None
+    content = await content_of(stored)
+    assert receipt == receipt_for(content)
+    assert stored.byte_size == len(content)
+    return content
+
+
+def receipt_for(content: bytes) -> ContentReceipt:
+    return ContentReceipt(len(content), hashlib.sha256(content).hexdigest())
+
+
+async def keys_of_variants_in(store: ContentStore) -> Sequence[ContentKey]:
+    keys = store.keys_of_variants()
     return [key async for key in keys]
 
 
@@ -413,3 +450,258 @@ async def test_removing_a_leftover_that_is_not_there_is_no_error(store: ContentS
     await store.set_leftover_aside("0b6f-unknown.0123456789abcdef")
     await store.set_leftover_aside(KEY)
     assert await read(store) == b"content"
+
+
+RANGED = bytes(range(256)) * 2_400
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(start=st.integers(0, len(RANGED) + 10), end=st.none() | st.integers(0, len(RANGED) + 10))
+@example(start=0, end=0)
+@example(start=0, end=1)
+@example(start=len(RANGED) - 1, end=None)
+@example(start=len(RANGED), end=None)
+@example(start=10, end=5)
+@example(start=1, end=256 * 1024 + 1)
+@example(start=1, end=256 * 1024 + 2)
+async def test_a_range_is_what_slicing_gives(store: ContentStore, start: int, end: int | None) -> None:
+    await put(store, RANGED)
+    await put_variant(store, RANGED)
+    for stored in (
+        await store.open(KEY, start=start, end=end),
+        await store.open_variant(KEY, NAME, start=start, end=end),
+    ):
+        assert stored.byte_size == len(RANGED)
+        assert await content_of(stored) == RANGED[start:end]
+
+
+async def test_a_range_of_an_empty_content_is_empty(store: ContentStore) -> None:
+    await put(store, b"")
+    for start, end in ((0, None), (0, 1), (1, 2), (5, None)):
+        stored = await store.open(KEY, start=start, end=end)
+        assert (stored.byte_size, await content_of(stored)) == (0, b"")
+
+
+async def test_a_file_that_is_offered_holds_the_content_and_lives_as_long_as_it_is_held(store: ContentStore) -> None:
+    await put(store, b"content")
+    await put_variant(store, b"variant")
+    for stored, expected in (
+        (await store.open(KEY, start=3, end=4), b"content"),
+        (await store.open_variant(KEY, NAME, start=3, end=4), b"variant"),
+    ):
+        assert await content_of(stored) == expected[3:4]
+        file = stored.file
+        del stored
+        if file is not None:
+            assert os.pread(file.fileno(), 100, 0) == expected
+
+
+async def test_a_variant_is_found_and_read_back(store: ContentStore) -> None:
+    assert await variant(store) is None
+    assert await put_variant(store, b"variant") == receipt_for(b"variant")
+    assert await variant(store) == b"variant"
+    assert await variant(store, OTHER_NAME) is None
+    assert await variant(store, key=OTHER_KEY) is None
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
+@given(chunks=st.lists(st.binary(max_size=2_000), max_size=5))
+@example(chunks=[])
+@example(chunks=[b"x" * MIB, b"", b"y" * 300_000])
+async def test_any_variant_comes_back_as_it_went_in(store: ContentStore, chunks: list[bytes]) -> None:
+    content = b"".join(chunks)
+    assert await store.put_variant(KEY, NAME, in_chunks(*chunks)) == receipt_for(content)
+    assert await variant(store) == content
+
+
+async def test_a_content_and_its_variants_are_not_each_others(store: ContentStore) -> None:
+    await put_variant(store, b"variant")
+    assert not await has(store)
+    await put(store, b"content")
+    await put_variant(store, b"other variant", OTHER_NAME)
+    assert await read(store) == b"content"
+    assert [await variant(store), await variant(store, OTHER_NAME)] == [b"variant", b"other variant"]
+
+
+@pytest.mark.parametrize("name", ["a", "0", "a.b", "a-b", "a" * 128, "a." + "0" * 64, "9..9", "a."])
+async def test_a_plain_name_is_a_variants_name(store: ContentStore, name: str) -> None:
+    assert await variant(store, VariantName(name)) is None
+    await put_variant(store, name.encode(), VariantName(name))
+    assert await variant(store, VariantName(name)) == name.encode()
+
+
+async def test_names_that_begin_alike_are_names_of_different_variants(store: ContentStore) -> None:
+    names = [VariantName(name) for name in ("a", "a.b", "a." + "0" * 64, f"a.{'0' * 64}.b", "ab", "a-")]
+    for name in names:
+        await put_variant(store, name.encode(), name)
+    assert [await variant(store, name) for name in names] == [name.encode() for name in names]
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../x", "/x", "a/b", "a\0", "a\n", ".a", "-a", "A", "a_b", "ä", "a" * 129, "\ud800"]
+)
+async def test_a_name_that_is_no_plain_name_is_refused(store: ContentStore, name: str) -> None:
+    for call in (
+        store.find_variant(KEY, VariantName(name)),
+        store.open_variant(KEY, VariantName(name)),
+        store.put_variant(KEY, VariantName(name), in_chunks(b"x")),
+    ):
+        with pytest.raises(ContentStoreError, match="name is malformed"):
+            await call
+    assert await keys_of_variants_in(store) == []
+
+
+@pytest.mark.parametrize("second", [b"", b"short", b"the first variant", b"something longer than the first variant"])
+async def test_a_second_put_of_a_variant_replaces_the_first(store: ContentStore, second: bytes) -> None:
+    await put_variant(store, b"the first variant")
+    assert await variant(store) == b"the first variant"
+    assert await put_variant(store, second) == receipt_for(second)
+    assert await variant(store) == second
+    assert await put_variant(store, b"the first variant") == receipt_for(b"the first variant")
+    assert await variant(store) == b"the first variant"
+
+
+async def test_a_variant_is_not_visible_before_its_last_chunk(store: ContentStore) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b"chunk"
+            assert await variant(store) is None
+            assert await keys_of_variants_in(store) == []
+
+    await store.put_variant(KEY, NAME, chunks())
+    assert await variant(store) == b"chunk" * 3
+
+
+@pytest.mark.parametrize("old", [None, b"old"])
+async def test_chunks_of_a_variant_that_fail_leave_what_was_there(store: ContentStore, old: bytes | None) -> None:
+    if old is not None:
+        await put_variant(store, old)
+    error = FileNotFoundError(2, "the source's own")
+    with pytest.raises(FileNotFoundError) as caught:
+        await store.put_variant(KEY, NAME, broken_after(b"new", error=error))
+    assert caught.value is error
+    assert await variant(store) == old
+    assert await keys_of_variants_in(store) == [KEY] * (old is not None)
+
+
+async def test_a_cancelled_put_of_a_variant_leaves_what_was_there(store: ContentStore) -> None:
+    await put_variant(store, b"old")
+    chunks = StuckChunks()
+    running = asyncio.create_task(store.put_variant(KEY, NAME, chunks))
+    await chunks.is_stuck.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await variant(store) == b"old"
+
+
+async def test_of_many_puts_of_one_variant_one_wins_as_a_whole(store: ContentStore) -> None:
+    contents = [bytes([number]) * 5_000 for number in range(20)]
+    await put_variant(store, contents[0])
+    is_over = asyncio.Event()
+    seen: set[bytes | None] = set()
+
+    async def watch() -> None:
+        while not is_over.is_set():
+            seen.add(await content_of(await store.open_variant(KEY, NAME)))
+            await asyncio.sleep(0)
+
+    watching = asyncio.create_task(watch())
+    receipts = await asyncio.gather(*(put_variant(store, content) for content in contents))
+    is_over.set()
+    await watching
+    assert receipts == [receipt_for(content) for content in contents]
+    assert await variant(store) in contents
+    assert seen <= set(contents)
+
+
+async def test_deleting_a_content_deletes_its_variants_and_no_others(store: ContentStore) -> None:
+    await put(store, b"content")
+    await put_variant(store, b"one")
+    await put_variant(store, b"two", OTHER_NAME)
+    await put_variant(store, b"three", key=OTHER_KEY)
+    assert await variant(store) == b"one"
+    await store.delete(KEY)
+    assert not await has(store)
+    assert [await variant(store), await variant(store, OTHER_NAME)] == [None, None]
+    assert await variant(store, key=OTHER_KEY) == b"three"
+    assert await keys_of_variants_in(store) == [OTHER_KEY]
+
+
+async def test_deleting_a_content_that_is_not_there_deletes_its_variants(store: ContentStore) -> None:
+    await put_variant(store, b"variant")
+    await store.delete(KEY)
+    assert await variant(store) is None
+    await put_variant(store, b"again")
+    assert await variant(store) == b"again"
+
+
+async def test_a_variant_that_is_put_beside_a_deletion_is_there_as_a_whole_or_not_at_all(store: ContentStore) -> None:
+    for _ in range(30):
+        await put(store, b"content")
+        await put_variant(store, b"old", OTHER_NAME)
+        names = [VariantName(f"{number}.webp") for number in range(5)]
+        await asyncio.gather(store.delete(KEY), *(put_variant(store, b"variant", name) for name in names))
+        assert not await has(store)
+        assert await variant(store, OTHER_NAME) is None
+        found = [await variant(store, name) for name in names]
+        assert set(found) <= {b"variant", None}
+        assert await keys_of_variants_in(store) == [KEY] * any(found)
+        await store.delete(KEY)
+        assert await keys_of_variants_in(store) == []
+
+
+async def test_variants_can_be_deleted_without_the_content(store: ContentStore) -> None:
+    await put(store, b"original")
+    await put_variant(store, b"variant")
+    await put_variant(store, b"another's", key=OTHER_KEY)
+
+    await store.delete_variants(KEY)
+    await store.delete_variants(KEY)
+
+    assert await read(store) == b"original"
+    assert await keys_of_variants_in(store) == [OTHER_KEY]
+
+
+async def test_setting_a_content_aside_removes_its_variants(store: ContentStore) -> None:
+    await put(store, b"content")
+    await put_variant(store, b"variant")
+    await put_variant(store, b"other", key=OTHER_KEY)
+    await store.set_aside(KEY)
+    assert await variant(store) is None
+    assert await keys_of_variants_in(store) == [OTHER_KEY]
+    await store.set_aside(OTHER_KEY)
+    assert await keys_of_variants_in(store) == []
+
+
+async def test_a_variant_that_is_open_stays_whole_when_it_is_replaced_or_deleted(store: ContentStore) -> None:
+    await put_variant(store, b"x" * 600_000)
+    opened = [await store.open_variant(KEY, NAME) for _ in range(2)]
+    first = await anext(aiter(opened[0].chunks))
+    await put_variant(store, b"new")
+    second = await content_of(opened[1])
+    await store.delete(KEY)
+    assert [first + await content_of(opened[0]), second] == [b"x" * 600_000] * 2
+
+
+async def test_keys_of_contents_and_keys_of_variants_are_two_lists(store: ContentStore) -> None:
+    texts = ["ffff-1", "0b6f-2", "0b6f-1", "0b70-1", "1a00-9", "0b6f", "0a6f-3", "0a6f-3-", "0A6f-4", "ZZ6f-4", "9-9-1"]
+    assert await keys_of_variants_in(store) == []
+    for text in texts:
+        await put_variant(store, b"one", NAME, ContentKey(text))
+        await put_variant(store, b"two", OTHER_NAME, ContentKey(text))
+    await put(store, b"content", KEY)
+    assert await keys_in(store) == [KEY]
+    assert await keys_of_variants_in(store) == sorted(texts)
+
+
+async def test_variants_can_be_removed_while_their_keys_are_walked(store: ContentStore) -> None:
+    keys = [ContentKey(f"0b{number:02x}-key") for number in range(20)]
+    for key in keys:
+        await put_variant(store, b"variant", key=key)
+    seen = []
+    async for key in store.keys_of_variants():
+        seen.append(key)
+        await store.set_aside(key)
+    assert seen == keys
+    assert await keys_of_variants_in(store) == []

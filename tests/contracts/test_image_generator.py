@@ -14,7 +14,7 @@ import pytest
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.pillow import bitmap
-from pixyproxy.adapters.pillow.bitmap import inspect_bitmap
+from pixyproxy.adapters.pillow.inspection import inspect_picture
 from pixyproxy.adapters.sketch import canvas
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.domain.errors import GenerationError, GenerationFailedError
@@ -49,9 +49,9 @@ async def generator(request: pytest.FixtureRequest) -> AsyncIterator[ImageGenera
         await made.close()
 
 
-async def test_the_result_is_the_bitmap_that_it_is_said_to_be(generator: ImageGenerator) -> None:
+async def test_the_result_is_the_picture_that_it_is_said_to_be(generator: ImageGenerator) -> None:
     image = await generator.generate(parse_prompt("a red fox"))
-    found = inspect_bitmap(image.data)
+    found = inspect_picture(image.data)
 
     assert (image.media_type, image.width, image.height) == (found.media_type, found.width, found.height)
 
@@ -70,7 +70,7 @@ async def test_the_model_has_a_name_that_can_be_recorded(generator: ImageGenerat
 async def test_several_images_can_be_asked_for_at_once(generator: ImageGenerator) -> None:
     images = await asyncio.gather(*(generator.generate(parse_prompt(f"fox {number}")) for number in range(5)))
 
-    assert all(inspect_bitmap(image.data) for image in images)
+    assert all(inspect_picture(image.data) for image in images)
 
 
 async def test_usage_is_an_account_or_nothing(generator: ImageGenerator) -> None:

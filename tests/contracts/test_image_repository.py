@@ -286,6 +286,43 @@ class TestGet:
         found = await asyncio.gather(*(images.get(image.guid) for image in added * 5))
         assert list(found) == added * 5
 
+    async def test_of_many_asked_for_at_once_each_gets_its_own_answer(self, images: ImageRepository) -> None:
+        added = await asyncio.gather(*(images.add(image) for image in ImageFactory.batch(100)))
+        asked = [guid for image in added for guid in (image.guid, uuid4())]
+        found = await asyncio.gather(*(images.get(guid) for guid in asked), return_exceptions=True)
+        assert found[::2] == list(added)
+        assert [str(missing) for missing in found[1::2]] == [f"There is no image {guid}." for guid in asked[1::2]]
+        assert {type(missing) for missing in found[1::2]} == {RecordNotFoundError}
+
+    @pytest.mark.parametrize("turns", range(3))
+    async def test_who_no_longer_wants_an_image_takes_none_from_the_others(
+        self, images: ImageRepository, turns: int
+    ) -> None:
+        added = [await images.add(image) for image in ImageFactory.batch(3)]
+        asking = [asyncio.create_task(images.get(image.guid)) for image in (*added, *added)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking[0].cancel()
+        asking[1].cancel()
+        found = await asyncio.gather(*asking, return_exceptions=True)
+        assert found[2:] == [added[2], *added]
+
+    async def test_what_was_changed_before_is_seen_whoever_else_asks(self, images: ImageRepository) -> None:
+        image = await images.add(ImageFactory.build(tags=("0",)))
+
+        async def change() -> None:
+            for number in range(1, 21):
+                changed = (await images.get(image.guid)).changed(ImageChanges(tags=[str(number)]), at=NOON)
+                await images.change(changed, expected_version=changed.version - 1)
+                assert await images.get(image.guid) == changed
+
+        async def ask() -> None:
+            while not changing.done():
+                await images.get(image.guid)
+
+        changing = asyncio.create_task(change())
+        await asyncio.gather(changing, *(ask() for _ in range(5)))
+
 
 class TestUpdate:
     """A new state of an image."""

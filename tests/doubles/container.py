@@ -8,6 +8,7 @@ from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.memory.password_hasher import InMemoryPasswordHasher
 from pixyproxy.adapters.memory.secret_store import InMemorySecretStore
 from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
+from pixyproxy.adapters.pillow.variant_maker import PillowVariantMaker
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.settings import Settings
 
@@ -32,4 +33,5 @@ def in_memory_container(settings: Settings) -> Container:
     container.contents.override(providers.Object(InMemoryContentStore()))
     container.generator.override(providers.Object(InMemoryImageGenerator()))
     container.hasher.override(providers.Object(InMemoryPasswordHasher()))
+    container.variant_maker.override(providers.Object(PillowVariantMaker()))
     return container

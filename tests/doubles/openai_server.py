@@ -58,6 +58,8 @@ from openai.types.image_generate_params import ImageGenerateParamsNonStreaming
 from PIL import Image, ImageOps
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from tests.doubles.hostile_svg import hostile_svg
+
 SHUT_DOWN_MODELS = {"dall-e-2", "dall-e-3", "gpt-image-1"}
 RETIRED_PARAMETERS = {"response_format", "style"}
 DIRECTIVE = re.compile(r"\[\[(?P<name>[a-z0-9-]+)(?: (?P<argument>[^\]]+))?\]\]")
@@ -121,6 +123,11 @@ class Order:
         size = self.parameters.get("size") or "auto"
         width, height = (1024, 1024) if size == "auto" else map(int, size.split("x"))
         red, green, blue, *_ = hashlib.sha256(self.prompt.encode()).digest()
+        if self.format == "svg":
+            return (
+                f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">'
+                f'<rect width="100%" height="100%" fill="rgb({red},{green},{blue})"/></svg>'
+            ).encode()
         gradient = ImageOps.colorize(Image.linear_gradient("L"), (red, green, blue), (255, 250, 235))
         picture = gradient.resize((width, height), Image.Resampling.NEAREST)
         if self.parameters.get("background") == "transparent":
@@ -361,7 +368,8 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
     "number-base64": _with(data=[{"b64_json": 7}]),
     "bad-base64": _bad_base64,
     "no-picture": _content(b"GIF is only a word here, not a picture"),
-    "svg": _content(b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'),
+    "hostile-svg": lambda order, url: document_answer(order.document(hostile_svg(url or "http://127.0.0.1:9"))),
+    "broken-svg": _content(b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script>'),
     "html-picture": _content(b"<!doctype html><script>alert(1)</script>"),
     "truncated": _truncated,
     "wrong-label": _wrong_label,

@@ -46,7 +46,7 @@ def test_the_page_lists_every_operation_without_the_internet(service: Service, p
     page.wait_for_selector(".opblock")
 
     assert page.url == f"{service.url}/schema"
-    assert page.locator(".opblock").count() == 18
+    assert page.locator(".opblock").count() == 21
     assert problems == []
     assert hosts - {""} == {service.url.partition("://")[2]}
 

@@ -33,6 +33,7 @@ class Session(NamedTuple):
     created: str
     public: str
     private: str
+    delivered: str
     pages: str
     narrowed: str
     changed: str
@@ -160,6 +161,18 @@ def test_a_private_image_is_its_authors_alone(session: Session) -> None:
     assert hashlib.sha256((session.folder / "private.png").read_bytes()).hexdigest() == created["sha256"]
     ((status, _, problem),) = answers("HTTP/1.1" + public)
     assert (status, problem["type"]) == (404, "urn:pixyproxy:problem:record-not-found")
+
+
+def test_a_picture_is_fetched_as_it_is_needed(session: Session) -> None:
+    head, _, link = session.delivered.replace("\r\n", "\n").partition("\n\n")
+    assert head.startswith("HTTP/1.1 304")
+    assert set(json.loads(link)) == {"url", "expires_at"}
+    whole = (session.folder / "picture.png").read_bytes()
+    assert (session.folder / "part").read_bytes() == whole[:1000]
+    assert f"content-range: bytes 0-999/{len(whole)}" in (session.folder / "part.txt").read_text().lower()
+    for name, kind, size in (("thumbnail.webp", "WEBP", (256, 256)), ("linked.png", "PNG", (256, 256))):
+        with Picture.open(session.folder / name) as picture:
+            assert (picture.format, picture.size) == (kind, size)
 
 
 def test_the_link_leads_to_the_next_page(session: Session) -> None:

@@ -92,6 +92,11 @@ class Home:
 
 def picture_of(media_type: MediaType, pixels: int) -> bytes:
     """Return a square picture of noise."""
+    if media_type is MediaType.SVG:
+        noise = os.urandom(pixels * pixels).hex()
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{pixels}" height="{pixels}"><!--{noise}--></svg>'
+        ).encode()
     file = io.BytesIO()
     picture = Picture.frombytes("RGB", (pixels, pixels), os.urandom(3 * pixels * pixels))
     picture.save(file, media_type.name.lower())

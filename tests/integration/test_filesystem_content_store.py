@@ -3,13 +3,14 @@
 import asyncio
 import errno
 import gc
+import hashlib
 import os
 import subprocess
 import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -17,14 +18,22 @@ from typing import Any, Protocol
 
 import pytest
 
+from pixyproxy.adapters.filesystem import download
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
+from pixyproxy.adapters.filesystem.download import CHUNK_SIZE
+from pixyproxy.adapters.filesystem.variants import ATTEMPTS
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
 from pixyproxy.domain.image import ContentKey
+from pixyproxy.domain.ports import StoredContent
+from pixyproxy.domain.variant import VariantName
 
 KEY = ContentKey("abcdef1e-5d0e-4a39-9f43-5c8d3f6f2b11")
 OTHER_KEY = ContentKey("abcdef1e-5d0e-4a39-9f43-5c8d3f6f2b12")
+NAME = VariantName("0123456789abcdef-320x-contain-80.webp")
+OTHER_NAME = VariantName("0123456789abcdef-320x-contain-80.avif")
 KIB = 1 << 10
 MIB = 1 << 20
+GIB = 1 << 30
 NOBODY = 65_534
 
 Patch = Callable[..., None]
@@ -51,6 +60,14 @@ async def read(store: FilesystemContentStore, key: ContentKey = KEY) -> bytes:
     return b"".join([chunk async for chunk in (await store.open(key)).chunks])
 
 
+async def content_of(stored: StoredContent) -> bytes:
+    return b"".join([chunk async for chunk in stored.chunks])
+
+
+async def variant(store: FilesystemContentStore, name: VariantName = NAME) -> bytes:
+    return await content_of(await store.open_variant(KEY, name))
+
+
 async def keys_in(store: FilesystemContentStore) -> list[ContentKey]:
     keys = store.keys()
     return [key async for key in keys]
@@ -58,6 +75,14 @@ async def keys_in(store: FilesystemContentStore) -> list[ContentKey]:
 
 def place_of(root: Path, key: ContentKey = KEY) -> Path:
     return root / key[:2] / key[2:4] / key
+
+
+def place_of_variants(root: Path, key: ContentKey = KEY) -> Path:
+    return root / "variants" / key[:2] / key[2:4] / key
+
+
+def variant_file(content: bytes, name: VariantName = NAME) -> str:
+    return f"{name}.{hashlib.sha256(content).hexdigest()}"
 
 
 def entries_below(root: Path) -> list[Path]:
@@ -84,6 +109,15 @@ def open_descriptors() -> list[str]:
 
 def descriptors_below(root: Path) -> list[str]:
     return [path for path in open_descriptors() if path.startswith(str(root))]
+
+
+async def are_closed_below(root: Path) -> bool:
+    """Whether no file is held open once the worker threads have let go of what they have handed over."""
+    for _ in range(200):
+        if not descriptors_below(root):
+            return True
+        await asyncio.sleep(0.005)
+    return False
 
 
 def disappear(root: Path) -> None:
@@ -161,7 +195,11 @@ class TestPlace:
         for call in (
             store.put(ContentKey(key), in_chunks(b"x")),
             store.open(ContentKey(key)),
+            store.find_variant(ContentKey(key), NAME),
+            store.open_variant(ContentKey(key), NAME),
+            store.put_variant(ContentKey(key), NAME, in_chunks(b"x")),
             store.delete(ContentKey(key)),
+            store.set_aside(ContentKey(key)),
         ):
             with pytest.raises(ContentStoreError, match="key is malformed"):
                 await call
@@ -286,6 +324,34 @@ class TestPowerCut:
             f"move temporary to images/ab/cd/{OTHER_KEY}",
             "fsync images/ab/cd",
         ]
+
+    async def test_a_variant_and_its_folders_are_on_the_disk_before_it_is_visible(
+        self, store: FilesystemContentStore, events: list[str]
+    ) -> None:
+        await store.put_variant(KEY, NAME, in_chunks(b"one", b"two"))
+        assert events == [
+            "fsync temporary of 6",
+            "make images/variants",
+            "fsync images",
+            "make images/variants/ab",
+            "fsync images/variants",
+            "make images/variants/ab/cd",
+            "fsync images/variants/ab",
+            f"make images/variants/ab/cd/{KEY}",
+            "fsync images/variants/ab/cd",
+            f"move temporary to images/variants/ab/cd/{KEY}/{variant_file(b'onetwo')}",
+            f"fsync images/variants/ab/cd/{KEY}",
+        ]
+
+    @pytest.mark.parametrize("syncs_that_work", range(6))
+    async def test_a_variant_that_may_not_be_on_the_disk_is_not_shown(
+        self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch, syncs_that_work: int
+    ) -> None:
+        monkeypatch.setattr(os, "fsync", Fault(os.fsync, errno.EIO, after=syncs_that_work))
+        with pytest.raises(ContentStoreError):
+            await store.put_variant(KEY, NAME, in_chunks(b"content"))
+        assert files_below(root) == []
+        assert not is_there(place_of_variants(root))
 
     @pytest.mark.parametrize("syncs_that_work", range(4))
     async def test_content_that_may_not_be_on_the_disk_is_not_shown(
@@ -483,7 +549,7 @@ class TestErrors:
             (errno.ESTALE, "does not work"),
         ],
     )
-    @pytest.mark.parametrize("function", ["open", "write", "fsync", "replace", "read", "fstat", "unlink", "mkdir"])
+    @pytest.mark.parametrize("function", ["open", "write", "fsync", "replace", "pread", "fstat", "unlink", "mkdir"])
     async def test_every_error_is_named_without_a_path(
         self, store: FilesystemContentStore, monkeypatch: pytest.MonkeyPatch, function: str, code: int, detail: str
     ) -> None:
@@ -493,7 +559,7 @@ class TestErrors:
             await store.delete(OTHER_KEY)
 
         calls: dict[str, Callable[[], Any]] = {
-            "read": lambda: read(store, OTHER_KEY),
+            "pread": lambda: read(store, OTHER_KEY),
             "fstat": lambda: read(store, OTHER_KEY),
             "unlink": delete,
             "mkdir": lambda: store.put(ContentKey("ffff-no-shard-yet"), in_chunks(b"x")),
@@ -501,6 +567,8 @@ class TestErrors:
         call = calls.get(function, lambda: store.put(KEY, in_chunks(b"x")))
         with monkeypatch.context() as patched:
             patched.setattr(os, function, Fault(getattr(os, function), code))
+            # Or nothing would have to be waited for.
+            patched.setattr(os, "preadv", Fault(os.preadv, code))
             with pytest.raises(ContentStoreError, match=detail) as caught:
                 await call()
         assert "/" not in caught.value.detail
@@ -777,7 +845,7 @@ class TestDescriptors:
             await store.put(KEY, in_chunks(b"x" * MIB))
             await read(store)
             await store.check()
-        assert descriptors_below(tmp_path) == []
+        assert await are_closed_below(tmp_path)
 
     async def test_content_that_is_opened_and_never_read_leaves_none_open(
         self, store: FilesystemContentStore, tmp_path: Path
@@ -785,9 +853,9 @@ class TestDescriptors:
         await store.put(KEY, in_chunks(b"x"))
         stored = await store.open(KEY)
         assert stored.byte_size == 1
+        assert descriptors_below(tmp_path) == [str(place_of(tmp_path / "images"))]
         del stored
-        gc.collect()
-        assert descriptors_below(tmp_path) == []
+        assert await are_closed_below(tmp_path)
 
     async def test_a_folder_that_is_opened_as_content_leaves_none_open(
         self, store: FilesystemContentStore, root: Path
@@ -795,7 +863,6 @@ class TestDescriptors:
         place_of(root).mkdir(parents=True)
         with pytest.raises(ContentStoreError):
             await store.open(KEY)
-        gc.collect()
         assert descriptors_below(root) == []
 
     async def test_a_reader_that_stops_early_leaves_none_open(
@@ -806,12 +873,46 @@ class TestDescriptors:
         await anext(stored.chunks)
         assert descriptors_below(tmp_path) == [str(place_of(tmp_path / "images"))]
         del stored
-        gc.collect()
-        await asyncio.sleep(0.01)
-        assert descriptors_below(tmp_path) == []
+        assert await are_closed_below(tmp_path)
 
-    async def test_cancelled_readers_leave_none_open(self, store: FilesystemContentStore, tmp_path: Path) -> None:
+    async def test_chunks_and_file_each_hold_it_open(self, store: FilesystemContentStore, tmp_path: Path) -> None:
+        await store.put(KEY, in_chunks(b"x" * MIB))
+        await store.put_variant(KEY, NAME, in_chunks(b"y" * MIB))
+        calls: list[tuple[Callable[[], Awaitable[StoredContent]], str]] = [
+            (lambda: store.open(KEY), f"ab/cd/{KEY}"),
+            (lambda: store.open_variant(KEY, NAME), f"variants/ab/cd/{KEY}/{variant_file(b'y' * MIB)}"),
+        ]
+        for open_it, name in calls:
+            for _ in range(2):
+                stored = await open_it()
+                chunks, file = stored.chunks, stored.file
+                del stored
+                await asyncio.sleep(0)
+                assert file is not None
+                assert (file.name, path_of(file.fileno())) == (name, str(tmp_path / "images" / name))
+                assert descriptors_below(tmp_path) == [str(tmp_path / "images" / name)]
+                del file
+                assert sum([len(chunk) async for chunk in chunks]) == MIB
+                assert descriptors_below(tmp_path) == [str(tmp_path / "images" / name)]
+                del chunks
+                assert await are_closed_below(tmp_path)
+
+    async def test_variants_leave_none_open(self, store: FilesystemContentStore, tmp_path: Path) -> None:
+        for content in (b"one", b"two", b"two"):
+            await store.put_variant(KEY, NAME, in_chunks(content))
+            await store.find_variant(KEY, NAME)
+            await variant(store)
+        with pytest.raises(ContentNotFoundError):
+            await store.open_variant(KEY, OTHER_NAME)
+        await store.delete(KEY)
+        assert await are_closed_below(tmp_path)
+
+    async def test_cancelled_readers_leave_none_open(
+        self, store: FilesystemContentStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         await store.put(KEY, in_chunks(b"x" * 4 * MIB))
+        # From memory they would all be done too soon.
+        monkeypatch.setattr(os, "preadv", failing(errno.EAGAIN))
         readers = [asyncio.create_task(read(store)) for _ in range(40)]
         for number, reader in enumerate(readers):
             if number % 4 == 0:
@@ -822,8 +923,7 @@ class TestDescriptors:
         # A traceback holds on to the reader's variables.
         del outcomes, readers, reader
         gc.collect()
-        await asyncio.sleep(0.01)
-        assert descriptors_below(tmp_path) == []
+        assert await are_closed_below(tmp_path)
 
     async def test_cancelled_puts_leave_none_open_and_no_file(self, store: FilesystemContentStore, root: Path) -> None:
         keys = [ContentKey(f"{number:04x}-key") for number in range(40)]
@@ -928,21 +1028,27 @@ class TestEventLoop:
 
             return spy
 
-        names = ["open", "read", "write", "fsync", "replace", "mkdir", "unlink", "stat", "fstat", "scandir"]
+        names = ["open", "pread", "write", "fsync", "replace", "mkdir", "rmdir", "unlink", "stat", "fstat", "scandir"]
         with monkeypatch.context() as patched:
-            for name in names:
+            for name in [*names, "listdir", "utime"]:
                 patched.setattr(os, name, spied(name))
+            patched.setattr(os, "preadv", Fault(os.preadv, errno.EAGAIN))
             store = FilesystemContentStore(root)
             await store.prepare()
             await store.put(KEY, in_chunks(b"one", b"two"))
             await read(store)
             await store.check()
             assert await keys_in(store) == [KEY]
+            await store.put_variant(KEY, NAME, in_chunks(b"one"))
+            await store.put_variant(KEY, NAME, in_chunks(b"two"))
+            await variant(store)
+            assert [key async for key in store.keys_of_variants()] == [KEY]
             await store.set_aside(KEY)
+            assert await store.find_variant(KEY, OTHER_NAME) is None
             assert list(await store.list_leftovers(older_than=timedelta())) == []
             await store.set_leftover_aside("none")
             await store.delete(KEY)
-        assert {name for name, _ in calls} == set(names)
+        assert {name for name, _ in calls} == {*names, "listdir", "utime"}
         assert [name for name, thread in calls if thread == threading.get_ident()] == []
 
     async def test_the_loop_goes_on_while_the_disk_is_slow(
@@ -962,6 +1068,610 @@ class TestEventLoop:
         assert not running.done()
         the_loop_went_on.set()
         await running
+
+
+_preadv = os.preadv
+
+
+class Reads:
+    """Tells of each read what it asked for, and whether it might have held up the event loop."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, preadv: Callable[..., int] = _preadv) -> None:
+        self.at_once: list[tuple[int, int]] = []
+        self.waiting: list[tuple[int, int]] = []
+        self._preadv = preadv
+        self._pread = os.pread
+        monkeypatch.setattr(os, "preadv", self._read_at_once)
+        monkeypatch.setattr(os, "pread", self._read_and_wait)
+
+    def _read_at_once(self, descriptor: int, buffers: list[bytearray], offset: int, flags: int = 0) -> int:
+        assert flags == os.RWF_NOWAIT
+        assert threading.current_thread() is threading.main_thread()
+        self.at_once.append((offset, sum(map(len, buffers))))
+        return self._preadv(descriptor, buffers, offset, flags)
+
+    def _read_and_wait(self, descriptor: int, length: int, offset: int) -> bytes:
+        assert threading.current_thread() is not threading.main_thread()
+        self.waiting.append((offset, length))
+        return self._pread(descriptor, length, offset)
+
+
+def failing(code: int) -> Callable[..., int]:
+    def preadv(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    return preadv
+
+
+def half_of_it(descriptor: int, buffers: list[bytearray], offset: int, flags: int) -> int:
+    """Read as if only the first half were in memory."""
+    return _preadv(descriptor, [memoryview(buffers[0])[: len(buffers[0]) // 2]], offset, flags)
+
+
+def is_taken_out_of_memory(path: Path) -> bool:
+    """Have the system forget what it has read of a file, and return whether it did."""
+    descriptor = os.open(path, os.O_RDONLY)
+    last_byte = os.fstat(descriptor).st_size - 1
+    try:
+        for _ in range(100):
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            try:
+                os.preadv(descriptor, [bytearray(1)], last_byte, os.RWF_NOWAIT)
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+            time.sleep(0.01)
+    finally:
+        os.close(descriptor)
+    return False
+
+
+async def receive(stored: StoredContent, received: list[bytes]) -> None:
+    async for chunk in stored.chunks:
+        received.append(chunk)  # noqa: PERF401 -- what came before an error is wanted too
+
+
+class TestReading:
+    CONTENT = os.urandom(2 * CHUNK_SIZE + 1_000)
+    RANGES = ((0, None), (5, 10), (CHUNK_SIZE - 1, CHUNK_SIZE + 1), (7, CHUNK_SIZE + 8), (2 * CHUNK_SIZE, None), (9, 9))
+
+    async def test_bytes_in_memory_are_read_without_a_thread(
+        self, store: FilesystemContentStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.put(KEY, in_chunks(self.CONTENT))
+        reads = Reads(monkeypatch)
+        for start, end in self.RANGES:
+            assert await content_of(await store.open(KEY, start=start, end=end)) == self.CONTENT[start:end]
+        assert reads.waiting == []
+
+    @pytest.mark.parametrize(
+        "preadv",
+        [*map(failing, (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO)), half_of_it],
+        ids=["EAGAIN", "EOPNOTSUPP", "EINVAL", "EIO", "short"],
+    )
+    async def test_all_others_are_read_whole_in_a_thread(
+        self, store: FilesystemContentStore, monkeypatch: pytest.MonkeyPatch, preadv: Callable[..., int]
+    ) -> None:
+        await store.put(KEY, in_chunks(self.CONTENT))
+        reads = Reads(monkeypatch, preadv=preadv)
+        for start, end in self.RANGES:
+            assert await content_of(await store.open(KEY, start=start, end=end)) == self.CONTENT[start:end]
+        assert reads.waiting == reads.at_once != []
+
+    async def test_where_no_read_can_be_told_not_to_wait_all_are_done_in_a_thread(
+        self, store: FilesystemContentStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.put(KEY, in_chunks(self.CONTENT))
+        reads = Reads(monkeypatch)
+        monkeypatch.setattr(download, "_NO_WAITING", 0)
+        assert await read(store) == self.CONTENT
+        assert (reads.at_once, len(reads.waiting)) == ([], 3)
+
+    async def test_a_file_that_is_not_in_memory_is_read_in_a_thread(
+        self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.put(KEY, in_chunks(*[self.CONTENT] * 16))
+        if not is_taken_out_of_memory(place_of(root)):
+            pytest.skip("This file system keeps files in memory.")
+        reads = Reads(monkeypatch)
+        assert await read(store) == self.CONTENT * 16
+        assert reads.waiting != []
+
+    async def test_a_disk_that_gives_little_at_once_still_gives_everything(
+        self, store: FilesystemContentStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.put(KEY, in_chunks(b"0123456789" * 100))
+        pread = os.pread
+        monkeypatch.setattr(os, "preadv", failing(errno.EAGAIN))
+        monkeypatch.setattr(os, "pread", lambda descriptor, length, offset: pread(descriptor, min(length, 7), offset))
+        chunks = [chunk async for chunk in (await store.open(KEY, start=3)).chunks]
+        assert chunks == [(b"0123456789" * 100)[3:]]
+
+    async def test_only_the_range_is_read(
+        self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.put(KEY, in_chunks(b""))
+        with place_of(root).open("r+b") as file:
+            file.truncate(GIB)
+            file.seek(GIB - 700_000)
+            file.write(self.CONTENT)
+        reads = Reads(monkeypatch)
+        start, end = GIB - 700_000, GIB - 700_000 + len(self.CONTENT)
+        tracemalloc.start()
+        try:
+            stored = await store.open(KEY, start=start, end=end)
+            assert await content_of(stored) == self.CONTENT
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert stored.byte_size == GIB
+        assert peak < 4 * len(self.CONTENT)
+        assert reads.at_once == [
+            (start, CHUNK_SIZE),
+            (start + CHUNK_SIZE, CHUNK_SIZE),
+            (start + 2 * CHUNK_SIZE, end - start - 2 * CHUNK_SIZE),
+        ]
+        assert set(reads.waiting) <= set(reads.at_once)
+
+    @pytest.mark.parametrize("is_in_memory", [True, False])
+    @pytest.mark.parametrize("left", [0, 100, CHUNK_SIZE, CHUNK_SIZE + 100, 2 * CHUNK_SIZE + 999])
+    async def test_a_file_that_becomes_shorter_is_an_error_and_no_end(
+        self,
+        store: FilesystemContentStore,
+        root: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        is_in_memory: bool,
+        left: int,
+    ) -> None:
+        await store.put(KEY, in_chunks(self.CONTENT))
+        if not is_in_memory:
+            monkeypatch.setattr(os, "preadv", failing(errno.EAGAIN))
+        whole, early = await store.open(KEY), await store.open(KEY, end=left)
+        os.truncate(place_of(root), left)
+        received: list[bytes] = []
+        with pytest.raises(ContentStoreError, match=r"breaks off before its end\."):
+            await receive(whole, received)
+        assert b"".join(received) == self.CONTENT[: left // CHUNK_SIZE * CHUNK_SIZE]
+        assert await content_of(early) == self.CONTENT[:left]
+
+    async def test_others_have_their_turn_while_a_long_content_is_taken_from_memory(
+        self, store: FilesystemContentStore
+    ) -> None:
+        await store.put(KEY, in_chunks(b"x" * 20 * CHUNK_SIZE))
+        turns = 0
+
+        async def take_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        stored = await store.open(KEY)
+        others = asyncio.create_task(take_turns())
+        await content_of(stored)
+        others.cancel()
+        assert turns >= 19
+
+    async def test_the_loop_goes_on_while_a_read_waits(
+        self, store: FilesystemContentStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.put(KEY, in_chunks(b"content"))
+        pread = os.pread
+        the_disk_is_busy, the_loop_went_on = threading.Event(), threading.Event()
+
+        def slow_pread(*args: Any) -> bytes:
+            the_disk_is_busy.set()
+            assert the_loop_went_on.wait(10)
+            return pread(*args)
+
+        monkeypatch.setattr(os, "preadv", failing(errno.EAGAIN))
+        monkeypatch.setattr(os, "pread", slow_pread)
+        running = asyncio.create_task(read(store))
+        await asyncio.to_thread(the_disk_is_busy.wait, 10)
+        assert not running.done()
+        the_loop_went_on.set()
+        assert await running == b"content"
+
+    async def test_a_reader_that_is_cancelled_waits_for_no_disk_and_closes_nothing_that_is_read(
+        self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.put(KEY, in_chunks(b"content"))
+        pread = os.pread
+        the_disk_is_busy, may_go_on, is_over = threading.Event(), threading.Event(), threading.Event()
+        outcome: list[bytes | OSError] = []
+
+        def slow_pread(*args: Any) -> bytes:
+            the_disk_is_busy.set()
+            may_go_on.wait(10)
+            try:
+                outcome.append(pread(*args))
+            except OSError as exc:
+                outcome.append(exc)
+            is_over.set()
+            return b"content"
+
+        monkeypatch.setattr(os, "preadv", failing(errno.EAGAIN))
+        monkeypatch.setattr(os, "pread", slow_pread)
+        running = asyncio.create_task(read(store))
+        await asyncio.to_thread(the_disk_is_busy.wait, 10)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        del running
+        gc.collect()
+        may_go_on.set()
+        await asyncio.to_thread(is_over.wait, 10)
+        assert outcome == [b"content"]
+        gc.collect()
+        assert await are_closed_below(root)
+
+
+class TestOpening:
+    """What was open a short time ago is opened without a thread, and still anew."""
+
+    @pytest.fixture
+    def threads(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> list[bool]:
+        """For each file of the store that is opened for reading: whether a worker thread does it."""
+        threads: list[bool] = []
+        real_open = os.open
+
+        def spied_open(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+            if str(path).startswith(str(root)) and flags & os.O_NOFOLLOW and not flags & os.O_DIRECTORY:
+                threads.append(threading.current_thread() is not threading.main_thread())
+            return real_open(path, flags, *args, **kwargs)
+
+        monkeypatch.setattr(os, "open", spied_open)
+        return threads
+
+    async def test_the_first_time_takes_a_thread(self, store: FilesystemContentStore, threads: list[bool]) -> None:
+        await store.put(KEY, in_chunks(b"content"))
+        await store.put(OTHER_KEY, in_chunks(b"other"))
+        assert [await read(store) for _ in range(3)] == [b"content"] * 3
+        assert await read(store, OTHER_KEY) == b"other"
+        assert threads == [True, False, False, True]
+
+    async def test_after_a_minute_it_takes_a_thread_again(
+        self, store: FilesystemContentStore, threads: list[bool], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.put(KEY, in_chunks(b"content"))
+        now = 1_000.0
+        monkeypatch.setattr(download, "monotonic", lambda: now)
+        for seconds in (0, 59.9, 59.9, 60, 59.9):
+            now += seconds
+            await read(store)
+        assert threads == [True, False, False, True, False]
+
+    async def test_only_so_many_names_are_remembered(
+        self, store: FilesystemContentStore, threads: list[bool], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        keys = [ContentKey(f"abcd-{number}") for number in range(3)]
+        for key in keys:
+            await store.put(key, in_chunks(b"content"))
+        monkeypatch.setattr(download, "RECENT_MAX_COUNT", 2)
+        for number in (0, 1, 0, 2, 0, 1):
+            await read(store, keys[number])
+        assert threads == [True, True, False, True, False, True]
+
+    async def test_a_content_that_is_not_there_is_not_remembered(
+        self, store: FilesystemContentStore, threads: list[bool]
+    ) -> None:
+        for _ in range(2):
+            with pytest.raises(ContentNotFoundError):
+                await read(store)
+        assert threads == [True, True]
+
+    async def test_nothing_old_is_read(self, store: FilesystemContentStore, root: Path) -> None:
+        other_process = FilesystemContentStore(root)
+        for content in (b"one", b"two", b"three"):
+            await other_process.put(KEY, in_chunks(content))
+            await other_process.put_variant(KEY, NAME, in_chunks(content))
+            assert [await read(store), await variant(store)] == [content, content]
+            receipt = await store.find_variant(KEY, NAME)
+            assert receipt is not None
+            assert receipt.sha256 == hashlib.sha256(content).hexdigest()
+        await other_process.delete(KEY)
+        for call in (store.open(KEY), store.open_variant(KEY, NAME)):
+            with pytest.raises(ContentNotFoundError):
+                await call
+        assert await store.find_variant(KEY, NAME) is None
+
+    async def test_a_variant_that_was_found_is_opened_without_a_thread(
+        self, store: FilesystemContentStore, threads: list[bool], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.put_variant(KEY, NAME, in_chunks(b"variant"))
+        await store.find_variant(KEY, NAME)
+        monkeypatch.setattr(os, "listdir", Fault(os.listdir, errno.EIO))
+        for _ in range(2):
+            assert await variant(store) == b"variant"
+            assert await store.find_variant(KEY, NAME) is not None
+        assert threads == [False, False]
+
+
+class TestVariants:
+    async def test_a_variant_lies_in_the_folder_of_its_key_under_its_name_and_digest(
+        self, store: FilesystemContentStore, root: Path
+    ) -> None:
+        await store.put_variant(KEY, NAME, in_chunks(b"variant"))
+        digest = hashlib.sha256(b"variant").hexdigest()
+        assert files_below(root) == [root / "variants" / "ab" / "cd" / KEY / f"{NAME}.{digest}"]
+        assert bytes_of(files_below(root)[0]) == b"variant"
+        mode = await asyncio.to_thread(os.stat, files_below(root)[0])
+        assert mode.st_mode & 0o007 == 0
+
+    async def test_the_longest_name_fits(self, store: FilesystemContentStore) -> None:
+        name = VariantName("a" * 128)
+        await store.put_variant(ContentKey("a" * 128), name, in_chunks(b"variant"))
+        assert await content_of(await store.open_variant(ContentKey("a" * 128), name)) == b"variant"
+
+    async def test_one_file_is_left_of_a_variant_that_was_put_again(
+        self, store: FilesystemContentStore, root: Path
+    ) -> None:
+        for content in (b"one", b"two", b"two", b"one"):
+            await store.put_variant(KEY, NAME, in_chunks(content))
+            assert files_below(root) == [place_of_variants(root) / variant_file(content)]
+
+    async def test_one_file_is_left_of_many_puts_at_once(self, root: Path) -> None:
+        stores = [FilesystemContentStore(root) for _ in range(3)]
+        await stores[0].prepare()
+        for _ in range(10):
+            contents = [os.urandom(8) for _ in range(9)]
+            await asyncio.gather(
+                *(stores[i % 3].put_variant(KEY, NAME, in_chunks(content)) for i, content in enumerate(contents))
+            )
+            (file,) = files_below(root)
+            assert file.name in {variant_file(content) for content in contents}
+
+    async def test_a_clock_that_is_put_back_changes_nothing(self, store: FilesystemContentStore, root: Path) -> None:
+        await store.put_variant(KEY, NAME, in_chunks(b"old"))
+        tomorrow = time.time() + 86_400
+        os.utime(place_of_variants(root) / variant_file(b"old"), (tomorrow, tomorrow))
+        await store.put_variant(KEY, NAME, in_chunks(b"new"))
+        assert await variant(store) == b"new"
+        assert files_below(root) == [place_of_variants(root) / variant_file(b"new")]
+
+    async def test_of_several_files_that_a_crash_left_the_last_one_counts_until_the_next_put(
+        self, store: FilesystemContentStore, root: Path
+    ) -> None:
+        await store.put_variant(KEY, NAME, in_chunks(b"second"))
+        first, third = (place_of_variants(root) / variant_file(content) for content in (b"first", b"third"))
+        first.write_bytes(b"first")
+        os.utime(first, (1, 1))
+        assert await variant(store) == b"second"
+        third.write_bytes(b"third")
+        later = time.time() + 1
+        os.utime(third, (later, later))
+        assert await variant(FilesystemContentStore(root)) == b"third"
+        await store.put_variant(KEY, NAME, in_chunks(b"fourth"))
+        assert files_below(root) == [place_of_variants(root) / variant_file(b"fourth")]
+
+    async def test_an_old_file_that_can_not_be_removed_does_not_count(
+        self, store: FilesystemContentStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.put_variant(KEY, NAME, in_chunks(b"old"))
+        unlink = os.unlink
+
+        def stubborn(path: Any, **kwargs: Any) -> None:
+            if str(path).endswith(variant_file(b"old")):
+                raise PermissionError(errno.EPERM, "stubborn")
+            unlink(path, **kwargs)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "unlink", stubborn)
+            await store.put_variant(KEY, NAME, in_chunks(b"new"))
+        assert await variant(store) == b"new"
+
+    async def test_what_is_no_variant_is_not_found_and_goes_with_the_others(
+        self, store: FilesystemContentStore, root: Path
+    ) -> None:
+        folder = place_of_variants(root)
+        folder.mkdir(parents=True)
+        digest = hashlib.sha256().hexdigest()
+        for name in (NAME, f"{NAME}.", f"{NAME}.{digest[1:]}", f"{NAME}.{digest}0", f"{NAME}.{digest.upper()}", "x\n"):
+            (folder / name).touch()
+        assert await store.find_variant(KEY, NAME) is None
+        with pytest.raises(ContentNotFoundError):
+            await store.open_variant(KEY, NAME)
+        await store.delete(KEY)
+        assert not is_there(folder)
+
+    async def test_only_folders_in_their_own_folder_have_a_key(self, store: FilesystemContentStore, root: Path) -> None:
+        await store.put_variant(KEY, NAME, in_chunks(b"variant"))
+        for path in (
+            root / "variants" / "abcd-too-high",
+            root / "variants" / "ab" / "abcd-too-high",
+            root / "variants" / "ab" / "cd" / "abce-in-another-folder",
+            root / "variants" / "ab" / "cd" / "abcd.not-a-key",
+        ):
+            path.mkdir()
+        (root / "variants" / "ab" / "cd" / "abcd-file").touch()
+        (root / "variants" / "ab" / "cd" / "abcd-link").symlink_to(root)
+        assert [key async for key in store.keys_of_variants()] == [KEY]
+        assert await keys_in(store) == []
+
+    async def test_a_folder_that_a_crash_left_empty_is_listed_and_removed(
+        self, store: FilesystemContentStore, root: Path
+    ) -> None:
+        place_of_variants(root).mkdir(parents=True)
+        assert [key async for key in store.keys_of_variants()] == [KEY]
+        assert await store.find_variant(KEY, NAME) is None
+        await store.set_aside(KEY)
+        assert [key async for key in store.keys_of_variants()] == []
+
+    async def test_a_missing_root_is_an_error(self, store: FilesystemContentStore, root: Path) -> None:
+        await store.put_variant(KEY, NAME, in_chunks(b"variant"))
+        disappear(root)
+        with pytest.raises(ContentStoreError, match="folder is missing"):
+            assert [key async for key in store.keys_of_variants()] == []
+        with pytest.raises(ContentStoreError, match="folder is missing"):
+            await store.put_variant(KEY, NAME, in_chunks(b"variant"))
+        assert not is_there(root)
+
+    async def test_a_link_in_its_place_is_not_followed(
+        self, store: FilesystemContentStore, root: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "outside").write_bytes(b"secret")
+        place_of_variants(root).mkdir(parents=True)
+        (place_of_variants(root) / variant_file(b"secret")).symlink_to(tmp_path / "outside")
+        with pytest.raises(ContentStoreError):
+            await store.open_variant(KEY, NAME)
+        await store.delete(KEY)
+        assert bytes_of(tmp_path / "outside") == b"secret"
+        assert not is_there(place_of_variants(root))
+
+    async def test_a_link_in_the_place_of_their_folder_is_not_emptied(
+        self, store: FilesystemContentStore, root: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "outside").mkdir()
+        (tmp_path / "outside" / "file").write_bytes(b"secret")
+        place_of_variants(root).parent.mkdir(parents=True)
+        place_of_variants(root).symlink_to(tmp_path / "outside")
+        with pytest.raises(ContentStoreError):
+            await store.delete(KEY)
+        assert bytes_of(tmp_path / "outside" / "file") == b"secret"
+
+    async def test_a_folder_that_is_removed_during_a_put_is_made_again(
+        self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        replace, times = os.replace, iter(range(3))
+
+        def late_replace(source: Any, target: Any) -> None:
+            if next(times, None) is not None:
+                place_of_variants(root).rmdir()
+            replace(source, target)
+
+        monkeypatch.setattr(os, "replace", late_replace)
+        await store.put_variant(KEY, NAME, in_chunks(b"variant"))
+        assert await variant(store) == b"variant"
+
+    async def test_a_folder_that_is_removed_each_time_is_an_error(
+        self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        times = 0
+
+        def no_replace(*_: object) -> None:
+            nonlocal times
+            times += 1
+            raise FileNotFoundError(errno.ENOENT, "gone")
+
+        monkeypatch.setattr(os, "replace", no_replace)
+        with pytest.raises(ContentStoreError, match="folder is missing"):
+            await store.put_variant(KEY, NAME, in_chunks(b"variant"))
+        assert times == ATTEMPTS
+        assert files_below(root) == []
+
+    async def test_a_variant_that_is_deleted_as_soon_as_it_is_there_was_put(
+        self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        replace = os.replace
+
+        def replace_and_lose(source: Any, target: Path) -> None:
+            replace(source, target)
+            target.unlink()
+            target.parent.rmdir()
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", replace_and_lose)
+            await store.put_variant(KEY, NAME, in_chunks(b"variant"))
+        assert files_below(root) == []
+        assert await store.find_variant(KEY, NAME) is None
+
+    @pytest.mark.parametrize("times", [1, ATTEMPTS - 1, ATTEMPTS])
+    async def test_a_deletion_takes_what_is_put_meanwhile_along(
+        self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch, times: int
+    ) -> None:
+        await store.put(KEY, in_chunks(b"content"))
+        await store.put_variant(KEY, NAME, in_chunks(b"variant"))
+        rmdir, left = os.rmdir, iter(range(times))
+
+        def late_rmdir(path: Any) -> None:
+            if next(left, None) is not None:
+                (place_of_variants(root) / "late").touch()
+            rmdir(path)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "rmdir", late_rmdir)
+            if times == ATTEMPTS:
+                with pytest.raises(ContentStoreError):
+                    await store.delete(KEY)
+                # Whoever was told so deletes again.
+            await store.delete(KEY)
+        assert not is_there(place_of_variants(root))
+        assert files_below(root) == []
+
+    async def test_a_deletion_that_breaks_off_is_finished_by_the_next(
+        self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        unlink = os.unlink
+        for number in range(1, 5):
+            await store.put(KEY, in_chunks(b"content"))
+            for name in (NAME, OTHER_NAME):
+                await store.put_variant(KEY, name, in_chunks(b"variant"))
+            with monkeypatch.context() as patched:
+                # The third thing that is removed is a variant, and the fourth their folder.
+                patched.setattr(os, "unlink", Fault(unlink, errno.EIO, after=number - 1))
+                patched.setattr(os, "rmdir", Fault(os.rmdir, errno.EIO))
+                with pytest.raises(ContentStoreError):
+                    await store.delete(KEY)
+            assert is_there(place_of(root)) == (number == 1)
+            await store.delete(KEY)
+            assert files_below(root) == []
+            assert not is_there(place_of_variants(root))
+
+    async def test_a_variant_that_is_replaced_between_finding_and_opening_is_opened_all_the_same(
+        self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.put_variant(KEY, NAME, in_chunks(b"old"))
+        listdir, is_first = os.listdir, iter([True])
+
+        def early_listdir(path: Any) -> list[str]:
+            names = listdir(path)
+            if next(is_first, False):
+                old = place_of_variants(root) / variant_file(b"old")
+                old.unlink()
+                old.with_name(variant_file(b"new")).write_bytes(b"new")
+            return names
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "listdir", early_listdir)
+            assert await variant(store) == b"new"
+        is_first = iter([True])
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "listdir", early_listdir)
+            place_of_variants(root).joinpath(variant_file(b"new")).rename(
+                place_of_variants(root) / variant_file(b"old")
+            )
+            receipt = await FilesystemContentStore(root).find_variant(KEY, NAME)
+        assert receipt is not None
+        assert (receipt.byte_size, receipt.sha256) == (3, hashlib.sha256(b"new").hexdigest())
+
+    async def test_an_upload_that_a_crash_broke_off_is_a_leftover_and_no_variant(self, root: Path) -> None:
+        script = f"""
+import asyncio, os
+from pathlib import Path
+from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
+
+async def chunks():
+    yield b"x" * 1000
+
+async def main():
+    store = FilesystemContentStore(Path({str(root)!r}))
+    await store.prepare()
+    os.replace = lambda *_: os._exit(9)
+    await store.put_variant({KEY!r}, {NAME!r}, chunks())
+
+asyncio.run(main())
+"""
+        died = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", script], check=False)
+        assert died.returncode == 9
+        store = FilesystemContentStore(root)
+        await store.prepare()
+        assert await store.find_variant(KEY, NAME) is None
+        (leftover,) = await store.list_leftovers(older_than=timedelta())
+        assert [path.name for path in files_below(root)] == [leftover]
+        await store.put_variant(KEY, NAME, in_chunks(b"variant"))
+        assert await variant(store) == b"variant"
 
 
 class TestMemory:

@@ -28,6 +28,7 @@ from pixyproxy.domain.errors import (
     GeneratorUnavailableError,
 )
 from pixyproxy.domain.image import MediaType, Prompt, parse_prompt
+from tests.doubles.hostile_svg import hostile_svg
 from tests.doubles.openai_server import OpenAIServer
 
 PROMPT = parse_prompt("a red fox in the snow")
@@ -115,11 +116,12 @@ async def test_white_space_around_the_key_is_not_sent(server: OpenAIServer, gene
 
 
 @pytest.mark.parametrize("background", [None, "opaque", "auto"])
-@pytest.mark.parametrize("output_format", ["png", "jpeg", "webp", "gif"])
+@pytest.mark.parametrize("output_format", ["png", "jpeg", "webp", "gif", "svg"])
 async def test_every_format_is_taken(generators: Generators, output_format: str, background: str | None) -> None:
     image = await generators(output_format=output_format, background=background).generate(PROMPT)
 
-    assert image.media_type == f"image/{output_format}"
+    assert image.media_type is MediaType[output_format.upper()]
+    assert (image.width, image.height) == (256, 256)
 
 
 # Good answers
@@ -158,6 +160,14 @@ async def test_the_first_of_several_images_is_kept(server: OpenAIServer, generat
     server.script("ok", "two")
 
     assert (await generator.generate(PROMPT)).data == (await generator.generate(PROMPT)).data
+
+
+async def test_an_svg_is_kept_as_it_came_whatever_it_can_do(server: OpenAIServer, generators: Generators) -> None:
+    server.script("hostile-svg http://127.0.0.1:9")
+    image = await generators(output_format="svg").generate(PROMPT)
+
+    assert image.data == hostile_svg("http://127.0.0.1:9")
+    assert (image.media_type, image.width, image.height) == (MediaType.SVG, 320, 200)
 
 
 # Errors
@@ -210,11 +220,11 @@ async def test_the_first_of_several_images_is_kept(server: OpenAIServer, generat
         ("empty-base64", (GenerationFailedError, True), "an image without content"),
         ("number-base64", (GenerationFailedError, True), "an image without content"),
         ("bad-base64", (GenerationFailedError, True), "not valid base64"),
-        ("no-picture", (GenerationFailedError, True), "none of PNG, JPEG, WebP and GIF"),
-        ("svg", (GenerationFailedError, True), "SVG"),
+        ("no-picture", (GenerationFailedError, True), "none of PNG, JPEG, WebP, GIF and SVG"),
+        ("broken-svg", (GenerationFailedError, True), "SVG picture is damaged or incomplete"),
         ("html-picture", (GenerationFailedError, True), "web page"),
         ("truncated", (GenerationFailedError, True), "damaged or incomplete"),
-        ("wrong-label", (GenerationFailedError, True), "is a PNG, which is not the format OpenAI names"),
+        ("wrong-label", (GenerationFailedError, True), "is PNG, which is not the one OpenAI names"),
     ],
 )
 async def test_each_thing_that_goes_wrong_is_one_error_of_its_own_kind_and_one_request(
@@ -238,8 +248,7 @@ async def test_another_format_than_was_asked_for_is_an_error(server: OpenAIServe
     server.script("wrong-format")
 
     assert (
-        "is a PNG, which is not the format PixyProxy asked for"
-        in (await failure(generators(output_format="webp"))).detail
+        "is PNG, which is not the one PixyProxy asked for" in (await failure(generators(output_format="webp"))).detail
     )
 
 

@@ -1,29 +1,33 @@
 """Content in files."""
 
 import asyncio
-import hashlib
 import os
 import re
 import secrets
-import stat
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
+from pixyproxy.adapters.filesystem.download import Download, RecentFiles
 from pixyproxy.adapters.filesystem.errors import translated_errors
+from pixyproxy.adapters.filesystem.upload import Upload, sync_folder
+from pixyproxy.adapters.filesystem.variants import VariantFolder, receipt_of
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
 from pixyproxy.domain.image import ContentKey
 from pixyproxy.domain.ports import ContentReceipt, ContentStore, StoredContent
+from pixyproxy.domain.variant import VariantName
 
-CHUNK_SIZE = 256 * 1024
-INCOMING = "incoming"
-SET_ASIDE = "set-aside"
-SHARD_LENGTH = 2
-CLOSED = -1
+INCOMING: Final = "incoming"
+SET_ASIDE: Final = "set-aside"
+VARIANTS: Final = "variants"
+SHARD_LENGTH: Final = 2
+
+_KEY: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{3,127}")
+_VARIANT_NAME: Final = re.compile(r"[0-9a-z][0-9a-z.-]{0,127}")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,15 +36,21 @@ T = TypeVar("T")
 class FilesystemContentStore(ContentStore):
     """Keeps each content in a file of its own below `root`.
 
-    A content with the key `abcdef…` lies in `root/ab/cd/abcdef…`. It is written to `root/incoming` first and moved to
-    its place when it is whole and on the disk, so that a crash leaves at most a file in `incoming`. What is set aside
-    goes to `root/set-aside`, under its key or, where that name is taken, under its key and a suffix.
+    A content with the key `abcdef…` lies in `root/ab/cd/abcdef…`, and its variant `name` in
+    `root/variants/ab/cd/abcdef…/name.sha256`, with the SHA-256 of the variant's bytes in hex. Both are written to
+    `root/incoming` first and moved to their place when they are whole and on the disk, so that a crash leaves at most a
+    file in `incoming` or an empty folder in `variants`. What is set aside goes to `root/set-aside`, under its key or,
+    where that name is taken, under its key and a suffix.
+
+    Whatever may have to wait for a disk is done in a worker thread. What was opened a short time ago, and bytes that
+    are in memory, are not waited for.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._incoming = root / INCOMING
         self._aside = root / SET_ASIDE
+        self._recent = RecentFiles()
 
     async def prepare(self) -> None:
         """Create the folders; raise `ContentStoreError` if that fails.
@@ -51,24 +61,56 @@ class FilesystemContentStore(ContentStore):
             await _to_thread(_make_folder, self._incoming)
 
     async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
-        path = self._path(key)
-        upload = _Upload(self._temporary(key))
-        try:
-            await _to_thread(upload.begin)
-            async for chunk in chunks:
-                await _to_thread(upload.write, chunk)
-            return await _to_thread(upload.commit, path)
-        finally:
-            await _to_thread(upload.discard)
+        path = self._root / _name_of(key)
+        return await self._upload(key, chunks, lambda upload: upload.commit(self._root, path))
 
-    async def open(self, key: ContentKey) -> StoredContent:
-        download = _Download(self._path(key))
-        byte_size = await _to_thread(download.begin)
-        return StoredContent(byte_size, _read(download))
+    async def open(self, key: ContentKey, *, start: int = 0, end: int | None = None) -> StoredContent:
+        name = _name_of(key)
+        is_recent = self._recent.find(name) is not None
+        download = Download(self._root, name) if is_recent else await asyncio.to_thread(Download, self._root, name)
+        self._recent.remember(name, name)
+        return download.content(start, end)
+
+    async def find_variant(self, key: ContentKey, name: VariantName) -> ContentReceipt | None:
+        variant = _variant_name_of(key, name)
+        file = self._recent.find(variant)
+        receipt = receipt_of(self._root, file) if file is not None else None
+        if file is None or receipt is None:
+            found = await asyncio.to_thread(self._variants_of(key).find, name)
+            if found is None:
+                return None
+            file, receipt = found
+        self._recent.remember(variant, file)
+        return receipt
+
+    async def open_variant(
+        self, key: ContentKey, name: VariantName, *, start: int = 0, end: int | None = None
+    ) -> StoredContent:
+        variant = _variant_name_of(key, name)
+        file = self._recent.find(variant)
+        download = None
+        if file is not None:
+            # It may have been replaced by another file.
+            with suppress(ContentNotFoundError):
+                download = Download(self._root, file)
+        if download is None:
+            download = await asyncio.to_thread(self._variants_of(key).open, name)
+        self._recent.remember(variant, download.name)
+        return download.content(start, end)
+
+    async def put_variant(self, key: ContentKey, name: VariantName, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+        _variant_name_of(key, name)
+        return await self._upload(key, chunks, partial(self._variants_of(key).put, name))
 
     async def delete(self, key: ContentKey) -> None:
+        path = self._root / _name_of(key)
         with translated_errors():
-            await _to_thread(self._path(key).unlink, missing_ok=True)
+            # The content goes first, so that nobody makes a variant of it behind the others.
+            await _to_thread(path.unlink, missing_ok=True)
+        await self.delete_variants(key)
+
+    async def delete_variants(self, key: ContentKey) -> None:
+        await _to_thread(self._variants_of(key).remove)
 
     async def check(self) -> None:
         await _to_thread(_try_to_write, self._temporary("check"))
@@ -76,13 +118,22 @@ class FilesystemContentStore(ContentStore):
     async def keys(self) -> AsyncIterator[ContentKey]:
         for outer in await _shards(self._root):
             for inner in await _shards(outer):
-                for key in await _keys_in(inner):
+                for key in await _keys_in(inner, _files_in):
+                    yield key
+
+    async def keys_of_variants(self) -> AsyncIterator[ContentKey]:
+        if not await _has_folder(self._root, VARIANTS):
+            return
+        for outer in await _shards(self._root / VARIANTS):
+            for inner in await _shards(outer):
+                for key in await _keys_in(inner, _folders_in):
                     yield key
 
     async def set_aside(self, key: ContentKey) -> None:
-        path = self._path(key)
+        path = self._root / _name_of(key)
         with translated_errors():
             await _to_thread(_set_aside, path, self._aside)
+        await self.delete_variants(key)
 
     async def list_leftovers(self, *, older_than: timedelta) -> Sequence[str]:
         with translated_errors():
@@ -94,103 +145,41 @@ class FilesystemContentStore(ContentStore):
         with translated_errors():
             await _to_thread(_set_aside, self._incoming / name, self._aside)
 
+    async def _upload(
+        self, key: ContentKey, chunks: AsyncIterable[bytes], commit: Callable[[Upload], ContentReceipt]
+    ) -> ContentReceipt:
+        upload = Upload(self._temporary(key))
+        try:
+            await _to_thread(upload.begin)
+            async for chunk in chunks:
+                await _to_thread(upload.write, chunk)
+            return await _to_thread(commit, upload)
+        finally:
+            await _to_thread(upload.discard)
+
+    def _variants_of(self, key: ContentKey) -> VariantFolder:
+        return VariantFolder(self._root, f"{VARIANTS}/{_name_of(key)}")
+
     def _temporary(self, name: str) -> Path:
         return self._incoming / f"{name}.{secrets.token_hex(8)}"
 
-    def _path(self, key: ContentKey) -> Path:
-        if not _is_key(key):
-            raise ContentStoreError("The content's key is malformed.")
-        return self._root / key[:2] / key[2:4] / key
+
+def _name_of(key: ContentKey) -> str:
+    """Return the path of a content below the root."""
+    if not _is_key(key):
+        raise ContentStoreError("The content's key is malformed.")
+    return f"{key[:2]}/{key[2:4]}/{key}"
 
 
-class _Upload:
-    """One content on its way from its temporary file to its place; its methods block and run in a worker thread.
-
-    They translate their own errors, so that those of the chunks' source pass through as they are.
-    """
-
-    def __init__(self, temporary: Path) -> None:
-        self._temporary = temporary
-        self._descriptor = CLOSED
-        self._sha256 = hashlib.sha256()
-        self._byte_size = 0
-
-    @translated_errors()
-    def begin(self) -> None:
-        self._descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-
-    @translated_errors()
-    def write(self, chunk: bytes) -> None:
-        rest = memoryview(chunk)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
-        self._sha256.update(chunk)
-        self._byte_size += len(chunk)
-
-    @translated_errors()
-    def commit(self, path: Path) -> ContentReceipt:
-        os.fsync(self._descriptor)
-        for folder in (path.parent.parent, path.parent):
-            with suppress(FileExistsError):
-                folder.mkdir()
-            # Another upload may have made the folder and not be done with this yet.
-            _sync_folder(folder.parent)
-        self._temporary.replace(path)
-        try:
-            _sync_folder(path.parent)
-        except OSError:
-            # Nobody knows whether the content survives a power cut, so it must not look as if it did.
-            path.unlink()
-            raise
-        return ContentReceipt(self._byte_size, self._sha256.hexdigest())
-
-    @translated_errors()
-    def discard(self) -> None:
-        """Close and remove what is left of the temporary file: nothing, after a commit."""
-        if self._descriptor != CLOSED:
-            os.close(self._descriptor)
-            self._descriptor = CLOSED
-        self._temporary.unlink(missing_ok=True)
-
-
-class _Download:
-    """One content on its way out; its methods block and run in a worker thread.
-
-    It is open from the start, so that what can't be read is noticed before anything was promised, and it closes itself
-    when nobody wants it any more.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor = CLOSED
-
-    @translated_errors()
-    def begin(self) -> int:
-        """Open the file and return its size in bytes."""
-        try:
-            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise ContentNotFoundError("The content is missing.") from None
-        status = os.fstat(self._descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            self.end()
-            raise ContentStoreError("The content is not a file.")
-        return status.st_size
-
-    @translated_errors()
-    def read(self) -> bytes:
-        return os.read(self._descriptor, CHUNK_SIZE)
-
-    def end(self) -> None:
-        if self._descriptor != CLOSED:
-            os.close(self._descriptor)
-            self._descriptor = CLOSED
-
-    __del__ = end
+def _variant_name_of(key: ContentKey, name: VariantName) -> str:
+    """Return the path of a variant below the root, without the digest at its end."""
+    if _VARIANT_NAME.fullmatch(name) is None:
+        raise ContentStoreError("The variant's name is malformed.")
+    return f"{VARIANTS}/{_name_of(key)}/{name}"
 
 
 def _is_key(text: str) -> bool:
-    return re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z-]{3,127}", text) is not None
+    return _KEY.fullmatch(text) is not None
 
 
 def _shards_in(folder: Path) -> Sequence[Path]:
@@ -202,6 +191,11 @@ def _shards_in(folder: Path) -> Sequence[Path]:
 def _files_in(folder: Path) -> Sequence[str]:
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+
+
+def _folders_in(folder: Path) -> Sequence[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
 
 
 def _untouched_files(folder: Path, since: float) -> Sequence[str]:
@@ -220,7 +214,7 @@ def _set_aside(path: Path, folder: Path) -> None:
         return
     with suppress(FileExistsError):
         folder.mkdir()
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
     target = _reserve(folder, path.name)
     try:
         path.replace(target)
@@ -230,8 +224,8 @@ def _set_aside(path: Path, folder: Path) -> None:
     except OSError:
         target.unlink()
         raise
-    _sync_folder(folder)
-    _sync_folder(path.parent)
+    sync_folder(folder)
+    sync_folder(path.parent)
 
 
 def _reserve(folder: Path, name: str) -> Path:
@@ -248,7 +242,7 @@ def _reserve(folder: Path, name: str) -> Path:
 
 def _try_to_write(path: Path) -> None:
     """Write a block and remove it; an empty file can be made on a disk that is full."""
-    upload = _Upload(path)
+    upload = Upload(path)
     try:
         upload.begin()
         upload.write(bytes(4096))
@@ -260,16 +254,7 @@ def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the folder's new entries survive a power cut (fsync(2): the file's own fsync does not)."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_folder(folder.parent)
 
 
 async def _shards(folder: Path) -> Sequence[Path]:
@@ -277,19 +262,16 @@ async def _shards(folder: Path) -> Sequence[Path]:
         return await _to_thread(_shards_in, folder)
 
 
-async def _keys_in(folder: Path) -> Sequence[ContentKey]:
+async def _has_folder(root: Path, name: str) -> bool:
     with translated_errors():
-        names = await _to_thread(_files_in, folder)
+        return name in await _to_thread(os.listdir, root)
+
+
+async def _keys_in(folder: Path, list_names: Callable[[Path], Sequence[str]]) -> Sequence[ContentKey]:
+    with translated_errors():
+        names = await _to_thread(list_names, folder)
     shard = folder.parent.name + folder.name
     return [ContentKey(name) for name in names if name.startswith(shard) and _is_key(name)]
-
-
-async def _read(download: _Download) -> AsyncIterator[bytes]:
-    try:
-        while chunk := await _to_thread(download.read):
-            yield chunk
-    finally:
-        download.end()
 
 
 async def _to_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,37 +1,58 @@
 """Content in a dictionary."""
 
 import hashlib
+import re
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from datetime import timedelta
+from typing import Final
 
-from pixyproxy.domain.errors import ContentNotFoundError
+from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
 from pixyproxy.domain.image import ContentKey
 from pixyproxy.domain.ports import ContentReceipt, ContentStore, StoredContent
+from pixyproxy.domain.variant import VariantName
 
-CHUNK_SIZE = 256 * 1024
+CHUNK_SIZE: Final = 256 * 1024
+
+_VARIANT_NAME: Final = re.compile(r"[0-9a-z][0-9a-z.-]{0,127}")
 
 
 class InMemoryContentStore(ContentStore):
-    """Keeps content for as long as the process lives, also what was set aside."""
+    """Keeps content and its variants for as long as the process lives, also content that was set aside."""
 
     def __init__(self) -> None:
         self._contents: dict[ContentKey, bytes] = {}
+        self._variants: dict[ContentKey, dict[VariantName, bytes]] = {}
         self._set_aside: list[tuple[ContentKey, bytes]] = []
 
     async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
         content = b"".join([chunk async for chunk in chunks])
         self._contents[key] = content
-        return ContentReceipt(len(content), hashlib.sha256(content).hexdigest())
+        return _receipt(content)
 
-    async def open(self, key: ContentKey) -> StoredContent:
-        try:
-            content = self._contents[key]
-        except KeyError:
-            raise ContentNotFoundError("The content is missing.") from None
-        return StoredContent(len(content), _chunks(content))
+    async def open(self, key: ContentKey, *, start: int = 0, end: int | None = None) -> StoredContent:
+        return _stored(self._contents.get(key), start, end)
+
+    async def find_variant(self, key: ContentKey, name: VariantName) -> ContentReceipt | None:
+        content = self._find_variant(key, name)
+        return None if content is None else _receipt(content)
+
+    async def open_variant(
+        self, key: ContentKey, name: VariantName, *, start: int = 0, end: int | None = None
+    ) -> StoredContent:
+        return _stored(self._find_variant(key, name), start, end)
+
+    async def put_variant(self, key: ContentKey, name: VariantName, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+        _check_name(name)
+        content = b"".join([chunk async for chunk in chunks])
+        self._variants.setdefault(key, {})[name] = content
+        return _receipt(content)
 
     async def delete(self, key: ContentKey) -> None:
         self._contents.pop(key, None)
+        await self.delete_variants(key)
+
+    async def delete_variants(self, key: ContentKey) -> None:
+        self._variants.pop(key, None)
 
     async def check(self) -> None:
         return None
@@ -40,9 +61,14 @@ class InMemoryContentStore(ContentStore):
         for key in sorted(self._contents):
             yield key
 
+    async def keys_of_variants(self) -> AsyncIterator[ContentKey]:
+        for key in sorted(self._variants):
+            yield key
+
     async def set_aside(self, key: ContentKey) -> None:
         if key in self._contents:
             self._set_aside.append((key, self._contents.pop(key)))
+        await self.delete_variants(key)
 
     async def list_leftovers(self, *, older_than: timedelta) -> Sequence[str]:  # noqa: ARG002 -- the port's
         """Return nothing: what breaks off before it is whole was never kept."""
@@ -51,7 +77,26 @@ class InMemoryContentStore(ContentStore):
     async def set_leftover_aside(self, name: str) -> None:  # noqa: ARG002 -- the port's
         return None
 
+    def _find_variant(self, key: ContentKey, name: VariantName) -> bytes | None:
+        _check_name(name)
+        return self._variants.get(key, {}).get(name)
 
-async def _chunks(content: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(content), CHUNK_SIZE):
-        yield content[start : start + CHUNK_SIZE]
+
+def _check_name(name: VariantName) -> None:
+    if _VARIANT_NAME.fullmatch(name) is None:
+        raise ContentStoreError("The variant's name is malformed.")
+
+
+def _receipt(content: bytes) -> ContentReceipt:
+    return ContentReceipt(len(content), hashlib.sha256(content).hexdigest())
+
+
+def _stored(content: bytes | None, start: int, end: int | None) -> StoredContent:
+    if content is None:
+        raise ContentNotFoundError("The content is missing.")
+    return StoredContent(len(content), _chunks(content, start, len(content) if end is None else min(end, len(content))))
+
+
+async def _chunks(content: bytes, start: int, end: int) -> AsyncIterator[bytes]:
+    for position in range(start, end, CHUNK_SIZE):
+        yield content[position : min(position + CHUNK_SIZE, end)]

@@ -7,7 +7,8 @@ import jiter
 import msgspec
 import pybase64
 
-from pixyproxy.adapters.pillow.bitmap import UnreadableBitmapError, inspect_bitmap
+from pixyproxy.adapters.pillow.inspection import inspect_picture
+from pixyproxy.adapters.pillow.picture import UnreadablePictureError
 from pixyproxy.domain.errors import GenerationFailedError
 from pixyproxy.domain.image import MediaType
 from pixyproxy.domain.ports import GeneratedImage
@@ -19,8 +20,9 @@ OUTPUT_FORMATS: Final[Mapping[str, MediaType]] = {
     "jpeg": MediaType.JPEG,
     "webp": MediaType.WEBP,
     "gif": MediaType.GIF,
+    "svg": MediaType.SVG,
 }
-"""The formats of `openai.types.ImageGenerateParams`, without SVG, which is no bitmap."""
+"""The formats of `openai.types.ImageGenerateParams`."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,17 +49,17 @@ def _read(body: bytes, requested_format: str | None, request_id: str | None) -> 
     answer = _parse(body)
     data = _content(answer)
     try:
-        bitmap = inspect_bitmap(data)
-    except UnreadableBitmapError as exc:
+        picture = inspect_picture(data)
+    except UnreadablePictureError as exc:
         raise _unusable(f"OpenAI answered with something that is no image. {exc}") from exc
     for origin, label in (("OpenAI names", answer.get("output_format")), ("PixyProxy asked for", requested_format)):
-        if label is not None and OUTPUT_FORMATS.get(str(label)) is not bitmap.media_type:
-            raise _unusable(f"The image is a {bitmap.media_type.name}, which is not the format {origin}.")
+        if label is not None and OUTPUT_FORMATS.get(str(label)) is not picture.media_type:
+            raise _unusable(f"The format of the image is {picture.media_type.name}, which is not the one {origin}.")
     return GeneratedImage(
         data=data,
-        media_type=bitmap.media_type,
-        width=bitmap.width,
-        height=bitmap.height,
+        media_type=picture.media_type,
+        width=picture.width,
+        height=picture.height,
         usage=_usage(answer),
         request_id=request_id,
     )

@@ -24,14 +24,14 @@ class OpenAIImageGenerator(ImageGenerator):
     Takes the `api_key` and, where they are not OpenAI's own, the `base_url` and the `model`. `size`, `quality`,
     `output_format` and `background` are sent if they are set. Their values stand in the installed package's
     `openai.types.ImageGenerateParams` and differ from model to model, so OpenAI is left to judge them, save a format
-    that is no bitmap.
+    that this package does not know.
 
     `timeout` is the time in seconds in which the answer must be there, retries included, and `connect_timeout` the
     time that a connection may take; `retry` says what is tried again. `max_answer_size` bounds the memory that an
     answer can take, in bytes.
 
-    Raises `ValueError` for a key that can't be sent, an address that is none, a model without a name, a format that is
-    no bitmap.
+    Raises `ValueError` for a key that can't be sent, an address that is none, a model without a name, an unknown
+    format.
     """
 
     def __init__(

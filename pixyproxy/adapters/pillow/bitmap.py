@@ -4,27 +4,11 @@ import io
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
 from PIL import GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from PIL.ImageFile import ImageFile
 
+from pixyproxy.adapters.pillow.picture import MAX_PIXELS, Picture, UnreadablePictureError
 from pixyproxy.domain.image import MediaType
-
-MAX_PIXELS = 64_000_000
-"""The pixels of all frames together; the largest picture of the OpenAI reference, 3840x2160, has 8.3 million."""
-
-
-class Bitmap(msgspec.Struct, frozen=True, kw_only=True):
-    """What `inspect_bitmap` has found: the media type and the size in pixels."""
-
-    media_type: MediaType
-    width: int
-    height: int
-
-
-class UnreadableBitmapError(ValueError):
-    """The bytes are no bitmap that can be shown; the message is a sentence that says why."""
-
 
 # The plugin classes are called by themselves: `Image.open` would also try every other format that some import has
 # registered, and would answer a large picture with a warning instead of an error.
@@ -44,10 +28,10 @@ _ENDS: Final = {
 }
 
 
-def inspect_bitmap(data: bytes) -> Bitmap:
+def inspect_bitmap(data: bytes) -> Picture:
     """Return what kind of bitmap `data` is, whatever anybody has labelled it.
 
-    Every frame is decoded to its end, which takes a while: call it in a worker thread. Raises `UnreadableBitmapError`
+    Every frame is decoded to its end, which takes a while: call it in a worker thread. Raises `UnreadablePictureError`
     for anything but a whole PNG, JPEG, WebP or GIF of at most 64 million pixels.
     """
     media_type, plugin = _recognise(data)
@@ -56,37 +40,30 @@ def inspect_bitmap(data: bytes) -> Bitmap:
             for _ in _frames(image):
                 image.load()
             width, height = image.size
-    except (UnreadableBitmapError, MemoryError):
+    except (UnreadablePictureError, MemoryError):
         raise
     except Exception as exc:
         # Damaged files raise a dozen unrelated kinds of errors, out of Pillow and out of the modules it uses.
-        raise UnreadableBitmapError(f"The {media_type.name} picture is damaged or incomplete.") from exc
+        raise UnreadablePictureError(f"The {media_type.name} picture is damaged or incomplete.") from exc
     if not data[-64:].rstrip(b"\0\r\n").endswith(_ENDS.get(media_type, b"")):
-        raise UnreadableBitmapError(f"The {media_type.name} picture breaks off before its end.")
-    return Bitmap(media_type=media_type, width=width, height=height)
+        raise UnreadablePictureError(f"The {media_type.name} picture breaks off before its end.")
+    return Picture(media_type=media_type, width=width, height=height)
 
 
 def _recognise(data: bytes) -> tuple[MediaType, type[ImageFile]]:
     for magic, offset, media_type, plugin in _FORMATS:
         if data.startswith(magic, offset):
             return media_type, plugin
-    if not data:
-        raise UnreadableBitmapError("The picture is empty.")
-    start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<html", b"<!doctype html")):
-        raise UnreadableBitmapError("The picture is a web page.")
-    if start.startswith(b"<") and b"<svg" in start:
-        raise UnreadableBitmapError("The picture is an SVG, which is not accepted because it can run scripts.")
-    raise UnreadableBitmapError("The picture is none of PNG, JPEG, WebP and GIF.")
+    raise UnreadablePictureError("The picture is none of PNG, JPEG, WebP, GIF and SVG.")
 
 
 def _frames(image: ImageFile) -> Iterator[int]:
-    """Turn `image` to one frame after the other; raise `UnreadableBitmapError` when they are too many pixels."""
+    """Turn `image` to one frame after the other; raise `UnreadablePictureError` when they are too many pixels."""
     number = 0
     while True:
         number += 1
         if image.width * image.height * number > MAX_PIXELS:
-            raise UnreadableBitmapError(f"The picture has more than {MAX_PIXELS:,} pixels.")
+            raise UnreadablePictureError(f"The picture has more than {MAX_PIXELS:,} pixels.")
         yield number
         try:
             image.seek(number)

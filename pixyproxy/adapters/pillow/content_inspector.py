@@ -1,10 +1,11 @@
-"""What Pillow makes of content."""
+"""What content is, as Pillow and a parser of XML read it."""
 
 import asyncio
 import hashlib
 from typing import Final
 
-from pixyproxy.adapters.pillow.bitmap import UnreadableBitmapError, inspect_bitmap
+from pixyproxy.adapters.pillow.inspection import inspect_picture
+from pixyproxy.adapters.pillow.picture import UnreadablePictureError
 from pixyproxy.domain.errors import DamagedContentError
 from pixyproxy.domain.image import ContentInfo
 from pixyproxy.domain.ports import ContentInspector, StoredContent
@@ -13,13 +14,13 @@ MAX_BYTE_SIZE: Final = 64 << 20
 
 
 class PillowContentInspector(ContentInspector):
-    """Decodes the whole picture, in a worker thread; content of more than 64 MiB is refused as damaged."""
+    """Reads the whole picture in a worker thread; content of more than 64 MiB is refused as damaged."""
 
     async def inspect(self, content: StoredContent) -> ContentInfo:
         data = await _read(content)
         try:
             return await asyncio.to_thread(_describe, data)
-        except UnreadableBitmapError as exc:
+        except UnreadablePictureError as exc:
             raise DamagedContentError(str(exc)) from exc
 
 
@@ -34,11 +35,11 @@ async def _read(content: StoredContent) -> bytes:
 
 
 def _describe(data: bytes) -> ContentInfo:
-    bitmap = inspect_bitmap(data)
+    picture = inspect_picture(data)
     return ContentInfo(
-        media_type=bitmap.media_type,
+        media_type=picture.media_type,
         byte_size=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
-        width=bitmap.width,
-        height=bitmap.height,
+        width=picture.width,
+        height=picture.height,
     )

@@ -25,6 +25,7 @@ MEANINGS: Final = {
     "abandoned": "The process that made the image died; --repair brings it to an end. Counted up to 1,000.",
     "deletion-unfinished": "The image is deleted, its bytes may be there; --repair deletes them. Counted up to 1,000.",
     "leftover": "A part of an upload that broke off more than an hour ago; --repair sets it aside.",
+    "stray-variants": "Variants of an image that is no more; --repair deletes them. Counted up to 1,000.",
 }
 
 

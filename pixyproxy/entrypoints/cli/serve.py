@@ -40,6 +40,8 @@ def serve(**flags: str | None) -> None:
     """
     import uvicorn
 
+    from pixyproxy.entrypoints.sendfile_protocol import SendfileProtocol
+
     # The workers read the environment, so a flag has to be in it.
     os.environ.update({f"PIXYPROXY_{name.upper()}": value for name, value in flags.items() if value is not None})
     settings = settings_from(os.environ)
@@ -53,7 +55,7 @@ def serve(**flags: str | None) -> None:
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=SendfileProtocol,
         lifespan="on",
         access_log=False,
         server_header=False,
@@ -75,9 +77,11 @@ def application() -> "Litestar":
     """Return the application for the environment's settings; each worker process calls this once."""
     from pixyproxy.entrypoints.http.app import create_app
     from pixyproxy.entrypoints.log import configure_logging
+    from pixyproxy.entrypoints.sendfile_protocol import SendfileProtocol
     from pixyproxy.entrypoints.settings import load_settings
 
     settings = load_settings(os.environ)
+    SendfileProtocol.send_timeout = settings.send_timeout
     configure_logging(settings.log_format)
     app = create_app(settings)
     app.on_startup.append(partial(hurry_when_told_to_stop, app.state.container, settings.shutdown_timeout))

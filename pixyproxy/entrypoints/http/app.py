@@ -11,6 +11,7 @@ from litestar.response import Redirect
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.entrypoints.container import Container, opened
 from pixyproxy.entrypoints.housekeeping import housekeeping
+from pixyproxy.entrypoints.http.content import ContentShortcut
 from pixyproxy.entrypoints.http.dependencies import provide_from
 from pixyproxy.entrypoints.http.errors import handle_error
 from pixyproxy.entrypoints.http.health import health
@@ -70,5 +71,5 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
         state=State({"container": container, "settings": settings}),
     )
     complete_openapi(app.openapi_schema, anonymous_create=settings.anonymous_create)
-    app.asgi_handler = RequestLog(app.asgi_handler)
+    app.asgi_handler = RequestLog(ContentShortcut(app.asgi_handler, container))
     return app

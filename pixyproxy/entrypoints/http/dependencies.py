@@ -1,6 +1,7 @@
 """What the handlers are given."""
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, TypeVar
 
 from litestar import Request
@@ -13,7 +14,6 @@ from pixyproxy.application import (
     DeleteImage,
     DeleteImages,
     GetImage,
-    GetImageContent,
     ListImages,
     ListTags,
     TagImages,
@@ -23,10 +23,12 @@ from pixyproxy.application.pages import LIMIT_DEFAULT
 from pixyproxy.domain.idempotency import IdempotencyKey, parse_idempotency_key
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.http.content import ContentDelivery, delivery_from
 from pixyproxy.entrypoints.http.filters import provide_image_filter, provide_tag_prefix
 from pixyproxy.entrypoints.http.lists import Pager
 from pixyproxy.entrypoints.http.parameters import Cursor, IdempotencyKeyHeader, IfMatch, Limit, Prefer
 from pixyproxy.entrypoints.http.preferences import Preferences, parse_preferences
+from pixyproxy.entrypoints.http.variants import provide_variant_query
 from pixyproxy.entrypoints.http.versions import parse_if_match
 
 T = TypeVar("T")
@@ -73,13 +75,14 @@ def provide_from(container: Container) -> dict[str, Provide]:
         "image_filter": Provide(provide_image_filter, sync_to_thread=False),
         "tag_prefix": Provide(provide_tag_prefix, sync_to_thread=False),
         "pager": Provide(provide_pager, sync_to_thread=False),
+        "variant_query": Provide(provide_variant_query, sync_to_thread=False),
+        "content_delivery": _provide(ContentDelivery, partial(delivery_from, container)),
         "change_image": _provide(ChangeImage, container.change_image),
         "check_readiness": _provide(CheckReadiness, container.check_readiness),
         "create_image": _provide(CreateImage, container.create_image),
         "delete_image": _provide(DeleteImage, container.delete_image),
         "delete_images": _provide(DeleteImages, container.delete_images),
         "get_image": _provide(GetImage, container.get_image),
-        "get_image_content": _provide(GetImageContent, container.get_image_content),
         "list_images": _provide(ListImages, container.list_images),
         "list_tags": _provide(ListTags, container.list_tags),
         "tag_images": _provide(TagImages, container.tag_images),

@@ -8,6 +8,7 @@ from litestar.handlers import BaseRouteHandler
 from pixyproxy.domain.errors import UnauthorizedError
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.entrypoints.http.basic_auth import parse_basic_credentials
+from pixyproxy.entrypoints.http.links import holder_of_link, is_link
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -17,6 +18,18 @@ async def require_login(connection: Connection, _: BaseRouteHandler) -> None:
     principal = await _authenticate(connection)
     if principal.is_anonymous:
         raise UnauthorizedError("This needs a login with HTTP Basic.")
+
+
+async def require_login_or_link(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Let logged-in users pass, and whoever has a signed link to this one image.
+
+    Whether the image is there is not looked at before. Raises `OperationNotAllowedError` for a link that is not valid,
+    whoever sends it, and `DataValidationError` for a parameter of it that is malformed.
+    """
+    if is_link(connection):
+        connection.scope["user"] = await holder_of_link(connection)
+    else:
+        await require_login(connection, handler)
 
 
 async def identify(connection: Connection, _: BaseRouteHandler) -> None:

@@ -1,7 +1,7 @@
 """The OpenAPI document, and the page that shows it."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from litestar.openapi.spec import (
     OpenAPIFormat,
     OpenAPIHeader,
     OpenAPIType,
+    Parameter,
     Reference,
     Schema,
     SecurityScheme,
@@ -31,6 +32,7 @@ from pixyproxy.domain.image import (
     MediaType,
     Visibility,
 )
+from pixyproxy.domain.variant import VariantFormat
 from pixyproxy.entrypoints.http.basic_auth import CHALLENGE
 from pixyproxy.entrypoints.http.errors import REPLAYED
 from pixyproxy.entrypoints.http.responses import ANY_IMAGE
@@ -60,9 +62,40 @@ _PARAMETER_RULES: Final[Mapping[str, Mapping[str, Any]]] = {
     "author": {"min_length": 1, "pattern": _USER_NAME_PATTERN},
     "created_after": {"format": OpenAPIFormat.DATE_TIME},
     "created_before": {"format": OpenAPIFormat.DATE_TIME},
+    "download": {"type": OpenAPIType.STRING, "enum": ["", "true", "false"]},
     "model": {"min_length": 1, "pattern": _NO_NUL_PATTERN},
     "prefix": {"pattern": _NO_NUL_PATTERN},
     "q": {"pattern": _NO_NUL_PATTERN},
+}
+
+_HEADER_PATTERN: Final = r"^[!-~]([ -~]*[!-~])?$"
+
+_CONTENT_MEDIA_TYPES: Final = (*MediaType, VariantFormat.AVIF.media_type)
+_CONDITIONS: Final[Mapping[str, str]] = {
+    "Range": "`bytes=0-99`, `bytes=100-`, `bytes=-100`: only this part.",
+    "If-Range": "The part only if the rest that you have is of this `ETag`, or of this `Last-Modified`; else all.",
+    "If-None-Match": "The `ETag` of what you have: nothing is sent again if it is still the same.",
+    "If-Modified-Since": "The `Last-Modified` of what you have, if you have no `ETag`.",
+    "If-Match": "The `ETag` that the picture must have, else nothing is sent.",
+    "If-Unmodified-Since": "The `Last-Modified` that the picture must have, if you have no `ETag`.",
+}
+_CONTENT_HEADER_MEANINGS: Final[Mapping[str, str]] = {
+    "Accept-Ranges": "`bytes`.",
+    "Cache-Control": "Who may keep it, and for how many seconds without asking again.",
+    "Content-Disposition": "Whether to show or to save it, and under which name.",
+    "Content-Range": "Which bytes of how many these are.",
+    "ETag": "The SHA-256 of the bytes.",
+    "Last-Modified": "When the image was asked for; its bytes never change.",
+    "Repr-Digest": "The SHA-256 of all of the bytes, also where a part is sent (RFC 9530).",
+    "Vary": "By what in the request the answer differs.",
+}
+_KEPT_HEADERS: Final = ("Cache-Control", "ETag", "Last-Modified", "Vary")
+_SENT_HEADERS: Final = (*_KEPT_HEADERS, "Accept-Ranges", "Content-Disposition", "Repr-Digest")
+_CONTENT_HEADERS: Final[Mapping[str, Sequence[str]]] = {
+    "200": _SENT_HEADERS,
+    "206": (*_SENT_HEADERS, "Content-Range"),
+    "304": _KEPT_HEADERS,
+    "416": ("Content-Range",),
 }
 
 _DESCRIPTION = """\
@@ -124,7 +157,12 @@ def complete_openapi(document: OpenAPI, *, anonymous_create: bool) -> None:
             if "202" in operation.responses:
                 response.headers |= _creation_headers(status)
             if response.content and (content := response.content.pop(ANY_IMAGE, None)):
-                response.content |= dict.fromkeys(MediaType, content)
+                response.content |= dict.fromkeys(_CONTENT_MEDIA_TYPES, content)
+        if "206" in operation.responses:
+            _complete_content(operation)
+    for item in (document.paths or {}).values():
+        if item.head:
+            _complete_head(item.head)
 
 
 @get(f"{UI_PATH}/{{name:str}}", include_in_schema=False)
@@ -157,6 +195,7 @@ def _complete_bodies(schemas: Any) -> None:
     tagging = _only(schemas["TagImagesBody"])
     _add_tags(tagging["add"], default=[])
     _add_tags(tagging["remove"], default=[])
+    _only(schemas["CreateLinkBody"])
     for guids in (tagging["guids"], _only(schemas["DeleteImagesBody"])["guids"]):
         _add(guids, min_items=1, max_items=BULK_MAX, unique_items=True)
 
@@ -166,6 +205,29 @@ def _complete_parameter(parameter: Any) -> None:
     if parameter.name == "tag":
         _add_tags(parameter.schema)
     _add(parameter.schema, **_PARAMETER_RULES.get(parameter.name, {}))
+
+
+def _complete_content(operation: Any) -> None:
+    for name, description in _CONDITIONS.items():
+        schema = Schema(type=OpenAPIType.STRING, pattern=_HEADER_PATTERN)
+        operation.parameters.append(Parameter(name=name, param_in="header", schema=schema, description=description))
+    for status, names in _CONTENT_HEADERS.items():
+        operation.responses[status].headers |= {
+            name: OpenAPIHeader(
+                schema=Schema(type=OpenAPIType.STRING),
+                description=_CONTENT_HEADER_MEANINGS[name],
+                required=name != "Vary",
+            )
+            for name in names
+        }
+
+
+def _complete_head(operation: Any) -> None:
+    """Say that the answer to a HEAD has no body, and is never a part."""
+    operation.summary += ", without the bytes"
+    operation.responses.pop("206", None)
+    for response in operation.responses.values():
+        response.content = None
 
 
 def _only(body: Any) -> Any:
@@ -196,7 +258,7 @@ def _add(schema: Any, **rules: Any) -> None:
 
 def _operations(document: OpenAPI) -> Iterator[Any]:
     for item in (document.paths or {}).values():
-        yield from filter(None, (item.get, item.post, item.patch, item.delete))
+        yield from filter(None, (item.get, item.head, item.post, item.patch, item.delete))
 
 
 def _headers(status: str) -> dict[str, OpenAPIHeader]:

@@ -1,6 +1,6 @@
 """Parameters that several routes take."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
@@ -52,3 +52,12 @@ IdempotencyKeyHeader = Annotated[
         " the same body buys nothing and gets the answer of the first.",
     ),
 ]
+Download = Annotated[
+    Literal["", "true", "false"] | None,
+    QueryParameter(name="download", description="Whether a browser should save the picture instead of showing it."),
+]
+
+
+def is_wanted(flag: str | None) -> bool:
+    """Whether a parameter of the query that stands for itself is there, and is not `false`."""
+    return flag in {"", "true"}

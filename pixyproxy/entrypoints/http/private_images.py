@@ -1,12 +1,13 @@
-"""An author's own images, private ones included: every route needs a login."""
+"""An author's own images, private ones included: every route needs a login, or for content an author's link."""
 
 from collections.abc import Collection
-from typing import Annotated
+from typing import Annotated, Any
 
-from litestar import Response, Router, delete, get, patch, post
+from litestar import HttpMethod, Request, Response, Router, delete, get, patch, post, route
 from litestar.di import NamedDependency, Provide
 from litestar.params import Body
-from litestar.response import ServerSentEvent, Stream
+from litestar.response import ServerSentEvent
+from litestar.types import ASGIApp
 
 from pixyproxy.application import (
     ChangeImage,
@@ -14,21 +15,22 @@ from pixyproxy.application import (
     DeleteImage,
     DeleteImages,
     GetImage,
-    GetImageContent,
     ListImages,
     TagImages,
     WatchImage,
 )
 from pixyproxy.domain.idempotency import IdempotencyKey
-from pixyproxy.domain.image import ImageScope, Visibility
+from pixyproxy.domain.image import ImageScope
 from pixyproxy.domain.user import Principal
+from pixyproxy.entrypoints.http.content import ContentDelivery
 from pixyproxy.entrypoints.http.errors import CREATES
 from pixyproxy.entrypoints.http.filters import provide_private_query
-from pixyproxy.entrypoints.http.guards import require_login
+from pixyproxy.entrypoints.http.guards import require_login, require_login_or_link
 from pixyproxy.entrypoints.http.json_request import JSONRequest, MergePatchRequest
+from pixyproxy.entrypoints.http.links import create_link, provide_reader
 from pixyproxy.entrypoints.http.lists import ImageQuery, Pager
 from pixyproxy.entrypoints.http.options import options
-from pixyproxy.entrypoints.http.parameters import Guid
+from pixyproxy.entrypoints.http.parameters import Download, Guid, is_wanted
 from pixyproxy.entrypoints.http.preferences import Preferences
 from pixyproxy.entrypoints.http.responses import (
     ACCEPTED,
@@ -39,7 +41,6 @@ from pixyproxy.entrypoints.http.responses import (
     PRIVATE_PATH,
     TOTAL_HEADER,
     bulk_items,
-    content_response,
     creation_response,
     detail_response,
     events_response,
@@ -53,6 +54,7 @@ from pixyproxy.entrypoints.http.schemas import (
     ImageDetail,
     TagImagesBody,
 )
+from pixyproxy.entrypoints.http.variants import VariantQuery
 
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -198,30 +200,51 @@ async def get_private_image_events(
     return events_response(await watch_image(guid, principal, ImageScope.OWN))
 
 
-@get("/{guid:str}/content", summary="The bytes of one's own image", responses=CONTENT | problems(400, 401, 404, 503))
-async def get_private_image_content(
-    guid: Guid, get_image_content: NamedDependency[GetImageContent], principal: NamedDependency[Principal]
-) -> Stream:
-    """Return the bytes of an image you authored with their true media type."""
-    return content_response(*await get_image_content(guid, principal, ImageScope.OWN), Visibility.PRIVATE)
+@route(
+    "/{guid:str}/content",
+    http_method=[HttpMethod.GET, HttpMethod.HEAD],
+    summary="The bytes of one's own image",
+    security=[{"basic": []}, {}],
+    responses=CONTENT | problems(400, 401, 403, 404, 412, 416, 503),
+    dependencies={"principal": Provide(provide_reader, sync_to_thread=False)},
+)
+async def get_private_image_content(  # noqa: PLR0917 -- one for each part of the request
+    guid: Guid,
+    request: Request[Any, Any, Any],
+    content_delivery: NamedDependency[ContentDelivery],
+    principal: NamedDependency[Principal],
+    variant_query: NamedDependency[VariantQuery],
+    download: Download = None,
+) -> ASGIApp:
+    """Return the bytes of an image you authored, or hold a link to, with their true media type, or a variant of it."""
+    return await content_delivery.answer(
+        request.scope, guid, principal, ImageScope.OWN, variant_query, is_download=is_wanted(download)
+    )
 
 
 private_images = Router(
     PRIVATE_PATH,
     route_handlers=[
-        options("/", "GET", "POST"),
-        options("/{guid:str}", "DELETE", "GET", "PATCH"),
-        create_private_image,
-        list_private_images,
-        get_private_image,
-        change_private_image,
-        delete_private_image,
-        tag_private_images,
-        delete_private_images,
-        get_private_image_events,
-        get_private_image_content,
+        Router(
+            "/",
+            route_handlers=[
+                options("/", "GET", "POST"),
+                options("/{guid:str}", "DELETE", "GET", "PATCH"),
+                create_private_image,
+                list_private_images,
+                get_private_image,
+                change_private_image,
+                delete_private_image,
+                tag_private_images,
+                delete_private_images,
+                get_private_image_events,
+                create_link,
+            ],
+            guards=[require_login],
+            security=[{"basic": []}],
+        ),
+        # A router's guard guards all of its routes.
+        Router("/", route_handlers=[get_private_image_content], guards=[require_login_or_link]),
     ],
-    guards=[require_login],
-    security=[{"basic": []}],
     tags=["Private images"],
 )

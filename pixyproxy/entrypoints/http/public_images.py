@@ -1,23 +1,25 @@
 """The public images: anyone may read them, a logged-in user may create them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from litestar import Response, Router, get, post
+from litestar import HttpMethod, Request, Response, Router, get, post, route
 from litestar.di import NamedDependency, Provide
 from litestar.params import Body
-from litestar.response import ServerSentEvent, Stream
+from litestar.response import ServerSentEvent
+from litestar.types import ASGIApp
 
-from pixyproxy.application import CreateImage, GetImage, GetImageContent, ListImages, WatchImage
+from pixyproxy.application import CreateImage, GetImage, ListImages, WatchImage
 from pixyproxy.domain.idempotency import IdempotencyKey
-from pixyproxy.domain.image import ImageScope, Visibility
+from pixyproxy.domain.image import ImageScope
 from pixyproxy.domain.user import ANONYMOUS, Principal
+from pixyproxy.entrypoints.http.content import ContentDelivery
 from pixyproxy.entrypoints.http.errors import CREATES
 from pixyproxy.entrypoints.http.filters import provide_public_query
 from pixyproxy.entrypoints.http.guards import identify, require_login_to_create
 from pixyproxy.entrypoints.http.json_request import JSONRequest
 from pixyproxy.entrypoints.http.lists import ImageQuery, Pager
 from pixyproxy.entrypoints.http.options import options
-from pixyproxy.entrypoints.http.parameters import Guid
+from pixyproxy.entrypoints.http.parameters import Download, Guid, is_wanted
 from pixyproxy.entrypoints.http.preferences import Preferences
 from pixyproxy.entrypoints.http.responses import (
     ACCEPTED,
@@ -27,13 +29,13 @@ from pixyproxy.entrypoints.http.responses import (
     LINK_HEADER,
     PUBLIC_PATH,
     TOTAL_HEADER,
-    content_response,
     creation_response,
     detail_response,
     events_response,
     problems,
 )
 from pixyproxy.entrypoints.http.schemas import CreatePublicImage, ImageDetail
+from pixyproxy.entrypoints.http.variants import VariantQuery
 
 
 @post(
@@ -113,10 +115,23 @@ async def get_public_image_events(
     return events_response(await watch_image(guid, principal, ImageScope.PUBLIC))
 
 
-@get("/{guid:str}/content", summary="The bytes of a public image", responses=CONTENT | problems(400, 404, 503))
-async def get_public_image_content(guid: Guid, get_image_content: NamedDependency[GetImageContent]) -> Stream:
-    """Return the bytes of a public image with their true media type."""
-    return content_response(*await get_image_content(guid, ANONYMOUS, ImageScope.PUBLIC), Visibility.PUBLIC)
+@route(
+    "/{guid:str}/content",
+    http_method=[HttpMethod.GET, HttpMethod.HEAD],
+    summary="The bytes of a public image",
+    responses=CONTENT | problems(400, 404, 412, 416, 503),
+)
+async def get_public_image_content(
+    guid: Guid,
+    request: Request[Any, Any, Any],
+    content_delivery: NamedDependency[ContentDelivery],
+    variant_query: NamedDependency[VariantQuery],
+    download: Download = None,
+) -> ASGIApp:
+    """Return the bytes of a public image with their true media type, or a variant in another size or format."""
+    return await content_delivery.answer(
+        request.scope, guid, ANONYMOUS, ImageScope.PUBLIC, variant_query, is_download=is_wanted(download)
+    )
 
 
 public_images = Router(

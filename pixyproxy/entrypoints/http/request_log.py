@@ -1,24 +1,25 @@
 """The outermost layer: every request gets an id, a log line when it starts and one when it ends."""
 
 import asyncio
-import logging
 import re
+import secrets
 import time
-from typing import Final
-from uuid import uuid4
+from typing import Any, Final
 
 import msgspec
-from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from pixyproxy.entrypoints.http.errors import PROBLEM_MEDIA_TYPE, broken_off_problem
 from pixyproxy.entrypoints.http.schemas import Problem
+from pixyproxy.entrypoints.request_lines import log_request
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
+_HEADER: Final = REQUEST_ID_HEADER.lower().encode()
 _CLIENT_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 
-_log = logging.getLogger("pixyproxy.requests")
+# The last two are extensions by which a server sends a file itself.
+_BODY_MESSAGES: Final = {"http.response.body", "http.response.zerocopysend", "http.response.pathsend"}
 
 
 class RequestLog:
@@ -47,13 +48,17 @@ class RequestLog:
             nonlocal status, is_complete
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableScopeHeaders.from_message(message)[REQUEST_ID_HEADER] = request_id
-            elif message["type"] == "http.response.body":
+                message = _with_request_id(message, request_id)
+            try:
+                await send(message)
+            except OSError:
+                # The client has gone away (ASGI 2.4); to the application, sending does nothing from now on.
+                return
+            if message["type"] in _BODY_MESSAGES:
                 is_complete = not message.get("more_body", False)
-            await send(message)
 
         started_at = time.perf_counter()
-        _log.info("request started", extra=facts)
+        log_request("request started", facts)
         try:
             await self._app(scope, receive, send_and_watch)
         except asyncio.CancelledError:
@@ -64,7 +69,7 @@ class RequestLog:
         finally:
             duration_ms = round((time.perf_counter() - started_at) * 1000, 1)
             event = "request finished" if is_complete else "request broken off"
-            _log.info(event, extra={**facts, "status": status, "duration_ms": duration_ms})
+            log_request(event, {**facts, "status": status, "duration_ms": duration_ms})
 
 
 async def _send(problem: Problem, send: Send) -> None:
@@ -74,8 +79,13 @@ async def _send(problem: Problem, send: Send) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
+def _with_request_id(message: Any, request_id: str) -> Any:
+    headers = [header for header in message.get("headers", ()) if header[0] != _HEADER]
+    return {**message, "headers": [*headers, (_HEADER, request_id.encode())]}
+
+
 def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
-        if name == b"x-request-id" and _CLIENT_REQUEST_ID.fullmatch(value):
+        if name == _HEADER and _CLIENT_REQUEST_ID.fullmatch(value):
             return value.decode()
-    return uuid4().hex
+    return secrets.token_hex(16)

@@ -9,14 +9,13 @@ import msgspec
 from litestar import Response
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.response import ServerSentEvent, Stream
+from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
 from pixyproxy.application.bulk import BulkResult
 from pixyproxy.application.create_image import ImageRequest
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.image import Image, Visibility
-from pixyproxy.domain.ports import StoredContent
 from pixyproxy.entrypoints.http.errors import PROBLEM_MEDIA_TYPE, REPLAYED
 from pixyproxy.entrypoints.http.preferences import Preferences
 from pixyproxy.entrypoints.http.schemas import BulkItem, ImageDetail, ImageEvent, Problem
@@ -30,14 +29,17 @@ _log = logging.getLogger("pixyproxy.errors")
 _DESCRIPTIONS: Final = {
     400: "The body, a parameter or the guid breaks a rule; `errors` names the field.",
     401: "The route needs a login and none was given, or the one that was given is not valid.",
-    403: "The image is public, and another's; only its author may change or delete it.",
+    403: "The image is public, and another's; only its author may change or delete it. Or the link is not valid, or has"
+    " expired.",
     404: "There is no such image, or none that you may know of.",
     428: "`If-Match` is missing, and this service is set up to ask for it.",
     409: "The image is still being made; or nobody knows what became of the one that this idempotency key was used for:"
     " then `maybe_billed` is true, and only another key buys another image.",
-    412: "The image has changed since the ETag in `If-Match` was sent; nothing was done.",
+    412: "The image is not the one that `If-Match` names, or has changed since the time in `If-Unmodified-Since`;"
+    " nothing was done.",
     413: "The body is larger than 1 MiB.",
     415: "The body has another media type than it must have.",
+    416: "There are no such bytes; `Content-Range` says how many there are.",
     422: "The generator will not draw this prompt, or the idempotency key belongs to a request with another body.",
     429: "The generator wants fewer requests; `Retry-After` says when to try again, where the generator said so.",
     500: "PixyProxy is set up wrongly or has a fault; the log says more under the request id.",
@@ -68,8 +70,16 @@ KEEP_ALIVE_SECONDS: Final = 15.0
 
 ANY_IMAGE: Final = "image/*"
 
-CONTENT: Final = {200: ResponseSpec(bytes, media_type=ANY_IMAGE, description="The bytes.", generate_examples=False)}
-
+CONTENT: Final = {
+    200: ResponseSpec(bytes, media_type=ANY_IMAGE, description="The bytes.", generate_examples=False),
+    206: ResponseSpec(
+        bytes,
+        media_type=ANY_IMAGE,
+        description="The one range of bytes that `Range` asks for; several at once are answered with the whole.",
+        generate_examples=False,
+    ),
+    304: ResponseSpec(None, description="You have it already.", generate_examples=False),
+}
 
 ACCEPTED: Final = {
     202: ResponseSpec(
@@ -147,21 +157,3 @@ def detail_response(image: Image) -> Response[ImageDetail]:
 def bulk_items(results: Sequence[BulkResult]) -> list[BulkItem]:
     """Answer with what became of each of many images."""
     return [BulkItem.from_result(result) for result in results]
-
-
-def content_response(image: Image, content: StoredContent, visibility: Visibility) -> Stream:
-    """Answer with the bytes of an image under their true media type, as a picture that can do nothing else.
-
-    Caches that others use may keep what was asked for as a public image.
-    """
-    return Stream(
-        content.chunks,
-        media_type=image.ready_content.media_type,
-        headers={
-            "Content-Length": str(content.byte_size),
-            "Content-Disposition": f'inline; filename="{image.filename}"',
-            "Cache-Control": f"{visibility}, {REVALIDATED}",
-            "Content-Security-Policy": "default-src 'none'; sandbox",
-            "X-Content-Type-Options": "nosniff",
-        },
-    )

@@ -5,11 +5,7 @@ from collections.abc import Collection, Sequence
 
 from pixyproxy.domain.errors import DataValidationError, PreconditionRequiredError
 from pixyproxy.domain.image import Image
-
-# What a regular expression has taken it never gives back here (`++`), so that no header makes it slow.
-_ENTITY_TAG = re.compile(r'(?P<weak>W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*+)"')
-# Elements stand between commas, and some may be empty (RFC 9110, section 5.6.1).
-_LIST = re.compile(r'(?:[ \t,]++|(?:W/)?"[\x21\x23-\x7e\x80-\xff]*+"(?=[ \t]*+(?:,|$)))++')
+from pixyproxy.entrypoints.http.entity_tags import parse_entity_tags
 
 
 def entity_tag(image: Image) -> str:
@@ -28,8 +24,8 @@ def parse_if_match(lines: Sequence[str], *, is_required: bool) -> Collection[int
         raise PreconditionRequiredError("Send the image's ETag as If-Match, or `*` to change it whatever it is by now.")
     if not lines or text == "*":
         return None
-    found = list(_ENTITY_TAG.finditer(text))
-    if not found or not _LIST.fullmatch(text):
+    found = parse_entity_tags(text)
+    if not found:
         raise DataValidationError("If-Match", 'must be `*` or entity tags in double quotes, such as "3"')
-    strong = [match["opaque"] for match in found if not match["weak"]]
+    strong = [tag.opaque[1:-1] for tag in found if not tag.is_weak]
     return {int(opaque) for opaque in strong if re.fullmatch(r"[1-9][0-9]{0,9}", opaque, re.ASCII)}

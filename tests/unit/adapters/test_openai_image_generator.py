@@ -39,9 +39,9 @@ def test_a_model_that_can_not_be_recorded_is_refused(model: str) -> None:
         OpenAIImageGenerator(api_key="sk-test", model=model)
 
 
-@pytest.mark.parametrize("output_format", ["svg", "PNG", "", "bmp"])
-def test_a_format_that_is_no_bitmap_is_refused(output_format: str) -> None:
-    with pytest.raises(ValueError, match="one of png, jpeg, webp, gif"):
+@pytest.mark.parametrize("output_format", ["SVG", "jpg", "", "bmp"])
+def test_an_unknown_format_is_refused(output_format: str) -> None:
+    with pytest.raises(ValueError, match="one of png, jpeg, webp, gif, svg"):
         OpenAIImageGenerator(api_key="sk-test", output_format=output_format)
 
 

@@ -18,6 +18,7 @@ from pixyproxy.application.examine_images import FINDINGS_MAX_COUNT, PAGE_SIZE, 
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
 from pixyproxy.domain.image import ContentInfo, ContentKey, Image, ImageStatus, MediaType, Prompt
 from pixyproxy.domain.ports import ContentStore, DamagedRecord, Lease, StoredContent
+from pixyproxy.domain.variant import VariantName
 from tests.factories import (
     ContentInfoFactory,
     FailedImageFactory,
@@ -27,6 +28,7 @@ from tests.factories import (
     UnknownImageFactory,
 )
 
+NAME = VariantName("0123456789abcdef-320x-contain-80.webp")
 LEASE = Lease(owner="a process that lives", seconds=60)
 NO_LEASE = Lease(owner="a process that died", seconds=-1)
 NO_GUIDS = ["0000-first", "9999-in-the-midst", "zzzz-last", "0B6F1C1E-5D0E-4A39-9F43-5C8D3F6F2B11"]
@@ -53,10 +55,10 @@ class BrokenContentStore(InMemoryContentStore):
         super().__init__()
         self.broken: set[ContentKey] = set()
 
-    async def open(self, key: ContentKey) -> StoredContent:
+    async def open(self, key: ContentKey, *, start: int = 0, end: int | None = None) -> StoredContent:
         if key in self.broken:
             raise ContentStoreError("The content store does not work.")
-        return await super().open(key)
+        return await super().open(key, start=start, end=end)
 
 
 class BusyContentStore(InMemoryContentStore):
@@ -66,9 +68,9 @@ class BusyContentStore(InMemoryContentStore):
         super().__init__()
         self._meanwhile = [meanwhile]
 
-    async def open(self, key: ContentKey) -> StoredContent:
+    async def open(self, key: ContentKey, *, start: int = 0, end: int | None = None) -> StoredContent:
         try:
-            return await super().open(key)
+            return await super().open(key, start=start, end=end)
         finally:
             if self._meanwhile:
                 await self._meanwhile.pop()()
@@ -126,6 +128,18 @@ async def put(contents: ContentStore, key: str, data: bytes) -> None:
         yield data
 
     await contents.put(ContentKey(key), chunks())
+
+
+async def put_variant(contents: ContentStore, key: str) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"variant"
+
+    await contents.put_variant(ContentKey(key), NAME, chunks())
+
+
+async def keys_of_variants_in(contents: ContentStore) -> list[ContentKey]:
+    keys = contents.keys_of_variants()
+    return [key async for key in keys]
 
 
 async def keys_in(contents: ContentStore) -> list[ContentKey]:
@@ -495,6 +509,138 @@ class TestWhileOthersAreAtWork:
         contents = ClearedContentStore()
         contents.leftovers = {"old": timedelta(days=1)}
         assert found(await examiner(images, contents, clock, recovery)()) == []
+
+
+class TestStrayVariants:
+    """Variants whose image and content are gone."""
+
+    async def test_they_are_found_and_removed(
+        self, examine_images: ExamineImages, images: InMemoryImageRepository, contents: InMemoryContentStore
+    ) -> None:
+        kept = [image.content_key for image in await keep(images, contents, count=3)]
+        strays = [*NO_GUIDS, "0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11", kept[0].upper()]
+        for key in (*kept, *strays):
+            await put_variant(contents, key)
+        for repair in (False, True):
+            examination = await examine_images(repair=repair)
+            assert examination.findings == [
+                Finding(kind=FindingKind.STRAY_VARIANTS, name=key, is_repaired=repair) for key in sorted(strays)
+            ]
+            assert examination.remaining == len(strays) * (not repair)
+            assert (examination.images, examination.contents) == (3, 3)
+        assert (await examine_images()).findings == []
+        assert await keys_of_variants_in(contents) == sorted(kept)
+        assert await keys_in(contents) == sorted(kept)
+        assert contents._set_aside == []
+
+    @pytest.mark.parametrize("factory", [ImageFactory, FailedImageFactory, UnknownImageFactory, GeneratingImageFactory])
+    async def test_variants_of_an_image_are_none_whatever_became_of_its_content(
+        self,
+        examine_images: ExamineImages,
+        images: InMemoryImageRepository,
+        contents: InMemoryContentStore,
+        factory: type[ImageFactory],
+    ) -> None:
+        image = await images.add(factory.build())
+        await put_variant(contents, image.content_key)
+        examination = await examine_images(repair=True)
+        assert FindingKind.STRAY_VARIANTS not in examination.found
+        assert await keys_of_variants_in(contents) == [image.content_key]
+
+    async def test_variants_of_a_damaged_record_are_none(
+        self, contents: InMemoryContentStore, clock: InMemoryClock
+    ) -> None:
+        images = DamagedImageRepository()
+        for guid in images.damaged:
+            await put_variant(contents, guid)
+        examination = await examiner(images, contents, clock, Recovery(images, clock))(repair=True)
+        assert list(examination.found) == [FindingKind.RECORD_DAMAGED]
+        assert await keys_of_variants_in(contents) == list(images.damaged)
+
+    async def test_variants_of_a_content_without_an_image_go_when_it_is_set_aside(
+        self, examine_images: ExamineImages, contents: InMemoryContentStore
+    ) -> None:
+        await put(contents, NO_GUIDS[0], b"content")
+        await put_variant(contents, NO_GUIDS[0])
+        examination = await examine_images(repair=True)
+        assert found(examination) == [("content-without-image", NO_GUIDS[0])]
+        assert examination.remaining == 0
+        assert await keys_of_variants_in(contents) == []
+
+    async def test_variants_that_somebody_is_about_to_delete_are_left_to_them(
+        self, examine_images: ExamineImages, images: InMemoryImageRepository, contents: InMemoryContentStore
+    ) -> None:
+        (image,) = await keep(images, contents, count=1)
+        await put_variant(contents, image.content_key)
+        await images.delete(image.guid, expected_version=image.version, lease_seconds=60)
+        await contents.set_aside(image.content_key)
+        await put_variant(contents, image.content_key)
+        assert (await examine_images(repair=True)).findings == []
+        assert await keys_of_variants_in(contents) == [image.content_key]
+
+    async def test_variants_that_somebody_has_removed_by_the_second_look_are_none(
+        self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
+    ) -> None:
+        class TidiedContentStore(InMemoryContentStore):
+            async def keys_of_variants(self) -> AsyncIterator[ContentKey]:
+                async for key in super().keys_of_variants():
+                    yield key
+                await self.delete(stray)
+
+        contents, stray = TidiedContentStore(), ContentKey("0000-stray")
+        await put_variant(contents, stray)
+        assert (await examiner(images, contents, clock, recovery)(repair=True)).findings == []
+
+    @pytest.mark.parametrize("what", ["image", "content"])
+    async def test_variants_whose_image_or_content_is_there_by_the_second_look_are_none(
+        self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery, what: str
+    ) -> None:
+        image = ready(b"content")
+
+        class BusyVariantStore(InMemoryContentStore):
+            async def keys_of_variants(self) -> AsyncIterator[ContentKey]:
+                async for key in super().keys_of_variants():
+                    yield key
+                if what == "content":
+                    await put(self, image.content_key, b"content")
+                elif image.guid not in [record.guid for record in await images.scan(limit=10)]:
+                    await images.add(image)
+
+        contents = BusyVariantStore()
+        await put_variant(contents, image.content_key)
+        assert (await examiner(images, contents, clock, recovery)(repair=True)).findings == []
+        assert await keys_of_variants_in(contents) == [image.content_key]
+
+    async def test_those_that_can_not_be_removed_stay_a_finding(
+        self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
+    ) -> None:
+        class ReadOnlyContentStore(InMemoryContentStore):
+            async def delete_variants(self, key: ContentKey) -> None:
+                raise ContentStoreError("The content store is read-only.")
+
+        contents = ReadOnlyContentStore()
+        await put_variant(contents, "0000-stray")
+        examination = await examiner(images, contents, clock, recovery)(repair=True)
+        assert examination.findings == [Finding(kind=FindingKind.STRAY_VARIANTS, name="0000-stray", is_repaired=False)]
+
+    async def test_those_whose_content_can_not_be_opened_are_left_alone(
+        self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
+    ) -> None:
+        contents = BrokenContentStore()
+        await put_variant(contents, "0000-stray")
+        contents.broken.add(ContentKey("0000-stray"))
+        assert FindingKind.STRAY_VARIANTS not in (await examiner(images, contents, clock, recovery)(repair=True)).found
+        assert await keys_of_variants_in(contents) == ["0000-stray"]
+
+    async def test_1000_are_counted_at_a_time(
+        self, examine_images: ExamineImages, contents: InMemoryContentStore
+    ) -> None:
+        for number in range(FINDINGS_MAX_COUNT + 5):
+            await put_variant(contents, f"{number:04}-stray")
+        for expected in (1_000, 5):
+            examination = await examine_images(repair=True)
+            assert examination.found == examination.repaired == {FindingKind.STRAY_VARIANTS: expected}
+        assert (await examine_images()).findings == []
 
 
 class TestManyFindings:

@@ -66,16 +66,16 @@ class InterruptedContentStore(InMemoryContentStore):
         super().__init__()
         self._meanwhile = meanwhile
 
-    async def open(self, key: ContentKey) -> StoredContent:
+    async def open(self, key: ContentKey, *, start: int = 0, end: int | None = None) -> StoredContent:
         await self._meanwhile()
-        return await super().open(key)
+        return await super().open(key, start=start, end=end)
 
 
 class UnreadableContentStore(InMemoryContentStore):
     """Opens contents and can't read them to their end."""
 
-    async def open(self, key: ContentKey) -> StoredContent:
-        return StoredContent((await super().open(key)).byte_size, self._broken())
+    async def open(self, key: ContentKey, *, start: int = 0, end: int | None = None) -> StoredContent:
+        return StoredContent((await super().open(key, start=start, end=end)).byte_size, self._broken())
 
     async def _broken(self) -> AsyncIterator[bytes]:
         yield b"so"

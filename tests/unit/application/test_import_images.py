@@ -257,7 +257,7 @@ async def test_a_content_that_is_not_the_records_is_reported_and_nothing_stored(
     assert await content_in(contents, image) is None
 
 
-@pytest.mark.parametrize("data", [b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"<html>", b"text"])
+@pytest.mark.parametrize("data", [b"<svg xmlns='http://www.w3.org/2000/svg'>", b"<html>", b"text"])
 async def test_a_content_that_is_no_picture_is_reported_and_nothing_stored(
     import_images: ImportImages, images: InMemoryImageRepository, contents: InMemoryContentStore, data: bytes
 ) -> None:

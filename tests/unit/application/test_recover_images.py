@@ -149,10 +149,10 @@ async def test_a_store_that_does_not_answer_decides_nothing_and_holds_up_no_othe
     stuck, fine = [await abandoned(images, is_begun=True) for _ in range(2)]
 
     class HalfReadableContentStore(InMemoryContentStore):
-        async def open(self, key: ContentKey) -> StoredContent:
+        async def open(self, key: ContentKey, *, start: int = 0, end: int | None = None) -> StoredContent:
             if key == stuck.content_key:
                 raise ContentStoreError("The disk has an error.")
-            return await super().open(key)
+            return await super().open(key, start=start, end=end)
 
     recover_images = RecoverImages(
         images=images, contents=HalfReadableContentStore(), inspector=PillowContentInspector(), clock=clock, batch=1
@@ -180,9 +180,9 @@ async def test_an_image_whose_lease_is_renewed_while_it_is_looked_at_is_left_alo
     image = await abandoned(images, is_begun=True, lease=Lease(owner="slow", seconds=0))
 
     class WakingContentStore(InMemoryContentStore):
-        async def open(self, key: ContentKey) -> StoredContent:
+        async def open(self, key: ContentKey, *, start: int = 0, end: int | None = None) -> StoredContent:
             await images.renew(image.guid, Lease(owner="slow", seconds=60))
-            return await super().open(key)
+            return await super().open(key, start=start, end=end)
 
     recover_images = RecoverImages(
         images=images, contents=WakingContentStore(), inspector=PillowContentInspector(), clock=clock

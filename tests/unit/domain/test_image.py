@@ -92,7 +92,7 @@ NASTY_PROMPTS = [
 ]
 
 SAFE_FILENAME = re.compile(
-    r"[a-z0-9]+(-[a-z0-9]+)*-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.(png|jpg|webp|gif))?", re.ASCII
+    r"[a-z0-9]+(-[a-z0-9]+)*-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.(png|jpg|webp|gif|svg))?", re.ASCII
 )
 
 
@@ -233,7 +233,13 @@ class TestFilename:
 
     @pytest.mark.parametrize(
         ("media_type", "extension"),
-        [(MediaType.PNG, ".png"), (MediaType.JPEG, ".jpg"), (MediaType.WEBP, ".webp"), (MediaType.GIF, ".gif")],
+        [
+            (MediaType.PNG, ".png"),
+            (MediaType.JPEG, ".jpg"),
+            (MediaType.WEBP, ".webp"),
+            (MediaType.GIF, ".gif"),
+            (MediaType.SVG, ".svg"),
+        ],
     )
     def test_it_ends_with_the_extension_of_the_media_type(self, media_type: MediaType, extension: str) -> None:
         assert media_type.extension == extension
@@ -600,6 +606,48 @@ def test_who_may_know_of_what(
         with pytest.raises(RecordNotFoundError) as caught:
             image.ensure_visible_to(principal, scope)
         assert caught.value.detail == image_not_found(GUID).detail
+
+
+class TestLinked:
+    """What the holder of a link may do: read one image, as its author may."""
+
+    HOLDER = Principal(linked=GUID)
+
+    @pytest.mark.parametrize("status", ImageStatus)
+    @pytest.mark.parametrize("visibility", Visibility)
+    def test_a_link_opens_an_image_that_is_ready_whatever_its_visibility(
+        self, status: ImageStatus, visibility: Visibility
+    ) -> None:
+        image = an_image_that_is(status, visibility=visibility, author=ANN)
+        assert image.is_readable_by(self.HOLDER, ImageScope.OWN) == (status is ImageStatus.READY)
+
+    def test_a_link_opens_no_other_image(self) -> None:
+        image = an_image_that_is(ImageStatus.READY, visibility=Visibility.PRIVATE, author=ANN)
+        assert not image.is_readable_by(Principal(linked=uuid4()), ImageScope.OWN)
+
+    def test_a_link_opens_nothing_that_nobody_authored(self) -> None:
+        image = an_image_that_is(ImageStatus.READY, visibility=Visibility.PUBLIC, author=None)
+        assert not image.is_readable_by(self.HOLDER, ImageScope.OWN)
+
+    def test_a_link_makes_nothing_public(self) -> None:
+        image = an_image_that_is(ImageStatus.READY, visibility=Visibility.PRIVATE, author=ANN)
+        assert not image.is_readable_by(self.HOLDER, ImageScope.PUBLIC)
+
+    @pytest.mark.parametrize("status", [status for status in ImageStatus if status is not ImageStatus.READY])
+    @pytest.mark.parametrize("scope", ImageScope)
+    def test_an_image_that_is_not_ready_is_unknown_to_the_holder(self, status: ImageStatus, scope: ImageScope) -> None:
+        image = an_image_that_is(status, visibility=Visibility.PRIVATE, author=ANN)
+        with pytest.raises(RecordNotFoundError):
+            image.ensure_visible_to(self.HOLDER, scope)
+
+    @pytest.mark.parametrize(
+        ("visibility", "error"),
+        [(Visibility.PRIVATE, RecordNotFoundError), (Visibility.PUBLIC, OperationNotAllowedError)],
+    )
+    def test_the_holder_changes_nothing(self, visibility: Visibility, error: type[Exception]) -> None:
+        image = an_image_that_is(ImageStatus.READY, visibility=visibility, author=ANN)
+        with pytest.raises(error):
+            image.ensure_changeable_by(self.HOLDER)
 
 
 @pytest.mark.parametrize("request_id", ["", "x" * 256, "req_\ud800", "req\n1", "é"])

@@ -2,7 +2,9 @@
 
 import unicodedata
 from datetime import UTC, datetime
+from uuid import uuid4
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,6 +85,11 @@ def test_a_principal_without_a_name_is_anonymous() -> None:
     assert Principal() == ANONYMOUS
     assert ANONYMOUS.is_anonymous
     assert not Principal(name=UserName("ann")).is_anonymous
+    assert Principal(linked=uuid4()).is_anonymous
+
+
+def test_cursors_that_were_sealed_before_there_were_links_still_open() -> None:
+    assert msgspec.json.encode([Principal(name=UserName("ann")), ANONYMOUS]) == b'[{"name":"ann"},{"name":null}]'
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "a:b", "a\nb", DECOMPOSED])

@@ -23,6 +23,7 @@ from pixyproxy.entrypoints.settings import (
 EXAMPLE = Path(__file__).parents[3] / ".env.example"
 KEY = "sk-very-secret"
 PASSWORD = "hunter2secret"
+LINK_KEY = "0123456789abcdefABCDEF!$%&/()=?~"
 
 
 def problems_of(environment: dict[str, str]) -> list[str]:
@@ -55,11 +56,18 @@ def test_an_empty_environment_gives_the_embedded_default() -> None:
         ("PIXYPROXY_OPENAI_SIZE", "1536x1024", "openai_size", "1536x1024"),
         ("PIXYPROXY_OPENAI_QUALITY", "low", "openai_quality", "low"),
         ("PIXYPROXY_OPENAI_OUTPUT_FORMAT", "webp", "openai_output_format", "webp"),
+        ("PIXYPROXY_OPENAI_OUTPUT_FORMAT", "svg", "openai_output_format", "svg"),
         ("PIXYPROXY_OPENAI_BACKGROUND", "transparent", "openai_background", "transparent"),
         ("PIXYPROXY_OPENAI_TIMEOUT", "30.5", "openai_timeout", 30.5),
         ("PIXYPROXY_ANONYMOUS_CREATE", "true", "anonymous_create", True),
         ("PIXYPROXY_AUTO_UPGRADE", "1", "auto_upgrade", True),
         ("PIXYPROXY_LOGIN_MEMORY", "0", "login_memory", 0.0),
+        ("PIXYPROXY_PUBLIC_MAX_AGE", "0", "public_max_age", 0),
+        ("PIXYPROXY_VARIANT_SIZES", "1, 4096", "variant_sizes", "1, 4096"),
+        ("PIXYPROXY_MAX_VARIANTS", "1", "max_variants", 1),
+        ("PIXYPROXY_LINK_KEYS", LINK_KEY, "link_keys", LINK_KEY),
+        ("PIXYPROXY_CONTENT_OFFLOAD", "x-accel:/internal/", "content_offload", "x-accel:/internal/"),
+        ("PIXYPROXY_SEND_TIMEOUT", "0.5", "send_timeout", 0.5),
         ("PIXYPROXY_HOST", "::", "host", "::"),
         ("PIXYPROXY_PORT", "1", "port", 1),
         ("PIXYPROXY_WORKERS", "4", "workers", 4),
@@ -111,10 +119,36 @@ def test_words_for_no(text: str) -> None:
         ("PIXYPROXY_OPENAI_TIMEOUT", "nan"),
         ("PIXYPROXY_OPENAI_TIMEOUT", "inf"),
         ("PIXYPROXY_LOGIN_MEMORY", "-1"),
+        ("PIXYPROXY_PUBLIC_MAX_AGE", "-1"),
+        ("PIXYPROXY_PUBLIC_MAX_AGE", "86401"),
+        ("PIXYPROXY_PUBLIC_MAX_AGE", "1.5"),
+        ("PIXYPROXY_VARIANT_SIZES", "0"),
+        ("PIXYPROXY_VARIANT_SIZES", "64,4097"),
+        ("PIXYPROXY_VARIANT_SIZES", "64,,128"),
+        ("PIXYPROXY_VARIANT_SIZES", "64,"),
+        ("PIXYPROXY_VARIANT_SIZES", "64 128"),
+        ("PIXYPROXY_VARIANT_SIZES", "٦٤"),
+        ("PIXYPROXY_VARIANT_SIZES", "64,any"),
+        ("PIXYPROXY_MAX_VARIANTS", "0"),
+        ("PIXYPROXY_LINK_KEYS", LINK_KEY[1:]),
+        ("PIXYPROXY_LINK_KEYS", f"{LINK_KEY},short"),
+        ("PIXYPROXY_LINK_KEYS", f"{LINK_KEY},"),
+        ("PIXYPROXY_LINK_KEYS", f",{LINK_KEY}"),
+        ("PIXYPROXY_LINK_KEYS", f"{LINK_KEY} {LINK_KEY}"),
+        ("PIXYPROXY_LINK_KEYS", f"{LINK_KEY}ü"),
+        ("PIXYPROXY_CONTENT_OFFLOAD", "/internal/"),
+        ("PIXYPROXY_CONTENT_OFFLOAD", "x-accel:internal/"),
+        ("PIXYPROXY_CONTENT_OFFLOAD", "x-accel:/internal"),
+        ("PIXYPROXY_CONTENT_OFFLOAD", "x-accel:/"),
+        ("PIXYPROXY_CONTENT_OFFLOAD", "x-accel:/a/../b/"),
+        ("PIXYPROXY_CONTENT_OFFLOAD", "x-accel:/./"),
+        ("PIXYPROXY_CONTENT_OFFLOAD", "x-accel:/a b/"),
+        ("PIXYPROXY_CONTENT_OFFLOAD", "x-sendfile:/internal/"),
+        ("PIXYPROXY_SEND_TIMEOUT", "0"),
         ("PIXYPROXY_ANONYMOUS_CREATE", "maybe"),
         ("PIXYPROXY_GENERATOR", "dall-e"),
         ("PIXYPROXY_LOG_FORMAT", "xml"),
-        ("PIXYPROXY_OPENAI_OUTPUT_FORMAT", "svg"),
+        ("PIXYPROXY_OPENAI_OUTPUT_FORMAT", "bmp"),
         ("PIXYPROXY_OPENAI_BACKGROUND", "pink"),
         ("PIXYPROXY_OPENAI_MODEL", "x" * 256),
         ("PIXYPROXY_DATABASE_URL", "oracle://u:p@h/d"),
@@ -152,8 +186,9 @@ def test_a_value_that_can_not_be_used_is_one_problem_that_names_its_variable(nam
     assert problem.endswith(".")
 
 
-def test_a_transparent_jpeg_is_a_contradiction() -> None:
-    environment = {"PIXYPROXY_OPENAI_BACKGROUND": "transparent", "PIXYPROXY_OPENAI_OUTPUT_FORMAT": "jpeg"}
+@pytest.mark.parametrize("output_format", ["jpeg", "gif", "svg"])
+def test_a_transparent_background_is_a_contradiction_to_most_formats(output_format: str) -> None:
+    environment = {"PIXYPROXY_OPENAI_BACKGROUND": "transparent", "PIXYPROXY_OPENAI_OUTPUT_FORMAT": output_format}
     [problem] = problems_of(environment)
     assert "transparent" in problem
 
@@ -256,9 +291,41 @@ def test_a_mysql_url_chooses_mysql() -> None:
     assert settings.database_kind is DatabaseKind.MYSQL
 
 
+@pytest.mark.parametrize(
+    ("sizes", "sides"),
+    [("", {64, 128, 256, 512, 1024}), ("100", {100}), ("300 , 200,300", {200, 300}), ("any", None)],
+)
+def test_sizes_are_numbers_between_commas_or_any(sizes: str, sides: set[int] | None) -> None:
+    assert load_settings({"PIXYPROXY_VARIANT_SIZES": sizes}).variant_sides == sides
+
+
+@pytest.mark.parametrize(
+    ("keys", "secrets"),
+    [
+        ("", ()),
+        (LINK_KEY, (LINK_KEY.encode(),)),
+        (f"{LINK_KEY[::-1]} ,\t{LINK_KEY}", (LINK_KEY[::-1].encode(), LINK_KEY.encode())),
+    ],
+)
+def test_keys_of_links_keep_their_order(keys: str, secrets: tuple[bytes, ...]) -> None:
+    assert load_settings({"PIXYPROXY_LINK_KEYS": keys}).link_secrets == secrets
+
+
+@pytest.mark.parametrize(
+    ("offload", "path"), [("", None), ("x-accel:/internal/", "/internal/"), ("x-accel:/a/b.c/", "/a/b.c/")]
+)
+def test_an_offload_names_the_path_of_the_web_server(offload: str, path: str | None) -> None:
+    assert load_settings({"PIXYPROXY_CONTENT_OFFLOAD": offload}).offload_path == path
+
+
 def test_secrets_are_in_no_text_of_the_settings() -> None:
     settings = load_settings(
-        {"OPENAI_API_KEY": KEY, "PIXYPROXY_DATABASE_URL": f"mysql://u:{PASSWORD}@h/d", "PIXYPROXY_PORT": "1"}
+        {
+            "OPENAI_API_KEY": KEY,
+            "PIXYPROXY_DATABASE_URL": f"mysql://u:{PASSWORD}@h/d",
+            "PIXYPROXY_LINK_KEYS": LINK_KEY,
+            "PIXYPROXY_PORT": "1",
+        }
     )
     for text in (
         repr(settings),
@@ -270,6 +337,15 @@ def test_secrets_are_in_no_text_of_the_settings() -> None:
     ):
         assert KEY not in text
         assert PASSWORD not in text
+        assert LINK_KEY not in text
+
+
+def test_a_bad_key_of_links_is_in_no_error() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"PIXYPROXY_LINK_KEYS": f"{LINK_KEY}, {PASSWORD}"})
+    shown = "".join(traceback.format_exception(caught.value))
+    assert LINK_KEY not in shown
+    assert PASSWORD not in shown
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from pixyproxy.application.examine_images import FindingKind
 from pixyproxy.domain.image import ContentKey, Image, ImageStatus, Prompt
 from pixyproxy.domain.ports import GeneratedImage
+from pixyproxy.domain.variant import VariantName
 from pixyproxy.entrypoints.cli import main
 from pixyproxy.entrypoints.cli.doctor import EXAMPLES_MAX_COUNT, MEANINGS
 from pixyproxy.entrypoints.cli.schema import ensure_schema
@@ -119,6 +120,21 @@ def test_repair_sets_aside_what_nobody_claims_and_then_all_is_well(run: Run, tmp
     assert repaired.stdout.endswith("\n0 images and 1 contents examined: 1 wrong, 0 not repaired.\n")
     assert (tmp_path / "images" / "set-aside" / NOBODYS).read_bytes() == b"bytes"
     assert doctor().stdout == "0 images and 0 contents examined: nothing is wrong.\n"
+
+
+def test_repair_deletes_variants_of_an_image_that_is_no_more(run: Run, tmp_path: Path) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"variant"
+
+    run(lambda container: container.contents().put_variant(NOBODYS, VariantName("320x.webp"), chunks()))
+    assert doctor().exit_code == 1
+    repaired = doctor("--repair")
+    assert repaired.exit_code == 0
+    row, example = rows(repaired)
+    assert row[:3] == ["stray-variants", "1", "1"]
+    assert example == ["stray-variants", NOBODYS, "(repaired)"]
+    assert [path for path in (tmp_path / "images").rglob("*") if path.is_file()] == []
+    assert doctor().exit_code == 0
 
 
 def test_repair_makes_an_unknown_image_ready(run: Run) -> None:

@@ -11,7 +11,8 @@ def problem(response: Response, status: int, *fields: str) -> dict[str, Any]:
     assert response.headers["Content-Type"] == "application/problem+json"
     body: dict[str, Any] = response.json()
     members = ["type", "title", "status", "detail", "request_id", "errors"]
-    if response.request.method == "POST" and "/bulk/" not in response.request.url.path:
+    path = response.request.url.path
+    if response.request.method == "POST" and "/bulk/" not in path and not path.endswith("/link"):
         # What the client of a creation needs to know before it asks again.
         members += ["retryable", "maybe_billed"]
         members += ["guid"] if "guid" in body else []

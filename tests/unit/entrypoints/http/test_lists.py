@@ -64,6 +64,7 @@ def names(client: Client, path: str, **parameters: Any) -> list[str]:
         ({"author": "ann"}, ["light", "fox"], ["secret", "light", "fox"]),
         ({"model": "rare"}, ["light"], ["light"]),
         ({"media_type": "image/webp"}, ["bobs"], []),
+        ({"media_type": "image/svg+xml"}, [], []),
         ({"created_after": "2026-11-21T12:01:00Z"}, ["bobs", "light"], ["secret", "light"]),
         ({"created_before": "2026-11-21T12:01:00Z"}, ["fox"], ["fox"]),
         (
@@ -102,7 +103,7 @@ def test_one_s_own_list_can_be_of_one_visibility(client: Client) -> None:
         ({"tag": [str(number) for number in range(33)]}, "tag"),
         ({"author": "a:b"}, "author"),
         ({"model": "\0"}, "model"),
-        ({"media_type": "image/svg+xml"}, "media_type"),
+        ({"media_type": "image/bmp"}, "media_type"),
         ({"created_after": "yesterday"}, "created_after"),
         ({"created_before": "2026-11-21T12:00:00"}, "created_before"),
         ({"created_after": "0001-01-01T00:00:00+23:59"}, "created_after"),

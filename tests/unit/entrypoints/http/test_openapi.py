@@ -27,7 +27,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 def test_everything_has_a_description(document: dict[str, Any]) -> None:
     found = list(operations(document))
 
-    assert len(found) == 18
+    assert len(found) == 21
     for name, operation in found:
         assert operation["description"].strip(), name
         assert operation["summary"].strip(), name
@@ -98,3 +98,22 @@ def test_what_a_creation_may_have_cost_is_described(document: dict[str, Any]) ->
 
     assert {"retryable", "maybe_billed", "guid"} <= set(problem["properties"])
     assert not {"retryable", "maybe_billed", "guid"} & set(problem["required"])
+
+
+@CREATIONS
+def test_content_is_described_for_get_and_head(document: dict[str, Any], path: str) -> None:
+    item = document["paths"][f"{path}/{{guid}}/content"]
+
+    for method in ("get", "head"):
+        parameters = {parameter["name"]: parameter for parameter in item[method]["parameters"]}
+        assert {"width", "height", "fit", "format", "quality", "download"} < set(parameters)
+        conditions = {"Range", "If-Range", "If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since"}
+        assert conditions == {name for name, parameter in parameters.items() if parameter["in"] == "header"}
+        assert parameters["download"]["schema"]["enum"] == ["", "true", "false"]
+        assert {"ETag", "Cache-Control"} < set(item[method]["responses"]["304"]["headers"])
+        assert "Content-Range" in item[method]["responses"]["416"]["headers"]
+    assert set(item["get"]["responses"]["206"]["content"]) == {
+        "image/png", "image/jpeg", "image/webp", "image/gif", "image/svg+xml", "image/avif",
+    }  # fmt: skip
+    assert "206" not in item["head"]["responses"]
+    assert not any("content" in response for response in item["head"]["responses"].values())

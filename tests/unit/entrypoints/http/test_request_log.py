@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import re
 from typing import Any
 from uuid import UUID
@@ -15,8 +16,44 @@ from pixyproxy.entrypoints.settings import LogFormat
 from tests.unit.entrypoints.http.conftest import ANN, Client
 
 
+def written(captured: pytest.CaptureFixture[str]) -> str:
+    # The response may be here before the service's event loop has come to the end of its turn.
+    for handler in logging.root.handlers:
+        handler.flush()
+    return captured.readouterr().err
+
+
 def lines(captured: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
-    return [json.loads(line) for line in captured.readouterr().err.splitlines()]
+    return [json.loads(line) for line in written(captured).splitlines()]
+
+
+START: dict[str, object] = {"type": "http.response.start", "status": 200}
+
+
+async def answered(messages: list[Any], caplog: pytest.LogCaptureFixture, fails_at: int | None = None) -> list[Any]:
+    """Return what reaches the server of an application that sends `messages`."""
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        for message in messages:
+            await send(message)
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        if len(sent) == fails_at:
+            raise ConnectionResetError
+        sent.append(message)
+
+    scope: Any = {
+        "type": "http",
+        "method": "GET",
+        "raw_path": b"/image",
+        "headers": [(b"x-request-id", b"abc")],
+        "state": {},
+    }
+    with caplog.at_level("INFO"):
+        await RequestLog(app)(scope, None, send)  # type: ignore[arg-type]
+    return sent
 
 
 @pytest.mark.parametrize("request_id", ["a", "A-z_09", "x" * 64])
@@ -73,11 +110,12 @@ def test_neither_credentials_nor_prompts_are_logged(
     container.generator().fail_next(ZeroDivisionError("boom"))
     client.post("/image", json={"prompt": "a very private thought"}, auth=ANN)
 
-    written = capsys.readouterr().err
-    assert "private thought" not in written
-    assert "correct horse" not in written
-    assert "Basic" not in written
-    assert "Authorization" not in written.title()
+    text = written(capsys)
+    assert "request finished" in text
+    assert "private thought" not in text
+    assert "correct horse" not in text
+    assert "Basic" not in text
+    assert "Authorization" not in text.title()
 
 
 def test_a_fault_is_logged_with_its_traceback_under_the_request_id(
@@ -101,7 +139,7 @@ def test_lines_for_a_terminal_are_readable(client: Client, capsys: pytest.Captur
 
     client.get("/image", headers={"X-Request-ID": "abc"})
 
-    start, end = capsys.readouterr().err.splitlines()
+    start, end = written(capsys).splitlines()
     assert "request started" in start
     assert "request finished" in end
     assert "status=200" in end
@@ -131,3 +169,45 @@ async def test_a_request_that_the_server_breaks_off_is_answered_with_a_problem(m
     problem = json.loads(body["body"])
     assert problem["request_id"] == scope["state"]["request_id"]
     assert problem.get("maybe_billed") is (True if method == "POST" else None)
+
+
+@pytest.mark.parametrize(
+    ("messages", "event"),
+    [
+        ([{"type": "http.response.body", "body": b"a"}], "request finished"),
+        ([{"type": "http.response.body", "body": b"a", "more_body": True}], "request broken off"),
+        ([{"type": "http.response.zerocopysend", "file": 1, "count": 9}], "request finished"),
+        ([{"type": "http.response.zerocopysend", "file": 1, "count": 9, "more_body": True}], "request broken off"),
+        ([{"type": "http.response.pathsend", "path": "/a"}], "request finished"),
+        (
+            [
+                {"type": "http.response.body", "body": b"a", "more_body": True},
+                {"type": "http.response.zerocopysend", "file": 1, "more_body": True},
+                {"type": "http.response.body", "body": b"b", "more_body": False},
+            ],
+            "request finished",
+        ),
+        ([], "request broken off"),
+    ],
+)
+async def test_a_request_is_finished_when_its_body_is_however_the_server_sends_it(
+    messages: list[dict[str, object]], event: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent = await answered([START, *messages], caplog)
+    assert sent[1:] == messages
+    assert caplog.messages == ["request started", event]
+
+
+async def test_a_body_that_could_not_be_sent_is_no_finished_request(caplog: pytest.LogCaptureFixture) -> None:
+    await answered([START, {"type": "http.response.zerocopysend", "file": 1}], caplog, fails_at=1)
+    assert caplog.messages == ["request started", "request broken off"]
+
+
+async def test_the_request_id_takes_the_place_of_one_that_the_application_sent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    headers = ((b"etag", b"x"), (b"x-request-id", b"another"), (b"vary", b"accept"))
+    start = {"type": "http.response.start", "status": 200, "headers": headers}
+    (sent,) = await answered([start], caplog)
+    assert sent["headers"] == [(b"etag", b"x"), (b"vary", b"accept"), (b"x-request-id", b"abc")]
+    assert start["headers"] == headers

@@ -1,0 +1,136 @@
+"""Files on their way out of a content store."""
+
+import asyncio
+import os
+import stat
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+
+from pixyproxy.adapters.filesystem.errors import translated_errors
+from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
+from pixyproxy.domain.ports import StoredContent, StoredFile
+
+CHUNK_SIZE = 256 * 1024
+CLOSED = -1
+RECENT_SECONDS = 60.0
+RECENT_MAX_COUNT = 4_096
+
+# Read what is in memory already, and fail instead of waiting for a disk (preadv2(2)); 0 where there is no such flag.
+_NO_WAITING: int = getattr(os, "RWF_NOWAIT", 0)
+
+
+class Download(StoredFile):
+    """A file that is open for reading, until nobody holds this object any more.
+
+    `name` is its path below `root`. The constructor blocks. Raises `ContentNotFoundError`, and `ContentStoreError` for
+    what can't be read or is no file; so that is noticed before anything was promised.
+    """
+
+    _descriptor = CLOSED
+
+    def __init__(self, root: Path, name: str) -> None:
+        self._name = name
+        with translated_errors():
+            try:
+                self._descriptor = os.open(f"{root}/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except FileNotFoundError:
+                raise ContentNotFoundError("The content is missing.") from None
+            status = os.fstat(self._descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            # The error holds on to this object.
+            self._close()
+            raise ContentStoreError("The content is not a file.")
+        self._byte_size = status.st_size
+
+    def _close(self) -> None:
+        if self._descriptor != CLOSED:
+            os.close(self._descriptor)
+            self._descriptor = CLOSED
+
+    __del__ = _close
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def content(self, start: int, end: int | None) -> StoredContent:
+        """Return the content with the chunks from byte `start` up to, but without, byte `end`."""
+        stop = self._byte_size if end is None else min(end, self._byte_size)
+        return StoredContent(self._byte_size, _Chunks(self, start, stop), self)
+
+    def read_at_once(self, start: int, length: int) -> bytes | None:
+        """Return these bytes, or None if any of them must be waited for."""
+        if not _NO_WAITING:
+            return None
+        buffer = bytearray(length)
+        # Whatever is wrong is found, and told, by the read that waits.
+        with suppress(OSError):
+            if os.preadv(self._descriptor, [buffer], start, _NO_WAITING) == length:
+                return bytes(buffer)
+        return None
+
+    @translated_errors()
+    def read(self, start: int, length: int) -> bytes:
+        """Return these bytes; blocks."""
+        pieces: list[bytes] = []
+        while length and (piece := os.pread(self._descriptor, length, start)):
+            pieces.append(piece)
+            start += len(piece)
+            length -= len(piece)
+        if length:
+            raise ContentStoreError("The content breaks off before its end.")
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class _Chunks(AsyncIterator[bytes]):
+    """The bytes of a download, from one number to another.
+
+    Those that are in memory are read at once, since handing a small read to a thread costs far more than the read; all
+    others are waited for in a worker thread. Nothing waits for a thread that is left behind: it holds the download.
+    """
+
+    def __init__(self, download: Download, start: int, stop: int) -> None:
+        self._download = download
+        self._begin = self._position = start
+        self._stop = stop
+
+    async def __anext__(self) -> bytes:
+        start, length = self._position, min(CHUNK_SIZE, self._stop - self._position)
+        if length <= 0:
+            raise StopAsyncIteration
+        if start != self._begin:
+            # Who takes the chunks may wait for nothing else, and others want their turn.
+            await asyncio.sleep(0)
+        chunk = self._download.read_at_once(start, length)
+        if chunk is None:
+            chunk = await asyncio.to_thread(self._download.read, start, length)
+        self._position = start + length
+        return chunk
+
+
+class RecentFiles:
+    """Which files were open a short time ago, so that opening them again will not have to wait for a disk.
+
+    This only tells where opening blocks; each time the file is opened anew.
+    """
+
+    def __init__(self) -> None:
+        self._files: OrderedDict[str, tuple[float, str]] = OrderedDict()
+
+    def find(self, name: str) -> str | None:
+        """Return the file that was remembered for `name`, if it was a short time ago."""
+        until, file = self._files.get(name, (0.0, None))
+        return file if monotonic() < until else None
+
+    def remember(self, name: str, file: str) -> None:
+        """Remember that `file` is what `name` was found in."""
+        self._files[name] = monotonic() + RECENT_SECONDS, file
+        self._files.move_to_end(name)
+        if len(self._files) > RECENT_MAX_COUNT:
+            self._files.popitem(last=False)

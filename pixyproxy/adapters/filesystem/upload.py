@@ -1,0 +1,89 @@
+"""Files on their way into a content store."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from pixyproxy.adapters.filesystem.errors import translated_errors
+from pixyproxy.domain.ports import ContentReceipt
+
+CLOSED = -1
+
+
+class Upload:
+    """One content on its way from its temporary file to its place; its methods block and run in a worker thread.
+
+    They translate their own errors, so that those of the chunks' source pass through as they are.
+    """
+
+    def __init__(self, temporary: Path) -> None:
+        self.temporary = temporary
+        self._descriptor = CLOSED
+        self._sha256 = hashlib.sha256()
+        self._byte_size = 0
+
+    @translated_errors()
+    def begin(self) -> None:
+        self._descriptor = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+
+    @translated_errors()
+    def write(self, chunk: bytes) -> None:
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+        self._sha256.update(chunk)
+        self._byte_size += len(chunk)
+
+    @translated_errors()
+    def flush(self) -> ContentReceipt:
+        """Make the bytes survive a power cut; nothing is visible yet."""
+        os.fsync(self._descriptor)
+        return ContentReceipt(self._byte_size, self._sha256.hexdigest())
+
+    @translated_errors()
+    def commit(self, root: Path, path: Path) -> ContentReceipt:
+        """Move the whole content to `path` below `root`, replacing what is there."""
+        receipt = self.flush()
+        make_folders(root, path.parent)
+        self.temporary.replace(path)
+        try:
+            sync_folder(path.parent)
+        except OSError:
+            # Nobody knows whether the content survives a power cut, so it must not look as if it did.
+            path.unlink()
+            raise
+        return receipt
+
+    @translated_errors()
+    def discard(self) -> None:
+        """Close and remove what is left of the temporary file: nothing, after a commit."""
+        if self._descriptor != CLOSED:
+            os.close(self._descriptor)
+            self._descriptor = CLOSED
+        self.temporary.unlink(missing_ok=True)
+
+
+def make_folders(root: Path, folder: Path) -> None:
+    """Make `folder` and those above it, but never `root`, so that they survive a power cut."""
+    for step in _steps(root, folder):
+        with suppress(FileExistsError):
+            step.mkdir()
+        # Another upload may have made the folder and not be done with this yet.
+        sync_folder(step.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's new entries survive a power cut (fsync(2): the file's own fsync does not)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _steps(root: Path, folder: Path) -> Iterator[Path]:
+    for part in folder.relative_to(root).parts:
+        root /= part
+        yield root

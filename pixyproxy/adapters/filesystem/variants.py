@@ -1,0 +1,163 @@
+"""The files of one content's variants."""
+
+import errno
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from pixyproxy.adapters.filesystem.download import Download
+from pixyproxy.adapters.filesystem.errors import translated_errors
+from pixyproxy.adapters.filesystem.upload import Upload, make_folders, sync_folder
+from pixyproxy.domain.errors import ContentNotFoundError
+from pixyproxy.domain.ports import ContentReceipt
+from pixyproxy.domain.variant import VariantName
+
+# Each is needed only if somebody else does the opposite in the same moment.
+ATTEMPTS: Final = 20
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class VariantFolder:
+    """The folder with the variants of one content; its methods block.
+
+    `name` is its path below `root`. A variant is a file with its name, a dot and the SHA-256 of its bytes in hex: so
+    its name and what is known of it come into being, and end, in one step. Of several files for one variant, which
+    there are for a moment while it is replaced, the one that was modified last counts.
+    """
+
+    def __init__(self, root: Path, name: str) -> None:
+        self._root = root
+        self._name = name
+        self._path = root / name
+
+    def find(self, name: VariantName) -> tuple[str, ContentReceipt] | None:
+        """Return the path below the root of the variant's file and what is known of it, or None when there is none."""
+        for file in self._current(name):
+            receipt = receipt_of(self._root, file)
+            if receipt is not None:
+                return file, receipt
+        return None
+
+    def open(self, name: VariantName) -> Download:
+        """Open the variant's file; raise `ContentNotFoundError` when there is none."""
+        for file in self._current(name):
+            with suppress(ContentNotFoundError):
+                return Download(self._root, file)
+        raise ContentNotFoundError("The variant is missing.")
+
+    @translated_errors()
+    def put(self, name: VariantName, upload: Upload) -> ContentReceipt:
+        """Move a whole variant to its place, replacing what is there."""
+        receipt = upload.flush()
+        path = self._path / f"{name}.{receipt.sha256}"
+        try:
+            self._take(upload, name, path)
+        except OSError:
+            with suppress(OSError):
+                self._path.rmdir()
+            raise
+        files = self._files(name)
+        newest = self._newest(files)
+        for file in files:
+            # One that stays does not count, and goes with the next that is put.
+            with suppress(OSError):
+                if file != newest:
+                    (self._path / file).unlink()
+        return receipt
+
+    @translated_errors()
+    def remove(self) -> None:
+        """Remove the folder with all that is in it, if it is there."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                self._empty()
+                self._path.rmdir()
+            except FileNotFoundError:
+                return
+            except OSError as exc:
+                # A variant may have been put into it meanwhile.
+                if exc.errno not in {errno.ENOTEMPTY, errno.EEXIST} or attempt == ATTEMPTS:
+                    raise
+            else:
+                return
+
+    def _take(self, upload: Upload, name: VariantName, path: Path) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                make_folders(self._root, self._path)
+                self._date(upload.temporary, name)
+                upload.temporary.replace(path)
+            except FileNotFoundError:
+                # The folder may have been removed, with the content that it belongs to.
+                if attempt == ATTEMPTS:
+                    raise
+            else:
+                break
+        try:
+            sync_folder(self._path)
+        except FileNotFoundError:
+            # It was removed with what was just put into it.
+            return
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+
+    def _date(self, temporary: Path, name: VariantName) -> None:
+        """Let a file be modified later than all that it replaces, whatever the clock says."""
+        latest = max((_modified(self._path / file) for file in self._files(name)), default=0)
+        now = max(time.time_ns(), latest + 1)
+        os.utime(temporary, ns=(now, now))
+
+    def _current(self, name: VariantName) -> Iterator[str]:
+        """Yield the variant's file, and another one each time that it was replaced meanwhile."""
+        for _ in range(ATTEMPTS):
+            with translated_errors():
+                newest = self._newest(self._files(name))
+            if newest is None:
+                return
+            yield f"{self._name}/{newest}"
+
+    def _files(self, name: VariantName) -> Sequence[str]:
+        try:
+            files = os.listdir(self._path)  # noqa: PTH208 -- names are all that is wanted
+        except FileNotFoundError:
+            return ()
+        prefix = f"{name}."
+        return [file for file in files if file.startswith(prefix) and _SHA256.fullmatch(file, len(prefix))]
+
+    def _newest(self, files: Sequence[str]) -> str | None:
+        if len(files) > 1:
+            return max(files, key=lambda file: (_modified(self._path / file), file))
+        return files[0] if files else None
+
+    def _empty(self) -> None:
+        # A link in the folder's place would lead elsewhere.
+        folder = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            for file in os.listdir(folder):  # noqa: PTH208 -- a path could be made to lead elsewhere
+                with suppress(FileNotFoundError):
+                    os.unlink(file, dir_fd=folder)
+        finally:
+            os.close(folder)
+
+
+def receipt_of(root: Path, file: str) -> ContentReceipt | None:
+    """Return what a variant's file says of it, or None when it is gone."""
+    with translated_errors():
+        try:
+            status = os.stat(f"{root}/{file}", follow_symlinks=False)  # noqa: PTH116 -- a path costs more than the call
+        except FileNotFoundError:
+            return None
+    return ContentReceipt(status.st_size, file.rpartition(".")[2])
+
+
+def _modified(path: Path) -> int:
+    try:
+        return path.stat(follow_symlinks=False).st_mtime_ns
+    except FileNotFoundError:
+        return 0

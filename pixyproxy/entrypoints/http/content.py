@@ -1,0 +1,283 @@
+"""The bytes of images over HTTP: whole or in parts, as they are or as variants, to whoever does not have them yet."""
+
+import asyncio
+import base64
+import logging
+import re
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from pathlib import PurePosixPath
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+import msgspec
+from litestar import HttpMethod
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+
+from pixyproxy.application import GetImageContent, GetImageVariant
+from pixyproxy.domain.errors import ContentStoreError, PixyProxyException, PreconditionFailedError
+from pixyproxy.domain.image import Image, ImageScope
+from pixyproxy.domain.ports import StoredContent
+from pixyproxy.domain.user import ANONYMOUS, Principal
+from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.http.conditional import Validators, Verdict
+from pixyproxy.entrypoints.http.ranges import ByteRange, parse_range
+from pixyproxy.entrypoints.http.responses import REVALIDATED
+from pixyproxy.entrypoints.http.variants import ORIGINAL, VariantQuery
+
+# The extension of ASGI by which a server sends a file without its bytes passing through Python.
+ZERO_COPY: Final = "http.response.zerocopysend"
+
+# Nothing in a picture may run, load or send anything; an SVG may have styles, and bitmaps and fonts within itself.
+_CONTENT_SECURITY_POLICY: Final = (
+    b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; sandbox"
+)
+
+# nginx would judge these by itself before it knows the entity tag that it is told to send.
+_JUDGED_BY_NGINX: Final = frozenset({"if-match", "if-unmodified-since"})
+
+_PUBLIC_CONTENT: Final = re.compile(
+    r"/image/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/content", re.ASCII
+)
+
+_log = logging.getLogger("pixyproxy.errors")
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class _Open(Protocol):
+    def __call__(self, *, start: int, end: int | None) -> Awaitable[StoredContent]: ...
+
+
+class _Representation(msgspec.Struct, frozen=True, kw_only=True):
+    """What an image is served as: what is known of the bytes, and how they are opened."""
+
+    byte_size: int
+    sha256: str
+    media_type: str
+    filename: str
+    open: _Open
+
+
+class ContentResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer as an ASGI application: a head and, if there is `content`, `byte_size` of its bytes from `start` on.
+
+    Whoever reads none of it for `send_timeout` seconds is given up.
+    """
+
+    status: int
+    headers: Headers
+    content: StoredContent | None = None
+    start: int = 0
+    byte_size: int = 0
+    send_timeout: float = 60.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 -- ASGI's
+        """Send it; what breaks off under way is logged, and the server then closes the connection."""
+        headers: Any = self.headers
+        await send({"type": "http.response.start", "status": int(self.status), "headers": headers})
+        if self.content is None:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        elif self.content.file is not None and ZERO_COPY in (scope.get("extensions") or ()):
+            message: Any = {
+                "type": ZERO_COPY,
+                "file": self.content.file,
+                "offset": self.start,
+                "count": self.byte_size,
+                "more_body": False,
+            }
+            await send(message)
+        else:
+            await self._send_chunks(self.content, send)
+
+    async def _send_chunks(self, content: StoredContent, send: Send) -> None:
+        left = self.byte_size
+        try:
+            async for chunk in content.chunks:
+                left -= len(chunk)
+                async with asyncio.timeout(self.send_timeout):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
+        except ContentStoreError as exc:
+            _log.error("content broken off", extra={"problem": type(exc).__name__, "detail": exc.detail})
+        except TimeoutError:
+            _log.warning("content broken off", extra={"detail": "The client does not read."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentDelivery:
+    """Answers requests for the bytes of images, GET and HEAD, as RFC 9110 wants it.
+
+    Public pictures may be kept by everybody for `public_max_age` seconds. With `offload_path` a web server in front is
+    told where below that path it finds the file, and sends the bytes itself.
+    """
+
+    get_image_content: GetImageContent
+    get_image_variant: GetImageVariant
+    public_max_age: int
+    offload_path: str | None
+    send_timeout: float
+
+    async def answer(
+        self,
+        scope: HTTPScope,
+        guid: UUID,
+        principal: Principal,
+        image_scope: ImageScope,
+        variant: VariantQuery = ORIGINAL,
+        *,
+        is_download: bool = False,
+    ) -> ContentResponse:
+        """Return the answer to a request for an image of those in `image_scope`.
+
+        Raises what the use cases raise, `PreconditionFailedError`, and the `HTTPException` of a 416.
+        """
+        asked = _headers_of(scope)
+        image = await self.get_image_content.find(guid, principal, image_scope)
+        if variant.is_original:
+            shown = self._original(image, principal, image_scope)
+        else:
+            shown = await self._variant(image, principal, image_scope, variant, asked.get("accept"))
+        validators = Validators(f'"{shown.sha256}"', image.created_at)
+        headers = [
+            (b"etag", validators.entity_tag.encode()),
+            (b"last-modified", validators.http_date.encode()),
+            *self._caching(image_scope, variant),
+        ]
+        match validators.judge(asked):
+            case Verdict.FAILED:
+                raise PreconditionFailedError("The content is not the one that the request has named.")
+            case Verdict.NOT_MODIFIED:
+                return ContentResponse(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+        headers += _describe(shown, is_download=is_download)
+        if self.offload_path is not None and not _JUDGED_BY_NGINX & asked.keys():
+            content = await shown.open(start=0, end=None)
+            if content.file is not None:
+                place = f"{self.offload_path}{content.file.name}".encode()
+                headers += [(b"x-accel-redirect", place), (b"content-length", b"0")]
+                return ContentResponse(status=HTTPStatus.OK, headers=headers)
+        part = None
+        if scope["method"] == HttpMethod.GET and validators.allow_range(asked.get("if-range")):
+            part = parse_range(asked.get("range"), shown.byte_size)
+        sent = part or ByteRange(0, shown.byte_size)
+        content = await shown.open(start=sent.start, end=sent.end)
+        headers.append((b"content-length", str(sent.byte_size).encode()))
+        if part is not None:
+            headers.append((b"content-range", f"bytes {part.start}-{part.end - 1}/{shown.byte_size}".encode()))
+        return ContentResponse(
+            status=HTTPStatus.OK if part is None else HTTPStatus.PARTIAL_CONTENT,
+            headers=headers,
+            content=content if scope["method"] == HttpMethod.GET else None,
+            start=sent.start,
+            byte_size=sent.byte_size,
+            send_timeout=self.send_timeout,
+        )
+
+    def _original(self, image: Image, principal: Principal, scope: ImageScope) -> _Representation:
+        content = image.ready_content
+        return _Representation(
+            byte_size=content.byte_size,
+            sha256=content.sha256,
+            media_type=content.media_type,
+            filename=image.filename,
+            open=partial(self.get_image_content.open, image, principal, scope),
+        )
+
+    async def _variant(
+        self, image: Image, principal: Principal, scope: ImageScope, query: VariantQuery, accept: str | None
+    ) -> _Representation:
+        variant = query.variant_for(image.ready_content.media_type, accept)
+        receipt = await self.get_image_variant(image, variant, principal, scope)
+        return _Representation(
+            byte_size=receipt.byte_size,
+            sha256=receipt.sha256,
+            media_type=variant.format.media_type,
+            filename=PurePosixPath(image.filename).stem + variant.format.extension,
+            open=partial(self.get_image_variant.open, image, variant, principal, scope),
+        )
+
+    def _caching(self, scope: ImageScope, variant: VariantQuery) -> Headers:
+        """Say who may keep the answer for how long, and by what in the request it differs.
+
+        What is public now may be private or deleted a moment later, so that nobody may keep it for long.
+        """
+        if scope is not ImageScope.PUBLIC:
+            policy, differing = f"private, {REVALIDATED}", ["Authorization"]
+        elif self.public_max_age:
+            policy, differing = f"public, max-age={self.public_max_age}, must-revalidate", []
+        else:
+            policy, differing = f"public, {REVALIDATED}", []
+        if variant.follows_accept:
+            differing.append("Accept")
+        headers = [(b"cache-control", policy.encode())]
+        if differing:
+            headers.append((b"vary", ", ".join(differing).encode()))
+        return headers
+
+
+class ContentShortcut:
+    """Answers plain requests for public originals by itself, without Litestar, which would cost more than all the rest.
+
+    Whatever is not that, or does not succeed, it leaves to the application.
+    """
+
+    def __init__(self, app: ASGIApp, container: Container) -> None:
+        self._app = app
+        self._container = container
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._answer(scope) if scope["type"] == ScopeType.HTTP else None
+        await (response or self._app)(scope, receive, send)
+
+    async def _answer(self, scope: HTTPScope) -> ContentResponse | None:
+        if scope["query_string"] or scope["method"] not in {HttpMethod.GET, HttpMethod.HEAD}:
+            return None
+        found = _PUBLIC_CONTENT.fullmatch(scope["path"])
+        if found is None:
+            return None
+        try:
+            return await delivery_from(self._container).answer(scope, UUID(found[1]), ANONYMOUS, ImageScope.PUBLIC)
+        except (PixyProxyException, HTTPException):
+            # The application meets it again, and knows how to tell the client.
+            return None
+
+
+def delivery_from(container: Container) -> ContentDelivery:
+    """Return what answers requests for content, as the settings want it."""
+    settings = container.settings()
+    return ContentDelivery(
+        get_image_content=container.get_image_content(),
+        get_image_variant=container.get_image_variant(),
+        public_max_age=settings.public_max_age,
+        offload_path=settings.offload_path,
+        send_timeout=settings.send_timeout,
+    )
+
+
+def _headers_of(scope: HTTPScope) -> Mapping[str, str]:
+    """Return the request's headers by their names in lower case; what comes in several lines is one list."""
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key, text = name.decode("latin-1"), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
+
+
+def _describe(shown: _Representation, *, is_download: bool) -> Headers:
+    """Say what the bytes are, and that they are a picture and nothing else.
+
+    A file name is plain ASCII without quotes, by a rule of the domain, so that RFC 6266 needs no other form of it.
+    """
+    digest = base64.b64encode(bytes.fromhex(shown.sha256)).decode()
+    disposition = f'{"attachment" if is_download else "inline"}; filename="{shown.filename}"'
+    return [
+        (b"content-type", shown.media_type.encode()),
+        (b"content-disposition", disposition.encode()),
+        (b"repr-digest", f"sha-256=:{digest}:".encode()),
+        (b"accept-ranges", b"bytes"),
+        (b"content-security-policy", _CONTENT_SECURITY_POLICY),
+        (b"x-content-type-options", b"nosniff"),
+    ]

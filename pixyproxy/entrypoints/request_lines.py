@@ -1,0 +1,97 @@
+"""The log lines of requests: there are so many that the way of all other lines would take them too long."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TextIO
+
+REQUESTS: Final = "pixyproxy.requests"
+
+_log = logging.getLogger(REQUESTS)
+
+
+def log_request(event: str, facts: Mapping[str, object]) -> None:
+    """Log an event of a request; an event's facts always have the same names.
+
+    Where PixyProxy has not set up the logging, or not alone, this is an ordinary record of the logger
+    `pixyproxy.requests`.
+    """
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    handlers = logging.root.handlers
+    if len(handlers) == 1 and isinstance(handlers[0], LineHandler) and not _log.handlers:
+        handlers[0].write_soon(event, facts)
+    else:
+        _log.info(event, extra=facts)
+
+
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Writes every line of a process to `stream`, in their order.
+
+    The lines of requests are written at the end of the event loop's turn, all at once, or before any other line. Each
+    event has a template, which `template` makes from the names of its facts, with a `%(name)s` for each and for the
+    time; `to_text` writes the facts.
+    """
+
+    def __init__(
+        self, stream: TextIO, *, template: Callable[[str, Iterable[str]], str], to_text: Callable[[object], str]
+    ) -> None:
+        super().__init__(stream)
+        self._template = template
+        self._to_text = to_text
+        self._templates: dict[str, str] = {}
+        self._waiting: list[str] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._second = (0, "")
+
+    def write_soon(self, event: str, facts: Mapping[str, object]) -> None:
+        """Write the line of a request's event before the event loop waits again."""
+        to_text = self._to_text
+        texts = {name: to_text(fact) for name, fact in facts.items()}
+        texts["time"] = to_text(self._now())
+        template = self._templates.get(event)
+        if template is None:
+            template = self._templates[event] = self._template(event, facts)
+        loop = asyncio.get_running_loop()
+        self.acquire()
+        try:
+            self._waiting.append(template % texts)
+            # An event loop may have ended without another turn.
+            if self._loop is not loop:
+                self._loop = loop
+                loop.call_soon(self._write)
+        finally:
+            self.release()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line of a record now."""
+        self._write()
+        super().emit(record)
+
+    def flush(self) -> None:
+        """Leave no line waiting."""
+        self._write()
+        super().flush()
+
+    def _now(self) -> str:
+        second, nanosecond = divmod(time.time_ns(), 1_000_000_000)
+        known, text = self._second
+        if second != known:
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._second = (second, text)
+        return f"{text}.{nanosecond // 1000:06}Z"
+
+    def _write(self) -> None:
+        self.acquire()
+        try:
+            self._loop = None
+            if not self._waiting:
+                return
+            lines, self._waiting = self._waiting, []
+            self.stream.write("\n".join(lines) + self.terminator)
+            super().flush()
+        except Exception:  # noqa: BLE001 -- as for any other line, a log that can't be written stops no request
+            self.handleError(logging.makeLogRecord({"msg": "the lines of some requests"}))
+        finally:
+            self.release()

@@ -1,0 +1,244 @@
+"""A protocol for uvicorn that sends files as fast as the kernel can, and drops clients that stop reading.
+
+The files come in messages of ASGI's extension `http.response.zerocopysend`. uvicorn takes the class by its name:
+`uvicorn --http pixyproxy.entrypoints.sendfile_protocol:SendfileProtocol`.
+"""
+
+import asyncio
+import fcntl
+import os
+import struct
+import termios
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import Any, ClassVar, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.utils import ClientDisconnected
+
+ZERO_COPY: Final = "http.response.zerocopysend"
+
+# What one call of sendfile may send, and so keep the event loop from others.
+_PIECE: Final = 1 << 20
+
+# The kernel reads ahead at least this far: what lies between two probes is in memory if they are.
+_PROBE: Final = 128 << 10
+
+# Without RWF_NOWAIT there is no telling whether sendfile would wait for a disk.
+_HAS_SENDFILE: Final = hasattr(os, "sendfile") and hasattr(os, "RWF_NOWAIT")
+
+# Threads of their own: a slow disk must not take those that hash passwords and read SQLite.
+_READERS: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="sendfile-reader")
+
+Message = dict[str, Any]
+Send = Callable[[Any], Awaitable[None]]
+
+
+class SendfileProtocol(HttpToolsProtocol):
+    """uvicorn's own HTTP protocol, with `http.response.zerocopysend` where there is no TLS.
+
+    A connection whose client takes nothing for `send_timeout` seconds (or up to a quarter more) while something is to
+    be sent is aborted, whatever it is. To the application that looks as if the client had closed the connection.
+    """
+
+    send_timeout: ClassVar[float] = 60.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Begin to serve a connection."""
+        super().connection_made(transport)
+        self._application: Callable[..., Awaitable[None]] = self.app
+        self.app = self._call_application
+        self._extensions: dict[str, Any] = {}
+        if _HAS_SENDFILE and self.scheme == "http":
+            self._extensions[ZERO_COPY] = {}
+        self._socket: int = transport.get_extra_info("socket").fileno()
+        # uvicorn's `cycle` is the last request that has come in, not the one that is being answered.
+        self._answered: RequestResponseCycle | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._steps = 0
+        self._seen = (0, 0, 0)
+        self._moved_at = self.loop.time()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wake whatever still wants to write, and let go of everything."""
+        self._progress_check.cancel()
+        self._give_up()
+        super().connection_lost(exc)
+        # Otherwise the protocol would refer to itself, and stay until the garbage collector finds it.
+        self.app = self._application
+        self._answered = None
+
+    def resume_writing(self) -> None:
+        """Take note that the client has read on."""
+        self._steps += 1
+        super().resume_writing()
+
+    def _watch(self) -> None:
+        """Abort the connection if nothing has moved for too long, else look again later.
+
+        What can move is a file, the buffers of the transport and of the kernel, and the application, which goes on
+        until the transport's buffer is full. The kernel's is looked at because it can be so large that a slow client
+        takes minutes to make room in it.
+        """
+        if self.transport.get_protocol() is not self:
+            # It has become a WebSocket.
+            return
+        now = self.loop.time()
+        buffered = self.transport.get_write_buffer_size()
+        seen = (self._steps, buffered, _unsent(self._socket))
+        if seen != self._seen or not (buffered or self._writable):
+            self._seen = seen
+            self._moved_at = now
+        elif now - self._moved_at >= self.send_timeout:
+            self._abort()
+        self._progress_check = self.loop.call_later(self.send_timeout / 4, self._watch)
+
+    def _abort(self) -> None:
+        self._give_up()
+        self.transport.abort()
+
+    def _give_up(self) -> None:
+        """Let nothing more be sent to the client, and wake what waits for it."""
+        if self._answered is not None and not self._answered.response_complete:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
+        if self._writable is not None:
+            _wake(self._writable)
+
+    async def _call_application(self, scope: Any, receive: Any, send: Any) -> None:
+        # Its `send` is a method of what uvicorn calls a cycle: a request and its response.
+        self._answered = cycle = send.__self__
+        scope["extensions"] = {**scope.get("extensions", {}), **self._extensions}
+        # An application need not know what `_send_file` raises.
+        with suppress(ClientDisconnected):
+            await self._application(scope, receive, partial(self._send, cycle))
+
+    def _send(self, cycle: RequestResponseCycle, message: Any) -> Awaitable[None]:
+        self._steps += 1
+        if message["type"] not in self._extensions or not cycle.response_started or cycle.response_complete:
+            return cycle.send(message)
+        return self._send_file(cycle, message)
+
+    async def _send_file(self, cycle: RequestResponseCycle, message: Message) -> None:
+        """Send a part of a file as `RequestResponseCycle.send` sends a part of a body."""
+        file = message["file"].fileno()
+        offset, count = message.get("offset"), message.get("count")
+        if offset is None:
+            offset = os.lseek(file, 0, os.SEEK_CUR)
+        if count is None:
+            count = max(os.fstat(file).st_size - offset, 0)
+        if count and cycle.scope["method"] != "HEAD" and not cycle.disconnected:
+            if cycle.chunked_encoding:
+                self.transport.write(b"%x\r\n" % count)
+            elif count > cycle.expected_content_length:
+                raise RuntimeError("Response content longer than Content-Length")
+            else:
+                cycle.expected_content_length -= count
+            try:
+                await self._transfer(cycle, file, offset, offset + count)
+            except BaseException:
+                # Nobody knows how much the client has by now, so that nothing sensible could follow.
+                self._abort()
+                raise
+            if cycle.chunked_encoding and not cycle.disconnected:
+                self.transport.write(b"\r\n")
+        if cycle.disconnected:
+            # For whatever notes that the answer was not sent to its end (ASGI 2.4).
+            raise ClientDisconnected
+        await cycle.send({"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)})
+
+    async def _transfer(self, cycle: RequestResponseCycle, file: int, offset: int, end: int) -> None:
+        """Send the bytes from `offset` to `end`, or as many of them as the client stays for.
+
+        Raises `EOFError` if the file ends before.
+        """
+        await self._empty_buffer()
+        in_memory_until = offset
+        while offset < end and not cycle.disconnected:
+            stop = min(offset + _PIECE, end)
+            if offset >= in_memory_until and not _is_in_memory(file, offset, stop):
+                await self.loop.run_in_executor(_READERS, _read_in, file, offset, stop)
+                in_memory_until = stop
+                continue
+            try:
+                sent = os.sendfile(self._socket, file, offset, stop - offset)
+            except BlockingIOError:
+                await self._until_writable()
+                continue
+            except (ConnectionError, TimeoutError):
+                self._abort()
+                return
+            if not sent:
+                raise EOFError(f"The file has ended at byte {offset}, before byte {end}.")
+            self._steps += 1
+            offset += sent
+            if offset < stop:
+                await self._until_writable()
+            elif offset < end:
+                await asyncio.sleep(0)
+
+    async def _empty_buffer(self) -> None:
+        """Wait until everything that was written to the transport has gone out, or the connection is lost."""
+        if self.transport.get_write_buffer_size():
+            self.transport.set_write_buffer_limits(high=0)
+            await self.flow.drain()
+            if not self.transport.is_closing():
+                self.transport.set_write_buffer_limits()
+
+    async def _until_writable(self) -> None:
+        """Wait until the socket takes more, or the connection is given up."""
+        # uvloop lets nobody wait for the descriptor of a transport.
+        descriptor = os.dup(self._socket)
+        try:
+            self._writable = self.loop.create_future()
+            self.loop.add_writer(descriptor, _wake, self._writable)
+            try:
+                await self._writable
+            finally:
+                self.loop.remove_writer(descriptor)
+                self._writable = None
+        finally:
+            os.close(descriptor)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _unsent(descriptor: int) -> int:
+    """Return how many bytes the kernel holds for the other end of a socket; 0 where it does not tell."""
+    try:
+        answer = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    return int(struct.unpack("i", answer)[0])
+
+
+def _is_in_memory(file: int, start: int, stop: int) -> bool:
+    """Tell whether the bytes can be read without waiting for a disk; where that can't be told, they can not."""
+    byte = [bytearray(1)]
+    try:
+        for offset in (*range(start, stop, _PROBE), stop - 1):
+            os.preadv(file, byte, offset, os.RWF_NOWAIT)
+    except OSError:
+        # Whatever else may be wrong with the file, the thread meets it again.
+        return False
+    return True
+
+
+def _read_in(file: int, start: int, stop: int) -> None:
+    """Have the kernel read the bytes into its page cache.
+
+    Should the file be closed meanwhile, because its request was cancelled, nothing worse happens than that bytes of
+    another file are read in.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        while start < stop and (count := os.sendfile(nowhere, file, start, stop - start)):
+            start += count
+    finally:
+        os.close(nowhere)

@@ -1,0 +1,134 @@
+"""Look-ups that are joined into one query."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+import pytest
+
+from pixyproxy.adapters.mysql.look_ups import LookUps
+from pixyproxy.domain.errors import DBConnectionError
+
+
+class Records:
+    """A table of records that writes down what it is asked for, and answers when it may."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, str] = {}
+        self.queries: list[set[str]] = []
+        self.error: Exception | None = None
+        self.is_asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+
+    async def ask(self, keys: Collection[str]) -> Mapping[str, str]:
+        self.queries.append(set(keys))
+        self.is_asked.set()
+        found = {key: self.stored[key] for key in keys if key in self.stored}
+        await self.may_answer.wait()
+        if self.error:
+            raise self.error
+        return found
+
+
+@pytest.fixture
+def records() -> Records:
+    return Records()
+
+
+@pytest.fixture
+def look_ups(records: Records) -> LookUps:
+    return LookUps(records.ask)
+
+
+async def test_what_is_looked_up_at_once_is_asked_for_in_one_query(records: Records, look_ups: LookUps) -> None:
+    records.stored = {"a": "A", "b": "B"}
+    assert await asyncio.gather(*(look_ups.find(key) for key in "abca")) == ["A", "B", None, "A"]
+    assert records.queries == [{"a", "b", "c"}]
+
+
+async def test_a_query_asks_for_a_hundred_records_at_most(records: Records, look_ups: LookUps) -> None:
+    records.stored = {str(number): f"record {number}" for number in range(250)}
+    assert await asyncio.gather(*map(look_ups.find, records.stored)) == list(records.stored.values())
+    assert [len(query) for query in records.queries] == [100, 100, 50]
+
+
+async def test_no_look_up_is_answered_by_a_query_that_ran_already(records: Records, look_ups: LookUps) -> None:
+    records.may_answer.clear()
+    early = asyncio.create_task(look_ups.find("a"))
+    await records.is_asked.wait()
+    records.stored = {"a": "A"}
+    late = asyncio.create_task(look_ups.find("a"))
+    await asyncio.sleep(0)
+    records.may_answer.set()
+    assert (await early, await late) == (None, "A")
+
+
+async def test_all_get_the_error_of_their_query_and_the_next_query_is_a_new_one(
+    records: Records, look_ups: LookUps
+) -> None:
+    records.stored = {"a": "A"}
+    records.error = DBConnectionError("The database does not answer.")
+    results = await asyncio.gather(*(look_ups.find(key) for key in "abc"), return_exceptions=True)
+    assert results == [records.error] * 3
+    records.error = None
+    assert await look_ups.find("a") == "A"
+
+
+async def test_who_is_cancelled_takes_the_query_from_nobody(records: Records, look_ups: LookUps) -> None:
+    records.stored = {"a": "A", "b": "B"}
+    records.may_answer.clear()
+    asking = [asyncio.create_task(look_ups.find(key)) for key in "aab"]
+    await records.is_asked.wait()
+    asking[0].cancel()
+    await asyncio.wait(asking[:1])
+    records.may_answer.set()
+    assert asking[0].cancelled()
+    assert (await asking[1], await asking[2]) == ("A", "B")
+
+
+@pytest.mark.parametrize("error", [None, DBConnectionError("The database does not answer.")])
+async def test_a_query_that_nobody_waits_for_any_more_ends_in_peace(
+    records: Records, look_ups: LookUps, error: Exception | None
+) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    records.error = error
+    records.may_answer.clear()
+    asking = [asyncio.create_task(look_ups.find(key)) for key in "ab"]
+    await records.is_asked.wait()
+    for task in asking:
+        task.cancel()
+    await asyncio.wait(asking)
+    records.may_answer.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert all(task.cancelled() for task in asking)
+    assert complaints == []
+
+
+async def test_a_query_that_was_cancelled_before_it_began_is_joined_by_nobody(
+    records: Records, look_ups: LookUps
+) -> None:
+    asking = asyncio.create_task(look_ups.find("a"))
+    await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await asyncio.wait([asking])
+    records.stored = {"a": "A"}
+    assert await asyncio.wait_for(look_ups.find("a"), 1) == "A"
+    assert records.queries == [{"a"}]
+
+
+def test_an_event_loop_that_ended_is_no_hindrance_to_the_next(records: Records, look_ups: LookUps) -> None:
+    records.stored = {"a": "A"}
+    ended = asyncio.new_event_loop()
+    asking = ended.create_task(look_ups.find("a"))
+    try:
+        # One turn: the look-up begins, and its query does not.
+        ended.call_soon(ended.stop)
+        ended.run_forever()
+        assert records.queries == []
+        assert asyncio.run(look_ups.find("a")) == "A"
+    finally:
+        ended.run_until_complete(asking)
+        ended.close()

@@ -1,0 +1,334 @@
+"""Variants of images: who gets them, how often they are made, and what becomes of them."""
+
+import asyncio
+import hashlib
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import msgspec
+import pytest
+from PIL import Image as Bitmap
+
+from pixyproxy.adapters.memory.clock import InMemoryClock
+from pixyproxy.adapters.memory.content_store import InMemoryContentStore
+from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
+from pixyproxy.adapters.pillow.variant_maker import PillowVariantMaker
+from pixyproxy.application import ChangeImage, CreateImage, DeleteImage, GetImageVariant
+from pixyproxy.application.makings import Makings
+from pixyproxy.domain.errors import (
+    ContentNotFoundError,
+    ContentStoreError,
+    DamagedContentError,
+    DataValidationError,
+    OverloadedError,
+    RecordNotFoundError,
+)
+from pixyproxy.domain.image import ContentKey, Image, ImageChanges, ImageScope, Visibility
+from pixyproxy.domain.ports import ContentReceipt, StoredContent
+from pixyproxy.domain.user import ANONYMOUS, Principal
+from pixyproxy.domain.variant import Variant, VariantFormat, VariantName, VariantPolicy
+from tests.factories import ImageFactory
+
+WEBP = Variant(format=VariantFormat.WEBP, width=64)
+
+
+class HaltingVariantMaker(PillowVariantMaker):
+    """Makes nothing before it may, and does something else meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_end = asyncio.Event()
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    async def make(self, content: StoredContent, variant: Variant) -> bytes:
+        made = await super().make(content, variant)
+        if self.meanwhile is not None:
+            await self.meanwhile()
+        await self.may_end.wait()
+        return made
+
+
+class BlindContentStore(InMemoryContentStore):
+    """Has what another store has, and finds no variant at the first look."""
+
+    def __init__(self, other: InMemoryContentStore) -> None:
+        super().__init__()
+        self._contents, self._variants = other._contents, other._variants
+        self._looks = 0
+
+    async def find_variant(self, key: ContentKey, name: VariantName) -> ContentReceipt | None:
+        self._looks += 1
+        return None if self._looks == 1 else await super().find_variant(key, name)
+
+
+@pytest.fixture
+async def halting_maker() -> HaltingVariantMaker:
+    return HaltingVariantMaker()
+
+
+@pytest.fixture
+def maker(halting_maker: HaltingVariantMaker) -> HaltingVariantMaker:
+    """A maker that may."""
+    halting_maker.may_end.set()
+    return halting_maker
+
+
+@pytest.fixture
+def get_image_variant(
+    images: InMemoryImageRepository, contents: InMemoryContentStore, halting_maker: HaltingVariantMaker
+) -> GetImageVariant:
+    return GetImageVariant(images=images, contents=contents, maker=halting_maker)
+
+
+@pytest.fixture
+def change_image(images: InMemoryImageRepository, clock: InMemoryClock) -> ChangeImage:
+    return ChangeImage(images=images, clock=clock)
+
+
+@pytest.fixture
+def delete_image(images: InMemoryImageRepository, contents: InMemoryContentStore) -> DeleteImage:
+    return DeleteImage(images=images, contents=contents)
+
+
+@pytest.fixture
+async def image(create_image: CreateImage, ann: Principal) -> Image:
+    return await create_image(prompt="a lighthouse", principal=ann)
+
+
+async def read(content: StoredContent) -> bytes:
+    return b"".join([chunk async for chunk in content.chunks])
+
+
+async def some_bytes() -> AsyncIterator[bytes]:
+    yield b"bytes"
+
+
+async def settle() -> None:
+    """Let everybody come as far as they can without the worker threads' results."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_a_variant_is_what_was_asked_for(
+    get_image_variant: GetImageVariant, image: Image, maker: HaltingVariantMaker
+) -> None:
+    receipt = await get_image_variant(image, WEBP, ANONYMOUS)
+    content = await get_image_variant.open(image, WEBP, ANONYMOUS)
+    data = await read(content)
+    assert receipt == ContentReceipt(len(data), hashlib.sha256(data).hexdigest())
+    assert content.byte_size == len(data)
+    assert Bitmap.open(io.BytesIO(data)).format == "WEBP"
+    assert maker.made == [WEBP]
+
+
+async def test_a_part_of_a_variant_can_be_read(
+    get_image_variant: GetImageVariant, image: Image, maker: HaltingVariantMaker
+) -> None:
+    await get_image_variant(image, WEBP, ANONYMOUS)
+    content = await get_image_variant.open(image, WEBP, ANONYMOUS, start=8, end=12)
+    assert await read(content) == b"WEBP"
+
+
+async def test_a_variant_is_made_once_for_each_image_and_each_look(
+    get_image_variant: GetImageVariant, create_image: CreateImage, image: Image, maker: HaltingVariantMaker
+) -> None:
+    other = await create_image(prompt="another lighthouse", principal=ANONYMOUS)
+    png = Variant(format=VariantFormat.PNG)
+    for _ in range(2):
+        for each in (image, other):
+            for variant in (WEBP, png):
+                await get_image_variant(each, variant, ANONYMOUS)
+    assert maker.made == [WEBP, png, WEBP, png]
+
+
+async def test_fifty_who_ask_at_once_get_one_making(
+    get_image_variant: GetImageVariant, image: Image, halting_maker: HaltingVariantMaker
+) -> None:
+    tasks = [asyncio.create_task(get_image_variant(image, WEBP, ANONYMOUS)) for _ in range(50)]
+    await settle()
+    halting_maker.may_end.set()
+    receipts = await asyncio.gather(*tasks)
+    assert len(set(receipts)) == 1
+    assert halting_maker.made == [WEBP]
+
+
+async def test_one_who_goes_away_takes_nothing_from_the_others(
+    get_image_variant: GetImageVariant, image: Image, halting_maker: HaltingVariantMaker
+) -> None:
+    first, second = (asyncio.create_task(get_image_variant(image, WEBP, ANONYMOUS)) for _ in range(2))
+    await settle()
+    first.cancel()
+    await asyncio.wait([first])
+    assert first.cancelled()
+    halting_maker.may_end.set()
+    assert (await second).byte_size
+    assert halting_maker.made == [WEBP]
+
+
+async def test_who_asks_while_one_is_being_stored_has_none_made_again(
+    get_image_variant: GetImageVariant, contents: InMemoryContentStore, image: Image, maker: HaltingVariantMaker
+) -> None:
+    late = GetImageVariant(images=get_image_variant.images, contents=BlindContentStore(contents), maker=maker)
+    await get_image_variant(image, WEBP, ANONYMOUS)
+    await late(image, WEBP, ANONYMOUS)
+    assert maker.made == [WEBP]
+
+
+async def test_a_failure_is_everybodys_and_the_next_one_tries_again(
+    get_image_variant: GetImageVariant, image: Image, maker: HaltingVariantMaker
+) -> None:
+    maker.fail_next(DamagedContentError("The picture is damaged or incomplete."))
+    tasks = [asyncio.create_task(get_image_variant(image, WEBP, ANONYMOUS)) for _ in range(3)]
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        assert isinstance(outcome, DamagedContentError)
+    assert (await get_image_variant(image, WEBP, ANONYMOUS)).byte_size
+
+
+async def test_too_many_variants_at_once_are_turned_away_but_not_those_that_are_there(
+    get_image_variant: GetImageVariant, image: Image, halting_maker: HaltingVariantMaker
+) -> None:
+    busy = GetImageVariant(
+        images=get_image_variant.images,
+        contents=get_image_variant.contents,
+        maker=halting_maker,
+        makings=Makings(max_running=1, max_waiting=0),
+    )
+    halting_maker.may_end.set()
+    there = await busy(image, Variant(format=VariantFormat.PNG), ANONYMOUS)
+    halting_maker.may_end.clear()
+    running = asyncio.create_task(busy(image, WEBP, ANONYMOUS))
+    await settle()
+    with pytest.raises(OverloadedError):
+        await busy(image, Variant(format=VariantFormat.AVIF), ANONYMOUS)
+    assert await busy(image, Variant(format=VariantFormat.PNG), ANONYMOUS) == there
+    halting_maker.may_end.set()
+    await running
+
+
+async def test_a_variant_that_the_policy_does_not_allow_is_not_made(
+    get_image_variant: GetImageVariant, image: Image, maker: HaltingVariantMaker
+) -> None:
+    asked = Variant(format=VariantFormat.WEBP, width=65)
+    for ask in (get_image_variant, get_image_variant.open):
+        with pytest.raises(DataValidationError, match="64"):
+            await ask(image, asked, ANONYMOUS)
+    generous = GetImageVariant(
+        images=get_image_variant.images,
+        contents=get_image_variant.contents,
+        maker=maker,
+        policy=VariantPolicy(sides=None),
+    )
+    assert maker.made == []
+    await generous(image, asked, ANONYMOUS)
+    assert maker.made == [asked]
+
+
+async def test_nobody_else_gets_a_variant_of_a_private_image(
+    get_image_variant: GetImageVariant,
+    create_image: CreateImage,
+    maker: HaltingVariantMaker,
+    ann: Principal,
+    bob: Principal,
+) -> None:
+    image = await create_image(prompt="a lighthouse", visibility=Visibility.PRIVATE, principal=ann)
+    assert (await get_image_variant(image, WEBP, ann, ImageScope.OWN)).byte_size
+    for principal, scope in ((ANONYMOUS, ImageScope.PUBLIC), (bob, ImageScope.PUBLIC), (bob, ImageScope.OWN)):
+        for ask in (get_image_variant, get_image_variant.open):
+            with pytest.raises(RecordNotFoundError):
+                await ask(image, WEBP, principal, scope)
+
+
+async def test_an_image_that_becomes_private_meanwhile_is_shown_to_its_author_alone(
+    get_image_variant: GetImageVariant,
+    change_image: ChangeImage,
+    image: Image,
+    maker: HaltingVariantMaker,
+    ann: Principal,
+) -> None:
+    maker.meanwhile = lambda: change_image(image.guid, ann, ImageChanges(visibility=Visibility.PRIVATE))
+    asked = ((ANONYMOUS, ImageScope.PUBLIC), (ann, ImageScope.OWN))
+    nobody, author = await asyncio.gather(
+        *(get_image_variant(image, WEBP, principal, scope) for principal, scope in asked), return_exceptions=True
+    )
+    assert isinstance(nobody, RecordNotFoundError)
+    assert isinstance(author, ContentReceipt)
+
+
+async def test_of_an_image_that_is_deleted_meanwhile_nothing_is_left(
+    get_image_variant: GetImageVariant,
+    delete_image: DeleteImage,
+    image: Image,
+    maker: HaltingVariantMaker,
+    ann: Principal,
+) -> None:
+    maker.meanwhile = lambda: delete_image(image.guid, ann)
+    with pytest.raises(RecordNotFoundError):
+        await get_image_variant(image, WEBP, ANONYMOUS)
+    assert [key async for key in get_image_variant.contents.keys_of_variants()] == []
+
+
+async def test_a_content_that_is_stored_again_meanwhile_is_left_alone(
+    get_image_variant: GetImageVariant,
+    delete_image: DeleteImage,
+    image: Image,
+    maker: HaltingVariantMaker,
+    ann: Principal,
+) -> None:
+    async def delete_and_import() -> None:
+        await delete_image(image.guid, ann)
+        await get_image_variant.contents.put(image.content_key, some_bytes())
+
+    maker.meanwhile = delete_and_import
+    with pytest.raises(RecordNotFoundError):
+        await get_image_variant(image, WEBP, ANONYMOUS)
+    assert await read(await get_image_variant.contents.open(image.content_key)) == b"bytes"
+
+
+async def test_of_an_image_that_is_gone_there_is_no_variant(
+    get_image_variant: GetImageVariant,
+    delete_image: DeleteImage,
+    image: Image,
+    maker: HaltingVariantMaker,
+    ann: Principal,
+) -> None:
+    await delete_image(image.guid, ann)
+    for ask in (get_image_variant, get_image_variant.open):
+        with pytest.raises(RecordNotFoundError):
+            await ask(image, WEBP, ANONYMOUS)
+    assert maker.made == []
+
+
+async def test_a_variant_that_was_tidied_away_is_made_again(
+    get_image_variant: GetImageVariant, contents: InMemoryContentStore, image: Image, maker: HaltingVariantMaker
+) -> None:
+    receipt = await get_image_variant(image, WEBP, ANONYMOUS)
+    contents._variants.clear()
+    data = await read(await get_image_variant.open(image, WEBP, ANONYMOUS))
+    assert hashlib.sha256(data).hexdigest() == receipt.sha256
+    assert maker.made == [WEBP, WEBP]
+
+
+async def test_content_that_is_not_as_long_as_it_was_is_damaged(
+    get_image_variant: GetImageVariant, contents: InMemoryContentStore, image: Image, maker: HaltingVariantMaker
+) -> None:
+    await contents.put(image.content_key, some_bytes())
+    with pytest.raises(ContentStoreError, match="damaged"):
+        await get_image_variant(image, WEBP, ANONYMOUS)
+    assert maker.made == []
+
+
+async def test_content_that_is_lost_is_an_error_of_the_store_and_not_an_unknown_image(
+    get_image_variant: GetImageVariant, images: InMemoryImageRepository
+) -> None:
+    image = await images.add(ImageFactory.build())
+    with pytest.raises(ContentNotFoundError):
+        await get_image_variant(image, WEBP, ANONYMOUS)
+
+
+async def test_the_variant_of_another_content_is_not_taken_for_that_of_this(
+    get_image_variant: GetImageVariant, image: Image, maker: HaltingVariantMaker
+) -> None:
+    await get_image_variant(image, WEBP, ANONYMOUS)
+    content = msgspec.structs.replace(image.ready_content, sha256="f" * 64)
+    await get_image_variant(msgspec.structs.replace(image, content=content), WEBP, ANONYMOUS)
+    assert maker.made == [WEBP, WEBP]

@@ -1,0 +1,216 @@
+"""Log lines: what they look like, when they are written, and in which order."""
+
+import asyncio
+import contextlib
+import io
+import json
+import logging
+import logging.handlers
+import queue
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pixyproxy.entrypoints.log import configure_logging
+from pixyproxy.entrypoints.request_lines import log_request
+from pixyproxy.entrypoints.settings import LogFormat
+
+FACTS = {"request_id": "abc", "method": "GET", "path": "/image"}
+OTHERS = logging.getLogger("pixyproxy.errors")
+REQUESTS = logging.getLogger("pixyproxy.requests")
+
+
+class Stream(io.StringIO):
+    """Stands for standard error, and writes down each write."""
+
+    is_terminal = False
+    is_broken = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+
+    def isatty(self) -> bool:
+        return self.is_terminal
+
+    def write(self, text: str) -> int:
+        if self.is_broken:
+            raise BrokenPipeError
+        self.writes.append(text)
+        return super().write(text)
+
+    @property
+    def events(self) -> list[str]:
+        return [json.loads(line)["event"] for line in self.getvalue().splitlines()]
+
+
+@pytest.fixture
+def stream() -> Iterator[Stream]:
+    """A standard error of the test's own; the logging that was before comes back."""
+    before, level = logging.root.handlers, logging.root.level
+    yield Stream()
+    logging.root.handlers = before
+    logging.root.setLevel(level)
+
+
+def configure(stream: Stream, log_format: LogFormat = LogFormat.JSON) -> None:
+    with contextlib.redirect_stderr(stream):
+        configure_logging(log_format)
+
+
+def in_a_loop(log: Callable[[], None]) -> None:
+    async def run() -> None:
+        log()
+
+    asyncio.run(run())
+
+
+def without_times(text: str) -> str:
+    return re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z", "TIME", text)
+
+
+AWKWARD = " \t=\r\n\"'\\%()s{}\x1b\ufffda"
+TEXTS = st.text(st.characters(max_codepoint=127)) | st.text(AWKWARD, max_size=3)
+STARTS = st.fixed_dictionaries({"request_id": TEXTS, "method": TEXTS, "path": TEXTS})
+ENDS = st.fixed_dictionaries(
+    {
+        "path": TEXTS,
+        "status": st.none() | st.integers(100, 599),
+        "duration_ms": st.floats(0, 1e9).map(lambda ms: round(ms, 1)),
+    }
+)
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+@pytest.mark.parametrize("log_format", LogFormat)
+@given(event=st.tuples(st.just("request started"), STARTS) | st.tuples(st.just("request finished"), ENDS))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+def test_the_line_of_a_request_looks_as_any_other_line_would(
+    stream: Stream, log_format: LogFormat, is_terminal: bool, event: tuple[str, dict[str, object]]
+) -> None:
+    stream.is_terminal = is_terminal
+    configure(stream, log_format)
+    name, facts = event
+    stream.writes.clear()
+
+    in_a_loop(lambda: log_request(name, facts))
+    REQUESTS.info(name, extra=facts)
+
+    quick, slow = stream.writes
+    assert without_times(quick) == without_times(slow)
+    assert "TIME" in without_times(quick)
+    assert ("\x1b[2m" in quick) == (is_terminal and log_format is LogFormat.CONSOLE)
+
+
+def test_the_line_of_a_request_has_the_time_of_its_event_in_utc(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(stream)
+    in_a_loop(lambda: log_request("request started", FACTS))
+    time = datetime.fromisoformat(json.loads(stream.getvalue())["time"])
+    assert timedelta(0) <= datetime.now(UTC) - time < timedelta(minutes=1)
+    for nanoseconds, text in ((1, "00:00:00.000000Z"), (1_999_999_999, "00:00:01.999999Z"), (2 * 10**9, "00:00:02.0")):
+        monkeypatch.setattr("time.time_ns", lambda nanoseconds=nanoseconds: nanoseconds)
+        in_a_loop(lambda: log_request("request started", FACTS))
+        assert f"1970-01-01T{text}" in stream.getvalue().splitlines()[-1]
+
+
+async def test_the_lines_of_one_turn_of_the_event_loop_are_written_at_once_at_its_end(stream: Stream) -> None:
+    configure(stream)
+    for number in range(3):
+        log_request("request started", {**FACTS, "path": f"/{number}"})
+    assert stream.writes == []
+    await asyncio.sleep(0)
+    (text,) = stream.writes
+    assert [json.loads(line)["path"] for line in text.splitlines()] == ["/0", "/1", "/2"]
+    assert text.endswith("}\n")
+    log_request("request finished", FACTS)
+    await asyncio.sleep(0)
+    assert len(stream.writes) == 2
+
+
+async def test_lines_keep_their_order_whoever_writes_them(stream: Stream) -> None:
+    configure(stream)
+    OTHERS.warning("first")
+    log_request("second", FACTS)
+    log_request("third", FACTS)
+    OTHERS.warning("fourth")
+    assert stream.events == ["first", "second", "third", "fourth"]
+    log_request("fifth", FACTS)
+    await asyncio.sleep(0)
+    await asyncio.to_thread(OTHERS.warning, "sixth")
+    assert stream.events[4:] == ["fifth", "sixth"]
+
+
+async def test_no_line_waits_when_the_process_ends(stream: Stream) -> None:
+    configure(stream)
+    log_request("request started", FACTS)
+    # What `logging` does at the exit of a process.
+    logging.root.handlers[0].flush()
+    assert stream.events == ["request started"]
+
+
+def test_an_event_loop_that_ended_is_no_hindrance_to_the_next(stream: Stream) -> None:
+    configure(stream)
+    ended = asyncio.new_event_loop()
+    # It stops before the turn is over.
+    ended.call_soon(log_request, "first", FACTS)
+    ended.call_soon(ended.stop)
+    ended.run_forever()
+    ended.close()
+    assert stream.events == []
+    in_a_loop(lambda: log_request("second", FACTS))
+    assert stream.events == ["first", "second"]
+
+
+async def test_a_log_that_can_not_be_written_stops_no_request_and_no_other_line(stream: Stream) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    configure(stream)
+    stream.is_broken = True
+    log_request("request started", FACTS)
+    OTHERS.warning("lost, too")
+    log_request("request started", FACTS)
+    await asyncio.sleep(0)
+    stream.is_broken = False
+    log_request("request finished", FACTS)
+    await asyncio.sleep(0)
+    assert stream.events == ["request finished"]
+    assert complaints == []
+
+
+async def test_where_others_set_up_the_logging_a_line_is_an_ordinary_record(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        log_request("request started", FACTS)
+    (record,) = caplog.records
+    assert (record.name, record.levelname, record.getMessage()) == ("pixyproxy.requests", "INFO", "request started")
+    assert vars(record).items() >= FACTS.items()
+
+
+@pytest.mark.parametrize("logger", [REQUESTS, logging.root], ids=["its logger", "the root"])
+async def test_who_adds_a_handler_gets_the_records(stream: Stream, logger: logging.Logger) -> None:
+    configure(stream)
+    records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    handler = logging.handlers.QueueHandler(records)
+    logger.addHandler(handler)
+    try:
+        log_request("request started", FACTS)
+    finally:
+        logger.removeHandler(handler)
+    assert records.get_nowait().getMessage() == "request started"
+    assert stream.events == ["request started"]
+
+
+async def test_a_level_above_information_silences_the_lines(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(stream)
+    REQUESTS.setLevel(logging.WARNING)
+    try:
+        log_request("request started", FACTS)
+        await asyncio.sleep(0)
+    finally:
+        REQUESTS.setLevel(logging.NOTSET)
+    assert stream.events == []
