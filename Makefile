@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench-library check format lock clean
+.PHONY: help run test chaos bench-library bench-delivery check format lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,6 +21,9 @@ chaos: .venv/dev ## Break 3,000 creations in all ways, under a new seed, and acc
 
 bench-library: .venv/dev ## Measure lists and searches of 1,000,000 images; write docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python bench/library.py
+
+bench-delivery: .venv/dev ## Measure how fast pictures are sent, beside nginx; write docs/benchmarks.md
+	PYTHONPATH=. $(BIN)/python bench/delivery.py
 
 check: .venv/dev ## Everything CI checks: format, lint, types, layers, tests
 	$(BIN)/ruff format --check

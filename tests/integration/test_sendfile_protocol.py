@@ -337,7 +337,7 @@ def test_a_pipeline_whose_client_goes_away_leaves_nothing_behind(file: Any, loop
     disconnected = threading.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        with pytest.raises(OSError, match="^$"):
+        with pytest.raises(OSError, match=r"^$"):
             await sends(start(2 * STALLING), part(file, 0, STALLING, more=True))(scope, receive, send)
         await receive()
         assert (await receive())["type"] == "http.disconnect"

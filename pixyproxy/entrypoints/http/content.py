@@ -153,15 +153,17 @@ class ContentDelivery:
             case Verdict.NOT_MODIFIED:
                 return ContentResponse(status=HTTPStatus.NOT_MODIFIED, headers=headers)
         headers += _describe(shown, is_download=is_download)
-        if self.offload_path is not None and not _JUDGED_BY_NGINX & asked.keys():
+        is_get = scope["method"] == HttpMethod.GET
+        part = None
+        if is_get and validators.allow_range(asked.get("if-range")):
+            part = parse_range(asked.get("range"), shown.byte_size)
+        if is_get and self.offload_path is not None and not _JUDGED_BY_NGINX & asked.keys():
             content = await shown.open(start=0, end=None)
             if content.file is not None:
                 place = f"{self.offload_path}{content.file.name}".encode()
                 headers += [(b"x-accel-redirect", place), (b"content-length", b"0")]
                 return ContentResponse(status=HTTPStatus.OK, headers=headers)
-        part = None
-        if scope["method"] == HttpMethod.GET and validators.allow_range(asked.get("if-range")):
-            part = parse_range(asked.get("range"), shown.byte_size)
+        headers.append((b"accept-ranges", b"bytes"))
         sent = part or ByteRange(0, shown.byte_size)
         content = await shown.open(start=sent.start, end=sent.end)
         headers.append((b"content-length", str(sent.byte_size).encode()))
@@ -277,7 +279,6 @@ def _describe(shown: _Representation, *, is_download: bool) -> Headers:
         (b"content-type", shown.media_type.encode()),
         (b"content-disposition", disposition.encode()),
         (b"repr-digest", f"sha-256=:{digest}:".encode()),
-        (b"accept-ranges", b"bytes"),
         (b"content-security-policy", _CONTENT_SECURITY_POLICY),
         (b"x-content-type-options", b"nosniff"),
     ]
