@@ -1,11 +1,12 @@
 """Use case: an image in another size, another format or both."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
 from pixyproxy.application.makings import Makings
-from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError, DamagedContentError, RecordNotFoundError
+from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError, DamagedContentError
 from pixyproxy.domain.image import Image, ImageScope
 from pixyproxy.domain.ports import ContentReceipt, ContentStore, ImageRepository, StoredContent, VariantMaker
 from pixyproxy.domain.user import Principal
@@ -48,20 +49,27 @@ class GetImageVariant:
         self,
         image: Image,
         variant: Variant,
+        receipt: ContentReceipt,
         principal: Principal,
         scope: ImageScope = ImageScope.PUBLIC,
         *,
         start: int = 0,
         end: int | None = None,
     ) -> StoredContent:
-        """Return the bytes of a variant; `start` and `end` are those of `ContentStore.open`."""
+        """Return the bytes of the variant that `receipt` is about; `start` and `end` are those of `ContentStore.open`.
+
+        Raises `ContentStoreError` if it has been made anew meanwhile, with other bytes.
+        """
         name = self._admit(image, variant, principal, scope)
         try:
-            return await self.contents.open_variant(image.content_key, name, start=start, end=end)
+            content = await self.contents.open_variant(image.content_key, name, start=start, end=end)
         except ContentNotFoundError:
             # Somebody has tidied up since it was found.
             await self(image, variant, principal, scope)
-        return await self.contents.open_variant(image.content_key, name, start=start, end=end)
+            content = await self.contents.open_variant(image.content_key, name, start=start, end=end)
+        if content.sha256 != receipt.sha256:
+            raise ContentStoreError("The variant has been replaced while it was being asked for.")
+        return content
 
     def _admit(self, image: Image, variant: Variant, principal: Principal, scope: ImageScope) -> VariantName:
         image.ensure_readable_by(principal, scope)
@@ -78,12 +86,17 @@ class GetImageVariant:
         if content.byte_size != image.ready_content.byte_size:
             raise DamagedContentError(f"The content of image {image.guid} is damaged.")
         data = await self.maker.make(content, variant)
-        receipt = await self.contents.put_variant(key, name, _chunks(data))
         try:
+            receipt = await self.contents.put_variant(key, name, _chunks(data))
             await self.images.get(image.guid)
-        except RecordNotFoundError:
-            # Who deleted it may have been done with its variants before this one came.
-            await self.contents.delete_variants(key)
+        except ContentStoreError:
+            # It was not stored.
+            raise
+        except BaseException:
+            # The image is deleted, and who deleted it may have been done with its variants before this one came; or
+            # nobody knows, and a variant can be made again.
+            with suppress(ContentStoreError):
+                await self.contents.delete_variants(key)
             raise
         return receipt
 

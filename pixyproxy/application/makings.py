@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 RETRY_AFTER: Final = 5.0
 
-# How long the end of what is broken off may take: a disk that hangs must not hold up the end of the process.
+# How long the end of what is broken off is waited for: a thread that hangs can't be ended.
 _BREAK_SECONDS: Final = 10.0
 
 

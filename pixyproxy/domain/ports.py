@@ -222,12 +222,14 @@ class StoredFile(Protocol):
 class StoredContent(msgspec.Struct, frozen=True):
     """Content on its way out: its size in bytes, and its chunks of at most 1 MiB, which can be read once.
 
-    `file` is where a server may take the bytes from by itself, if there is such a file.
+    `file` is where a server may take the bytes from by itself, if there is such a file; `sha256` is that of all of the
+    bytes, in hex, where the store knows it, as it does of variants.
     """
 
     byte_size: int
     chunks: AsyncIterator[bytes]
     file: StoredFile | None = None
+    sha256: str | None = None
 
 
 class ContentReceipt(msgspec.Struct, frozen=True):
@@ -269,7 +271,10 @@ class ContentStore(Protocol):
     async def open_variant(
         self, key: ContentKey, name: VariantName, *, start: int = 0, end: int | None = None
     ) -> StoredContent:
-        """Return a variant of the content as `open` does; raise `ContentNotFoundError` when there is none."""
+        """Return a variant of the content, with its SHA-256, as `open` does.
+
+        Raises `ContentNotFoundError` when there is none.
+        """
 
     @abstractmethod
     async def put_variant(self, key: ContentKey, name: VariantName, chunks: AsyncIterable[bytes]) -> ContentReceipt:

@@ -3,12 +3,20 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, TextIO
 
 REQUESTS: Final = "pixyproxy.requests"
 
+# What is written at once is not torn by the lines of another process (POSIX's least PIPE_BUF is 512; Linux has 4,096).
+_PIECE: Final = 4_096
+
+# Longer texts are rare, and would fill the memory.
+_REMEMBERED_LENGTH: Final = 200
+
 _log = logging.getLogger(REQUESTS)
+_parent = logging.getLogger(REQUESTS.partition(".")[0])
 
 
 def log_request(event: str, facts: Mapping[str, object]) -> None:
@@ -20,7 +28,7 @@ def log_request(event: str, facts: Mapping[str, object]) -> None:
     if not _log.isEnabledFor(logging.INFO):
         return
     handlers = logging.root.handlers
-    if len(handlers) == 1 and isinstance(handlers[0], LineHandler) and not _log.handlers:
+    if len(handlers) == 1 and isinstance(handlers[0], LineHandler) and not (_log.handlers or _parent.handlers):
         handlers[0].write_soon(event, facts)
     else:
         _log.info(event, extra=facts)
@@ -39,7 +47,9 @@ class LineHandler(logging.StreamHandler[TextIO]):
     ) -> None:
         super().__init__(stream)
         self._template = template
+        # Both lines of a request have the same facts, and many requests have some in common.
         self._to_text = to_text
+        self._to_remembered_text = lru_cache(maxsize=1024)(to_text)
         self._templates: dict[str, str] = {}
         self._waiting: list[str] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -47,9 +57,8 @@ class LineHandler(logging.StreamHandler[TextIO]):
 
     def write_soon(self, event: str, facts: Mapping[str, object]) -> None:
         """Write the line of a request's event before the event loop waits again."""
-        to_text = self._to_text
-        texts = {name: to_text(fact) for name, fact in facts.items()}
-        texts["time"] = to_text(self._now())
+        texts = {name: self._text_of(fact) for name, fact in facts.items()}
+        texts["time"] = self._to_text(self._now())
         template = self._templates.get(event)
         if template is None:
             template = self._templates[event] = self._template(event, facts)
@@ -74,6 +83,11 @@ class LineHandler(logging.StreamHandler[TextIO]):
         self._write()
         super().flush()
 
+    def _text_of(self, fact: object) -> str:
+        if isinstance(fact, str) and len(fact) <= _REMEMBERED_LENGTH:
+            return self._to_remembered_text(fact)
+        return self._to_text(fact)
+
     def _now(self) -> str:
         second, nanosecond = divmod(time.time_ns(), 1_000_000_000)
         known, text = self._second
@@ -89,9 +103,21 @@ class LineHandler(logging.StreamHandler[TextIO]):
             if not self._waiting:
                 return
             lines, self._waiting = self._waiting, []
-            self.stream.write("\n".join(lines) + self.terminator)
-            super().flush()
+            for piece in _pieces(lines, self.terminator):
+                self.stream.write(piece)
+                super().flush()
         except Exception:  # noqa: BLE001 -- as for any other line, a log that can't be written stops no request
             self.handleError(logging.makeLogRecord({"msg": "the lines of some requests"}))
         finally:
             self.release()
+
+
+def _pieces(lines: Sequence[str], terminator: str) -> Iterator[str]:
+    """Yield the lines, whole, in pieces that are not torn unless a line alone is longer."""
+    piece = ""
+    for line in lines:
+        if piece and len(piece) + len(line) + len(terminator) > _PIECE:
+            yield piece
+            piece = ""
+        piece += line + terminator
+    yield piece

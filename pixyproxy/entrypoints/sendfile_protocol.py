@@ -159,11 +159,11 @@ class SendfileProtocol(HttpToolsProtocol):
         in_memory_until = offset
         while offset < end and not cycle.disconnected:
             stop = min(offset + _PIECE, end)
-            if offset >= in_memory_until and not _is_in_memory(file, offset, stop):
-                await self.loop.run_in_executor(_READERS, _read_in, file, offset, stop)
-                in_memory_until = stop
-                continue
             try:
+                if offset >= in_memory_until and not _is_in_memory(file, offset, stop):
+                    await self.loop.run_in_executor(_READERS, _read_in, file, offset, stop)
+                    in_memory_until = stop
+                    continue
                 sent = os.sendfile(self._socket, file, offset, stop - offset)
             except BlockingIOError:
                 await self._until_writable()
@@ -171,6 +171,9 @@ class SendfileProtocol(HttpToolsProtocol):
             except (ConnectionError, TimeoutError):
                 self._abort()
                 return
+            except OSError as exc:
+                # As it is, it would say that the client has gone away.
+                raise RuntimeError(f"The file can't be read: {exc.strerror}.") from exc
             if not sent:
                 raise EOFError(f"The file has ended at byte {offset}, before byte {end}.")
             self._steps += 1
@@ -231,11 +234,13 @@ def _is_in_memory(file: int, start: int, stop: int) -> bool:
 
 
 def _read_in(file: int, start: int, stop: int) -> None:
-    """Have the kernel read the bytes into its page cache.
+    """Have the kernel read the bytes, and all others between two probes, into its page cache.
 
     Should the file be closed meanwhile, because its request was cancelled, nothing worse happens than that bytes of
     another file are read in.
     """
+    # Otherwise small parts, asked for here and there, would make a probe stand for bytes that are not there.
+    start, stop = start - start % _PROBE, stop + -stop % _PROBE
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         while start < stop and (count := os.sendfile(nowhere, file, start, stop - start)):

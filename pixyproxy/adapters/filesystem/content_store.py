@@ -12,10 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from pixyproxy.adapters.filesystem.download import Download, RecentFiles
+import msgspec
+
+from pixyproxy.adapters.filesystem.download import Download, RecentFiles, in_reader
 from pixyproxy.adapters.filesystem.errors import translated_errors
 from pixyproxy.adapters.filesystem.upload import Upload, sync_folder
-from pixyproxy.adapters.filesystem.variants import VariantFolder, receipt_of
+from pixyproxy.adapters.filesystem.variants import VariantFolder, receipt_of, sha256_of
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
 from pixyproxy.domain.image import ContentKey
 from pixyproxy.domain.ports import ContentReceipt, ContentStore, StoredContent
@@ -67,7 +69,7 @@ class FilesystemContentStore(ContentStore):
     async def open(self, key: ContentKey, *, start: int = 0, end: int | None = None) -> StoredContent:
         name = _name_of(key)
         is_recent = self._recent.find(name) is not None
-        download = Download(self._root, name) if is_recent else await asyncio.to_thread(Download, self._root, name)
+        download = Download(self._root, name) if is_recent else await in_reader(Download, self._root, name)
         self._recent.remember(name, name)
         return download.content(start, end)
 
@@ -76,7 +78,7 @@ class FilesystemContentStore(ContentStore):
         file = self._recent.find(variant)
         receipt = receipt_of(self._root, file) if file is not None else None
         if file is None or receipt is None:
-            found = await asyncio.to_thread(self._variants_of(key).find, name)
+            found = await in_reader(self._variants_of(key).find, name)
             if found is None:
                 return None
             file, receipt = found
@@ -94,9 +96,9 @@ class FilesystemContentStore(ContentStore):
             with suppress(ContentNotFoundError):
                 download = Download(self._root, file)
         if download is None:
-            download = await asyncio.to_thread(self._variants_of(key).open, name)
+            download = await in_reader(self._variants_of(key).open, name)
         self._recent.remember(variant, download.name)
-        return download.content(start, end)
+        return msgspec.structs.replace(download.content(start, end), sha256=sha256_of(download.name))
 
     async def put_variant(self, key: ContentKey, name: VariantName, chunks: AsyncIterable[bytes]) -> ContentReceipt:
         _variant_name_of(key, name)

@@ -4,10 +4,13 @@ import asyncio
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic
+from typing import ParamSpec, TypeVar
 
 from pixyproxy.adapters.filesystem.errors import translated_errors
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
@@ -20,6 +23,18 @@ RECENT_MAX_COUNT = 4_096
 
 # Read what is in memory already, and fail instead of waiting for a disk (preadv2(2)); 0 where there is no such flag.
 _NO_WAITING: int = getattr(os, "RWF_NOWAIT", 0)
+
+
+# Threads of their own: a slow disk must not take those that hash passwords and read SQLite.
+_READERS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="content-reader")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def in_reader(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run what may have to wait for a disk in a thread; it goes on when the caller is cancelled."""
+    return await asyncio.get_running_loop().run_in_executor(_READERS, partial(function, *args, **kwargs))
 
 
 class Download(StoredFile):
@@ -109,7 +124,7 @@ class _Chunks(AsyncIterator[bytes]):
             await asyncio.sleep(0)
         chunk = self._download.read_at_once(start, length)
         if chunk is None:
-            chunk = await asyncio.to_thread(self._download.read, start, length)
+            chunk = await in_reader(self._download.read, start, length)
         self._position = start + length
         return chunk
 

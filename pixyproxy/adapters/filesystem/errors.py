@@ -1,8 +1,7 @@
 """From `OSError` to the domain's errors."""
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ContextDecorator
 
 from pixyproxy.domain.errors import ContentStoreError
 
@@ -20,10 +19,20 @@ _DETAILS = {
 }
 
 
-@contextmanager
-def translated_errors() -> Iterator[None]:
+class _Translation(ContextDecorator):
+    """Made of a class, because a generator would cost as much as opening a file does."""
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _: object, exc: BaseException | None, __: object) -> None:
+        if isinstance(exc, OSError):
+            raise ContentStoreError(_DETAILS.get(exc.errno or 0, "The content store does not work.")) from exc
+
+
+_TRANSLATION = _Translation()
+
+
+def translated_errors() -> _Translation:
     """Raise `ContentStoreError` for every `OSError`, with a detail that names no path."""
-    try:
-        yield
-    except OSError as exc:
-        raise ContentStoreError(_DETAILS.get(exc.errno or 0, "The content store does not work.")) from exc
+    return _TRANSLATION

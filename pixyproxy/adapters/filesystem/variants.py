@@ -153,7 +153,12 @@ def receipt_of(root: Path, file: str) -> ContentReceipt | None:
             status = os.stat(f"{root}/{file}", follow_symlinks=False)  # noqa: PTH116 -- a path costs more than the call
         except FileNotFoundError:
             return None
-    return ContentReceipt(status.st_size, file.rpartition(".")[2])
+    return ContentReceipt(status.st_size, sha256_of(file))
+
+
+def sha256_of(file: str) -> str:
+    """Return the SHA-256 that a variant's file has in its name."""
+    return file.rpartition(".")[2]
 
 
 def _modified(path: Path) -> int:

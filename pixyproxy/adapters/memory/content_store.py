@@ -6,6 +6,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Final
 
+import msgspec
+
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
 from pixyproxy.domain.image import ContentKey
 from pixyproxy.domain.ports import ContentReceipt, ContentStore, StoredContent
@@ -39,7 +41,9 @@ class InMemoryContentStore(ContentStore):
     async def open_variant(
         self, key: ContentKey, name: VariantName, *, start: int = 0, end: int | None = None
     ) -> StoredContent:
-        return _stored(self._find_variant(key, name), start, end)
+        content = self._find_variant(key, name)
+        stored = _stored(content, start, end)
+        return msgspec.structs.replace(stored, sha256=hashlib.sha256(content or b"").hexdigest())
 
     async def put_variant(self, key: ContentKey, name: VariantName, chunks: AsyncIterable[bytes]) -> ContentReceipt:
         _check_name(name)

@@ -41,11 +41,11 @@ class PillowVariantMaker(VariantMaker):
 
 def _convert(data: bytes, variant: Variant) -> bytes:
     try:
-        with Image.open(io.BytesIO(data)) as original:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF")) as original:
             if original.width * original.height > MAX_PIXELS:
                 raise DamagedContentError(f"The picture has more than {MAX_PIXELS:,} pixels.")
             picture = ImageOps.exif_transpose(original).convert("RGBA" if original.has_transparency_data else "RGB")
-    except (OSError, SyntaxError, ValueError) as exc:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
         raise DamagedContentError("The picture is damaged or incomplete.") from exc
     picture = ImageOps.fit(picture, variant.size_of(*picture.size))
     if variant.format is VariantFormat.JPEG and picture.mode == "RGBA":

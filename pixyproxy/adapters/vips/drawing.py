@@ -51,7 +51,8 @@ class Drawer:
                 process.kill()
                 with self._lock:
                     self._running.discard(process)
-        if process.returncode != 0:
+        # Where a host application ignores the end of children, nobody learns how this one has ended.
+        if process.returncode != 0 or not drawn:
             if self._is_closed:
                 raise _closed()
             raise DamagedContentError("The SVG picture can't be drawn.")

@@ -4,27 +4,28 @@ import asyncio
 import base64
 import logging
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from datetime import datetime
+from functools import lru_cache, partial
 from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
-from litestar import HttpMethod
+from litestar import HttpMethod, Request
 from litestar.enums import ScopeType
-from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from pixyproxy.application import GetImageContent, GetImageVariant
-from pixyproxy.domain.errors import ContentStoreError, PixyProxyException, PreconditionFailedError
+from pixyproxy.domain.errors import ContentStoreError, PreconditionFailedError
 from pixyproxy.domain.image import Image, ImageScope
 from pixyproxy.domain.ports import StoredContent
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.conditional import Validators, Verdict
+from pixyproxy.entrypoints.http.errors import handle_error
 from pixyproxy.entrypoints.http.ranges import ByteRange, parse_range
 from pixyproxy.entrypoints.http.responses import REVALIDATED
 from pixyproxy.entrypoints.http.variants import ORIGINAL, VariantQuery
@@ -37,6 +38,18 @@ _CONTENT_SECURITY_POLICY: Final = (
     b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; sandbox"
 )
 
+_ASKING: Final = frozenset(
+    {
+        b"accept",
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"if-range",
+        b"if-unmodified-since",
+        b"range",
+    }
+)
+
 # nginx would judge these by itself before it knows the entity tag that it is told to send.
 _JUDGED_BY_NGINX: Final = frozenset({"if-match", "if-unmodified-since"})
 
@@ -46,7 +59,7 @@ _PUBLIC_CONTENT: Final = re.compile(
 
 _log = logging.getLogger("pixyproxy.errors")
 
-Headers = list[tuple[bytes, bytes]]
+Header = tuple[bytes, bytes]
 
 
 class _Open(Protocol):
@@ -60,6 +73,7 @@ class _Representation(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     media_type: str
     filename: str
+    last_modified: datetime | None
     open: _Open
 
 
@@ -70,7 +84,7 @@ class ContentResponse(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     status: int
-    headers: Headers
+    headers: Sequence[Header]
     content: StoredContent | None = None
     start: int = 0
     byte_size: int = 0
@@ -92,9 +106,9 @@ class ContentResponse(msgspec.Struct, frozen=True, kw_only=True):
             }
             await send(message)
         else:
-            await self._send_chunks(self.content, send)
+            await self._send_chunks(self.content, send, request_id=scope["state"]["request_id"])
 
-    async def _send_chunks(self, content: StoredContent, send: Send) -> None:
+    async def _send_chunks(self, content: StoredContent, send: Send, *, request_id: str) -> None:
         left = self.byte_size
         try:
             async for chunk in content.chunks:
@@ -102,9 +116,11 @@ class ContentResponse(msgspec.Struct, frozen=True, kw_only=True):
                 async with asyncio.timeout(self.send_timeout):
                     await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
         except ContentStoreError as exc:
-            _log.error("content broken off", extra={"problem": type(exc).__name__, "detail": exc.detail})
+            facts = {"request_id": request_id, "problem": type(exc).__name__, "detail": exc.detail}
+            _log.error("content broken off", extra=facts)
         except TimeoutError:
-            _log.warning("content broken off", extra={"detail": "The client does not read."})
+            facts = {"request_id": request_id, "detail": "The client does not read."}
+            _log.warning("content broken off", extra=facts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,24 +151,25 @@ class ContentDelivery:
 
         Raises what the use cases raise, `PreconditionFailedError`, and the `HTTPException` of a 416.
         """
-        asked = _headers_of(scope)
+        asked = _asked_of(scope)
         image = await self.get_image_content.find(guid, principal, image_scope)
         if variant.is_original:
             shown = self._original(image, principal, image_scope)
         else:
             shown = await self._variant(image, principal, image_scope, variant, asked.get("accept"))
-        validators = Validators(f'"{shown.sha256}"', image.created_at)
+        validators = Validators(f'"{shown.sha256}"', shown.last_modified)
         headers = [
             (b"etag", validators.entity_tag.encode()),
-            (b"last-modified", validators.http_date.encode()),
-            *self._caching(image_scope, variant),
+            *_caching(image_scope, self.public_max_age, follows_accept=variant.follows_accept),
         ]
+        if validators.http_date is not None:
+            headers.append((b"last-modified", validators.http_date.encode()))
         match validators.judge(asked):
             case Verdict.FAILED:
                 raise PreconditionFailedError("The content is not the one that the request has named.")
             case Verdict.NOT_MODIFIED:
                 return ContentResponse(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-        headers += _describe(shown, is_download=is_download)
+        headers += _description(shown.media_type, shown.filename, shown.sha256, is_download=is_download)
         is_get = scope["method"] == HttpMethod.GET
         part = None
         if is_get and validators.allow_range(asked.get("if-range")):
@@ -185,6 +202,7 @@ class ContentDelivery:
             sha256=content.sha256,
             media_type=content.media_type,
             filename=image.filename,
+            last_modified=image.created_at,
             open=partial(self.get_image_content.open, image, principal, scope),
         )
 
@@ -198,53 +216,45 @@ class ContentDelivery:
             sha256=receipt.sha256,
             media_type=variant.format.media_type,
             filename=PurePosixPath(image.filename).stem + variant.format.extension,
-            open=partial(self.get_image_variant.open, image, variant, principal, scope),
+            # One URL may be answered with several, and one may be made anew with other bytes.
+            last_modified=None,
+            open=partial(self.get_image_variant.open, image, variant, receipt, principal, scope),
         )
-
-    def _caching(self, scope: ImageScope, variant: VariantQuery) -> Headers:
-        """Say who may keep the answer for how long, and by what in the request it differs.
-
-        What is public now may be private or deleted a moment later, so that nobody may keep it for long.
-        """
-        if scope is not ImageScope.PUBLIC:
-            policy, differing = f"private, {REVALIDATED}", ["Authorization"]
-        elif self.public_max_age:
-            policy, differing = f"public, max-age={self.public_max_age}, must-revalidate", []
-        else:
-            policy, differing = f"public, {REVALIDATED}", []
-        if variant.follows_accept:
-            differing.append("Accept")
-        headers = [(b"cache-control", policy.encode())]
-        if differing:
-            headers.append((b"vary", ", ".join(differing).encode()))
-        return headers
 
 
 class ContentShortcut:
     """Answers plain requests for public originals by itself, without Litestar, which would cost more than all the rest.
 
-    Whatever is not that, or does not succeed, it leaves to the application.
+    All others it leaves to the application. What the container is given after the first request, it does not see.
     """
 
     def __init__(self, app: ASGIApp, container: Container) -> None:
         self._app = app
         self._container = container
+        self._delivery: ContentDelivery | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self._answer(scope) if scope["type"] == ScopeType.HTTP else None
-        await (response or self._app)(scope, receive, send)
+        guid = _plainly_asked_for(scope)
+        await (self._app if guid is None else await self._answer(scope, guid))(scope, receive, send)
 
-    async def _answer(self, scope: HTTPScope) -> ContentResponse | None:
-        if scope["query_string"] or scope["method"] not in {HttpMethod.GET, HttpMethod.HEAD}:
-            return None
-        found = _PUBLIC_CONTENT.fullmatch(scope["path"])
-        if found is None:
-            return None
+    async def _answer(self, scope: Any, guid: UUID) -> ASGIApp:
+        if self._delivery is None:
+            self._delivery = delivery_from(self._container)
         try:
-            return await delivery_from(self._container).answer(scope, UUID(found[1]), ANONYMOUS, ImageScope.PUBLIC)
-        except (PixyProxyException, HTTPException):
-            # The application meets it again, and knows how to tell the client.
-            return None
+            return await self._delivery.answer(scope, guid, ANONYMOUS, ImageScope.PUBLIC)
+        except Exception as exc:  # noqa: BLE001 -- Litestar would hand over the same
+            request: Request[Any, Any, Any] = Request(scope)
+            return handle_error(request, exc).to_asgi_response(None, request)
+
+
+def _plainly_asked_for(scope: Scope) -> UUID | None:
+    """Return which public original the request is for, or None if it is for anything else."""
+    if scope["type"] != ScopeType.HTTP or scope["query_string"]:
+        return None
+    if scope["method"] not in {HttpMethod.GET, HttpMethod.HEAD}:
+        return None
+    found = _PUBLIC_CONTENT.fullmatch(scope["path"])
+    return None if found is None else UUID(found[1])
 
 
 def delivery_from(container: Container) -> ContentDelivery:
@@ -259,24 +269,44 @@ def delivery_from(container: Container) -> ContentDelivery:
     )
 
 
-def _headers_of(scope: HTTPScope) -> Mapping[str, str]:
-    """Return the request's headers by their names in lower case; what comes in several lines is one list."""
-    headers: dict[str, str] = {}
+def _asked_of(scope: HTTPScope) -> Mapping[str, str]:
+    """Return those of the request's headers that say what is wanted; what comes in several lines is one list."""
+    asked: dict[str, list[str]] = {}
     for name, value in scope["headers"]:
-        key, text = name.decode("latin-1"), value.decode("latin-1")
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return headers
+        if name in _ASKING:
+            asked.setdefault(name.decode(), []).append(value.decode("latin-1"))
+    return {name: ", ".join(lines) for name, lines in asked.items()}
 
 
-def _describe(shown: _Representation, *, is_download: bool) -> Headers:
+# What a picture is answered with is the same each time, and making it anew would cost more than looking it up.
+@lru_cache(maxsize=16)
+def _caching(scope: ImageScope, public_max_age: int, *, follows_accept: bool) -> Sequence[Header]:
+    """Say who may keep the answer for how long, and by what in the request it differs.
+
+    What is public now may be private or deleted a moment later, so that nobody may keep it for long.
+    """
+    if scope is not ImageScope.PUBLIC:
+        policy, differing = f"private, {REVALIDATED}", ["Authorization"]
+    elif public_max_age:
+        policy, differing = f"public, max-age={public_max_age}, must-revalidate", []
+    else:
+        policy, differing = f"public, {REVALIDATED}", []
+    if follows_accept:
+        differing.append("Accept")
+    vary = [(b"vary", ", ".join(differing).encode())] if differing else []
+    return [(b"cache-control", policy.encode()), *vary]
+
+
+@lru_cache(maxsize=1024)
+def _description(media_type: str, filename: str, sha256: str, *, is_download: bool) -> Sequence[Header]:
     """Say what the bytes are, and that they are a picture and nothing else.
 
     A file name is plain ASCII without quotes, by a rule of the domain, so that RFC 6266 needs no other form of it.
     """
-    digest = base64.b64encode(bytes.fromhex(shown.sha256)).decode()
-    disposition = f'{"attachment" if is_download else "inline"}; filename="{shown.filename}"'
+    digest = base64.b64encode(bytes.fromhex(sha256)).decode()
+    disposition = f'{"attachment" if is_download else "inline"}; filename="{filename}"'
     return [
-        (b"content-type", shown.media_type.encode()),
+        (b"content-type", media_type.encode()),
         (b"content-disposition", disposition.encode()),
         (b"repr-digest", f"sha-256=:{digest}:".encode()),
         (b"content-security-policy", _CONTENT_SECURITY_POLICY),

@@ -85,7 +85,7 @@ _CONTENT_HEADER_MEANINGS: Final[Mapping[str, str]] = {
     "Content-Disposition": "Whether to show or to save it, and under which name.",
     "Content-Range": "Which bytes of how many these are.",
     "ETag": "The SHA-256 of the bytes.",
-    "Last-Modified": "When the image was asked for; its bytes never change.",
+    "Last-Modified": "When the image was asked for, and absent for a variant, which may be made anew.",
     "Repr-Digest": "The SHA-256 of all of the bytes, also where a part is sent (RFC 9530).",
     "Vary": "By what in the request the answer differs.",
 }
@@ -216,7 +216,7 @@ def _complete_content(operation: Any) -> None:
             name: OpenAPIHeader(
                 schema=Schema(type=OpenAPIType.STRING),
                 description=_CONTENT_HEADER_MEANINGS[name],
-                required=name != "Vary",
+                required=name not in {"Last-Modified", "Vary"},
             )
             for name in names
         }
@@ -226,6 +226,8 @@ def _complete_head(operation: Any) -> None:
     """Say that the answer to a HEAD has no body, and is never a part."""
     operation.summary += ", without the bytes"
     operation.responses.pop("206", None)
+    operation.responses.pop("416", None)
+    operation.parameters = [each for each in operation.parameters if each.name not in {"Range", "If-Range"}]
     for response in operation.responses.values():
         response.content = None
 

@@ -35,8 +35,8 @@ _DESCRIPTIONS: Final = {
     428: "`If-Match` is missing, and this service is set up to ask for it.",
     409: "The image is still being made; or nobody knows what became of the one that this idempotency key was used for:"
     " then `maybe_billed` is true, and only another key buys another image.",
-    412: "The image is not the one that `If-Match` names, or has changed since the time in `If-Unmodified-Since`;"
-    " nothing was done.",
+    412: "It is not the one that `If-Match` names; nothing was done. Or, of content, it has changed since the time in"
+    " `If-Unmodified-Since`.",
     413: "The body is larger than 1 MiB.",
     415: "The body has another media type than it must have.",
     416: "There are no such bytes; `Content-Range` says how many there are.",
@@ -44,8 +44,8 @@ _DESCRIPTIONS: Final = {
     429: "The generator wants fewer requests; `Retry-After` says when to try again, where the generator said so.",
     500: "PixyProxy is set up wrongly or has a fault; the log says more under the request id.",
     502: "The generator answered with an error or with something that is no image.",
-    503: "Database, content store or generator is not available, too many images are waiting already, or the image is"
-    " not ready yet: then `guid` says which.",
+    503: "Database, content store or generator is not available, too many images or variants are waiting already, or"
+    " the image is not ready yet: then `guid` says which.",
     504: "The generator did not answer in time.",
 }
 

@@ -1,6 +1,7 @@
 """Look-ups that are joined into one query."""
 
 import asyncio
+import gc
 from collections.abc import Collection, Mapping
 
 import pytest
@@ -63,6 +64,38 @@ async def test_no_look_up_is_answered_by_a_query_that_ran_already(records: Recor
     assert (await early, await late) == (None, "A")
 
 
+async def test_what_is_looked_up_while_two_queries_run_is_asked_for_in_the_third(
+    records: Records, look_ups: LookUps
+) -> None:
+    records.stored = {key: key.upper() for key in "abcdef"}
+    records.may_answer.clear()
+    asking = []
+    for key in "abcdef":
+        asking.append(asyncio.create_task(look_ups.find(key)))
+        for _ in range(3):
+            await asyncio.sleep(0)
+    assert records.queries == [{"a"}, {"b"}]
+    records.may_answer.set()
+    assert await asyncio.gather(*asking) == list("ABCDEF")
+    assert records.queries == [{"a"}, {"b"}, {"c", "d", "e", "f"}]
+
+
+async def test_queries_that_failed_or_were_cancelled_are_in_nobodys_way(records: Records, look_ups: LookUps) -> None:
+    records.stored = {"a": "A"}
+    records.may_answer.clear()
+    for _ in range(2):
+        asking = asyncio.create_task(look_ups.find("a"))
+        await asyncio.sleep(0.01)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.wait([asking])
+    records.may_answer.set()
+    records.error = DBConnectionError("The database does not answer.")
+    await asyncio.gather(*(look_ups.find(str(number)) for number in range(300)), return_exceptions=True)
+    records.error = None
+    assert await asyncio.wait_for(look_ups.find("a"), 1) == "A"
+
+
 async def test_all_get_the_error_of_their_query_and_the_next_query_is_a_new_one(
     records: Records, look_ups: LookUps
 ) -> None:
@@ -86,13 +119,13 @@ async def test_who_is_cancelled_takes_the_query_from_nobody(records: Records, lo
     assert (await asking[1], await asking[2]) == ("A", "B")
 
 
-@pytest.mark.parametrize("error", [None, DBConnectionError("The database does not answer.")])
+@pytest.mark.parametrize("fails", [False, True])
 async def test_a_query_that_nobody_waits_for_any_more_ends_in_peace(
-    records: Records, look_ups: LookUps, error: Exception | None
+    records: Records, look_ups: LookUps, fails: bool
 ) -> None:
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    records.error = error
+    records.error = DBConnectionError("The database does not answer.") if fails else None
     records.may_answer.clear()
     asking = [asyncio.create_task(look_ups.find(key)) for key in "ab"]
     await records.is_asked.wait()
@@ -103,6 +136,12 @@ async def test_a_query_that_nobody_waits_for_any_more_ends_in_peace(
     for _ in range(5):
         await asyncio.sleep(0)
     assert all(task.cancelled() for task in asking)
+    # What nobody has looked at complains when it is forgotten.
+    asking.clear()
+    del task
+    records.error = None
+    await look_ups.find("a")
+    gc.collect()
     assert complaints == []
 
 

@@ -1,9 +1,12 @@
 """Variants of images: who gets them, how often they are made, and what becomes of them."""
 
 import asyncio
+import dataclasses
 import hashlib
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -20,6 +23,7 @@ from pixyproxy.domain.errors import (
     ContentStoreError,
     DamagedContentError,
     DataValidationError,
+    DBConnectionError,
     OverloadedError,
     RecordNotFoundError,
 )
@@ -95,6 +99,15 @@ async def image(create_image: CreateImage, ann: Principal) -> Image:
     return await create_image(prompt="a lighthouse", principal=ann)
 
 
+def both_ways(get_image_variant: GetImageVariant) -> tuple[Callable[..., Awaitable[object]], ...]:
+    """Return the two ways to ask for a variant, with the same arguments."""
+
+    async def open_it(image: Image, variant: Variant, *who: Any) -> object:
+        return await get_image_variant.open(image, variant, ContentReceipt(1, 64 * "0"), *who)
+
+    return get_image_variant, open_it
+
+
 async def read(content: StoredContent) -> bytes:
     return b"".join([chunk async for chunk in content.chunks])
 
@@ -113,7 +126,7 @@ async def test_a_variant_is_what_was_asked_for(
     get_image_variant: GetImageVariant, image: Image, maker: HaltingVariantMaker
 ) -> None:
     receipt = await get_image_variant(image, WEBP, ANONYMOUS)
-    content = await get_image_variant.open(image, WEBP, ANONYMOUS)
+    content = await get_image_variant.open(image, WEBP, receipt, ANONYMOUS)
     data = await read(content)
     assert receipt == ContentReceipt(len(data), hashlib.sha256(data).hexdigest())
     assert content.byte_size == len(data)
@@ -124,8 +137,8 @@ async def test_a_variant_is_what_was_asked_for(
 async def test_a_part_of_a_variant_can_be_read(
     get_image_variant: GetImageVariant, image: Image, maker: HaltingVariantMaker
 ) -> None:
-    await get_image_variant(image, WEBP, ANONYMOUS)
-    content = await get_image_variant.open(image, WEBP, ANONYMOUS, start=8, end=12)
+    receipt = await get_image_variant(image, WEBP, ANONYMOUS)
+    content = await get_image_variant.open(image, WEBP, receipt, ANONYMOUS, start=8, end=12)
     assert await read(content) == b"WEBP"
 
 
@@ -209,7 +222,7 @@ async def test_a_variant_that_the_policy_does_not_allow_is_not_made(
     get_image_variant: GetImageVariant, image: Image, maker: HaltingVariantMaker
 ) -> None:
     asked = Variant(format=VariantFormat.WEBP, width=65)
-    for ask in (get_image_variant, get_image_variant.open):
+    for ask in both_ways(get_image_variant):
         with pytest.raises(DataValidationError, match="64"):
             await ask(image, asked, ANONYMOUS)
     generous = GetImageVariant(
@@ -233,7 +246,7 @@ async def test_nobody_else_gets_a_variant_of_a_private_image(
     image = await create_image(prompt="a lighthouse", visibility=Visibility.PRIVATE, principal=ann)
     assert (await get_image_variant(image, WEBP, ann, ImageScope.OWN)).byte_size
     for principal, scope in ((ANONYMOUS, ImageScope.PUBLIC), (bob, ImageScope.PUBLIC), (bob, ImageScope.OWN)):
-        for ask in (get_image_variant, get_image_variant.open):
+        for ask in both_ways(get_image_variant):
             with pytest.raises(RecordNotFoundError):
                 await ask(image, WEBP, principal, scope)
 
@@ -292,10 +305,47 @@ async def test_of_an_image_that_is_gone_there_is_no_variant(
     ann: Principal,
 ) -> None:
     await delete_image(image.guid, ann)
-    for ask in (get_image_variant, get_image_variant.open):
+    for ask in both_ways(get_image_variant):
         with pytest.raises(RecordNotFoundError):
             await ask(image, WEBP, ANONYMOUS)
     assert maker.made == []
+
+
+async def test_a_variant_that_was_replaced_meanwhile_is_not_taken_for_the_one_that_was_found(
+    get_image_variant: GetImageVariant, contents: InMemoryContentStore, image: Image, maker: HaltingVariantMaker
+) -> None:
+    receipt = await get_image_variant(image, WEBP, ANONYMOUS)
+    await contents.put_variant(image.content_key, WEBP.name_for(image.ready_content.sha256), some_bytes())
+    with pytest.raises(ContentStoreError, match="replaced"):
+        await get_image_variant.open(image, WEBP, receipt, ANONYMOUS)
+
+
+async def test_of_an_image_of_which_nobody_knows_whether_it_is_deleted_nothing_is_left(
+    image: Image, maker: HaltingVariantMaker, contents: InMemoryContentStore, get_image_variant: GetImageVariant
+) -> None:
+    class LostImages(InMemoryImageRepository):
+        async def get(self, guid: UUID) -> Image:
+            raise DBConnectionError("The database does not answer.")
+
+    lost = dataclasses.replace(get_image_variant, images=LostImages())
+    with pytest.raises(DBConnectionError):
+        await lost(image, WEBP, ANONYMOUS)
+    assert [key async for key in contents.keys_of_variants()] == []
+
+
+async def test_of_what_is_broken_off_while_it_is_stored_nothing_is_left(
+    image: Image, maker: HaltingVariantMaker, images: InMemoryImageRepository, contents: InMemoryContentStore
+) -> None:
+    class LateContentStore(InMemoryContentStore):
+        async def put_variant(self, key: ContentKey, name: VariantName, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+            await super().put_variant(key, name, chunks)
+            raise asyncio.CancelledError
+
+    late = LateContentStore()
+    late._contents = contents._contents
+    with pytest.raises(asyncio.CancelledError):
+        await GetImageVariant(images=images, contents=late, maker=maker)(image, WEBP, ANONYMOUS)
+    assert [key async for key in late.keys_of_variants()] == []
 
 
 async def test_a_variant_that_was_tidied_away_is_made_again(
@@ -303,7 +353,7 @@ async def test_a_variant_that_was_tidied_away_is_made_again(
 ) -> None:
     receipt = await get_image_variant(image, WEBP, ANONYMOUS)
     contents._variants.clear()
-    data = await read(await get_image_variant.open(image, WEBP, ANONYMOUS))
+    data = await read(await get_image_variant.open(image, WEBP, receipt, ANONYMOUS))
     assert hashlib.sha256(data).hexdigest() == receipt.sha256
     assert maker.made == [WEBP, WEBP]
 
