@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, Final
+from weakref import WeakKeyDictionary
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import ClientDisconnected
@@ -22,6 +23,12 @@ ZERO_COPY: Final = "http.response.zerocopysend"
 
 # What one call of sendfile may send, and so keep the event loop from others.
 _PIECE: Final = 1 << 20
+
+# Smaller ones are not worth waiting for one's turn.
+_SMALL: Final = 256 << 10
+
+# All downloads of an event loop together send one piece in a turn, so that many hold up others no more than one does.
+_TURNS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = WeakKeyDictionary()
 
 # The kernel reads ahead at least this far: what lies between two probes is in memory if they are.
 _PROBE: Final = 128 << 10
@@ -164,7 +171,7 @@ class SendfileProtocol(HttpToolsProtocol):
                     await self.loop.run_in_executor(_READERS, _read_in, file, offset, stop)
                     in_memory_until = stop
                     continue
-                sent = os.sendfile(self._socket, file, offset, stop - offset)
+                sent = await self._send_piece(cycle, file, offset, stop - offset)
             except BlockingIOError:
                 await self._until_writable()
                 continue
@@ -180,8 +187,18 @@ class SendfileProtocol(HttpToolsProtocol):
             offset += sent
             if offset < stop:
                 await self._until_writable()
-            elif offset < end:
-                await asyncio.sleep(0)
+
+    async def _send_piece(self, cycle: RequestResponseCycle, file: int, offset: int, count: int) -> int:
+        """Send at most so many bytes, a large piece when its turn has come, and return how many were sent."""
+        if count <= _SMALL:
+            return os.sendfile(self._socket, file, offset, count)
+        async with _TURNS.setdefault(self.loop, asyncio.Lock()):
+            if cycle.disconnected:
+                # By now the descriptor may be another connection's.
+                raise ConnectionAbortedError
+            sent = os.sendfile(self._socket, file, offset, count)
+            await asyncio.sleep(0)
+            return sent
 
     async def _empty_buffer(self) -> None:
         """Wait until everything that was written to the transport has gone out, or the connection is lost."""

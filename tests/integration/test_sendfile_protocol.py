@@ -11,6 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 from pathlib import Path
 from typing import Any
@@ -330,6 +331,24 @@ def test_a_client_that_goes_away_leaves_nothing_behind(
                 assert client.recv(15) == b"HTTP/1.1 200 OK"
         until(lambda: (server.ended, server.connections) == (5, 0))
         until(lambda: descriptors() == before)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_clients_that_go_away_while_many_download_disturb_nobody(
+    file: Any, loop_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def download(number: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            # A descriptor that is let go of is the next connection's at once.
+            return client.recv(15) if number % 4 else client.makefile("rb").read()
+
+    expected = BYTES[: 4 * MIB]
+    with serving(sends(start(4 * MIB), part(file, 0, 4 * MIB)), loop=loop_name) as server:
+        with ThreadPoolExecutor(max_workers=12) as pool:
+            received = list(pool.map(download, range(240)))
+        until(lambda: (server.ended, server.connections) == (240, 0))
+    assert all(data.partition(b"\r\n\r\n")[2] == expected for data in received[::4])
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
