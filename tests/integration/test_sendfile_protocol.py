@@ -506,6 +506,8 @@ def test_others_are_answered_while_a_disk_is_slow(file: Any, loop_name: str, mon
         else:
             await sends(start(2), body(b"ok"))(scope, receive, send)
 
+    # No thread is still busy with what another test has left behind.
+    monkeypatch.setattr(sendfile_protocol, "_READERS", ThreadPoolExecutor(max_workers=1))
     monkeypatch.setattr(sendfile_protocol, "_read_in", read_slowly)
     forget(file)
     with serving(app, loop=loop_name) as server, server.connect() as client:
