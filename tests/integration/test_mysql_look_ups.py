@@ -76,7 +76,7 @@ async def test_however_many_are_looked_up_no_table_is_read_as_a_whole(
     added: list[Image] = [await images.add(image) for image in ImageFactory.batch(5)]
     guids = [str(image.guid) for image in added] + [str(uuid4()) for _ in range(95)]
     async with mysql_database.autocommit() as cursor:
-        await cursor.execute(f"EXPLAIN {image_repository_module._GET}", {"guids": guids[:count]})
+        await cursor.execute(f"EXPLAIN FORMAT=TRADITIONAL {image_repository_module._GET}", {"guids": guids[:count]})
         names = [column[0] for column in cursor.description]
         plan = [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
     assert [(step["table"], step["key"]) for step in plan] == [("images", "images_guid"), ("image_tags", "PRIMARY")]
