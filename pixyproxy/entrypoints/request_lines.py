@@ -47,8 +47,8 @@ class LineHandler(logging.StreamHandler[TextIO]):
     ) -> None:
         super().__init__(stream)
         self._template = template
-        # Both lines of a request have the same facts, and many requests have some in common.
         self._to_text = to_text
+        # Both lines of a request have the same facts, and many requests have some in common.
         self._to_remembered_text = lru_cache(maxsize=1024)(to_text)
         self._templates: dict[str, str] = {}
         self._waiting: list[str] = []

@@ -35,9 +35,6 @@ class PillowVariantMaker(VariantMaker):
             raise self._failures.popleft()
         return await asyncio.to_thread(_convert, data, variant)
 
-    async def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
-
 
 def _convert(data: bytes, variant: Variant) -> bytes:
     try:

@@ -2,14 +2,11 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
 
 from pixyproxy.adapters.vips.drawing import Drawer
-from pixyproxy.domain.errors import DamagedContentError
+from pixyproxy.adapters.whole_content import read_whole
 from pixyproxy.domain.ports import StoredContent, VariantMaker
 from pixyproxy.domain.variant import Variant
-
-MAX_BYTE_SIZE: Final = 64 << 20
 
 
 class VipsVariantMaker(VariantMaker):
@@ -28,7 +25,7 @@ class VipsVariantMaker(VariantMaker):
     async def make(self, content: StoredContent, variant: Variant) -> bytes:
         # Whoever waits holds no bytes yet.
         async with self._slots:
-            data = await _read(content)
+            data = await read_whole(content)
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._executor, self._make, data, variant)
 
@@ -42,13 +39,3 @@ class VipsVariantMaker(VariantMaker):
         from pixyproxy.adapters.vips.picture import convert_bitmap, is_markup  # noqa: PLC0415
 
         return self._drawer.draw(data, variant) if is_markup(data) else convert_bitmap(data, variant)
-
-
-async def _read(content: StoredContent) -> bytes:
-    chunks, byte_size = [], 0
-    async for chunk in content.chunks:
-        byte_size += len(chunk)
-        if byte_size > MAX_BYTE_SIZE:
-            raise DamagedContentError("The content has more than 64 MiB.")
-        chunks.append(chunk)
-    return b"".join(chunks)

@@ -189,7 +189,7 @@ class ContentDelivery:
         return ContentResponse(
             status=HTTPStatus.OK if part is None else HTTPStatus.PARTIAL_CONTENT,
             headers=headers,
-            content=content if scope["method"] == HttpMethod.GET else None,
+            content=content if is_get else None,
             start=sent.start,
             byte_size=sent.byte_size,
             send_timeout=self.send_timeout,
