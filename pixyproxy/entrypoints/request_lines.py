@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Final, TextIO
 
@@ -51,27 +52,29 @@ class LineHandler(logging.StreamHandler[TextIO]):
         # Both lines of a request have the same facts, and many requests have some in common.
         self._to_remembered_text = lru_cache(maxsize=1024)(to_text)
         self._templates: dict[str, str] = {}
-        self._waiting: list[str] = []
+        self._waiting: deque[str] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._second = (0, "")
+        self._second = (0, "", "")
 
     def write_soon(self, event: str, facts: Mapping[str, object]) -> None:
         """Write the line of a request's event before the event loop waits again."""
-        texts = {name: self._text_of(fact) for name, fact in facts.items()}
-        texts["time"] = self._to_text(self._now())
+        texts = {
+            name: self._to_remembered_text(fact)
+            if type(fact) is str and len(fact) <= _REMEMBERED_LENGTH
+            else self._to_text(fact)
+            for name, fact in facts.items()
+        }
+        texts["time"] = self._now()
         template = self._templates.get(event)
         if template is None:
             template = self._templates[event] = self._template(event, facts)
+        # Whoever writes first says that nobody is about to, and then takes what is there: so no line is left behind.
+        self._waiting.append(template % texts)
         loop = asyncio.get_running_loop()
-        self.acquire()
-        try:
-            self._waiting.append(template % texts)
-            # An event loop may have ended without another turn.
-            if self._loop is not loop:
-                self._loop = loop
-                loop.call_soon(self._write)
-        finally:
-            self.release()
+        # An event loop may have ended without another turn.
+        if self._loop is not loop:
+            self._loop = loop
+            loop.call_soon(self._write)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line of a record now."""
@@ -83,27 +86,20 @@ class LineHandler(logging.StreamHandler[TextIO]):
         self._write()
         super().flush()
 
-    def _text_of(self, fact: object) -> str:
-        if isinstance(fact, str) and len(fact) <= _REMEMBERED_LENGTH:
-            return self._to_remembered_text(fact)
-        return self._to_text(fact)
-
     def _now(self) -> str:
         second, nanosecond = divmod(time.time_ns(), 1_000_000_000)
-        known, text = self._second
+        known, before, behind = self._second
         if second != known:
-            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            self._second = (second, text)
-        return f"{text}.{nanosecond // 1000:06}Z"
+            text = self._to_text(time.strftime("%Y-%m-%dT%H:%M:%S.@Z", time.gmtime(second)))
+            before, _, behind = text.partition("@")
+            self._second = (second, before, behind)
+        return f"{before}{nanosecond // 1000:06}{behind}"
 
     def _write(self) -> None:
         self.acquire()
         try:
             self._loop = None
-            if not self._waiting:
-                return
-            lines, self._waiting = self._waiting, []
-            for piece in _pieces(lines, self.terminator):
+            for piece in _pieces(self._waiting, self.terminator):
                 self.stream.write(piece)
                 super().flush()
         except Exception:  # noqa: BLE001 -- as for any other line, a log that can't be written stops no request
@@ -112,12 +108,14 @@ class LineHandler(logging.StreamHandler[TextIO]):
             self.release()
 
 
-def _pieces(lines: Sequence[str], terminator: str) -> Iterator[str]:
-    """Yield the lines, whole, in pieces that are not torn unless a line alone is longer."""
+def _pieces(lines: deque[str], terminator: str) -> Iterator[str]:
+    """Take the lines, and yield them, whole, in pieces that are not torn unless a line alone is longer."""
     piece = ""
-    for line in lines:
-        if piece and len(piece) + len(line) + len(terminator) > _PIECE:
+    while lines:
+        line = lines.popleft() + terminator
+        if piece and len(piece) + len(line) > _PIECE:
             yield piece
             piece = ""
-        piece += line + terminator
-    yield piece
+        piece += line
+    if piece:
+        yield piece

@@ -7,16 +7,21 @@ The files come in messages of ASGI's extension `http.response.zerocopysend`. uvi
 import asyncio
 import fcntl
 import os
+import socket
 import struct
 import termios
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, ClassVar, Final
 from weakref import WeakKeyDictionary
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    HEADER_VALUE_RE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.protocols.utils import ClientDisconnected
 
 ZERO_COPY: Final = "http.response.zerocopysend"
@@ -35,6 +40,12 @@ _PROBE: Final = 128 << 10
 
 # Without RWF_NOWAIT there is no telling whether sendfile would wait for a disk.
 _HAS_SENDFILE: Final = hasattr(os, "sendfile") and hasattr(os, "RWF_NOWAIT")
+
+# The headers by which uvicorn tells where an answer ends, and whether another follows.
+_FRAMING: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
+
+# The kernel waits for what comes next.
+_MORE: Final = int(getattr(socket, "MSG_MORE", 0) | socket.MSG_DONTWAIT)
 
 # Threads of their own: a slow disk must not take those that hash passwords and read SQLite.
 _READERS: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="sendfile-reader")
@@ -64,6 +75,7 @@ class SendfileProtocol(HttpToolsProtocol):
         # uvicorn's `cycle` is the last request that has come in, not the one that is being answered.
         self._answered: RequestResponseCycle | None = None
         self._writable: asyncio.Future[None] | None = None
+        self._head = b""
         self._steps = 0
         self._seen = (0, 0, 0)
         self._moved_at = self.loop.time()
@@ -109,6 +121,7 @@ class SendfileProtocol(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         """Let nothing more be sent to the client, and wake what waits for it."""
+        self._head = b""
         if self._answered is not None and not self._answered.response_complete:
             self._answered.disconnected = True
             self._answered.message_event.set()
@@ -119,15 +132,57 @@ class SendfileProtocol(HttpToolsProtocol):
         # Its `send` is a method of what uvicorn calls a cycle: a request and its response.
         self._answered = cycle = send.__self__
         scope["extensions"] = {**scope.get("extensions", {}), **self._extensions}
-        # An application need not know what `_send_file` raises.
-        with suppress(ClientDisconnected):
+        try:
             await self._application(scope, receive, partial(self._send, cycle))
+        except ClientDisconnected:
+            # An application need not know what `_send_file` raises.
+            pass
+        finally:
+            self._let_go_of_head()
 
     def _send(self, cycle: RequestResponseCycle, message: Any) -> Awaitable[None]:
         self._steps += 1
-        if message["type"] not in self._extensions or not cycle.response_started or cycle.response_complete:
+        if not cycle.response_started:
+            return self._send_head(cycle, message)
+        if message["type"] not in self._extensions or cycle.response_complete:
+            self._let_go_of_head()
             return cycle.send(message)
         return self._send_file(cycle, message)
+
+    async def _send_head(self, cycle: RequestResponseCycle, message: Any) -> None:
+        """Have uvicorn write the head, and hold it back until it is known what follows.
+
+        uvicorn sees those headers that it acts on, or would refuse: it takes long for each, and most of the others are
+        the same each time.
+        """
+        lines: list[bytes] = []
+        seen: list[tuple[bytes, bytes]] = []
+        for name, value in message.get("headers", ()):
+            line = _line(name, value)
+            if line is None:
+                seen.append((name, value))
+            else:
+                lines.append(line)
+        if cycle.flow.write_paused:
+            await cycle.flow.drain()
+        message = {**message, "headers": seen}
+        # It does nothing with it but write.
+        cycle.transport = self  # type: ignore[assignment]
+        try:
+            await cycle.send(message)
+        finally:
+            cycle.transport = self.transport
+        if self._head:
+            self._head = b"".join((self._head.removesuffix(b"\r\n"), *lines, b"\r\n"))
+
+    def write(self, head: bytes) -> None:
+        """Hold a head back, in place of the transport."""
+        self._head = head
+
+    def _let_go_of_head(self) -> None:
+        if self._head:
+            self.transport.write(self._head)
+            self._head = b""
 
     async def _send_file(self, cycle: RequestResponseCycle, message: Message) -> None:
         """Send a part of a file as `RequestResponseCycle.send` sends a part of a body."""
@@ -139,7 +194,7 @@ class SendfileProtocol(HttpToolsProtocol):
             count = max(os.fstat(file).st_size - offset, 0)
         if count and cycle.scope["method"] != "HEAD" and not cycle.disconnected:
             if cycle.chunked_encoding:
-                self.transport.write(b"%x\r\n" % count)
+                self._head += b"%x\r\n" % count
             elif count > cycle.expected_content_length:
                 raise RuntimeError("Response content longer than Content-Length")
             else:
@@ -152,6 +207,8 @@ class SendfileProtocol(HttpToolsProtocol):
                 raise
             if cycle.chunked_encoding and not cycle.disconnected:
                 self.transport.write(b"\r\n")
+        else:
+            self._let_go_of_head()
         if cycle.disconnected:
             # For whatever notes that the answer was not sent to its end (ASGI 2.4).
             raise ClientDisconnected
@@ -162,7 +219,13 @@ class SendfileProtocol(HttpToolsProtocol):
 
         Raises `EOFError` if the file ends before.
         """
-        await self._empty_buffer()
+        if end - offset <= _SMALL:
+            # A client that the first of several files wakes should find the others there, and not sleep again before
+            # each of them: waking it costs more than sending. So all that are ready are sent in one turn of the loop.
+            await asyncio.sleep(0)
+        if cycle.disconnected:
+            return
+        await self._push_head()
         in_memory_until = offset
         while offset < end and not cycle.disconnected:
             stop = min(offset + _PIECE, end)
@@ -191,7 +254,9 @@ class SendfileProtocol(HttpToolsProtocol):
     async def _send_piece(self, cycle: RequestResponseCycle, file: int, offset: int, count: int) -> int:
         """Send at most so many bytes, a large piece when its turn has come, and return how many were sent."""
         if count <= _SMALL:
-            return os.sendfile(self._socket, file, offset, count)
+            sent = os.sendfile(self._socket, file, offset, count)
+            await asyncio.sleep(0)
+            return sent
         async with _TURNS.setdefault(self.loop, asyncio.Lock()):
             if cycle.disconnected:
                 # By now the descriptor may be another connection's.
@@ -200,8 +265,11 @@ class SendfileProtocol(HttpToolsProtocol):
             await asyncio.sleep(0)
             return sent
 
-    async def _empty_buffer(self) -> None:
-        """Wait until everything that was written to the transport has gone out, or the connection is lost."""
+    async def _push_head(self) -> None:
+        """Hand what is held back to the kernel, or wait until the transport has, or the connection is lost."""
+        if self._head and not self.transport.get_write_buffer_size():
+            self._head = self._head[_send_soon(self._socket, self._head) :]
+        self._let_go_of_head()
         if self.transport.get_write_buffer_size():
             self.transport.set_write_buffer_limits(high=0)
             await self.flow.drain()
@@ -224,6 +292,14 @@ class SendfileProtocol(HttpToolsProtocol):
             os.close(descriptor)
 
 
+@lru_cache(maxsize=1024)
+def _line(name: bytes, value: bytes) -> bytes | None:
+    """Return the line of a header, or None for one that uvicorn has to see."""
+    if name.lower() in _FRAMING or HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
+        return None
+    return b"%b: %b\r\n" % (name.lower(), value)
+
+
 def _wake(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
@@ -236,6 +312,18 @@ def _unsent(descriptor: int) -> int:
     except OSError:
         return 0
     return int(struct.unpack("i", answer)[0])
+
+
+def _send_soon(descriptor: int, text: bytes) -> int:
+    """Hand so much of a text to the kernel as it takes, to go out with what comes next; return how much that was."""
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=descriptor)
+    try:
+        return connection.send(text, _MORE)
+    except OSError:
+        # Whatever is wrong, the transport meets it again.
+        return 0
+    finally:
+        connection.detach()
 
 
 def _is_in_memory(file: int, start: int, stop: int) -> bool:

@@ -247,6 +247,108 @@ def test_a_file_after_the_end_is_an_error(file: Any, caplog: pytest.LogCaptureFi
     assert "sent, after response already completed" in caplog.text
 
 
+def test_the_head_goes_out_with_what_follows_it(loop_name: str) -> None:
+    is_started, may_follow = threading.Event(), threading.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start(2))
+        is_started.set()
+        await asyncio.to_thread(may_follow.wait, 30)
+        await send(body(b"ok"))
+
+    with serving(app, loop=loop_name) as server, server.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        assert is_started.wait(30)
+        # ASGI lets no server send a head before it has a part of the body.
+        client.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        may_follow.set()
+        client.settimeout(30)
+        assert client.makefile("rb").read().endswith(b"\r\n\r\nok")
+
+
+def test_an_application_that_fails_behind_the_head_closes_the_connection(file: Any, loop_name: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start(2))
+        raise ValueError
+
+    with serving(app, loop=loop_name) as server, server.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        head, _, rest = client.makefile("rb").read().partition(b"\r\n\r\n")
+    assert (head.split(b"\r\n")[0], rest) == (b"HTTP/1.1 200 OK", b"")
+
+
+def test_headers_arrive_as_uvicorn_sends_them(file: Any, loop_name: str) -> None:
+    headers = [(b"X-One", b"1"), (b"x-two", b"2"), (b"X-One", b"3"), (b"x-none", b""), (b"x-high", b"\xe4")]
+    heads = []
+    for protocol in (SendfileProtocol, HttpToolsProtocol):
+        with serving(sends(start(2, 200, *headers), body(b"ok")), loop=loop_name, http=protocol) as server:
+            heads.append(sorted(header for header in server.get()[0].getheaders() if header[0] != "date"))
+    assert heads[0] == heads[1]
+    assert ("x-high", "\xe4") in heads[0]
+
+
+@pytest.mark.parametrize("header", [(b"x-bad", b"1\r\nx-forged: 1"), (b"x bad", b"1"), (b"connection\n", b"close")])
+def test_a_header_that_would_forge_another_is_refused(
+    file: Any, loop_name: str, header: tuple[bytes, bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(sends(start(2, 200, header), part(file, 0, 2)), loop=loop_name) as server, server.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert client.makefile("rb").read() == b""
+    assert "Invalid HTTP header" in caplog.text
+
+
+def test_uvicorn_sees_that_an_application_wants_the_connection_closed(file: Any, loop_name: str) -> None:
+    messages = start(5, 200, (b"Connection", b"close")), part(file, 0, 5)
+    with serving(sends(*messages), loop=loop_name) as server, server.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert client.makefile("rb").read().endswith(BYTES[:5])
+
+
+def test_uvicorn_sees_that_an_application_wants_chunks(file: Any, loop_name: str) -> None:
+    messages = start(None, 200, (b"Transfer-Encoding", b"chunked")), part(file, 0, 5)
+    with serving(sends(*messages), loop=loop_name) as server:
+        response, received = server.get()
+        assert (response.headers.get_all("transfer-encoding"), received) == (["chunked"], BYTES[:5])
+
+
+def test_small_files_that_are_ready_are_sent_right_after_each_other(
+    file: Any, loop_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = []
+    sendfile = os.sendfile
+
+    def noted(*where: int) -> int:
+        sent = sendfile(*where)
+        events.append("sent")
+        return sent
+
+    monkeypatch.setattr(os, "sendfile", noted)
+    waiting: list[asyncio.Future[None]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        waiting.append(asyncio.get_running_loop().create_future())
+        if len(waiting) == 5:
+            for waiter in waiting:
+                waiter.set_result(None)
+        await waiting[-1]
+        events.append("ready")
+        await sends(start(1000), part(file, 0, 1000))(scope, receive, send)
+        events.append("ended")
+
+    with serving(app, loop=loop_name) as server, contextlib.ExitStack() as stack:
+        file.seek(0)
+        assert file.read() == BYTES
+        clients = [stack.enter_context(server.connect()) for _ in range(5)]
+        for client in clients:
+            client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        for client in clients:
+            assert client.makefile("rb").read().endswith(BYTES[:1000])
+        until(lambda: server.ended == 5)
+    assert events == ["ready"] * 5 + ["sent"] * 5 + ["ended"] * 5
+
+
 def test_pipelined_requests_get_their_files_in_order(file: Any, loop_name: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         number = int(scope["path"][1:])
@@ -506,10 +608,9 @@ def test_others_are_answered_while_a_disk_is_slow(file: Any, loop_name: str, mon
         else:
             await sends(start(2), body(b"ok"))(scope, receive, send)
 
-    # No thread is still busy with what another test has left behind.
-    monkeypatch.setattr(sendfile_protocol, "_READERS", ThreadPoolExecutor(max_workers=1))
     monkeypatch.setattr(sendfile_protocol, "_read_in", read_slowly)
-    forget(file)
+    # Asking the kernel makes it read ahead, so that what it is asked about may be there the next time.
+    monkeypatch.setattr(sendfile_protocol, "_is_in_memory", lambda *_: False)
     with serving(app, loop=loop_name) as server, server.connect() as client:
         client.sendall(b"GET /cold HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
         assert is_reading.wait(30)
@@ -601,6 +702,7 @@ def test_uvicorn_has_the_insides_that_are_relied_on() -> None:
     assert isinstance(cycle, RequestResponseCycle)
     assert {
         *("scope", "disconnected", "message_event", "response_started", "response_complete"),
-        *("chunked_encoding", "expected_content_length"),
+        *("chunked_encoding", "expected_content_length", "flow", "transport"),
     } <= set(vars(cycle))
+    assert cycle.flow.write_paused is False
     assert {"app", "flow", "loop", "scheme", "transport"} <= found["connection"]

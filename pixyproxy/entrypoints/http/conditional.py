@@ -49,6 +49,8 @@ class Validators(msgspec.Struct, frozen=True):
 
         A condition that is malformed is not met where it names entity tags, and is not there where it names a time.
         """
+        if not headers:
+            return Verdict.PROCEED
         if (text := headers.get("if-match")) is not None:
             if not self._is_among(text, is_weak_enough=False):
                 return Verdict.FAILED
@@ -76,7 +78,8 @@ class Validators(msgspec.Struct, frozen=True):
         return self.last_modified.replace(microsecond=0) > time
 
     def _is_among(self, text: str, *, is_weak_enough: bool) -> bool:
-        if text.strip() == "*":
+        # Most have stored it once, and send it back as it is.
+        if text == self.entity_tag or text.strip() == "*":
             return True
         return any(
             tag.opaque == self.entity_tag and (is_weak_enough or not tag.is_weak) for tag in parse_entity_tags(text)

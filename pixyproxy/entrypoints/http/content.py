@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
-from litestar import HttpMethod, Request
+from litestar import Request
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
@@ -38,6 +38,8 @@ _CONTENT_SECURITY_POLICY: Final = (
     b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; sandbox"
 )
 
+_READING: Final[frozenset[str]] = frozenset({"GET", "HEAD"})
+
 _ASKING: Final = frozenset(
     {
         b"accept",
@@ -56,6 +58,7 @@ _JUDGED_BY_NGINX: Final = frozenset({"if-match", "if-unmodified-since"})
 _PUBLIC_CONTENT: Final = re.compile(
     r"/image/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/content", re.ASCII
 )
+_PATH_LENGTH: Final = len(f"/image/{UUID(int=0)}/content")
 
 _log = logging.getLogger("pixyproxy.errors")
 
@@ -66,15 +69,22 @@ class _Open(Protocol):
     def __call__(self, *, start: int, end: int | None) -> Awaitable[StoredContent]: ...
 
 
-class _Representation(msgspec.Struct, frozen=True, kw_only=True):
-    """What an image is served as: what is known of the bytes, and how they are opened."""
+class _Representation(msgspec.Struct, frozen=True):
+    """What an image is served as."""
 
     byte_size: int
     sha256: str
     media_type: str
     filename: str
     last_modified: datetime | None
-    open: _Open
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """What is said of a representation: by which it is known, what a 304 has of it, and what an answer with bytes."""
+
+    validators: Validators
+    brief: Sequence[Header]
+    whole: Sequence[Header]
 
 
 class ContentResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,37 +163,33 @@ class ContentDelivery:
         """
         asked = _asked_of(scope)
         image = await self.get_image_content.find(guid, principal, image_scope)
+        opened: _Open
         if variant.is_original:
-            shown = self._original(image, principal, image_scope)
+            shown, opened = _original(image), partial(self.get_image_content.open, image, principal, image_scope)
         else:
-            shown = await self._variant(image, principal, image_scope, variant, asked.get("accept"))
-        validators = Validators(f'"{shown.sha256}"', shown.last_modified)
-        headers = [
-            (b"etag", validators.entity_tag.encode()),
-            *_caching(image_scope, self.public_max_age, follows_accept=variant.follows_accept),
-        ]
-        if validators.http_date is not None:
-            headers.append((b"last-modified", validators.http_date.encode()))
-        match validators.judge(asked):
+            shown, opened = await self._variant(image, principal, image_scope, variant, asked.get("accept"))
+        head = _head(
+            shown, image_scope, self.public_max_age, follows_accept=variant.follows_accept, is_download=is_download
+        )
+        match head.validators.judge(asked):
             case Verdict.FAILED:
                 raise PreconditionFailedError("The content is not the one that the request has named.")
             case Verdict.NOT_MODIFIED:
-                return ContentResponse(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-        headers += _description(shown.media_type, shown.filename, shown.sha256, is_download=is_download)
-        is_get = scope["method"] == HttpMethod.GET
+                return ContentResponse(status=HTTPStatus.NOT_MODIFIED, headers=head.brief)
+        is_get = scope["method"] == "GET"
         part = None
-        if is_get and validators.allow_range(asked.get("if-range")):
+        if is_get and head.validators.allow_range(asked.get("if-range")):
             part = parse_range(asked.get("range"), shown.byte_size)
         if is_get and self.offload_path is not None and not _JUDGED_BY_NGINX & asked.keys():
-            content = await shown.open(start=0, end=None)
+            content = await opened(start=0, end=None)
             if content.file is not None:
                 place = f"{self.offload_path}{content.file.name}".encode()
-                headers += [(b"x-accel-redirect", place), (b"content-length", b"0")]
+                headers = [*head.whole, (b"x-accel-redirect", place), (b"content-length", b"0")]
                 return ContentResponse(status=HTTPStatus.OK, headers=headers)
-        headers.append((b"accept-ranges", b"bytes"))
         sent = part or ByteRange(0, shown.byte_size)
-        content = await shown.open(start=sent.start, end=sent.end)
-        headers.append((b"content-length", str(sent.byte_size).encode()))
+        content = await opened(start=sent.start, end=sent.end)
+        length = str(sent.byte_size).encode()
+        headers = [*head.whole, (b"accept-ranges", b"bytes"), (b"content-length", length)]
         if part is not None:
             headers.append((b"content-range", f"bytes {part.start}-{part.end - 1}/{shown.byte_size}".encode()))
         return ContentResponse(
@@ -195,31 +201,20 @@ class ContentDelivery:
             send_timeout=self.send_timeout,
         )
 
-    def _original(self, image: Image, principal: Principal, scope: ImageScope) -> _Representation:
-        content = image.ready_content
-        return _Representation(
-            byte_size=content.byte_size,
-            sha256=content.sha256,
-            media_type=content.media_type,
-            filename=image.filename,
-            last_modified=image.created_at,
-            open=partial(self.get_image_content.open, image, principal, scope),
-        )
-
     async def _variant(
         self, image: Image, principal: Principal, scope: ImageScope, query: VariantQuery, accept: str | None
-    ) -> _Representation:
+    ) -> tuple[_Representation, _Open]:
         variant = query.variant_for(image.ready_content.media_type, accept)
         receipt = await self.get_image_variant(image, variant, principal, scope)
-        return _Representation(
+        shown = _Representation(
             byte_size=receipt.byte_size,
             sha256=receipt.sha256,
             media_type=variant.format.media_type,
             filename=PurePosixPath(image.filename).stem + variant.format.extension,
             # One URL may be answered with several, and one may be made anew with other bytes.
             last_modified=None,
-            open=partial(self.get_image_variant.open, image, variant, receipt, principal, scope),
         )
+        return shown, partial(self.get_image_variant.open, image, variant, receipt, principal, scope)
 
 
 class ContentShortcut:
@@ -249,11 +244,19 @@ class ContentShortcut:
 
 def _plainly_asked_for(scope: Scope) -> UUID | None:
     """Return which public original the request is for, or None if it is for anything else."""
-    if scope["type"] != ScopeType.HTTP or scope["query_string"]:
+    if (
+        scope["type"] != ScopeType.HTTP
+        or scope["query_string"]
+        or scope["method"] not in _READING
+        or len(scope["path"]) != _PATH_LENGTH
+    ):
         return None
-    if scope["method"] not in {HttpMethod.GET, HttpMethod.HEAD}:
-        return None
-    found = _PUBLIC_CONTENT.fullmatch(scope["path"])
+    return _guid_in(scope["path"])
+
+
+@lru_cache(maxsize=1024)
+def _guid_in(path: str) -> UUID | None:
+    found = _PUBLIC_CONTENT.fullmatch(path)
     return None if found is None else UUID(found[1])
 
 
@@ -278,8 +281,26 @@ def _asked_of(scope: HTTPScope) -> Mapping[str, str]:
     return {name: ", ".join(lines) for name, lines in asked.items()}
 
 
+def _original(image: Image) -> _Representation:
+    content = image.ready_content
+    return _Representation(content.byte_size, content.sha256, content.media_type, image.filename, image.created_at)
+
+
 # What a picture is answered with is the same each time, and making it anew would cost more than looking it up.
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=1024)
+def _head(
+    shown: _Representation, scope: ImageScope, public_max_age: int, *, follows_accept: bool, is_download: bool
+) -> _Head:
+    validators = Validators(f'"{shown.sha256}"', shown.last_modified)
+    brief = [
+        (b"etag", validators.entity_tag.encode()),
+        *_caching(scope, public_max_age, follows_accept=follows_accept),
+    ]
+    if validators.http_date is not None:
+        brief.append((b"last-modified", validators.http_date.encode()))
+    return _Head(validators, brief, [*brief, *_description(shown, is_download=is_download)])
+
+
 def _caching(scope: ImageScope, public_max_age: int, *, follows_accept: bool) -> Sequence[Header]:
     """Say who may keep the answer for how long, and by what in the request it differs.
 
@@ -297,16 +318,15 @@ def _caching(scope: ImageScope, public_max_age: int, *, follows_accept: bool) ->
     return [(b"cache-control", policy.encode()), *vary]
 
 
-@lru_cache(maxsize=1024)
-def _description(media_type: str, filename: str, sha256: str, *, is_download: bool) -> Sequence[Header]:
+def _description(shown: _Representation, *, is_download: bool) -> Sequence[Header]:
     """Say what the bytes are, and that they are a picture and nothing else.
 
     A file name is plain ASCII without quotes, by a rule of the domain, so that RFC 6266 needs no other form of it.
     """
-    digest = base64.b64encode(bytes.fromhex(sha256)).decode()
-    disposition = f'{"attachment" if is_download else "inline"}; filename="{filename}"'
+    digest = base64.b64encode(bytes.fromhex(shown.sha256)).decode()
+    disposition = f'{"attachment" if is_download else "inline"}; filename="{shown.filename}"'
     return [
-        (b"content-type", media_type.encode()),
+        (b"content-type", shown.media_type.encode()),
         (b"content-disposition", disposition.encode()),
         (b"repr-digest", f"sha-256=:{digest}:".encode()),
         (b"content-security-policy", _CONTENT_SECURITY_POLICY),

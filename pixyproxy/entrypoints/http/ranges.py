@@ -29,8 +29,8 @@ def parse_range(text: str | None, byte_size: int) -> ByteRange | None:
     That is so for what is malformed, for other units, and for several ranges at once: a server may ignore them, and
     pictures are not read that way. Raises the `HTTPException` of a 416 if none of the bytes are there.
     """
-    found = _RANGE.fullmatch(text or "")
-    if found is None:
+    found = text and _RANGE.fullmatch(text)
+    if not found:
         return None
     first, last, suffix = found.groups()
     if suffix is not None:

@@ -1,8 +1,8 @@
 """The outermost layer: every request gets an id, a log line when it starts and one when it ends."""
 
 import asyncio
+import os
 import re
-import secrets
 import time
 from typing import Any, Final
 
@@ -40,7 +40,7 @@ class RequestLog:
         scope["state"]["request_id"] = request_id
         # The raw path is percent-encoded, so that no path can forge a log line; some servers add the query to it.
         path = scope["raw_path"].partition(b"?")[0].decode("ascii", "replace")
-        facts = {"request_id": request_id, "method": scope["method"], "path": path}
+        facts: dict[str, object] = {"request_id": request_id, "method": scope["method"], "path": path}
         status: int | None = None
         is_complete = False
 
@@ -67,9 +67,9 @@ class RequestLog:
             # The server's time to end is over, and it would answer in plain text.
             await _send(broken_off_problem(scope), send_and_watch)
         finally:
-            duration_ms = round((time.perf_counter() - started_at) * 1000, 1)
-            event = "request finished" if is_complete else "request broken off"
-            log_request(event, {**facts, "status": status, "duration_ms": duration_ms})
+            facts["status"] = status
+            facts["duration_ms"] = round((time.perf_counter() - started_at) * 1000, 1)
+            log_request("request finished" if is_complete else "request broken off", facts)
 
 
 async def _send(problem: Problem, send: Send) -> None:
@@ -80,12 +80,11 @@ async def _send(problem: Problem, send: Send) -> None:
 
 
 def _with_request_id(message: Any, request_id: str) -> Any:
-    headers = [header for header in message.get("headers", ()) if header[0] != _HEADER]
-    return {**message, "headers": [*headers, (_HEADER, request_id.encode())]}
+    return {**message, "headers": [*message.get("headers", ()), (_HEADER, request_id.encode())]}
 
 
 def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == _HEADER and _CLIENT_REQUEST_ID.fullmatch(value):
             return value.decode()
-    return secrets.token_hex(16)
+    return os.urandom(16).hex()

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 import pytest
 
+from pixyproxy.adapters.mysql import look_ups as look_ups_module
 from pixyproxy.adapters.mysql.look_ups import LookUps
 from pixyproxy.domain.errors import DBConnectionError
 
@@ -64,20 +65,43 @@ async def test_no_look_up_is_answered_by_a_query_that_ran_already(records: Recor
     assert (await early, await late) == (None, "A")
 
 
-async def test_what_is_looked_up_while_two_queries_run_is_asked_for_in_the_third(
-    records: Records, look_ups: LookUps
-) -> None:
-    records.stored = {key: key.upper() for key in "abcdef"}
-    records.may_answer.clear()
+async def begin(look_ups: LookUps, keys: str) -> list[asyncio.Task[str | None]]:
+    """Look keys up one after the other, all before any of them is answered."""
     asking = []
-    for key in "abcdef":
+    for key in keys:
         asking.append(asyncio.create_task(look_ups.find(key)))
         for _ in range(3):
             await asyncio.sleep(0)
-    assert records.queries == [{"a"}, {"b"}]
+    return asking
+
+
+async def test_what_is_looked_up_while_a_query_runs_is_asked_for_in_the_next(
+    records: Records, look_ups: LookUps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look_ups_module, "_PATIENCE_SECONDS", 60)
+    records.stored = {key: key.upper() for key in "abcdef"}
+    records.may_answer.clear()
+    asking = await begin(look_ups, "abcdef")
+    assert records.queries == [{"a"}]
     records.may_answer.set()
     assert await asyncio.gather(*asking) == list("ABCDEF")
-    assert records.queries == [{"a"}, {"b"}, {"c", "d", "e", "f"}]
+    assert records.queries == [{"a"}, {"b", "c", "d", "e", "f"}]
+
+
+async def test_a_query_that_takes_long_holds_up_no_others(records: Records, look_ups: LookUps) -> None:
+    records.stored = {key: key.upper() for key in "abcdef"}
+    records.may_answer.clear()
+    stuck = await begin(look_ups, "a")
+    records.is_asked.clear()
+    asking = await begin(look_ups, "bcd")
+    await records.is_asked.wait()
+    asking += await begin(look_ups, "ef")
+    # Longer than the second had to wait: if both take long, the database does.
+    await asyncio.sleep(0.1)
+    assert records.queries == [{"a"}, {"b", "c", "d"}]
+    records.may_answer.set()
+    assert await asyncio.gather(*stuck, *asking) == list("ABCDEF")
+    assert records.queries == [{"a"}, {"b", "c", "d"}, {"e", "f"}]
 
 
 async def test_queries_that_failed_or_were_cancelled_are_in_nobodys_way(records: Records, look_ups: LookUps) -> None:
