@@ -80,7 +80,8 @@ async def _send(problem: Problem, send: Send) -> None:
 
 
 def _with_request_id(message: Any, request_id: str) -> Any:
-    return {**message, "headers": [*message.get("headers", ()), (_HEADER, request_id.encode())]}
+    headers = [header for header in message.get("headers", ()) if header[0] != _HEADER]
+    return {**message, "headers": [*headers, (_HEADER, request_id.encode())]}
 
 
 def _request_id(scope: Scope) -> str:
