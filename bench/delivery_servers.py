@@ -21,6 +21,7 @@ from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.domain.image import ContentInfo, Image, ImageStatus, MediaType, Prompt, Visibility, filename_for
+from pixyproxy.entrypoints.sendfile_protocol import SendfileProtocol
 from tests.doubles.nginx import Nginx, documented
 from tests.doubles.service import clean_environment, free_port, running_service
 
@@ -48,6 +49,13 @@ ON_UVICORN: Final[Mapping[str, Sequence[str]]] = {
     HTTPTOOLS: ("--http", "httptools"),
     H11: ("--http", "h11"),
     TLS: ("--http", "httptools", "--ssl-keyfile", "key.pem", "--ssl-certfile", "certificate.pem"),
+}
+
+FLOORS: Final[Mapping[str, str]] = {
+    "the server alone": "",
+    "with the log": "log",
+    "with the database": "database",
+    "with both": "log database",
 }
 
 
@@ -165,6 +173,16 @@ def on_uvicorn(pictures: Pictures, name: str) -> Iterator[Server]:
     application = ("--factory", "pixyproxy.entrypoints.cli.serve:application")
     with on_core(SERVERS_CORE), _uvicorn(pictures, *application, *ON_UVICORN[name]) as server:
         yield msgspec.structs.replace(server, url=server.url.replace("http:", "https:")) if name == TLS else server
+
+
+@contextmanager
+def on_floor(pictures: Pictures, parts: str) -> Iterator[Server]:
+    """Run `floor_app.py` with these of PixyProxy's parts, on the processor of the servers."""
+    protocol = f"{SendfileProtocol.__module__}:{SendfileProtocol.__name__}"
+    settings = {**pictures.settings, "FLOOR": parts, "PYTHONPATH": os.environ["PYTHONPATH"]}
+    application = ("floor_app:app", "--app-dir", str(Path(__file__).parent), "--http", protocol)
+    with on_core(SERVERS_CORE), _uvicorn(msgspec.structs.replace(pictures, settings=settings), *application) as server:
+        yield server
 
 
 @contextmanager
