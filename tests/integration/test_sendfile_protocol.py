@@ -261,9 +261,11 @@ def test_the_head_goes_out_with_what_follows_it(loop_name: str) -> None:
         assert is_started.wait(30)
         # ASGI lets no server send a head before it has a part of the body.
         client.settimeout(0.2)
-        with pytest.raises(TimeoutError):
-            client.recv(1)
-        may_follow.set()
+        try:
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+        finally:
+            may_follow.set()
         client.settimeout(30)
         assert client.makefile("rb").read().endswith(b"\r\n\r\nok")
 

@@ -94,7 +94,8 @@ async def test_a_query_that_takes_long_holds_up_no_others(records: Records, look
     stuck = await begin(look_ups, "a")
     records.is_asked.clear()
     asking = await begin(look_ups, "bcd")
-    await records.is_asked.wait()
+    async with asyncio.timeout(10):
+        await records.is_asked.wait()
     asking += await begin(look_ups, "ef")
     # Longer than the second had to wait: if both take long, the database does.
     await asyncio.sleep(0.1)
