@@ -23,8 +23,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -455,15 +455,22 @@ Measured on {datetime.now(UTC):%d %B %Y} with `make bench-delivery`, {ROUNDS} ro
 """
 
 
-def main() -> None:
-    """Measure, print, and write."""
+@contextmanager
+def storage() -> Iterator[tuple[str, Path]]:
+    """Run a database on the processor of the clients; give its URL and a folder for contents."""
     with (
         tempfile.TemporaryDirectory(prefix="pixyproxy-") as folder,
         on_core(CLIENTS_CORE),
         ThrowawayServer() as database,
         database.new_database() as url,
     ):
-        results = run(url, Path(folder) / "images")
+        yield url, Path(folder) / "images"
+
+
+def main() -> None:
+    """Measure, print, and write."""
+    with storage() as (url, folder):
+        results = run(url, folder)
     print(results)
     if not IS_QUICK:
         write(results)

@@ -8,26 +8,21 @@ docs/benchmarks.md.
 
 import asyncio
 import statistics
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from delivery import Contender, compare, race
+from delivery import Contender, compare, race, storage
 from delivery_servers import (
     BARE,
-    CLIENTS_CORE,
     FLOORS,
     MIDDLE,
     NGINX,
     PIXYPROXY,
     SMALL,
     all_servers,
-    on_core,
     on_floor,
     store_pictures,
 )
-
-from tests.doubles.mariadb import ThrowawayServer
 
 
 def run(url: str, folder: Path) -> None:
@@ -54,13 +49,8 @@ def run(url: str, folder: Path) -> None:
 
 def main() -> None:
     """Run a database, and measure."""
-    with (
-        tempfile.TemporaryDirectory(prefix="pixyproxy-") as folder,
-        on_core(CLIENTS_CORE),
-        ThrowawayServer() as database,
-        database.new_database() as url,
-    ):
-        run(url, Path(folder) / "images")
+    with storage() as (url, folder):
+        run(url, folder)
 
 
 if __name__ == "__main__":
