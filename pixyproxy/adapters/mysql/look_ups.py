@@ -1,11 +1,16 @@
 """Look-ups of one record each, which a busy service makes by the thousand, joined into queries for many."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from itertools import islice
+from typing import Final
 
 # The records of one query are read in one go, and everybody else waits that long.
 _MAX_JOINED: Final = 100
+
+# A query waits so many turns of the event loop for others to join it. Where nothing else is to be done they are over at
+# once; where pictures are sent, those who have theirs ask for the next meanwhile.
+_TURNS: Final = 4
 
 # The fewer queries run at once, the more look-ups each joins, and the less each costs. But one that the database takes
 # long for should not hold up all others.
@@ -13,10 +18,11 @@ _PATIENCE_SECONDS: Final = 0.01
 _MAX_RUNNING: Final = 2
 
 Ask = Callable[[Collection[str]], Awaitable[Mapping[str, str]]]
+Asker = asyncio.Future[str | None]
 
 
 class LookUps:
-    """Joins the look-ups that begin in the same turn of the event loop, or while a query runs, into one query.
+    """Joins the look-ups that begin in the same few turns of the event loop, or while a query runs, into one query.
 
     Takes the function `ask`, which asks the database for the records with some keys and gives those that are there by
     key. It is called after the last of its look-ups has begun, so that each sees what was stored before. All of them
@@ -25,67 +31,100 @@ class LookUps:
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self._query: _Query | None = None
-        self._running: set[asyncio.Task[Any]] = set()
+        self._queue: _Queue | None = None
 
     async def find(self, key: str) -> str | None:
         """Return the record with this key, or None; raise what `ask` raises."""
-        query = self._query
-        if query is None or not query.can_be_joined():
-            query = self._query = _Query(self._ask, self._running)
-        return await query.add(key)
+        loop = asyncio.get_running_loop()
+        queue = self._queue
+        if queue is None or queue.loop is not loop:
+            queue = self._queue = _Queue(self._ask, loop)
+        return await queue.add(key)
 
 
-class _Query:
-    """A query that begins in the next turn of the event loop, or when the one that runs has ended or takes long."""
+class _Queue:
+    """Who waits in one event loop, and the tasks that make one query after the other as long as somebody does.
 
-    def __init__(self, ask: Ask, running: set[asyncio.Task[Any]]) -> None:
-        self._askers: dict[str, list[asyncio.Future[str | None]]] = {}
-        self._loop = asyncio.get_running_loop()
-        self._records = self._loop.create_task(self._run(ask, running))
-        self._records.add_done_callback(self._answer)
-        self._has_begun = False
+    There is one such task, and another while a query takes long.
+    """
 
-    def can_be_joined(self) -> bool:
-        """Whether one more key will be asked for."""
-        return (
-            not self._has_begun
-            and len(self._askers) < _MAX_JOINED
-            # An event loop may cancel all its tasks or end before the query has begun.
-            and not self._records.done()
-            and self._loop is asyncio.get_running_loop()
-        )
+    def __init__(self, ask: Ask, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._ask = ask
+        self._waiting: dict[str, list[Asker]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._begun = 0
+        self._is_watched = False
 
-    def add(self, key: str) -> asyncio.Future[str | None]:
+    def add(self, key: str) -> Asker:
         """Ask for one more key; return what will have the record, or None, or the error."""
-        asker: asyncio.Future[str | None] = self._loop.create_future()
-        self._askers.setdefault(key, []).append(asker)
+        asker: Asker = self.loop.create_future()
+        self._waiting.setdefault(key, []).append(asker)
+        if not self._tasks:
+            self._start()
+        elif not self._is_watched:
+            self._watch()
         return asker
 
-    async def _run(self, ask: Ask, running: set[asyncio.Task[Any]]) -> Mapping[str, str]:
-        # Those of a loop that has ended never end.
-        while busy := [query for query in running if query.get_loop() is self._loop]:
-            patience = _PATIENCE_SECONDS if len(busy) < _MAX_RUNNING else None
-            ended, _ = await asyncio.wait(busy, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-            if not ended:
-                break
-        self._has_begun = True
-        running.add(self._records)
-        try:
-            return await ask(self._askers.keys())
-        finally:
-            running.discard(self._records)
+    def _start(self) -> None:
+        task = self.loop.create_task(self._work())
+        self._tasks.add(task)
+        task.add_done_callback(self._end)
 
-    def _answer(self, records: asyncio.Task[Mapping[str, str]]) -> None:
-        error = None if records.cancelled() else records.exception()
-        for key, askers in self._askers.items():
-            for asker in askers:
-                if asker.done():
-                    # Who asked has been cancelled.
-                    continue
-                if records.cancelled():
-                    asker.cancel()
-                elif error is not None:
-                    asker.set_exception(error)
-                else:
-                    asker.set_result(records.result().get(key))
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        # Somebody may have come since its last look, or it was cancelled, as an event loop that ends cancels all tasks.
+        if not self._tasks and any(_still_waiting(self._waiting)):
+            self._start()
+
+    def _watch(self) -> None:
+        self._is_watched = True
+        self.loop.call_later(_PATIENCE_SECONDS, self._look_after, self._begun)
+
+    def _look_after(self, begun: int) -> None:
+        """Start another task if no query has begun since the last look, although somebody waits."""
+        self._is_watched = False
+        if self._waiting:
+            if begun == self._begun and len(self._tasks) < _MAX_RUNNING:
+                self._start()
+            self._watch()
+
+    async def _work(self) -> None:
+        number = self._begun
+        while self._waiting:
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+            if number != self._begun:
+                # This one's query took long, and whoever has begun the last one goes on.
+                return
+            number = self._begun = self._begun + 1
+            await self._ask_for(self._take())
+
+    def _take(self) -> Mapping[str, list[Asker]]:
+        taken, self._waiting = self._waiting, {}
+        if len(taken) > _MAX_JOINED:
+            pairs = iter(taken.items())
+            taken, self._waiting = dict(islice(pairs, _MAX_JOINED)), dict(pairs)
+        return taken
+
+    async def _ask_for(self, taken: Mapping[str, list[Asker]]) -> None:
+        try:
+            records = await self._ask(taken.keys())
+        except asyncio.CancelledError:
+            for _, asker in _still_waiting(taken):
+                asker.cancel()
+            raise
+        except Exception as exc:  # noqa: BLE001 -- each of them raises it
+            for _, asker in _still_waiting(taken):
+                asker.set_exception(exc)
+        else:
+            for key, asker in _still_waiting(taken):
+                asker.set_result(records.get(key))
+
+
+def _still_waiting(askers: Mapping[str, list[Asker]]) -> Iterator[tuple[str, Asker]]:
+    """Yield who was not cancelled meanwhile, with the key."""
+    for key, several in askers.items():
+        for asker in several:
+            if not asker.done():
+                yield key, asker

@@ -48,6 +48,15 @@ async def test_what_is_looked_up_at_once_is_asked_for_in_one_query(records: Reco
     assert records.queries == [{"a", "b", "c"}]
 
 
+async def test_what_is_looked_up_a_little_later_joins_the_same_query(records: Records, look_ups: LookUps) -> None:
+    records.stored = {"a": "A", "b": "B"}
+    early = asyncio.create_task(look_ups.find("a"))
+    for _ in range(look_ups_module._TURNS):
+        await asyncio.sleep(0)
+    assert (await look_ups.find("b"), await early) == ("B", "A")
+    assert records.queries == [{"a", "b"}]
+
+
 async def test_a_query_asks_for_a_hundred_records_at_most(records: Records, look_ups: LookUps) -> None:
     records.stored = {str(number): f"record {number}" for number in range(250)}
     assert await asyncio.gather(*map(look_ups.find, records.stored)) == list(records.stored.values())
@@ -70,7 +79,7 @@ async def begin(look_ups: LookUps, keys: str) -> list[asyncio.Task[str | None]]:
     asking = []
     for key in keys:
         asking.append(asyncio.create_task(look_ups.find(key)))
-        for _ in range(3):
+        for _ in range(2 * look_ups_module._TURNS):
             await asyncio.sleep(0)
     return asking
 
@@ -103,6 +112,62 @@ async def test_a_query_that_takes_long_holds_up_no_others(records: Records, look
     records.may_answer.set()
     assert await asyncio.gather(*stuck, *asking) == list("ABCDEF")
     assert records.queries == [{"a"}, {"b", "c", "d"}, {"e", "f"}]
+
+
+async def test_queries_that_do_not_take_long_run_one_by_one(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look_ups_module, "_PATIENCE_SECONDS", 0.3)
+    end = asyncio.get_running_loop().time() + 1.0
+    running = most = 0
+
+    async def ask(keys: Collection[str]) -> Mapping[str, str]:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        return await records.ask(keys)
+
+    look_ups = LookUps(ask)
+
+    async def go_on_asking(key: str, pause: float) -> None:
+        while asyncio.get_running_loop().time() < end:
+            await look_ups.find(key)
+            await asyncio.sleep(pause)
+
+    await asyncio.gather(*(go_on_asking(key, 0.003 * number) for number, key in enumerate("abcdef")))
+    assert most == 1
+
+
+async def test_nobody_waits_who_comes_when_the_last_was_answered(
+    look_ups: LookUps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look_ups_module, "_PATIENCE_SECONDS", 60)
+    async with asyncio.timeout(10):
+        for _ in range(3):
+            assert await look_ups.find("a") is None
+
+
+async def test_whoever_loses_patience_too_early_asks_for_nothing(
+    records: Records, look_ups: LookUps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look_ups_module, "_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(look_ups_module, "_TURNS", 100)
+    await asyncio.gather(look_ups.find("a"), look_ups.find("b"))
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert records.queries == [{"a", "b"}]
+
+
+async def test_who_waits_behind_a_query_that_was_cancelled_is_answered(records: Records, look_ups: LookUps) -> None:
+    records.stored = {"a": "A", "b": "B"}
+    records.may_answer.clear()
+    early, late = await begin(look_ups, "a"), await begin(look_ups, "b")
+    (query,) = asyncio.all_tasks() - {asyncio.current_task(), *early, *late}
+    query.cancel()
+    await asyncio.wait(early, timeout=10)
+    records.may_answer.set()
+    assert early[0].cancelled()
+    assert await asyncio.wait_for(late[0], 10) == "B"
 
 
 async def test_queries_that_failed_or_were_cancelled_are_in_nobodys_way(records: Records, look_ups: LookUps) -> None:
