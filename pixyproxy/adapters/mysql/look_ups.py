@@ -10,7 +10,7 @@ _MAX_JOINED: Final = 100
 
 # A query waits so many turns of the event loop for others to join it. Where nothing else is to be done they are over at
 # once; where pictures are sent, those who have theirs ask for the next meanwhile.
-_TURNS: Final = 4
+_TURNS: Final = 2
 
 # The fewer queries run at once, the more look-ups each joins, and the less each costs. But one that the database takes
 # long for should not hold up all others.
