@@ -8,6 +8,10 @@ from typing import Final
 # The records of one query are read in one go, and everybody else waits that long.
 _MAX_JOINED: Final = 100
 
+# A query waits so many turns of the event loop for others to join it. Where nothing else is to be done they are over at
+# once; where pictures are sent, those who have theirs ask for the next meanwhile.
+_TURNS: Final = 2
+
 # The fewer queries run at once, the more look-ups each joins, and the less each costs. But one that the database takes
 # long for should not hold up all others.
 _PATIENCE_SECONDS: Final = 0.01
@@ -18,7 +22,7 @@ Asker = asyncio.Future[str | None]
 
 
 class LookUps:
-    """Joins the look-ups that begin in the same turn of the event loop, or while a query runs, into one query.
+    """Joins the look-ups that begin in the same few turns of the event loop, or while a query runs, into one query.
 
     Takes the function `ask`, which asks the database for the records with some keys and gives those that are there by
     key. It is called after the last of its look-ups has begun, so that each sees what was stored before. All of them
@@ -87,8 +91,12 @@ class _Queue:
 
     async def _work(self) -> None:
         number = self._begun
-        # Whoever has begun the last query goes on, so that one that took long is in nobody's way.
-        while self._waiting and number == self._begun:
+        while self._waiting:
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+            if number != self._begun:
+                # This one's query took long, and whoever has begun the last one goes on.
+                return
             number = self._begun = self._begun + 1
             await self._ask_for(self._take())
 

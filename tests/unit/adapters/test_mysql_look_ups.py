@@ -48,6 +48,15 @@ async def test_what_is_looked_up_at_once_is_asked_for_in_one_query(records: Reco
     assert records.queries == [{"a", "b", "c"}]
 
 
+async def test_what_is_looked_up_a_little_later_joins_the_same_query(records: Records, look_ups: LookUps) -> None:
+    records.stored = {"a": "A", "b": "B"}
+    early = asyncio.create_task(look_ups.find("a"))
+    for _ in range(look_ups_module._TURNS):
+        await asyncio.sleep(0)
+    assert (await look_ups.find("b"), await early) == ("B", "A")
+    assert records.queries == [{"a", "b"}]
+
+
 async def test_a_query_asks_for_a_hundred_records_at_most(records: Records, look_ups: LookUps) -> None:
     records.stored = {str(number): f"record {number}" for number in range(250)}
     assert await asyncio.gather(*map(look_ups.find, records.stored)) == list(records.stored.values())
@@ -70,7 +79,7 @@ async def begin(look_ups: LookUps, keys: str) -> list[asyncio.Task[str | None]]:
     asking = []
     for key in keys:
         asking.append(asyncio.create_task(look_ups.find(key)))
-        for _ in range(3):
+        for _ in range(2 * look_ups_module._TURNS):
             await asyncio.sleep(0)
     return asking
 
@@ -138,32 +147,15 @@ async def test_nobody_waits_who_comes_when_the_last_was_answered(
             assert await look_ups.find("a") is None
 
 
-async def test_of_two_queries_the_older_is_followed_by_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    queries: list[set[str]] = []
-    may_answer = {key: asyncio.Event() for key in "abc"}
-    are_both_asked = asyncio.Event()
-
-    async def ask(keys: Collection[str]) -> Mapping[str, str]:
-        queries.append(set(keys))
-        if len(queries) == 2:
-            are_both_asked.set()
-        for key in keys:
-            await may_answer[key].wait()
-        return {key: key.upper() for key in keys}
-
-    look_ups = LookUps(ask)
-    asking = await begin(look_ups, "ab")
-    await asyncio.wait_for(are_both_asked.wait(), 10)
-    monkeypatch.setattr(look_ups_module, "_PATIENCE_SECONDS", 60)
-    await asyncio.sleep(0.1)
-    asking += await begin(look_ups, "c")
-    may_answer["a"].set()
-    assert await asking[0] == "A"
-    assert queries == [{"a"}, {"b"}]
-    may_answer["b"].set()
-    may_answer["c"].set()
-    assert await asyncio.wait_for(asyncio.gather(*asking), 10) == list("ABC")
-    assert queries == [{"a"}, {"b"}, {"c"}]
+async def test_whoever_loses_patience_too_early_asks_for_nothing(
+    records: Records, look_ups: LookUps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look_ups_module, "_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(look_ups_module, "_TURNS", 100)
+    await asyncio.gather(look_ups.find("a"), look_ups.find("b"))
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert records.queries == [{"a", "b"}]
 
 
 async def test_who_waits_behind_a_query_that_was_cancelled_is_answered(records: Records, look_ups: LookUps) -> None:
