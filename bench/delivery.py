@@ -5,7 +5,7 @@
 Needs wrk, nginx, MariaDB, openssl and two processors. All servers run on the first one, each with one process that
 works: nginx, which sends the same files by `sendfile`; PixyProxy as `pixyproxy serve` starts it, alone and behind it;
 PixyProxy on uvicorn as it comes; and handlers of Litestar that do nothing but answer. The clients and a MariaDB of its
-own run on the second one. nginx and PixyProxy both write their logs to files.
+own run on the second one. nginx and PixyProxy both write their logs to files. Neither processor ever falls asleep.
 
 Each comparison is made in rounds, in which everybody has a turn; a ratio is the median of those of the rounds.
 PIXYPROXY_BENCH_SECONDS (how long a turn is; 4) and PIXYPROXY_BENCH_ROUNDS (7) make it shorter, for a quick try; the
@@ -47,6 +47,7 @@ from delivery_servers import (
     Pictures,
     Server,
     all_servers,
+    awake,
     on_core,
     on_uvicorn,
     pixyproxy,
@@ -63,6 +64,8 @@ IS_QUICK: Final = bool({"PIXYPROXY_BENCH_SECONDS", "PIXYPROXY_BENCH_ROUNDS"} & o
 PAGE: Final = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 BEGIN: Final = "<!-- delivery -->"
 END_MARK: Final = "<!-- end of delivery -->"
+
+CONGESTION_CONTROL: Final = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 
 CONNECTIONS: Final = 16
 MANY_CONNECTIONS: Final = 32
@@ -439,7 +442,8 @@ def run(url: str, folder: Path) -> str:
     grown = memory(pictures)
     return f"""\
 Measured on {datetime.now(UTC):%d %B %Y} with `make bench-delivery`, {ROUNDS} rounds of {SECONDS} s: nginx \
-{version_of("nginx", "-v")}, wrk {version_of("wrk", "-v")}, Python {version_of(sys.executable, "-V")}.
+{version_of("nginx", "-v")}, wrk {version_of("wrk", "-v")}, Python {version_of(sys.executable, "-V")}, \
+congestion control by {CONGESTION_CONTROL.read_text(encoding="ascii").strip()}.
 
 #### Speed
 
@@ -460,6 +464,7 @@ def storage() -> Iterator[tuple[str, Path]]:
     """Run a database on the processor of the clients; give its URL and a folder for contents."""
     with (
         tempfile.TemporaryDirectory(prefix="pixyproxy-") as folder,
+        awake(),
         on_core(CLIENTS_CORE),
         ThrowawayServer() as database,
         database.new_database() as url,
