@@ -80,15 +80,11 @@ class _Representation(msgspec.Struct, frozen=True):
 
 
 class _Head(msgspec.Struct, frozen=True):
-    """What is said of a representation: by which it is known, what a 304 has of it, and what an answer with bytes.
-
-    `complete` is that of an answer with all of the bytes.
-    """
+    """What is said of a representation: by which it is known, what a 304 has of it, and what an answer with bytes."""
 
     validators: Validators
     brief: Sequence[Header]
     whole: Sequence[Header]
-    complete: Sequence[Header]
 
 
 class ContentResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,8 +178,8 @@ class ContentDelivery:
                 return ContentResponse(status=HTTPStatus.NOT_MODIFIED, headers=head.brief)
         is_get = scope["method"] == "GET"
         part = None
-        if is_get and "range" in asked and head.validators.allow_range(asked.get("if-range")):
-            part = parse_range(asked["range"], shown.byte_size)
+        if is_get and head.validators.allow_range(asked.get("if-range")):
+            part = parse_range(asked.get("range"), shown.byte_size)
         if is_get and self.offload_path is not None and not _JUDGED_BY_NGINX & asked.keys():
             content = await opened(start=0, end=None)
             if content.file is not None:
@@ -192,9 +188,13 @@ class ContentDelivery:
                 return ContentResponse(status=HTTPStatus.OK, headers=headers)
         sent = part or ByteRange(0, shown.byte_size)
         content = await opened(start=sent.start, end=sent.end)
+        length = str(sent.byte_size).encode()
+        headers = [*head.whole, (b"accept-ranges", b"bytes"), (b"content-length", length)]
+        if part is not None:
+            headers.append((b"content-range", f"bytes {part.start}-{part.end - 1}/{shown.byte_size}".encode()))
         return ContentResponse(
             status=HTTPStatus.OK if part is None else HTTPStatus.PARTIAL_CONTENT,
-            headers=head.complete if part is None else [*head.whole, *_extent(part, shown.byte_size)],
+            headers=headers,
             content=content if is_get else None,
             start=sent.start,
             byte_size=sent.byte_size,
@@ -298,17 +298,7 @@ def _head(
     ]
     if validators.http_date is not None:
         brief.append((b"last-modified", validators.http_date.encode()))
-    whole = [*brief, *_description(shown, is_download=is_download)]
-    return _Head(validators, brief, whole, [*whole, *_extent(None, shown.byte_size)])
-
-
-def _extent(part: ByteRange | None, byte_size: int) -> Sequence[Header]:
-    """Say which of the bytes there are, and that there may be fewer."""
-    sent = part or ByteRange(0, byte_size)
-    extent = [(b"accept-ranges", b"bytes"), (b"content-length", str(sent.byte_size).encode())]
-    if part is not None:
-        extent.append((b"content-range", f"bytes {part.start}-{part.end - 1}/{byte_size}".encode()))
-    return extent
+    return _Head(validators, brief, [*brief, *_description(shown, is_download=is_download)])
 
 
 def _caching(scope: ImageScope, public_max_age: int, *, follows_accept: bool) -> Sequence[Header]:
