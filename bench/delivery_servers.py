@@ -103,7 +103,14 @@ def awake() -> Iterator[None]:
     millisecond. Who sends small answers would be measured by how often the client falls asleep, and when the host's
     other guests work.
     """
-    script = "import os; os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\nwhile True: pass"
+    script = """if True:
+        import os
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        parent = os.getppid()
+        while os.getppid() == parent:
+            for _ in range(1_000_000):
+                pass
+    """
     idlers = []
     try:
         for core in (SERVERS_CORE, CLIENTS_CORE):
