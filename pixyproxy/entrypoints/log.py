@@ -1,6 +1,7 @@
 """Log lines: one renderer for PixyProxy's own and for every library's."""
 
 import logging
+import re
 import sys
 from collections.abc import Iterable, MutableMapping
 from json.encoder import encode_basestring_ascii
@@ -12,7 +13,7 @@ from pixyproxy.entrypoints.request_lines import REQUESTS, LineHandler
 from pixyproxy.entrypoints.settings import LogFormat
 
 # A text with one of these is quoted for a terminal.
-_AMBIGUOUS: Final = frozenset(" \t=\r\n\"'")
+_AMBIGUOUS: Final = re.compile("[ \t=\r\n\"']")
 
 
 def configure_logging(log_format: LogFormat) -> None:
@@ -71,7 +72,7 @@ def _without_uvicorns_colours(
 
 def _to_console(fact: object) -> str:
     """Write a fact as the console's renderer does."""
-    return fact if isinstance(fact, str) and _AMBIGUOUS.isdisjoint(fact) else repr(fact)
+    return fact if isinstance(fact, str) and _AMBIGUOUS.search(fact) is None else repr(fact)
 
 
 def _to_json(fact: object) -> str:

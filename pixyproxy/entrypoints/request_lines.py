@@ -5,7 +5,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
 from typing import Final, TextIO
 
 REQUESTS: Final = "pixyproxy.requests"
@@ -13,8 +12,8 @@ REQUESTS: Final = "pixyproxy.requests"
 # What is written at once is not torn by the lines of another process (POSIX's least PIPE_BUF is 512; Linux has 4,096).
 _PIECE: Final = 4_096
 
-# Longer texts are rare, and would fill the memory.
-_REMEMBERED_LENGTH: Final = 200
+# By then, whoever has to ask the database has asked it, and the lines are made while it answers.
+_TURNS: Final = 4
 
 _log = logging.getLogger(REQUESTS)
 _parent = logging.getLogger(REQUESTS.partition(".")[0])
@@ -38,9 +37,9 @@ def log_request(event: str, facts: Mapping[str, object]) -> None:
 class LineHandler(logging.StreamHandler[TextIO]):
     """Writes every line of a process to `stream`, in their order.
 
-    The lines of requests are written at the end of the event loop's turn, all at once, or before any other line. Each
-    event has a template, which `template` makes from the names of its facts, with a `%(name)s` for each and for the
-    time; `to_text` writes the facts.
+    The lines of requests are made and written a few turns of the event loop later, all at once, or before any other
+    line. Each event has a template, which `template` makes from the names of its facts, with a `%(name)s` for each and
+    for the time; `to_text` writes the facts.
     """
 
     def __init__(
@@ -49,32 +48,26 @@ class LineHandler(logging.StreamHandler[TextIO]):
         super().__init__(stream)
         self._template = template
         self._to_text = to_text
-        # Both lines of a request have the same facts, and many requests have some in common.
-        self._to_remembered_text = lru_cache(maxsize=1024)(to_text)
         self._templates: dict[str, str] = {}
-        self._waiting: deque[str] = deque()
+        self._waiting: deque[tuple[str, Mapping[str, object], int]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._second = (0, "", "")
 
     def write_soon(self, event: str, facts: Mapping[str, object]) -> None:
-        """Write the line of a request's event before the event loop waits again."""
-        texts = {
-            name: self._to_remembered_text(fact)
-            if type(fact) is str and len(fact) <= _REMEMBERED_LENGTH
-            else self._to_text(fact)
-            for name, fact in facts.items()
-        }
-        texts["time"] = self._now()
-        template = self._templates.get(event)
-        if template is None:
-            template = self._templates[event] = self._template(event, facts)
+        """Write the line of a request's event before the event loop waits again; nobody changes `facts` any more."""
         # Whoever writes first says that nobody is about to, and then takes what is there: so no line is left behind.
-        self._waiting.append(template % texts)
+        self._waiting.append((event, facts, time.time_ns()))
         loop = asyncio.get_running_loop()
         # An event loop may have ended without another turn.
         if self._loop is not loop:
             self._loop = loop
-            loop.call_soon(self._write)
+            self._write_in(loop, _TURNS)
+
+    def _write_in(self, loop: asyncio.AbstractEventLoop, turns: int) -> None:
+        if turns:
+            loop.call_soon(self._write_in, loop, turns - 1)
+        else:
+            self._write()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line of a record now."""
@@ -86,8 +79,19 @@ class LineHandler(logging.StreamHandler[TextIO]):
         self._write()
         super().flush()
 
-    def _now(self) -> str:
-        second, nanosecond = divmod(time.time_ns(), 1_000_000_000)
+    def _lines(self) -> Iterator[str]:
+        """Take what waits, and yield the lines."""
+        while self._waiting:
+            event, facts, nanoseconds = self._waiting.popleft()
+            template = self._templates.get(event)
+            if template is None:
+                template = self._templates[event] = self._template(event, facts)
+            texts = {name: self._to_text(fact) for name, fact in facts.items()}
+            texts["time"] = self._time(nanoseconds)
+            yield template % texts + self.terminator
+
+    def _time(self, nanoseconds: int) -> str:
+        second, nanosecond = divmod(nanoseconds, 1_000_000_000)
         known, before, behind = self._second
         if second != known:
             text = self._to_text(time.strftime("%Y-%m-%dT%H:%M:%S.@Z", time.gmtime(second)))
@@ -99,20 +103,23 @@ class LineHandler(logging.StreamHandler[TextIO]):
         self.acquire()
         try:
             self._loop = None
-            for piece in _pieces(self._waiting, self.terminator):
-                self.stream.write(piece)
-                super().flush()
-        except Exception:  # noqa: BLE001 -- as for any other line, a log that can't be written stops no request
-            self.handleError(logging.makeLogRecord({"msg": "the lines of some requests"}))
+            for piece in _pieces(self._lines()):
+                self._write_piece(piece)
         finally:
             self.release()
 
+    def _write_piece(self, piece: str) -> None:
+        try:
+            self.stream.write(piece)
+            super().flush()
+        except Exception:  # noqa: BLE001 -- as for any other line, a log that can't be written stops no request
+            self.handleError(logging.makeLogRecord({"msg": "the lines of some requests"}))
 
-def _pieces(lines: deque[str], terminator: str) -> Iterator[str]:
-    """Take the lines, and yield them, whole, in pieces that are not torn unless a line alone is longer."""
+
+def _pieces(lines: Iterable[str]) -> Iterator[str]:
+    """Join lines, whole, to pieces that are not torn unless a line alone is longer."""
     piece = ""
-    while lines:
-        line = lines.popleft() + terminator
+    for line in lines:
         if piece and len(piece) + len(line) > _PIECE:
             yield piece
             piece = ""

@@ -40,7 +40,7 @@ class RequestLog:
         scope["state"]["request_id"] = request_id
         # The raw path is percent-encoded, so that no path can forge a log line; some servers add the query to it.
         path = scope["raw_path"].partition(b"?")[0].decode("ascii", "replace")
-        facts: dict[str, object] = {"request_id": request_id, "method": scope["method"], "path": path}
+        facts = {"request_id": request_id, "method": scope["method"], "path": path}
         status: int | None = None
         is_complete = False
 
@@ -67,9 +67,11 @@ class RequestLog:
             # The server's time to end is over, and it would answer in plain text.
             await _send(broken_off_problem(scope), send_and_watch)
         finally:
-            facts["status"] = status
-            facts["duration_ms"] = round((time.perf_counter() - started_at) * 1000, 1)
-            log_request("request finished" if is_complete else "request broken off", facts)
+            duration = round((time.perf_counter() - started_at) * 1000, 1)
+            log_request(
+                "request finished" if is_complete else "request broken off",
+                {**facts, "status": status, "duration_ms": duration},
+            )
 
 
 async def _send(problem: Problem, send: Send) -> None:
