@@ -71,7 +71,8 @@ class SendfileProtocol(HttpToolsProtocol):
         self._extensions: dict[str, Any] = {}
         if _HAS_SENDFILE and self.scheme == "http":
             self._extensions[ZERO_COPY] = {}
-        self._socket: int = transport.get_extra_info("socket").fileno()
+        self._descriptor: int = transport.get_extra_info("socket").fileno()
+        self._socket: socket.socket | None = None
         # uvicorn's `cycle` is the last request that has come in, not the one that is being answered.
         self._answered: RequestResponseCycle | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -85,6 +86,7 @@ class SendfileProtocol(HttpToolsProtocol):
         """Wake whatever still wants to write, and let go of everything."""
         self._progress_check.cancel()
         self._give_up()
+        self._close_socket()
         super().connection_lost(exc)
         # Otherwise the protocol would refer to itself, and stay until the garbage collector finds it.
         self.app = self._application
@@ -104,10 +106,11 @@ class SendfileProtocol(HttpToolsProtocol):
         """
         if self.transport.get_protocol() is not self:
             # It has become a WebSocket.
+            self._close_socket()
             return
         now = self.loop.time()
         buffered = self.transport.get_write_buffer_size()
-        seen = (self._steps, buffered, _unsent(self._socket))
+        seen = (self._steps, buffered, _unsent(self._descriptor))
         if seen != self._seen or not (buffered or self._writable):
             self._seen = seen
             self._moved_at = now
@@ -225,7 +228,8 @@ class SendfileProtocol(HttpToolsProtocol):
             await asyncio.sleep(0)
         if cycle.disconnected:
             return
-        await self._push_head()
+        connection = self._socket or self._open_socket()
+        await self._push_head(connection)
         in_memory_until = offset
         while offset < end and not cycle.disconnected:
             stop = min(offset + _PIECE, end)
@@ -234,9 +238,9 @@ class SendfileProtocol(HttpToolsProtocol):
                     await self.loop.run_in_executor(_READERS, _read_in, file, offset, stop)
                     in_memory_until = stop
                     continue
-                sent = await self._send_piece(cycle, file, offset, stop - offset)
+                sent = await self._send_piece(cycle, connection, file, offset, stop - offset)
             except BlockingIOError:
-                await self._until_writable()
+                await self._until_writable(connection)
                 continue
             except (ConnectionError, TimeoutError):
                 self._abort()
@@ -249,26 +253,27 @@ class SendfileProtocol(HttpToolsProtocol):
             self._steps += 1
             offset += sent
             if offset < stop:
-                await self._until_writable()
+                await self._until_writable(connection)
 
-    async def _send_piece(self, cycle: RequestResponseCycle, file: int, offset: int, count: int) -> int:
+    async def _send_piece(
+        self, cycle: RequestResponseCycle, connection: socket.socket, file: int, offset: int, count: int
+    ) -> int:
         """Send at most so many bytes, a large piece when its turn has come, and return how many were sent."""
         if count <= _SMALL:
-            sent = os.sendfile(self._socket, file, offset, count)
+            sent = os.sendfile(connection.fileno(), file, offset, count)
             await asyncio.sleep(0)
             return sent
         async with _TURNS.setdefault(self.loop, asyncio.Lock()):
             if cycle.disconnected:
-                # By now the descriptor may be another connection's.
                 raise ConnectionAbortedError
-            sent = os.sendfile(self._socket, file, offset, count)
+            sent = os.sendfile(connection.fileno(), file, offset, count)
             await asyncio.sleep(0)
             return sent
 
-    async def _push_head(self) -> None:
+    async def _push_head(self, connection: socket.socket) -> None:
         """Hand what is held back to the kernel, or wait until the transport has, or the connection is lost."""
         if self._head and not self.transport.get_write_buffer_size():
-            self._head = self._head[_send_soon(self._socket, self._head) :]
+            self._head = self._head[_send_soon(connection, self._head) :]
         self._let_go_of_head()
         if self.transport.get_write_buffer_size():
             self.transport.set_write_buffer_limits(high=0)
@@ -276,20 +281,26 @@ class SendfileProtocol(HttpToolsProtocol):
             if not self.transport.is_closing():
                 self.transport.set_write_buffer_limits()
 
-    async def _until_writable(self) -> None:
+    async def _until_writable(self, connection: socket.socket) -> None:
         """Wait until the socket takes more, or the connection is given up."""
-        # uvloop lets nobody wait for the descriptor of a transport.
-        descriptor = os.dup(self._socket)
+        self._writable = self.loop.create_future()
+        self.loop.add_writer(connection, _wake, self._writable)
         try:
-            self._writable = self.loop.create_future()
-            self.loop.add_writer(descriptor, _wake, self._writable)
-            try:
-                await self._writable
-            finally:
-                self.loop.remove_writer(descriptor)
-                self._writable = None
+            await self._writable
         finally:
-            os.close(descriptor)
+            self.loop.remove_writer(connection)
+            self._writable = None
+
+    def _open_socket(self) -> socket.socket:
+        """Make a socket of our own for the connection: uvloop's is not one, and lets nobody wait for its descriptor."""
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=os.dup(self._descriptor))
+        return self._socket
+
+    def _close_socket(self) -> None:
+        """Let go of it: as long as it is open, so is the connection."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
 
 @lru_cache(maxsize=1024)
@@ -314,16 +325,13 @@ def _unsent(descriptor: int) -> int:
     return int(struct.unpack("i", answer)[0])
 
 
-def _send_soon(descriptor: int, text: bytes) -> int:
+def _send_soon(connection: socket.socket, text: bytes) -> int:
     """Hand so much of a text to the kernel as it takes, to go out with what comes next; return how much that was."""
-    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=descriptor)
     try:
         return connection.send(text, _MORE)
     except OSError:
         # Whatever is wrong, the transport meets it again.
         return 0
-    finally:
-        connection.detach()
 
 
 def _is_in_memory(file: int, start: int, stop: int) -> bool:

@@ -438,6 +438,26 @@ def test_a_client_that_goes_away_leaves_nothing_behind(
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+def test_connections_that_are_lost_while_their_files_wait_are_in_nobodys_way(
+    file: Any, loop_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/lost":
+            # By then the server waits until it can send on.
+            asyncio.get_running_loop().call_later(0.1, send.func.__self__.transport.abort)
+        await sends(start(MIB), part(file, 0, MIB))(scope, receive, send)
+
+    with serving(app, loop=loop_name) as server, ThreadPoolExecutor(8) as pool:
+        with contextlib.ExitStack() as clients:
+            for _ in range(8):
+                clients.enter_context(server.connect()).sendall(b"GET /lost HTTP/1.1\r\nhost: x\r\n\r\n")
+            until(lambda: (server.ended, server.connections) == (8, 0))
+        # These have the same descriptors.
+        received = [response[1] for response in pool.map(server.get, 8 * ["/"])]
+    assert received == 8 * [BYTES[:MIB]]
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 def test_clients_that_go_away_while_many_download_disturb_nobody(
     file: Any, loop_name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
