@@ -3,6 +3,7 @@
 import asyncio
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from pixyproxy.adapters.mysql import image_repository as image_repository_module
@@ -10,7 +11,7 @@ from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.domain.errors import DamagedRecordError, DBConnectionError, RecordNotFoundError
-from pixyproxy.domain.image import Image
+from pixyproxy.domain.image import Image, ImageChanges, Visibility
 from tests.doubles.mariadb import ThrowawayServer
 from tests.factories import ImageFactory
 
@@ -68,15 +69,85 @@ async def test_a_server_that_went_away_is_a_connection_error_for_each(
         await database.close()
 
 
+async def test_an_image_that_was_looked_up_before_is_read_again_if_it_has_changed_only(
+    mysql_database: MySQLDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, others = (MySQLImageRepository(database=mysql_database) for _ in range(2))
+    image = await others.add(ImageFactory.build(tags=("a",)))
+    for queries in (1, 1):
+        before = await statement_count(mysql_database)
+        assert await images.get(image.guid) == image
+        assert await statement_count(mysql_database) == before + queries
+    changed = image.changed(ImageChanges(tags=["b"]), at=image.updated_at)
+    await others.change(changed, expected_version=1)
+    before = await statement_count(mysql_database)
+    assert await images.get(image.guid) == changed
+    assert await statement_count(mysql_database) == before + 2
+    # From now on, whatever is read as a whole would be an error.
+    monkeypatch.setattr(image_repository_module, "_GET", "")
+    assert await images.get(image.guid) == changed
+
+
+async def test_an_image_that_is_deleted_and_stored_anew_is_another_although_all_else_is_the_same(
+    mysql_database: MySQLDatabase,
+) -> None:
+    images, others = (MySQLImageRepository(database=mysql_database) for _ in range(2))
+    image = ImageFactory.build(tags=("a",))
+    for tags in (("b",), ("c", "d")):
+        added = await others.add(msgspec.structs.replace(image, tags=tags))
+        assert await images.get(image.guid) == added
+        await others.delete(image.guid, expected_version=1, lease_seconds=60)
+        with pytest.raises(RecordNotFoundError):
+            await images.get(image.guid)
+        await others.finish_deletion(image.guid)
+        # One that has not been asked for in between.
+        added = await others.add(image)
+        assert await images.get(image.guid) == added
+        await others.delete(image.guid, expected_version=1, lease_seconds=60)
+        await others.finish_deletion(image.guid)
+
+
+async def test_what_is_hidden_by_hand_is_hidden_at_once(mysql_database: MySQLDatabase) -> None:
+    images = MySQLImageRepository(database=mysql_database)
+    image = await images.add(ImageFactory.build(author="ann", visibility=Visibility.PUBLIC))
+    assert await images.get(image.guid) == image
+    async with mysql_database.autocommit() as cursor:
+        await cursor.execute("UPDATE images SET visibility = 'private'")
+    assert (await images.get(image.guid)).visibility is Visibility.PRIVATE
+    async with mysql_database.autocommit() as cursor:
+        await cursor.execute("UPDATE images SET author = 'bob'")
+    assert (await images.get(image.guid)).author == "bob"
+
+
+async def test_no_more_images_are_remembered_than_there_is_room_for(
+    mysql_database: MySQLDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_repository_module, "_RECENT_MAX_COUNT", 2)
+    images = MySQLImageRepository(database=mysql_database)
+    short = [await images.add(image) for image in ImageFactory.batch(3, prompt="a fox")]
+    long = await images.add(ImageFactory.build(prompt="x" * 10_000))
+    for image in (*short, long, *short, long):
+        assert await images.get(image.guid) == image
+    assert list(images._recent) == [str(image.guid) for image in short[1:]]
+
+
 @pytest.mark.parametrize("count", [1, 2, 100])
+@pytest.mark.parametrize(
+    ("statement", "tables"),
+    [
+        (image_repository_module._GET, [("images", "images_guid"), ("image_tags", "PRIMARY")]),
+        (image_repository_module._GET_STAMPS, [("images", "images_guid")]),
+    ],
+    ids=["records", "stamps"],
+)
 async def test_however_many_are_looked_up_no_table_is_read_as_a_whole(
-    mysql_database: MySQLDatabase, count: int
+    mysql_database: MySQLDatabase, count: int, statement: str, tables: list[tuple[str, str]]
 ) -> None:
     images = MySQLImageRepository(database=mysql_database)
     added: list[Image] = [await images.add(image) for image in ImageFactory.batch(5)]
     guids = [str(image.guid) for image in added] + [str(uuid4()) for _ in range(95)]
     async with mysql_database.autocommit() as cursor:
-        await cursor.execute(f"EXPLAIN FORMAT=TRADITIONAL {image_repository_module._GET}", {"guids": guids[:count]})
+        await cursor.execute(f"EXPLAIN FORMAT=TRADITIONAL {statement}", {"guids": guids[:count]})
         names = [column[0] for column in cursor.description]
         plan = [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
-    assert [(step["table"], step["key"]) for step in plan] == [("images", "images_guid"), ("image_tags", "PRIMARY")]
+    assert [(step["table"], step["key"]) for step in plan] == tables

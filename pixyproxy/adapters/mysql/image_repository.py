@@ -1,10 +1,10 @@
 """Image records in MySQL."""
 
+from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 from uuid import UUID
 
 import msgspec
@@ -118,11 +118,17 @@ _SELECT: Final = f"{_DIALECT.select} FROM images"
 
 _COLUMNS: Final = _DIALECT.select.removeprefix("SELECT ").removesuffix(" AS tags")
 
+# Two records with the same stamp are the same: each change has a version, each new record an id, and what somebody
+# changes by hand a new `updated_at`, which follows of itself.
+_STAMP: Final = "JSON_ARRAY(guid, id, version, updated_at)"
+
 # The driver takes long for each column, so that a record comes as one. Left to itself, a server that is asked for many
 # guids at once may read the whole table instead.
 _GET: Final = f"""
-    SELECT JSON_ARRAY({_COLUMNS}) FROM images FORCE INDEX (images_guid) WHERE guid IN %(guids)s
+    SELECT {_STAMP}, JSON_ARRAY({_COLUMNS}) FROM images FORCE INDEX (images_guid) WHERE guid IN %(guids)s
 """  # noqa: S608 -- nothing in it comes from outside
+
+_GET_STAMPS: Final = f"SELECT {_STAMP} FROM images FORCE INDEX (images_guid) WHERE guid IN %(guids)s"  # noqa: S608
 
 _UNSEARCHABLE: Final = """
     SELECT images.id, images.prompt FROM images LEFT JOIN image_words ON image_words.image_id = images.id
@@ -166,15 +172,33 @@ _FORGET_CLAIM: Final = """
 _FORGET_CLAIMS: Final = "DELETE FROM idempotency_keys WHERE expires_at <= CURRENT_TIMESTAMP(6)"
 
 
+# How many images are remembered by their stamps, and how long their records may be: most are far shorter.
+_RECENT_MAX_COUNT: Final = 1_024
+_RECENT_MAX_LENGTH: Final = 8_192
+
+
+class _Record(NamedTuple):
+    stamp: str
+    columns: str | None
+
+
+class _Recent(NamedTuple):
+    stamp: str
+    image: Image
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MySQLImageRepository(ImageRepository):
     """Keeps image records in tables `images`, `image_tags` and `image_words`, and what else belongs to them."""
 
     database: MySQLDatabase
-    _look_ups: LookUps = field(init=False, repr=False, compare=False)
+    _records: LookUps[_Record] = field(init=False, repr=False, compare=False)
+    _stamps: LookUps[str] = field(init=False, repr=False, compare=False)
+    _recent: OrderedDict[str, _Recent] = field(default_factory=OrderedDict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_look_ups", LookUps(self._find))
+        object.__setattr__(self, "_records", LookUps(self._find_records))
+        object.__setattr__(self, "_stamps", LookUps(self._find_stamps))
 
     async def add(
         self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None, claim_seconds: float = 86_400.0
@@ -193,10 +217,21 @@ class MySQLImageRepository(ImageRepository):
         return msgspec.structs.replace(image, id=image_id)
 
     async def get(self, guid: UUID) -> Image:
-        record = await self._look_ups.find(str(guid))
+        key = str(guid)
+        recent = self._recent.get(key)
+        if recent is not None and await self._stamps.find(key) == recent.stamp:
+            return recent.image
+        record = await self._records.find(key)
         if record is None:
+            self._recent.pop(key, None)
             raise image_not_found(guid)
-        return (_recent_image if len(record) <= _RECENT_MAX_LENGTH else _image_from_json)(record)
+        if record.columns is None:
+            # The server's word for a record that is larger than its max_allowed_packet.
+            raise DBConnectionError("The database can't send a record that it holds.")
+        image = image_from_row(msgspec.json.decode(record.columns))
+        if len(record.columns) <= _RECENT_MAX_LENGTH:
+            self._remember(key, _Recent(record.stamp, image))
+        return image
 
     async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
         async with self.database.transaction() as cursor:
@@ -316,13 +351,18 @@ class MySQLImageRepository(ImageRepository):
     def _lists(self) -> ImageLists:
         return ImageLists(dialect=_DIALECT, fetch_all=self._rows)
 
-    async def _find(self, guids: Collection[str]) -> Mapping[str, str]:
-        records = [record for (record,) in await self._rows(_GET, {"guids": tuple(guids)})]
-        if None in records:
-            # The server's word for a record that is larger than its max_allowed_packet.
-            raise DBConnectionError("The database can't send a record that it holds.")
-        # The guid is the first text in a record.
-        return {record.split('"', 2)[1]: record for record in records}
+    def _remember(self, key: str, recent: _Recent) -> None:
+        self._recent[key] = recent
+        self._recent.move_to_end(key)
+        if len(self._recent) > _RECENT_MAX_COUNT:
+            self._recent.popitem(last=False)
+
+    async def _find_records(self, guids: Collection[str]) -> Mapping[str, _Record]:
+        rows = await self._rows(_GET, {"guids": tuple(guids)})
+        return {_guid_in(stamp): _Record(stamp, columns) for stamp, columns in rows}
+
+    async def _find_stamps(self, guids: Collection[str]) -> Mapping[str, str]:
+        return {_guid_in(stamp): stamp for (stamp,) in await self._rows(_GET_STAMPS, {"guids": tuple(guids)})}
 
     async def _explain(self, guid: UUID) -> NoReturn:
         """Raise why a statement has not found the record that it was about."""
@@ -336,10 +376,5 @@ class MySQLImageRepository(ImageRepository):
         return rows
 
 
-def _image_from_json(record: str) -> Image:
-    return image_from_row(msgspec.json.decode(record))
-
-
-# A picture that is asked for often has the same record each time, and the same record is the same image.
-_recent_image: Final = lru_cache(maxsize=1024)(_image_from_json)
-_RECENT_MAX_LENGTH: Final = 8_192
+def _guid_in(stamp: str) -> str:
+    return stamp.split('"', 2)[1]

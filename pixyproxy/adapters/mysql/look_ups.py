@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from itertools import islice
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 # The records of one query are read in one go, and everybody else waits that long.
 _MAX_JOINED: Final = 100
@@ -17,11 +17,12 @@ _TURNS: Final = 2
 _PATIENCE_SECONDS: Final = 0.01
 _MAX_RUNNING: Final = 2
 
-Ask = Callable[[Collection[str]], Awaitable[Mapping[str, str]]]
-Asker = asyncio.Future[str | None]
+T = TypeVar("T")
+Ask = Callable[[Collection[str]], Awaitable[Mapping[str, T]]]
+Asker = asyncio.Future[T | None]
 
 
-class LookUps:
+class LookUps(Generic[T]):
     """Joins the look-ups that begin in the same few turns of the event loop, or while a query runs, into one query.
 
     Takes the function `ask`, which asks the database for the records with some keys and gives those that are there by
@@ -29,11 +30,11 @@ class LookUps:
     get its error, and one that is cancelled leaves it to the others.
     """
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask[T]) -> None:
         self._ask = ask
-        self._queue: _Queue | None = None
+        self._queue: _Queue[T] | None = None
 
-    async def find(self, key: str) -> str | None:
+    async def find(self, key: str) -> T | None:
         """Return the record with this key, or None; raise what `ask` raises."""
         loop = asyncio.get_running_loop()
         queue = self._queue
@@ -42,23 +43,23 @@ class LookUps:
         return await queue.add(key)
 
 
-class _Queue:
+class _Queue(Generic[T]):
     """Who waits in one event loop, and the tasks that make one query after the other as long as somebody does.
 
     There is one such task, and another while a query takes long.
     """
 
-    def __init__(self, ask: Ask, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, ask: Ask[T], loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._ask = ask
-        self._waiting: dict[str, list[Asker]] = {}
+        self._waiting: dict[str, list[Asker[T]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._begun = 0
         self._is_watched = False
 
-    def add(self, key: str) -> Asker:
+    def add(self, key: str) -> Asker[T]:
         """Ask for one more key; return what will have the record, or None, or the error."""
-        asker: Asker = self.loop.create_future()
+        asker: Asker[T] = self.loop.create_future()
         self._waiting.setdefault(key, []).append(asker)
         if not self._tasks:
             self._start()
@@ -100,14 +101,14 @@ class _Queue:
             number = self._begun = self._begun + 1
             await self._ask_for(self._take())
 
-    def _take(self) -> Mapping[str, list[Asker]]:
+    def _take(self) -> Mapping[str, list[Asker[T]]]:
         taken, self._waiting = self._waiting, {}
         if len(taken) > _MAX_JOINED:
             pairs = iter(taken.items())
             taken, self._waiting = dict(islice(pairs, _MAX_JOINED)), dict(pairs)
         return taken
 
-    async def _ask_for(self, taken: Mapping[str, list[Asker]]) -> None:
+    async def _ask_for(self, taken: Mapping[str, list[Asker[T]]]) -> None:
         try:
             records = await self._ask(taken.keys())
         except asyncio.CancelledError:
@@ -122,7 +123,7 @@ class _Queue:
                 asker.set_result(records.get(key))
 
 
-def _still_waiting(askers: Mapping[str, list[Asker]]) -> Iterator[tuple[str, Asker]]:
+def _still_waiting(askers: Mapping[str, list[Asker[T]]]) -> Iterator[tuple[str, Asker[T]]]:
     """Yield who was not cancelled meanwhile, with the key."""
     for key, several in askers.items():
         for asker in several:

@@ -38,17 +38,17 @@ def records() -> Records:
 
 
 @pytest.fixture
-def look_ups(records: Records) -> LookUps:
+def look_ups(records: Records) -> LookUps[str]:
     return LookUps(records.ask)
 
 
-async def test_what_is_looked_up_at_once_is_asked_for_in_one_query(records: Records, look_ups: LookUps) -> None:
+async def test_what_is_looked_up_at_once_is_asked_for_in_one_query(records: Records, look_ups: LookUps[str]) -> None:
     records.stored = {"a": "A", "b": "B"}
     assert await asyncio.gather(*(look_ups.find(key) for key in "abca")) == ["A", "B", None, "A"]
     assert records.queries == [{"a", "b", "c"}]
 
 
-async def test_what_is_looked_up_a_little_later_joins_the_same_query(records: Records, look_ups: LookUps) -> None:
+async def test_what_is_looked_up_a_little_later_joins_the_same_query(records: Records, look_ups: LookUps[str]) -> None:
     records.stored = {"a": "A", "b": "B"}
     early = asyncio.create_task(look_ups.find("a"))
     for _ in range(look_ups_module._TURNS):
@@ -57,13 +57,13 @@ async def test_what_is_looked_up_a_little_later_joins_the_same_query(records: Re
     assert records.queries == [{"a", "b"}]
 
 
-async def test_a_query_asks_for_a_hundred_records_at_most(records: Records, look_ups: LookUps) -> None:
+async def test_a_query_asks_for_a_hundred_records_at_most(records: Records, look_ups: LookUps[str]) -> None:
     records.stored = {str(number): f"record {number}" for number in range(250)}
     assert await asyncio.gather(*map(look_ups.find, records.stored)) == list(records.stored.values())
     assert [len(query) for query in records.queries] == [100, 100, 50]
 
 
-async def test_no_look_up_is_answered_by_a_query_that_ran_already(records: Records, look_ups: LookUps) -> None:
+async def test_no_look_up_is_answered_by_a_query_that_ran_already(records: Records, look_ups: LookUps[str]) -> None:
     records.may_answer.clear()
     early = asyncio.create_task(look_ups.find("a"))
     await records.is_asked.wait()
@@ -74,7 +74,7 @@ async def test_no_look_up_is_answered_by_a_query_that_ran_already(records: Recor
     assert (await early, await late) == (None, "A")
 
 
-async def begin(look_ups: LookUps, keys: str) -> list[asyncio.Task[str | None]]:
+async def begin(look_ups: LookUps[str], keys: str) -> list[asyncio.Task[str | None]]:
     """Look keys up one after the other, all before any of them is answered."""
     asking = []
     for key in keys:
@@ -85,7 +85,7 @@ async def begin(look_ups: LookUps, keys: str) -> list[asyncio.Task[str | None]]:
 
 
 async def test_what_is_looked_up_while_a_query_runs_is_asked_for_in_the_next(
-    records: Records, look_ups: LookUps, monkeypatch: pytest.MonkeyPatch
+    records: Records, look_ups: LookUps[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(look_ups_module, "_PATIENCE_SECONDS", 60)
     records.stored = {key: key.upper() for key in "abcdef"}
@@ -97,7 +97,7 @@ async def test_what_is_looked_up_while_a_query_runs_is_asked_for_in_the_next(
     assert records.queries == [{"a"}, {"b", "c", "d", "e", "f"}]
 
 
-async def test_a_query_that_takes_long_holds_up_no_others(records: Records, look_ups: LookUps) -> None:
+async def test_a_query_that_takes_long_holds_up_no_others(records: Records, look_ups: LookUps[str]) -> None:
     records.stored = {key: key.upper() for key in "abcdef"}
     records.may_answer.clear()
     stuck = await begin(look_ups, "a")
@@ -139,7 +139,7 @@ async def test_queries_that_do_not_take_long_run_one_by_one(records: Records, mo
 
 
 async def test_nobody_waits_who_comes_when_the_last_was_answered(
-    look_ups: LookUps, monkeypatch: pytest.MonkeyPatch
+    look_ups: LookUps[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(look_ups_module, "_PATIENCE_SECONDS", 60)
     async with asyncio.timeout(10):
@@ -148,7 +148,7 @@ async def test_nobody_waits_who_comes_when_the_last_was_answered(
 
 
 async def test_whoever_loses_patience_too_early_asks_for_nothing(
-    records: Records, look_ups: LookUps, monkeypatch: pytest.MonkeyPatch
+    records: Records, look_ups: LookUps[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(look_ups_module, "_PATIENCE_SECONDS", 0)
     monkeypatch.setattr(look_ups_module, "_TURNS", 100)
@@ -158,7 +158,9 @@ async def test_whoever_loses_patience_too_early_asks_for_nothing(
     assert records.queries == [{"a", "b"}]
 
 
-async def test_who_waits_behind_a_query_that_was_cancelled_is_answered(records: Records, look_ups: LookUps) -> None:
+async def test_who_waits_behind_a_query_that_was_cancelled_is_answered(
+    records: Records, look_ups: LookUps[str]
+) -> None:
     records.stored = {"a": "A", "b": "B"}
     records.may_answer.clear()
     early, late = await begin(look_ups, "a"), await begin(look_ups, "b")
@@ -170,7 +172,9 @@ async def test_who_waits_behind_a_query_that_was_cancelled_is_answered(records: 
     assert await asyncio.wait_for(late[0], 10) == "B"
 
 
-async def test_queries_that_failed_or_were_cancelled_are_in_nobodys_way(records: Records, look_ups: LookUps) -> None:
+async def test_queries_that_failed_or_were_cancelled_are_in_nobodys_way(
+    records: Records, look_ups: LookUps[str]
+) -> None:
     records.stored = {"a": "A"}
     records.may_answer.clear()
     for _ in range(2):
@@ -187,7 +191,7 @@ async def test_queries_that_failed_or_were_cancelled_are_in_nobodys_way(records:
 
 
 async def test_all_get_the_error_of_their_query_and_the_next_query_is_a_new_one(
-    records: Records, look_ups: LookUps
+    records: Records, look_ups: LookUps[str]
 ) -> None:
     records.stored = {"a": "A"}
     records.error = DBConnectionError("The database does not answer.")
@@ -197,7 +201,7 @@ async def test_all_get_the_error_of_their_query_and_the_next_query_is_a_new_one(
     assert await look_ups.find("a") == "A"
 
 
-async def test_who_is_cancelled_takes_the_query_from_nobody(records: Records, look_ups: LookUps) -> None:
+async def test_who_is_cancelled_takes_the_query_from_nobody(records: Records, look_ups: LookUps[str]) -> None:
     records.stored = {"a": "A", "b": "B"}
     records.may_answer.clear()
     asking = [asyncio.create_task(look_ups.find(key)) for key in "aab"]
@@ -211,7 +215,7 @@ async def test_who_is_cancelled_takes_the_query_from_nobody(records: Records, lo
 
 @pytest.mark.parametrize("fails", [False, True])
 async def test_a_query_that_nobody_waits_for_any_more_ends_in_peace(
-    records: Records, look_ups: LookUps, fails: bool
+    records: Records, look_ups: LookUps[str], fails: bool
 ) -> None:
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
@@ -236,7 +240,7 @@ async def test_a_query_that_nobody_waits_for_any_more_ends_in_peace(
 
 
 async def test_a_query_that_was_cancelled_before_it_began_is_joined_by_nobody(
-    records: Records, look_ups: LookUps
+    records: Records, look_ups: LookUps[str]
 ) -> None:
     asking = asyncio.create_task(look_ups.find("a"))
     await asyncio.sleep(0)
@@ -248,7 +252,7 @@ async def test_a_query_that_was_cancelled_before_it_began_is_joined_by_nobody(
     assert records.queries == [{"a"}]
 
 
-def test_an_event_loop_that_ended_is_no_hindrance_to_the_next(records: Records, look_ups: LookUps) -> None:
+def test_an_event_loop_that_ended_is_no_hindrance_to_the_next(records: Records, look_ups: LookUps[str]) -> None:
     records.stored = {"a": "A"}
     ended = asyncio.new_event_loop()
     asking = ended.create_task(look_ups.find("a"))
