@@ -55,7 +55,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
 
     def write_soon(self, event: str, facts: Mapping[str, object]) -> None:
         """Write the line of a request's event before the event loop waits again; nobody changes `facts` any more."""
-        # Whoever writes first says that nobody is about to, and then takes what is there: so no line is left behind.
+        # Who writes first says that nobody is about to, and then takes what is there: so no line is left behind.
         self._waiting.append((event, facts, time.time_ns()))
         loop = asyncio.get_running_loop()
         # An event loop may have ended without another turn.
@@ -67,6 +67,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
         if turns:
             loop.call_soon(self._write_in, loop, turns - 1)
         else:
+            self._loop = None
             self._write()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -102,7 +103,6 @@ class LineHandler(logging.StreamHandler[TextIO]):
     def _write(self) -> None:
         self.acquire()
         try:
-            self._loop = None
             for piece in _pieces(self._lines()):
                 self._write_piece(piece)
         finally:

@@ -86,7 +86,8 @@ class SendfileProtocol(HttpToolsProtocol):
         """Wake whatever still wants to write, and let go of everything."""
         self._progress_check.cancel()
         self._give_up()
-        self._close_socket()
+        # Who waits for it stops waiting first.
+        self.loop.call_soon(self._close_socket)
         super().connection_lost(exc)
         # Otherwise the protocol would refer to itself, and stay until the garbage collector finds it.
         self.app = self._application
@@ -293,7 +294,12 @@ class SendfileProtocol(HttpToolsProtocol):
 
     def _open_socket(self) -> socket.socket:
         """Make a socket of our own for the connection: uvloop's is not one, and lets nobody wait for its descriptor."""
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=os.dup(self._descriptor))
+        try:
+            descriptor = os.dup(self._descriptor)
+        except OSError as exc:
+            # As it is, it would say that the client has gone away.
+            raise RuntimeError(f"There is no descriptor left: {exc.strerror}.") from exc
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=descriptor)
         return self._socket
 
     def _close_socket(self) -> None:

@@ -317,6 +317,7 @@ class TestEnvironment:
                     "--collation-server=latin1_swedish_ci",
                     "--skip-character-set-client-handshake",
                     "--sql-mode=",
+                    "--transaction-isolation=READ-UNCOMMITTED",
                     # The server runs this for each new connection of a user that is no administrator.
                     "--init-connect=SET NAMES latin1; SET SESSION time_zone = '+05:00'",
                 ) as server,
@@ -335,6 +336,9 @@ class TestEnvironment:
                     (status, *_) = await MySQLSchema(database=database).status()
                     assert status.applied_at
                     assert abs(status.applied_at.timestamp() - time.time()) < 60
+                    async with database.transaction() as cursor:
+                        await cursor.execute("UPDATE images SET filename = 'another.png'")
+                        assert await images.get(image.guid) == image
         finally:
             monkeypatch.undo()
             time.tzset()

@@ -74,10 +74,10 @@ async def test_an_image_that_was_looked_up_before_is_read_again_if_it_has_change
 ) -> None:
     images, others = (MySQLImageRepository(database=mysql_database) for _ in range(2))
     image = await others.add(ImageFactory.build(tags=("a",)))
-    for queries in (1, 1):
+    for _ in range(2):
         before = await statement_count(mysql_database)
         assert await images.get(image.guid) == image
-        assert await statement_count(mysql_database) == before + queries
+        assert await statement_count(mysql_database) == before + 1
     changed = image.changed(ImageChanges(tags=["b"]), at=image.updated_at)
     await others.change(changed, expected_version=1)
     before = await statement_count(mysql_database)
@@ -119,16 +119,31 @@ async def test_what_is_hidden_by_hand_is_hidden_at_once(mysql_database: MySQLDat
     assert (await images.get(image.guid)).author == "bob"
 
 
-async def test_no_more_images_are_remembered_than_there_is_room_for(
+async def test_the_images_that_were_asked_for_last_are_remembered(
     mysql_database: MySQLDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(image_repository_module, "_RECENT_MAX_COUNT", 2)
     images = MySQLImageRepository(database=mysql_database)
-    short = [await images.add(image) for image in ImageFactory.batch(3, prompt="a fox")]
-    long = await images.add(ImageFactory.build(prompt="x" * 10_000))
-    for image in (*short, long, *short, long):
+    a, b, c = [await images.add(image) for image in ImageFactory.batch(3, prompt="a fox")]
+    for image in (a, b, a, c):
         assert await images.get(image.guid) == image
-    assert list(images._recent) == [str(image.guid) for image in short[1:]]
+    assert list(images._recent) == [str(a.guid), str(c.guid)]
+
+
+async def test_an_image_whose_record_is_long_is_not_remembered(
+    mysql_database: MySQLDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = MySQLImageRepository(database=mysql_database)
+    long = await images.add(ImageFactory.build(prompt="x" * 10_000))
+    grown = await images.add(ImageFactory.build(tags=()))
+    for image in (long, grown):
+        assert await images.get(image.guid) == image
+    assert list(images._recent) == [str(grown.guid)]
+    monkeypatch.setattr(image_repository_module, "_RECENT_MAX_LENGTH", 10)
+    changed = grown.changed(ImageChanges(tags=["a"]), at=grown.updated_at)
+    await images.change(changed, expected_version=1)
+    assert await images.get(grown.guid) == changed
+    assert not images._recent
 
 
 @pytest.mark.parametrize("count", [1, 2, 100])

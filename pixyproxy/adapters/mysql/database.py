@@ -32,6 +32,9 @@ _SESSION: Final = """
         sql_notes = 0
 """
 
+# No variable has the same name on all servers.
+_ISOLATION: Final = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+
 
 class MySQLDatabase:
     """A pool of connections, each made when it is first needed and discarded when its state is in doubt.
@@ -122,7 +125,7 @@ class MySQLDatabase:
         if not self._is_open:
             raise DBConnectionError("The database is closed.")
         async with asyncio.timeout(self._connect_timeout):
-            return await aiomysql.connect(
+            connection = await aiomysql.connect(
                 **self._options,
                 charset="utf8mb4",
                 autocommit=True,
@@ -131,6 +134,13 @@ class MySQLDatabase:
                 client_flag=CLIENT.FOUND_ROWS,
                 conv={type_: decode for type_, decode in decoders.items() if type_ != FIELD_TYPE.TIMESTAMP},
             )
+            try:
+                async with connection.cursor() as cursor:
+                    await cursor.execute(_ISOLATION)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
 
 
 def _is_sound(connection: aiomysql.Connection) -> bool:

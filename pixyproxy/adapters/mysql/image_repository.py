@@ -119,7 +119,7 @@ _SELECT: Final = f"{_DIALECT.select} FROM images"
 _COLUMNS: Final = _DIALECT.select.removeprefix("SELECT ").removesuffix(" AS tags")
 
 # Two records with the same stamp are the same: each change has a version, each new record an id, and what somebody
-# changes by hand a new `updated_at`, which follows of itself.
+# changes by hand, but for tags, a new `updated_at`, which follows of itself.
 _STAMP: Final = "JSON_ARRAY(guid, id, version, updated_at)"
 
 # The driver takes long for each column, so that a record comes as one. Left to itself, a server that is asked for many
@@ -219,18 +219,22 @@ class MySQLImageRepository(ImageRepository):
     async def get(self, guid: UUID) -> Image:
         key = str(guid)
         recent = self._recent.get(key)
-        if recent is not None and await self._stamps.find(key) == recent.stamp:
-            return recent.image
+        if recent is not None:
+            self._recent.move_to_end(key)
+            if await self._stamps.find(key) == recent.stamp:
+                return recent.image
         record = await self._records.find(key)
+        self._recent.pop(key, None)
         if record is None:
-            self._recent.pop(key, None)
             raise image_not_found(guid)
         if record.columns is None:
             # The server's word for a record that is larger than its max_allowed_packet.
             raise DBConnectionError("The database can't send a record that it holds.")
         image = image_from_row(msgspec.json.decode(record.columns))
         if len(record.columns) <= _RECENT_MAX_LENGTH:
-            self._remember(key, _Recent(record.stamp, image))
+            self._recent[key] = _Recent(record.stamp, image)
+            if len(self._recent) > _RECENT_MAX_COUNT:
+                self._recent.popitem(last=False)
         return image
 
     async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
@@ -350,12 +354,6 @@ class MySQLImageRepository(ImageRepository):
     @property
     def _lists(self) -> ImageLists:
         return ImageLists(dialect=_DIALECT, fetch_all=self._rows)
-
-    def _remember(self, key: str, recent: _Recent) -> None:
-        self._recent[key] = recent
-        self._recent.move_to_end(key)
-        if len(self._recent) > _RECENT_MAX_COUNT:
-            self._recent.popitem(last=False)
 
     async def _find_records(self, guids: Collection[str]) -> Mapping[str, _Record]:
         rows = await self._rows(_GET, {"guids": tuple(guids)})

@@ -167,6 +167,22 @@ async def test_lines_keep_their_order_whoever_writes_them(stream: Stream) -> Non
     assert stream.events[4:] == ["fifth", "sixth"]
 
 
+async def test_other_lines_make_no_line_of_a_request_earlier_than_it_has_to_be(stream: Stream) -> None:
+    configure(stream)
+    log_request("first", FACTS)
+    OTHERS.warning("second")
+    await asyncio.sleep(0)
+    log_request("third", FACTS)
+    while stream.events != ["first", "second", "third"]:  # noqa: ASYNC110 -- not one turn more
+        await asyncio.sleep(0)
+    log_request("fourth", FACTS)
+    for _ in range(3):
+        await asyncio.sleep(0)
+        assert "fourth" not in stream.events
+    await a_few_turns()
+    assert "fourth" in stream.events
+
+
 async def test_no_line_waits_when_the_process_ends(stream: Stream) -> None:
     configure(stream)
     log_request("request started", FACTS)
