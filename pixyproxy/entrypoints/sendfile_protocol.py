@@ -27,7 +27,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 ZERO_COPY: Final = "http.response.zerocopysend"
 
 # What one call of sendfile may send, and so keep the event loop from others.
-_PIECE: Final = 1 << 20
+_PIECE: Final = 512 << 10
 
 # Smaller ones are not worth waiting for one's turn.
 _SMALL: Final = 256 << 10
