@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime as dt
+import errno
 import ipaddress
 import logging
 import os
@@ -12,7 +13,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection, HTTPResponse, IncompleteRead
+from http.client import HTTPConnection, HTTPResponse, IncompleteRead, RemoteDisconnected
 from pathlib import Path
 from typing import Any
 
@@ -456,6 +457,22 @@ def test_connections_that_are_lost_while_their_files_wait_are_in_nobodys_way(
         received = [response[1] for response in pool.map(server.get, 8 * ["/"])]
     assert received == 8 * [BYTES[:MIB]]
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_process_without_descriptors_blames_no_client(
+    file: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def dup(_: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "dup", dup)
+    with serving(sends(start(MIB), part(file, 0, MIB))) as server:
+        with pytest.raises(RemoteDisconnected):
+            server.get()
+        until(lambda: server.connections == 0)
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.exc_info
+    assert str(record.exc_info[1]) == "There is no descriptor left: Too many open files."
 
 
 def test_clients_that_go_away_while_many_download_disturb_nobody(
