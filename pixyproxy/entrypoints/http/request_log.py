@@ -10,6 +10,7 @@ import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from pixyproxy.entrypoints.http.client_address import client_address
 from pixyproxy.entrypoints.http.errors import PROBLEM_MEDIA_TYPE, broken_off_problem
 from pixyproxy.entrypoints.http.schemas import Problem
 from pixyproxy.entrypoints.request_lines import log_request
@@ -40,7 +41,8 @@ class RequestLog:
         scope["state"]["request_id"] = request_id
         # The raw path is percent-encoded, so that no path can forge a log line; some servers add the query to it.
         path = scope["raw_path"].partition(b"?")[0].decode("ascii", "replace")
-        facts = {"request_id": request_id, "method": scope["method"], "path": path}
+        client = client_address(scope)
+        facts = {"request_id": request_id, "method": scope["method"], "path": path, "client": client}
         status: int | None = None
         is_complete = False
 
