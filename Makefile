@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench-library bench-delivery check format lock clean
+.PHONY: help run test chaos bench-library bench-delivery bench-hostile check format lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,6 +24,9 @@ bench-library: .venv/dev ## Measure lists and searches of 1,000,000 images; writ
 
 bench-delivery: .venv/dev ## Measure how fast pictures are sent, beside nginx; write docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python bench/delivery.py
+
+bench-hostile: .venv/dev ## Attack the service, and measure its memory and the wait of others; write docs/benchmarks.md
+	PYTHONPATH=. $(BIN)/python bench/hostile.py --write
 
 check: .venv/dev ## Everything CI checks: format, lint, types, layers, tests
 	$(BIN)/ruff format --check
