@@ -25,7 +25,7 @@ from pixyproxy.domain.image import (
     Visibility,
 )
 from pixyproxy.domain.listing import TagCount
-from pixyproxy.domain.ports import DamagedRecord, Lease
+from pixyproxy.domain.ports import DamagedRecord, Lease, UpgradeProgress
 from pixyproxy.domain.search import Phrase, terms_of
 from pixyproxy.domain.user import PasswordHash, User, UserId, UserName
 
@@ -198,6 +198,12 @@ def term_to_text(term: str) -> str:
 def phrase_to_text(phrase: Phrase) -> str:
     """Return what the words of an image contain when its prompt has the phrase."""
     return f" {' '.join(map(term_to_text, phrase.terms))}{'' if phrase.is_prefix else ' '}"
+
+
+def progress_from_row(row: Sequence[Any]) -> UpgradeProgress:
+    """Return how far a data upgrade has come, from its position and when it was finished."""
+    position, finished_at = row
+    return UpgradeProgress(position=position, finished_at=finished_at and time_from_text(finished_at))
 
 
 def user_to_row(user: User) -> Mapping[str, object]:

@@ -23,6 +23,7 @@ from pixyproxy.application.list_tags import ListTags
 from pixyproxy.application.list_users import ListUsers
 from pixyproxy.application.recover_images import RecoverImages
 from pixyproxy.application.tag_images import TagImages
+from pixyproxy.application.upgrade_data import UpgradeData
 from pixyproxy.application.watch_image import WatchImage
 
 __all__ = [
@@ -49,5 +50,6 @@ __all__ = [
     "ListUsers",
     "RecoverImages",
     "TagImages",
+    "UpgradeData",
     "WatchImage",
 ]

@@ -17,6 +17,7 @@ from pixyproxy.adapters.archive.tar_writer import TarImageArchiveWriter
 from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.memory.verified_logins import InMemoryVerifiedLogins
+from pixyproxy.adapters.mysql.data_upgrades import MySQLDataUpgrades
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.schema import MySQLSchema
@@ -25,6 +26,7 @@ from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
+from pixyproxy.adapters.sqlite.data_upgrades import SQLiteDataUpgrades
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
@@ -57,6 +59,7 @@ from pixyproxy.application import (
     ListUsers,
     RecoverImages,
     TagImages,
+    UpgradeData,
     WatchImage,
 )
 from pixyproxy.application.admission import Admission
@@ -100,6 +103,11 @@ class Container(containers.DeclarativeContainer):
         settings.provided.database_kind,
         sqlite=providers.Singleton(SQLiteSecretStore, database=database),
         mysql=providers.Singleton(MySQLSecretStore, database=database),
+    )
+    upgrade_progress = providers.Selector(
+        settings.provided.database_kind,
+        sqlite=providers.Singleton(SQLiteDataUpgrades, database=database),
+        mysql=providers.Singleton(MySQLDataUpgrades, database=database),
     )
     cursor_seal = providers.Singleton(CursorSeal, secrets)
     link_seal = providers.Singleton(LinkSeal, secrets, settings.provided.link_secrets)
@@ -198,6 +206,8 @@ class Container(containers.DeclarativeContainer):
     export_images = providers.Singleton(ExportImages, images=images, contents=contents)
     import_images = providers.Singleton(ImportImages, images=images, contents=contents, inspector=inspector)
     index_words = providers.Singleton(IndexWords, images=images)
+    data_upgrades = providers.List()
+    upgrade_data = providers.Singleton(UpgradeData, progress=upgrade_progress, upgrades=data_upgrades)
     check_readiness = providers.Singleton(CheckReadiness, images=images, contents=contents)
     authenticate_user = providers.Singleton(AuthenticateUser, users=users, hasher=hasher, verified=verified)
     add_user = providers.Singleton(AddUser, users=users, hasher=hasher, clock=clock)

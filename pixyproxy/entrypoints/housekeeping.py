@@ -13,6 +13,7 @@ from pixyproxy.application.finish_deletions import FinishDeletions
 from pixyproxy.application.generations import Generations
 from pixyproxy.application.index_words import IndexWords
 from pixyproxy.application.recover_images import RecoverImages
+from pixyproxy.application.upgrade_data import UpgradeData
 from pixyproxy.domain.errors import GenerationError, GenerationFaultError, PixyProxyException
 from pixyproxy.domain.ports import ImageRepository
 
@@ -55,6 +56,7 @@ async def end_generations(admission: Admission, generations: Generations, second
 async def housekeeping(
     recover_images: RecoverImages,
     finish_deletions: FinishDeletions,
+    upgrade_data: UpgradeData,
     index_words: IndexWords,
     images: ImageRepository,
     *,
@@ -62,9 +64,10 @@ async def housekeeping(
 ) -> AsyncIterator[None]:
     """Recover abandoned images, finish deletions and forget old idempotency keys, during the block.
 
-    It is done at once and every so many seconds; words that are not indexed yet are so once.
+    It is done at once and every so many seconds. Stored records are upgraded, and words indexed that are not yet, once.
     """
     tasks = [
+        asyncio.create_task(_upgrade(upgrade_data, every)),
         asyncio.create_task(_do(index_words, "words of older images indexed")),
         asyncio.create_task(_repeat(recover_images, "abandoned images recovered", every)),
         asyncio.create_task(_repeat(finish_deletions, "interrupted deletions finished", every)),
@@ -84,7 +87,21 @@ async def _repeat(work: Callable[[], Awaitable[int]], event: str, every: float) 
         await asyncio.sleep(every)
 
 
-async def _do(work: Callable[[], Awaitable[int]], event: str) -> None:
+async def _upgrade(upgrade_data: UpgradeData, every: float) -> None:
+    async def upgrade() -> int:
+        done = await upgrade_data()
+        for sentence in done:
+            _log.info("data upgrade finished", extra={"done": sentence})
+        return 0
+
+    while True:
+        if await _do(upgrade, "data upgrades finished"):
+            return
+        await asyncio.sleep(every)
+
+
+async def _do(work: Callable[[], Awaitable[int]], event: str) -> bool:
+    """Do the work and log how it went; return whether it went well."""
     try:
         number = await work()
     except PixyProxyException as exc:
@@ -94,3 +111,5 @@ async def _do(work: Callable[[], Awaitable[int]], event: str) -> None:
     else:
         if number:
             _log.info(event, extra={"number": number})
+        return True
+    return False

@@ -47,6 +47,7 @@ TABLES = {
     "users",
     "idempotency_keys",
     "secrets",
+    "data_upgrades",
     "schema_migrations",
 }
 

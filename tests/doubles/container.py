@@ -3,6 +3,7 @@
 from dependency_injector import providers
 
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
+from pixyproxy.adapters.memory.data_upgrades import InMemoryDataUpgrades
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.memory.password_hasher import InMemoryPasswordHasher
@@ -30,6 +31,7 @@ def in_memory_container(settings: Settings) -> Container:
     container.images.override(providers.Object(InMemoryImageRepository()))
     container.users.override(providers.Object(InMemoryUserRepository()))
     container.secrets.override(providers.Object(InMemorySecretStore()))
+    container.upgrade_progress.override(providers.Object(InMemoryDataUpgrades()))
     container.contents.override(providers.Object(InMemoryContentStore()))
     container.generator.override(providers.Object(InMemoryImageGenerator()))
     container.hasher.override(providers.Object(InMemoryPasswordHasher()))

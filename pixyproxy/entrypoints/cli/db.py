@@ -20,28 +20,45 @@ def db() -> None:
 
 @db.command()
 def upgrade() -> None:
-    """Apply the schema scripts that are missing, and index the words of images that have none; safe at any time."""
+    """Apply the schema scripts that are missing and bring stored records up to date; safe at any time.
 
-    async def work(container: "Container") -> tuple["Sequence[Migration]", int]:
-        return await container.schema().upgrade(), await container.index_words()()
+    What is interrupted goes on where it was the next time.
+    """
 
-    applied, indexed = run_with_container(work)
-    for migration in applied:
-        click.echo(f"applied  {migration.version:04}  {migration.name}")
+    async def work(container: "Container") -> tuple["Sequence[Migration]", "Sequence[str]", int]:
+        applied = await container.schema().upgrade()
+        for migration in applied:
+            click.echo(f"applied  {migration.version:04}  {migration.name}")
+        return applied, await container.upgrade_data()(), await container.index_words()()
+
+    applied, upgraded, indexed = run_with_container(work)
+    for sentence in upgraded:
+        click.echo(f"upgraded  {sentence}")
     if indexed:
         click.echo(f"indexed  the words of {indexed:,} image(s)")
     if applied:
         click.echo(f"{len(applied)} script(s) applied.")
-    elif not indexed:
+    elif not (indexed or upgraded):
         click.echo("Nothing to do: the schema is up to date.")
 
 
 @db.command()
 def status() -> None:
-    """Say which schema scripts are applied; the exit status is 1 if one is missing."""
-    migrations = run_with_container(lambda container: container.schema().status())
+    """Say which schema scripts are applied; the exit status is 1 if one is missing or a data upgrade is unfinished."""
+
+    async def work(container: "Container") -> tuple["Sequence[Migration]", "Sequence[str]"]:
+        migrations = await container.schema().status()
+        is_outdated = any(migration.applied_at is None for migration in migrations)
+        return migrations, () if is_outdated else await container.upgrade_data().unfinished()
+
+    migrations, unfinished = run_with_container(work)
     for migration in migrations:
         applied_at = migration.applied_at.isoformat(" ", "seconds") if migration.applied_at else "missing"
         click.echo(f"{migration.version:04}  {applied_at:<25}  {migration.name}")
     if any(migration.applied_at is None for migration in migrations):
         raise click.ClickException("the schema is not up to date; run: pixyproxy db upgrade")
+    if unfinished:
+        raise click.ClickException(
+            f"stored records are not up to date ({', '.join(unfinished)}): a running service goes on with them, and so"
+            " does: pixyproxy db upgrade"
+        )

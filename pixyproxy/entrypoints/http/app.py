@@ -44,6 +44,7 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
             housekeeping(
                 container.recover_images(),
                 container.finish_deletions(),
+                container.upgrade_data(),
                 container.index_words(),
                 container.images(),
                 every=settings.lease / 3,

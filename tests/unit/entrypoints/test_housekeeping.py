@@ -9,11 +9,13 @@ import pytest
 
 from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
+from pixyproxy.adapters.memory.data_upgrades import InMemoryDataUpgrades
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
-from pixyproxy.application import FinishDeletions, IndexWords, RecoverImages
+from pixyproxy.application import FinishDeletions, IndexWords, RecoverImages, UpgradeData
 from pixyproxy.application.admission import Admission
 from pixyproxy.application.generations import Generations
+from pixyproxy.application.upgrade_data import DataUpgrade, UpgradedBatch
 from pixyproxy.domain.errors import (
     DBConnectionError,
     GenerationRefusedError,
@@ -26,6 +28,7 @@ from pixyproxy.entrypoints.housekeeping import end_generations, housekeeping, lo
 from tests.factories import GeneratingImageFactory, ImageFactory, PendingImageFactory
 
 SOON = 10.0
+NOTHING_TO_UPGRADE = UpgradeData(progress=InMemoryDataUpgrades(), upgrades=())
 
 
 class WatchedImageRepository(InMemoryImageRepository):
@@ -70,7 +73,9 @@ async def test_what_was_left_behind_is_recovered_at_the_start(caplog: pytest.Log
     images = WatchedImageRepository()
     pending = await images.add(PendingImageFactory.build())
     generating = await images.add(GeneratingImageFactory.build())
-    async with housekeeping(recovery_of(images), deletions_of(images), IndexWords(images=images), images, every=3600):
+    async with housekeeping(
+        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexWords(images=images), images, every=3600
+    ):
         await images.reach_round(1)
         await asyncio.sleep(0)
 
@@ -82,7 +87,9 @@ async def test_what_was_left_behind_is_recovered_at_the_start(caplog: pytest.Log
 
 async def test_what_is_left_behind_later_is_recovered_too() -> None:
     images = WatchedImageRepository()
-    async with housekeeping(recovery_of(images), deletions_of(images), IndexWords(images=images), images, every=0.01):
+    async with housekeeping(
+        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexWords(images=images), images, every=0.01
+    ):
         await images.reach_round(1)
         image = await images.add(GeneratingImageFactory.build())
         await images.reach_round(4)
@@ -95,7 +102,9 @@ async def test_idempotency_keys_whose_time_is_over_are_forgotten(caplog: pytest.
     image = ImageFactory.build()
     claim = Claim.on(image, IdempotencyKey("abc"))
     await images.add(image, claim=claim, claim_seconds=-1)
-    async with housekeeping(recovery_of(images), deletions_of(images), IndexWords(images=images), images, every=3600):
+    async with housekeeping(
+        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexWords(images=images), images, every=3600
+    ):
         await images.reach_round(1)
         await asyncio.sleep(0)
 
@@ -115,16 +124,50 @@ async def test_it_goes_on_after_an_error(
 ) -> None:
     images = WatchedImageRepository(error, error)
     image = await images.add(GeneratingImageFactory.build())
-    async with housekeeping(recovery_of(images), deletions_of(images), IndexWords(images=images), images, every=0.01):
+    async with housekeeping(
+        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexWords(images=images), images, every=0.01
+    ):
         await images.reach_round(4)
 
     assert (await images.get(image.guid)).status is ImageStatus.UNKNOWN
     assert [(line.message, line.levelname) for line in caplog.records[:2]] == [(event, level)] * 2
 
 
+class OneUpgrade(DataUpgrade):
+    """Changes five records in one batch; fails as often as it was told to."""
+
+    name = "fives"
+    summary = "changed {} image(s)"
+
+    def __init__(self, *errors: Exception) -> None:
+        self._errors = list(errors)
+
+    async def upgrade(self, *, after: str) -> UpgradedBatch | None:
+        if self._errors:
+            raise self._errors.pop(0)
+        return None if after else UpgradedBatch("5", 5)
+
+
+async def test_data_upgrades_are_retried_until_they_are_finished(caplog: pytest.LogCaptureFixture) -> None:
+    images, progress = WatchedImageRepository(), InMemoryDataUpgrades()
+    upgrade_data = UpgradeData(
+        progress=progress, upgrades=[OneUpgrade(DBConnectionError("The database does not answer."), ValueError("boom"))]
+    )
+    async with housekeeping(
+        recovery_of(images), deletions_of(images), upgrade_data, IndexWords(images=images), images, every=0.01
+    ):
+        await images.reach_round(10)
+
+    assert await upgrade_data.unfinished() == []
+    assert caplog.messages == ["housekeeping failed", "housekeeping failed unexpectedly", "data upgrade finished"]
+    assert caplog.records[-1].__dict__["done"] == "changed 5 image(s)"
+
+
 async def test_nothing_to_do_is_not_worth_a_line(caplog: pytest.LogCaptureFixture) -> None:
     images = WatchedImageRepository()
-    async with housekeeping(recovery_of(images), deletions_of(images), IndexWords(images=images), images, every=0.01):
+    async with housekeeping(
+        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexWords(images=images), images, every=0.01
+    ):
         await images.reach_round(3)
 
     assert caplog.records == []
@@ -137,7 +180,7 @@ async def test_it_ends_with_the_block(is_error: bool) -> None:
 
     async def run() -> None:
         async with housekeeping(
-            recovery_of(images), deletions_of(images), IndexWords(images=images), images, every=3600
+            recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexWords(images=images), images, every=3600
         ):
             await images.reach_round(1)
             if is_error:

@@ -1,0 +1,40 @@
+"""The progress of data upgrades in SQLite."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pixyproxy.adapters.rows import progress_from_row
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.domain.ports import DataUpgrades, UpgradeProgress
+
+_FIND: Final = "SELECT position, finished_at FROM data_upgrades WHERE name = :name"
+
+_ADD: Final = "INSERT INTO data_upgrades (name, position) VALUES (:name, '') ON CONFLICT (name) DO NOTHING"
+
+_ADVANCE: Final = "UPDATE data_upgrades SET position = :position WHERE name = :name AND position = :expected"
+
+_FINISH: Final = """
+    UPDATE data_upgrades SET finished_at = strftime('%Y-%m-%d %H:%M:%f000', 'now')
+    WHERE name = :name AND finished_at IS NULL
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SQLiteDataUpgrades(DataUpgrades):
+    """Keeps progress in table `data_upgrades`."""
+
+    database: SQLiteDatabase
+
+    async def get(self, name: str) -> UpgradeProgress:
+        rows = await self.database.fetch_all(_FIND, {"name": name})
+        return progress_from_row(rows[0]) if rows else UpgradeProgress()
+
+    async def advance(self, name: str, position: str, *, expected: str) -> None:
+        async with self.database.transaction() as connection:
+            await connection.execute(_ADD, {"name": name})
+            await connection.execute(_ADVANCE, {"name": name, "position": position, "expected": expected})
+
+    async def finish(self, name: str) -> None:
+        async with self.database.transaction() as connection:
+            await connection.execute(_ADD, {"name": name})
+            await connection.execute(_FINISH, {"name": name})

@@ -1,0 +1,59 @@
+"""`pixyproxy db`, on a new SQLite file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from dependency_injector import providers
+
+from pixyproxy.application.upgrade_data import DataUpgrade, UpgradedBatch
+from pixyproxy.domain.errors import DBConnectionError
+from pixyproxy.entrypoints.cli import main
+from pixyproxy.entrypoints.container import Container
+
+
+class Counting(DataUpgrade):
+    """Changes three records a batch, nine in all; fails at the batch behind `failing_at`."""
+
+    name = "counting"
+    summary = "counted {} image(s)"
+    failing_at: str | None = None
+
+    async def upgrade(self, *, after: str) -> UpgradedBatch | None:
+        if after == self.failing_at:
+            raise DBConnectionError("The database does not answer.")
+        return None if after == "9" else UpgradedBatch(str(int(after or 0) + 3), 3)
+
+
+@pytest.fixture
+def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Counting]]:
+    """The one data upgrade that there is, on a database without a schema."""
+    monkeypatch.setenv("PIXYPROXY_DATABASE_URL", f"sqlite:///{tmp_path}/pixyproxy.db")
+    monkeypatch.setenv("PIXYPROXY_CONTENT_URL", f"file:{tmp_path}/images")
+    with Container.data_upgrades.override(providers.List(providers.Factory(Counting))):
+        yield Counting
+
+
+def db(command: str) -> Result:
+    return CliRunner().invoke(main, ["db", command])
+
+
+def test_an_upgrade_applies_scripts_and_upgrades_records(counting: type[Counting]) -> None:
+    assert db("status").exit_code == 1
+    first = db("upgrade")
+    assert first.exit_code == 0, first.output
+    assert "upgraded  counted 9 image(s)" in first.stdout.splitlines()
+    assert db("upgrade").stdout == "Nothing to do: the schema is up to date.\n"
+    assert db("status").exit_code == 0
+
+
+def test_an_interrupted_upgrade_goes_on_where_it_was(counting: type[Counting], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "failing_at", "6")
+    assert db("upgrade").exit_code == 1
+    unfinished = db("status")
+    assert unfinished.exit_code == 1
+    assert "stored records are not up to date (counting)" in unfinished.stderr
+    monkeypatch.setattr(counting, "failing_at", None)
+    assert "upgraded  counted 3 image(s)" in db("upgrade").stdout.splitlines()
+    assert db("status").exit_code == 0
