@@ -165,8 +165,9 @@ class GenerationError(PixyProxyException):
     """No image came out of the generator.
 
     Takes `maybe_billed`: false only when the generator surely did not charge for the attempt; `retry_after`, the
-    seconds after which another attempt makes sense, where the generator named them; and `request_id`, the generator's
-    own name for the attempt, where it told one. `guid` is that of the image, once there is one, and `is_replay` tells
+    seconds after which another attempt makes sense, where the generator named them; `request_id`, the generator's
+    own name for the attempt, where it told one; and `quarantine`, what came back from a generator that was paid and is
+    no picture that can be shown, to be kept. `guid` is that of the image, once there is one, and `is_replay` tells
     that this is the answer to an earlier request with the same idempotency key.
 
     Of each kind, `is_retryable` says whether the same prompt may succeed another time, and `is_outcome_known` whether
@@ -177,12 +178,19 @@ class GenerationError(PixyProxyException):
     is_outcome_known: ClassVar[bool] = True
 
     def __init__(
-        self, detail: str, *, maybe_billed: bool, retry_after: float | None = None, request_id: str | None = None
+        self,
+        detail: str,
+        *,
+        maybe_billed: bool,
+        retry_after: float | None = None,
+        request_id: str | None = None,
+        quarantine: bytes | None = None,
     ) -> None:
         super().__init__(detail)
         self.maybe_billed = maybe_billed
         self.retry_after = retry_after
         self.request_id = request_id
+        self.quarantine = quarantine
         self.guid: UUID | None = None
         self.is_replay = False
 

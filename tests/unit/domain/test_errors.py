@@ -146,6 +146,11 @@ def test_a_generation_error_tells_the_generators_name_for_the_attempt_if_there_i
     assert GenerationFailedError("No image.", maybe_billed=True, request_id="req_1").request_id == "req_1"
 
 
+def test_a_generation_error_has_what_is_to_be_kept_if_there_is_anything() -> None:
+    assert GenerationFailedError("No image.", maybe_billed=True).quarantine is None
+    assert GenerationFailedError("No image.", maybe_billed=True, quarantine=b"{}").quarantine == b"{}"
+
+
 def test_a_generation_error_is_of_no_image_and_no_replay_until_somebody_says_so() -> None:
     error = GenerationFailedError("No image.", maybe_billed=True)
     assert (error.guid, error.is_replay) == (None, False)
