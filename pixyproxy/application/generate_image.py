@@ -1,10 +1,10 @@
 """Use case: take an image that was asked for through its life."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import NoReturn, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 import msgspec
 
@@ -21,7 +21,7 @@ from pixyproxy.domain.errors import (
     PixyProxyException,
     RecordNotFoundError,
 )
-from pixyproxy.domain.image import ContentInfo, Image, ImageStatus
+from pixyproxy.domain.image import FAILURE_MAX_LENGTH, ContentInfo, Image, ImageStatus, MediaType
 from pixyproxy.domain.ports import (
     Clock,
     ContentReceipt,
@@ -33,6 +33,9 @@ from pixyproxy.domain.ports import (
 )
 
 T = TypeVar("T")
+
+KEPT: Final = "What came back is kept in quarantine."
+"""What the reason of a failure ends with when there is something in quarantine."""
 
 
 class GenerationPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +56,8 @@ class GenerateImage:
 
     Takes the stored image and returns it when it is ready. Raises a `GenerationError` when it failed, which is recorded
     if the database answers, and `ImageDelayedError` when the bytes are safe and the database does not come back soon
-    enough: then the image is recovered later.
+    enough: then the image is recovered later. What a generator was paid for and can't be shown is put into quarantine
+    before the failure is recorded.
     """
 
     images: ImageRepository
@@ -76,20 +80,18 @@ class GenerateImage:
             await self.give_up(image, GenerationNotStartedError(reason, maybe_billed=False), cause=exc)
         try:
             generated = await self.generator.generate(generating.prompt)
-            receipt = await self._keep(generating, generated)
         except GenerationError as exc:
             await self.give_up(generating, exc)
         except Exception as exc:  # noqa: BLE001 -- it is recorded and raised again
-            reason = "Something unexpected went wrong while the image was being made."
-            await self.give_up(generating, GenerationFaultError(reason, maybe_billed=True), cause=exc)
-        content = ContentInfo(
-            media_type=generated.media_type,
-            byte_size=receipt.byte_size,
-            sha256=receipt.sha256,
-            width=generated.width,
-            height=generated.height,
-        )
-        ready = generating.completed(content, generated.usage, generated.request_id, at=self.clock.now())
+            await self.give_up(generating, _fault(), cause=exc)
+        try:
+            generated = _checked(generated)
+            receipt = await self._keep(generating, generated)
+            ready = self._completed(generating, generated, receipt)
+        except ContentNotKeptError as exc:
+            await self.give_up(generating, exc, patience=0)
+        except Exception as exc:  # noqa: BLE001 -- it is recorded and raised again
+            await self.give_up(generating, _fault(generated), cause=exc)
         try:
             return await self._record(ready, before=generating)
         except (ConstraintViolationError, RecordNotFoundError, DamagedRecordError) as exc:
@@ -106,8 +108,17 @@ class GenerateImage:
             renewing.cancel()
             await asyncio.wait([renewing])
 
-    async def give_up(self, image: Image, error: GenerationError, *, cause: Exception | None = None) -> NoReturn:
-        """Record why there is no image, as far as that can be done, and raise it."""
+    async def give_up(
+        self, image: Image, error: GenerationError, *, cause: Exception | None = None, patience: float | None = None
+    ) -> NoReturn:
+        """Quarantine what came back, record why there is no image, as far as that can be done, and raise it.
+
+        A content store that fails is tried again for `patience` seconds, those of the policy by default.
+        """
+        if error.quarantine:
+            await self._quarantine(
+                image, error, error.quarantine, self.policy.patience if patience is None else patience
+            )
         await self._record_failure(image, error)
         error.guid = image.guid
         # The client must hear why the generation failed, also when that can't be recorded.
@@ -149,16 +160,48 @@ class GenerateImage:
 
     async def _keep(self, image: Image, generated: GeneratedImage) -> ContentReceipt:
         """Store the bytes, trying again while the content store fails: they are paid for."""
+        try:
+            return await self._try_to_store(
+                lambda: self.contents.put(image.content_key, generated.chunks()), self.policy.patience
+            )
+        except ContentStoreError as exc:
+            raise ContentNotKeptError(
+                exc.detail, maybe_billed=True, request_id=generated.request_id, quarantine=generated.data
+            ) from exc
+
+    async def _quarantine(self, image: Image, error: GenerationError, data: bytes, patience: float) -> None:
+        """Put `data` into quarantine, and say in the error's detail whether it is there."""
+        try:
+            await self._try_to_store(lambda: self.contents.quarantine(image.content_key, _chunks(data)), patience)
+            outcome = KEPT
+        except ContentStoreError as exc:
+            outcome = f"What came back could not be kept: {exc.detail}"
+        except Exception:  # noqa: BLE001 -- the failure must be recorded all the same
+            outcome = "What came back could not be kept."
+        if outcome == KEPT or not isinstance(error, ContentNotKeptError):
+            error.detail = f"{error.detail[: FAILURE_MAX_LENGTH - len(outcome) - 1]} {outcome}"
+
+    async def _try_to_store(self, store: Callable[[], Awaitable[ContentReceipt]], patience: float) -> ContentReceipt:
+        """Call `store`, again for `patience` seconds while it fails; raise the last `ContentStoreError`."""
         clock = asyncio.get_running_loop().time
-        ends_at = clock() + self.policy.patience
+        ends_at = clock() + patience
         while True:
             try:
-                return await _finished(self.contents.put(image.content_key, generated.chunks()), self.policy.patience)
-            except ContentStoreError as exc:
+                return await _finished(store(), self.policy.patience)
+            except ContentStoreError:
                 if clock() >= ends_at:
-                    error = ContentNotKeptError(exc.detail, maybe_billed=True, request_id=generated.request_id)
-                    raise error from exc
+                    raise
             await asyncio.sleep(self.policy.pause)
+
+    def _completed(self, image: Image, generated: GeneratedImage, receipt: ContentReceipt) -> Image:
+        content = ContentInfo(
+            media_type=generated.media_type,
+            byte_size=receipt.byte_size,
+            sha256=receipt.sha256,
+            width=generated.width,
+            height=generated.height,
+        )
+        return image.completed(content, generated.usage, generated.request_id, at=self.clock.now())
 
     async def _record_failure(self, image: Image, error: GenerationError) -> None:
         with suppress(PixyProxyException):
@@ -171,6 +214,28 @@ class GenerateImage:
             with suppress(Exception):
                 async with asyncio.timeout(self.policy.lease.seconds / 3):
                     await self.images.renew(image.guid, self.policy.lease)
+
+
+def _fault(generated: GeneratedImage | None = None) -> GenerationFaultError:
+    """Return the error for a generator, or a store, that does not keep to its port."""
+    data = getattr(generated, "data", generated)
+    return GenerationFaultError(
+        "Something unexpected went wrong while the image was being made.",
+        maybe_billed=True,
+        quarantine=bytes(data) if isinstance(data, bytes | bytearray | memoryview) else None,
+    )
+
+
+def _checked(generated: GeneratedImage) -> GeneratedImage:
+    """Return what a generator has returned; raise an error for what is no picture on the face of it."""
+    if not generated.data or min(generated.width, generated.height) < 1:
+        raise ValueError("The generator has returned a picture without bytes or without pixels.")
+    return msgspec.structs.replace(generated, media_type=MediaType(generated.media_type))
+
+
+async def _chunks(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), 1 << 20):
+        yield data[start : start + (1 << 20)]
 
 
 async def _finished(storing: Awaitable[T], seconds: float) -> T:

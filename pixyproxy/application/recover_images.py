@@ -4,6 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from pixyproxy.application.generate_image import KEPT
 from pixyproxy.application.generations import Generations
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
@@ -11,6 +12,8 @@ from pixyproxy.domain.errors import (
     ContentStoreError,
     DamagedContentError,
     GenerationAbandonedError,
+    GenerationError,
+    GenerationFailedError,
     GenerationNotStartedError,
     RecordNotFoundError,
 )
@@ -21,6 +24,8 @@ from pixyproxy.domain.ports import Clock, ContentInspector, ContentStore, ImageR
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoverImages:
     """Bring every image whose lease is over to an end: ready if its bytes are there, else failed or unknown.
+
+    What the inspector refuses stays where it is. An image with nothing but something in quarantine has failed.
 
     An image that has become unknown during the last day is made ready if its bytes have turned up since. Returns how
     many were recovered. Several processes may do it at once: each image comes to one end. Those that this process is
@@ -74,10 +79,24 @@ class RecoverImages:
             return image.failed(not_started, at=self.clock.now())
         try:
             content = await self._content(image)
-        except (ContentNotFoundError, DamagedContentError):
-            abandoned = GenerationAbandonedError(
-                "PixyProxy ended while the generator was at work; nobody knows whether it drew and billed the image.",
+        except ContentNotFoundError:
+            return image.failed(await self._reason(image), at=self.clock.now())
+        except DamagedContentError:
+            # Its process may come back and show it, so it must not be moved.
+            damaged = GenerationAbandonedError(
+                "PixyProxy ended before the image was ready, and what came back is no picture that can be shown. "
+                "It is kept.",
                 maybe_billed=True,
             )
-            return image.failed(abandoned, at=self.clock.now())
+            return image.failed(damaged, at=self.clock.now())
         return image.completed(content, at=self.clock.now())
+
+    async def _reason(self, image: Image) -> GenerationError:
+        """Return why there is no content of an image that was begun."""
+        if await self.contents.list_quarantine(image.content_key):
+            reason = f"The generator answered with something that is no picture. {KEPT}"
+            return GenerationFailedError(reason, maybe_billed=True)
+        return GenerationAbandonedError(
+            "PixyProxy ended while the generator was at work; nobody knows whether it drew and billed the image.",
+            maybe_billed=True,
+        )

@@ -1,5 +1,6 @@
 """The image: the record of a prompt, the content that was generated from it, and who may see it."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -63,16 +64,19 @@ class ImageStatus(StrEnum):
     This is the whole life cycle, and `may_become` is the only place that says what may follow what. ::
 
         pending ─────► generating ─────► ready
-           │             │    │            ▲
-           │             │    └► unknown ──┘
-           │             ▼          │
-           └────────► failed ◄──────┘
+           │             │    │           ▲ ▲
+           │             │    └► unknown ─┘ │
+           │             ▼          │       │
+           └────────► failed ◄──────┘       │
+                         │                  │
+                         └──────────────────┘
 
     - `pending`: asked for and written down; nothing is bought.
     - `generating`: written down before the generator is called; from here on the image may cost money. As soon as the
       content store has its bytes, nothing can take the image away any more: whoever finds them makes it `ready`.
     - `ready`: the bytes are stored and the record says what they are.
-    - `failed`: surely no image; `failure` says why, and whether the attempt may have been billed.
+    - `failed`: no image; `failure` says why, and whether the attempt may have been billed. If what came back was kept
+      and turns out to be a picture, it becomes `ready`, and for no other reason.
     - `unknown`: the call was out when its process died, when the time was over or when the connection broke off: the
       image may have been drawn and billed. If its bytes turn up all the same, it becomes `ready`; if its process was
       only slow and hears that there will be none, `failed`.
@@ -103,7 +107,7 @@ _TRANSITIONS: Final = {
     ImageStatus.GENERATING: frozenset({ImageStatus.READY, ImageStatus.FAILED, ImageStatus.UNKNOWN}),
     ImageStatus.UNKNOWN: frozenset({ImageStatus.READY, ImageStatus.FAILED}),
     ImageStatus.READY: frozenset[ImageStatus](),
-    ImageStatus.FAILED: frozenset[ImageStatus](),
+    ImageStatus.FAILED: frozenset({ImageStatus.READY}),
 }
 
 
@@ -311,7 +315,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
             at,
             filename=filename_for(self.prompt, self.guid, content.media_type),
             content=content,
-            usage=usage,
+            usage=_kept_usage(usage),
             failure=None,
             generator_request_id=_kept_request_id(generator_request_id) or self.generator_request_id,
         )
@@ -415,7 +419,16 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
 def _kept_request_id(text: str | None) -> str | None:
     # It is no reason to lose a paid image.
-    return text if text and re.fullmatch(r"[ -~]{1,255}", text) else None
+    return text if isinstance(text, str) and re.fullmatch(r"[ -~]{1,255}", text) else None
+
+
+def _kept_usage(usage: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    # Neither is this; no database takes what is no JSON.
+    try:
+        json.dumps(usage, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return usage if isinstance(usage, Mapping) else None
 
 
 def content_key_of(guid: UUID) -> ContentKey:

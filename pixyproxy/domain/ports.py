@@ -239,8 +239,23 @@ class ContentReceipt(msgspec.Struct, frozen=True):
     sha256: str
 
 
+class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing in quarantine: its `name` there, the key it was kept under, and its size in bytes.
+
+    The `key` is None for what a broken-off upload has left under a name without one.
+    """
+
+    name: str
+    key: ContentKey | None
+    byte_size: int
+
+
 class ContentStore(Protocol):
-    """Where content lives, and the variants made of it; all of each is visible, or nothing."""
+    """Where content lives, and the variants made of it; all of each is visible, or nothing.
+
+    Beside both is the quarantine: bytes that were paid for and can't be shown, or belong to no image. Nothing there is
+    content, and no other method opens it.
+    """
 
     async def prepare(self) -> None:
         """Make what the store needs, such as its folder; called once at the start; raise `ContentStoreError`."""
@@ -282,7 +297,7 @@ class ContentStore(Protocol):
 
     @abstractmethod
     async def delete(self, key: ContentKey) -> None:
-        """Remove the content and all its variants, if they are there; raise `ContentStoreError`."""
+        """Remove the content, all its variants and what is in quarantine under `key`; raise `ContentStoreError`."""
 
     @abstractmethod
     async def delete_variants(self, key: ContentKey) -> None:
@@ -302,10 +317,27 @@ class ContentStore(Protocol):
 
     @abstractmethod
     async def set_aside(self, key: ContentKey) -> None:
-        """Take a content that belongs to no image out of the store, without destroying it, if it is there.
+        """Move a content that can't be shown into quarantine, if it is there, and remove its variants."""
 
-        Its variants are removed.
+    @abstractmethod
+    async def quarantine(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+        """Store the chunks durably in quarantine under `key`, beside what is there already.
+
+        When this raises, also because `chunks` does, nothing of them is there. Raises `ContentStoreError`, and what
+        `chunks` raises as it is.
         """
+
+    @abstractmethod
+    async def list_quarantine(self, key: ContentKey | None = None) -> Sequence[Quarantined]:
+        """Return what is in quarantine, or what is there under `key`, ordered by name; nothing that is empty."""
+
+    @abstractmethod
+    async def open_quarantined(self, name: str) -> StoredContent:
+        """Return one of `list_quarantine` as `open` does; raise `ContentNotFoundError` when there is none."""
+
+    @abstractmethod
+    async def delete_quarantined(self, name: str) -> None:
+        """Remove one of `list_quarantine`, if it is still there; raise `ContentStoreError`."""
 
     @abstractmethod
     async def list_leftovers(self, *, older_than: timedelta) -> Sequence[str]:
@@ -313,7 +345,7 @@ class ContentStore(Protocol):
 
     @abstractmethod
     async def set_leftover_aside(self, name: str) -> None:
-        """Take one of `list_leftovers` out of the store, without destroying it, if it is still there."""
+        """Move one of `list_leftovers` into quarantine, if it is still there."""
 
 
 class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,8 @@ import errno
 import gc
 import hashlib
 import os
+import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -750,6 +752,141 @@ class TestSettingAside:
             await store.set_aside(ContentKey("../../etc/passwd"))
 
 
+class TestQuarantine:
+    async def test_it_is_the_folder_of_what_was_set_aside_and_its_files_are_their_owners_alone(
+        self, store: FilesystemContentStore, root: Path
+    ) -> None:
+        await store.quarantine(KEY, in_chunks(b"no picture"))
+        assert files_below(root) == [root / "set-aside" / KEY]
+        assert stat.S_IMODE((root / "set-aside" / KEY).stat().st_mode) == 0o600
+
+    async def test_leftovers_are_listed_with_the_key_that_they_were_uploaded_under(
+        self, store: FilesystemContentStore, root: Path
+    ) -> None:
+        for name in (f"{KEY}.0123", "no key"):
+            (root / "incoming" / name).write_bytes(b"half a cont")
+            await store.set_leftover_aside(name)
+        found = [(item.name, item.key) for item in await store.list_quarantine()]
+        assert found == [(f"{KEY}.0123", KEY), ("no key", None)]
+        await store.delete(KEY)
+        assert files_below(root) == [root / "set-aside" / "no key"]
+
+    async def test_only_files_are_listed_and_none_that_belongs_to_a_file_server(
+        self, store: FilesystemContentStore, root: Path
+    ) -> None:
+        await store.quarantine(KEY, in_chunks(b"no picture"))
+        aside = root / "set-aside"
+        (aside / "folder").mkdir()
+        (aside / "@eaDir").mkdir()
+        (aside / "link").symlink_to(aside / KEY)
+        os.mkfifo(aside / "fifo")
+        (aside / ".DS_Store").write_bytes(b"x")
+        (aside / f"._{KEY}").write_bytes(b"x")
+        assert [item.name for item in await store.list_quarantine()] == [KEY]
+
+    @pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
+    async def test_what_is_no_file_is_not_opened(self, store: FilesystemContentStore, root: Path, kind: str) -> None:
+        await store.quarantine(OTHER_KEY, in_chunks(b"no picture"))
+        place_no_file(root / "set-aside" / "odd", kind)
+        with pytest.raises(ContentStoreError):
+            await asyncio.wait_for(store.open_quarantined("odd"), 5)
+
+    @pytest.mark.parametrize("name", ["", ".", "..", "/", f"../incoming/{KEY}", "sub/file", "/etc/passwd", "a\0b"])
+    async def test_nothing_outside_of_it_can_be_opened_or_deleted(
+        self, store: FilesystemContentStore, name: str
+    ) -> None:
+        for call in (store.open_quarantined(name), store.delete_quarantined(name)):
+            with pytest.raises(ContentStoreError, match="malformed"):
+                await call
+
+    @pytest.mark.parametrize("function", ["replace", "fsync", "write", "mkdir"])
+    async def test_a_disk_that_is_full_leaves_nothing(
+        self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch, function: str
+    ) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, function, Fault(getattr(os, function), errno.ENOSPC))
+            with pytest.raises(ContentStoreError, match="full"):
+                await store.quarantine(KEY, in_chunks(b"no picture"))
+        assert files_below(root) == []
+        await store.quarantine(KEY, in_chunks(b"no picture"))
+        assert [item.name for item in await store.list_quarantine()] == [KEY]
+
+    async def test_a_temporary_file_that_is_gone_is_no_success(
+        self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", Fault(os.replace, errno.ENOENT))
+            with pytest.raises(ContentStoreError):
+                await store.quarantine(KEY, in_chunks(b"no picture"))
+        assert files_below(root) == []
+
+    async def test_a_malformed_key_is_an_error(self, store: FilesystemContentStore) -> None:
+        with pytest.raises(ContentStoreError, match="malformed"):
+            await store.quarantine(ContentKey("../../etc/passwd"), in_chunks(b"x"))
+
+
+def place_no_file(path: Path, kind: str) -> None:
+    """Make something in a file's place that is none; a link leads to a file."""
+    path.unlink(missing_ok=True)
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "link":
+            path.with_name("target").write_bytes(b"x")
+            path.symlink_to(path.with_name("target"))
+        case "folder":
+            path.mkdir()
+        case _:
+            with socket.socket(socket.AF_UNIX) as bound:
+                here = Path.cwd()
+                os.chdir(path.parent)  # the path of a socket may have 107 bytes
+                try:
+                    bound.bind(path.name)
+                finally:
+                    os.chdir(here)
+
+
+class TestWhatIsNoFile:
+    """Links, FIFOs, sockets and folders where a file is expected."""
+
+    @pytest.mark.parametrize("kind", ["fifo", "link", "folder", "socket"])
+    async def test_it_is_no_content_and_nothing_waits_for_it(
+        self, store: FilesystemContentStore, root: Path, kind: str
+    ) -> None:
+        await store.put(KEY, in_chunks(b"content"))
+        await read(store)
+        place_no_file(place_of(root), kind)
+        with pytest.raises(ContentStoreError):
+            await asyncio.wait_for(store.open(KEY), 5)
+        assert await keys_in(store) == []
+
+    @pytest.mark.parametrize("kind", ["fifo", "link", "folder", "socket"])
+    async def test_it_is_no_variant_and_the_variant_can_be_made_anew(
+        self, store: FilesystemContentStore, root: Path, kind: str
+    ) -> None:
+        name = VariantName("320x.webp")
+        await store.put_variant(KEY, name, in_chunks(b"variant"))
+        (path,) = files_below(root)
+        place_no_file(path, kind)
+        assert await asyncio.wait_for(store.find_variant(KEY, name), 5) is None
+        with pytest.raises(ContentNotFoundError):
+            await asyncio.wait_for(store.open_variant(KEY, name), 5)
+        await store.put_variant(KEY, name, in_chunks(b"another"))
+        stored = await store.open_variant(KEY, name)
+        assert b"".join([chunk async for chunk in stored.chunks]) == b"another"
+
+    async def test_folders_of_a_file_server_do_not_keep_variants_from_being_deleted(
+        self, store: FilesystemContentStore, root: Path
+    ) -> None:
+        await store.put_variant(KEY, VariantName("320x.webp"), in_chunks(b"variant"))
+        (path,) = files_below(root)
+        (path.parent / "@eaDir" / path.name).mkdir(parents=True)
+        (path.parent / "@eaDir" / path.name / "SYNOPHOTO_THUMB_M.jpg").write_bytes(b"x")
+        await store.delete(KEY)
+        assert files_below(root) == []
+        assert not path.parent.exists()
+
+
 class TestLeftovers:
     HOUR = timedelta(hours=1)
 
@@ -767,6 +904,8 @@ class TestLeftovers:
         self.leave(root, "b.old", hours_ago=2)
         self.leave(root, "a.old", hours_ago=1.1)
         self.leave(root, "c.new", hours_ago=0.9)
+        self.leave(root, ".DS_Store", hours_ago=2)
+        self.leave(root, "._a.old", hours_ago=2)
         (root / "incoming" / "folder").mkdir()
         os.utime(root / "incoming" / "folder", (0, 0))
         (root / "incoming" / "link").symlink_to(root)

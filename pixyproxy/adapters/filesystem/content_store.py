@@ -14,13 +14,14 @@ from typing import Final, ParamSpec, TypeVar
 
 import msgspec
 
+from pixyproxy.adapters.clutter import is_clutter
 from pixyproxy.adapters.filesystem.download import Download, RecentFiles, in_reader
 from pixyproxy.adapters.filesystem.errors import translated_errors
 from pixyproxy.adapters.filesystem.upload import Upload, sync_folder
 from pixyproxy.adapters.filesystem.variants import VariantFolder, receipt_of, sha256_of
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
 from pixyproxy.domain.image import ContentKey
-from pixyproxy.domain.ports import ContentReceipt, ContentStore, StoredContent
+from pixyproxy.domain.ports import ContentReceipt, ContentStore, Quarantined, StoredContent
 from pixyproxy.domain.variant import VariantName
 
 INCOMING: Final = "incoming"
@@ -41,8 +42,9 @@ class FilesystemContentStore(ContentStore):
     A content with the key `abcdef…` lies in `root/ab/cd/abcdef…`, and its variant `name` in
     `root/variants/ab/cd/abcdef…/name.sha256`, with the SHA-256 of the variant's bytes in hex. Both are written to
     `root/incoming` first and moved to their place when they are whole and on the disk, so that a crash leaves at most a
-    file in `incoming` or an empty folder in `variants`. What is set aside goes to `root/set-aside`, under its key or,
-    where that name is taken, under its key and a suffix.
+    file in `incoming` or an empty folder in `variants`. The quarantine is the folder `root/set-aside`: each thing there
+    has its key for a name or, where that is taken, its key, a dot and a suffix. Its owner alone may read what was put
+    there at once.
 
     Whatever may have to wait for a disk is done in a worker thread. What was opened a short time ago, and bytes that
     are in memory, are not waited for.
@@ -110,6 +112,8 @@ class FilesystemContentStore(ContentStore):
             # The content goes first, so that nobody makes a variant of it behind the others.
             await _to_thread(path.unlink, missing_ok=True)
         await self.delete_variants(key)
+        for item in await self.list_quarantine(key, with_empty=True):
+            await self.delete_quarantined(item.name)
 
     async def delete_variants(self, key: ContentKey) -> None:
         await _to_thread(self._variants_of(key).remove)
@@ -137,20 +141,43 @@ class FilesystemContentStore(ContentStore):
             await _to_thread(_set_aside, path, self._aside)
         await self.delete_variants(key)
 
+    async def quarantine(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+        _name_of(key)
+        return await self._upload(key, chunks, lambda upload: _commit_aside(upload, self._aside, key), mode=0o600)
+
+    async def list_quarantine(
+        self, key: ContentKey | None = None, *, with_empty: bool = False
+    ) -> Sequence[Quarantined]:
+        with translated_errors():
+            return await _to_thread(_quarantined_in, self._aside, key, with_empty=with_empty)
+
+    async def open_quarantined(self, name: str) -> StoredContent:
+        _check_file_name(name)
+        return (await in_reader(Download, self._root, f"{SET_ASIDE}/{name}")).content(0, None)
+
+    async def delete_quarantined(self, name: str) -> None:
+        _check_file_name(name)
+        with translated_errors():
+            await _to_thread((self._aside / name).unlink, missing_ok=True)
+
     async def list_leftovers(self, *, older_than: timedelta) -> Sequence[str]:
         with translated_errors():
             return await _to_thread(_untouched_files, self._incoming, time.time() - older_than.total_seconds())
 
     async def set_leftover_aside(self, name: str) -> None:
-        if name in {"", ".", ".."} or "/" in name or "\0" in name:
-            raise ContentStoreError("The leftover's name is malformed.")
+        _check_file_name(name)
         with translated_errors():
             await _to_thread(_set_aside, self._incoming / name, self._aside)
 
     async def _upload(
-        self, key: ContentKey, chunks: AsyncIterable[bytes], commit: Callable[[Upload], ContentReceipt]
+        self,
+        key: ContentKey,
+        chunks: AsyncIterable[bytes],
+        commit: Callable[[Upload], ContentReceipt],
+        *,
+        mode: int = 0o640,
     ) -> ContentReceipt:
-        upload = Upload(self._temporary(key))
+        upload = Upload(self._temporary(key), mode)
         try:
             await _to_thread(upload.begin)
             async for chunk in chunks:
@@ -180,6 +207,11 @@ def _variant_name_of(key: ContentKey, name: VariantName) -> str:
     return f"{VARIANTS}/{_name_of(key)}/{name}"
 
 
+def _check_file_name(name: str) -> None:
+    if name in {"", ".", ".."} or "/" in name or "\0" in name:
+        raise ContentStoreError("The file's name is malformed.")
+
+
 def _is_key(text: str) -> bool:
     return _KEY.fullmatch(text) is not None
 
@@ -200,10 +232,31 @@ def _folders_in(folder: Path) -> Sequence[str]:
         return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
 
 
+def _quarantined_in(folder: Path, key: ContentKey | None, *, with_empty: bool) -> Sequence[Quarantined]:
+    """Return what lies in the folder of the quarantine, ordered by name; nothing when there is no such folder."""
+    found: list[Quarantined] = []
+    try:
+        names = _files_in(folder)
+    except FileNotFoundError:
+        return found
+    for name in names:
+        owner = name.partition(".")[0]
+        if (key is not None and owner != key) or is_clutter(name):
+            continue
+        with suppress(FileNotFoundError):
+            byte_size = (folder / name).lstat().st_size
+            if byte_size or with_empty:
+                kept_under = ContentKey(owner) if _is_key(owner) else None
+                found.append(Quarantined(name=name, key=kept_under, byte_size=byte_size))
+    return found
+
+
 def _untouched_files(folder: Path, since: float) -> Sequence[str]:
     """Return the names of the files in `folder` that were written to for the last time before `since`."""
     untouched = []
     for name in _files_in(folder):
+        if is_clutter(name):
+            continue
         # Uploads that are at work come and go.
         with suppress(FileNotFoundError):
             if (folder / name).lstat().st_mtime < since:
@@ -212,17 +265,25 @@ def _untouched_files(folder: Path, since: float) -> Sequence[str]:
 
 
 def _set_aside(path: Path, folder: Path) -> None:
-    if not os.path.lexists(path):
-        return
+    if os.path.lexists(path):
+        with suppress(FileNotFoundError):
+            _move_aside(path, folder, path.name)
+
+
+@translated_errors()
+def _commit_aside(upload: Upload, folder: Path, name: str) -> ContentReceipt:
+    receipt = upload.flush()
+    _move_aside(upload.temporary, folder, name)
+    return receipt
+
+
+def _move_aside(path: Path, folder: Path, name: str) -> None:
     with suppress(FileExistsError):
         folder.mkdir()
     sync_folder(folder.parent)
-    target = _reserve(folder, path.name)
+    target = _reserve(folder, name)
     try:
         path.replace(target)
-    except FileNotFoundError:
-        target.unlink()
-        return
     except OSError:
         target.unlink()
         raise

@@ -50,7 +50,9 @@ class Download(StoredFile):
         self._name = name
         with translated_errors():
             try:
-                self._descriptor = os.open(f"{root}/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                # Opening a FIFO would wait for somebody who writes to it.
+                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+                self._descriptor = os.open(f"{root}/{name}", flags)
             except FileNotFoundError:
                 raise ContentNotFoundError("The content is missing.") from None
             status = os.fstat(self._descriptor)

@@ -18,15 +18,16 @@ class Upload:
     They translate their own errors, so that those of the chunks' source pass through as they are.
     """
 
-    def __init__(self, temporary: Path) -> None:
+    def __init__(self, temporary: Path, mode: int = 0o640) -> None:
         self.temporary = temporary
+        self._mode = mode
         self._descriptor = CLOSED
         self._sha256 = hashlib.sha256()
         self._byte_size = 0
 
     @translated_errors()
     def begin(self) -> None:
-        self._descriptor = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        self._descriptor = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self._mode)
 
     @translated_errors()
     def write(self, chunk: bytes) -> None:

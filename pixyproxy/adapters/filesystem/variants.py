@@ -3,6 +3,8 @@
 import errno
 import os
 import re
+import shutil
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -128,7 +130,8 @@ class VariantFolder:
         except FileNotFoundError:
             return ()
         prefix = f"{name}."
-        return [file for file in files if file.startswith(prefix) and _SHA256.fullmatch(file, len(prefix))]
+        named = [file for file in files if file.startswith(prefix) and _SHA256.fullmatch(file, len(prefix))]
+        return [file for file in named if not _is_no_file(self._path / file)]
 
     def _newest(self, files: Sequence[str]) -> str | None:
         if len(files) > 1:
@@ -141,7 +144,11 @@ class VariantFolder:
         try:
             for file in os.listdir(folder):  # noqa: PTH208 -- a path could be made to lead elsewhere
                 with suppress(FileNotFoundError):
-                    os.unlink(file, dir_fd=folder)
+                    try:
+                        os.unlink(file, dir_fd=folder)
+                    except IsADirectoryError:
+                        # File servers put folders of their own beside pictures.
+                        shutil.rmtree(file, dir_fd=folder)
         finally:
             os.close(folder)
 
@@ -153,12 +160,20 @@ def receipt_of(root: Path, file: str) -> ContentReceipt | None:
             status = os.stat(f"{root}/{file}", follow_symlinks=False)  # noqa: PTH116 -- a path costs more than the call
         except FileNotFoundError:
             return None
-    return ContentReceipt(status.st_size, sha256_of(file))
+    return ContentReceipt(status.st_size, sha256_of(file)) if stat.S_ISREG(status.st_mode) else None
 
 
 def sha256_of(file: str) -> str:
     """Return the SHA-256 that a variant's file has in its name."""
     return file.rpartition(".")[2]
+
+
+def _is_no_file(path: Path) -> bool:
+    """Whether something is there that is no file, such as a link; false for what is gone."""
+    try:
+        return not stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _modified(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Final
@@ -10,7 +11,7 @@ import msgspec
 
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
 from pixyproxy.domain.image import ContentKey
-from pixyproxy.domain.ports import ContentReceipt, ContentStore, StoredContent
+from pixyproxy.domain.ports import ContentReceipt, ContentStore, Quarantined, StoredContent
 from pixyproxy.domain.variant import VariantName
 
 CHUNK_SIZE: Final = 256 * 1024
@@ -19,12 +20,12 @@ _VARIANT_NAME: Final = re.compile(r"[0-9a-z][0-9a-z.-]{0,127}")
 
 
 class InMemoryContentStore(ContentStore):
-    """Keeps content and its variants for as long as the process lives, also content that was set aside."""
+    """Keeps content, its variants and its quarantine for as long as the process lives."""
 
     def __init__(self) -> None:
         self._contents: dict[ContentKey, bytes] = {}
         self._variants: dict[ContentKey, dict[VariantName, bytes]] = {}
-        self._set_aside: list[tuple[ContentKey, bytes]] = []
+        self._quarantine: dict[str, tuple[ContentKey, bytes]] = {}
 
     async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
         content = b"".join([chunk async for chunk in chunks])
@@ -54,6 +55,7 @@ class InMemoryContentStore(ContentStore):
     async def delete(self, key: ContentKey) -> None:
         self._contents.pop(key, None)
         await self.delete_variants(key)
+        self._quarantine = {name: kept for name, kept in self._quarantine.items() if kept[0] != key}
 
     async def delete_variants(self, key: ContentKey) -> None:
         self._variants.pop(key, None)
@@ -71,8 +73,27 @@ class InMemoryContentStore(ContentStore):
 
     async def set_aside(self, key: ContentKey) -> None:
         if key in self._contents:
-            self._set_aside.append((key, self._contents.pop(key)))
+            self._add_to_quarantine(key, self._contents.pop(key))
         await self.delete_variants(key)
+
+    async def quarantine(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+        content = b"".join([chunk async for chunk in chunks])
+        self._add_to_quarantine(key, content)
+        return _receipt(content)
+
+    async def list_quarantine(self, key: ContentKey | None = None) -> Sequence[Quarantined]:
+        return [
+            Quarantined(name=name, key=owner, byte_size=len(content))
+            for name, (owner, content) in sorted(self._quarantine.items())
+            if content and key in {None, owner}
+        ]
+
+    async def open_quarantined(self, name: str) -> StoredContent:
+        _, content = self._quarantine.get(name, (None, None))
+        return _stored(content, 0, None)
+
+    async def delete_quarantined(self, name: str) -> None:
+        self._quarantine.pop(name, None)
 
     async def list_leftovers(self, *, older_than: timedelta) -> Sequence[str]:  # noqa: ARG002 -- the port's
         """Return nothing: what breaks off before it is whole was never kept."""
@@ -80,6 +101,12 @@ class InMemoryContentStore(ContentStore):
 
     async def set_leftover_aside(self, name: str) -> None:  # noqa: ARG002 -- the port's
         return None
+
+    def _add_to_quarantine(self, key: ContentKey, content: bytes) -> None:
+        name = str(key)
+        while name in self._quarantine:
+            name = f"{key}.{secrets.token_hex(8)}"
+        self._quarantine[name] = key, content
 
     def _find_variant(self, key: ContentKey, name: VariantName) -> bytes | None:
         _check_name(name)

@@ -19,7 +19,7 @@ from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.system.guid_source import RandomGuidSource
 from pixyproxy.application import CreateImage, GetImage, GetImageContent, ListImages
 from pixyproxy.application.admission import Admission
-from pixyproxy.application.generate_image import GenerationPolicy
+from pixyproxy.application.generate_image import KEPT, GenerationPolicy
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     ContentNotFoundError,
@@ -328,7 +328,9 @@ async def test_a_content_store_that_fails_leaves_a_failed_record_that_may_be_bil
     with pytest.raises(ContentNotKeptError, match="full"):
         await dataclasses.replace(create_image, contents=contents)(prompt="a lighthouse", principal=ann)
     failed = await assert_failed_and_never_shown(images, contents)
-    assert failed.failure == Failure(kind="ContentNotKeptError", detail="The content store is full.", maybe_billed=True)
+    assert failed.failure == Failure(
+        kind="ContentNotKeptError", detail=f"The content store is full. {KEPT}", maybe_billed=True
+    )
 
 
 async def test_a_content_store_that_recovers_soon_enough_keeps_the_image(

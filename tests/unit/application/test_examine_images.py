@@ -93,6 +93,12 @@ class Recovery:
             await self._images.update(started.failed(failure, at=self._clock.now()), expected=image.status)
 
 
+async def quarantined(contents: ContentStore) -> dict[str, bytes]:
+    """Return what is in quarantine, by name."""
+    opened = {item.name: await contents.open_quarantined(item.name) for item in await contents.list_quarantine()}
+    return {name: b"".join([chunk async for chunk in stored.chunks]) for name, stored in opened.items()}
+
+
 @pytest.fixture
 def recovery(images: InMemoryImageRepository, clock: InMemoryClock) -> Recovery:
     return Recovery(images, clock)
@@ -348,7 +354,7 @@ class TestRepaired:
         await put(contents, key, b"bytes of nobody")
         await self.is_found_and_repaired(examine_images, (FindingKind.CONTENT_WITHOUT_IMAGE, key))
         assert await keys_in(contents) == sorted(image.content_key for image in kept)
-        assert contents._set_aside == [(key, b"bytes of nobody")]
+        assert await quarantined(contents) == {key: b"bytes of nobody"}
 
     async def test_a_guid_in_capitals_is_not_the_key_of_its_image(
         self, examine_images: ExamineImages, images: InMemoryImageRepository, contents: InMemoryContentStore
@@ -367,7 +373,7 @@ class TestRepaired:
         await put(contents, image.content_key, b"bytes that were paid for")
         await self.is_found_and_repaired(examine_images, (FindingKind.CONTENT_UNCLAIMED, str(image.guid)))
         assert await images.get(image.guid) == image
-        assert contents._set_aside == [(image.content_key, b"bytes that were paid for")]
+        assert await quarantined(contents) == {image.content_key: b"bytes that were paid for"}
 
     @pytest.mark.parametrize("factory", [PendingImageFactory, GeneratingImageFactory])
     @pytest.mark.parametrize("lease", [None, NO_LEASE])
@@ -531,7 +537,7 @@ class TestStrayVariants:
         assert (await examine_images()).findings == []
         assert await keys_of_variants_in(contents) == sorted(kept)
         assert await keys_in(contents) == sorted(kept)
-        assert contents._set_aside == []
+        assert await quarantined(contents) == {}
 
     @pytest.mark.parametrize("factory", [ImageFactory, FailedImageFactory, UnknownImageFactory, GeneratingImageFactory])
     async def test_variants_of_an_image_are_none_whatever_became_of_its_content(

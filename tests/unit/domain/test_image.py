@@ -474,7 +474,7 @@ class TestLifeCycle:
 
     def test_the_drawing_has_every_state_and_its_arrows(self) -> None:
         arrows = drawn_transitions()
-        assert len(arrows) == 7
+        assert len(arrows) == 8
         assert {state for arrow in arrows for state in arrow} == set(ImageStatus)
 
     @pytest.mark.parametrize(("status", "other"), list(product(ImageStatus, ImageStatus)))
