@@ -395,10 +395,8 @@ def tags_query(dialect: Dialect, wanted: TagFilter, after: Tag | None, limit: in
     end = _behind_all_with(wanted.prefix)
     if wanted.prefix:
         conditions.append(f"tag >= {p('prefix')}")
-        # Equality ignores spaces at the end of a text.
-        conditions.append(
-            f"SUBSTR(tag, 1, {p('prefix_length')}) = {p('prefix')} AND LENGTH(tag) >= LENGTH({p('prefix')})"
-        )
+        # Not SUBSTR, LEFT or LIKE: MariaDB 11.8 makes ranges of them that end before the characters beyond U+FFFF.
+        conditions.append(f"INSTR(tag, {p('prefix')}) = 1")
     if end is not None:
         conditions.append(f"tag < {p('end')}")
     walked = dialect.walked.format(
@@ -413,7 +411,6 @@ def tags_query(dialect: Dialect, wanted: TagFilter, after: Tag | None, limit: in
         "author": wanted.author,
         "after": after,
         "prefix": wanted.prefix,
-        "prefix_length": len(wanted.prefix),
         "end": end,
         "limit": limit,
     }

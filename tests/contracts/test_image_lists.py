@@ -282,6 +282,7 @@ AWKWARD_TAGS = [
     "cat", "Cat", "CAT", "cats", "ca", "c", "black cat", "black  cat", "black", "cat.", "cat\u200b", "100%", "100",
     "1004", "%", "a_b", "axb", "_", "\\", "\\\\", "\\%", "\\n", "'", '"', "*", "ä", "a\u0308", "a", "ß", "ss", "黒猫",
     "黒", "😀", "\ud7ff", "\ud7ffx", "\ue000", "\uffff", "\U0010ffff", "\U0010ffffx", "\U0010ffff\U0010ffff",
+    "fox", "fox🦊",
 ]  # fmt: skip
 
 

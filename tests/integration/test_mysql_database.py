@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiomysql
 import pytest
 
 from pixyproxy.adapters.mysql import database as database_module
@@ -15,9 +16,16 @@ from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.adapters.mysql.url import parse_url
 from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
-from pixyproxy.domain.errors import DataValidationError, DBConnectionError, SchemaOutdatedError
+from pixyproxy.domain.errors import (
+    ConstraintViolationError,
+    DataValidationError,
+    DBConnectionError,
+    SchemaOutdatedError,
+)
 from tests.doubles.mariadb import MySQLServer, ThrowawayServer
 from tests.factories import ImageFactory
+
+ADD_ONE = "UPDATE users SET password_hash = password_hash + 1 WHERE name = %(name)s"
 
 
 @asynccontextmanager
@@ -123,6 +131,122 @@ class TestTransaction:
             assert await scalar(other, "SELECT COUNT(*) FROM images") == 0
             async with other.transaction() as cursor:
                 await cursor.execute("INSERT INTO images (guid, filename, prompt) VALUES ('1', 'a', 'b')")
+
+
+class TestRetries:
+    """A write that others get in the way of."""
+
+    @pytest.fixture(autouse=True)
+    async def _two_users(self, mysql_database: MySQLDatabase) -> None:
+        for name in ("ann", "bob"):
+            await mysql_database.execute(
+                "INSERT INTO users (name, password_hash) VALUES (%(name)s, '0')", {"name": name}
+            )
+
+    async def test_both_of_two_that_deadlock_succeed(self, mysql_database: MySQLDatabase) -> None:
+        attempts = 0
+        have_met = asyncio.Barrier(2)
+
+        async def add(first: str, second: str) -> None:
+            async def work(cursor: aiomysql.Cursor) -> None:
+                nonlocal attempts
+                attempts += 1
+                await cursor.execute(ADD_ONE, {"name": first})
+                if attempts <= 2:
+                    await have_met.wait()
+                await cursor.execute(ADD_ONE, {"name": second})
+
+            await mysql_database.write(work)
+
+        await asyncio.gather(add("ann", "bob"), add("bob", "ann"))
+        assert attempts == 3
+        assert await scalar(mysql_database, "SELECT GROUP_CONCAT(password_hash) FROM users") == "2,2"
+
+    async def test_a_lock_that_is_not_there_in_time_is_waited_for_again(self, mysql_database: MySQLDatabase) -> None:
+        attempts = 0
+        is_locked = asyncio.Event()
+
+        async def lock() -> None:
+            async with mysql_database.transaction() as cursor:
+                await cursor.execute(ADD_ONE, {"name": "ann"})
+                is_locked.set()
+                while attempts < 2:  # noqa: ASYNC110 -- the server notices in its own time
+                    await asyncio.sleep(0.01)
+
+        async def work(cursor: aiomysql.Cursor) -> None:
+            nonlocal attempts
+            attempts += 1
+            await cursor.execute("SET SESSION innodb_lock_wait_timeout = 1")
+            await cursor.execute(ADD_ONE, {"name": "ann"})
+
+        locking = asyncio.create_task(lock())
+        await is_locked.wait()
+        await mysql_database.write(work)
+        await locking
+        assert await scalar(mysql_database, "SELECT password_hash FROM users WHERE name = 'ann'") == "2"
+
+    async def test_a_record_that_has_changed_since_the_snapshot_is_read_again(
+        self, mysql_database: MySQLDatabase
+    ) -> None:
+        if not await has_isolated_snapshots(mysql_database):
+            pytest.skip("the server has no innodb_snapshot_isolation")
+        seen = []
+
+        async def work(cursor: aiomysql.Cursor) -> None:
+            await cursor.execute("SET SESSION innodb_snapshot_isolation = ON")
+            await cursor.execute("SELECT password_hash FROM users WHERE name = 'ann'")
+            seen.append(await cursor.fetchone())
+            if len(seen) == 1:
+                await mysql_database.execute(ADD_ONE, {"name": "ann"})
+            await cursor.execute(ADD_ONE, {"name": "ann"})
+
+        await mysql_database.write(work)
+        assert seen == [("0",), ("1",)]
+        assert await scalar(mysql_database, "SELECT password_hash FROM users WHERE name = 'ann'") == "2"
+
+    @pytest.mark.parametrize("code", [1020, 1205, 1213])
+    async def test_retries_have_an_end_and_leave_nothing(self, mysql_database: MySQLDatabase, code: int) -> None:
+        attempts = 0
+
+        async def work(cursor: aiomysql.Cursor) -> None:
+            nonlocal attempts
+            attempts += 1
+            await cursor.execute(ADD_ONE, {"name": "ann"})
+            await cursor.execute(f"SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = {code}")
+
+        with pytest.raises(DBConnectionError, match="too busy"):
+            await mysql_database.write(work)
+        assert attempts == 10
+        assert await scalar(mysql_database, "SELECT GROUP_CONCAT(password_hash) FROM users") == "0,0"
+
+    async def test_what_would_fail_again_is_not_retried(self, mysql_database: MySQLDatabase) -> None:
+        attempts = 0
+
+        async def work(cursor: aiomysql.Cursor) -> None:
+            nonlocal attempts
+            attempts += 1
+            await cursor.execute("INSERT INTO users (name, password_hash) VALUES ('ann', '0')")
+
+        with pytest.raises(ConstraintViolationError):
+            await mysql_database.write(work)
+        assert attempts == 1
+
+    async def test_a_single_statement_is_retried(self, mysql_database: MySQLDatabase) -> None:
+        """Both lock a row, and then the other's."""
+        names = [f"user-{number}" for number in range(20)]
+        for name in names:
+            await mysql_database.execute(
+                "INSERT INTO users (name, password_hash) VALUES (%(name)s, '0')", {"name": name}
+            )
+        statement = "UPDATE users SET password_hash = password_hash + 1 ORDER BY name"
+        await asyncio.gather(*(mysql_database.execute(f"{statement} {way}", {}) for way in ("ASC", "DESC") * 10))
+        assert await scalar(mysql_database, "SELECT GROUP_CONCAT(DISTINCT password_hash) FROM users") == "20"
+
+
+async def has_isolated_snapshots(database: MySQLDatabase) -> bool:
+    """Whether the server is a MariaDB that can refuse to lock what has changed since a transaction's snapshot."""
+    async with database.autocommit() as cursor:
+        return bool(await cursor.execute("SHOW VARIABLES LIKE 'innodb_snapshot_isolation'"))
 
 
 class TestPool:

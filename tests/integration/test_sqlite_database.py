@@ -280,6 +280,28 @@ class TestTransactions:
         other.close()
         await images.add(ImageFactory.build())
 
+    async def test_a_write_lock_that_another_process_keeps_for_long_is_waited_for_again(
+        self, sqlite_database: SQLiteDatabase
+    ) -> None:
+        other = sqlite3.connect(sqlite_database._path, isolation_level=None, check_same_thread=False)
+        begun = 0
+
+        def release(statement: str) -> None:
+            nonlocal begun
+            begun += statement == "BEGIN IMMEDIATE"
+            if begun == 2 and other.in_transaction:
+                other.execute("ROLLBACK")
+
+        assert sqlite_database._writer
+        await sqlite_database._writer.execute("PRAGMA busy_timeout = 10")
+        await sqlite_database._writer.set_trace_callback(release)
+        other.execute("BEGIN IMMEDIATE")
+        images = SQLiteImageRepository(database=sqlite_database)
+        image = await images.add(ImageFactory.build())
+        other.close()
+        assert begun == 2
+        assert await images.get(image.guid) == image
+
 
 class TestTables:
     """What operators and other tools may do with the tables."""

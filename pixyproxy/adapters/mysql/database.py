@@ -1,21 +1,30 @@
 """Connections to a MySQL or MariaDB server."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Final, TypeVar
 
 import aiomysql
 from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import decoders
+from pymysql.err import MySQLError
 
-from pixyproxy.adapters.mysql.errors import translated_errors
+from pixyproxy.adapters.mysql.errors import CONFLICTS, error_code, translated_errors
 from pixyproxy.adapters.mysql.url import parse_url
 from pixyproxy.domain.errors import DBConnectionError
 
 # A connection that was idle for longer is not trusted: a firewall may have forgotten it without a word.
 _IDLE_SECONDS: Final = 60.0
 _WORK_SECONDS: Final = 30.0
+
+# How often a write is tried that others get in the way of, and how long it waits at first.
+_ATTEMPTS: Final = 10
+_PAUSE_SECONDS: Final = 0.01
+_MAX_PAUSE_SECONDS: Final = 0.5
+
+T = TypeVar("T")
 
 # A server may be set up to ignore the character set that a client asks for when it connects.
 _SESSION: Final = """
@@ -73,9 +82,36 @@ class MySQLDatabase:
             async with self._lent() as connection, asyncio.timeout(_WORK_SECONDS), connection.cursor() as cursor:
                 yield cursor
 
+    async def write(self, work: Callable[[aiomysql.Cursor], Awaitable[T]]) -> T:
+        """Run `work` as one transaction and return its result: all its statements take effect, or none.
+
+        Takes a function of a cursor that may run again: after a deadlock (1213), a lock wait time-out (1205) or a
+        record that has changed since the transaction's snapshot (1020, MariaDB's `innodb_snapshot_isolation`), the
+        transaction is rolled back and retried, a bounded number of times and no longer than a statement may take.
+        Raises what `work` raises.
+        """
+
+        async def transact() -> T:
+            async with self.transaction() as cursor:
+                return await work(cursor)
+
+        return await self._retried(transact)
+
+    async def execute(self, sql: str, parameters: Mapping[str, object]) -> int:
+        """Run one writing statement as a transaction of its own, retried as `write` is; return its number of rows."""
+
+        async def run() -> int:
+            async with self.autocommit() as cursor:
+                return int(await cursor.execute(sql, parameters))
+
+        return await self._retried(run)
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiomysql.Cursor]:
-        """Give a cursor whose statements take effect together when the block ends, or not at all when it raises."""
+        """Give a cursor whose statements take effect together when the block ends, or not at all when it raises.
+
+        Nothing is retried: use `write` for that.
+        """
         with translated_errors():
             async with self._lent() as connection, asyncio.timeout(_WORK_SECONDS), connection.cursor() as cursor:
                 await connection.begin()
@@ -93,6 +129,20 @@ class MySQLDatabase:
             finally:
                 connection.close()
 
+    async def _retried(self, work: Callable[[], Awaitable[T]]) -> T:
+        with translated_errors():
+            async with asyncio.timeout(_WORK_SECONDS):
+                for attempt in range(1, _ATTEMPTS):
+                    try:
+                        return await work()
+                    except DBConnectionError as exc:
+                        if error_code(exc.__cause__) not in CONFLICTS:
+                            raise
+                    # At random, so that those who met do not meet again.
+                    pause = min(_PAUSE_SECONDS * 2**attempt, _MAX_PAUSE_SECONDS)
+                    await asyncio.sleep(random.uniform(0, pause))  # noqa: S311
+                return await work()
+
     @asynccontextmanager
     async def _lent(self) -> AsyncIterator[aiomysql.Connection]:
         async with asyncio.timeout(self._connect_timeout):
@@ -101,16 +151,23 @@ class MySQLDatabase:
             connection = self._take_idle() or await self._connect()
             try:
                 yield connection
-            except BaseException:
-                # The server rolls back what it had not committed when the connection ends.
-                await _quit(connection)
+            except BaseException as exc:
+                if isinstance(exc, MySQLError) and error_code(exc) in CONFLICTS:
+                    await connection.rollback()
+                    self._give_back(connection)
+                else:
+                    # The server rolls back what it had not committed when the connection ends.
+                    await _quit(connection)
                 raise
-            if self._is_open and _is_sound(connection):
-                self._idle.append(connection)
-            else:
-                connection.close()
+            self._give_back(connection)
         finally:
             self._slots.release()
+
+    def _give_back(self, connection: aiomysql.Connection) -> None:
+        if self._is_open and _is_sound(connection):
+            self._idle.append(connection)
+        else:
+            connection.close()
 
     def _take_idle(self) -> aiomysql.Connection | None:
         while self._idle:

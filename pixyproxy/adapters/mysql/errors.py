@@ -36,6 +36,10 @@ def _invalid(rule: str) -> Callable[[str], PixyProxyException]:
     return error
 
 
+def _changed(_: str) -> PixyProxyException:
+    return ConstraintViolationError("The image has been changed by somebody else.")
+
+
 def _unavailable(detail: str) -> Callable[[str], PixyProxyException]:
     return lambda _: DBConnectionError(detail)
 
@@ -56,6 +60,7 @@ _unwritable = _unavailable("The database can't be written to.")
 
 _BY_CODE: Final[Mapping[int, Callable[[str], PixyProxyException]]] = {
     ER.DUP_ENTRY: _taken,
+    ER.NO_REFERENCED_ROW_2: _changed,
     ER.DATA_TOO_LONG: _invalid("is too long for the database"),
     ER.NET_PACKET_TOO_LARGE: _invalid("is too long for the database"),
     ER.WARN_DATA_OUT_OF_RANGE: _invalid("is out of the database's range"),
@@ -81,6 +86,7 @@ _BY_CODE: Final[Mapping[int, Callable[[str], PixyProxyException]]] = {
     ER.USER_LIMIT_REACHED: _busy,
     ER.LOCK_WAIT_TIMEOUT: _busy,
     ER.LOCK_DEADLOCK: _busy,
+    ER.CHECKREAD: _busy,
     3572: _busy,  # NOWAIT met a lock
     ER.SERVER_SHUTDOWN: _lost,
     ER.NORMAL_SHUTDOWN: _lost,
@@ -100,6 +106,9 @@ _BY_CODE: Final[Mapping[int, Callable[[str], PixyProxyException]]] = {
     1836: _unwritable,  # read-only mode
 }
 
+# What others got in the way of: the same transaction may succeed when it runs again.
+CONFLICTS: Final = frozenset({ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT, ER.CHECKREAD})
+
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
@@ -115,7 +124,7 @@ def translated_errors() -> Iterator[None]:
         raise translate(str(exc)) from exc
 
 
-def error_code(error: BaseException) -> int:
-    """Return the code of an error of the driver, 0 for one without."""
+def error_code(error: BaseException | None) -> int:
+    """Return the code of an error of the driver, 0 for anything else."""
     code = error.args[0] if isinstance(error, MySQLError) and error.args else 0
     return code if isinstance(code, int) else 0

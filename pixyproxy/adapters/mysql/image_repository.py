@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple, NoReturn
 from uuid import UUID
 
+import aiomysql
 import msgspec
 
 from pixyproxy.adapters.list_queries import Dialect, ImageLists, tags_query
@@ -203,7 +204,11 @@ class MySQLImageRepository(ImageRepository):
     async def add(
         self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None, claim_seconds: float = 86_400.0
     ) -> Image:
-        async with self.database.transaction() as cursor:
+        async def store(cursor: aiomysql.Cursor) -> ImageId:
+            # First what others may hold a lock on, and only then the transaction's first plain SELECT: where snapshots
+            # are isolated (MariaDB since 11.6), nothing that is locked later may have changed since that.
+            if claim is not None:
+                await cursor.execute(_CLAIM, claim_to_row(claim, image.guid, claim_seconds))
             await cursor.execute(_ADD, {**image_to_row(image), **lease_to_row(lease)})
             image_id = ImageId(cursor.lastrowid)
             # Whoever deletes an image with this guid just now has let go of it by now.
@@ -212,9 +217,9 @@ class MySQLImageRepository(ImageRepository):
                 raise ConstraintViolationError("An image with this guid is being deleted.")
             await cursor.executemany(_ADD_TAG, tags_to_rows(image, image_id))
             await cursor.execute(_ADD_WORDS, words_to_row(image_id, image.prompt))
-            if claim is not None:
-                await cursor.execute(_CLAIM, claim_to_row(claim, image.guid, claim_seconds))
-        return msgspec.structs.replace(image, id=image_id)
+            return image_id
+
+        return msgspec.structs.replace(image, id=await self.database.write(store))
 
     async def get(self, guid: UUID) -> Image:
         key = str(guid)
@@ -238,17 +243,14 @@ class MySQLImageRepository(ImageRepository):
         return image
 
     async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
-        async with self.database.transaction() as cursor:
-            conditions = {"expected": expected.value, "if_abandoned": if_abandoned}
-            await cursor.execute(_UPDATE, {**image_to_row(image), **conditions, "is_final": image.status.is_final})
-            was_updated = cursor.rowcount == 1
-        if not was_updated:
+        conditions = {"expected": expected.value, "if_abandoned": if_abandoned, "is_final": image.status.is_final}
+        if not await self.database.execute(_UPDATE, {**image_to_row(image), **conditions}):
             await self._explain(image.guid)
 
     async def change(self, image: Image, *, expected_version: int) -> None:
-        async with self.database.transaction() as cursor:
-            await cursor.execute(_CHANGE, {**image_to_row(image), "expected_version": expected_version})
-            was_changed = cursor.rowcount == 1
+        async def store(cursor: aiomysql.Cursor) -> bool:
+            row = {**image_to_row(image), "expected_version": expected_version}
+            was_changed = bool(await cursor.execute(_CHANGE, row))
             if was_changed and image.id is not None:
                 await cursor.execute(_TAGS, {"image_id": image.id})
                 stored = await cursor.fetchall()
@@ -256,29 +258,31 @@ class MySQLImageRepository(ImageRepository):
                     rows = [{"image_id": image.id, "position": position} for position, _ in stored]
                     await cursor.executemany(_REMOVE_TAG, rows)
                     await cursor.executemany(_ADD_TAG, tags_to_rows(image, image.id))
-        if not was_changed:
+            return was_changed
+
+        if not await self.database.write(store):
             await self._explain(image.guid)
 
     async def delete(self, guid: UUID, *, expected_version: int, lease_seconds: float) -> None:
-        async with self.database.transaction() as cursor:
-            await cursor.execute(_DELETE, {"guid": str(guid), "expected_version": expected_version})
-            was_deleted = cursor.rowcount == 1
+        async def remove(cursor: aiomysql.Cursor) -> bool:
+            row = {"guid": str(guid), "expected_version": expected_version}
+            was_deleted = bool(await cursor.execute(_DELETE, row))
             if was_deleted:
                 await cursor.execute(_ADD_DELETION, {"guid": str(guid), "lease_seconds": lease_seconds})
-        if not was_deleted:
+            return was_deleted
+
+        if not await self.database.write(remove):
             await self._explain(guid)
 
     async def claim_deletions(self, *, limit: int, lease_seconds: float) -> Sequence[UUID]:
-        claimed = []
-        for guid in await self.list_deletions(limit=limit):
-            async with self.database.autocommit() as cursor:
-                if await cursor.execute(_CLAIM_DELETION, {"guid": str(guid), "lease_seconds": lease_seconds}):
-                    claimed.append(guid)
-        return claimed
+        return [
+            guid
+            for guid in await self.list_deletions(limit=limit)
+            if await self.database.execute(_CLAIM_DELETION, {"guid": str(guid), "lease_seconds": lease_seconds})
+        ]
 
     async def finish_deletion(self, guid: UUID) -> None:
-        async with self.database.autocommit() as cursor:
-            await cursor.execute(_FINISH_DELETION, {"guid": str(guid)})
+        await self.database.execute(_FINISH_DELETION, {"guid": str(guid)})
 
     async def list_deletions(self, *, limit: int) -> Sequence[UUID]:
         return [UUID(guid) for (guid,) in await self._rows(_DELETIONS, {"limit": limit})]
@@ -307,13 +311,12 @@ class MySQLImageRepository(ImageRepository):
 
     async def make_searchable(self, *, after: ImageId | None = None, limit: int) -> Sequence[ImageId]:
         rows = await self._rows(_UNSEARCHABLE, {"after": after or 0, "limit": limit})
-        async with self.database.transaction() as cursor:
-            await cursor.executemany(_ADD_WORDS, [words_to_row(image_id, prompt) for image_id, prompt in rows])
+        words = [words_to_row(image_id, prompt) for image_id, prompt in rows]
+        await self.database.write(lambda cursor: cursor.executemany(_ADD_WORDS, words))
         return [ImageId(image_id) for image_id, _ in rows]
 
     async def renew(self, guid: UUID, lease: Lease) -> None:
-        async with self.database.autocommit() as cursor:
-            await cursor.execute(_RENEW, {"guid": str(guid), **lease_to_row(lease)})
+        await self.database.execute(_RENEW, {"guid": str(guid), **lease_to_row(lease)})
 
     async def list_abandoned(self, *, limit: int) -> Sequence[Image]:
         return undamaged_images(await self._rows(f"{_SELECT} {_ABANDONED}", {"limit": limit}))
@@ -330,12 +333,10 @@ class MySQLImageRepository(ImageRepository):
 
     async def forget_claim(self, author: UserName | None, key: IdempotencyKey, guid: UUID) -> None:
         parameters = {"author": author or "", "idempotency_key": key, "guid": str(guid)}
-        async with self.database.autocommit() as cursor:
-            await cursor.execute(_FORGET_CLAIM, parameters)
+        await self.database.execute(_FORGET_CLAIM, parameters)
 
     async def forget_expired_claims(self) -> int:
-        async with self.database.autocommit() as cursor:
-            return int(await cursor.execute(_FORGET_CLAIMS))
+        return await self.database.execute(_FORGET_CLAIMS, {})
 
     async def scan(self, *, after: str = "", limit: int) -> Sequence[Image | DamagedRecord]:
         sql = f"{_SELECT} WHERE guid > %(after)s ORDER BY guid LIMIT %(limit)s"

@@ -19,11 +19,12 @@ class MySQLSecretStore(SecretStore):
     database: MySQLDatabase
 
     async def get(self, name: str) -> bytes:
+        if not await self._find(name):
+            await self.database.execute(_ADD, {"name": name, "value": secrets.token_hex(32)})
+        return bytes.fromhex(await self._find(name))
+
+    async def _find(self, name: str) -> str:
         async with self.database.autocommit() as cursor:
             await cursor.execute(_FIND, {"name": name})
             row = await cursor.fetchone()
-            if row is None:
-                await cursor.execute(_ADD, {"name": name, "value": secrets.token_hex(32)})
-                await cursor.execute(_FIND, {"name": name})
-                row = await cursor.fetchone()
-        return bytes.fromhex(row[0])
+        return str(row[0]) if row else ""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import aiomysql
 import msgspec
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
@@ -33,9 +34,11 @@ class MySQLUserRepository(UserRepository):
     database: MySQLDatabase
 
     async def add(self, user: User) -> User:
-        async with self.database.transaction() as cursor:
+        async def store(cursor: aiomysql.Cursor) -> UserId:
             await cursor.execute(_ADD, user_to_row(user))
-            return msgspec.structs.replace(user, id=UserId(cursor.lastrowid))
+            return UserId(cursor.lastrowid)
+
+        return msgspec.structs.replace(user, id=await self.database.write(store))
 
     async def get(self, name: UserName) -> User:
         async with self.database.autocommit() as cursor:
@@ -52,10 +55,7 @@ class MySQLUserRepository(UserRepository):
         await self._update(_DISABLE, name)
 
     async def _update(self, statement: str, name: UserName, **values: object) -> None:
-        async with self.database.transaction() as cursor:
-            await cursor.execute(f"{statement} WHERE {_NAMED}", {**values, "name": name})
-            was_updated = cursor.rowcount == 1
-        if not was_updated:
+        if not await self.database.execute(f"{statement} WHERE {_NAMED}", {**values, "name": name}):
             raise user_not_found()
 
     async def list(self) -> Sequence[User]:

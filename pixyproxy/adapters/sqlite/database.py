@@ -4,18 +4,23 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aiosqlite
 
-from pixyproxy.adapters.sqlite.errors import translated_errors
+from pixyproxy.adapters.sqlite.errors import is_busy, translated_errors
 from pixyproxy.domain.errors import DBConnectionError
 
 # How long a write waits for the one of another process.
 _BUSY_SECONDS: Final = 5.0
+
+# How often a write is tried that does not get its turn in that time.
+_ATTEMPTS: Final = 3
+
+T = TypeVar("T")
 
 
 class SQLiteDatabase:
@@ -64,9 +69,39 @@ class SQLiteDatabase:
         with translated_errors():
             return list(await _opened(self._searcher).execute_fetchall(sql, parameters))
 
+    async def write(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
+        """Run `work` as one transaction and return its result: all its statements take effect, or none.
+
+        Takes a function of a connection that may run again: where another process keeps the file locked for too long
+        (SQLITE_BUSY), the transaction is rolled back and retried, a bounded number of times. Raises what `work` raises.
+        """
+
+        async def transact() -> T:
+            async with self.transaction() as connection:
+                return await work(connection)
+
+        for _ in range(1, _ATTEMPTS):
+            try:
+                return await transact()
+            except DBConnectionError as exc:
+                if not is_busy(exc.__cause__):
+                    raise
+        return await transact()
+
+    async def execute(self, sql: str, parameters: Mapping[str, object] | None = None) -> int:
+        """Run one writing statement as a transaction of its own, retried as `write` is; return its number of rows."""
+
+        async def run(connection: aiosqlite.Connection) -> int:
+            return (await connection.execute(sql, parameters)).rowcount
+
+        return await self.write(run)
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
-        """Give a connection whose statements take effect together when the block ends, or not at all when it raises."""
+        """Give a connection whose statements take effect together when the block ends, or not at all when it raises.
+
+        Nothing is retried: use `write` for that.
+        """
         async with self._write_lock:
             connection = _opened(self._writer)
             with translated_errors():

@@ -45,6 +45,11 @@ def translated_errors() -> Iterator[None]:
         raise DBConnectionError(_UNAVAILABLE[sqlite3.SQLITE_CANTOPEN]) from exc
 
 
+def is_busy(error: BaseException | None) -> bool:
+    """Whether an error of SQLite says that others have locked the file for too long."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
 def _translate(error: sqlite3.Error) -> PixyProxyException | None:
     code = getattr(error, "sqlite_errorcode", 0)
     message = str(error)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final, NoReturn
 from uuid import UUID
 
+import aiosqlite
 import msgspec
 
 from pixyproxy.adapters.list_queries import Dialect, ImageLists, tags_query
@@ -161,7 +162,7 @@ class SQLiteImageRepository(ImageRepository):
     async def add(
         self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None, claim_seconds: float = 86_400.0
     ) -> Image:
-        async with self.database.transaction() as connection:
+        async def store(connection: aiosqlite.Connection) -> ImageId:
             cursor = await connection.execute(_ADD, {**image_to_row(image), **lease_to_row(lease)})
             image_id = ImageId(cursor.lastrowid or 0)
             if await connection.execute_fetchall(_FIND_DELETION, {"guid": str(image.guid)}):
@@ -170,7 +171,9 @@ class SQLiteImageRepository(ImageRepository):
             await connection.execute(_ADD_WORDS, words_to_row(image_id, image.prompt))
             if claim is not None:
                 await connection.execute(_CLAIM, claim_to_row(claim, image.guid, claim_seconds))
-        return msgspec.structs.replace(image, id=image_id)
+            return image_id
+
+        return msgspec.structs.replace(image, id=await self.database.write(store))
 
     async def get(self, guid: UUID) -> Image:
         rows = await self.database.fetch_all(f"{_SELECT} WHERE guid = :guid", {"guid": str(guid)})
@@ -179,45 +182,42 @@ class SQLiteImageRepository(ImageRepository):
         return image_from_row(rows[0])
 
     async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
-        async with self.database.transaction() as connection:
-            conditions = {"expected": expected.value, "if_abandoned": if_abandoned}
-            row = {**image_to_row(image), **conditions, "is_final": image.status.is_final}
-            cursor = await connection.execute(_UPDATE, row)
-            was_updated = cursor.rowcount == 1
-        if not was_updated:
+        conditions = {"expected": expected.value, "if_abandoned": if_abandoned, "is_final": image.status.is_final}
+        if not await self.database.execute(_UPDATE, {**image_to_row(image), **conditions}):
             await self._explain(image.guid)
 
     async def change(self, image: Image, *, expected_version: int) -> None:
-        async with self.database.transaction() as connection:
+        async def store(connection: aiosqlite.Connection) -> bool:
             row = {**image_to_row(image), "expected_version": expected_version}
             was_changed = (await connection.execute(_CHANGE, row)).rowcount == 1
             if was_changed and image.id is not None:
                 await connection.execute(_REMOVE_TAGS, {"image_id": image.id})
                 await connection.executemany(_ADD_TAG, tags_to_rows(image, image.id))
-        if not was_changed:
+            return was_changed
+
+        if not await self.database.write(store):
             await self._explain(image.guid)
 
     async def delete(self, guid: UUID, *, expected_version: int, lease_seconds: float) -> None:
-        async with self.database.transaction() as connection:
+        async def remove(connection: aiosqlite.Connection) -> bool:
             row = {"guid": str(guid), "expected_version": expected_version}
             was_deleted = (await connection.execute(_DELETE, row)).rowcount == 1
             if was_deleted:
                 await connection.execute(_ADD_DELETION, {"guid": str(guid), "lease_seconds": lease_seconds})
-        if not was_deleted:
+            return was_deleted
+
+        if not await self.database.write(remove):
             await self._explain(guid)
 
     async def claim_deletions(self, *, limit: int, lease_seconds: float) -> Sequence[UUID]:
-        claimed = []
-        for guid in await self.list_deletions(limit=limit):
-            async with self.database.transaction() as connection:
-                row = {"guid": str(guid), "lease_seconds": lease_seconds}
-                if (await connection.execute(_CLAIM_DELETION, row)).rowcount:
-                    claimed.append(guid)
-        return claimed
+        return [
+            guid
+            for guid in await self.list_deletions(limit=limit)
+            if await self.database.execute(_CLAIM_DELETION, {"guid": str(guid), "lease_seconds": lease_seconds})
+        ]
 
     async def finish_deletion(self, guid: UUID) -> None:
-        async with self.database.transaction() as connection:
-            await connection.execute(_FINISH_DELETION, {"guid": str(guid)})
+        await self.database.execute(_FINISH_DELETION, {"guid": str(guid)})
 
     async def list_deletions(self, *, limit: int) -> Sequence[UUID]:
         return [UUID(guid) for (guid,) in await self.database.fetch_all(_DELETIONS, {"limit": limit})]
@@ -246,13 +246,12 @@ class SQLiteImageRepository(ImageRepository):
 
     async def make_searchable(self, *, after: ImageId | None = None, limit: int) -> Sequence[ImageId]:
         rows = await self.database.search(_UNSEARCHABLE, {"after": after or 0, "limit": limit})
-        async with self.database.transaction() as connection:
-            await connection.executemany(_ADD_WORDS, [words_to_row(image_id, prompt) for image_id, prompt in rows])
+        words = [words_to_row(image_id, prompt) for image_id, prompt in rows]
+        await self.database.write(lambda connection: connection.executemany(_ADD_WORDS, words))
         return [ImageId(image_id) for image_id, _ in rows]
 
     async def renew(self, guid: UUID, lease: Lease) -> None:
-        async with self.database.transaction() as connection:
-            await connection.execute(_RENEW, {"guid": str(guid), **lease_to_row(lease)})
+        await self.database.execute(_RENEW, {"guid": str(guid), **lease_to_row(lease)})
 
     async def list_abandoned(self, *, limit: int) -> Sequence[Image]:
         return undamaged_images(await self.database.fetch_all(f"{_SELECT} {_ABANDONED}", {"limit": limit}))
@@ -267,12 +266,10 @@ class SQLiteImageRepository(ImageRepository):
 
     async def forget_claim(self, author: UserName | None, key: IdempotencyKey, guid: UUID) -> None:
         parameters = {"author": author or "", "idempotency_key": key, "guid": str(guid)}
-        async with self.database.transaction() as connection:
-            await connection.execute(_FORGET_CLAIM, parameters)
+        await self.database.execute(_FORGET_CLAIM, parameters)
 
     async def forget_expired_claims(self) -> int:
-        async with self.database.transaction() as connection:
-            return (await connection.execute(_FORGET_CLAIMS)).rowcount
+        return await self.database.execute(_FORGET_CLAIMS)
 
     async def scan(self, *, after: str = "", limit: int) -> Sequence[Image | DamagedRecord]:
         sql = f"{_SELECT} WHERE guid > :after ORDER BY guid LIMIT :limit"

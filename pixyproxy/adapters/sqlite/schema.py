@@ -1,10 +1,12 @@
 """The schema of an SQLite file."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
+
+import aiosqlite
 
 from pixyproxy.adapters.schema_scripts import SchemaRecord, SchemaScript, compare, load_scripts, missing
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
@@ -46,7 +48,7 @@ class SQLiteSchema(Schema):
         return compare(self.scripts, [SchemaRecord(*row) for row in rows])
 
     async def upgrade(self) -> Sequence[Migration]:
-        async with self.database.transaction() as connection:
+        async def apply(connection: aiosqlite.Connection) -> Collection[int]:
             await connection.execute(_CREATE)
             records = [SchemaRecord(*row) for row in await connection.execute_fetchall(_SELECT)]
             todo = {script.version: script for script in missing(self.scripts, records)}
@@ -56,7 +58,10 @@ class SQLiteSchema(Schema):
                 await connection.execute(
                     _RECORD, {"version": script.version, "name": script.name, "checksum": script.checksum}
                 )
-        return [migration for migration in await self.status() if migration.version in todo]
+            return todo.keys()
+
+        applied = await self.database.write(apply)
+        return [migration for migration in await self.status() if migration.version in applied]
 
 
 def _statements(sql: str) -> Iterator[str]:

@@ -20,8 +20,7 @@ class SQLiteSecretStore(SecretStore):
 
     async def get(self, name: str) -> bytes:
         if not await self._find(name):
-            async with self.database.transaction() as connection:
-                await connection.execute(_ADD, {"name": name, "value": secrets.token_hex(32)})
+            await self.database.execute(_ADD, {"name": name, "value": secrets.token_hex(32)})
         return bytes.fromhex(await self._find(name))
 
     async def _find(self, name: str) -> str:

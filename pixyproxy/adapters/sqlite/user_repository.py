@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import aiosqlite
 import msgspec
 
 from pixyproxy.adapters.rows import user_from_row, user_to_row
@@ -30,9 +31,10 @@ class SQLiteUserRepository(UserRepository):
     database: SQLiteDatabase
 
     async def add(self, user: User) -> User:
-        async with self.database.transaction() as connection:
-            cursor = await connection.execute(_ADD, user_to_row(user))
-        return msgspec.structs.replace(user, id=UserId(cursor.lastrowid or 0))
+        async def store(connection: aiosqlite.Connection) -> UserId:
+            return UserId((await connection.execute(_ADD, user_to_row(user))).lastrowid or 0)
+
+        return msgspec.structs.replace(user, id=await self.database.write(store))
 
     async def get(self, name: UserName) -> User:
         rows = await self.database.fetch_all(f"{_SELECT} WHERE name = :name", {"name": name})
@@ -47,10 +49,7 @@ class SQLiteUserRepository(UserRepository):
         await self._update(_DISABLE, name)
 
     async def _update(self, statement: str, name: UserName, **values: object) -> None:
-        async with self.database.transaction() as connection:
-            cursor = await connection.execute(statement, {**values, "name": name})
-            was_updated = cursor.rowcount == 1
-        if not was_updated:
+        if not await self.database.execute(statement, {**values, "name": name}):
             raise user_not_found()
 
     async def list(self) -> Sequence[User]:
