@@ -1,37 +1,80 @@
 """Use case: find out who is asking."""
 
-from dataclasses import dataclass
+import asyncio
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from pixyproxy.application.login_allowance import LoginAllowance
+from pixyproxy.application.login_queue import LoginQueue
 from pixyproxy.domain.errors import AuthenticationError, DataValidationError, RecordNotFoundError
 from pixyproxy.domain.ports import PasswordHasher, UserRepository, VerifiedLogins
-from pixyproxy.domain.user import Principal, User, UserName, parse_password, parse_user_name
+from pixyproxy.domain.user import Password, Principal, User, UserName, parse_password, parse_user_name
+
+
+class _Login(NamedTuple):
+    name: UserName
+    password: Password
+    address: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthenticateUser:
     """Return the principal that a user name and a password belong to.
 
+    Takes the client's `address`, or None where it is not known: wrong logins are then not counted.
+
     Raises one and the same `AuthenticationError`, at the same cost, for a user who is unknown or disabled and for a
-    wrong password, so that nobody learns which names exist.
+    wrong password, so that no client learns which names exist; a malformed name or password is refused unverified.
+    Raises `TooManyLoginsError` for a name and address with too many wrong logins, and `OverloadedError` when the queue
+    is full. A login that was right lately is verified whatever the count says, and equal logins are verified once.
     """
 
     users: UserRepository
     hasher: PasswordHasher
     verified: VerifiedLogins
+    allowance: LoginAllowance = field(default_factory=LoginAllowance)
+    queue: LoginQueue = field(default_factory=LoginQueue)
+    _verifying: dict[_Login, asyncio.Task[None]] = field(default_factory=dict, init=False, repr=False)
 
-    async def __call__(self, name: str, password: str) -> Principal:
+    async def __call__(self, name: str, password: str, *, address: str | None = None) -> Principal:
         try:
-            login = parse_user_name(name), parse_password(password)
+            login = _Login(parse_user_name(name), parse_password(password), address)
         except DataValidationError:
-            await self.hasher.verify(self.hasher.decoy, "")
             raise _wrong_login() from None
-        if not self.verified.recall(*login):
-            user = await self._find(login[0])
-            fits = await self.hasher.verify(user.password_hash if user else self.hasher.decoy, login[1])
+        if not self.verified.recall(login.name, login.password):
+            await self._verify_once(login)
+        return Principal(name=login.name)
+
+    async def _verify_once(self, login: _Login) -> None:
+        task = self._verifying.get(login)
+        if task is None:
+            task = self._verifying[login] = asyncio.create_task(self._verify(login))
+            task.add_done_callback(lambda task: self._end(login, task))
+        await asyncio.shield(task)
+
+    def _end(self, login: _Login, task: asyncio.Task[None]) -> None:
+        del self._verifying[login]
+        if not task.cancelled():
+            # The requests that waited for it may be gone, and asyncio complains of an error that is never looked at.
+            task.exception()
+
+    async def _verify(self, login: _Login) -> None:
+        name, password, address = login
+        was_right = self.verified.was_right(name, password)
+        is_familiar = was_right or (address is not None and self.verified.is_familiar(name, address))
+        # Only whoever knows the password sends what was right, also while others guess from the same address.
+        attempt: AbstractContextManager[None] = (
+            nullcontext() if was_right or address is None else self.allowance.attempt(name, address)
+        )
+        with attempt:
+            async with self.queue.turn(name, address or "", is_familiar=is_familiar):
+                user = await self._find(name)
+                fits = await self.hasher.verify(user.password_hash if user else self.hasher.decoy, password)
             if user is None or user.is_disabled or not fits:
+                self.verified.forget(name, password)
                 raise _wrong_login()
-            self.verified.remember(*login)
-        return Principal(name=login[0])
+        self.verified.remember(name, password, address)
 
     async def _find(self, name: UserName) -> User | None:
         try:

@@ -7,6 +7,7 @@
     │   └── DataValidationError         one named field breaks a rule
     ├── UnauthorizedError               a login is needed and none was given
     ├── AuthenticationError             the login that was given is not valid
+    ├── TooManyLoginsError              too many wrong logins with this user name from this address
     ├── OperationNotAllowedError        the principal may not do this
     ├── RecordNotFoundError             there is no such record, or none this principal may know of
     ├── EndpointNotFoundError           there is no such endpoint
@@ -75,6 +76,14 @@ class UnauthorizedError(PixyProxyException):
 
 class AuthenticationError(PixyProxyException):
     """The login that was given is malformed, unknown, wrong or disabled."""
+
+
+class TooManyLoginsError(PixyProxyException):
+    """Too many wrong logins; takes `retry_after`, the seconds after which another login is verified."""
+
+    def __init__(self, detail: str, *, retry_after: float) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 class OperationNotAllowedError(PixyProxyException):

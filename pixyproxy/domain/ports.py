@@ -433,15 +433,30 @@ class PasswordHasher(Protocol):
 
 
 class VerifiedLogins(Protocol):
-    """Which logins were verified a short time ago, so that each request need not cost a password hash."""
+    """Which logins were verified lately, so that each request need not cost a password hash."""
 
     @abstractmethod
-    def remember(self, name: UserName, password: str) -> None:
-        """Remember for a short time that `password` is the one of `name`, and never keep it in the clear."""
+    def remember(self, name: UserName, password: str, address: str | None = None) -> None:
+        """Remember that `password` was verified as that of `name`, from `address`; never keep it in the clear."""
 
     @abstractmethod
     def recall(self, name: UserName, password: str) -> bool:
-        """Whether this name and password were remembered together and the time is not over."""
+        """Whether this name and password were verified together so lately that they need not be verified again.
+
+        Recalling does not lengthen that time.
+        """
+
+    @abstractmethod
+    def was_right(self, name: UserName, password: str) -> bool:
+        """Whether this name and password were verified together within a day; they may be wrong by now."""
+
+    @abstractmethod
+    def is_familiar(self, name: UserName, address: str) -> bool:
+        """Whether a login of `name` from `address` was verified within a day."""
+
+    @abstractmethod
+    def forget(self, name: UserName, password: str) -> None:
+        """Forget that this name and password were right."""
 
 
 class Clock(Protocol):

@@ -65,6 +65,7 @@ from pixyproxy.application import (
 from pixyproxy.application.admission import Admission
 from pixyproxy.application.generate_image import GenerationPolicy
 from pixyproxy.application.generations import Generations
+from pixyproxy.application.login_allowance import LoginAllowance
 from pixyproxy.application.makings import Makings
 from pixyproxy.domain.ports import ContentReceipt, Lease
 from pixyproxy.domain.variant import VariantPolicy
@@ -209,7 +210,13 @@ class Container(containers.DeclarativeContainer):
     data_upgrades = providers.List()
     upgrade_data = providers.Singleton(UpgradeData, progress=upgrade_progress, upgrades=data_upgrades)
     check_readiness = providers.Singleton(CheckReadiness, images=images, contents=contents)
-    authenticate_user = providers.Singleton(AuthenticateUser, users=users, hasher=hasher, verified=verified)
+    authenticate_user = providers.Singleton(
+        AuthenticateUser,
+        users=users,
+        hasher=hasher,
+        verified=verified,
+        allowance=providers.Singleton(LoginAllowance, wrong_logins=settings.provided.wrong_logins),
+    )
     add_user = providers.Singleton(AddUser, users=users, hasher=hasher, clock=clock)
     create_first_user = providers.Singleton(CreateFirstUser, users=users, add_user=add_user)
     change_password = providers.Singleton(ChangePassword, users=users, hasher=hasher)

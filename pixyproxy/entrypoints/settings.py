@@ -80,6 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key_lifetime: Annotated[float, msgspec.Meta(ge=3_600, le=31_536_000)] = 86_400.0
     auto_upgrade: bool = False
     login_memory: Duration = 60.0
+    wrong_logins: Positive = 10
     public_max_age: Annotated[int, msgspec.Meta(ge=0, le=86_400)] = 60
     variant_sizes: str = "64,128,256,512,1024"
     max_variants: Positive = 2

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pixyproxy.adapters.memory.verified_logins import CAPACITY, InMemoryVerifiedLogins
+from pixyproxy.adapters.memory.verified_logins import CAPACITY, FAMILIAR_SECONDS, InMemoryVerifiedLogins
 from pixyproxy.domain.ports import VerifiedLogins
 from pixyproxy.domain.user import UserName
 
@@ -95,7 +95,7 @@ def test_what_is_kept_tells_nothing_outside_its_process(seconds: Seconds) -> Non
     for _ in range(2):
         verified = InMemoryVerifiedLogins(lifetime=LIFETIME, monotonic=seconds)
         verified.remember(ANN, PASSWORD)
-        kept.append(set(verified._ends))
+        kept.append(set(verified._logins))
     assert kept[0].isdisjoint(kept[1])
 
 
@@ -118,3 +118,45 @@ def test_a_login_that_was_remembered_again_is_among_the_latest(verified: Verifie
     verified.remember(UserName("one too many"), PASSWORD)
     assert verified.recall(ANN, PASSWORD)
     assert not verified.recall(UserName("user0"), PASSWORD)
+
+
+def test_a_login_was_right_for_a_day_although_it_is_no_longer_recalled(
+    verified: VerifiedLogins, seconds: Seconds
+) -> None:
+    verified.remember(ANN, PASSWORD)
+    seconds.passed += FAMILIAR_SECONDS - 0.001
+    assert not verified.recall(ANN, PASSWORD)
+    assert verified.was_right(ANN, PASSWORD)
+    assert not verified.was_right(ANN, "wrong horse")
+    seconds.passed += 0.001
+    assert not verified.was_right(ANN, PASSWORD)
+
+
+def test_a_name_is_familiar_where_it_came_from_for_a_day(verified: VerifiedLogins, seconds: Seconds) -> None:
+    verified.remember(ANN, PASSWORD, "192.0.2.1")
+    seconds.passed += FAMILIAR_SECONDS - 0.001
+    assert verified.is_familiar(ANN, "192.0.2.1")
+    assert not verified.is_familiar(ANN, "192.0.2.2")
+    assert not verified.is_familiar(UserName("bob"), "192.0.2.1")
+    seconds.passed += 0.001
+    assert not verified.is_familiar(ANN, "192.0.2.1")
+
+
+def test_an_address_is_no_password(verified: VerifiedLogins) -> None:
+    verified.remember(ANN, PASSWORD, "192.0.2.1")
+    assert not verified.recall(ANN, "192.0.2.1")
+    assert not verified.is_familiar(ANN, PASSWORD)
+
+
+def test_a_login_without_an_address_is_familiar_nowhere(verified: VerifiedLogins) -> None:
+    verified.remember(ANN, PASSWORD)
+    assert verified.recall(ANN, PASSWORD)
+    assert not verified.is_familiar(ANN, "192.0.2.1")
+
+
+def test_a_forgotten_login_is_not_recalled(verified: VerifiedLogins) -> None:
+    verified.remember(ANN, PASSWORD, "192.0.2.1")
+    verified.forget(ANN, PASSWORD)
+    verified.forget(ANN, PASSWORD)
+    assert not verified.recall(ANN, PASSWORD)
+    assert not verified.was_right(ANN, PASSWORD)

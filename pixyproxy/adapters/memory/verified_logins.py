@@ -5,43 +5,60 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Final
 
 from pixyproxy.domain.ports import VerifiedLogins
 from pixyproxy.domain.user import UserName
 
-CAPACITY = 10_000
+CAPACITY: Final = 10_000
+FAMILIAR_SECONDS: Final = 86_400.0
+
+_LOGIN: Final = b"login"
+_ADDRESS: Final = b"address"
 
 
 class InMemoryVerifiedLogins(VerifiedLogins):
-    """Remembers a keyed digest of each login for `lifetime` seconds, and of the 10,000 latest at most.
+    """Remembers a keyed digest of each login and of each name and address, the 10,000 latest of either.
 
-    The key is random and never leaves the process, so that a digest tells nothing about the password. `monotonic` is
-    the clock in seconds.
+    A login is recalled for `lifetime` seconds; for a day it is known that it was right, and where it came from. The key
+    is random and never leaves the process, so that a digest tells nothing about the password. `monotonic` is the clock
+    in seconds.
     """
 
     def __init__(self, *, lifetime: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._lifetime = lifetime
         self._monotonic = monotonic
         self._key = secrets.token_bytes(64)
-        self._ends: OrderedDict[bytes, float] = OrderedDict()
+        self._logins: OrderedDict[bytes, float] = OrderedDict()
+        self._addresses: OrderedDict[bytes, float] = OrderedDict()
 
-    def remember(self, name: UserName, password: str) -> None:
-        digest = self._digest(name, password)
-        self._ends[digest] = self._monotonic() + self._lifetime
-        self._ends.move_to_end(digest)
-        if len(self._ends) > CAPACITY:
-            self._ends.popitem(last=False)
+    def remember(self, name: UserName, password: str, address: str | None = None) -> None:
+        self._note(self._logins, self._digest(_LOGIN, name, password))
+        if address is not None:
+            self._note(self._addresses, self._digest(_ADDRESS, name, address))
 
     def recall(self, name: UserName, password: str) -> bool:
-        digest = self._digest(name, password)
-        end = self._ends.get(digest)
-        if end is None:
-            return False
-        if self._monotonic() < end:
-            return True
-        del self._ends[digest]
-        return False
+        return self._is_younger(self._logins, self._digest(_LOGIN, name, password), self._lifetime)
 
-    def _digest(self, name: UserName, password: str) -> bytes:
+    def was_right(self, name: UserName, password: str) -> bool:
+        return self._is_younger(self._logins, self._digest(_LOGIN, name, password), FAMILIAR_SECONDS)
+
+    def is_familiar(self, name: UserName, address: str) -> bool:
+        return self._is_younger(self._addresses, self._digest(_ADDRESS, name, address), FAMILIAR_SECONDS)
+
+    def forget(self, name: UserName, password: str) -> None:
+        self._logins.pop(self._digest(_LOGIN, name, password), None)
+
+    def _note(self, times: OrderedDict[bytes, float], digest: bytes) -> None:
+        times[digest] = self._monotonic()
+        times.move_to_end(digest)
+        if len(times) > CAPACITY:
+            times.popitem(last=False)
+
+    def _is_younger(self, times: OrderedDict[bytes, float], digest: bytes, seconds: float) -> bool:
+        verified_at = times.get(digest)
+        return verified_at is not None and self._monotonic() - verified_at < seconds
+
+    def _digest(self, kind: bytes, name: UserName, secret: str) -> bytes:
         # A name has no colon, so no two logins share this text.
-        return hashlib.blake2b(f"{name}:{password}".encode(), key=self._key).digest()
+        return hashlib.blake2b(f"{name}:{secret}".encode(), key=self._key, person=kind).digest()

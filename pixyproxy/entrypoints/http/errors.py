@@ -23,6 +23,7 @@ from pixyproxy.entrypoints.http.schemas import FieldError, Problem
 CREATES: Final = {"creates": True}
 REPLAYED: Final = "Idempotency-Replayed"
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+_RETRYABLE: Final = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
 _log = logging.getLogger("pixyproxy.errors")
 
@@ -127,7 +128,7 @@ def _purchase(exc: Exception, status: int, *, has_key: bool) -> dict[str, Any]:
             return {"retryable": status == HTTPStatus.SERVICE_UNAVAILABLE, "maybe_billed": True}
         case errors.PixyProxyException() | HTTPException():
             # Whatever else is raised on purpose is raised before anything is bought.
-            return {"retryable": status == HTTPStatus.SERVICE_UNAVAILABLE, "maybe_billed": False}
+            return {"retryable": status in _RETRYABLE, "maybe_billed": False}
         case _:
             return {"retryable": False, "maybe_billed": True}
 
@@ -141,6 +142,9 @@ def _headers(exc: Exception, status: int) -> dict[str, str]:
         headers["WWW-Authenticate"] = CHALLENGE
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         # The rest of the body stays unread, so the connection can't carry another request.
+        headers["Connection"] = "close"
+    if isinstance(exc, errors.TooManyLoginsError):
+        # Guessing on costs a new connection each time.
         headers["Connection"] = "close"
     retry_after = getattr(exc, "retry_after", None)
     if isinstance(exc, errors.PixyProxyException) and retry_after is not None:

@@ -1,20 +1,26 @@
 """Who may call a route."""
 
-from typing import Any
+import ipaddress
+from typing import Any, Final
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from pixyproxy.domain.errors import UnauthorizedError
-from pixyproxy.domain.user import ANONYMOUS, Principal
+from pixyproxy.domain.errors import AuthenticationError, TooManyLoginsError, UnauthorizedError
+from pixyproxy.domain.user import ANONYMOUS, USER_NAME_MAX_LENGTH, Principal
 from pixyproxy.entrypoints.http.basic_auth import parse_basic_credentials
+from pixyproxy.entrypoints.http.client_address import client_address
 from pixyproxy.entrypoints.http.links import holder_of_link, is_link
+from pixyproxy.entrypoints.request_lines import log_request
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
+# What one subscriber is given at least (RFC 6177): counting single addresses would count nothing.
+_IPV6_PREFIX: Final = 64
+
 
 async def require_login(connection: Connection, _: BaseRouteHandler) -> None:
-    """Let only logged-in users pass; raise `UnauthorizedError` or `AuthenticationError`."""
+    """Let only logged-in users pass; raise `UnauthorizedError`, `AuthenticationError` or `TooManyLoginsError`."""
     principal = await _authenticate(connection)
     if principal.is_anonymous:
         raise UnauthorizedError("This needs a login with HTTP Basic.")
@@ -50,6 +56,23 @@ async def _authenticate(connection: Connection) -> Principal:
     header = connection.headers.get("Authorization")
     if header is not None:
         authenticate_user = connection.app.state.container.authenticate_user()
-        principal = await authenticate_user(*parse_basic_credentials(header))
+        name, password = parse_basic_credentials(header)
+        client = client_address(connection.scope)
+        try:
+            principal = await authenticate_user(name, password, address=client and _subscriber(client))
+        except (AuthenticationError, TooManyLoginsError) as exc:
+            facts = {
+                "request_id": connection.scope["state"]["request_id"],
+                "client": client,
+                "user": ascii(name[:USER_NAME_MAX_LENGTH]),
+                "problem": type(exc).__name__,
+            }
+            log_request("login refused", facts)
+            raise
     connection.scope["user"] = principal
     return principal
+
+
+def _subscriber(client: str) -> str:
+    """Return what a subscriber can't easily change of an address: the first 64 bits of an IPv6 address, else all."""
+    return str(ipaddress.ip_network((client, _IPV6_PREFIX), strict=False)) if ":" in client else client

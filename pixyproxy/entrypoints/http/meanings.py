@@ -15,6 +15,7 @@ MEANINGS: Final[dict[type[errors.PixyProxyException], tuple[HTTPStatus, str]]] =
     errors.DataValidationError: (HTTPStatus.BAD_REQUEST, "A field breaks a rule"),
     errors.UnauthorizedError: (HTTPStatus.UNAUTHORIZED, "A login is needed"),
     errors.AuthenticationError: (HTTPStatus.UNAUTHORIZED, "The login is not valid"),
+    errors.TooManyLoginsError: (HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong logins"),
     errors.OperationNotAllowedError: (HTTPStatus.FORBIDDEN, "This is not allowed"),
     errors.RecordNotFoundError: (HTTPStatus.NOT_FOUND, "There is no such record"),
     errors.EndpointNotFoundError: (HTTPStatus.NOT_FOUND, "There is no such endpoint"),

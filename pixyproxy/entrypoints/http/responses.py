@@ -41,7 +41,8 @@ _DESCRIPTIONS: Final = {
     415: "The body has another media type than it must have.",
     416: "There are no such bytes; `Content-Range` says how many there are.",
     422: "The generator will not draw this prompt, or the idempotency key belongs to a request with another body.",
-    429: "The generator wants fewer requests; `Retry-After` says when to try again, where the generator said so.",
+    429: "Too many wrong logins with this user name from this address, or the generator wants fewer requests:"
+    " `Retry-After` says when to try again, where that is known.",
     500: "PixyProxy is set up wrongly or has a fault; the log says more under the request id.",
     502: "The generator answered with an error or with something that is no image.",
     503: "Database, content store or generator is not available, too many images or variants are waiting already, or"
@@ -101,12 +102,12 @@ EVENTS: Final = {
 
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
-    """Describe the problems that a route can answer with."""
+    """Describe the problems that a route can answer with; one that takes a login can have seen too many wrong ones."""
     return {
         status: ResponseSpec(
             Problem, media_type=PROBLEM_MEDIA_TYPE, description=_DESCRIPTIONS[status], generate_examples=False
         )
-        for status in statuses
+        for status in (*statuses, *([429] if 401 in statuses else []))  # noqa: PLR2004
     }
 
 

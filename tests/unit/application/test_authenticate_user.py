@@ -1,16 +1,23 @@
 """Finding out who is asking."""
 
+import asyncio
+
 import pytest
 
 from pixyproxy.adapters.memory.password_hasher import InMemoryPasswordHasher
 from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
 from pixyproxy.adapters.memory.verified_logins import InMemoryVerifiedLogins
 from pixyproxy.application import AddUser, AuthenticateUser, ChangePassword, DisableUser
-from pixyproxy.domain.errors import AuthenticationError, DBConnectionError
+from pixyproxy.application.login_allowance import LoginAllowance
+from pixyproxy.application.login_queue import LoginQueue
+from pixyproxy.domain.errors import AuthenticationError, DBConnectionError, OverloadedError, TooManyLoginsError
 from pixyproxy.domain.ports import PasswordHasher
 from pixyproxy.domain.user import Password, PasswordHash, Principal, User, UserName
 
 PASSWORD = "correct horse"
+HERE = "192.0.2.1"
+ELSEWHERE = "198.51.100.1"
+ALLOWED = 3
 DECOMPOSED = "Zoe\u0308"
 COMPOSED = "Zo\u00eb"
 
@@ -32,6 +39,18 @@ class CountingPasswordHasher(PasswordHasher):
     @property
     def decoy(self) -> PasswordHash:
         return self._hasher.decoy
+
+
+class HeldPasswordHasher(CountingPasswordHasher):
+    """Verifies nothing until it is released."""
+
+    def __init__(self, hasher: PasswordHasher) -> None:
+        super().__init__(hasher)
+        self.released = asyncio.Event()
+
+    async def verify(self, password_hash: PasswordHash, password: str) -> bool:
+        await self.released.wait()
+        return await super().verify(password_hash, password)
 
 
 class BrokenUserRepository(InMemoryUserRepository):
@@ -66,7 +85,8 @@ def authenticate_user(
     users: InMemoryUserRepository, counting_hasher: CountingPasswordHasher, seconds: Seconds
 ) -> AuthenticateUser:
     verified = InMemoryVerifiedLogins(lifetime=60, monotonic=seconds)
-    return AuthenticateUser(users=users, hasher=counting_hasher, verified=verified)
+    allowance = LoginAllowance(wrong_logins=ALLOWED, seconds=60, monotonic=seconds)
+    return AuthenticateUser(users=users, hasher=counting_hasher, verified=verified, allowance=allowance)
 
 
 async def test_the_right_login_is_the_users_principal(authenticate_user: AuthenticateUser, add_user: AddUser) -> None:
@@ -98,14 +118,6 @@ async def test_another_users_password_is_refused(authenticate_user: Authenticate
         ("nobody", PASSWORD),
         ("disabled", PASSWORD),
         ("disabled", "wrong horse"),
-        ("", PASSWORD),
-        ("a\0b", PASSWORD),
-        ("x" * 65, PASSWORD),
-        ("\ud800", PASSWORD),
-        ("ann", ""),
-        ("ann", "short"),
-        ("ann", "x" * 1025),
-        ("ann", "pass\ud800word"),
     ],
 )
 async def test_every_refusal_reads_alike_and_costs_one_verification(
@@ -123,6 +135,33 @@ async def test_every_refusal_reads_alike_and_costs_one_verification(
     assert caught.value.detail == "The user name or the password is wrong."
     assert caught.value.__cause__ is None
     assert len(counting_hasher.verified) == 1
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        ("", PASSWORD),
+        ("a\0b", PASSWORD),
+        ("x" * 65, PASSWORD),
+        ("\ud800", PASSWORD),
+        ("ann", ""),
+        ("ann", "short"),
+        ("ann", "x" * 1025),
+        ("ann", "pass\ud800word"),
+    ],
+)
+async def test_a_malformed_login_is_refused_alike_and_costs_no_verification(
+    authenticate_user: AuthenticateUser,
+    add_user: AddUser,
+    counting_hasher: CountingPasswordHasher,
+    login: tuple[str, str],
+) -> None:
+    await add_user("ann", PASSWORD)
+    with pytest.raises(AuthenticationError) as caught:
+        await authenticate_user(*login)
+    assert caught.value.detail == "The user name or the password is wrong."
+    assert caught.value.__cause__ is None
+    assert counting_hasher.verified == []
 
 
 async def test_an_unknown_user_is_verified_against_the_decoy(
@@ -211,3 +250,153 @@ async def test_a_database_that_does_not_answer_is_no_wrong_login(
     authenticate_user = AuthenticateUser(users=BrokenUserRepository(), hasher=counting_hasher, verified=verified)
     with pytest.raises(DBConnectionError):
         await authenticate_user("ann", PASSWORD)
+
+
+async def exhaust(authenticate_user: AuthenticateUser, name: str = "ann", address: str = HERE) -> None:
+    for number in range(ALLOWED):
+        with pytest.raises(AuthenticationError):
+            await authenticate_user(name, f"wrong horse {number}", address=address)
+
+
+async def test_a_wrong_login_beyond_the_allowance_is_refused_unverified(
+    authenticate_user: AuthenticateUser, add_user: AddUser, counting_hasher: CountingPasswordHasher, seconds: Seconds
+) -> None:
+    await add_user("ann", PASSWORD)
+    await exhaust(authenticate_user)
+    with pytest.raises(TooManyLoginsError) as caught:
+        await authenticate_user("ann", "wrong horse", address=HERE)
+    assert caught.value.retry_after == 20
+    assert len(counting_hasher.verified) == ALLOWED
+    seconds.passed = 20
+    assert await authenticate_user("ann", PASSWORD, address=HERE) == Principal(name=UserName("ann"))
+
+
+async def test_an_unknown_name_has_the_same_allowance(authenticate_user: AuthenticateUser) -> None:
+    await exhaust(authenticate_user, "nobody")
+    with pytest.raises(TooManyLoginsError):
+        await authenticate_user("nobody", PASSWORD, address=HERE)
+
+
+async def test_wrong_logins_lock_out_neither_the_name_elsewhere_nor_others_at_the_address(
+    authenticate_user: AuthenticateUser, add_user: AddUser
+) -> None:
+    await add_user("ann", PASSWORD)
+    await add_user("bob", "battery staple")
+    await exhaust(authenticate_user)
+    assert await authenticate_user("ann", PASSWORD, address=ELSEWHERE) == Principal(name=UserName("ann"))
+    assert await authenticate_user("bob", "battery staple", address=HERE) == Principal(name=UserName("bob"))
+
+
+async def test_a_login_that_was_right_lately_is_verified_whatever_was_wrong_since(
+    authenticate_user: AuthenticateUser, add_user: AddUser, counting_hasher: CountingPasswordHasher, seconds: Seconds
+) -> None:
+    await add_user("ann", PASSWORD)
+    await authenticate_user("ann", PASSWORD, address=HERE)
+    seconds.passed = 60
+    await exhaust(authenticate_user)
+    assert await authenticate_user("ann", PASSWORD, address=HERE) == Principal(name=UserName("ann"))
+    assert len(counting_hasher.verified) == ALLOWED + 2
+
+
+async def test_a_login_that_is_right_no_more_is_counted_from_then_on(
+    authenticate_user: AuthenticateUser,
+    add_user: AddUser,
+    users: InMemoryUserRepository,
+    hasher: InMemoryPasswordHasher,
+    seconds: Seconds,
+) -> None:
+    await add_user("ann", PASSWORD)
+    await authenticate_user("ann", PASSWORD, address=HERE)
+    await ChangePassword(users=users, hasher=hasher)("ann", "battery staple")
+    seconds.passed = 60
+    for _ in range(ALLOWED + 1):
+        with pytest.raises(AuthenticationError):
+            await authenticate_user("ann", PASSWORD, address=HERE)
+    with pytest.raises(TooManyLoginsError):
+        await authenticate_user("ann", PASSWORD, address=HERE)
+
+
+async def test_right_logins_are_not_counted(authenticate_user: AuthenticateUser, add_user: AddUser) -> None:
+    for number in range(ALLOWED + 1):
+        await add_user(f"user{number}", PASSWORD)
+    for number in range(ALLOWED + 1):
+        await authenticate_user(f"user{number}", PASSWORD, address=HERE)
+        await exhaust(authenticate_user, f"user{number}")
+
+
+async def test_a_login_that_could_not_be_verified_is_not_counted(
+    counting_hasher: CountingPasswordHasher, seconds: Seconds
+) -> None:
+    authenticate_user = AuthenticateUser(
+        users=BrokenUserRepository(),
+        hasher=counting_hasher,
+        verified=InMemoryVerifiedLogins(lifetime=60, monotonic=seconds),
+        allowance=LoginAllowance(wrong_logins=1, monotonic=seconds),
+    )
+    for _ in range(3):
+        with pytest.raises(DBConnectionError):
+            await authenticate_user("ann", PASSWORD, address=HERE)
+
+
+async def test_without_an_address_no_wrong_login_is_counted(authenticate_user: AuthenticateUser) -> None:
+    for _ in range(ALLOWED + 2):
+        with pytest.raises(AuthenticationError):
+            await authenticate_user("ann", PASSWORD)
+
+
+async def test_equal_logins_at_once_are_verified_once(
+    users: InMemoryUserRepository, hasher: InMemoryPasswordHasher, add_user: AddUser, seconds: Seconds
+) -> None:
+    await add_user("ann", PASSWORD)
+    held = HeldPasswordHasher(hasher)
+    verified = InMemoryVerifiedLogins(lifetime=60, monotonic=seconds)
+    authenticate_user = AuthenticateUser(users=users, hasher=held, verified=verified)
+    logins = [asyncio.create_task(authenticate_user("ann", PASSWORD, address=HERE)) for _ in range(50)]
+    await asyncio.sleep(0)
+    logins[0].cancel()
+    held.released.set()
+    results = await asyncio.gather(*logins, return_exceptions=True)
+    assert results[1:] == [Principal(name=UserName("ann"))] * 49
+    assert len(held.verified) == 1
+
+
+async def test_the_allowance_holds_for_wrong_logins_at_once(
+    users: InMemoryUserRepository, hasher: InMemoryPasswordHasher, seconds: Seconds
+) -> None:
+    held = HeldPasswordHasher(hasher)
+    authenticate_user = AuthenticateUser(
+        users=users,
+        hasher=held,
+        verified=InMemoryVerifiedLogins(lifetime=60, monotonic=seconds),
+        allowance=LoginAllowance(wrong_logins=ALLOWED, monotonic=seconds),
+    )
+    logins = [
+        asyncio.create_task(authenticate_user("ann", f"wrong horse {number}", address=HERE)) for number in range(50)
+    ]
+    await asyncio.sleep(0.01)
+    refused_at_once = [login for login in logins if login.done()]
+    held.released.set()
+    results = await asyncio.gather(*logins, return_exceptions=True)
+    assert len(refused_at_once) == 50 - ALLOWED
+    assert sum(isinstance(result, TooManyLoginsError) for result in results) == 50 - ALLOWED
+    assert len(held.verified) == ALLOWED
+
+
+async def test_a_familiar_login_passes_a_full_queue_of_strangers(
+    users: InMemoryUserRepository, hasher: InMemoryPasswordHasher, add_user: AddUser, seconds: Seconds
+) -> None:
+    await add_user("ann", PASSWORD)
+    verified = InMemoryVerifiedLogins(lifetime=60, monotonic=seconds)
+    await AuthenticateUser(users=users, hasher=hasher, verified=verified)("ann", PASSWORD, address=HERE)
+    seconds.passed = 60
+    held = HeldPasswordHasher(hasher)
+    queue = LoginQueue(places=4)
+    flooded = AuthenticateUser(users=users, hasher=held, verified=verified, queue=queue)
+    strangers = [asyncio.create_task(flooded(f"nobody{number}", PASSWORD, address=HERE)) for number in range(4)]
+    await asyncio.sleep(0.01)
+    with pytest.raises(OverloadedError):
+        await flooded("one too many", PASSWORD, address=ELSEWHERE)
+    open_ = AuthenticateUser(users=users, hasher=hasher, verified=verified, queue=queue)
+    assert await open_("ann", PASSWORD, address=HERE) == Principal(name=UserName("ann"))
+    held.released.set()
+    await asyncio.gather(*strangers, return_exceptions=True)

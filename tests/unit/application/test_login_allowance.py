@@ -1,0 +1,85 @@
+"""How many wrong logins a client may send."""
+
+from contextlib import ExitStack
+
+import pytest
+
+from pixyproxy.application.login_allowance import CAPACITY, LoginAllowance
+from pixyproxy.domain.errors import AuthenticationError, TooManyLoginsError
+from pixyproxy.domain.user import UserName
+
+ANN = UserName("ann")
+
+
+class Seconds:
+    """A clock that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.passed = 1_000.0
+
+    def __call__(self) -> float:
+        return self.passed
+
+
+@pytest.fixture
+def seconds() -> Seconds:
+    return Seconds()
+
+
+@pytest.fixture
+def allowance(seconds: Seconds) -> LoginAllowance:
+    return LoginAllowance(wrong_logins=3, seconds=60, monotonic=seconds)
+
+
+def fail(allowance: LoginAllowance, address: str = "a") -> None:
+    with pytest.raises(AuthenticationError), allowance.attempt(ANN, address):
+        raise AuthenticationError("The login is wrong.")
+
+
+def test_the_allowance_comes_back_bit_by_bit(allowance: LoginAllowance, seconds: Seconds) -> None:
+    for _ in range(3):
+        fail(allowance)
+    for passed, retry_after in ((0, 20), (5, 15), (19, 1)):
+        seconds.passed = 1_000 + passed
+        with pytest.raises(TooManyLoginsError) as caught, allowance.attempt(ANN, "a"):
+            raise AssertionError
+        assert caught.value.retry_after == pytest.approx(retry_after)
+    seconds.passed = 1_020
+    fail(allowance)
+    with pytest.raises(TooManyLoginsError), allowance.attempt(ANN, "a"):
+        raise AssertionError
+    seconds.passed = 9_000
+    for _ in range(3):
+        fail(allowance)
+
+
+@pytest.mark.parametrize("error", [None, ZeroDivisionError(), KeyboardInterrupt()])
+def test_what_is_no_wrong_login_is_not_counted(allowance: LoginAllowance, error: BaseException | None) -> None:
+    for _ in range(5):
+        try:
+            with allowance.attempt(ANN, "a"):
+                if error is not None:
+                    raise error
+        except (ZeroDivisionError, KeyboardInterrupt):
+            pass
+    for _ in range(3):
+        fail(allowance)
+
+
+def test_a_login_counts_while_it_is_verified(allowance: LoginAllowance) -> None:
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(allowance.attempt(ANN, "a"))
+        with pytest.raises(TooManyLoginsError):
+            stack.enter_context(allowance.attempt(ANN, "a"))
+
+
+def test_the_latest_pairs_are_counted(allowance: LoginAllowance) -> None:
+    for _ in range(3):
+        fail(allowance)
+    for number in range(CAPACITY - 1):
+        fail(allowance, str(number))
+    with pytest.raises(TooManyLoginsError), allowance.attempt(ANN, "a"):
+        raise AssertionError
+    fail(allowance, "one too many")
+    fail(allowance)
