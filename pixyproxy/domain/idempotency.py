@@ -31,7 +31,11 @@ def parse_idempotency_key(text: str) -> IdempotencyKey:
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """What an author has used an idempotency key for: `fingerprint` tells one body from another."""
+    """What an author has used an idempotency key for: `fingerprint` tells one body from another.
+
+    Without an author, `key` stands for the client's key and the body together: strangers who happen to use the same key
+    must neither refuse each other's requests nor see each other's images.
+    """
 
     author: UserName | None
     key: IdempotencyKey
@@ -41,7 +45,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     def on(cls, image: Image, key: IdempotencyKey) -> Self:
         """Return the claim of `key` for what `image` was asked for with."""
         asked: Sequence[object] = (image.prompt, image.tags, image.visibility)
-        return cls(author=image.author, key=key, fingerprint=hashlib.sha256(msgspec.json.encode(asked)).hexdigest())
+        fingerprint = hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
+        if image.author is None:
+            key = IdempotencyKey(hashlib.sha256(f"{key} {fingerprint}".encode()).hexdigest())
+        return cls(author=image.author, key=key, fingerprint=fingerprint)
 
 
 class ClaimedImage(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,8 +12,8 @@ from tests.doubles.service import running_service
 # Of what says nothing against a valid request, a 422 is for the generator's refusal and for a key that was used for
 # another body, and a 412 for an image that has another version. What is malformed is a 400.
 # A valid cursor can't be made up, and a tag that is no text can't be sent. An If-Match is made up without regard to its
-# pattern. Of content, which sizes there are is up to the operator, and a condition or a range that is malformed is
-# passed over.
+# pattern. A malformed condition of a GET is passed over, and so is a malformed range. Of content, which sizes there are
+# is up to the operator.
 CONFIGURATION = """
 [parameters]
 "header.If-Match" = "*"
@@ -22,13 +22,16 @@ CONFIGURATION = """
 expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 412, 422, 429, "5xx"]
 
 [[operations]]
-include-name = ["GET /image", "GET /private/image", "GET /tag", "GET /private/tag"]
+include-name = [
+    "GET /image", "GET /private/image", "GET /tag", "GET /private/tag",
+    "GET /image/{guid}", "GET /private/image/{guid}",
+]
 
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", 400, 401, 403, 404, 409, 429, "5xx"]
 
 [operations.checks.negative_data_rejection]
-expected-statuses = [200, "4xx"]
+expected-statuses = [200, 304, "4xx"]
 
 [[operations]]
 include-path-regex = "/(content|link)$"

@@ -14,6 +14,7 @@ from pixyproxy.entrypoints.housekeeping import housekeeping
 from pixyproxy.entrypoints.http.content import ContentShortcut
 from pixyproxy.entrypoints.http.dependencies import provide_from
 from pixyproxy.entrypoints.http.errors import handle_error
+from pixyproxy.entrypoints.http.head import HeadAsGet
 from pixyproxy.entrypoints.http.health import health
 from pixyproxy.entrypoints.http.json_request import MAX_BODY_SIZE
 from pixyproxy.entrypoints.http.openapi import complete_openapi, openapi_config, swagger_ui_file
@@ -72,5 +73,5 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
         state=State({"container": container, "settings": settings}),
     )
     complete_openapi(app.openapi_schema, anonymous_create=settings.anonymous_create)
-    app.asgi_handler = RequestLog(ContentShortcut(app.asgi_handler, container))
+    app.asgi_handler = RequestLog(HeadAsGet(ContentShortcut(app.asgi_handler, container)))
     return app

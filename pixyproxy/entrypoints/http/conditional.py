@@ -9,8 +9,21 @@ from functools import lru_cache
 from typing import Final
 
 import msgspec
+from litestar.types import HTTPScope
 
 from pixyproxy.entrypoints.http.entity_tags import parse_entity_tags
+
+_ASKING: Final = frozenset(
+    {
+        b"accept",
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"if-range",
+        b"if-unmodified-since",
+        b"range",
+    }
+)
 
 _MONTH: Final = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _DAY: Final = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
@@ -31,7 +44,7 @@ class Verdict(Enum):
 
 
 class Validators(msgspec.Struct, frozen=True):
-    """What tells one state of a representation from another: its strong entity tag, and when it was last modified.
+    """What tells one state of a representation from another: its entity tag, and when it was last modified.
 
     There is no such time, and conditions that name one are passed over, where equal times do not mean equal bytes.
     """
@@ -78,12 +91,23 @@ class Validators(msgspec.Struct, frozen=True):
         return self.last_modified.replace(microsecond=0) > time
 
     def _is_among(self, text: str, *, is_weak_enough: bool) -> bool:
+        is_weak = self.entity_tag.startswith("W/")
         # Most have stored it once, and send it back as it is.
-        if text == self.entity_tag or text.strip() == "*":
+        if text.strip() == "*" or (text == self.entity_tag and (is_weak_enough or not is_weak)):
             return True
+        opaque = self.entity_tag.removeprefix("W/")
         return any(
-            tag.opaque == self.entity_tag and (is_weak_enough or not tag.is_weak) for tag in parse_entity_tags(text)
+            tag.opaque == opaque and (is_weak_enough or not (is_weak or tag.is_weak)) for tag in parse_entity_tags(text)
         )
+
+
+def conditions_of(scope: HTTPScope) -> Mapping[str, str]:
+    """Return those of the request's headers that say what is wanted; what comes in several lines is one list."""
+    asked: dict[str, list[str]] = {}
+    for name, value in scope["headers"]:
+        if name in _ASKING:
+            asked.setdefault(name.decode(), []).append(value.decode("latin-1"))
+    return {name: ", ".join(lines) for name, lines in asked.items()}
 
 
 # A picture that is asked for often would otherwise spend more on this than on all its other headers.

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import logging
 import re
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
@@ -17,6 +17,7 @@ import msgspec
 from litestar import Request
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+from msgspec import UNSET
 
 from pixyproxy.application import GetImageContent, GetImageVariant
 from pixyproxy.domain.errors import ContentStoreError, PreconditionFailedError
@@ -24,10 +25,11 @@ from pixyproxy.domain.image import Image, ImageScope
 from pixyproxy.domain.ports import StoredContent
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.entrypoints.container import Container
-from pixyproxy.entrypoints.http.conditional import Validators, Verdict
+from pixyproxy.entrypoints.http.conditional import Validators, Verdict, conditions_of
 from pixyproxy.entrypoints.http.errors import handle_error
+from pixyproxy.entrypoints.http.head import is_head
 from pixyproxy.entrypoints.http.ranges import ByteRange, parse_range
-from pixyproxy.entrypoints.http.responses import REVALIDATED
+from pixyproxy.entrypoints.http.representations import REVALIDATED
 from pixyproxy.entrypoints.http.variants import ORIGINAL, VariantQuery
 
 # The extension of ASGI by which a server sends a file without its bytes passing through Python.
@@ -39,18 +41,6 @@ _CONTENT_SECURITY_POLICY: Final = (
 )
 
 _READING: Final[frozenset[str]] = frozenset({"GET", "HEAD"})
-
-_ASKING: Final = frozenset(
-    {
-        b"accept",
-        b"if-match",
-        b"if-modified-since",
-        b"if-none-match",
-        b"if-range",
-        b"if-unmodified-since",
-        b"range",
-    }
-)
 
 # nginx would judge these by itself before it knows the entity tag that it is told to send.
 _JUDGED_BY_NGINX: Final = frozenset({"if-match", "if-unmodified-since"})
@@ -161,7 +151,7 @@ class ContentDelivery:
 
         Raises what the use cases raise, `PreconditionFailedError`, and the `HTTPException` of a 416.
         """
-        asked = _asked_of(scope)
+        asked = conditions_of(scope)
         image = await self.get_image_content.find(guid, principal, image_scope)
         opened: _Open
         if variant.is_original:
@@ -169,14 +159,19 @@ class ContentDelivery:
         else:
             shown, opened = await self._variant(image, principal, image_scope, variant, asked.get("accept"))
         head = _head(
-            shown, image_scope, self.public_max_age, follows_accept=variant.follows_accept, is_download=is_download
+            shown,
+            image_scope,
+            self.public_max_age,
+            follows_accept=variant.follows_accept,
+            is_download=is_download,
+            is_linked=principal.linked is not UNSET,
         )
         match head.validators.judge(asked):
             case Verdict.FAILED:
                 raise PreconditionFailedError("The content is not the one that the request has named.")
             case Verdict.NOT_MODIFIED:
                 return ContentResponse(status=HTTPStatus.NOT_MODIFIED, headers=head.brief)
-        is_get = scope["method"] == "GET"
+        is_get = not is_head(scope)
         part = None
         if is_get and head.validators.allow_range(asked.get("if-range")):
             part = parse_range(asked.get("range"), shown.byte_size)
@@ -272,15 +267,6 @@ def delivery_from(container: Container) -> ContentDelivery:
     )
 
 
-def _asked_of(scope: HTTPScope) -> Mapping[str, str]:
-    """Return those of the request's headers that say what is wanted; what comes in several lines is one list."""
-    asked: dict[str, list[str]] = {}
-    for name, value in scope["headers"]:
-        if name in _ASKING:
-            asked.setdefault(name.decode(), []).append(value.decode("latin-1"))
-    return {name: ", ".join(lines) for name, lines in asked.items()}
-
-
 def _original(image: Image) -> _Representation:
     content = image.ready_content
     return _Representation(content.byte_size, content.sha256, content.media_type, image.filename, image.created_at)
@@ -289,12 +275,23 @@ def _original(image: Image) -> _Representation:
 # What a picture is answered with is the same each time, and making it anew would cost more than looking it up.
 @lru_cache(maxsize=1024)
 def _head(
-    shown: _Representation, scope: ImageScope, public_max_age: int, *, follows_accept: bool, is_download: bool
+    shown: _Representation,
+    scope: ImageScope,
+    public_max_age: int,
+    *,
+    follows_accept: bool,
+    is_download: bool,
+    is_linked: bool,
 ) -> _Head:
     validators = Validators(f'"{shown.sha256}"', shown.last_modified)
     brief = [
         (b"etag", validators.entity_tag.encode()),
         *_caching(scope, public_max_age, follows_accept=follows_accept),
+        # A browser sends a login along for any site that shows the picture, but a link is what its author has given it.
+        (
+            b"cross-origin-resource-policy",
+            b"cross-origin" if scope is ImageScope.PUBLIC or is_linked else b"same-origin",
+        ),
     ]
     if validators.http_date is not None:
         brief.append((b"last-modified", validators.http_date.encode()))

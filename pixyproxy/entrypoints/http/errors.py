@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 from litestar import HttpMethod, Request, Response
+from litestar.datastructures import Headers
 from litestar.exceptions import HTTPException, NotFoundException, ValidationException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import HTTPScope
@@ -16,6 +17,7 @@ from msgspec import UNSET
 
 from pixyproxy.domain import errors
 from pixyproxy.entrypoints.http.basic_auth import CHALLENGE
+from pixyproxy.entrypoints.http.entity_tags import parse_entity_tags
 from pixyproxy.entrypoints.http.meanings import meaning_of
 from pixyproxy.entrypoints.http.schemas import FieldError, Problem
 
@@ -31,6 +33,8 @@ _log = logging.getLogger("pixyproxy.errors")
 def handle_error(request: Request[Any, Any, Any], exc: Exception) -> Response[Problem]:
     """Answer any exception with a problem, and log what is the service's own fault."""
     problem = _problem(exc, request_id=request.scope["state"]["request_id"])
+    if isinstance(exc, errors.PreconditionFailedError):
+        problem = msgspec.structs.replace(problem, detail=problem.detail + _weakness(request.headers))
     if _creates(request.scope):
         has_key = "idempotency-key" in request.headers
         problem = msgspec.structs.replace(problem, **_purchase(exc, problem.status, has_key=has_key))
@@ -75,6 +79,18 @@ def _problem(exc: Exception, *, request_id: str) -> Problem:
         case _:
             detail = "Something unexpected went wrong; the log says more under this request id."
             return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, detail, request_id)
+
+
+def _weakness(headers: Headers) -> str:
+    """Return a sentence for a client that has sent nothing but weak entity tags as `If-Match`, if it has."""
+    tags = parse_entity_tags(",".join(headers.getall("if-match", [])))
+    if not tags or not all(tag.is_weak for tag in tags):
+        return ""
+    strong = tags[0].opaque
+    return (
+        f" If-Match never matches a weak entity tag (RFC 9110, section 13.1.1) such as W/{strong}: send {strong}. A"
+        " proxy that compresses answers, such as nginx with gzip, makes entity tags weak."
+    )
 
 
 def _meant(

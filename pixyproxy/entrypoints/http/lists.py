@@ -12,7 +12,7 @@ from pixyproxy.domain.image import ImageScope
 from pixyproxy.domain.listing import ImageFilter, ImageOrder
 from pixyproxy.domain.user import Principal
 from pixyproxy.entrypoints.cursors import CursorSeal
-from pixyproxy.entrypoints.http.responses import REVALIDATED
+from pixyproxy.entrypoints.http.representations import FOR_ANYBODY, FOR_ONE, json_response
 from pixyproxy.entrypoints.http.schemas import ImageDetail, TagDetail
 
 T = TypeVar("T")
@@ -55,10 +55,9 @@ class Pager(msgspec.Struct, frozen=True):
             "next": await self.cursor_seal.seal_image(page.next, name),
             "prev": await self.cursor_seal.seal_image(page.previous, name),
         }
-        headers = self._headers(links) | {"Vary": "Prefer"}
-        if page.total is not None:
-            headers |= {"X-Total-Count": str(page.total), "Preference-Applied": "count=exact"}
-        return Response([ImageDetail.from_image(image) for image in page.images], headers=headers)
+        counted = {} if page.total is None else {"X-Total-Count": str(page.total), "Preference-Applied": "count=exact"}
+        details = [ImageDetail.from_image(image) for image in page.images]
+        return self._answer(details, scope, links, counted, varying="Prefer")
 
     async def tags(
         self, list_tags: ListTags, principal: Principal, scope: ImageScope, prefix: str
@@ -76,13 +75,25 @@ class Pager(msgspec.Struct, frozen=True):
             "next": await self.cursor_seal.seal_tag(page.next, name),
             "prev": await self.cursor_seal.seal_tag(page.previous, name),
         }
-        return Response([TagDetail(count.tag, count.images) for count in page.tags], headers=self._headers(links))
+        return self._answer([TagDetail(count.tag, count.images) for count in page.tags], scope, links)
 
-    def _headers(self, links: Mapping[str, str | None]) -> dict[str, str]:
-        headers = {"Cache-Control": REVALIDATED}
+    def _answer(
+        self,
+        entries: Sequence[T],
+        scope: ImageScope,
+        links: Mapping[str, str | None],
+        counted: Mapping[str, str] | None = None,
+        *,
+        varying: str = "",
+    ) -> Response[list[T]]:
+        is_public = scope is ImageScope.PUBLIC
+        vary = ", ".join(filter(None, ["" if is_public else "Authorization", varying]))
+        headers = {**(FOR_ANYBODY if is_public else FOR_ONE), **(counted or {})}
+        if vary:
+            headers["Vary"] = vary
         if named := [self._link(relation, cursor) for relation, cursor in links.items() if cursor]:
             headers["Link"] = ", ".join(named)
-        return headers
+        return json_response(self.request, entries, headers, related=[links, counted])
 
     def _link(self, relation: str, cursor: str) -> str:
         kept: Sequence[tuple[str, str]] = [

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from litestar import Request, Response, Router, get
+from litestar import HttpMethod, Litestar, Request, Response, Router, get
+from litestar.enums import OpenAPIMediaType
 from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
     Components,
     OpenAPI,
@@ -21,6 +23,7 @@ from litestar.openapi.spec import (
     SecurityScheme,
 )
 from litestar.params import FromPath
+from litestar.serialization import encode_json
 
 import pixyproxy
 from pixyproxy.application.bulk import BULK_MAX
@@ -35,17 +38,43 @@ from pixyproxy.domain.image import (
 from pixyproxy.domain.variant import VariantFormat
 from pixyproxy.entrypoints.http.basic_auth import CHALLENGE
 from pixyproxy.entrypoints.http.errors import REPLAYED
+from pixyproxy.entrypoints.http.representations import REVALIDATED, conditional_response, entity_tag_of
 from pixyproxy.entrypoints.http.responses import ANY_IMAGE
 
 PATH: Final = "/schema"
 UI_PATH: Final = "/schema/ui"
 _UI_FOLDER: Final = Path(__file__).with_name("swagger_ui")
 _UI_FILES: Final = {
+    "start.js": "text/javascript",
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui-standalone-preset.js": "text/javascript",
     "swagger-ui.css": "text/css",
     "favicon-32x32.png": "image/png",
 }
+
+# Swagger UI shows pictures as blobs and has icons as data; all else comes from this service.
+_PAGE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:;"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_PAGE: Final = f"""\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>PixyProxy</title>
+<link rel="icon" type="image/png" href="{UI_PATH}/favicon-32x32.png">
+<link rel="stylesheet" href="{UI_PATH}/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-container"></div>
+<script src="{UI_PATH}/swagger-ui-bundle.js"></script>
+<script src="{UI_PATH}/swagger-ui-standalone-preset.js"></script>
+<script src="{UI_PATH}/start.js"></script>
+</body>
+</html>
+""".encode()
 
 # What the domain's checks accept, as regular expressions that say the same to Python and to ECMAScript.
 _PROMPT_PATTERN: Final = r"^[^\x00]*[^\s\x00][^\x00]*$"
@@ -105,6 +134,9 @@ the time.
 Public images are readable by anyone. Writing needs a login with HTTP Basic. Everything below `/private` is about your \
 own images.
 
+Where there is GET there is HEAD, with the same headers and no body. Details, lists and pictures have an `ETag`: send \
+it as `If-None-Match`, and the answer is a 304 without a body as long as nothing has changed.
+
 Every error is a problem (RFC 9457) with the media type `application/problem+json`. Every response carries an \
 `X-Request-ID`: yours, if you sent one of 1 to 64 letters, digits, `_` and `-`, else a new one. A trailing slash \
 changes nothing."""
@@ -116,7 +148,7 @@ _BEFORE_CREATION: Final = {"400", "401", "413", "415"}
 def openapi_config() -> OpenAPIConfig:
     """Serve the document at /schema/openapi.json and the page at /schema, with nothing fetched from elsewhere."""
     return OpenAPIConfig(
-        openapi_router=Router(PATH, route_handlers=[], include_in_schema=False, before_request=_refuse_unknown_page),
+        openapi_router=Router(PATH, route_handlers=[], include_in_schema=False, before_request=_answer_page),
         title="PixyProxy",
         version=pixyproxy.__version__,
         description=_DESCRIPTION,
@@ -127,16 +159,8 @@ def openapi_config() -> OpenAPIConfig:
                 "basic": SecurityScheme(type="http", scheme="basic", description="A user name and its password.")
             }
         ),
-        render_plugins=[
-            SwaggerRenderPlugin(
-                path="/",
-                js_url=f"{UI_PATH}/swagger-ui-bundle.js",
-                css_url=f"{UI_PATH}/swagger-ui.css",
-                standalone_preset_js_url=f"{UI_PATH}/swagger-ui-standalone-preset.js",
-                favicon=f"<link rel='icon' type='image/png' href='{UI_PATH}/favicon-32x32.png'>",
-            ),
-            JsonRenderPlugin(path="/openapi.json"),
-        ],
+        # What Litestar would answer with has a script of its own in the page, and no validators.
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
     )
 
 
@@ -158,26 +182,42 @@ def complete_openapi(document: OpenAPI, *, anonymous_create: bool) -> None:
                 response.headers |= _creation_headers(status)
             if response.content and (content := response.content.pop(ANY_IMAGE, None)):
                 response.content |= dict.fromkeys(_CONTENT_MEDIA_TYPES, content)
-        if "206" in operation.responses:
-            _complete_content(operation)
+        _complete_conditions(operation)
     for item in (document.paths or {}).values():
         if item.head:
             _complete_head(item.head)
 
 
 @get(f"{UI_PATH}/{{name:str}}", include_in_schema=False)
-async def swagger_ui_file(name: FromPath[str]) -> Response[bytes]:
+async def swagger_ui_file(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[bytes]:
     """Return one of the files that the page is made of."""
     if name not in _UI_FILES:
         raise NotFoundException
     content = await asyncio.to_thread(_UI_FOLDER.joinpath(name).read_bytes)
-    return Response(content, media_type=_UI_FILES[name], headers={"Cache-Control": "public, max-age=3600"})
+    headers = {"Cache-Control": "public, max-age=3600"}
+    return conditional_response(request, content, _UI_FILES[name], entity_tag_of(content), headers)
 
 
-async def _refuse_unknown_page(request: Request[Any, Any, Any]) -> None:
-    """Leave unknown pages to the handler of errors; Litestar would answer them with a page of its own."""
-    if request.scope["path"].rstrip("/") not in {PATH, f"{PATH}/openapi.json"}:
-        raise NotFoundException
+async def _answer_page(request: Request[Any, Any, Any]) -> Response[bytes] | None:
+    """Answer with the page or the document, and leave unknown pages to the handler of errors."""
+    if request.method == HttpMethod.OPTIONS:
+        return None
+    headers = {"Cache-Control": REVALIDATED}
+    match request.scope["path"].rstrip("/"):
+        case "/schema":
+            headers["Content-Security-Policy"] = _PAGE_POLICY
+            return conditional_response(request, _PAGE, "text/html", entity_tag_of(_PAGE), headers)
+        case "/schema/openapi.json":
+            body = _document(request.app)
+            headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+            return conditional_response(request, body, OpenAPIMediaType.OPENAPI_JSON, entity_tag_of(body), headers)
+        case _:
+            raise NotFoundException
+
+
+@lru_cache(maxsize=1)
+def _document(app: Litestar) -> bytes:
+    return encode_json(app.openapi_schema.to_schema())
 
 
 def _complete_bodies(schemas: Any) -> None:
@@ -207,6 +247,13 @@ def _complete_parameter(parameter: Any) -> None:
     _add(parameter.schema, **_PARAMETER_RULES.get(parameter.name, {}))
 
 
+def _complete_conditions(operation: Any) -> None:
+    if "206" in operation.responses:
+        _complete_content(operation)
+    elif "304" in operation.responses:
+        _complete_condition(operation)
+
+
 def _complete_content(operation: Any) -> None:
     for name, description in _CONDITIONS.items():
         schema = Schema(type=OpenAPIType.STRING, pattern=_HEADER_PATTERN)
@@ -220,6 +267,16 @@ def _complete_content(operation: Any) -> None:
             )
             for name in names
         }
+
+
+def _complete_condition(operation: Any) -> None:
+    name = "If-None-Match"
+    schema = Schema(type=OpenAPIType.STRING, pattern=_HEADER_PATTERN)
+    parameter = Parameter(name=name, param_in="header", schema=schema, description=_CONDITIONS[name])
+    operation.parameters = [*(operation.parameters or []), parameter]
+    operation.responses["304"].headers |= {
+        "ETag": OpenAPIHeader(schema=Schema(type=OpenAPIType.STRING), description="The one that you have sent.")
+    }
 
 
 def _complete_head(operation: Any) -> None:

@@ -38,9 +38,12 @@ from pixyproxy.entrypoints.http.responses import (
     ETAG_HEADER,
     EVENTS,
     LINK_HEADER,
+    LIST_ETAG_HEADER,
     PRIVATE_PATH,
     TOTAL_HEADER,
+    UNCHANGED,
     bulk_items,
+    changed_response,
     creation_response,
     detail_response,
     events_response,
@@ -91,8 +94,8 @@ async def create_private_image(
     "/",
     summary="List one's own images",
     response_description="A page of images.",
-    response_headers=[LINK_HEADER, TOTAL_HEADER],
-    responses=problems(400, 401, 503),
+    response_headers=[LIST_ETAG_HEADER, LINK_HEADER, TOTAL_HEADER],
+    responses=UNCHANGED | problems(400, 401, 412, 503),
     dependencies={"image_query": Provide(provide_private_query, sync_to_thread=False)},
 )
 async def list_private_images(
@@ -110,13 +113,16 @@ async def list_private_images(
     summary="The details of one's own image",
     response_description="The details.",
     response_headers=[ETAG_HEADER],
-    responses=problems(400, 401, 404, 503),
+    responses=UNCHANGED | problems(400, 401, 404, 412, 503),
 )
 async def get_private_image(
-    guid: Guid, get_image: NamedDependency[GetImage], principal: NamedDependency[Principal]
+    guid: Guid,
+    request: Request[Any, Any, Any],
+    get_image: NamedDependency[GetImage],
+    principal: NamedDependency[Principal],
 ) -> Response[ImageDetail]:
     """Return the details of an image you authored, in whatever state it is."""
-    return detail_response(await get_image(guid, principal, ImageScope.OWN))
+    return detail_response(request, await get_image(guid, principal, ImageScope.OWN), ImageScope.OWN)
 
 
 @patch(
@@ -135,7 +141,7 @@ async def change_private_image(
     versions: NamedDependency[Collection[int] | None],
 ) -> Response[ImageDetail]:
     """Change the tags, the visibility or the file name of an image you authored, as a merge patch (RFC 7396)."""
-    return detail_response(await change_image(guid, principal, data.to_changes(), versions=versions))
+    return changed_response(await change_image(guid, principal, data.to_changes(), versions=versions))
 
 
 @delete(
@@ -194,10 +200,13 @@ async def delete_private_images(
     responses=EVENTS | problems(400, 401, 404, 503),
 )
 async def get_private_image_events(
-    guid: Guid, watch_image: NamedDependency[WatchImage], principal: NamedDependency[Principal]
+    guid: Guid,
+    request: Request[Any, Any, Any],
+    watch_image: NamedDependency[WatchImage],
+    principal: NamedDependency[Principal],
 ) -> ServerSentEvent:
     """Send an event now and each time the state of the image changes, until that is final."""
-    return events_response(await watch_image(guid, principal, ImageScope.OWN))
+    return events_response(request, await watch_image(guid, principal, ImageScope.OWN))
 
 
 @route(

@@ -27,8 +27,10 @@ from pixyproxy.entrypoints.http.responses import (
     ETAG_HEADER,
     EVENTS,
     LINK_HEADER,
+    LIST_ETAG_HEADER,
     PUBLIC_PATH,
     TOTAL_HEADER,
+    UNCHANGED,
     creation_response,
     detail_response,
     events_response,
@@ -72,8 +74,8 @@ async def create_public_image(
     "/",
     summary="List public images",
     response_description="A page of images.",
-    response_headers=[LINK_HEADER, TOTAL_HEADER],
-    responses=problems(400, 503),
+    response_headers=[LIST_ETAG_HEADER, LINK_HEADER, TOTAL_HEADER],
+    responses=UNCHANGED | problems(400, 412, 503),
     dependencies={"image_query": Provide(provide_public_query, sync_to_thread=False)},
 )
 async def list_public_images(
@@ -92,13 +94,16 @@ async def list_public_images(
     response_headers=[ETAG_HEADER],
     guards=[identify],
     security=[{}, {"basic": []}],
-    responses=problems(400, 401, 404, 503),
+    responses=UNCHANGED | problems(400, 401, 404, 412, 503),
 )
 async def get_public_image(
-    guid: Guid, get_image: NamedDependency[GetImage], principal: NamedDependency[Principal]
+    guid: Guid,
+    request: Request[Any, Any, Any],
+    get_image: NamedDependency[GetImage],
+    principal: NamedDependency[Principal],
 ) -> Response[ImageDetail]:
     """Return the details of a public image; while it is not ready, to its author alone."""
-    return detail_response(await get_image(guid, principal, ImageScope.PUBLIC))
+    return detail_response(request, await get_image(guid, principal, ImageScope.PUBLIC), ImageScope.PUBLIC)
 
 
 @get(
@@ -109,10 +114,13 @@ async def get_public_image(
     responses=EVENTS | problems(400, 401, 404, 503),
 )
 async def get_public_image_events(
-    guid: Guid, watch_image: NamedDependency[WatchImage], principal: NamedDependency[Principal]
+    guid: Guid,
+    request: Request[Any, Any, Any],
+    watch_image: NamedDependency[WatchImage],
+    principal: NamedDependency[Principal],
 ) -> ServerSentEvent:
     """Send an event now and each time the state of the image changes; while it is not ready, to its author alone."""
-    return events_response(await watch_image(guid, principal, ImageScope.PUBLIC))
+    return events_response(request, await watch_image(guid, principal, ImageScope.PUBLIC))
 
 
 @route(

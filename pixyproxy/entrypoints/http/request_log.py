@@ -12,11 +12,10 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from pixyproxy.entrypoints.http.client_address import client_address
 from pixyproxy.entrypoints.http.errors import PROBLEM_MEDIA_TYPE, broken_off_problem
+from pixyproxy.entrypoints.http.response_headers import REQUEST_ID, complete_headers
 from pixyproxy.entrypoints.http.schemas import Problem
 from pixyproxy.entrypoints.request_lines import log_request
 
-REQUEST_ID_HEADER: Final = "X-Request-ID"
-_HEADER: Final = REQUEST_ID_HEADER.lower().encode()
 _CLIENT_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 
 # The last two are extensions by which a server sends a file itself.
@@ -50,7 +49,7 @@ class RequestLog:
             nonlocal status, is_complete
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = _with_request_id(message, request_id)
+                message = _completed(message, request_id)
             try:
                 await send(message)
             except OSError:
@@ -83,13 +82,12 @@ async def _send(problem: Problem, send: Send) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def _with_request_id(message: Any, request_id: str) -> Any:
-    headers = [header for header in message.get("headers", ()) if header[0] != _HEADER]
-    return {**message, "headers": [*headers, (_HEADER, request_id.encode())]}
+def _completed(message: Any, request_id: str) -> Any:
+    return {**message, "headers": complete_headers(message.get("headers", ()), request_id)}
 
 
 def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
-        if name == _HEADER and _CLIENT_REQUEST_ID.fullmatch(value):
+        if name == REQUEST_ID and _CLIENT_REQUEST_ID.fullmatch(value):
             return value.decode()
     return os.urandom(16).hex()

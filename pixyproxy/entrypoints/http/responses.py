@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
-from litestar import Response
+from litestar import MediaType, Request, Response
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import ServerSentEvent
@@ -15,14 +15,14 @@ from litestar.response.sse import ServerSentEventMessage
 from pixyproxy.application.bulk import BulkResult
 from pixyproxy.application.create_image import ImageRequest
 from pixyproxy.domain.errors import PixyProxyException
-from pixyproxy.domain.image import Image, Visibility
+from pixyproxy.domain.image import Image, ImageScope, Visibility
+from pixyproxy.domain.user import ANONYMOUS
 from pixyproxy.entrypoints.http.errors import PROBLEM_MEDIA_TYPE, REPLAYED
+from pixyproxy.entrypoints.http.head import is_head
 from pixyproxy.entrypoints.http.preferences import Preferences
+from pixyproxy.entrypoints.http.representations import FOR_ANYBODY, FOR_ONE, entity_tag_of, json_response
 from pixyproxy.entrypoints.http.schemas import BulkItem, ImageDetail, ImageEvent, Problem
-from pixyproxy.entrypoints.http.versions import entity_tag
-
-# What anybody may see now may be private or deleted a moment later, so whoever keeps it must ask before using it again.
-REVALIDATED: Final = "no-cache"
+from pixyproxy.entrypoints.http.versions import tag_prefix
 
 _log = logging.getLogger("pixyproxy.errors")
 
@@ -64,14 +64,22 @@ TOTAL_HEADER: Final = ResponseHeader(
     documentation_only=True,
 )
 ETAG_HEADER: Final = ResponseHeader(
-    name="ETag", description="The version of the details, for `If-Match`.", documentation_only=True
+    name="ETag",
+    description="Names this state of the details, for `If-Match` and `If-None-Match`.",
+    documentation_only=True,
+)
+LIST_ETAG_HEADER: Final = ResponseHeader(
+    name="ETag", description="Names this state of the page, for `If-None-Match`.", documentation_only=True
 )
 
 KEEP_ALIVE_SECONDS: Final = 15.0
 
 ANY_IMAGE: Final = "image/*"
 
+UNCHANGED: Final = {304: ResponseSpec(None, description="You have it already.", generate_examples=False)}
+
 CONTENT: Final = {
+    **UNCHANGED,
     200: ResponseSpec(bytes, media_type=ANY_IMAGE, description="The bytes.", generate_examples=False),
     206: ResponseSpec(
         bytes,
@@ -79,7 +87,6 @@ CONTENT: Final = {
         description="The one range of bytes that `Range` asks for; several at once are answered with the whole.",
         generate_examples=False,
     ),
-    304: ResponseSpec(None, description="You have it already.", generate_examples=False),
 }
 
 ACCEPTED: Final = {
@@ -122,9 +129,15 @@ def creation_response(request: ImageRequest, preferences: Preferences, *, path: 
     return Response(ImageDetail.from_image(image), headers=headers, status_code=200 if image.status.is_final else 202)
 
 
-def events_response(images: AsyncIterator[Image]) -> ServerSentEvent:
-    """Answer with a stream of what becomes of an image."""
-    return ServerSentEvent(_events(images), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+def events_response(request: Request[Any, Any, Any], images: AsyncIterator[Image]) -> ServerSentEvent:
+    """Answer with a stream of what becomes of an image; a HEAD, with its headers alone."""
+    stream = _no_events() if is_head(request.scope) else _events(images)
+    return ServerSentEvent(stream, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+
+async def _no_events() -> AsyncIterator[ServerSentEventMessage]:
+    return
+    yield
 
 
 async def _events(images: AsyncIterator[Image]) -> AsyncIterator[ServerSentEventMessage]:
@@ -150,9 +163,21 @@ async def _events(images: AsyncIterator[Image]) -> AsyncIterator[ServerSentEvent
         upcoming.cancel()
 
 
-def detail_response(image: Image) -> Response[ImageDetail]:
-    """Answer with an image's details as they are by now, and with the entity tag of that version."""
-    return Response(ImageDetail.from_image(image), headers={"ETag": entity_tag(image), "Cache-Control": REVALIDATED})
+def detail_response(
+    request: Request[Any, Any, Any], image: Image, scope: ImageScope = ImageScope.PUBLIC
+) -> Response[ImageDetail]:
+    """Answer a GET with an image's details as they are by now; raise `PreconditionFailedError`."""
+    is_for_anybody = scope is ImageScope.PUBLIC and image.is_readable_by(ANONYMOUS, scope)
+    headers = {**(FOR_ANYBODY if is_for_anybody else FOR_ONE), "Vary": "Authorization"}
+    return json_response(request, ImageDetail.from_image(image), headers, prefix=tag_prefix(image))
+
+
+def changed_response(image: Image) -> Response[ImageDetail]:
+    """Answer a PATCH with an image's details, and with the entity tag that they have now."""
+    body = msgspec.json.encode(ImageDetail.from_image(image))
+    headers = {"ETag": entity_tag_of(body, prefix=tag_prefix(image))}
+    response: Response[Any] = Response(body, media_type=MediaType.JSON, headers=headers)
+    return response
 
 
 def bulk_items(results: Sequence[BulkResult]) -> list[BulkItem]:

@@ -8,7 +8,7 @@ from pixyproxy.domain.image import ImageScope
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.entrypoints.http.guards import require_login
 from pixyproxy.entrypoints.http.lists import Pager
-from pixyproxy.entrypoints.http.responses import LINK_HEADER, problems
+from pixyproxy.entrypoints.http.responses import LINK_HEADER, LIST_ETAG_HEADER, UNCHANGED, problems
 from pixyproxy.entrypoints.http.schemas import TagDetail
 
 
@@ -16,8 +16,8 @@ from pixyproxy.entrypoints.http.schemas import TagDetail
     "/",
     summary="List the tags of public images",
     response_description="A page of tags, ordered by their characters.",
-    response_headers=[LINK_HEADER],
-    responses=problems(400, 503),
+    response_headers=[LIST_ETAG_HEADER, LINK_HEADER],
+    responses=UNCHANGED | problems(400, 412, 503),
 )
 async def list_public_tags(
     list_tags: NamedDependency[ListTags],
@@ -32,8 +32,8 @@ async def list_public_tags(
     "/",
     summary="List the tags of one's own images",
     response_description="A page of tags, ordered by their characters.",
-    response_headers=[LINK_HEADER],
-    responses=problems(400, 401, 503),
+    response_headers=[LIST_ETAG_HEADER, LINK_HEADER],
+    responses=UNCHANGED | problems(400, 401, 412, 503),
 )
 async def list_private_tags(
     list_tags: NamedDependency[ListTags],

@@ -2,15 +2,19 @@
 
 import re
 from collections.abc import Collection, Sequence
+from typing import Final
 
 from pixyproxy.domain.errors import DataValidationError, PreconditionRequiredError
 from pixyproxy.domain.image import Image
 from pixyproxy.entrypoints.http.entity_tags import parse_entity_tags
 
+# The version, and a digest of the details, which tells what was changed without a new version, such as by SQL.
+_OPAQUE: Final = re.compile(r"([1-9][0-9]{0,9})(-[0-9a-f]{16})?", re.ASCII)
 
-def entity_tag(image: Image) -> str:
-    """Return the strong entity tag of the image's details; it changes whenever they do."""
-    return f'"{image.version}"'
+
+def tag_prefix(image: Image) -> str:
+    """Return what the entity tags of the image's details begin with."""
+    return f"{image.version}-"
 
 
 def parse_if_match(lines: Sequence[str], *, is_required: bool) -> Collection[int] | None:
@@ -27,5 +31,5 @@ def parse_if_match(lines: Sequence[str], *, is_required: bool) -> Collection[int
     found = parse_entity_tags(text)
     if not found:
         raise DataValidationError("If-Match", 'must be `*` or entity tags in double quotes, such as "3"')
-    strong = [tag.opaque[1:-1] for tag in found if not tag.is_weak]
-    return {int(opaque) for opaque in strong if re.fullmatch(r"[1-9][0-9]{0,9}", opaque, re.ASCII)}
+    strong = [_OPAQUE.fullmatch(tag.opaque[1:-1]) for tag in found if not tag.is_weak]
+    return {int(match[1]) for match in strong if match}

@@ -123,11 +123,18 @@ class TestClaim:
     """What a key was used for."""
 
     def test_it_is_the_authors(self) -> None:
-        for author in (UserName("ann"), None):
-            image = PendingImageFactory.build(author=author)
-            claim = Claim.on(image, KEY)
-            assert (claim.author, claim.key) == (author, KEY)
-            assert re.fullmatch("[0-9a-f]{64}", claim.fingerprint)
+        claim = Claim.on(PendingImageFactory.build(author=UserName("ann")), KEY)
+        assert (claim.author, claim.key) == ("ann", KEY)
+        assert re.fullmatch("[0-9a-f]{64}", claim.fingerprint)
+
+    def test_without_an_author_another_body_is_another_key(self) -> None:
+        image = msgspec.structs.replace(an_image(), author=None)
+        other = msgspec.structs.replace(image, tags=())
+        claims = [Claim.on(image, KEY), Claim.on(other, KEY), Claim.on(image, IdempotencyKey("another"))]
+        assert {claim.author for claim in claims} == {None}
+        assert len({claim.key for claim in claims}) == 3
+        assert all(parse_idempotency_key(claim.key) == claim.key for claim in claims)
+        assert Claim.on(msgspec.structs.replace(image, guid=UUID(int=2)), KEY) == claims[0]
 
     @pytest.mark.parametrize(
         "changes",

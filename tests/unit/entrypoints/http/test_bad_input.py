@@ -1,14 +1,21 @@
 """Bad input: each a 4xx problem that names what is wrong, always of the same shape."""
 
 import base64
+from contextlib import suppress
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pixyproxy.domain.errors import BadRequestError
 from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.http.json_request import decode_json
 from tests.unit.entrypoints.http.conftest import ANN, Client
 from tests.unit.entrypoints.http.problems import problem
 
+GUID = "0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e"
 BOTH = pytest.mark.parametrize("path", ["/image", "/private/image"])
 
 
@@ -64,6 +71,61 @@ def test_a_body_that_breaks_a_rule_is_refused_with_the_field(
 
     assert found["type"] == "urn:pixyproxy:problem:data-validation"
     assert field in found["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"prompt": "a", "prompt": "b"}', "prompt"),
+        (b'{"prompt": "a", "prompt": "a"}', "prompt"),
+        (b'{"prompt": "a", "pro\\u006dpt": "b"}', "prompt"),
+        (b'{"prompt": "a", "tags": [], "visibility": "private", "tags": ["fox"]}', "tags"),
+        (b'{"prompt": "a", "x": {"y": [{"z": 1, "z": 2}]}}', "z"),
+        (b'{"prompt": "a", "": 1, "": 2}', ""),
+        (b'{"prompt": "a", "' + b"x" * 500 + b'": 1, "' + b"x" * 500 + b'": 2}', "x" * 100),
+        (b'{"prompt": "a", "x": [' + b"{}," * 100_000 + b'{"y": 1, "y": 1}]}', "y"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/image"),
+        ("POST", "/private/image"),
+        ("PATCH", f"/private/image/{GUID}"),
+        ("POST", f"/private/image/{GUID}/link"),
+        ("POST", "/private/image/bulk/tag"),
+        ("POST", "/private/image/bulk/delete"),
+    ],
+)
+def test_a_field_that_is_there_twice_is_refused(  # noqa: PLR0917 -- each way
+    client: Client, container: Container, method: str, path: str, body: bytes, field: str
+) -> None:
+    response = client.request(method, path, content=body, headers={"Content-Type": "application/json"}, auth=ANN)
+
+    assert "twice" in problem(response, 400, field)["detail"]
+    assert container.generator().prompts == []
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_a_body_in_which_nothing_is_there_twice_is_read_as_it_is(value: Any) -> None:
+    body = msgspec.json.encode(value)
+
+    assert decode_json(body) == msgspec.json.decode(body)
+
+
+@given(st.binary() | st.text(alphabet='{}[]":,\\u0123456789.eE+-ntf\x00\n ').map(str.encode))
+def test_whatever_the_body_is_it_is_read_or_refused(body: bytes) -> None:
+    with suppress(BadRequestError):
+        decode_json(body)
+
+
+def test_a_number_is_no_work(client: Client) -> None:
+    problem(post(client, "/image", b'{"prompt": ' + b"9" * 1_000_000 + b"}"), 400)
 
 
 def test_an_unknown_visibility_is_refused(client: Client) -> None:

@@ -122,6 +122,23 @@ class TestChanging:
         assert change(client, guid, {"tags": ["third"]}, if_match="*").status_code == 200
         problem(change(client, guid, {"tags": ["fourth"]}, if_match='W/"4"'), 412)
 
+    @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+    def test_a_client_whose_proxy_has_weakened_the_etag_is_told_so(self, client: Client, method: str) -> None:
+        guid = create(client)
+        seen = client.get(own(guid), auth=ANN).headers["ETag"]
+        body: Any = {"tags": ["a"]} if method == "PATCH" else None
+
+        def ask(tag: str, to: str = guid) -> Any:
+            return client.request(method, own(to), json=body, auth=ANN, headers={"If-Match": tag})
+
+        detail = problem(ask(f"W/{seen}"), 412)["detail"]
+        assert "weak" in detail
+        assert f"send {seen}" in detail
+        assert "gzip" in detail
+        assert "weak" not in problem(ask('"77-0123456789abcdef"'), 412)["detail"]
+        problem(ask(f"W/{seen}", str(uuid4())), 404)
+        assert ask(f"W/{seen}, {seen}").is_success
+
     def test_a_change_that_changes_nothing_keeps_the_etag(self, client: Client) -> None:
         guid = create(client, tags=["a"])
         seen = client.get(own(guid), auth=ANN).headers["ETag"]
@@ -332,9 +349,9 @@ class TestManyAtOnce:
 @pytest.mark.parametrize(
     ("path", "methods"),
     [
-        ("/image", "GET, OPTIONS, POST"),
-        ("/private/image", "GET, OPTIONS, POST"),
-        (f"/private/image/{uuid4()}", "DELETE, GET, OPTIONS, PATCH"),
+        ("/image", "GET, HEAD, OPTIONS, POST"),
+        ("/private/image", "GET, HEAD, OPTIONS, POST"),
+        (f"/private/image/{uuid4()}", "DELETE, GET, HEAD, OPTIONS, PATCH"),
     ],
 )
 def test_a_resource_names_its_methods(client: Client, path: str, methods: str) -> None:

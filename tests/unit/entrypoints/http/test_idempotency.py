@@ -61,7 +61,7 @@ async def test_a_key_belongs_to_its_author() -> None:
         assert len(served.prompts) == 2
 
 
-async def test_all_who_are_not_logged_in_share_their_keys() -> None:
+async def test_without_a_login_key_and_body_together_say_what_is_asked_for_again() -> None:
     async with serving(with_settings(anonymous_create=True)) as served:
         first = await served.post(key=KEY, auth=None)
         second = await served.post(key=KEY, auth=None)
@@ -69,6 +69,38 @@ async def test_all_who_are_not_logged_in_share_their_keys() -> None:
 
         assert second.json() == first.json()
         assert anns.json()["guid"] != first.json()["guid"]
+
+
+@pytest.mark.parametrize("body", [{"prompt": "a blue fox"}, {"prompt": "a red fox", "tags": ["fox"]}])
+async def test_strangers_with_the_same_key_do_not_meet(body: object) -> None:
+    generator = HeldGenerator()
+    async with serving(
+        with_settings(anonymous_create=True, max_generations=2, max_wait=0.05), generator=generator
+    ) as served:
+        mine = problem(await served.post(key=KEY, auth=None), 503)["guid"]
+
+        theirs = problem(await served.post(body, key=KEY, auth=None), 503)["guid"]
+
+        assert theirs != mine
+        generator.go_on()
+        for guid in (mine, theirs):
+            await served.ready(guid)
+        answers = [await served.post(each, key=KEY, auth=None) for each in (None, body)]
+        assert [answer.json()["guid"] for answer in answers] == [mine, theirs]
+        assert all(answer.headers["Idempotency-Replayed"] == "true" for answer in answers)
+
+
+async def test_no_user_finds_what_a_stranger_has_asked_for() -> None:
+    async with serving(with_settings(anonymous_create=True)) as served:
+        theirs = await served.post(key=KEY, auth=None)
+        # What the database has of a stranger's key is no secret to whoever knows key and body.
+        stored = Claim.on(await served.stored(theirs.json()["guid"]), IdempotencyKey(KEY.strip('"'))).key
+
+        for key in (KEY, stored):
+            for auth in (ANN, BOB, None):
+                answer = await served.post({"prompt": "another"}, key=key, auth=auth)
+                assert answer.status_code == 200
+                assert answer.json()["guid"] != theirs.json()["guid"]
 
 
 @pytest.mark.parametrize("body", [{"prompt": "a blue fox"}, {"prompt": "a red fox", "tags": ["fox"]}])

@@ -1,0 +1,241 @@
+"""What holds for all routes: HEAD, validators, who may keep an answer, and who may use it, in one table."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+from uuid import uuid4
+
+import msgspec
+import pytest
+from httpx import Response
+from litestar.routes import HTTPRoute
+
+from tests.unit.entrypoints.http.conftest import ANN, BOB, Client, Login
+
+# What differs from one answer to the next by itself.
+BY_CHANCE: Final = {"x-request-id", "date"}
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """What the answer to a request of the author says of itself."""
+
+    caching: str = "no-store"
+    vary: str | None = None
+    used_by: str = "same-origin"
+    etag: str = ""
+    status: int = 200
+    body: Any = None
+
+
+PUBLIC_PICTURE: Final = Rules(caching="public, max-age=60, must-revalidate", used_by="cross-origin", etag='"')
+OWN_PICTURE: Final = Rules(caching="private, no-cache", vary="Authorization", etag='"')
+OWN_LIST: Final = Rules(caching="private, no-cache", vary="Authorization, Prefer", etag='W/"')
+DOCUMENT: Final = Rules(caching="no-cache", etag='"')
+
+RULES: Final[dict[tuple[str, str], Rules]] = {
+    ("GET", "/"): Rules(status=302),
+    ("GET", "/health/live"): Rules(),
+    ("GET", "/health/ready"): Rules(),
+    ("GET", "/schema"): DOCUMENT,
+    ("GET", "/schema/openapi.json"): msgspec.structs.replace(DOCUMENT, used_by="cross-origin"),
+    ("GET", "/schema/ui/{name}"): Rules(caching="public, max-age=3600", etag='"'),
+    ("GET", "/schema/{path}"): Rules(status=404),
+    ("GET", "/image"): Rules(caching="no-cache", vary="Prefer", used_by="cross-origin", etag='W/"'),
+    ("GET", "/image/{guid}"): Rules(caching="no-cache", vary="Authorization", used_by="cross-origin", etag='"3-'),
+    ("GET", "/image/{guid}/events"): Rules(),
+    ("GET", "/image/{guid}/content"): PUBLIC_PICTURE,
+    ("HEAD", "/image/{guid}/content"): PUBLIC_PICTURE,
+    ("GET", "/tag"): Rules(caching="no-cache", used_by="cross-origin", etag='W/"'),
+    ("GET", "/private/image"): OWN_LIST,
+    ("GET", "/private/image/{guid}"): Rules(caching="private, no-cache", vary="Authorization", etag='"3-'),
+    ("GET", "/private/image/{guid}/events"): Rules(),
+    ("GET", "/private/image/{guid}/content"): OWN_PICTURE,
+    ("HEAD", "/private/image/{guid}/content"): OWN_PICTURE,
+    ("GET", "/private/tag"): Rules(caching="private, no-cache", vary="Authorization", etag='W/"'),
+    ("POST", "/image"): Rules(body={"prompt": "a fox"}),
+    ("POST", "/private/image"): Rules(body={"prompt": "a fox"}),
+    ("PATCH", "/private/image/{guid}"): Rules(body={"tags": ["snow"]}, etag='"4-'),
+    ("DELETE", "/private/image/{guid}"): Rules(status=204),
+    ("POST", "/private/image/{guid}/link"): Rules(body={}),
+    ("POST", "/private/image/bulk/tag"): Rules(body={"guids": ["{guid}"], "add": ["snow"]}),
+    ("POST", "/private/image/bulk/delete"): Rules(body={"guids": ["{guid}"]}),
+}
+ALL: Final = pytest.mark.parametrize(("method", "path"), RULES)
+READ: Final = pytest.mark.parametrize("path", [path for method, path in RULES if method == "GET"])
+VALIDATED: Final = pytest.mark.parametrize(
+    "path", [path for (method, path), rules in RULES.items() if method == "GET" and rules.etag]
+)
+NEEDING_LOGIN: Final = pytest.mark.parametrize(("method", "path"), [each for each in RULES if "private" in each[1]])
+
+
+def routes(client: Client) -> Iterator[tuple[str, str]]:
+    for route in client.app.routes:
+        assert isinstance(route, HTTPRoute)
+        path = route.path_format.replace(":str", "").replace(":path", "")
+        yield from ((method, path) for method in route.route_handler_map if method != "OPTIONS")
+
+
+@pytest.fixture
+def guid(client: Client) -> str:
+    created = client.post("/image", json={"prompt": "a red fox", "tags": ["fox"]}, auth=ANN)
+    return str(created.json()["guid"])
+
+
+def ask(client: Client, method: str, path: str, guid: str, auth: Login | None = ANN, **headers: str) -> Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    address = path.format(guid=guid, name="swagger-ui.css", path="nowhere")
+    rules = RULES.get((method, path))
+    body = (
+        None
+        if rules is None or rules.body is None
+        else msgspec.json.encode(rules.body).replace(b"{guid}", guid.encode())
+    )
+    if body:
+        named["Content-Type"] = "application/json"
+    return client.request(method, address, content=body, headers=named, auth=auth, follow_redirects=False)
+
+
+def without_chance(response: Response) -> dict[str, str]:
+    return {name: value for name, value in response.headers.items() if name not in BY_CHANCE}
+
+
+def test_the_table_names_all_routes(client: Client) -> None:
+    assert set(routes(client)) == set(RULES)
+
+
+@ALL
+def test_an_answer_says_who_may_keep_it_and_who_may_use_it(client: Client, guid: str, method: str, path: str) -> None:
+    rules = RULES[method, path]
+
+    response = ask(client, method, path, guid)
+
+    assert response.status_code == rules.status
+    assert response.headers["Cache-Control"] == rules.caching
+    assert response.headers.get("Vary") == rules.vary
+    assert response.headers["Cross-Origin-Resource-Policy"] == rules.used_by
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers.get("ETag", "").startswith(rules.etag)
+    assert ("ETag" in response.headers) == bool(rules.etag)
+
+
+@ALL
+def test_what_is_refused_is_kept_by_nobody(client: Client, guid: str, method: str, path: str) -> None:
+    for response in (
+        ask(client, "PUT", path, guid),
+        ask(client, method, path.replace("{guid}", str(uuid4())).replace("/image", "/nowhere", 1), guid),
+        ask(client, method, path, guid, auth=("ann", "wrong password")),
+        ask(client, method, path, guid, auth=None),
+    ):
+        if response.is_error:
+            assert response.headers["Cache-Control"] == "no-store"
+            assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@READ
+def test_where_there_is_get_there_is_head_with_the_same_headers(client: Client, guid: str, path: str) -> None:
+    for auth in (ANN, BOB, None, ("ann", "wrong password")):
+        whole, head = (ask(client, method, path, guid, auth=auth) for method in ("GET", "HEAD"))
+
+        assert head.status_code == whole.status_code
+        if whole.is_error:
+            # The problem has a request id of its own.
+            assert head.headers["Content-Length"] == whole.headers["Content-Length"]
+        assert without_chance(head) == without_chance(whole)
+        assert head.content == b""
+
+
+@ALL
+def test_allow_names_head_where_there_is_get(client: Client, guid: str, method: str, path: str) -> None:
+    for other, status in (("PUT", 405), ("OPTIONS", 204)):
+        response = ask(client, other, path, guid)
+        assert response.status_code == status
+        methods = response.headers["Allow"].split(", ")
+        assert method in methods
+        assert ("HEAD" in methods) == ("GET" in methods)
+        assert methods == sorted(set(methods))
+
+
+@VALIDATED
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_whoever_has_it_gets_it_not_again(client: Client, guid: str, method: str, path: str) -> None:
+    first = ask(client, "GET", path, guid)
+    tag = first.headers["ETag"]
+
+    for condition in (tag, f'"x", {tag}', "*", f"W/{tag.removeprefix('W/')}"):
+        again = ask(client, method, path, guid, If_None_Match=condition)
+
+        assert again.status_code == 304, condition
+        assert again.content == b""
+        for name in ("ETag", "Cache-Control", "Vary", "Cross-Origin-Resource-Policy", "X-Content-Type-Options"):
+            assert again.headers.get(name) == first.headers.get(name), name
+        assert "Content-Type" not in again.headers
+        assert "Content-Length" not in again.headers
+
+
+@VALIDATED
+def test_whoever_has_something_else_gets_it_whole(client: Client, guid: str, path: str) -> None:
+    first = ask(client, "GET", path, guid)
+
+    for condition in ('"x"', "x", "", '"x'):
+        again = ask(client, "GET", path, guid, If_None_Match=condition)
+
+        assert again.status_code == 200
+        assert again.content == first.content
+
+
+@VALIDATED
+def test_conditions_are_judged_in_the_order_of_rfc_9110(client: Client, guid: str, path: str) -> None:
+    tag = ask(client, "GET", path, guid).headers["ETag"]
+    # A weak entity tag never matches strongly (section 13.1.1).
+    is_strong = not tag.startswith("W/")
+    late = "Fri, 31 Dec 9999 23:59:59 GMT"
+
+    for if_match, expected in (('"x"', 412), (tag, 304 if is_strong else 412), ("*", 304)):
+        response = ask(client, "GET", path, guid, If_Match=if_match, If_None_Match=tag)
+        assert response.status_code == expected, if_match
+    # If-None-Match stands above If-Modified-Since.
+    assert ask(client, "GET", path, guid, If_None_Match='"x"', If_Modified_Since=late).status_code == 200
+    # An answer without Last-Modified has no time to compare with.
+    response = ask(client, "GET", path, guid, If_Modified_Since=late)
+    assert response.status_code == (304 if "Last-Modified" in ask(client, "GET", path, guid).headers else 200)
+
+
+@NEEDING_LOGIN
+@pytest.mark.parametrize("auth", [None, ("ann", "wrong password")])
+def test_conditions_tell_nothing_to_whoever_may_not_see_it(
+    client: Client, guid: str, method: str, path: str, auth: Login | None
+) -> None:
+    assert ask(client, method, path, guid, auth=auth, If_None_Match="*").status_code == 401
+
+
+def test_the_page_can_be_framed_by_nobody_and_runs_nothing_but_its_own_files(client: Client) -> None:
+    page = client.get("/schema")
+
+    policy = dict(rule.strip().split(" ", 1) for rule in page.headers["Content-Security-Policy"].split(";"))
+    assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
+    assert policy["script-src"] == "'self'"
+    assert "<script>" not in page.text
+
+
+def test_each_state_of_a_list_has_a_tag_of_its_own(client: Client, guid: str) -> None:
+    def tag(path: str, **headers: str) -> str:
+        return client.get(path, auth=ANN, headers=headers).headers["ETag"]
+
+    for path in ("/image?limit=1", "/private/image?limit=1", "/tag?limit=1", "/private/tag?limit=1"):
+        before = tag(path)
+        assert tag(path) == before
+    before = tag("/image?limit=1&sort=created_at")
+    assert tag("/image?limit=1&sort=created_at", Prefer="count=exact") != before
+    # The body is the same, but there is a next page by now.
+    client.post("/image", json={"prompt": "another"}, auth=ANN)
+    assert tag("/image?limit=1&sort=created_at") != before
+
+
+def test_details_that_only_their_author_may_see_are_private(client: Client) -> None:
+    created = client.post("/image", json={"prompt": "a"}, auth=ANN, headers={"Prefer": "respond-async"}).json()
+
+    response = client.get(f"/image/{created['guid']}", auth=ANN)
+
+    is_ready = response.json()["status"] == "ready"
+    assert response.headers["Cache-Control"] == ("no-cache" if is_ready else "private, no-cache")
+    assert response.headers["Vary"] == "Authorization"
