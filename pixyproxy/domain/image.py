@@ -179,7 +179,7 @@ def filename_for(prompt: str, guid: UUID, media_type: MediaType | None = None) -
 
 
 class ContentInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an image's content: its media type, size in bytes, SHA-256 in hex, and size in pixels."""
+    """What is known of an image's content: media type, size in bytes, SHA-256 in hex, and size in pixels as shown."""
 
     media_type: MediaType
     byte_size: int

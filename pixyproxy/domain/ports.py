@@ -349,9 +349,9 @@ class ContentStore(Protocol):
 
 
 class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole picture as a generator made it: a bitmap that can be decoded, or a well-formed SVG.
+    """A picture as a generator made it: a bitmap that can be drawn, or a well-formed SVG.
 
-    `width` and `height` are its size in pixels; that of an SVG is only the one it is meant for.
+    `width` and `height` are its size in pixels as it is shown; that of an SVG is only the one it is meant for.
     `usage` is the generator's own account of what it spent, as JSON values, and `request_id` its name for the attempt.
     """
 
@@ -392,7 +392,8 @@ class ContentInspector(Protocol):
     async def inspect(self, content: StoredContent) -> ContentInfo:
         """Read the content to its end and describe it, without holding up the event loop.
 
-        Raises `DamagedContentError` for anything but a whole picture.
+        Width and height are those of the picture as it is shown. Raises `DamagedContentError` for anything of which
+        browsers show nothing; whatever is left can be drawn by a `VariantMaker`, unless it is an SVG.
         """
 
 
@@ -404,7 +405,8 @@ class VariantMaker(Protocol):
         """Read the content to its end and return it as `variant`, without holding up the event loop.
 
         Nothing private that the content says about its origin (EXIF, XMP, comments) is kept. Of a moving picture the
-        first frame is taken. Raises `DamagedContentError` for content that can't be decoded or has too many pixels.
+        first frame is taken; of a damaged one as much as can be shown. Raises `DamagedContentError` for content that a
+        `ContentInspector` refuses, and for an SVG that can't be drawn.
         """
 
     async def close(self) -> None:

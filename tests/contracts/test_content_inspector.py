@@ -16,6 +16,7 @@ from pixyproxy.adapters.pillow.picture import Picture
 from pixyproxy.domain.errors import ContentStoreError, DamagedContentError
 from pixyproxy.domain.image import ContentInfo, MediaType
 from pixyproxy.domain.ports import ContentInspector, StoredContent
+from tests import odd_pictures
 
 
 @pytest.fixture(params=["pillow"])
@@ -50,12 +51,29 @@ async def test_a_picture_is_described_by_its_bytes(inspector: ContentInspector, 
     )
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"no picture", picture(MediaType.PNG)[:-5], picture(MediaType.JPEG)[:200], SVG[:-5], b"<svg/>"]
-)
-async def test_anything_but_a_whole_picture_is_damaged(inspector: ContentInspector, data: bytes) -> None:
+@pytest.mark.parametrize("data", [b"", b"no picture", picture(MediaType.WEBP)[:-5], SVG[:-5], b"<svg/>"])
+async def test_anything_but_a_picture_is_damaged(inspector: ContentInspector, data: bytes) -> None:
     with pytest.raises(DamagedContentError):
         await inspector.inspect(stored(data))
+
+
+@pytest.mark.parametrize("data", odd_pictures.shown().values(), ids=odd_pictures.shown())
+async def test_a_picture_is_what_browsers_show(inspector: ContentInspector, data: bytes) -> None:
+    found = await inspector.inspect(stored(data, chunk_size=1 << 20))
+    assert (found.byte_size, found.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+@pytest.mark.parametrize("data", odd_pictures.hidden().values(), ids=odd_pictures.hidden())
+async def test_a_picture_of_which_browsers_show_nothing_is_damaged(inspector: ContentInspector, data: bytes) -> None:
+    with pytest.raises(DamagedContentError):
+        await inspector.inspect(stored(data))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+async def test_the_size_of_a_turned_picture_is_the_one_that_is_shown(inspector: ContentInspector, kind: str) -> None:
+    turned = odd_pictures.encoded(odd_pictures.gradient(80, 40), kind, exif=b"Exif\0\0" + odd_pictures.exif(6))
+    found = await inspector.inspect(stored(turned))
+    assert (found.width, found.height) == (40, 80)
 
 
 async def test_what_breaks_while_it_is_read_raises_the_stores_own_error(inspector: ContentInspector) -> None:

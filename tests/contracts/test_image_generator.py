@@ -104,7 +104,7 @@ async def test_pictures_are_worked_on_outside_of_the_event_loop(
     generator: ImageGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[threading.Thread] = []
-    for module, name in ((bitmap, "_frames"), (canvas, "encoded")):
+    for module, name in ((bitmap, "first_frame"), (canvas, "encoded")):
         original = getattr(module, name)
 
         def spy(*args: object, original: object = original) -> object:

@@ -6,14 +6,19 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
+from pixyproxy.adapters.pillow.inspection import inspect_picture
+from pixyproxy.adapters.pillow.picture import UnreadablePictureError
 from pixyproxy.adapters.pillow.variant_maker import PillowVariantMaker
 from pixyproxy.adapters.vips.variant_maker import VipsVariantMaker
 from pixyproxy.domain.errors import ContentStoreError, DamagedContentError
 from pixyproxy.domain.ports import StoredContent, VariantMaker
 from pixyproxy.domain.variant import Fit, Variant, VariantFormat
+from tests import odd_pictures
 
 ORIENTATION, GPS, ARTIST = 0x0112, 0x8825, 0x013B
 SECRET = "At home, 51.5 north"
@@ -205,21 +210,61 @@ async def test_less_quality_makes_fewer_bytes(maker: VariantMaker, kind: Variant
     assert sizes == sorted(set(sizes))
 
 
-def broken(kind: str) -> bytes:
-    whole = encoded(Image.effect_noise((100, 100), 80).convert("RGB"), kind)
-    return whole[: len(whole) // 2]
-
-
 @pytest.mark.parametrize(
     "data",
-    [b"", b"no picture", b"<html><body>No picture</body></html>", *map(broken, ("PNG", "JPEG", "WEBP", "GIF"))],
-    ids=["empty", "text", "page", "png", "jpeg", "webp", "gif"],
+    [b"", b"no picture", b"<html><body>No picture</body></html>", *odd_pictures.hidden().values()],
+    ids=["empty", "text", "page", *odd_pictures.hidden()],
 )
 @pytest.mark.parametrize("width", [10, None])
-async def test_anything_but_a_whole_picture_is_damaged(maker: VariantMaker, data: bytes, width: int | None) -> None:
+async def test_anything_but_a_picture_is_damaged(maker: VariantMaker, data: bytes, width: int | None) -> None:
     with pytest.raises(DamagedContentError) as caught:
         await maker.make(stored(data), Variant(format=VariantFormat.JPEG, width=width))
     assert re.fullmatch(r"The [\w ,']+\.", caught.value.detail)
+
+
+ACCEPTED = {name: data for name, data in odd_pictures.shown().items() if name != "gif-9-frames-3840x2160.gif"}
+
+
+@pytest.mark.parametrize("data", ACCEPTED.values(), ids=ACCEPTED)
+@pytest.mark.parametrize("asked", [{"format": VariantFormat.PNG}, {"format": VariantFormat.WEBP, "width": 20}], ids=str)
+async def test_what_the_inspector_accepts_can_be_drawn(maker: VariantMaker, data: bytes, asked: dict[str, Any]) -> None:
+    picture, variant = inspect_picture(data), Variant(**asked)
+    made = opened(await maker.make(stored(data, chunk_size=1 << 20), variant))
+    assert made.size == variant.size_of(picture.width, picture.height)
+
+
+@pytest.mark.parametrize("name", odd_pictures.plain())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    damage=st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), max_size=8), cut=st.integers(0, 1 << 16)
+)
+async def test_what_the_inspector_accepts_of_damaged_pictures_can_be_drawn(
+    maker: VariantMaker, name: str, damage: list[tuple[int, int]], cut: int
+) -> None:
+    damaged = bytearray(odd_pictures.plain()[name])
+    for position, value in damage:
+        damaged[position % len(damaged)] = value
+    data = bytes(damaged[: len(damaged) - cut % len(damaged)]) if cut % 2 else bytes(damaged)
+    variant = Variant(format=VariantFormat.PNG, width=20)
+    try:
+        picture = inspect_picture(data)
+        if picture.width * picture.height > 1_000_000:
+            return
+    except UnreadablePictureError:
+        with pytest.raises(DamagedContentError):
+            await maker.make(stored(data), variant)
+    else:
+        made = opened(await maker.make(stored(data), variant))
+        assert made.size == variant.size_of(picture.width, picture.height)
+
+
+@pytest.mark.parametrize("name", ["jpeg-cut", "png-cut", "gif-cut", "png-interlaced-cut", "png-idat-checksum"])
+async def test_the_part_of_a_picture_that_is_there_is_drawn(maker: VariantMaker, name: str) -> None:
+    data = odd_pictures.shown()[name]
+    made = opened(await maker.make(stored(data), Variant(format=VariantFormat.PNG))).convert("RGB")
+    above = made.crop((0, 0, made.width, made.height // 4))
+    assert len(above.getcolors(1 << 24) or ()) > (0 if "interlaced" in name else 50)
+    assert above.getextrema() != ((0, 0), (0, 0), (0, 0))
 
 
 async def test_what_breaks_while_it_is_read_raises_the_stores_own_error(maker: VariantMaker) -> None:

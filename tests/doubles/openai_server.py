@@ -277,6 +277,11 @@ def _oversized(order: Order, argument: str) -> Answer:
 
 
 def _truncated(order: Order, argument: str) -> Answer:
+    # Of half a picture browsers show half of it.
+    return document_answer(order.document(order.picture()[:40]))
+
+
+def _half(order: Order, argument: str) -> Answer:
     picture = order.picture()
     return document_answer(order.document(picture[: len(picture) // 2]))
 
@@ -372,6 +377,7 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
     "broken-svg": _content(b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script>'),
     "html-picture": _content(b"<!doctype html><script>alert(1)</script>"),
     "truncated": _truncated,
+    "half": _half,
     "wrong-label": _wrong_label,
     "wrong-format": _wrong_format,
     "odd-usage": _with(usage="a lot"),

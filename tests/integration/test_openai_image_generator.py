@@ -128,7 +128,7 @@ async def test_every_format_is_taken(generators: Generators, output_format: str,
 
 
 @pytest.mark.parametrize(
-    "behaviour", ["ok", "slow 0.2", "chunked", "big 300000", "no-usage", "odd-usage", "huge-usage"]
+    "behaviour", ["ok", "slow 0.2", "chunked", "big 300000", "no-usage", "odd-usage", "huge-usage", "half"]
 )
 async def test_a_good_answer_is_an_image(server: OpenAIServer, generator: OpenAIImageGenerator, behaviour: str) -> None:
     server.script(behaviour)

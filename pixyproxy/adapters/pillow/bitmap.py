@@ -1,71 +1,98 @@
 """What a bitmap is, judged by its bytes alone."""
 
 import io
-from collections.abc import Iterator
+import time
 from typing import Final
 
-from PIL import GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from PIL.ImageFile import ImageFile
 
-from pixyproxy.adapters.pillow.picture import MAX_PIXELS, Picture, UnreadablePictureError
+from pixyproxy.adapters.bitmaps.frame import Frame, broken
+from pixyproxy.adapters.bitmaps.reading import first_frame
+from pixyproxy.adapters.pillow.picture import Picture, UnreadablePictureError
 from pixyproxy.domain.image import MediaType
+
+SECONDS: Final = 30.0
+"""How long one frame may be decoded. Its pixels and scans are bounded, so that this is for machines that are busy."""
 
 # The plugin classes are called by themselves: `Image.open` would also try every other format that some import has
 # registered, and would answer a large picture with a warning instead of an error.
-_FORMATS: Final = (
-    (b"\x89PNG\r\n\x1a\n", 0, MediaType.PNG, PngImagePlugin.PngImageFile),
-    (b"\xff\xd8\xff", 0, MediaType.JPEG, JpegImagePlugin.JpegImageFile),
-    (b"WEBP", 8, MediaType.WEBP, WebPImagePlugin.WebPImageFile),
-    (b"GIF87a", 0, MediaType.GIF, GifImagePlugin.GifImageFile),
-    (b"GIF89a", 0, MediaType.GIF, GifImagePlugin.GifImageFile),
-)
+_PLUGINS: Final[dict[MediaType, type[ImageFile]]] = {
+    MediaType.PNG: PngImagePlugin.PngImageFile,
+    MediaType.JPEG: JpegImagePlugin.JpegImageFile,
+    MediaType.WEBP: WebPImagePlugin.WebPImageFile,
+    MediaType.GIF: GifImagePlugin.GifImageFile,
+}
+# Of these, what was decoded before an error is shown by browsers; it is clear that there is something.
+_SHOWN_IN_PART: Final = frozenset({MediaType.PNG, MediaType.GIF})
 
-# Pillow is content with a file that lacks these last bytes.
-_ENDS: Final = {
-    MediaType.PNG: b"\x00\x00\x00\x00IEND\xaeB`\x82",
-    MediaType.JPEG: b"\xff\xd9",
-    MediaType.GIF: b"\x3b",
+_TRANSPOSITIONS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
 }
 
 
 def inspect_bitmap(data: bytes) -> Picture:
-    """Return what kind of bitmap `data` is, whatever anybody has labelled it.
+    """Return what kind of bitmap `data` is, whatever anybody has labelled it, and its size as it is shown.
 
-    Every frame is decoded to its end, which takes a while: call it in a worker thread. Raises `UnreadablePictureError`
-    for anything but a whole PNG, JPEG, WebP or GIF of at most 64 million pixels.
+    It is one if a browser shows its first frame, or a part of it; this frame alone is decoded. That takes a while: call
+    it in a worker thread. Raises `UnreadablePictureError`.
     """
-    media_type, plugin = _recognise(data)
+    frame = first_frame(data)
+    with decoded(frame):
+        pass
+    width, height = frame.shown_size
+    return Picture(media_type=frame.media_type, width=width, height=height)
+
+
+def drawn(frame: Frame, *, seconds: float = SECONDS) -> Image.Image:
+    """Return the frame upright, in RGB or RGBA with 8 bits each; raise `UnreadablePictureError`."""
+    with decoded(frame, seconds=seconds) as image:
+        if image.mode.startswith("I"):
+            # Pillow cuts 16 bits off at 255 instead of scaling them.
+            upright: Image.Image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+            upright = upright.convert("RGB")
+        else:
+            upright = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    turn = _TRANSPOSITIONS.get(frame.orientation)
+    return upright if turn is None else upright.transpose(turn)
+
+
+def decoded(frame: Frame, *, seconds: float = SECONDS) -> ImageFile:
+    """Return the frame decoded, as far as it can be; raise `UnreadablePictureError` if nothing of it can be shown."""
     try:
-        with plugin(io.BytesIO(data)) as image:
-            for _ in _frames(image):
-                image.load()
-            width, height = image.size
+        image = _PLUGINS[frame.media_type](_File(frame.data, time.monotonic() + seconds))
+        try:
+            image.load()
+        except OSError:
+            if frame.media_type not in _SHOWN_IN_PART:
+                raise
+            # The pixels are there, as many as there were before the damage.
+            image.tile = []
+            image.load()
     except (UnreadablePictureError, MemoryError):
         raise
     except Exception as exc:
         # Damaged files raise a dozen unrelated kinds of errors, out of Pillow and out of the modules it uses.
-        raise UnreadablePictureError(f"The {media_type.name} picture is damaged or incomplete.") from exc
-    if not data[-64:].rstrip(b"\0\r\n").endswith(_ENDS.get(media_type, b"")):
-        raise UnreadablePictureError(f"The {media_type.name} picture breaks off before its end.")
-    return Picture(media_type=media_type, width=width, height=height)
+        raise broken(frame.media_type) from exc
+    if image.size != (frame.width, frame.height):
+        raise broken(frame.media_type)
+    return image
 
 
-def _recognise(data: bytes) -> tuple[MediaType, type[ImageFile]]:
-    for magic, offset, media_type, plugin in _FORMATS:
-        if data.startswith(magic, offset):
-            return media_type, plugin
-    raise UnreadablePictureError("The picture is none of PNG, JPEG, WebP, GIF and SVG.")
+class _File(io.BytesIO):
+    """A file in memory that can be read until a deadline."""
 
+    def __init__(self, data: bytes, deadline: float) -> None:
+        super().__init__(data)
+        self._deadline = deadline
 
-def _frames(image: ImageFile) -> Iterator[int]:
-    """Turn `image` to one frame after the other; raise `UnreadablePictureError` when they are too many pixels."""
-    number = 0
-    while True:
-        number += 1
-        if image.width * image.height * number > MAX_PIXELS:
-            raise UnreadablePictureError(f"The picture has more than {MAX_PIXELS:,} pixels.")
-        yield number
-        try:
-            image.seek(number)
-        except EOFError:
-            return
+    def read(self, size: int | None = -1, /) -> bytes:
+        if time.monotonic() > self._deadline:
+            raise UnreadablePictureError("The picture takes too long to be decoded.")
+        return super().read(size)

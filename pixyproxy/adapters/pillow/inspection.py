@@ -10,8 +10,8 @@ from pixyproxy.adapters.pillow.svg import inspect_svg
 def inspect_picture(data: bytes) -> Picture:
     """Return what kind of picture `data` is, whatever anybody has labelled it.
 
-    It is read to its end, which takes a while: call it in a worker thread. Raises `UnreadablePictureError` for anything
-    but a whole bitmap of at most 64 million pixels and a whole SVG.
+    Its size is that of the picture as it is shown. It takes a while: call it in a worker thread. Raises
+    `UnreadablePictureError` for anything but a bitmap of which browsers show something and a whole SVG.
     """
     if not data:
         raise UnreadablePictureError("The picture is empty.")

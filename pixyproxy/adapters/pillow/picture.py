@@ -1,22 +1,16 @@
 """What is found out about a picture."""
 
-from typing import Final
-
 import msgspec
 
+from pixyproxy.adapters.bitmaps.frame import MAX_PIXELS, UnreadablePictureError
 from pixyproxy.domain.image import MediaType
 
-MAX_PIXELS: Final = 64_000_000
-"""The pixels of all frames together; the largest picture of the OpenAI reference, 3840x2160, has 8.3 million."""
+__all__ = ["MAX_PIXELS", "Picture", "UnreadablePictureError"]
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture's media type and its size in pixels."""
+    """A picture's media type and its size in pixels as it is shown, after it was turned as its EXIF data says."""
 
     media_type: MediaType
     width: int
     height: int
-
-
-class UnreadablePictureError(ValueError):
-    """The bytes are no picture that can be shown; the message is a sentence that says why."""

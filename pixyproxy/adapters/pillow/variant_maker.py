@@ -6,6 +6,9 @@ from collections import deque
 
 from PIL import Image, ImageOps
 
+from pixyproxy.adapters.bitmaps.frame import UnreadablePictureError
+from pixyproxy.adapters.bitmaps.reading import first_frame
+from pixyproxy.adapters.pillow.bitmap import drawn
 from pixyproxy.domain.errors import DamagedContentError
 from pixyproxy.domain.ports import StoredContent, VariantMaker
 from pixyproxy.domain.variant import Variant, VariantFormat
@@ -38,12 +41,12 @@ class PillowVariantMaker(VariantMaker):
 
 def _convert(data: bytes, variant: Variant) -> bytes:
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF")) as original:
-            if original.width * original.height > MAX_PIXELS:
-                raise DamagedContentError(f"The picture has more than {MAX_PIXELS:,} pixels.")
-            picture = ImageOps.exif_transpose(original).convert("RGBA" if original.has_transparency_data else "RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
-        raise DamagedContentError("The picture is damaged or incomplete.") from exc
+        frame = first_frame(data)
+        if frame.width * frame.height > MAX_PIXELS:
+            raise DamagedContentError(f"The picture has more than {MAX_PIXELS:,} pixels.")
+        picture = drawn(frame)
+    except UnreadablePictureError as exc:
+        raise DamagedContentError(str(exc)) from exc
     picture = ImageOps.fit(picture, variant.size_of(*picture.size))
     if variant.format is VariantFormat.JPEG and picture.mode == "RGBA":
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")

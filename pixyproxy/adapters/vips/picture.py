@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import pyvips
 
+from pixyproxy.adapters.bitmaps.frame import Frame, UnreadablePictureError
+from pixyproxy.adapters.bitmaps.reading import first_frame
 from pixyproxy.adapters.vips.errors import translated_errors
 from pixyproxy.domain.errors import DamagedContentError
+from pixyproxy.domain.image import MediaType
 from pixyproxy.domain.variant import Variant, VariantFormat
-
-MAX_PIXELS: Final = 64_000_000
 
 # libvips' settings are those of the whole process. A cache would hold on to pictures that nobody asks for again, and
 # with one thread a picture, as many cores are at work as pictures are being made.
@@ -21,13 +22,12 @@ pyvips.concurrency_set(1)
 logging.getLogger("pyvips").setLevel(logging.WARNING)
 
 # The loader is chosen here and not by libvips, which would try some two dozen, most of them hardened less.
-_BITMAPS: Final = (
-    (b"\x89PNG\r\n\x1a\n", 0, "pngload_buffer"),
-    (b"\xff\xd8\xff", 0, "jpegload_buffer"),
-    (b"WEBP", 8, "webpload_buffer"),
-    (b"GIF87a", 0, "gifload_buffer"),
-    (b"GIF89a", 0, "gifload_buffer"),
-)
+_LOADERS: Final = {
+    MediaType.PNG: "pngload_buffer",
+    MediaType.JPEG: "jpegload_buffer",
+    MediaType.WEBP: "webpload_buffer",
+    MediaType.GIF: "gifload_buffer",
+}
 _MARKUP: Final = re.compile(
     rb"(?:\xef\xbb\xbf)?[ \t\r\n]*<|(?:\xff\xfe)?(?:[ \t\r\n]\0)*<\0|(?:\xfe\xff)?(?:\0[ \t\r\n])*\0<"
 )
@@ -64,27 +64,44 @@ def is_markup(data: bytes) -> bool:
 def convert_bitmap(data: bytes, variant: Variant) -> bytes:
     """Return the first frame of a PNG, JPEG, WebP or GIF as `variant`.
 
-    Raises `DamagedContentError` for anything else, also for more than 64 million pixels. Most pictures are read row by
-    row; those that can't be, such as interlaced ones, take 8 bytes for each pixel at most.
+    Raises `DamagedContentError` for anything that the inspector refuses, and for nothing else. Most pictures are read
+    row by row; those that can't be, such as interlaced ones, take 8 bytes for each pixel at most.
     """
-    name = next((name for magic, offset, name in _BITMAPS if data.startswith(magic, offset)), None)
-    if name is None:
-        raise DamagedContentError("The content is none of PNG, JPEG, WebP, GIF and SVG.")
-    load = getattr(pyvips.Image, name)
-    header = load(data, fail_on="error")
-    if header.width * header.height > MAX_PIXELS:
-        raise DamagedContentError(f"The picture has more than {MAX_PIXELS:,} pixels.")
-    # A picture can say that it lies on its side.
-    is_turned = header.get_typeof("orientation") and header.get("orientation") in range(5, 9)
-    width, height = (header.height, header.width) if is_turned else (header.width, header.height)
+    try:
+        frame = first_frame(data)
+        try:
+            return _save(_loaded(frame, variant), variant.size_of(*frame.shown_size), variant)
+        except pyvips.Error:
+            # Pillow is the inspector's judge: what it has accepted, though libvips can't read it, it can draw.
+            return _save(_drawn(frame), variant.size_of(*frame.shown_size), variant)
+    except UnreadablePictureError as exc:
+        raise DamagedContentError(str(exc)) from exc
+
+
+def _loaded(frame: Frame, variant: Variant) -> Any:
+    """Return the frame as libvips reads it row by row, upright, no smaller than the variant is to be."""
+    width, height = frame.shown_size
     size = variant.size_of(width, height)
     room = min(width / size[0], height / size[1]) / _SPARE
     options: dict[str, float] = {}
-    if name == "jpegload_buffer":
+    if frame.media_type is MediaType.JPEG:
         options["shrink"] = next((shrink for shrink in _JPEG_SHRINKS if shrink <= room), 1)
-    elif name == "webpload_buffer":
+    elif frame.media_type is MediaType.WEBP:
         options["scale"] = 1 / max(1.0, room)
-    return _save(load(data, fail_on="error", access="sequential", **options), size, variant)
+    load = getattr(pyvips.Image, _LOADERS[frame.media_type])
+    image = load(frame.data, fail_on="error", access="sequential", **options).copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", frame.orientation)
+    return image
+
+
+def _drawn(frame: Frame) -> Any:
+    """Return the frame as Pillow draws it, or the part of it that there is."""
+    from pixyproxy.adapters.pillow.bitmap import drawn  # noqa: PLC0415 -- damaged pictures alone need it
+
+    image = drawn(frame)
+    return pyvips.Image.new_from_memory(image.tobytes(), *image.size, len(image.mode), "uchar").copy(
+        interpretation="srgb"
+    )
 
 
 @translated_errors()

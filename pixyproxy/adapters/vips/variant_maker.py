@@ -12,9 +12,10 @@ from pixyproxy.domain.variant import Variant
 class VipsVariantMaker(VariantMaker):
     """Makes variants in threads of its own, `max_workers` at once, and an SVG's in a process besides.
 
-    Content of more than 64 MiB or 64 million pixels is refused as damaged. Each worker takes one core and, for the
-    worst of pictures, 0.8 GB: 8 bytes for each pixel of the original (a PNG with 16 bits and interlaced rows), or some
-    20 for each of the variant. Most pictures are read row by row, and take some 50 MB. An SVG's process may take 2 GiB.
+    What the inspector refuses is refused as damaged, and content of more than 64 MiB. Each worker takes one core and,
+    for the worst of pictures, 0.8 GB: 8 bytes for each pixel of the original (a PNG with 16 bits and interlaced rows),
+    or some 20 for each of the variant. Most pictures are read row by row, and take some 50 MB. An SVG's process may
+    take 2 GiB.
     """
 
     def __init__(self, *, max_workers: int = 2) -> None:

@@ -215,8 +215,14 @@ class ImageDetail(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Meta(description="The content's SHA-256 in hexadecimal.", examples=["9f86d081884c7d659a2feaa0c55ad015" * 2]),
     ]
-    width: Annotated[int | None, Meta(description="In pixels.", examples=[1024])]
-    height: Annotated[int | None, Meta(description="In pixels.", examples=[1024])]
+    width: Annotated[
+        int | None,
+        Meta(description="In pixels, of the picture as it is shown, turned by its EXIF data.", examples=[1024]),
+    ]
+    height: Annotated[
+        int | None,
+        Meta(description="In pixels, of the picture as it is shown, turned by its EXIF data.", examples=[1024]),
+    ]
     model: Annotated[str, Meta(description="The model that draws it.", examples=["gpt-image-2"])]
     problem: Annotated[
         GenerationProblem | None, Meta(description="Why there is no picture, if the image failed or is unknown.")

@@ -9,9 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pixyproxy.adapters.pillow.bitmap import inspect_bitmap
+from pixyproxy.adapters.bitmaps import frame, jpeg
+from pixyproxy.adapters.bitmaps.reading import first_frame
+from pixyproxy.adapters.pillow.bitmap import decoded, inspect_bitmap
 from pixyproxy.adapters.pillow.picture import UnreadablePictureError
 from pixyproxy.domain.image import MediaType
+from tests import odd_pictures
 
 
 def bitmap(kind: str, size: tuple[int, int] = (12, 7), frames: int = 1, **options: Any) -> bytes:
@@ -54,18 +57,65 @@ def test_a_whole_bitmap_is_known_by_its_bytes(media_type: MediaType, data: bytes
 
 
 @ALL_BITMAPS
-def test_a_bitmap_that_lacks_as_little_as_its_last_byte_is_unreadable(media_type: MediaType, data: bytes) -> None:
+def test_a_bitmap_that_breaks_off_is_the_same_or_unreadable(media_type: MediaType, data: bytes) -> None:
+    whole = inspect_bitmap(data)
+    found: list[bool] = []
     for length in range(len(data)):
-        with pytest.raises(UnreadablePictureError):
-            inspect_bitmap(data[:length])
+        try:
+            assert inspect_bitmap(data[:length]) == whole
+        except UnreadablePictureError:
+            found.append(False)
+        else:
+            found.append(True)
+    assert found[0] is False
+    # Once there is something to be shown, more bytes take nothing of it away.
+    assert found == sorted(found)
 
 
-@pytest.mark.parametrize("name", ["png", "animated png", "webp", "lossless webp", "gif", "animated gif"])
-def test_a_bitmap_with_a_hole_is_unreadable_though_it_ends_as_it_should(name: str) -> None:
-    _, data = BITMAPS[name]
+@pytest.mark.parametrize(("name", "data"), odd_pictures.shown().items(), ids=odd_pictures.shown())
+def test_a_picture_that_browsers_show_is_one(name: str, data: bytes) -> None:
+    assert inspect_bitmap(data).media_type.name.lower() == name.partition("-")[0].partition("+")[0]
 
-    with pytest.raises(UnreadablePictureError, match="damaged"):
-        inspect_bitmap(data[: len(data) // 2] + data[-16:])
+
+@pytest.mark.parametrize("data", odd_pictures.hidden().values(), ids=odd_pictures.hidden())
+def test_a_picture_of_which_browsers_show_nothing_is_none(data: bytes) -> None:
+    with pytest.raises(UnreadablePictureError):
+        inspect_bitmap(data)
+
+
+@pytest.mark.parametrize("orientation", range(10))
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+def test_the_size_is_that_of_the_picture_as_it_is_shown(kind: str, orientation: int) -> None:
+    data = bitmap(kind, exif=b"Exif\0\0" + odd_pictures.exif(orientation))
+
+    found = inspect_bitmap(data)
+
+    assert (found.width, found.height) == ((7, 12) if 5 <= orientation <= 8 else (12, 7))
+
+
+def test_the_first_exif_data_of_a_jpeg_counts() -> None:
+    data = bitmap("jpeg")
+    turned, upright = (odd_pictures.segment(0xE1, b"Exif\0\0" + odd_pictures.exif(turn)) for turn in (6, 1))
+
+    assert inspect_bitmap(data[:2] + turned + upright + data[2:]).width == 7
+    assert inspect_bitmap(data[:2] + upright + turned + data[2:]).width == 12
+
+
+@pytest.mark.parametrize("wrong", [b"", b"MM", b"MM\0*\xff\xff\xff\xff", odd_pictures.exif()[:-6], b"\0" * 40])
+def test_damaged_exif_data_turns_nothing(wrong: bytes) -> None:
+    data = bitmap("jpeg")
+
+    assert inspect_bitmap(data[:2] + odd_pictures.segment(0xE1, b"Exif\0\0" + wrong) + data[2:]).width == 12
+
+
+def test_exif_data_of_a_png_with_a_wrong_checksum_or_behind_the_pixels_turns_nothing() -> None:
+    exif, pixels = odd_pictures.exif(), odd_pictures.chunk(b"IDAT", zlib.compress(bytes(37 * 7)))
+    right, wrong = odd_pictures.chunk(b"eXIf", exif), odd_pictures.chunk(b"eXIf", exif, 0)
+    header = odd_pictures.header(12, 7)
+
+    assert inspect_bitmap(odd_pictures.png(header, right, pixels)).width == 7
+    assert inspect_bitmap(odd_pictures.png(header, wrong, pixels)).width == 12
+    assert inspect_bitmap(odd_pictures.png(header, pixels, right)).width == 12
 
 
 @ALL_BITMAPS
@@ -116,17 +166,74 @@ def test_a_decompression_bomb_is_refused_before_it_is_unpacked(size: tuple[int, 
         inspect_bitmap(png_header(*size))
 
 
-def test_the_frames_of_an_animation_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pixyproxy.adapters.pillow.bitmap.MAX_PIXELS", 12 * 7 * 2)
+def test_the_frames_of_an_animation_do_not_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frame, "MAX_PIXELS", 12 * 7)
 
-    with pytest.raises(UnreadablePictureError, match="more than 168 pixels"):
-        inspect_bitmap(bitmap("gif", frames=3))
-
-
-def test_padding_behind_a_bitmap_is_no_damage() -> None:
-    assert inspect_bitmap(bitmap("jpeg") + b"\n\0\0").media_type is MediaType.JPEG
+    assert inspect_bitmap(bitmap("gif", frames=3)).width == 12
+    with pytest.raises(UnreadablePictureError, match="more than 84 pixels"):
+        inspect_bitmap(bitmap("gif", (12, 8), frames=3))
 
 
-def test_markup_behind_a_bitmap_is_refused() -> None:
-    with pytest.raises(UnreadablePictureError, match="breaks off"):
-        inspect_bitmap(bitmap("png") + b"<script>alert(1)</script>")
+@pytest.mark.parametrize("kind", ["png", "webp", "gif"])
+def test_frames_are_bounded_in_number(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frame, "MAX_FRAMES", 3)
+
+    assert inspect_bitmap(bitmap(kind, frames=3)).width == 12
+    with pytest.raises(UnreadablePictureError, match="more than 3 frames"):
+        inspect_bitmap(bitmap(kind, frames=4))
+
+
+def test_a_gif_of_a_million_frames_is_refused_without_decoding_them() -> None:
+    with pytest.raises(UnreadablePictureError, match="more than 10,000 frames"):
+        inspect_bitmap(odd_pictures.gif_of(1_000_000))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        odd_pictures.png(odd_pictures.header(), odd_pictures.chunk(b"tEXt", b"a\0b") * 300_000),
+        b"\xff\xd8" + odd_pictures.segment(0xEC, b"") * 300_001,
+        b"GIF89a" + bytes(7) + b"\x21\xfe" + b"\1a" * 300_001 + b"\0",
+        b"RIFF\xff\xff\xff\0WEBP" + b"ABCD\0\0\0\0" * 300_001,
+    ],
+    ids=["png", "jpeg", "gif", "webp"],
+)
+def test_chunks_are_bounded_in_number(data: bytes) -> None:
+    with pytest.raises(UnreadablePictureError, match="more than 300,000 chunks"):
+        inspect_bitmap(data)
+
+
+def test_scans_are_bounded_in_number_and_by_their_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bitmap("jpeg", progressive=True)
+    scan = data.index(b"\xff\xda")
+    end = data.index(b"\xff", scan + 2)
+    many = data[:scan] + data[scan:end] * 101 + data[end:]
+
+    with pytest.raises(UnreadablePictureError, match="too many scans"):
+        inspect_bitmap(many)
+    monkeypatch.setattr(jpeg, "MAX_SCANNED_PIXELS", 3 * 12 * 7)
+    with pytest.raises(UnreadablePictureError, match="too many scans"):
+        inspect_bitmap(data)
+
+
+def test_decoding_has_a_deadline() -> None:
+    with pytest.raises(UnreadablePictureError, match="takes too long"):
+        decoded(first_frame(bitmap("png")), seconds=-1)
+
+
+@ALL_BITMAPS
+def test_bytes_behind_a_bitmap_are_no_damage(media_type: MediaType, data: bytes) -> None:
+    whole = inspect_bitmap(data)
+
+    for more in (b"\n", b"\0", b"<script>alert(1)</script>", odd_pictures.JUNK, data):
+        assert inspect_bitmap(data + more) == whole
+
+
+@ALL_BITMAPS
+def test_the_first_frame_is_a_small_picture_of_its_own(media_type: MediaType, data: bytes) -> None:
+    only = first_frame(data + odd_pictures.JUNK)
+
+    assert first_frame(only.data) == only
+    assert len(only.data) <= len(data)
+    with Image.open(io.BytesIO(only.data)) as image:
+        assert getattr(image, "n_frames", 1) == 1
