@@ -35,13 +35,18 @@
         ├── ContentNotKeptError         the content store could not keep the image
         ├── GenerationRateLimitedError  the generator wants fewer requests
         ├── GeneratorUnavailableError   the generator can't be reached or has no capacity
-        └── GeneratorCredentialsError   the generator does not accept PixyProxy's own key
+        ├── GeneratorCredentialsError   the generator does not accept PixyProxy's own key
+        └── GeneratorSetupError         the generator does not accept PixyProxy's account, model or options
 
 A `detail` is written for the client: it names the problem and never a secret, a path or SQL.
 """
 
-from typing import ClassVar
+import math
+from typing import ClassVar, Final
 from uuid import UUID
+
+RETRY_AFTER_MAX: Final = 3_600.0
+"""The most seconds that a client is told to wait, whatever a generator names."""
 
 
 class PixyProxyException(Exception):  # noqa: N818 -- the name is part of the specification
@@ -174,10 +179,10 @@ class GenerationError(PixyProxyException):
     """No image came out of the generator.
 
     Takes `maybe_billed`: false only when the generator surely did not charge for the attempt; `retry_after`, the
-    seconds after which another attempt makes sense, where the generator named them; `request_id`, the generator's
-    own name for the attempt, where it told one; and `quarantine`, what came back from a generator that was paid and is
-    no picture that can be shown, to be kept. `guid` is that of the image, once there is one, and `is_replay` tells
-    that this is the answer to an earlier request with the same idempotency key.
+    seconds after which another attempt makes sense, an hour at most, where the generator named them; `request_id`, the
+    generator's own name for the attempt, where it told one; and `quarantine`, what came back from a generator that was
+    paid and is no picture that can be shown, to be kept. `guid` is that of the image, once there is one, and
+    `is_replay` tells that this is the answer to an earlier request with the same idempotency key.
 
     Of each kind, `is_retryable` says whether the same prompt may succeed another time, and `is_outcome_known` whether
     the generator has surely ended its work.
@@ -197,11 +202,17 @@ class GenerationError(PixyProxyException):
     ) -> None:
         super().__init__(detail)
         self.maybe_billed = maybe_billed
-        self.retry_after = retry_after
+        self.retry_after = _bounded(retry_after)
         self.request_id = request_id
         self.quarantine = quarantine
         self.guid: UUID | None = None
         self.is_replay = False
+
+
+def _bounded(retry_after: float | None) -> float | None:
+    if retry_after is None or not math.isfinite(retry_after):
+        return None
+    return min(max(0.0, retry_after), RETRY_AFTER_MAX)
 
 
 class GenerationRefusedError(GenerationError):
@@ -256,5 +267,11 @@ class GeneratorUnavailableError(GenerationError):
 
 class GeneratorCredentialsError(GenerationError):
     """The generator does not accept the key that PixyProxy was started with."""
+
+    is_retryable = False
+
+
+class GeneratorSetupError(GenerationError):
+    """The generator does not accept PixyProxy's account, model or options: only the operator can mend it."""
 
     is_retryable = False

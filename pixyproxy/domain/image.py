@@ -30,6 +30,8 @@ TAGS_MAX_COUNT = 32
 MODEL_MAX_LENGTH = 255
 FAILURE_MAX_LENGTH = 1_000
 SLUG_MAX_LENGTH = 80
+USAGE_MAX_SIZE = 16_384
+USAGE_MAX_DEPTH = 100
 
 # For so long the bytes of an image that is unknown may turn up: its process may only have been slow.
 LATE = timedelta(days=1)
@@ -205,8 +207,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, error: GenerationError) -> Self:
         """Return what is kept of `error`: 1,000 characters of its detail, and of a host's own kind the known parent."""
         kind = next(ancestor.__name__ for ancestor in type(error).__mro__ if ancestor.__name__ in _GENERATION_ERRORS)
-        detail = error.detail[:FAILURE_MAX_LENGTH].encode("utf-8", "replace").decode()
-        return cls(kind=kind, detail=detail, maybe_billed=error.maybe_billed)
+        detail = str(error.detail)[:FAILURE_MAX_LENGTH].encode("utf-8", "replace").decode()
+        return cls(kind=kind, detail=detail, maybe_billed=bool(error.maybe_billed))
 
     def to_error(self) -> GenerationError:
         """Return the error again."""
@@ -315,7 +317,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
             at,
             filename=filename_for(self.prompt, self.guid, content.media_type),
             content=content,
-            usage=_kept_usage(usage),
+            usage=kept_usage(usage),
             failure=None,
             generator_request_id=_kept_request_id(generator_request_id) or self.generator_request_id,
         )
@@ -422,13 +424,23 @@ def _kept_request_id(text: str | None) -> str | None:
     return text if isinstance(text, str) and re.fullmatch(r"[ -~]{1,255}", text) else None
 
 
-def _kept_usage(usage: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    # Neither is this; no database takes what is no JSON.
+def kept_usage(usage: object) -> Mapping[str, Any] | None:
+    """Return a generator's account as plain JSON values, or None if it can't be one.
+
+    It is no reason to lose a paid image, so one that is larger than 16 KiB or nested too deeply is left out.
+    """
     try:
-        json.dumps(usage, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
+        encoded = json.dumps(usage, allow_nan=False)
+        kept = msgspec.json.decode(encoded) if len(encoded) <= USAGE_MAX_SIZE else None
+    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError):
         return None
-    return usage if isinstance(usage, Mapping) else None
+    return kept if isinstance(kept, dict) and not is_deeper(kept, USAGE_MAX_DEPTH) else None
+
+
+def is_deeper(value: object, depth: int) -> bool:
+    """Whether arrays and objects are nested more than `depth` times."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return parts is not None and (depth == 0 or any(is_deeper(part, depth - 1) for part in parts))
 
 
 def content_key_of(guid: UUID) -> ContentKey:

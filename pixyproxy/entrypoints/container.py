@@ -125,6 +125,7 @@ class Container(containers.DeclarativeContainer):
             output_format=settings.provided.openai_output_format,
             background=settings.provided.openai_background,
             timeout=settings.provided.openai_timeout,
+            answer_origins=settings.provided.answer_origins,
         ),
         sketch=providers.Singleton(SketchImageGenerator),
     )

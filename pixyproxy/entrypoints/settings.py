@@ -70,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     openai_output_format: Literal["png", "jpeg", "webp", "gif", "svg"] = "png"
     openai_background: Literal["auto", "opaque", "transparent"] | None = None
     openai_timeout: Seconds = 180.0
+    openai_answer_origins: str | None = None
     anonymous_create: bool = False
     require_if_match: bool = False
     max_generations: Positive = 8
@@ -127,6 +128,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def variant_sides(self) -> frozenset[int] | None:
         """The widths and heights in pixels that variants may be asked for in, or None for any."""
         return None if self.variant_sizes == ANY else frozenset(map(int, self.variant_sizes.split(",")))
+
+    @property
+    def answer_origins(self) -> tuple[str, ...]:
+        """The origins that pictures are fetched from, beside that of the base URL."""
+        return tuple(origin for origin in re.split(r"[,\s]+", self.openai_answer_origins or "") if origin)
 
     @property
     def link_secrets(self) -> tuple[bytes, ...]:
@@ -248,6 +254,27 @@ def _generator_problems(settings: Settings) -> Iterator[str]:
     base = _split(settings.openai_base_url)
     if base is None or base.scheme not in {"http", "https"} or not base.hostname:
         yield "OPENAI_BASE_URL must begin with http:// or https:// and name a host."
+    if not all(map(_is_origin, settings.answer_origins)):
+        yield (
+            "PIXYPROXY_OPENAI_ANSWER_ORIGINS must be scheme, host and port of one or more servers between commas, such"
+            " as https://images.example.com or http://10.0.0.5:9000."
+        )
+
+
+def _is_origin(text: str) -> bool:
+    url = _split(text)
+    try:
+        port = url.port if url else None
+    except ValueError:
+        return False
+    return (
+        url is not None
+        and url.scheme in {"http", "https"}
+        and bool(url.hostname)
+        and port != 0
+        and url.path in {"", "/"}
+        and not (url.query or url.fragment or "@" in url.netloc)
+    )
 
 
 def _is_path_alone(url: SplitResult) -> bool:

@@ -17,6 +17,7 @@ from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import (
     FAILURE_MAX_LENGTH,
     MODEL_MAX_LENGTH,
+    USAGE_MAX_DEPTH,
     ContentInfo,
     Failure,
     Image,
@@ -25,6 +26,7 @@ from pixyproxy.domain.image import (
     Prompt,
     Tag,
     Visibility,
+    is_deeper,
 )
 from pixyproxy.domain.user import UserName
 
@@ -32,7 +34,6 @@ FORMAT: Final = 1
 RECORD_SUFFIX: Final = ".json"
 PART_SUFFIX: Final = ".part"
 RECORD_MAX_SIZE: Final = 4 << 20
-USAGE_MAX_DEPTH: Final = 100
 
 _SUFFIXES: Final = frozenset({RECORD_SUFFIX, *(media_type.extension for media_type in MediaType)})
 _DETAIL_MAX_LENGTH: Final = 300
@@ -181,7 +182,7 @@ def _image_from_json(data: bytes) -> Image:
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise DataValidationError("format", f"must be {FORMAT}; another version of PixyProxy may know it")
     record = msgspec.convert(values, _Record)
-    if _is_deeper(record.usage, USAGE_MAX_DEPTH):
+    if is_deeper(record.usage, USAGE_MAX_DEPTH):
         raise DataValidationError("usage", f"must not be nested more than {USAGE_MAX_DEPTH} times")
     # Not all of a record's text is checked by the domain, and no database takes what has no encoding.
     record.model.encode()
@@ -221,9 +222,3 @@ def _failure_of(record: _Failure) -> Failure:
     if type(failure.to_error()).__name__ != failure.kind:
         raise DataValidationError("failure.kind", "must be one that this version knows")
     return failure
-
-
-def _is_deeper(value: object, depth: int) -> bool:
-    """Whether arrays and objects are nested more than `depth` times; PixyProxy itself could not write such a value."""
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
-    return parts is not None and (depth == 0 or any(_is_deeper(part, depth - 1) for part in parts))

@@ -1,19 +1,25 @@
-"""What an answer of OpenAI's images endpoint brings, which neither the endpoint nor its client vouches for."""
+"""What an answer of OpenAI's images endpoint brings, which neither the endpoint nor its client vouches for.
 
-from collections.abc import Mapping
+An answer with a good status is paid for. So a picture in it is taken whatever else is wrong with the answer, and of one
+without a picture everything is kept.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import jiter
 import msgspec
-import pybase64
 
+from pixyproxy.adapters.openai.compression import inflated
+from pixyproxy.adapters.openai.encoded import decode_picture
+from pixyproxy.adapters.openai.errors import log_upstream_error, meaning_of
+from pixyproxy.adapters.openai.members import Member, find_members, without
+from pixyproxy.adapters.openai.redaction import Redaction
+from pixyproxy.adapters.openai.upstream_error import UpstreamError
 from pixyproxy.adapters.pillow.inspection import inspect_picture
-from pixyproxy.adapters.pillow.picture import UnreadablePictureError
-from pixyproxy.domain.errors import GenerationFailedError
-from pixyproxy.domain.image import MediaType
+from pixyproxy.adapters.pillow.picture import Picture, UnreadablePictureError
+from pixyproxy.domain.errors import GenerationError, GenerationFailedError
+from pixyproxy.domain.image import MediaType, kept_usage
 from pixyproxy.domain.ports import GeneratedImage
-
-USAGE_MAX_SIZE = 16_384
 
 OUTPUT_FORMATS: Final[Mapping[str, MediaType]] = {
     "png": MediaType.PNG,
@@ -24,89 +30,226 @@ OUTPUT_FORMATS: Final[Mapping[str, MediaType]] = {
 }
 """The formats of `openai.types.ImageGenerateParams`."""
 
+# One image is asked for, and no server sends more than ten.
+_MAX_PICTURES: Final = 100
+_MAX_ADDRESSES: Final = 4
+_ADDRESS_MAX_LENGTH: Final = 8_192
+# Beside the pictures an answer has a few kilobytes; as much as this becomes objects of at most 40 MB in 10 ms.
+_REST_MAX_SIZE: Final = 1 << 20
+
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of an answer with a good status, and OpenAI's own name for the attempt, where it told one."""
+    """The body of an answer with a good status, as far as it has come.
 
-    body: bytes
-    request_id: str | None = None
-
-
-def read_answer(body: bytes, requested_format: str | None, request_id: str | None = None) -> GeneratedImage:
-    """Return the image in the body of a good answer, the first one if there are several.
-
-    Takes the output format that was asked for, if one was, and OpenAI's name for the attempt. Raises a
-    `GenerationFailedError` that says what is wrong. It takes a while: call it in a worker thread.
+    `content_encoding` is what its head says, `request_id` OpenAI's own name for the attempt, where it told one, and
+    `broken` why the body is not whole, if it is not.
     """
-    try:
-        return _read(body, requested_format, request_id)
-    except GenerationFailedError as exc:
-        exc.request_id = request_id
-        raise
+
+    body: bytes | bytearray
+    content_encoding: str = ""
+    request_id: str | None = None
+    broken: GenerationError | None = None
 
 
-def _read(body: bytes, requested_format: str | None, request_id: str | None) -> GeneratedImage:
-    answer = _parse(body)
-    data = _content(answer)
+class NoPicture(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that brings no picture itself: the error that says so, and where a picture may be fetched."""
+
+    error: GenerationError
+    addresses: Sequence[str] = ()
+    usage: Mapping[str, Any] | None = None
+
+
+_ABSENT: Final = msgspec.Raw()
+
+
+class _Rest(msgspec.Struct):
+    """The members of an answer that are read, beside pictures; msgspec skips all others and builds nothing of them."""
+
+    data: msgspec.Raw = _ABSENT
+    usage: msgspec.Raw = _ABSENT
+    svg_usage: msgspec.Raw = _ABSENT
+    error: msgspec.Raw = _ABSENT
+    code: msgspec.Raw = _ABSENT
+    message: msgspec.Raw = _ABSENT
+
+
+def read_answer(answer: Answer, *, max_size: int, redact: Redaction) -> GeneratedImage | NoPicture:
+    """Return the first picture that the answer brings, typed by its bytes, or why there is none.
+
+    Takes the most bytes that the answer may have when it is inflated, and what keeps secrets out of the log. It takes a
+    while: call it in a worker thread.
+    """
+    body = inflated(answer.body, answer.content_encoding, max_size)
+    members = list(_first(body))
+    found = _Candidates(body, members, is_broken=answer.broken is not None)
+    rest = _rest(body, members)
+    if found.picture is not None:
+        return GeneratedImage(
+            data=found.data,
+            media_type=found.picture.media_type,
+            width=found.picture.width,
+            height=found.picture.height,
+            usage=_usage(rest),
+            request_id=answer.request_id,
+        )
+    error = answer.broken or _told_error(rest, redact, answer.request_id) or _failure(body, members, rest, found)
+    error.request_id = answer.request_id
+    if error.maybe_billed and answer.body:
+        error.quarantine = found.data or bytes(body)
+    return NoPicture(
+        error=error,
+        addresses=_addresses(members) if error.maybe_billed and answer.broken is None else (),
+        usage=_usage(rest),
+    )
+
+
+def read_picture(data: bytes, usage: Mapping[str, Any] | None, request_id: str | None) -> GeneratedImage:
+    """Return the picture that was fetched; raise the `GenerationFailedError` that says why it is none."""
     try:
         picture = inspect_picture(data)
     except UnreadablePictureError as exc:
-        raise _unusable(f"OpenAI answered with something that is no image. {exc}") from exc
-    for origin, label in (("OpenAI names", answer.get("output_format")), ("PixyProxy asked for", requested_format)):
-        if label is not None and OUTPUT_FORMATS.get(str(label)) is not picture.media_type:
-            raise _unusable(f"The format of the image is {picture.media_type.name}, which is not the one {origin}.")
+        detail = f"What OpenAI's answer refers to is no image. {exc}"
+        raise GenerationFailedError(detail, maybe_billed=True, request_id=request_id, quarantine=data or None) from exc
     return GeneratedImage(
         data=data,
         media_type=picture.media_type,
         width=picture.width,
         height=picture.height,
-        usage=_usage(answer),
+        usage=usage,
         request_id=request_id,
     )
 
 
-def _unusable(detail: str) -> GenerationFailedError:
-    """Make the error for an answer that came with status 200 and is billed, whatever is in it."""
-    return GenerationFailedError(detail, maybe_billed=True)
+def _first(body: bytes | bytearray) -> list[Member]:
+    members: list[Member] = []
+    for member in find_members(body, (b"b64_json", b"url")):
+        members.append(member)
+        if len(members) == _MAX_PICTURES:
+            break
+    return members
 
 
-def _parse(body: bytes) -> dict[str, Any]:
-    if not body:
-        raise _unusable("OpenAI answered with nothing.")
+class _Candidates:
+    """Looks for the first picture; `data` are its bytes or, without one, those of the only one that can be decoded."""
+
+    def __init__(self, body: bytes | bytearray, members: Sequence[Member], *, is_broken: bool) -> None:
+        self.picture: Picture | None = None
+        self.data = b""
+        self.reason: Exception | None = None
+        decoded: list[bytes] = []
+        for member in members:
+            if member.text == b"" or _is_address(member):
+                continue
+            try:
+                self.data = decode_picture(member.text or b"")
+                decoded.append(self.data)
+                if is_broken and not member.is_whole:
+                    # Half a picture could be shown, but the client may get a whole one. It is kept.
+                    continue
+                self.picture = inspect_picture(self.data)
+            except ValueError as exc:
+                self.reason = self.reason or exc
+            else:
+                return
+        if not members and body and not is_broken:
+            # Some servers send the picture itself.
+            try:
+                self.picture = inspect_picture(bytes(body))
+                self.data = bytes(body)
+            except UnreadablePictureError:
+                return
+            return
+        self.data = decoded[0] if len(decoded) == 1 else b""
+
+
+def _is_address(member: Member) -> bool:
+    return member.name == b"url" and not (member.text or b"")[:64].lstrip().lower().startswith(b"data:")
+
+
+def _addresses(members: Sequence[Member]) -> list[str]:
+    texts = (member.text or b"" for member in members if _is_address(member) and member.is_whole)
+    short = (text for text in texts if 0 < len(text) <= _ADDRESS_MAX_LENGTH)
+    return [text.decode(errors="replace").strip() for text in short][:_MAX_ADDRESSES]
+
+
+def _rest(body: bytes | bytearray, members: Sequence[Member]) -> _Rest | None:
+    """Return what else the answer says, or None if it is no JSON object of a sensible size."""
+    if len(body) - sum(member.end - member.start for member in members) > _REST_MAX_SIZE:
+        return None
     try:
-        # The quickest parser there is for one very long text, and `openai` brings it along: it, too, keeps the lock.
-        answer = jiter.from_json(body, allow_inf_nan=False, cache_mode="none")
-    except ValueError as exc:
-        is_html = body[:1024].lstrip().startswith(b"<")
-        raise _unusable(f"OpenAI answered with {'a web page' if is_html else 'something'} instead of JSON.") from exc
-    if not isinstance(answer, dict):
-        raise _unusable("OpenAI answered with JSON that is no object.")
-    return answer
+        return msgspec.json.decode(without(body, members).removeprefix(b"\xef\xbb\xbf"), type=_Rest)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
 
 
-def _content(answer: dict[str, Any]) -> bytes:
-    """Return the decoded bytes of the first image."""
-    images = answer.get("data")
-    if images is None:
-        raise _unusable("OpenAI's answer has no data.")
-    if not isinstance(images, list):
-        raise _unusable("OpenAI's answer has data that is no list.")
-    if not images:
-        raise _unusable("OpenAI's answer has no image in its data.")
-    encoded = images[0].get("b64_json") if isinstance(images[0], dict) else None
-    if not isinstance(encoded, str) or not encoded:
-        raise _unusable("OpenAI's answer has an image without content.")
+def _value(raw: msgspec.Raw) -> Any:
     try:
-        # The standard library's decoder would keep the interpreter's lock, and with it the event loop, to its end.
-        return pybase64.b64decode(encoded, validate=True)
-    except ValueError as exc:
-        raise _unusable("OpenAI's answer has an image whose content is not valid base64.") from exc
+        return msgspec.json.decode(raw) if bytes(raw) else None
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
 
 
-def _usage(answer: dict[str, Any]) -> Mapping[str, Any] | None:
+def _usage(rest: _Rest | None) -> Mapping[str, Any] | None:
     """Return OpenAI's own account, if there is one of a sensible size; it is no reason to lose a paid image."""
-    usage = answer.get("usage")
+    if rest is None:
+        return None
+    usage, svg_usage = _value(rest.usage), _value(rest.svg_usage)
     kept = dict(usage) if isinstance(usage, dict) else {}
-    if isinstance(answer.get("svg_usage"), dict):
-        kept["svg_usage"] = answer["svg_usage"]
-    return kept if kept and len(msgspec.json.encode(kept)) <= USAGE_MAX_SIZE else None
+    if isinstance(svg_usage, dict):
+        kept["svg_usage"] = svg_usage
+    return kept_usage(kept) if kept else None
+
+
+def _told_error(rest: _Rest | None, redact: Redaction, request_id: str | None) -> GenerationError | None:
+    """Return what an error in an answer with status 200 means, if there is one."""
+    if rest is None:
+        return None
+    told = _value(rest.error)
+    if not told and not bytes(rest.data) and bytes(rest.code) and bytes(rest.message):
+        told = {"code": _value(rest.code), "message": _value(rest.message)}
+    if not told:
+        return None
+    upstream = UpstreamError.read(200, told, redact, is_in_good_answer=True)
+    error = meaning_of(upstream)
+    usage = _usage(rest) or {}
+    if any(isinstance(usage.get(name), int) and usage[name] > 0 for name in ("total_tokens", "output_tokens")):
+        error.maybe_billed = True
+    log_upstream_error(upstream, error, request_id)
+    return error
+
+
+def _failure(
+    body: bytes | bytearray, members: Sequence[Member], rest: _Rest | None, found: _Candidates
+) -> GenerationError:
+    detail = _what_is_wrong(body, members, rest, found)
+    error = GenerationFailedError(detail, maybe_billed=True)
+    error.__cause__ = found.reason
+    return error
+
+
+def _what_is_wrong(body: bytes | bytearray, members: Sequence[Member], rest: _Rest | None, found: _Candidates) -> str:
+    if not body:
+        return "OpenAI answered with nothing."
+    if found.reason is not None and not members[-1].is_whole:
+        return "OpenAI's answer ends before its image does."
+    if isinstance(found.reason, UnreadablePictureError):
+        return f"OpenAI answered with something that is no image. {found.reason}"
+    if found.reason is not None:
+        return "OpenAI's answer has an image whose content is not valid base64."
+    if rest is None:
+        return f"OpenAI answered with {'a web page' if _is_web_page(body) else 'something'} instead of a JSON object."
+    return _what_is_wrong_with_data(members, bytes(rest.data))
+
+
+def _is_web_page(body: bytes | bytearray) -> bool:
+    return bytes(body[:1024]).lstrip().startswith(b"<")
+
+
+def _what_is_wrong_with_data(members: Sequence[Member], data: bytes) -> str:
+    if any(map(_is_address, members)):
+        return "OpenAI's answer has no image, but an address where it may be, and the image could not be fetched."
+    if data in {b"", b"null"}:
+        return "OpenAI's answer has no data."
+    if not data.startswith(b"["):
+        return "OpenAI's answer has data that is no list."
+    return f"OpenAI's answer has {'an image without content' if data[1:].strip(b' ]') else 'no image in its data'}."

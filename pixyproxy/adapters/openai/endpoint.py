@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import Collection
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ import httpx2
 import openai
 
 from pixyproxy.adapters.openai.answer import Answer
+from pixyproxy.adapters.openai.compression import inflated
 from pixyproxy.adapters.openai.errors import (
     NotSentError,
     has_never_connected,
@@ -17,6 +18,8 @@ from pixyproxy.adapters.openai.errors import (
     retry_after,
     translated_errors,
 )
+from pixyproxy.adapters.openai.picture_download import PictureDownload
+from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.retry_policy import RetryPolicy
 from pixyproxy.domain.errors import GenerationError, GenerationFailedError
 
@@ -24,15 +27,23 @@ from pixyproxy.domain.errors import GenerationError, GenerationFailedError
 # that broke off and must not be retried. Beside the time of a generation a new connection costs nothing.
 _LIMITS: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
 
-MAX_ERROR_SIZE: Final = 1 << 20
+# The client reads an error on the event loop.
+MAX_ERROR_SIZE: Final = 1 << 16
+
+
+_PURCHASE: Final = "POST"
+# What an answer refers to is there already.
+_DOWNLOAD_TIMEOUT: Final = 60.0
 
 
 class _Attempt:
-    """What is known of one attempt, however it ends: whether it was surely not sent, and OpenAI's name for it."""
+    """What is known of one attempt, however it ends: whether it was surely not sent, and what came back."""
 
     def __init__(self) -> None:
         self.is_surely_unsent = True
         self.request_id: str | None = None
+        self.content_encoding = ""
+        self.received = bytearray()
 
     async def trace(self, event: str, _info: object) -> None:
         """Take the next of the events that the HTTP client tells."""
@@ -49,7 +60,8 @@ class ImagesEndpoint:
 
     Takes the `api_key`, the `base_url` (None: as the client finds it, in `OPENAI_BASE_URL` or built in), the seconds
     that a purchase (`timeout`) and the making of a connection (`connect_timeout`) may take, the most bytes that an
-    answer may have, and what to `retry`. Making one takes 40 ms and reads a file.
+    answer may have, what to `retry`, and the `answer_origins` that pictures are fetched from, too. Making one takes
+    40 ms and reads a file.
     """
 
     def __init__(
@@ -61,24 +73,38 @@ class ImagesEndpoint:
         connect_timeout: float,
         max_answer_size: int,
         retry: RetryPolicy,
+        answer_origins: Collection[str] = (),
     ) -> None:
+        self._api_key = api_key
         self._timeout = timeout
         self._max_answer_size = max_answer_size
         self._retry = retry
+        tls = httpx2.create_ssl_context()
+        http = httpx2.AsyncClient(
+            verify=tls,
+            timeout=httpx2.Timeout(timeout, connect=connect_timeout),
+            limits=_LIMITS,
+            # A redirection would hand the prompt to somebody who is not in the settings.
+            follow_redirects=False,
+            event_hooks={"request": [_watch], "response": [_note]},
+        )
         self._client = openai.AsyncOpenAI(
             api_key=api_key,
             base_url=base_url,
             # The client retries whatever fails, also what was billed.
             max_retries=0,
-            # Unpacking a compressed answer would hold up the event loop, and a small one can become very large.
             default_headers={"Accept-Encoding": "identity"},
-            http_client=httpx2.AsyncClient(
-                timeout=httpx2.Timeout(timeout, connect=connect_timeout),
-                limits=_LIMITS,
-                # A redirection would hand the prompt to somebody who is not in the settings.
-                follow_redirects=False,
-                event_hooks={"request": [_watch], "response": [_note_request_id, self._bound]},
-            ),
+            http_client=http,
+        )
+        self._download = PictureDownload(
+            http,
+            base_url=self._client.base_url,
+            api_key=api_key,
+            origins=answer_origins,
+            timeout=min(timeout, _DOWNLOAD_TIMEOUT),
+            connect_timeout=connect_timeout,
+            max_size=max_answer_size,
+            tls=tls,
         )
 
     async def buy(self, parameters: dict[str, Any]) -> Answer:
@@ -99,30 +125,50 @@ class ImagesEndpoint:
             await self._retry.sleep(pause)
             attempts += 1
 
+    async def fetch(self, address: str) -> bytes:
+        """Return what is behind an address that an answer named; raise a `PictureDownloadError`."""
+        return await self._download(address)
+
     async def close(self) -> None:
         """Close the connections; the endpoint can't be used any more."""
+        await self._download.close()
         await self._client.close()
 
     async def _buy_once(self, parameters: dict[str, Any], ends_at: float) -> Answer:
         attempt = _Attempt()
         _ATTEMPT.set(attempt)
+        broken: GenerationError | None = None
         try:
-            with translated_errors():
-                return Answer(body=await self._send(parameters, attempt, ends_at), request_id=attempt.request_id)
+            with translated_errors(Redaction(api_key=self._api_key, prompt=parameters["prompt"])):
+                await self._send(parameters, attempt, ends_at)
         except GenerationError as exc:
             exc.request_id = attempt.request_id
-            raise
+            if not attempt.received:
+                raise
+            # What has come may hold the whole picture.
+            broken = exc
+        return Answer(
+            body=attempt.received,
+            content_encoding=attempt.content_encoding,
+            request_id=attempt.request_id,
+            broken=broken,
+        )
 
-    async def _send(self, parameters: dict[str, Any], attempt: _Attempt, ends_at: float) -> bytes:
+    async def _send(self, parameters: dict[str, Any], attempt: _Attempt, ends_at: float) -> None:
         try:
             async with asyncio.timeout_at(ends_at):
                 # The raw answer: the client's own parsing checks nothing and holds up the event loop.
-                answer = await self._client.images.with_raw_response.generate(**parameters)
+                async with self._client.images.with_streaming_response.generate(**parameters) as answer:
+                    async for piece in answer.http_response.aiter_raw():
+                        attempt.received += piece[: self._max_answer_size - len(attempt.received)]
+                        if len(attempt.received) == self._max_answer_size:
+                            raise GenerationFailedError(
+                                f"OpenAI's answer is larger than {self._max_answer_size:,} bytes.", maybe_billed=True
+                            )
         except (openai.APIConnectionError, TimeoutError) as exc:
             if attempt.is_surely_unsent:
                 raise NotSentError from exc
             raise
-        return bytes(answer.content)
 
     def _pause_before_retry(self, exc: BaseException, attempts: int) -> float | None:
         """Return the pause before another attempt, or None if there must not be one."""
@@ -131,40 +177,41 @@ class ImagesEndpoint:
         asked = retry_after(exc) if is_rate_limit(exc) else None
         return None if asked is None else self._retry.pause_before_retry(attempts, asked=asked)
 
-    async def _bound(self, answer: httpx2.Response) -> None:
-        """Let the client read no more of an answer than an image can take up."""
-        if answer.headers.get("content-encoding", "identity") != "identity":
-            raise GenerationFailedError("OpenAI's answer is compressed, which was not asked for.", maybe_billed=True)
-        if isinstance(answer.stream, httpx2.AsyncByteStream):
-            limit = self._max_answer_size if answer.is_success else MAX_ERROR_SIZE
-            answer.stream = _BoundedStream(answer.stream, limit)
-
 
 async def _watch(request: httpx2.Request) -> None:
-    """Let the HTTP client tell what it does with the request."""
+    """Let the HTTP client tell what it does with the request, if it is one for an image."""
+    if request.method != _PURCHASE:
+        return
     attempt = _ATTEMPT.get()
     attempt.is_surely_unsent = False
     request.extensions = {**request.extensions, "trace": attempt.trace}
 
 
-async def _note_request_id(answer: httpx2.Response) -> None:
-    """Keep OpenAI's name for the attempt before anything can happen to the rest of the answer."""
+async def _note(answer: httpx2.Response) -> None:
+    """Keep what the head tells before anything can happen to the rest, and bound what the client reads of an error."""
+    if answer.request.method != _PURCHASE:
+        return
+    attempt = _ATTEMPT.get()
     text = answer.headers.get("x-request-id", "")
-    _ATTEMPT.get().request_id = text if re.fullmatch(r"[ -~]{1,255}", text) else None
+    attempt.request_id = text if re.fullmatch(r"[ -~]{1,255}", text) else None
+    attempt.content_encoding = answer.headers.pop("content-encoding", "")
+    if not answer.is_success and isinstance(answer.stream, httpx2.AsyncByteStream):
+        body = await _error_body(answer.stream)
+        if attempt.content_encoding:
+            body = await asyncio.to_thread(inflated, body, attempt.content_encoding, MAX_ERROR_SIZE)
+        answer.stream = httpx2.ByteStream(bytes(body))
 
 
-class _BoundedStream(httpx2.AsyncByteStream):
-    def __init__(self, stream: httpx2.AsyncByteStream, limit: int) -> None:
-        self._stream = stream
-        self._limit = limit
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
-        async for chunk in self._stream:
-            size += len(chunk)
-            if size > self._limit:
-                raise GenerationFailedError(f"OpenAI's answer is larger than {self._limit:,} bytes.", maybe_billed=True)
-            yield chunk
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
+async def _error_body(stream: httpx2.AsyncByteStream) -> bytes | bytearray:
+    body = bytearray()
+    try:
+        async for piece in stream:
+            body += piece[: MAX_ERROR_SIZE - len(body)]
+            if len(body) == MAX_ERROR_SIZE:
+                break
+    except httpx2.TransportError:
+        # The status says more than how the rest of it ended.
+        pass
+    finally:
+        await stream.aclose()
+    return body

@@ -1,21 +1,27 @@
 """OpenAI's errors, in the words of the domain.
 
-The codes are those that OpenAI's reference and the types of the `openai` package name; the exceptions and what they
-mean for the bill were tried out on the package (version 3.54) and a server that misbehaves.
+The codes are those that OpenAI's reference and the types of the `openai` package name, and those of servers that speak
+the same API; the exceptions and what they mean for the bill were tried out on the package (version 3.54) and a server
+that misbehaves.
 """
 
+import logging
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Final
 
 import httpx2
 import openai
 
+from pixyproxy.adapters.openai.redaction import Redaction
+from pixyproxy.adapters.openai.upstream_error import UpstreamError
 from pixyproxy.domain.errors import (
+    RETRY_AFTER_MAX,
     GenerationBrokenOffError,
     GenerationError,
     GenerationFailedError,
@@ -23,6 +29,7 @@ from pixyproxy.domain.errors import (
     GenerationRefusedError,
     GenerationTimedOutError,
     GeneratorCredentialsError,
+    GeneratorSetupError,
     GeneratorUnavailableError,
 )
 
@@ -33,12 +40,14 @@ NEVER_CONNECTED: Final = (
     httpx2.ProxyError,
     httpx2.UnsupportedProtocol,
 )
-REFUSAL_CODES: Final = frozenset({"moderation_blocked", "content_policy_violation"})
-QUOTA_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 PARAMETERS: Final = frozenset({"model", "prompt", "n", "size", "quality", "output_format", "background"})
 TIMEOUT_STATUSES: Final = frozenset({408, 504, 524})
 GATEWAY_STATUSES: Final = frozenset({502, 520})
 OVERLOAD_STATUSES: Final = frozenset({503, 529})
+# Of the 4xx, these may be gone another time (RFC 9110, 15.5; RFC 8470, 5.2; WebDAV's of RFC 4918).
+PASSING_STATUSES: Final = frozenset({409, 423, 424, 425})
+
+_log = logging.getLogger("pixyproxy.openai")
 
 
 class NotSentError(openai.OpenAIError):
@@ -46,15 +55,38 @@ class NotSentError(openai.OpenAIError):
 
 
 @contextmanager
-def translated_errors() -> Iterator[None]:
-    """Raise what OpenAI's client raises as the `GenerationError` it means."""
+def translated_errors(redact: Redaction = Redaction()) -> Iterator[None]:  # noqa: B008 -- it is frozen
+    """Raise what OpenAI's client raises as the `GenerationError` it means, and log what OpenAI or the network said."""
     try:
         yield
-    except (openai.OpenAIError, TimeoutError) as exc:
-        for is_meant, translate in _TABLE:
+    except openai.APIStatusError as exc:
+        upstream = UpstreamError.read(exc.status_code, exc.body, redact)
+        error = meaning_of(upstream, retry_after(exc))
+        log_upstream_error(upstream, error, redact(exc.response.headers.get("x-request-id")))
+        raise error from exc
+    except (openai.OpenAIError, httpx2.TransportError, TimeoutError) as exc:
+        for is_meant, translate in _CONNECTION_ERRORS:
             if is_meant(exc):
-                raise translate(exc) from exc
+                error = translate()
+                facts = {"host": _host(exc), "cause": redact(_innermost(exc)), "meaning": type(error).__name__}
+                _log.warning("the connection to the generator failed", extra=facts)
+                raise error from exc
         raise
+
+
+def log_upstream_error(upstream: UpstreamError, error: GenerationError, request_id: str | None) -> None:
+    """Log what the upstream said, as an error if only the operator can mend it."""
+    is_operators = isinstance(error, GeneratorSetupError | GeneratorCredentialsError)
+    facts = {
+        "upstream_status": upstream.status,
+        "upstream_code": upstream.code or None,
+        "upstream_type": upstream.kind or None,
+        "upstream_param": upstream.param or None,
+        "upstream_message": upstream.message or None,
+        "upstream_request_id": request_id or None,
+        "meaning": type(error).__name__,
+    }
+    _log.log(logging.ERROR if is_operators else logging.WARNING, "the generator answered with an error", extra=facts)
 
 
 def has_never_connected(exc: BaseException) -> bool:
@@ -69,11 +101,17 @@ def has_never_connected(exc: BaseException) -> bool:
 
 def is_rate_limit(exc: BaseException) -> bool:
     """Whether the request was turned away before anything was done, and may be welcome a little later."""
-    return isinstance(exc, openai.RateLimitError) and not _names(QUOTA_CODES)(exc)
+    if not isinstance(exc, openai.RateLimitError):
+        return False
+    upstream = UpstreamError.read(exc.status_code, exc.body, Redaction())
+    return not upstream.is_refusal and not upstream.is_out_of_quota
 
 
 def retry_after(exc: BaseException) -> float | None:
-    """Return the seconds that OpenAI asks to wait, from `retry-after-ms` or `Retry-After` (RFC 9110, 10.2.3)."""
+    """Return the seconds that OpenAI asks to wait, from `retry-after-ms` or `Retry-After` (RFC 9110, 10.2.3).
+
+    They are an hour at most.
+    """
     if not isinstance(exc, openai.APIStatusError):
         return None
     headers = exc.response.headers
@@ -82,9 +120,10 @@ def retry_after(exc: BaseException) -> float | None:
             seconds = float(headers["retry-after-ms"]) / 1000
         else:
             seconds = _seconds(headers.get("retry-after", ""))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    # Some servers name a time in a year, or in ten thousand.
+    return min(max(0.0, seconds), RETRY_AFTER_MAX) if math.isfinite(seconds) else None
 
 
 def _seconds(text: str) -> float:
@@ -95,38 +134,56 @@ def _seconds(text: str) -> float:
     return (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
 
 
-def _names(codes: frozenset[str]) -> Callable[[BaseException], bool]:
-    """Return whether an error has one of these codes, whichever of its two fields OpenAI has put it in."""
-    # An endpoint can put anything there, also what has no hash; the client does not check it.
-    return lambda exc: (
-        isinstance(exc, openai.APIStatusError)
-        and any(isinstance(value, str) and value in codes for value in (exc.code, exc.type))
-    )
+def meaning_of(upstream: UpstreamError, retry_after: float | None = None) -> GenerationError:
+    """Return the `GenerationError` that an error of the upstream means.
+
+    What came in an answer with status 200 is not billed, unless it was stopped when the picture was there.
+    """
+    error = next(translate for is_meant, translate in _UPSTREAM_ERRORS if is_meant(upstream))(upstream)
+    if isinstance(error, GenerationRateLimitedError | GeneratorUnavailableError):
+        error.retry_after = retry_after
+    return error
 
 
-def _has_status(statuses: frozenset[int]) -> Callable[[BaseException], bool]:
-    return lambda exc: isinstance(exc, openai.APIStatusError) and exc.status_code in statuses
+def _rejected(upstream: UpstreamError) -> GenerationError:
+    """Return the error for a request that the upstream does not accept as it is."""
+    named = _named(upstream)
+    if upstream.status == HTTPStatus.OK:
+        return GenerationFailedError(
+            f"OpenAI answered with an error instead of an image ({named}).", maybe_billed=False
+        )
+    if upstream.is_about_prompt:
+        return GenerationRefusedError(f"OpenAI does not accept this prompt ({named}).", maybe_billed=False)
+    if upstream.status in PASSING_STATUSES:
+        return GenerationFailedError(f"OpenAI does not accept the request ({named}).", maybe_billed=False)
+    if upstream.status == HTTPStatus.FORBIDDEN and upstream.is_web_page:
+        detail = f"A proxy or CDN in front of OpenAI turned the request away with a web page ({named})."
+    elif upstream.status == HTTPStatus.FORBIDDEN and re.search(r"organi[sz]ation must be verified", upstream.message):
+        detail = f"OpenAI wants PixyProxy's organization to be verified first ({named})."
+    elif upstream.status == HTTPStatus.FORBIDDEN:
+        detail = f"OpenAI does not permit PixyProxy's account to do this ({named})."
+    elif upstream.status < HTTPStatus.BAD_REQUEST:
+        detail = f"OpenAI's address redirects elsewhere ({named})."
+    else:
+        detail = f"OpenAI does not accept the request as PixyProxy is set up ({named})."
+    return GeneratorSetupError(detail, maybe_billed=False)
 
 
-def _is(*kinds: type[BaseException]) -> Callable[[BaseException], bool]:
-    return lambda exc: isinstance(exc, kinds)
-
-
-def _named(exc: Any) -> str:
+def _named(upstream: UpstreamError) -> str:
     """Return the status of an error, and its code and parameter if they look like OpenAI's own.
 
     What else an endpoint writes into an error, its message above all, may repeat the prompt or the key.
     """
-    words = [f"status {exc.status_code}"]
-    if isinstance(exc.code, str) and re.fullmatch(r"[a-z]{1,20}(_[a-z]{1,20}){1,5}", exc.code):
-        words.append(f"code {exc.code}")
-    if isinstance(exc.param, str) and exc.param in PARAMETERS:
-        words.append(f"parameter {exc.param}")
+    words = [f"status {upstream.status}"]
+    if re.fullmatch(r"[a-z]{1,20}(_[a-z]{1,20}){1,5}", upstream.code):
+        words.append(f"code {upstream.code}")
+    if upstream.param in PARAMETERS:
+        words.append(f"parameter {upstream.param}")
     return ", ".join(words)
 
 
-def _refused(exc: Any) -> GenerationError:
-    details = exc.body.get("moderation_details") if isinstance(exc.body, dict) else None
+def _refused(upstream: UpstreamError) -> GenerationError:
+    details = upstream.details.get("moderation_details")
     details = details if isinstance(details, dict) else {}
     named = details.get("categories")
     categories = [
@@ -135,69 +192,113 @@ def _refused(exc: Any) -> GenerationError:
         if isinstance(category, str) and re.fullmatch(r"[a-z][a-z_/-]{1,60}", category)
     ]
     reason = f" ({', '.join(categories[:10])})" if categories else ""
+    stage = details.get("moderation_stage")
     return GenerationRefusedError(
         f"OpenAI's safety system refuses to draw this prompt{reason}.",
         # Only a prompt that was stopped on its way in has surely cost nothing; the picture may have been drawn.
-        maybe_billed=details.get("moderation_stage") != "input",
+        maybe_billed=stage == "output" if upstream.is_in_good_answer else stage != "input",
     )
 
 
-def _unreachable(_exc: Any) -> GenerationError:
+def _out_of_quota(upstream: UpstreamError) -> GenerationError:
+    return GeneratorSetupError(f"The OpenAI account has no quota left ({_named(upstream)}).", maybe_billed=False)
+
+
+def _rate_limited(_upstream: UpstreamError) -> GenerationError:
+    return GenerationRateLimitedError("OpenAI wants fewer requests.", maybe_billed=False)
+
+
+def _bad_credentials(upstream: UpstreamError) -> GenerationError:
+    detail = f"OpenAI does not accept PixyProxy's API key ({_named(upstream)})."
+    return GeneratorCredentialsError(detail, maybe_billed=False)
+
+
+def _lost_by_gateway(upstream: UpstreamError) -> GenerationError:
+    # What stands behind the gateway may go on drawing, as it may behind one that has waited for too long.
+    return GenerationBrokenOffError(f"A gateway lost OpenAI's answer ({_named(upstream)}).", maybe_billed=True)
+
+
+def _overloaded(upstream: UpstreamError) -> GenerationError:
+    detail = f"OpenAI has no capacity at the moment ({_named(upstream)})."
+    return GeneratorUnavailableError(detail, maybe_billed=not upstream.is_in_good_answer)
+
+
+def _broken_down(upstream: UpstreamError) -> GenerationError:
+    detail = f"OpenAI failed to draw the image ({_named(upstream)})."
+    return GenerationFailedError(detail, maybe_billed=not upstream.is_in_good_answer)
+
+
+def _has_status(statuses: Container[int]) -> Callable[[UpstreamError], bool]:
+    return lambda upstream: upstream.status in statuses
+
+
+def _is_late(statuses: Container[int]) -> Callable[[UpstreamError], bool]:
+    """Whether the answer did not come, as the status of HTTP says; an answer with another status has come."""
+    return lambda upstream: upstream.status in statuses and not upstream.is_in_good_answer
+
+
+_UPSTREAM_ERRORS: Final[
+    tuple[tuple[Callable[[UpstreamError], bool], Callable[[UpstreamError], GenerationError]], ...]
+] = (
+    (lambda upstream: upstream.is_refusal, _refused),
+    (lambda upstream: upstream.is_out_of_quota, _out_of_quota),
+    (_has_status({429}), _rate_limited),
+    (_has_status({401}), _bad_credentials),
+    (_is_late(TIMEOUT_STATUSES), lambda _: _timed_out()),
+    (_is_late(GATEWAY_STATUSES), _lost_by_gateway),
+    (_has_status(OVERLOAD_STATUSES), _overloaded),
+    (_has_status(range(500, 600)), _broken_down),
+    (lambda _: True, _rejected),
+)
+
+
+def _unreachable() -> GenerationError:
     return GeneratorUnavailableError("OpenAI can't be reached.", maybe_billed=False)
 
 
-def _timed_out(_exc: Any) -> GenerationError:
+def _timed_out() -> GenerationError:
     return GenerationTimedOutError("OpenAI did not answer in time.", maybe_billed=True)
 
 
-def _broken_off(_exc: Any) -> GenerationError:
+def _broken_off() -> GenerationError:
     return GenerationBrokenOffError(
         "The connection to OpenAI broke off before the answer was there.", maybe_billed=True
     )
 
 
-def _lost_by_gateway(exc: Any) -> GenerationError:
-    # What stands behind the gateway may go on drawing, as it may behind one that has waited for too long.
-    return GenerationBrokenOffError(f"A gateway lost OpenAI's answer ({_named(exc)}).", maybe_billed=True)
+def _is(*kinds: type[BaseException]) -> Callable[[BaseException], bool]:
+    return lambda exc: isinstance(exc, kinds)
 
 
-def _out_of_quota(_exc: Any) -> GenerationError:
-    return GeneratorUnavailableError("The OpenAI account has no quota left.", maybe_billed=False)
-
-
-def _rate_limited(exc: Any) -> GenerationError:
-    return GenerationRateLimitedError("OpenAI wants fewer requests.", maybe_billed=False, retry_after=retry_after(exc))
-
-
-def _bad_credentials(exc: Any) -> GenerationError:
-    return GeneratorCredentialsError(f"OpenAI does not accept PixyProxy's API key ({_named(exc)}).", maybe_billed=False)
-
-
-def _overloaded(exc: Any) -> GenerationError:
-    return GeneratorUnavailableError(
-        f"OpenAI has no capacity at the moment ({_named(exc)}).", maybe_billed=True, retry_after=retry_after(exc)
-    )
-
-
-def _broken_down(exc: Any) -> GenerationError:
-    return GenerationFailedError(f"OpenAI failed to draw the image ({_named(exc)}).", maybe_billed=True)
-
-
-def _rejected(exc: Any) -> GenerationError:
-    return GenerationFailedError(f"OpenAI does not accept the request ({_named(exc)}).", maybe_billed=False)
-
-
-_TABLE: Final[tuple[tuple[Callable[[BaseException], bool], Callable[[Any], GenerationError]], ...]] = (
+_CONNECTION_ERRORS: Final[tuple[tuple[Callable[[BaseException], bool], Callable[[], GenerationError]], ...]] = (
     (has_never_connected, _unreachable),
-    (_is(openai.APITimeoutError, TimeoutError), _timed_out),
-    (_is(openai.APIConnectionError), _broken_off),
-    (_names(REFUSAL_CODES), _refused),
-    (_names(QUOTA_CODES), _out_of_quota),
-    (_is(openai.RateLimitError), _rate_limited),
-    (_is(openai.AuthenticationError, openai.PermissionDeniedError), _bad_credentials),
-    (_has_status(TIMEOUT_STATUSES), _timed_out),
-    (_has_status(GATEWAY_STATUSES), _lost_by_gateway),
-    (_has_status(OVERLOAD_STATUSES), _overloaded),
-    (_is(openai.InternalServerError), _broken_down),
-    (_is(openai.APIStatusError), _rejected),
+    (_is(openai.APITimeoutError, httpx2.TimeoutException, TimeoutError), _timed_out),
+    (_is(openai.APIConnectionError, httpx2.TransportError), _broken_off),
 )
+
+
+def _host(exc: BaseException) -> str | None:
+    """Return the host and port that an error of the network is about."""
+    for error in _chain(exc):
+        try:
+            url = getattr(error, "request").url  # noqa: B009 -- httpx2 raises RuntimeError where there is none
+        except (AttributeError, RuntimeError):
+            continue
+        return f"{url.host}:{url.port or (443 if url.scheme == 'https' else 80)}"
+    return None
+
+
+def _innermost(exc: BaseException) -> str:
+    """Return the first cause of an error: what DNS, the other host or TLS said."""
+    *_, first = _chain(exc)
+    return f"{type(first).__name__}: {first}" if str(first) else type(first).__name__
+
+
+def _chain(exc: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    error: BaseException | None = exc
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        group = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+        error = group[0] if group else error.__cause__ or error.__context__

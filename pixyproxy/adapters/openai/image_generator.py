@@ -2,17 +2,24 @@
 
 import asyncio
 import re
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
-from pixyproxy.adapters.openai.answer import OUTPUT_FORMATS, read_answer
+from pixyproxy.adapters.openai.answer import OUTPUT_FORMATS, Answer, NoPicture, read_answer, read_picture
+from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.retry_policy import RetryPolicy
+from pixyproxy.domain.errors import GenerationFailedError
 from pixyproxy.domain.image import Prompt
 from pixyproxy.domain.ports import GeneratedImage, ImageGenerator
 
 if TYPE_CHECKING:
     from pixyproxy.adapters.openai.endpoint import ImagesEndpoint
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 DEFAULT_MODEL = "gpt-image-2"
 MODEL_MAX_LENGTH = 255
@@ -28,10 +35,11 @@ class OpenAIImageGenerator(ImageGenerator):
 
     `timeout` is the time in seconds in which the answer must be there, retries included, and `connect_timeout` the
     time that a connection may take; `retry` says what is tried again. `max_answer_size` bounds the memory that an
-    answer can take, in bytes.
+    answer can take, in bytes. A picture that an answer only refers to is fetched if its address has the base URL's
+    origin or one of `answer_origins`.
 
-    Raises `ValueError` for a key that can't be sent, an address that is none, a model without a name, an unknown
-    format.
+    Raises `ValueError` for a key that can't be sent, an address or origin that is none, a model without a name, an
+    unknown format.
     """
 
     def __init__(
@@ -48,12 +56,17 @@ class OpenAIImageGenerator(ImageGenerator):
         connect_timeout: float = 10.0,
         max_answer_size: int = 64 << 20,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 -- it is frozen
+        answer_origins: Collection[str] = (),
     ) -> None:
         # The client would quote such a key in an error of its own.
         if not re.fullmatch(r"[!-~]+", api_key.strip()):
             raise ValueError("The OpenAI API key must be printable ASCII without spaces.")
         if base_url is not None and not _is_http(base_url):
             raise ValueError("The OpenAI base URL must begin with http:// or https:// and name a host.")
+        if not all(map(_is_http, answer_origins)):
+            raise ValueError(
+                "Each origin of the answers' pictures must begin with http:// or https:// and name a host."
+            )
         if not 1 <= len(model) <= MODEL_MAX_LENGTH:
             raise ValueError(f"The OpenAI model must have 1 to {MODEL_MAX_LENGTH} characters.")
         if output_format is not None and output_format not in OUTPUT_FORMATS:
@@ -68,6 +81,7 @@ class OpenAIImageGenerator(ImageGenerator):
         self._connect_timeout = connect_timeout
         self._max_answer_size = max_answer_size
         self._retry = retry
+        self._answer_origins = tuple(answer_origins)
         self._endpoint: ImagesEndpoint | None = None
         self._connecting = asyncio.Lock()
         # One thread: decoded pictures are large, and one after the other is soon enough beside the wait for them.
@@ -82,9 +96,32 @@ class OpenAIImageGenerator(ImageGenerator):
         """Buy one image; raise the `GenerationError` that says what went wrong and whether it may be billed."""
         endpoint = await self._connected()
         answer = await endpoint.buy({"model": self._model, "prompt": prompt, "n": 1, **self._options})
-        return await asyncio.get_running_loop().run_in_executor(
-            self._decoder, read_answer, answer.body, self._output_format, answer.request_id
-        )
+        found = await self._in_decoder(self._read, answer, prompt)
+        if isinstance(found, NoPicture):
+            return await self._fetched(endpoint, found)
+        return found
+
+    async def _fetched(self, endpoint: "ImagesEndpoint", found: NoPicture) -> GeneratedImage:
+        """Return the picture that an answer refers to; raise what is wrong with the answer, or with the picture."""
+        from pixyproxy.adapters.openai.picture_download import PictureDownloadError  # noqa: PLC0415
+
+        error = found.error
+        for address in found.addresses:
+            try:
+                data = await endpoint.fetch(address)
+                return await self._in_decoder(read_picture, data, found.usage, error.request_id)
+            except GenerationFailedError as exc:
+                error = exc
+            except PictureDownloadError:
+                continue
+        raise error from error.__cause__
+
+    def _read(self, answer: Answer, prompt: Prompt) -> GeneratedImage | NoPicture:
+        redact = Redaction(api_key=self._api_key, prompt=prompt)
+        return read_answer(answer, max_size=self._max_answer_size, redact=redact)
+
+    async def _in_decoder(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._decoder, partial(read, *args, **kwargs))
 
     async def close(self) -> None:
         """Close the connections and end the decoder's thread; the generator can't be used any more."""
@@ -110,6 +147,7 @@ class OpenAIImageGenerator(ImageGenerator):
             connect_timeout=self._connect_timeout,
             max_answer_size=self._max_answer_size,
             retry=self._retry,
+            answer_origins=self._answer_origins,
         )
 
 

@@ -47,6 +47,7 @@ MEANINGS: Final[dict[type[errors.PixyProxyException], tuple[HTTPStatus, str]]] =
     errors.GenerationRateLimitedError: (HTTPStatus.TOO_MANY_REQUESTS, "The generator wants fewer requests"),
     errors.GeneratorUnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "The generator is not available"),
     errors.GeneratorCredentialsError: (HTTPStatus.INTERNAL_SERVER_ERROR, "PixyProxy is set up wrongly"),
+    errors.GeneratorSetupError: (HTTPStatus.INTERNAL_SERVER_ERROR, "PixyProxy is set up wrongly"),
 }
 
 

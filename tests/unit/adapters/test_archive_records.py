@@ -20,7 +20,7 @@ from pixyproxy.adapters.archive.records import (
     parse_name,
 )
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.domain.image import Image, ImageStatus, MediaType
+from pixyproxy.domain.image import USAGE_MAX_DEPTH, Image, ImageStatus, MediaType
 from pixyproxy.entrypoints.http.schemas import ImageDetail
 from tests.factories import ContentInfoFactory, FailedImageFactory, ImageFactory, UnknownImageFactory
 
@@ -189,7 +189,7 @@ def test_a_record_without_one_of_its_fields_is_refused(field: str) -> None:
         read(values)
 
 
-@pytest.mark.parametrize(("depth", "is_fine"), [(records.USAGE_MAX_DEPTH, True), (records.USAGE_MAX_DEPTH + 1, False)])
+@pytest.mark.parametrize(("depth", "is_fine"), [(USAGE_MAX_DEPTH, True), (USAGE_MAX_DEPTH + 1, False)])
 def test_a_usage_that_is_nested_too_deep_is_refused(depth: int, is_fine: bool) -> None:
     nested: dict[str, Any] = {}
     for _ in range(depth - 1):

@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixyproxy.adapters.openai.answer import read_answer
+from pixyproxy.adapters.openai.answer import Answer, NoPicture, read_answer
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.retry_policy import RetryPolicy
 from pixyproxy.domain.errors import GenerationFailedError
 
@@ -49,28 +50,34 @@ def test_the_key_is_not_in_the_representation() -> None:
     assert "sk-test" not in repr(OpenAIImageGenerator(api_key="sk-test"))
 
 
+def read(body: bytes) -> NoPicture:
+    found = read_answer(Answer(body=body), max_size=1 << 20, redact=Redaction())
+    assert isinstance(found, NoPicture)
+    return found
+
+
 @given(JSON)
 def test_any_json_that_brings_no_image_is_a_failure_that_may_be_billed(document: object) -> None:
-    with pytest.raises(GenerationFailedError) as raised:
-        read_answer(msgspec.json.encode(document), None)
+    body = msgspec.json.encode(document)
+    error = read(body).error
 
-    assert raised.value.maybe_billed
+    assert type(error) is GenerationFailedError
+    assert error.maybe_billed
+    assert error.quarantine
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_that_bring_no_image_are_a_failure_that_may_be_billed(body: bytes) -> None:
-    with pytest.raises(GenerationFailedError) as raised:
-        read_answer(body, "png")
+    error = read(body).error
 
-    assert raised.value.maybe_billed
+    assert type(error) is GenerationFailedError
+    assert error.maybe_billed
+    assert error.quarantine == (body or None)
 
 
-@pytest.mark.parametrize(
-    "body", [b"[" * 100_000, b'{"usage":' * 100_000, b'{"data": [{"b64_json": "\\ud800"}]}', b'"\xff"']
-)
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"usage":' * 100_000, b'"\xff"', b'{"a": NaN}'])
 def test_json_that_breaks_parsers_is_a_failure(body: bytes) -> None:
-    with pytest.raises(GenerationFailedError, match="instead of JSON"):
-        read_answer(body, None)
+    assert "instead of a JSON object" in read(body).error.detail
 
 
 def test_the_pauses_after_a_missing_connection_double_and_end() -> None:

@@ -23,7 +23,12 @@ GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
 
 # What is not here has surely come to an end, and may go better another time.
 UNKNOWN_OUTCOME = {"GenerationTimedOutError", "GenerationBrokenOffError", "GenerationAbandonedError"}
-NOT_RETRYABLE = {"GenerationRefusedError", "GeneratorCredentialsError", "GenerationFaultError"}
+NOT_RETRYABLE = {
+    "GenerationRefusedError",
+    "GeneratorCredentialsError",
+    "GeneratorSetupError",
+    "GenerationFaultError",
+}
 
 
 def own_subclasses(error: type[PixyProxyException]) -> list[type[PixyProxyException]]:
@@ -129,6 +134,11 @@ def test_a_generation_error_must_say_whether_it_may_have_been_billed() -> None:
 def test_a_generation_error_tells_when_to_try_again_if_the_generator_named_it() -> None:
     assert GenerationRateLimitedError("Slower.", maybe_billed=False).retry_after is None
     assert GenerationRateLimitedError("Slower.", maybe_billed=False, retry_after=1.5).retry_after == 1.5
+
+
+@pytest.mark.parametrize(("asked", "told"), [(1e9, 3_600), (-1, 0), (float("inf"), None), (float("nan"), None)])
+def test_a_generation_error_tells_no_client_to_wait_for_longer_than_an_hour(asked: float, told: float | None) -> None:
+    assert GenerationRateLimitedError("Slower.", maybe_billed=False, retry_after=asked).retry_after == told
 
 
 def test_an_overload_tells_when_to_try_again() -> None:

@@ -67,6 +67,7 @@ def test_an_error_keeps_its_status_and_detail(
         (errors.GenerationRateLimitedError, 429),
         (errors.GeneratorUnavailableError, 503),
         (errors.GeneratorCredentialsError, 500),
+        (errors.GeneratorSetupError, 500),
     ],
 )
 def test_each_failure_of_a_generation_has_its_status(

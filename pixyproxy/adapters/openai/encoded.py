@@ -1,0 +1,73 @@
+"""The ways in which servers write the bytes of a picture into a text."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+import pybase64
+
+# Each call into C keeps the interpreter's lock to its end.
+PIECE: Final = 1 << 20
+
+_DATA_URL: Final = re.compile(rb"\s{0,64}data:(?P<type>[^,\"]{0,1024}),", re.IGNORECASE)
+_MARKUP: Final = re.compile(rb"\s{0,64}<")
+# The URL alphabet of RFC 4648, section 5.
+_STANDARD_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
+_ASCII_SPACE: Final = b" \t\n\r\v\f\0"
+_OTHER_SPACE: Final = re.compile("[\\s\u180e\u200b-\u200f\u2060\ufeff]+")
+
+
+# How a piece ends that must not end there.
+_IN_ESCAPE: Final = re.compile(rb"%[^%]?\Z")
+_IN_CHARACTER: Final = re.compile(rb"[\xc2-\xdf]\Z|[\xe0-\xef].?\Z|[\xf0-\xf4].{0,2}\Z", re.DOTALL)
+
+
+def decode_picture(text: bytes) -> bytes:
+    """Return the bytes that `text`, in UTF-8, stands for.
+
+    It may be base64 (RFC 4648) in either alphabet, with white space anywhere and with or without padding, such base64
+    in a data URL (RFC 2397), a data URL that is percent-encoded, or markup as it is. Raises `ValueError` for anything
+    else, and for nothing. It takes a while: call it in a worker thread.
+    """
+    if url := _DATA_URL.match(text):
+        payload = _unquoted(text[url.end() :])
+        data = _from_base64(payload) if b";base64" in url["type"].lower().replace(b" ", b"") else payload
+    elif _MARKUP.match(text):
+        data = text
+    else:
+        data = _from_base64(text)
+    if not data:
+        raise ValueError("It is empty.")
+    return data
+
+
+def _unquoted(text: bytes) -> bytes:
+    if b"%" not in text:
+        return text
+    return b"".join(unquote_to_bytes(piece) for piece in _pieces(text, _IN_ESCAPE))
+
+
+def _from_base64(text: bytes) -> bytes:
+    cleaned = b"".join(
+        _without_other_space(piece).translate(_STANDARD_ALPHABET, _ASCII_SPACE)
+        for piece in _pieces(text, _IN_CHARACTER)
+    ).rstrip(b"=")
+    # One character holds no byte: the text was cut.
+    digits = cleaned[:-1] if len(cleaned) % 4 == 1 else cleaned
+    # The standard library's decoder would keep the interpreter's lock, and with it the event loop, to its end.
+    return pybase64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
+
+
+def _without_other_space(piece: bytes) -> bytes:
+    return piece if piece.isascii() else _OTHER_SPACE.sub("", piece.decode()).encode()
+
+
+def _pieces(text: bytes, is_inseparable: re.Pattern[bytes]) -> Iterator[bytes]:
+    start = 0
+    while start < len(text):
+        end = start + PIECE
+        if end < len(text) and (tail := is_inseparable.search(text, end - 3, end)):
+            end = tail.start()
+        yield text[start:end]
+        start = end

@@ -1,0 +1,56 @@
+"""What of an upstream's own words may stand in a log."""
+
+import re
+from typing import Final
+
+import msgspec
+
+# So many characters in a row that also stand in a secret are taken to be a part of it. A sign of Chinese or Japanese
+# says as much as several letters.
+_RUN: Final = 12
+_SHORT_RUN: Final = 6
+_MARK: Final = "[…]"
+
+
+class Redaction(msgspec.Struct, frozen=True, kw_only=True):
+    """Cuts the API key and the prompt out of a text, also where only a part of them is quoted."""
+
+    api_key: str = ""
+    prompt: str = ""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+    def __call__(self, text: object, limit: int = 500) -> str:
+        """Return `text`, if it is one, as one line of at most `limit` characters without the secrets."""
+        if not isinstance(text, str):
+            return ""
+        line = _line(text[: 4 * limit])[:limit]
+        for secret in (self.api_key, _line(self.prompt)):
+            line = _cut(line, secret) if secret else line
+        return line
+
+
+def _line(text: str) -> str:
+    """Return the text with each run of white space and control characters as one space."""
+    return re.sub(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+", " ", text).strip()
+
+
+def _cut(line: str, secret: str) -> str:
+    run = _RUN if secret.isascii() else _SHORT_RUN
+    if len(secret) <= run:
+        return re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", _MARK, line, flags=re.IGNORECASE)
+    lower = secret.lower()
+    kept: list[str] = []
+    position = 0
+    while position < len(line):
+        end = position + run
+        if end > len(line) or line[position:end].lower() not in lower:
+            kept.append(line[position])
+            position += 1
+            continue
+        while end < len(line) and line[position : end + 1].lower() in lower:
+            end += 1
+        kept.append(_MARK)
+        position = end
+    return "".join(kept)

@@ -1,0 +1,169 @@
+"""What an error of the upstream says, whatever shape it has."""
+
+import re
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from pixyproxy.adapters.openai.redaction import Redaction
+
+# Azure nests its own reason in the error, up to a few times.
+_MAX_NESTING: Final = 5
+_REFUSAL_WORDS: Final = frozenset(
+    {
+        "moderationblocked",
+        "contentpolicyviolation",
+        "contentfilter",
+        "contentfiltered",
+        "responsibleaipolicyviolation",
+        "safetyviolation",
+        "safetyviolations",
+        "datainspectionfailed",
+        "sensitivecontent",
+    }
+)
+_REFUSAL_TYPE: Final = "imagegenerationusererror"
+_REFUSAL_TEXTS: Final = re.compile(
+    r"safety system|content management policy|content policy|content filter|content moderation|usage polic|"
+    r"responsible ai|(?:rejected|blocked|flagged) by .{0,40}moderation|moderation_blocked",
+    re.IGNORECASE,
+)
+_QUOTA_WORDS: Final = re.compile(r"quota|billing|balance|credits|payment|arrear")
+_QUOTA_TEXTS: Final = re.compile(
+    r"(?:quota|credits?|balance|funds)\b.{0,40}\b(?:exhausted|exceeded|insufficient|used up)|"
+    r"(?:exceeded your current|insufficient|exhausted|exceeded|not enough|out of|no)\b.{0,20}"
+    r"\b(?:quota|credits?|balance|funds)",
+    re.IGNORECASE,
+)
+_WEB_PAGE: Final = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
+
+# The statuses with which a request is judged by what it asks for.
+_REQUEST_STATUSES: Final = frozenset({200, 400, 403, 406, 409, 422, 451})
+_ERROR_STATUSES: Final = range(400, 600)
+# The statuses that other services put into an error of an answer with status 200, and what the names stand for.
+_STATUSES: Final[Mapping[str, int]] = {
+    "invalidapikey": 401,
+    "authenticationerror": 401,
+    "insufficientquota": 402,
+    "permissionerror": 403,
+    "permissiondenied": 403,
+    "modelnotfound": 404,
+    "notfounderror": 404,
+    "ratelimitexceeded": 429,
+    "ratelimiterror": 429,
+    "toomanyrequests": 429,
+    "invalidrequesterror": 400,
+    "invalidvalue": 400,
+    "badrequest": 400,
+    "servererror": 500,
+    "apierror": 500,
+    "internalerror": 500,
+    "internalservererror": 500,
+    "overloadederror": 503,
+    "serviceunavailable": 503,
+}
+
+
+class UpstreamError(msgspec.Struct, frozen=True, kw_only=True):
+    """An error in the upstream's own words: none of them may go anywhere but through a `Redaction`.
+
+    `status` is that of HTTP or, in an answer with status 200, the one that the error's code stands for. `words` are
+    its codes and types, also those of its inner errors, in lower case without anything but letters and digits.
+    """
+
+    status: int
+    code: str
+    kind: str
+    param: str
+    message: str
+    words: frozenset[str]
+    details: Mapping[str, Any]
+    is_web_page: bool
+    is_in_good_answer: bool = False
+
+    @classmethod
+    def read(cls, status: int, body: object, redact: Redaction, *, is_in_good_answer: bool = False) -> "UpstreamError":
+        """Return what `body` says: the value of `error`, the whole document where it has none, or a text."""
+        document: Mapping[str, Any] = body if isinstance(body, dict) else {}
+        parts = list(_nested(document))
+        words = frozenset(_word(part.get(name)) for part in parts for name in ("code", "type")) - {""}
+        text = body if isinstance(body, str) else next(filter(None, map(_message, parts)), "")
+        if is_in_good_answer:
+            numbers = (_status(part.get(name)) for part in parts for name in ("code", "status"))
+            status = next(filter(None, numbers), 0) or next((_STATUSES[word] for word in words & _STATUSES.keys()), 200)
+        return cls(
+            status=status,
+            code=_text(document.get("code")),
+            kind=_text(document.get("type")),
+            param=_text(document.get("param")) or _field(document.get("detail")),
+            message=redact(re.sub(r"<[^>]{0,500}>", " ", text[:4_000]) if _WEB_PAGE.match(text) else text),
+            words=words,
+            details=document,
+            is_web_page=isinstance(body, str) and _WEB_PAGE.match(body) is not None,
+            is_in_good_answer=is_in_good_answer,
+        )
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the upstream will not draw the prompt."""
+        if self.words & _REFUSAL_WORDS:
+            return True
+        is_about_request = self.status in _REQUEST_STATUSES
+        has_code = bool(_word(self.details.get("code")))
+        return (_REFUSAL_TYPE in self.words and not has_code) or (
+            is_about_request and not self.is_web_page and _REFUSAL_TEXTS.search(self.message) is not None
+        )
+
+    @property
+    def is_out_of_quota(self) -> bool:
+        """Whether the account can't pay."""
+        if self.status == HTTPStatus.PAYMENT_REQUIRED or any(_QUOTA_WORDS.search(word) for word in self.words):
+            return True
+        return self.status == HTTPStatus.FORBIDDEN and _QUOTA_TEXTS.search(self.message) is not None
+
+    @property
+    def is_about_prompt(self) -> bool:
+        """Whether the prompt, which is the client's, is what the upstream does not accept."""
+        return "prompt" in re.split(r"[^a-z]+", self.param.lower())
+
+
+def _nested(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    part: object = document
+    for _ in range(_MAX_NESTING):
+        if not isinstance(part, dict):
+            return
+        yield part
+        part = next((part[name] for name in ("innererror", "inner_error", "innerError", "error") if name in part), None)
+
+
+def _message(part: Mapping[str, Any]) -> str:
+    texts = (part.get(name) for name in ("message", "msg", "detail", "error", "error_description", "title"))
+    found = next((text for text in texts if isinstance(text, str) and text), "")
+    details = part.get("detail")
+    if not found and isinstance(details, list) and details and isinstance(details[0], dict):
+        return _text(details[0].get("msg"))
+    return found
+
+
+def _field(details: object) -> str:
+    """Return the field that an error of FastAPI is about."""
+    first = details[0] if isinstance(details, list) and details else None
+    location = first.get("loc") if isinstance(first, dict) else None
+    return _text(location[-1]) if isinstance(location, list) and location else ""
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value[:1_000]
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**9 else ""
+
+
+def _word(value: object) -> str:
+    return re.sub(r"[^a-z0-9]+", "", value[:200].lower()) if isinstance(value, str) else ""
+
+
+def _status(value: object) -> int | None:
+    number = int(value) if isinstance(value, str) and re.fullmatch("[45][0-9]{2}", value, re.ASCII) else value
+    return number if isinstance(number, int) and number in _ERROR_STATUSES else None
