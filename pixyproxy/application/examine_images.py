@@ -12,18 +12,31 @@ from uuid import UUID
 
 import msgspec
 
+from pixyproxy.application.generate_image import KEPT
 from pixyproxy.application.progress import untold
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     ContentNotFoundError,
     ContentStoreError,
+    DamagedContentError,
+    DamagedRecordError,
+    GenerationFailedError,
     RecordNotFoundError,
 )
-from pixyproxy.domain.image import ContentInfo, ContentKey, Image, ImageStatus
-from pixyproxy.domain.ports import Clock, ContentInspector, ContentStore, DamagedRecord, ImageRepository, StoredContent
+from pixyproxy.domain.image import ContentInfo, ContentKey, Failure, Image, ImageStatus
+from pixyproxy.domain.ports import (
+    Clock,
+    ContentInspector,
+    ContentStore,
+    DamagedRecord,
+    ImageRepository,
+    Quarantined,
+    StoredContent,
+)
 
 FINDINGS_MAX_COUNT: Final = 1_000
 LEFTOVER_AGE: Final = timedelta(hours=1)
+UNKNOWN_AGE: Final = timedelta(hours=1)
 PAGE_SIZE: Final = 200
 
 
@@ -52,15 +65,31 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     is_repaired: bool
 
 
+class QuarantinedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing in quarantine, the status of its image, or None if there is none, and why that one has failed.
+
+    `is_restored` says that it is a picture after all, and that its image is ready now.
+    """
+
+    item: Quarantined
+    status: ImageStatus | None = None
+    failure: Failure | None = None
+    is_restored: bool = False
+
+
 class Examination(msgspec.Struct, frozen=True, kw_only=True):
     """How many images and contents were looked at, and what was found.
 
     `found` and `repaired` count the findings of each kind; `findings` are the first 1,000 of each kind. Of abandoned
-    images, of unfinished deletions and of stray variants 1,000 are counted at most.
+    images, of unfinished deletions and of stray variants 1,000 are counted at most. `quarantined` counts the things in
+    quarantine, which are no findings, `restored` those that became pictures; `quarantine` are the first 1,000.
     """
 
     images: int
     contents: int
+    quarantined: int = 0
+    restored: int = 0
+    quarantine: Sequence[QuarantinedItem] = ()
     found: Mapping[FindingKind, int]
     repaired: Mapping[FindingKind, int]
     findings: Sequence[Finding]
@@ -76,10 +105,11 @@ class ExamineImages:
     """Compare every record with its content, and every content with its record, while others may be at work.
 
     With `repair`, what can be mended without guessing is: abandoned images are recovered (by calling `recover`),
-    deletions are finished (by calling `finish_deletions`), an unknown image with a whole picture becomes ready, a
-    content that no image claims and leftovers are set aside, and variants that have neither an image nor a content are
-    removed. Without `with_digests` contents are not read, only their sizes are compared. `on_progress` is told the
-    number of images looked at after each of them. Memory does not grow with the number of images.
+    deletions are finished (by calling `finish_deletions`), a failed or unknown image whose bytes are a picture by now
+    becomes ready, be they in their place or in quarantine, other content that no image claims and leftovers are moved
+    into quarantine, and variants that have neither an image nor a content are removed. Without `with_digests` contents
+    are not read, only their sizes are compared. `on_progress` is told the number of images looked at after each of
+    them. Memory does not grow with the number of images, but with what is in quarantine.
 
     Raises `DBConnectionError`, and `ContentStoreError` for a store that can't be listed.
     """
@@ -113,6 +143,8 @@ class ExamineImages:
         await self._look_again_at_deletions(deletions, record, repair=repair)
         await self._look_again_at_leftovers(leftovers, record, repair=repair)
         await self._look_again_at_strays(strays, record, repair=repair)
+        for item in await self.contents.list_quarantine():
+            record.add_quarantined(await self._judge(item, repair=repair))
         return record.examination()
 
     async def _pairs(self) -> AsyncIterator[tuple[ContentKey, Image | DamagedRecord | None, bool]]:
@@ -199,17 +231,72 @@ class ExamineImages:
     async def _repair(self, kind: FindingKind, key: ContentKey, image: Image | None, *, with_digests: bool) -> bool:
         """Mend what can be mended without guessing, and return whether nothing is wrong any more."""
         try:
-            if kind in {FindingKind.CONTENT_WITHOUT_IMAGE, FindingKind.CONTENT_UNCLAIMED}:
+            if kind is FindingKind.CONTENT_WITHOUT_IMAGE:
                 await self.contents.set_aside(key)
-            elif kind is FindingKind.UNKNOWN_WITH_CONTENT and image is not None:
-                info = await self.inspector.inspect(await self.contents.open(key))
-                await self.images.update(image.completed(info, at=self.clock.now()), expected=ImageStatus.UNKNOWN)
+            elif kind in {FindingKind.CONTENT_UNCLAIMED, FindingKind.UNKNOWN_WITH_CONTENT} and image is not None:
+                await self._claim(image)
             else:
                 return False
         except (ContentStoreError, ConstraintViolationError, RecordNotFoundError):
             # Either it can't be mended, or somebody else was faster; which of them shows below.
             pass
         return await self._difference(key, await self._find(key), with_digests=with_digests) is None
+
+    async def _claim(self, image: Image) -> None:
+        """Make an image ready whose content is in its place; move what is no picture into quarantine."""
+        try:
+            info = await self.inspector.inspect(await self.contents.open(image.content_key))
+        except DamagedContentError:
+            if image.status is ImageStatus.UNKNOWN:
+                if self.clock.now() - image.updated_at < UNKNOWN_AGE:
+                    # Its process may only be slow, and about to show it.
+                    return
+                reason = f"What the generator sent is no picture that can be shown. {KEPT}"
+                failed = image.failed(GenerationFailedError(reason, maybe_billed=True), at=self.clock.now())
+                await self.images.update(failed, expected=image.status)
+            await self.contents.set_aside(image.content_key)
+        else:
+            await self.images.update(image.completed(info, at=self.clock.now()), expected=image.status)
+
+    async def _judge(self, item: Quarantined, *, repair: bool) -> QuarantinedItem:
+        """Describe one thing in quarantine; with `repair` make its image ready if it is a picture."""
+        try:
+            image = await self._find(item.key) if item.key is not None else None
+        except DamagedRecordError:
+            image = None
+        if image is None:
+            return QuarantinedItem(item=item)
+        judged = QuarantinedItem(item=item, status=image.status, failure=image.failure)
+        if not repair or image.failure is None:
+            return judged
+        try:
+            is_restored = await self._restore(item.name, image)
+        except (ContentStoreError, ConstraintViolationError, RecordNotFoundError):
+            # It is no picture, the store does not work, or somebody else was faster.
+            return judged
+        return msgspec.structs.replace(judged, is_restored=is_restored)
+
+    async def _restore(self, name: str, image: Image) -> bool:
+        info = await self.inspector.inspect(await self.contents.open_quarantined(name))
+        if await self._has_content(image.content_key):
+            return False
+        # A copy, so that there is one whenever this is interrupted.
+        await self.contents.put(image.content_key, (await self.contents.open_quarantined(name)).chunks)
+        try:
+            await self.images.update(image.completed(info, at=self.clock.now()), expected=image.status)
+        except RecordNotFoundError:
+            # It was deleted meanwhile, and its bytes must not stay behind.
+            await self.contents.delete(image.content_key)
+            raise
+        await self.contents.delete_quarantined(name)
+        return True
+
+    async def _has_content(self, key: ContentKey) -> bool:
+        try:
+            await self.contents.open(key)
+        except ContentNotFoundError:
+            return False
+        return True
 
     async def _strays_among(self, keys: set[ContentKey]) -> set[ContentKey]:
         """Return those of `keys` that have variants, and now neither an image nor a content."""
@@ -282,6 +369,9 @@ class _Record:
     _found: Counter[FindingKind] = field(default_factory=Counter)
     _repaired: Counter[FindingKind] = field(default_factory=Counter)
     _findings: list[Finding] = field(default_factory=list)
+    _quarantined: int = 0
+    _restored: int = 0
+    _quarantine: list[QuarantinedItem] = field(default_factory=list)
 
     def add(self, finding: Finding) -> None:
         self._found[finding.kind] += 1
@@ -294,6 +384,12 @@ class _Record:
         for name in sorted(names):
             self.add(Finding(kind=kind, name=name, is_repaired=name not in left))
 
+    def add_quarantined(self, item: QuarantinedItem) -> None:
+        self._quarantined += 1
+        self._restored += item.is_restored
+        if self._quarantined <= FINDINGS_MAX_COUNT:
+            self._quarantine.append(item)
+
     def examination(self) -> Examination:
         return Examination(
             images=self.images,
@@ -301,4 +397,7 @@ class _Record:
             found={kind: self._found[kind] for kind in FindingKind if self._found[kind]},
             repaired={kind: self._repaired[kind] for kind in FindingKind if self._repaired[kind]},
             findings=self._findings,
+            quarantined=self._quarantined,
+            restored=self._restored,
+            quarantine=self._quarantine,
         )

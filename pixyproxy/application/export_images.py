@@ -9,8 +9,8 @@ from typing import Final
 from uuid import UUID
 
 from pixyproxy.application.progress import untold
-from pixyproxy.domain.errors import ContentStoreError, DamagedContentError, RecordNotFoundError
-from pixyproxy.domain.image import ContentInfo, Image
+from pixyproxy.domain.errors import ContentStoreError, DamagedContentError, DamagedRecordError, RecordNotFoundError
+from pixyproxy.domain.image import ContentInfo, ContentKey, Image
 from pixyproxy.domain.ports import (
     ArchiveProblem,
     ContentStore,
@@ -25,12 +25,16 @@ PAGE_SIZE: Final = 200
 
 
 class ExportOutcome(StrEnum):
-    """What became of an image: written, there already, left out because it is still being made, or damaged."""
+    """What became of an image: written, there already, left out because it is still being made, or damaged.
+
+    `QUARANTINED` counts what is in quarantine, which is left out, too.
+    """
 
     EXPORTED = "exported"
     UNCHANGED = "unchanged"
     BEING_MADE = "being-made"
     FAILED = "failed"
+    QUARANTINED = "quarantined"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +46,8 @@ class ExportImages:
     a damaged record, whoever its author is; `on_problem` is told. `on_progress` is told the number of images looked at,
     anybody's, after each of them. Memory does not grow with the number of images.
 
-    Returns how many images came to which outcome; one that is deleted meanwhile comes to none. Raises
-    `DBConnectionError` and `ArchiveError`.
+    Returns how many images came to which outcome; one that is deleted meanwhile comes to none. Of what is in quarantine
+    the author's is counted, or everything. Raises `DBConnectionError` and `ArchiveError`.
     """
 
     images: ImageRepository
@@ -59,7 +63,8 @@ class ExportImages:
     ) -> Mapping[ExportOutcome, int]:
         outcomes: Counter[ExportOutcome] = Counter()
         seen = 0
-        await archive.prepare()
+        if (warning := await archive.prepare()) is not None:
+            on_problem(warning)
         async for image in self._scan():
             if isinstance(image, DamagedRecord):
                 outcomes[ExportOutcome.FAILED] += 1
@@ -74,7 +79,25 @@ class ExportImages:
             seen += 1
             on_progress(seen)
         await archive.finish()
+        if quarantined := await self._quarantined(author):
+            outcomes[ExportOutcome.QUARANTINED] = quarantined
         return outcomes
+
+    async def _quarantined(self, author: UserName | None) -> int:
+        """Return how many things are in quarantine, of everybody or of one author's images."""
+        try:
+            items = await self.contents.list_quarantine()
+        except ContentStoreError:
+            return 0
+        if author is None:
+            return len(items)
+        return sum([await self._is_by(author, item.key) for item in items])
+
+    async def _is_by(self, author: UserName, key: ContentKey | None) -> bool:
+        try:
+            return key is not None and (await self.images.get(UUID(key))).author == author
+        except (ValueError, RecordNotFoundError, DamagedRecordError):
+            return False
 
     async def _scan(self) -> AsyncIterator[Image | DamagedRecord]:
         after = ""

@@ -104,7 +104,11 @@ class ImportImages:
                 return ImportOutcome.UNCHANGED
             raise _being_deleted() from exc
         except DataValidationError:
-            await self.contents.delete(image.content_key)
+            if await self.contents.list_quarantine(image.content_key):
+                # What is there was paid for, and is not the archive's.
+                await self.contents.set_aside(image.content_key)
+            else:
+                await self.contents.delete(image.content_key)
             raise
         return ImportOutcome.IMPORTED
 

@@ -535,9 +535,12 @@ class DataUpgrades(Protocol):
 class ImageArchiveWriter(Protocol):
     """Where images are exported to, one after the other; every method may raise `ArchiveError`."""
 
-    async def prepare(self) -> None:
-        """Make what the archive needs, such as its folder; called once at the start."""
-        return
+    async def prepare(self) -> "ArchiveProblem | None":
+        """Make what the archive needs, such as its folder; called once at the start.
+
+        Returns what somebody should know of the place, such as that others may write to it.
+        """
+        return None
 
     @abstractmethod
     async def has(self, image: Image) -> bool:

@@ -12,6 +12,7 @@ from dependency_injector import containers, providers
 
 from pixyproxy.adapters.archive.folder_reader import FolderImageArchiveReader
 from pixyproxy.adapters.archive.folder_writer import FolderImageArchiveWriter
+from pixyproxy.adapters.archive.private_folder import PrivateFolder
 from pixyproxy.adapters.archive.tar_reader import TarImageArchiveReader
 from pixyproxy.adapters.archive.tar_writer import TarImageArchiveWriter
 from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
@@ -135,6 +136,7 @@ class Container(containers.DeclarativeContainer):
     variant_maker = providers.Singleton(VipsVariantMaker, max_workers=settings.provided.max_variants)
     clock = providers.Singleton(SystemClock)
     guids = providers.Singleton(RandomGuidSource)
+    private_folder = providers.Factory(PrivateFolder.make)
     folder_archive_writer = providers.Factory(FolderImageArchiveWriter)
     folder_archive_reader = providers.Factory(FolderImageArchiveReader)
     tar_archive_writer = providers.Factory(TarImageArchiveWriter)

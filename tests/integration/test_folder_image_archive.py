@@ -19,6 +19,7 @@ from pixyproxy.adapters.archive.folder_reader import FolderImageArchiveReader
 from pixyproxy.adapters.archive.folder_writer import FolderImageArchiveWriter
 from pixyproxy.adapters.archive.records import image_to_json
 from pixyproxy.domain.archive import ArchiveError
+from pixyproxy.domain.errors import DamagedContentError
 from pixyproxy.domain.image import Image, MediaType
 from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem
 from tests.factories import ContentInfoFactory, FailedImageFactory, ImageFactory
@@ -79,6 +80,10 @@ async def images_in(root: Path) -> Sequence[Image]:
 
 def files_in(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 async def test_each_image_has_two_files(root: Path) -> None:
@@ -276,3 +281,121 @@ async def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None
 async def test_a_name_that_is_no_text_is_reported(root: Path) -> None:
     os.mkdir(os.fsencode(root) + b"/\xff")  # noqa: PTH102 -- bytes
     assert await problems_in(root) == [ArchiveProblem("\udcff", "It is no folder of images.")]
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777])
+async def test_whatever_the_umask_only_the_owner_may_read_it(tmp_path: Path, umask: int) -> None:
+    root = tmp_path / "new" / "archive"
+    before = os.umask(umask)
+    try:
+        writer = FolderImageArchiveWriter(root)
+        assert await writer.prepare() is None
+        await writer.put(IMAGE, chunks_of())
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (root.parent, root, root / "3f")} == {0o700}
+    assert {stat.S_IMODE((root / name).stat().st_mode) for name in (RECORD, CONTENT)} == {0o600}
+
+
+async def test_a_folder_of_images_that_others_can_read_is_shut(root: Path) -> None:
+    (root / "3f").chmod(0o777)
+    await FolderImageArchiveWriter(root).put(IMAGE, chunks_of())
+    assert stat.S_IMODE((root / "3f").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_named"), [(0o700, False), (0o755, False), (0o770, True), (0o707, True), (0o1777, True)]
+)
+async def test_a_folder_that_others_can_write_to_is_named_and_keeps_its_mode(
+    tmp_path: Path, mode: int, is_named: bool
+) -> None:
+    os.chmod(tmp_path, mode)  # noqa: PTH101 -- in an async test
+    warning = await FolderImageArchiveWriter(tmp_path).prepare()
+    assert (warning is not None) == is_named
+    if warning is not None:
+        assert (warning.name, warning.detail[:36]) == (str(tmp_path), "Others may write to this folder, so ")
+    assert mode_of(tmp_path) == mode
+
+
+class TestLinksInTheWay:
+    """Where others may write, they can put links in the way of an export."""
+
+    @pytest.fixture
+    def elsewhere(self, tmp_path: Path) -> Path:
+        (tmp_path / "elsewhere").mkdir()
+        return tmp_path / "elsewhere"
+
+    async def test_the_folder_itself_is_none(self, tmp_path: Path, elsewhere: Path) -> None:
+        (tmp_path / "link").symlink_to(elsewhere)
+        writer = FolderImageArchiveWriter(tmp_path / "link")
+        for call in (writer.prepare(), writer.put(IMAGE, chunks_of())):
+            with pytest.raises(ArchiveError, match="link"):
+                await call
+        assert files_in(elsewhere) == set()
+
+    async def test_a_folder_of_images_is_none(self, tmp_path: Path, elsewhere: Path) -> None:
+        root = tmp_path / "archive"
+        root.mkdir()
+        (root / "3f").symlink_to(elsewhere)
+        writer = FolderImageArchiveWriter(root)
+        for call in (writer.has(IMAGE), writer.put(IMAGE, chunks_of())):
+            with pytest.raises(ArchiveError, match="link"):
+                await call
+        assert files_in(elsewhere) == set()
+
+    @pytest.mark.parametrize("name", [RECORD, CONTENT])
+    async def test_a_file_that_is_one_is_replaced_and_not_what_it_leads_to(
+        self, root: Path, elsewhere: Path, name: str
+    ) -> None:
+        target = elsewhere / "target"
+        target.write_bytes((root / name).read_bytes())
+        (root / name).unlink()
+        (root / name).symlink_to(target)
+        before = target.read_bytes()
+        writer = FolderImageArchiveWriter(root)
+        assert not await writer.has(IMAGE)
+        await writer.put(msgspec.structs.replace(IMAGE, version=IMAGE.version + 1), chunks_of())
+        assert target.read_bytes() == before
+        assert not (root / name).is_symlink()
+        assert await problems_in(root) == []
+
+    async def test_a_folder_that_is_swapped_meanwhile_is_not_followed(self, root: Path, elsewhere: Path) -> None:
+        async def swapping() -> AsyncIterator[bytes]:
+            yield DATA
+            (root / "3f").rename(root / "40")
+            (root / "3f").symlink_to(elsewhere)
+
+        await FolderImageArchiveWriter(root).put(msgspec.structs.replace(IMAGE, version=9_999), swapping())
+        assert files_in(elsewhere) == set()
+
+
+@pytest.mark.parametrize("name", [RECORD, CONTENT])
+async def test_an_export_does_not_wait_for_a_pipe(root: Path, name: str) -> None:
+    (root / name).unlink()
+    os.mkfifo(root / name)
+    writer = FolderImageArchiveWriter(root)
+    assert not await asyncio.wait_for(writer.has(IMAGE), 5)
+    await asyncio.wait_for(writer.put(IMAGE, chunks_of()), 5)
+    assert await writer.has(IMAGE)
+    assert await images_in(root) == [IMAGE]
+
+
+async def test_what_file_servers_and_systems_leave_is_passed_over(root: Path) -> None:
+    for folder in (root, root / "3f"):
+        for name in (".DS_Store", "._3f", f"._{GUID}.png", "Thumbs.db", "desktop.ini", ".directory"):
+            (folder / name).write_bytes(b"x")
+        for name in ("@eaDir", "#recycle", ".Trashes", "__MACOSX", "lost+found"):
+            (folder / name).mkdir()
+            (folder / name / f"{GUID}.png").write_bytes(b"x")
+    assert await images_in(root) == [IMAGE]
+    assert await problems_in(root) == []
+
+
+async def test_a_content_that_becomes_a_pipe_before_it_is_read_is_damaged(root: Path) -> None:
+    async for found in FolderImageArchiveReader(root).images():
+        assert isinstance(found, ArchivedImage)
+        assert found.content is not None
+        (root / CONTENT).unlink()
+        os.mkfifo(root / CONTENT)
+        with pytest.raises(DamagedContentError):
+            await asyncio.wait_for(anext(found.content.chunks), 5)

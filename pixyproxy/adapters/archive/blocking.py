@@ -16,6 +16,7 @@ _DETAILS: Final = {
     errno.EFBIG: "The archive is larger than the file system takes.",
     errno.ENOENT: "The archive, or a part of it, is missing.",
     errno.ENOTDIR: "The archive is not a folder.",
+    errno.ELOOP: "The archive is a link, or has a link in place of a folder; links are not followed.",
     errno.EEXIST: "The archive is not a folder.",
     errno.EACCES: "The archive does not grant access.",
     errno.EPERM: "The archive does not grant access.",

@@ -1,7 +1,9 @@
 """Importing images from a folder."""
 
 import asyncio
+import errno
 import os
+import stat
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -19,6 +21,7 @@ from pixyproxy.adapters.archive.records import (
     is_folder_name,
     parse_name,
 )
+from pixyproxy.adapters.clutter import is_clutter
 from pixyproxy.domain.errors import DamagedContentError, DataValidationError
 from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ImageArchiveReader, StoredContent
 
@@ -28,7 +31,8 @@ CHUNK_SIZE: Final = 256 * 1024
 class FolderImageArchiveReader(ImageArchiveReader):
     """Reads what `FolderImageArchiveWriter` has written below `root`, one folder after the other.
 
-    What ends in `.part` belongs to an export that broke off, and is passed over; links are not followed.
+    What ends in `.part` belongs to an export that broke off, and is passed over, as is what operating systems and file
+    servers leave in folders; links are not followed.
     """
 
     def __init__(self, root: Path) -> None:
@@ -115,7 +119,7 @@ def _files_in(folder: Path) -> _Listing:
 
 def _entries_in(folder: Path) -> Sequence[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
-        return sorted(entries, key=lambda entry: entry.name)
+        return sorted((entry for entry in entries if not is_clutter(entry.name)), key=lambda entry: entry.name)
 
 
 def _read_record(path: Path) -> bytes:
@@ -138,4 +142,8 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _without_following(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a file")
+    return descriptor

@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import stat
 import time
 from collections.abc import AsyncIterable
 from contextlib import suppress
@@ -10,9 +9,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from pixyproxy.adapters.archive.blocking import to_thread
-from pixyproxy.adapters.archive.records import PART_SUFFIX, ArchiveName, image_to_json
+from pixyproxy.adapters.archive.private_folder import PrivateFolder
+from pixyproxy.adapters.archive.records import PART_SUFFIX, RECORD_MAX_SIZE, ArchiveName, image_to_json
 from pixyproxy.domain.image import Image
-from pixyproxy.domain.ports import ImageArchiveWriter
+from pixyproxy.domain.ports import ArchiveProblem, ImageArchiveWriter
 
 PART_MAX_AGE: Final = 3_600.0
 
@@ -22,54 +22,62 @@ class FolderImageArchiveWriter(ImageArchiveWriter):
 
     A record is moved to its place when its content is there, and both are on the disk by then; so a record that is
     there is whole. A crash leaves at most files that end in `.part`, which go an hour later when their folder is
-    written to again. Several processes may write to one folder.
+    written to again. Several processes may write to one folder. No link in it is followed, nor is `root` itself.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._folder: Path | None = None
+        self._opened: PrivateFolder | None = None
+        self._name = ""
+        self._folder: PrivateFolder | None = None
 
-    async def prepare(self) -> None:
-        await to_thread(_make_folder, self._root)
+    async def prepare(self) -> ArchiveProblem | None:
+        root = await to_thread(self._open_root)
+        if root.is_shared:
+            return ArchiveProblem(
+                str(self._root),
+                "Others may write to this folder, so that they can remove and replace what is exported. "
+                "A folder that is made by the export is its owner's alone.",
+            )
+        return None
 
     async def has(self, image: Image) -> bool:
         return await to_thread(self._has, image)
 
     async def put(self, image: Image, chunks: AsyncIterable[bytes] | None = None) -> None:
-        parts = [_Part(self._path(ArchiveName.of_record(image.guid)))]
+        record = ArchiveName.of_record(image.guid)
+        folder = await to_thread(self._enter, record.folder)
+        parts = [_Part(folder, record.filename)]
         try:
-            await to_thread(self._enter, parts[0].folder)
             if image.content is not None and chunks is not None:
-                content = _Part(self._path(ArchiveName.of_content(image.guid, image.content)))
+                content = _Part(folder, ArchiveName.of_content(image.guid, image.content).filename)
                 parts.insert(0, content)
                 await _write_all(content, chunks)
             await to_thread(_commit, parts, image)
         finally:
             await to_thread(_discard, parts)
 
-    def _path(self, name: ArchiveName) -> Path:
-        return self._root / name.folder / name.filename
-
     def _has(self, image: Image) -> bool:
-        try:
-            if self._path(ArchiveName.of_record(image.guid)).read_bytes() != image_to_json(image):
-                return False
-            if image.content is None:
-                return True
-            status = self._path(ArchiveName.of_content(image.guid, image.content)).lstat()
-        except FileNotFoundError:
+        name = ArchiveName.of_record(image.guid)
+        folder = self._enter(name.folder)
+        if folder.read(name.filename, RECORD_MAX_SIZE + 1) != image_to_json(image):
             return False
-        return stat.S_ISREG(status.st_mode) and status.st_size == image.content.byte_size
+        if image.content is None:
+            return True
+        return folder.size(ArchiveName.of_content(image.guid, image.content).filename) == image.content.byte_size
 
-    def _enter(self, folder: Path) -> None:
+    def _open_root(self) -> PrivateFolder:
+        if self._opened is None:
+            self._opened = PrivateFolder.make(self._root)
+        return self._opened
+
+    def _enter(self, name: str) -> PrivateFolder:
         """Make a folder of images, or tidy it up, unless that was done a moment ago."""
-        if folder == self._folder:
-            return
-        with suppress(FileExistsError):
-            folder.mkdir(0o700)
-        _sync_folder(self._root)
-        _remove_old_parts(folder)
-        self._folder = folder
+        if self._folder is None or name != self._name:
+            self._folder = self._open_root().folder(name)
+            self._name = name
+            _remove_old_parts(self._folder)
+        return self._folder
 
 
 class _Part:
@@ -79,18 +87,15 @@ class _Part:
     closed.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}{PART_SUFFIX}")
+    def __init__(self, folder: PrivateFolder, name: str) -> None:
+        self._folder = folder
+        self._name = name
+        self._temporary = f"{name}.{secrets.token_hex(8)}{PART_SUFFIX}"
         self._file: BinaryIO | None = None
-
-    @property
-    def folder(self) -> Path:
-        return self._path.parent
 
     def write(self, data: bytes) -> None:
         if self._file is None:
-            self._file = open(self._temporary, "xb", opener=_open_for_owner)  # noqa: SIM115 -- see `discard`
+            self._file = self._folder.create(self._temporary)
         self._file.write(data)
 
     def sync(self) -> None:
@@ -99,8 +104,8 @@ class _Part:
             os.fsync(self._file.fileno())
 
     def move(self) -> None:
-        self._temporary.replace(self._path)
-        _sync_folder(self.folder)
+        self._folder.replace(self._temporary, self._name)
+        self._folder.sync()
 
     def discard(self) -> None:
         """Close and remove what is left of the temporary file: nothing, once it was moved."""
@@ -108,7 +113,7 @@ class _Part:
             # A disk that is full is so still; and what was moved has been on the disk since.
             with suppress(OSError):
                 self._file.close()
-            self._temporary.unlink(missing_ok=True)
+            self._folder.unlink(self._temporary)
 
 
 async def _write_all(part: _Part, chunks: AsyncIterable[bytes]) -> None:
@@ -131,32 +136,10 @@ def _discard(parts: list[_Part]) -> None:
         part.discard()
 
 
-def _open_for_owner(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)
-
-
-def _make_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(0o700, exist_ok=True)
-        _sync_folder(folder.parent)
-
-
-def _remove_old_parts(folder: Path) -> None:
+def _remove_old_parts(folder: PrivateFolder) -> None:
     """Remove the temporary files that nobody has written to for an hour."""
-    with os.scandir(folder) as entries:
-        parts = [folder / entry.name for entry in entries if entry.name.endswith(PART_SUFFIX)]
-    for part in parts:
+    now = time.time()
+    for name in folder.names():
         # Another export may be at work, and its files come and go.
-        with suppress(FileNotFoundError):
-            if time.time() - part.lstat().st_mtime > PART_MAX_AGE:
-                part.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the folder's new entries survive a power cut (fsync(2): the file's own fsync does not)."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        if name.endswith(PART_SUFFIX) and folder.age(name, now) > PART_MAX_AGE:
+            folder.unlink(name)

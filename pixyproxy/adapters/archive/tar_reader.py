@@ -13,6 +13,7 @@ from pixyproxy.adapters.archive.records import (
     parse_name,
 )
 from pixyproxy.adapters.archive.tar import TarEntry, TarInput
+from pixyproxy.adapters.clutter import is_clutter
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ImageArchiveReader, StoredContent
@@ -22,7 +23,8 @@ class TarImageArchiveReader(ImageArchiveReader):
     """Reads what `TarImageArchiveWriter` has written from `stream`, which may be a pipe.
 
     Takes the `byte_size` of the tar, if it is known, to tell how much of it is read. Only files are images; whatever
-    else a tar may hold is passed over and reported, but for folders, which other programs add.
+    else a tar may hold is passed over and reported, but for folders, which other programs add, and for what operating
+    systems and file servers leave in folders.
     """
 
     def __init__(self, stream: BinaryIO, byte_size: int | None = None) -> None:
@@ -74,7 +76,10 @@ class TarImageArchiveReader(ImageArchiveReader):
 
     def _take(self) -> TarEntry | None:
         taken, self._next = self._next, None
-        return taken or self._tar.next()
+        taken = taken or self._tar.next()
+        while taken is not None and any(map(is_clutter, taken.name.split("/"))):
+            taken = self._tar.next()
+        return taken
 
 
 def _is_content_of(image: Image, entry: TarEntry) -> bool:

@@ -1,14 +1,18 @@
 """Exporting images into a tar."""
 
+import asyncio
+import os
+import stat
 import tempfile
 from collections.abc import AsyncIterable
 from typing import BinaryIO, Final
 
 from pixyproxy.adapters.archive.blocking import to_thread
+from pixyproxy.adapters.archive.private_folder import FILE_MODE
 from pixyproxy.adapters.archive.records import ArchiveName, image_to_json
 from pixyproxy.adapters.archive.tar import CHUNK_SIZE, TarOutput
 from pixyproxy.domain.image import Image
-from pixyproxy.domain.ports import ImageArchiveWriter
+from pixyproxy.domain.ports import ArchiveProblem, ImageArchiveWriter
 
 SPOOL_SIZE: Final = 8 << 20
 
@@ -17,11 +21,17 @@ class TarImageArchiveWriter(ImageArchiveWriter):
     """Writes images to `stream` as a tar: each record, and right behind it the content.
 
     What is written can't be taken back, so a content waits until its last byte has come: up to 8 MiB in memory, more
-    in a temporary file.
+    in a temporary file. A stream that is a file is its owner's alone from `prepare` on.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
         self._tar = TarOutput(stream)
+
+    async def prepare(self) -> ArchiveProblem | None:
+        if await asyncio.to_thread(_shut_others_out, self._stream):
+            return None
+        return ArchiveProblem("The tar", "Others may be able to read it: it belongs to another user.")
 
     async def has(self, image: Image) -> bool:  # noqa: ARG002 -- the port's
         return False
@@ -48,3 +58,19 @@ class TarImageArchiveWriter(ImageArchiveWriter):
             while chunk := spool.read(CHUNK_SIZE):
                 self._tar.write(chunk)
             self._tar.end()
+
+
+def _shut_others_out(stream: BinaryIO) -> bool:
+    """Let the owner alone read a file, and return whether that is so; pipes and what is in memory are nobody's file."""
+    try:
+        descriptor = stream.fileno()
+    except (OSError, AttributeError):
+        return True
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode) or stat.S_IMODE(mode) == FILE_MODE:
+        return True
+    try:
+        os.fchmod(descriptor, FILE_MODE)
+    except OSError:
+        return False
+    return True

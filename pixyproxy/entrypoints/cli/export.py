@@ -71,9 +71,11 @@ def export(folder: str, author: str | None) -> None:
 def _summary(outcomes: "Mapping[ExportOutcome, int]") -> str:
     from pixyproxy.application.export_images import ExportOutcome
 
+    number = outcomes.get(ExportOutcome.QUARANTINED, 0)
+    quarantined = f" In quarantine and left out: {number:,}." if number else ""
     numbers = {outcome: f"{outcomes.get(outcome, 0):,}" for outcome in ExportOutcome}
     return (
         f"{numbers[ExportOutcome.EXPORTED]} images exported, {numbers[ExportOutcome.UNCHANGED]} there already, "
         f"{numbers[ExportOutcome.BEING_MADE]} still being made and left out, "
-        f"{numbers[ExportOutcome.FAILED]} not exported."
+        f"{numbers[ExportOutcome.FAILED]} not exported.{quarantined}"
     )

@@ -1,8 +1,11 @@
 """Tars: what other programs make of ours, and what is made of those that are damaged, foreign or hostile."""
 
 import io
+import os
+import stat
 import tarfile
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -250,3 +253,57 @@ async def test_any_bytes_are_a_tar_or_an_error(data: bytes) -> None:
     except ArchiveError:
         return
     assert all(isinstance(one, ArchiveProblem) for one in found)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".DS_Store",
+        "3f/.DS_Store",
+        f"3f/._{GUID}.png",
+        f"__MACOSX/3f/._{GUID}.png",
+        f"3f/@eaDir/{GUID}.png/SYNOPHOTO_THUMB_M.jpg",
+        "Thumbs.db",
+        "lost+found/#123",
+        "./._.",
+    ],
+)
+async def test_what_file_servers_and_systems_leave_is_passed_over_wherever_it_is(name: str) -> None:
+    record, content = files_of(IMAGE)
+    clutter = (name, b"x" * 1_000)
+    tar = foreign_tar(
+        clutter, record, clutter, (special(name, tarfile.SYMTYPE), b""), content, clutter, *files_of(OTHER)
+    )
+    assert await read(tar) == [(IMAGE, DATA), (OTHER, DATA)]
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+async def test_a_tar_that_is_a_file_is_its_owners_alone(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with (tmp_path / "archive.tar").open("wb") as stream:
+            assert await TarImageArchiveWriter(stream).prepare() is None
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "archive.tar").stat().st_mode) == 0o600
+
+
+async def test_a_tar_that_goes_through_a_pipe_has_no_mode() -> None:
+    reader, writer = os.pipe()
+    before = os.fstat(writer).st_mode
+    with os.fdopen(reader, "rb"), os.fdopen(writer, "wb") as stream:
+        assert await TarImageArchiveWriter(stream).prepare() is None
+        assert os.fstat(writer).st_mode == before
+
+
+async def test_a_tar_whose_mode_can_not_be_changed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    (tmp_path / "archive.tar").touch(0o644)
+    (tmp_path / "archive.tar").chmod(0o644)
+    with (tmp_path / "archive.tar").open("wb") as stream:
+        warning = await TarImageArchiveWriter(stream).prepare()
+    assert warning is not None
+    assert "Others may be able to read it" in warning.detail

@@ -1,7 +1,7 @@
 """Finding out whether records and contents fit together, and mending what can be mended."""
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -15,9 +15,10 @@ from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
 from pixyproxy.application import ExamineImages, FinishDeletions
 from pixyproxy.application.examine_images import FINDINGS_MAX_COUNT, PAGE_SIZE, Examination, Finding, FindingKind
+from pixyproxy.application.generate_image import KEPT
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
 from pixyproxy.domain.image import ContentInfo, ContentKey, Image, ImageStatus, MediaType, Prompt
-from pixyproxy.domain.ports import ContentStore, DamagedRecord, Lease, StoredContent
+from pixyproxy.domain.ports import ContentReceipt, ContentStore, DamagedRecord, Lease, StoredContent
 from pixyproxy.domain.variant import VariantName
 from tests.factories import (
     ContentInfoFactory,
@@ -420,7 +421,7 @@ class TestRepaired:
             *((FindingKind.CONTENT_WITHOUT_IMAGE, key) for key in NO_GUIDS),
         )
         examination = await examine_images()
-        assert (examination.images, examination.contents) == (53, 51)
+        assert (examination.images, examination.contents) == (53, 52)
         assert [await images.get(image.guid) for image in kept] == list(kept)
 
 
@@ -724,3 +725,170 @@ class TestDamagedRecords:
         ]
         # It may be the content of that record.
         assert (await contents.open(ContentKey(images.damaged[-1]))).byte_size == 5
+
+
+class TestQuarantine:
+    """What is in quarantine is listed, and judged again with `repair`."""
+
+    @pytest.fixture
+    async def failed(self, images: InMemoryImageRepository, contents: InMemoryContentStore) -> Image:
+        """Add an image that has failed and has something in quarantine that is no picture."""
+        image = await images.add(FailedImageFactory.build())
+        await quarantine(contents, image.content_key, b"no picture")
+        return image
+
+    async def test_it_is_listed_and_is_no_finding(self, examine_images: ExamineImages, failed: Image) -> None:
+        for repair in (False, True):
+            examination = await examine_images(repair=repair)
+            assert (examination.remaining, examination.findings) == (0, [])
+            assert (examination.quarantined, examination.restored) == (1, 0)
+            (found,) = examination.quarantine
+            assert (found.item.key, found.item.byte_size) == (failed.content_key, 10)
+            assert (found.status, found.failure, found.is_restored) == (ImageStatus.FAILED, failed.failure, False)
+
+    async def test_what_belongs_to_no_image_is_listed_without_a_status(
+        self, examine_images: ExamineImages, contents: InMemoryContentStore, picture: bytes
+    ) -> None:
+        for key in (ContentKey("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11"), ContentKey("no-guid")):
+            await quarantine(contents, key, picture)
+        examination = await examine_images(repair=True)
+        assert [found.status for found in examination.quarantine] == [None, None]
+        assert len(await quarantined(contents)) == 2
+
+    @pytest.mark.parametrize("factory", [FailedImageFactory, UnknownImageFactory])
+    async def test_what_is_a_picture_by_now_makes_its_image_ready_with_repair_alone(
+        self,
+        examine_images: ExamineImages,
+        images: InMemoryImageRepository,
+        contents: InMemoryContentStore,
+        picture: bytes,
+        factory: type[FailedImageFactory],
+    ) -> None:
+        image = await images.add(factory.build())
+        await quarantine(contents, image.content_key, picture)
+        assert (await examine_images()).restored == 0
+        assert await images.get(image.guid) == image
+        examination = await examine_images(repair=True)
+        assert (examination.quarantined, examination.restored, examination.remaining) == (1, 1, 0)
+        ready = await images.get(image.guid)
+        assert (ready.status, ready.failure) == (ImageStatus.READY, None)
+        assert ready.ready_content.sha256 == hashlib.sha256(picture).hexdigest()
+        assert await read(contents, image.content_key) == picture
+        assert await quarantined(contents) == {}
+        again = await examine_images()
+        assert (again.quarantined, again.remaining) == (0, 0)
+
+    async def test_of_several_things_the_picture_is_shown_and_the_others_stay(
+        self, examine_images: ExamineImages, failed: Image, contents: InMemoryContentStore, picture: bytes
+    ) -> None:
+        for data in (picture, b"neither"):
+            await quarantine(contents, failed.content_key, data)
+        assert (await examine_images(repair=True)).restored == 1
+        assert await read(contents, failed.content_key) == picture
+        assert sorted((await quarantined(contents)).values()) == [b"neither", b"no picture"]
+
+    @pytest.mark.parametrize("factory", [PendingImageFactory, GeneratingImageFactory, ImageFactory])
+    async def test_an_image_that_has_not_failed_is_left_alone(
+        self,
+        examine_images: ExamineImages,
+        images: InMemoryImageRepository,
+        contents: InMemoryContentStore,
+        picture: bytes,
+        factory: type[ImageFactory],
+    ) -> None:
+        image = await images.add(factory.build(), lease=LEASE)
+        await quarantine(contents, image.content_key, picture)
+        examination = await examine_images(repair=True)
+        assert (examination.quarantined, examination.restored) == (1, 0)
+        assert await images.get(image.guid) == image
+        assert await quarantined(contents) == {image.content_key: picture}
+
+    async def test_what_is_interrupted_before_the_image_is_ready_is_made_up_for_the_next_time(
+        self, images: InMemoryImageRepository, contents: InMemoryContentStore, clock: InMemoryClock, recovery: Recovery
+    ) -> None:
+        image = await images.add(FailedImageFactory.build())
+        picture = await a_picture()
+        await quarantine(contents, image.content_key, picture)
+        # As a process leaves it that is killed between the copy and the record.
+        await put(contents, image.content_key, picture)
+        examination = await examiner(images, contents, clock, recovery)(repair=True)
+        assert examination.remaining == 0
+        assert (await images.get(image.guid)).status is ImageStatus.READY
+        assert await quarantined(contents) == {image.content_key: picture}
+
+    async def test_an_image_that_is_deleted_meanwhile_leaves_no_bytes(
+        self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
+    ) -> None:
+        image = await images.add(FailedImageFactory.build())
+
+        class DeletingContentStore(InMemoryContentStore):
+            async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+                await images.delete(image.guid, expected_version=image.version, lease_seconds=60)
+                await self.delete(key)
+                return await super().put(key, chunks)
+
+        contents = DeletingContentStore()
+        await quarantine(contents, image.content_key, await a_picture())
+        assert (await examiner(images, contents, clock, recovery)(repair=True)).restored == 0
+        assert await keys_in(contents) == []
+        assert await quarantined(contents) == {}
+
+    async def test_a_store_that_is_full_leaves_everything_as_it_is(
+        self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
+    ) -> None:
+        class FullContentStore(InMemoryContentStore):
+            async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+                raise ContentStoreError("The content store is full.")
+
+        contents, picture = FullContentStore(), await a_picture()
+        image = await images.add(FailedImageFactory.build())
+        await quarantine(contents, image.content_key, picture)
+        examination = await examiner(images, contents, clock, recovery)(repair=True)
+        assert (examination.quarantined, examination.restored) == (1, 0)
+        assert await images.get(image.guid) == image
+        assert await quarantined(contents) == {image.content_key: picture}
+
+    async def test_a_picture_in_the_place_of_a_failed_image_makes_it_ready(
+        self, examine_images: ExamineImages, images: InMemoryImageRepository, contents: InMemoryContentStore
+    ) -> None:
+        image = await images.add(FailedImageFactory.build())
+        await put(contents, image.content_key, await a_picture())
+        assert (await examine_images(repair=True)).remaining == 0
+        assert (await images.get(image.guid)).status is ImageStatus.READY
+        assert await quarantined(contents) == {}
+
+    @pytest.mark.parametrize("is_old", [False, True])
+    async def test_what_an_unknown_image_has_in_its_place_and_is_no_picture_is_quarantined_an_hour_later(
+        self,
+        examine_images: ExamineImages,
+        images: InMemoryImageRepository,
+        contents: InMemoryContentStore,
+        clock: InMemoryClock,
+        is_old: bool,
+    ) -> None:
+        age = timedelta(hours=2) if is_old else timedelta(minutes=30)
+        image = await images.add(UnknownImageFactory.build(updated_at=clock.now() - age))
+        await put(contents, image.content_key, b"no picture")
+        examination = await examine_images(repair=True)
+        stored = await images.get(image.guid)
+        if not is_old:
+            assert (examination.remaining, stored) == (1, image)
+            assert await read(contents, image.content_key) == b"no picture"
+            return
+        assert examination.remaining == 0
+        assert stored.failure is not None
+        assert (stored.status, stored.failure.maybe_billed) == (ImageStatus.FAILED, True)
+        assert stored.failure.detail.endswith(KEPT)
+        assert await quarantined(contents) == {image.content_key: b"no picture"}
+        assert (await examine_images()).quarantined == 1
+
+
+async def quarantine(contents: ContentStore, key: ContentKey, data: bytes) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield data
+
+    await contents.quarantine(key, chunks())
+
+
+async def a_picture() -> bytes:
+    return (await InMemoryImageGenerator().generate(Prompt("a lighthouse"))).data

@@ -302,3 +302,48 @@ async def test_a_database_that_fails_ends_the_export_and_is_not_finished(
     with pytest.raises(DBConnectionError):
         await ExportImages(images=images, contents=contents)(archive)
     assert "finish" not in archive.calls
+
+
+async def quarantine(contents: InMemoryContentStore, key: ContentKey) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"no picture"
+
+    await contents.quarantine(key, chunks())
+
+
+async def test_what_is_in_quarantine_is_left_out_and_counted(
+    export_images: ExportImages,
+    images: InMemoryImageRepository,
+    contents: InMemoryContentStore,
+    archive: WatchedArchive,
+) -> None:
+    failed = [await images.add(FailedImageFactory.build(author=author)) for author in ("ann", "ann", "ben")]
+    for image in failed:
+        await quarantine(contents, image.content_key)
+    for key in (ContentKey("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11"), ContentKey("no-guid")):
+        await quarantine(contents, key)
+    assert await export_images(archive) == {ExportOutcome.EXPORTED: 3, ExportOutcome.QUARANTINED: 5}
+    assert {content async for content in contents_of(archive)} == {None}
+    assert await export_images(WatchedArchive(), author=UserName("ann")) == {
+        ExportOutcome.EXPORTED: 2,
+        ExportOutcome.QUARANTINED: 2,
+    }
+
+
+async def contents_of(archive: InMemoryImageArchive) -> AsyncIterator[StoredContent | None]:
+    async for one in archive.images():
+        assert isinstance(one, ArchivedImage)
+        yield one.content
+
+
+async def test_what_an_archive_says_of_its_place_is_told_and_stops_nothing(
+    export_images: ExportImages, images: InMemoryImageRepository, contents: InMemoryContentStore
+) -> None:
+    class SharedArchive(InMemoryImageArchive):
+        async def prepare(self) -> ArchiveProblem | None:
+            return ArchiveProblem("archive", "Others may write to it.")
+
+    await keep(images, contents)
+    told: list[ArchiveProblem] = []
+    assert await export_images(SharedArchive(), on_problem=told.append) == {ExportOutcome.EXPORTED: 1}
+    assert told == [ArchiveProblem("archive", "Others may write to it.")]

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pixyproxy.application.examine_images import FindingKind
-from pixyproxy.domain.image import ContentKey, Image, ImageStatus, Prompt
+from pixyproxy.domain.image import ContentKey, Failure, Image, ImageStatus, Prompt
 from pixyproxy.domain.ports import GeneratedImage
 from pixyproxy.domain.variant import VariantName
 from pixyproxy.entrypoints.cli import main
@@ -18,7 +19,7 @@ from pixyproxy.entrypoints.cli.doctor import EXAMPLES_MAX_COUNT, MEANINGS
 from pixyproxy.entrypoints.cli.schema import ensure_schema
 from pixyproxy.entrypoints.container import Container, opened
 from pixyproxy.entrypoints.settings import load_settings
-from tests.factories import ContentInfoFactory, ImageFactory, UnknownImageFactory
+from tests.factories import ContentInfoFactory, FailedImageFactory, ImageFactory, UnknownImageFactory
 
 Run = Callable[[Callable[[Container], Awaitable[object]]], None]
 
@@ -63,6 +64,13 @@ async def put(container: Container, key: ContentKey, data: bytes = b"bytes") -> 
         yield data
 
     await container.contents().put(key, chunks())
+
+
+async def quarantine(container: Container, key: ContentKey, data: bytes = b"no picture") -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield data
+
+    await container.contents().quarantine(key, chunks())
 
 
 async def draw(container: Container) -> bytes:
@@ -119,7 +127,10 @@ def test_repair_sets_aside_what_nobody_claims_and_then_all_is_well(run: Run, tmp
     assert example == ["content-without-image", NOBODYS, "(repaired)"]
     assert repaired.stdout.endswith("\n0 images and 1 contents examined: 1 wrong, 0 not repaired.\n")
     assert (tmp_path / "images" / "set-aside" / NOBODYS).read_bytes() == b"bytes"
-    assert doctor().stdout == "0 images and 0 contents examined: nothing is wrong.\n"
+    examined = doctor()
+    assert examined.exit_code == 0
+    assert f"In quarantine: 1\n{NOBODYS}  5 bytes, no image\n" in examined.stdout
+    assert examined.stdout.endswith("\n0 images and 0 contents examined: nothing is wrong.\n")
 
 
 def test_repair_deletes_variants_of_an_image_that_is_no_more(run: Run, tmp_path: Path) -> None:
@@ -203,3 +214,122 @@ def test_a_database_that_does_not_answer_is_one_line_and_exit_status_1(
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: ")
     assert result.stderr.count("\n") == 1
+
+
+def test_what_is_in_quarantine_is_listed_with_the_reason_and_is_nothing_wrong(run: Run) -> None:
+    image = FailedImageFactory.build(
+        failure=Failure(kind="GenerationFailedError", detail="No picture.\n\x1b[2J", maybe_billed=True)
+    )
+    run(lambda container: container.images().add(image))
+    run(lambda container: quarantine(container, image.content_key))
+    for options in ([], ["--repair"]):
+        result = doctor(*options)
+        assert result.exit_code == 0
+        line = rf"{image.guid}  10 bytes, failed: GenerationFailedError, No picture.\n\x1b[2J"
+        assert f"In quarantine: 1\n{line}\n" in result.stdout
+        assert result.stdout.endswith("\n1 images and 0 contents examined: nothing is wrong.\n")
+
+
+def test_repair_makes_an_image_ready_whose_quarantine_is_a_picture_by_now(run: Run, tmp_path: Path) -> None:
+    image = FailedImageFactory.build()
+    seen: list[Image] = []
+
+    async def lose(container: Container) -> None:
+        await container.images().add(image)
+        await quarantine(container, image.content_key, await draw(container))
+
+    async def look(container: Container) -> None:
+        seen.append(await container.images().get(image.guid))
+
+    run(lose)
+    assert doctor().exit_code == 0
+    repaired = doctor("--repair")
+    assert repaired.exit_code == 0
+    assert "In quarantine: 1, 1 of them ready now\n" in repaired.stdout
+    assert f"{image.guid}  " in repaired.stdout
+    run(look)
+    assert (seen[0].status, seen[0].failure) == (ImageStatus.READY, None)
+    assert list((tmp_path / "images" / "set-aside").iterdir()) == []
+    assert doctor().stdout == "1 images and 1 contents examined: nothing is wrong.\n"
+
+
+def test_of_much_in_quarantine_a_part_is_shown(run: Run) -> None:
+    async def fill(container: Container) -> None:
+        for _ in range(EXAMPLES_MAX_COUNT + 3):
+            await quarantine(container, NOBODYS)
+
+    run(fill)
+    result = doctor()
+    assert f"In quarantine: {EXAMPLES_MAX_COUNT + 3}\n" in result.stdout
+    assert "\nand 3 more\n" in result.stdout
+
+
+class TestExportQuarantine:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        return tmp_path / "new" / "copies"
+
+    @pytest.fixture(autouse=True)
+    def _one(self, run: Run) -> None:
+        run(lambda container: quarantine(container, NOBODYS))
+
+    @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+    def test_it_is_copied_for_its_owner_alone_and_stays(self, folder: Path, tmp_path: Path, umask: int) -> None:
+        before = os.umask(umask)
+        try:
+            result = doctor("--export-quarantine", str(folder))
+        finally:
+            os.umask(before)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout.startswith("Copied from quarantine: 1, not copied: 0.\n")
+        assert (folder / NOBODYS).read_bytes() == b"no picture"
+        assert stat.S_IMODE((folder / NOBODYS).stat().st_mode) == 0o600
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert (tmp_path / "images" / "set-aside" / NOBODYS).read_bytes() == b"no picture"
+
+    @pytest.mark.parametrize("kind", ["file", "link", "fifo"])
+    def test_nothing_is_overwritten_and_no_link_is_followed(self, folder: Path, tmp_path: Path, kind: str) -> None:
+        folder.mkdir(parents=True)
+        other = tmp_path / "other"
+        other.write_bytes(b"other")
+        if kind == "file":
+            (folder / NOBODYS).write_bytes(b"mine")
+        elif kind == "link":
+            (folder / NOBODYS).symlink_to(other)
+        else:
+            os.mkfifo(folder / NOBODYS)
+        result = doctor("--export-quarantine", str(folder))
+        assert result.exit_code == 1
+        assert f"{NOBODYS} is there already and was left as it is.\n" in result.stderr
+        assert "not copied: 1." in result.stdout
+        assert other.read_bytes() == b"other"
+        assert kind != "file" or (folder / NOBODYS).read_bytes() == b"mine"
+
+    def test_a_link_in_place_of_the_folder_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "real").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "real")
+        result = doctor("--export-quarantine", str(tmp_path / "link"))
+        assert result.exit_code == 1
+        assert "it is a link" in result.stderr
+        assert list((tmp_path / "real").iterdir()) == []
+
+    def test_a_folder_that_others_can_write_to_is_named(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        folder.chmod(0o777)
+        result = doctor("--export-quarantine", str(folder))
+        assert result.exit_code == 0
+        assert "Others may write to this folder" in result.stderr
+        assert stat.S_IMODE((folder / NOBODYS).stat().st_mode) == 0o600
+
+    def test_it_is_copied_before_anything_is_repaired(self, run: Run, folder: Path) -> None:
+        image = FailedImageFactory.build()
+
+        async def lose(container: Container) -> None:
+            await container.images().add(image)
+            await quarantine(container, image.content_key, await draw(container))
+
+        run(lose)
+        result = doctor("--repair", "--export-quarantine", str(folder))
+        assert result.exit_code == 0
+        assert (folder / image.content_key).exists()
+        assert "1 of them ready now" in result.stdout

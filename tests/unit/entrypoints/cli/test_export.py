@@ -258,3 +258,39 @@ def test_a_fault_of_the_archives_own_is_not_hidden(folder: Path, monkeypatch: py
 
     monkeypatch.setattr(TarImageArchiveReader, "images", fail)
     assert isinstance(invoke("import", "-", stdin=b"").exception, AssertionError)
+
+
+def test_what_is_in_quarantine_is_counted_and_left_out(run: Run, folder: Path) -> None:
+    async def fail(container: Container) -> None:
+        image = FailedImageFactory.build()
+        await container.images().add(image)
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"no picture"
+
+        await container.contents().quarantine(image.content_key, chunks())
+
+    run(fail)
+    result = invoke("export", str(folder))
+    summary = NOTHING_EXPORTED.replace("0 images", "1 images").rstrip()
+    assert (result.exit_code, result.stdout) == (0, f"{summary} In quarantine and left out: 1.\n")
+    assert [path.suffix for path in folder.rglob("*.*")] == [".json"]
+
+
+def test_a_folder_that_others_can_write_to_is_named_and_is_no_failure(run: Run, folder: Path) -> None:
+    run(keep)
+    folder.mkdir()
+    folder.chmod(0o777)
+    result = invoke("export", str(folder))
+    assert (result.exit_code, result.stderr.count("\n")) == (0, 1)
+    assert result.stderr.startswith(f"{folder}: Others may write to this folder")
+
+
+def test_a_folder_that_is_a_link_is_refused(run: Run, folder: Path, tmp_path: Path) -> None:
+    run(keep)
+    (tmp_path / "real").mkdir()
+    folder.symlink_to(tmp_path / "real")
+    result = invoke("export", str(folder))
+    assert result.exit_code == 1
+    assert "links are not followed" in result.stderr
+    assert list((tmp_path / "real").iterdir()) == []
