@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pixyproxy.domain.ports import Clock, PasswordHasher, UserRepository
-from pixyproxy.domain.user import User, parse_password, parse_user_name
+from pixyproxy.domain.user import User, parse_new_user_name, parse_password
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,6 @@ class AddUser:
     clock: Clock
 
     async def __call__(self, name: str, password: str) -> User:
-        parsed = parse_user_name(name)
+        parsed = parse_new_user_name(name)
         password_hash = await self.hasher.hash(parse_password(password))
         return await self.users.add(User(name=parsed, password_hash=password_hash, created_at=self.clock.now()))

@@ -1,6 +1,7 @@
 """Use case: find out who is asking."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from pixyproxy.application.login_allowance import LoginAllowance
 from pixyproxy.application.login_queue import LoginQueue
 from pixyproxy.domain.errors import AuthenticationError, DataValidationError, RecordNotFoundError
 from pixyproxy.domain.ports import PasswordHasher, UserRepository, VerifiedLogins
-from pixyproxy.domain.user import Password, Principal, User, UserName, parse_password, parse_user_name
+from pixyproxy.domain.user import Password, Principal, User, UserName, parse_login_names, parse_password
 
 
 class _Login(NamedTuple):
@@ -39,9 +40,10 @@ class AuthenticateUser:
 
     async def __call__(self, name: str, password: str, *, address: str | None = None) -> Principal:
         try:
-            login = _Login(parse_user_name(name), parse_password(password), address)
+            names, parsed = parse_login_names(name), parse_password(password)
         except DataValidationError:
             raise _wrong_login() from None
+        login = _Login(await self._meant(names), parsed, address)
         if not self.verified.recall(login.name, login.password):
             await self._verify_once(login)
         return Principal(name=login.name)
@@ -75,6 +77,14 @@ class AuthenticateUser:
                 self.verified.forget(name, password)
                 raise _wrong_login()
         self.verified.remember(name, password, address)
+
+    async def _meant(self, names: Sequence[UserName]) -> UserName:
+        """Return the first name that a user has, or the last."""
+        *written, normalized = names
+        for name in written:
+            if await self._find(name) is not None:
+                return name
+        return normalized
 
     async def _find(self, name: UserName) -> User | None:
         try:

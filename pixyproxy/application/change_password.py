@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from pixyproxy.application.user_names import find_user
 from pixyproxy.domain.ports import PasswordHasher, UserRepository
-from pixyproxy.domain.user import parse_password, parse_user_name
+from pixyproxy.domain.user import parse_password
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,5 +18,6 @@ class ChangePassword:
     hasher: PasswordHasher
 
     async def __call__(self, name: str, password: str) -> None:
-        parsed = parse_user_name(name)
-        await self.users.set_password_hash(parsed, await self.hasher.hash(parse_password(password)))
+        parsed = parse_password(password)
+        user = await find_user(self.users, name)
+        await self.users.set_password_hash(user.name, await self.hasher.hash(parsed))

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from pixyproxy.application.user_names import find_user
 from pixyproxy.domain.ports import UserRepository
-from pixyproxy.domain.user import parse_user_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,4 +13,4 @@ class DisableUser:
     users: UserRepository
 
     async def __call__(self, name: str) -> None:
-        await self.users.disable(parse_user_name(name))
+        await self.users.disable((await find_user(self.users, name)).name)

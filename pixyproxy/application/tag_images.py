@@ -1,13 +1,13 @@
 """Use case: add tags to many images, and remove others."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from pixyproxy.application.bulk import BulkResult, each_of
 from pixyproxy.application.change_image import ChangeImage
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.domain.image import Image, ImageChanges, parse_tags
+from pixyproxy.domain.image import Image, ImageChanges, Tag, normalized_tags, parse_new_tags, parse_tags
 from pixyproxy.domain.user import Principal
 
 
@@ -24,14 +24,13 @@ class TagImages:
     async def __call__(
         self, guids: Sequence[UUID], principal: Principal, *, add: Sequence[str] = (), remove: Sequence[str] = ()
     ) -> Sequence[BulkResult]:
-        for field, tags in (("add", add), ("remove", remove)):
-            _ensure_tags(field, tags)
-        if both := set(add) & set(remove):
+        added, removed = _parsed("add", add, parse_new_tags), _parsed("remove", remove, parse_tags)
+        if both := set(added) & set(removed):
             raise DataValidationError("add", f"must not have what `remove` has: {min(both)}")
 
         def changes(image: Image) -> ImageChanges:
-            kept = [tag for tag in image.tags if tag not in remove]
-            return ImageChanges(tags=[*kept, *(tag for tag in add if tag not in kept)])
+            kept = [tag for tag in normalized_tags(image.tags) if tag not in removed]
+            return ImageChanges(tags=[*kept, *(tag for tag in added if tag not in kept)])
 
         async def change(guid: UUID) -> Image:
             return await self.change_image(guid, principal, changes)
@@ -39,8 +38,8 @@ class TagImages:
         return await each_of(guids, change)
 
 
-def _ensure_tags(field: str, tags: Sequence[str]) -> None:
+def _parsed(field: str, texts: Sequence[str], parse: Callable[[Sequence[str]], Sequence[Tag]]) -> Sequence[Tag]:
     try:
-        parse_tags(tags)
+        return parse(texts)
     except DataValidationError as exc:
         raise DataValidationError(exc.field.replace("tags", field), exc.detail) from None

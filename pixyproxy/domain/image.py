@@ -21,8 +21,15 @@ from pixyproxy.domain.errors import (
     OperationNotAllowedError,
     RecordNotFoundError,
 )
-from pixyproxy.domain.text import ensure_encodable, ensure_label, ensure_length
-from pixyproxy.domain.user import Principal, UserName, parse_user_name
+from pixyproxy.domain.text import (
+    ensure_encodable,
+    ensure_label,
+    ensure_length,
+    ensure_new_label,
+    ensure_visible,
+    normalized_label,
+)
+from pixyproxy.domain.user import Principal, UserName, ensure_user_name
 
 PROMPT_MAX_LENGTH = 32_000
 TAG_MAX_LENGTH = 64
@@ -132,30 +139,85 @@ class MediaType(StrEnum):
 
 
 def parse_prompt(text: str) -> Prompt:
-    """Return `text` without the white space around it.
+    """Return `text` as a new prompt, without the white space around it.
 
     Raises `DataValidationError` unless 1 to 32,000 characters are left (the OpenAI reference's limit), without NUL and
-    lone surrogates.
+    lone surrogates, and one of them can be seen.
     """
     prompt = text.strip()
-    ensure_encodable("prompt", prompt)
-    ensure_length("prompt", prompt, 1, PROMPT_MAX_LENGTH)
+    ensure_prompt(prompt)
+    ensure_visible("prompt", prompt)
     return Prompt(prompt)
 
 
-def parse_tags(texts: Sequence[str]) -> tuple[Tag, ...]:
-    """Return `texts` as tags in the order given.
+def ensure_prompt(prompt: str) -> None:
+    """Raise `DataValidationError` for a prompt that no image may have been stored with."""
+    ensure_encodable("prompt", prompt)
+    ensure_length("prompt", prompt, 1, PROMPT_MAX_LENGTH)
+    if prompt != prompt.strip():
+        raise DataValidationError("prompt", "must not begin or end with white space")
 
-    Raises `DataValidationError` for more than 32 tags, for two that are equal, and for one that is not a single line
-    of 1 to 64 characters.
+
+def parse_tag(text: str, field: str = "tag") -> Tag:
+    """Return `text` as a tag that there may be, normalised as `normalized_label` says.
+
+    Raises `DataValidationError` unless it is a single line of 1 to 64 characters.
     """
-    if len(texts) > TAGS_MAX_COUNT:
-        raise DataValidationError("tags", f"must be at most {TAGS_MAX_COUNT}, not {len(texts)}")
-    for position, text in enumerate(texts):
-        ensure_label(f"tags[{position}]", text, TAG_MAX_LENGTH)
-    if len(set(texts)) != len(texts):
+    tag = normalized_label(field, text, TAG_MAX_LENGTH)
+    ensure_label(field, tag, TAG_MAX_LENGTH)
+    return Tag(tag)
+
+
+def parse_tags(texts: Sequence[str]) -> tuple[Tag, ...]:
+    """Return `texts` as tags that there may be, in the order given.
+
+    Raises `DataValidationError` for more than 32 tags, for two that are equal, and for one that `parse_tag` refuses.
+    """
+    _ensure_tags_count(texts)
+    tags = tuple(parse_tag(text, f"tags[{position}]") for position, text in enumerate(texts))
+    ensure_tags(tags)
+    return tags
+
+
+def parse_new_tags(texts: Sequence[str], *, stored: Sequence[Tag] = ()) -> tuple[Tag, ...]:
+    """Return `texts` as an image's tags from now on; those of `stored`, which it has already, are no new ones.
+
+    Raises what `parse_tags` raises, and `DataValidationError` for a new tag that `ensure_new_label` refuses.
+    """
+    tags, known = parse_tags(texts), normalized_tags(stored)
+    for position, tag in enumerate(tags):
+        if tag not in known:
+            ensure_new_label(f"tags[{position}]", tag, TAG_MAX_LENGTH)
+    return tags
+
+
+def ensure_tags(tags: Sequence[str]) -> None:
+    """Raise `DataValidationError` for tags that no image may have been stored with."""
+    _ensure_tags_count(tags)
+    for position, tag in enumerate(tags):
+        ensure_label(f"tags[{position}]", tag, TAG_MAX_LENGTH)
+    if len(set(tags)) != len(tags):
         raise DataValidationError("tags", "must not contain duplicates")
-    return tuple(Tag(text) for text in texts)
+
+
+def normalized_tags(tags: Sequence[Tag]) -> tuple[Tag, ...]:
+    """Return stored tags as `parse_tag` returns them; of those that become equal, the first keeps its place.
+
+    A tag that can't be normalised, because the result is too long, stays as it is.
+    """
+    return tuple(dict.fromkeys(map(_normalized_tag, tags)))
+
+
+def _normalized_tag(tag: Tag) -> Tag:
+    try:
+        return parse_tag(tag)
+    except DataValidationError:
+        return tag
+
+
+def _ensure_tags_count(tags: Sequence[str]) -> None:
+    if len(tags) > TAGS_MAX_COUNT:
+        raise DataValidationError("tags", f"must be at most {TAGS_MAX_COUNT}, not {len(tags)}")
 
 
 def ensure_filename(text: str) -> None:
@@ -256,12 +318,12 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     id: ImageId | None = None
 
     def __post_init__(self) -> None:
-        if parse_prompt(self.prompt) != self.prompt:
-            raise DataValidationError("prompt", "must not begin or end with white space")
-        parse_tags(self.tags)
+        # Others are the rules for what is new: whatever was stored once can be read.
+        ensure_prompt(self.prompt)
+        ensure_tags(self.tags)
         ensure_filename(self.filename)
-        if self.author is not None and parse_user_name(self.author) != self.author:
-            raise DataValidationError("author", "must be in Unicode's NFC form")
+        if self.author is not None:
+            ensure_user_name("author", self.author)
         if self.visibility is Visibility.PRIVATE and self.author is None:
             raise DataValidationError("visibility", "must be public for an image without an author")
         if (self.status is ImageStatus.READY) != (self.content is not None):
@@ -290,7 +352,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
             guid=guid,
             filename=filename_for(parsed, guid),
             prompt=parsed,
-            tags=parse_tags(tags),
+            tags=parse_new_tags(tags),
             author=principal.name,
             visibility=visibility,
             status=ImageStatus.PENDING,
@@ -346,7 +408,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
             raise ConstraintViolationError("An image that is still being made can't be changed.")
         changed = self
         if changes.tags is not UNSET:
-            changed = msgspec.structs.replace(changed, tags=parse_tags(changes.tags))
+            changed = msgspec.structs.replace(changed, tags=parse_new_tags(changes.tags, stored=self.tags))
         if changes.visibility is not UNSET:
             changed = msgspec.structs.replace(changed, visibility=changes.visibility)
         if changes.filename is not UNSET:

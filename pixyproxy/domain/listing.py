@@ -20,8 +20,8 @@ from pixyproxy.domain.image import (
     Visibility,
 )
 from pixyproxy.domain.search import Search
-from pixyproxy.domain.text import ensure_encodable, ensure_label, ensure_length
-from pixyproxy.domain.user import UserName, parse_user_name
+from pixyproxy.domain.text import ensure_encodable, ensure_label, ensure_length, ensure_marks, normalized_label
+from pixyproxy.domain.user import UserName, ensure_user_name
 
 
 class ImageOrder(StrEnum):
@@ -53,8 +53,8 @@ class ImageFilter(msgspec.Struct, frozen=True, kw_only=True):
     search: Search | None = None
 
     def __post_init__(self) -> None:
-        if self.author is not None and parse_user_name(self.author) != self.author:
-            raise DataValidationError("author", "must be in Unicode's NFC form")
+        if self.author is not None:
+            ensure_user_name("author", self.author)
         if len(set(self.tags)) != len(self.tags) or len(self.tags) > TAGS_MAX_COUNT:
             raise DataValidationError("tag", f"must be at most {TAGS_MAX_COUNT} different ones")
         for tag in self.tags:
@@ -62,6 +62,7 @@ class ImageFilter(msgspec.Struct, frozen=True, kw_only=True):
         if self.model is not None:
             ensure_encodable("model", self.model)
             ensure_length("model", self.model, 1, MODEL_MAX_LENGTH)
+            ensure_marks("model", self.model)
         for field in ("created_after", "created_before"):
             time = getattr(self, field)
             if time is not None and time.utcoffset() != timedelta(0):
@@ -120,6 +121,11 @@ class TagFilter(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         ensure_encodable("prefix", self.prefix)
         ensure_length("prefix", self.prefix, 0, TAG_MAX_LENGTH)
+
+
+def parse_tag_prefix(text: str) -> str:
+    """Return how tags begin, normalised as tags are; raise `DataValidationError` for more than 64 characters."""
+    return normalized_label("prefix", text, TAG_MAX_LENGTH)
 
 
 class TagCount(msgspec.Struct, frozen=True):

@@ -11,17 +11,30 @@ from functools import lru_cache
 from typing import Final, Self
 
 import msgspec
+import regex
 
-from pixyproxy.domain.text import ensure_encodable, ensure_length
+from pixyproxy.domain.latin import ASCII_FORMS
+from pixyproxy.domain.text import MARKS_MAX_COUNT, ensure_encodable, ensure_length, ensure_marks, has_many_marks
 
 SEARCH_MAX_LENGTH = 500
 TERM_MAX_LENGTH = 80
 
-# Scripts that are written without spaces: Thai, Lao, Tibetan, Burmese, Khmer, kana and Han.
+# What a prompt may be, decomposed. Some compatible forms stand for a whole sentence, and have no room for all of it.
+FOLDED_MAX_LENGTH: Final = 4 * 32_000
+
+# Scripts in which a mark is an accent: elsewhere it makes another letter, or a vowel.
+_ACCENTED: Final = regex.compile(r"[\p{Latin}\p{Greek}\p{Cyrillic}\p{Hebrew}\p{Arabic}]")
+# It is a letter of all alphabets that have it, as it is in Unicode's collation (UTS 10).
+_SHORT_I: Final = "\u0439"
+# Arabic letters are drawn apart with it.
+_TATWEEL: Final = "\u0640"
+# Letters of scripts that are written without spaces, such as Thai, Lao, Tibetan, Burmese, Khmer, kana and Han.
 _UNSPACED: Final = re.compile(
     "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf"
     "\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
+_IGNORABLE: Final = regex.compile(r"\p{Default_Ignorable_Code_Point}")
+_PICTURE: Final = regex.compile(r"[\p{So}\p{Extended_Pictographic}--\p{ASCII}]", regex.V1)
 _PIECE: Final = re.compile(r'"(?P<quoted>[^"]*)(?:"(?P<star>\*?)|$)|(?P<plain>[^\s"]+)')
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -29,50 +42,108 @@ _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 def terms_of(text: str) -> Sequence[str]:
     """Return the words of `text` as terms: ASCII letters, digits and `_`, at most 80 of them each.
 
-    Case and diacritics make no difference. A word is a run of letters and digits; a character of a script that is
-    written without spaces, or an emoji, is a word of its own. Each character outside ASCII takes five characters of
-    its term, and what of a word has no room in 80 makes no difference.
+    Case makes no difference, nor do compatible forms, characters that can't be seen, and the accents of Latin, Greek,
+    Cyrillic, Hebrew and Arabic letters; Latin letters such as `ł` are those that ASCII has in their place, and digits
+    are digits in all scripts. In other scripts marks are letters. A word is a run of letters and digits; a letter of a
+    script that is written without spaces, with its marks, or an emoji, is a word of its own. Each character outside
+    ASCII takes five characters of its term, and what of a word has no room in 80 makes no difference, nor does what
+    comes behind 30 marks of one letter. It takes a time that grows with the length of `text`.
     """
     return tuple(_terms(text))
 
 
 def _terms(text: str) -> Iterator[str]:
     word: list[str] = []
-    for character in _folded(text):
-        code, stands_alone = _coded(character)
-        if word and (stands_alone or not code):
+    is_closed = False
+    for character in folded(text):
+        code, stands_alone, is_mark = _coded(character)
+        if word and (not code or stands_alone or (is_closed and not is_mark)):
             yield "".join(word)[:TERM_MAX_LENGTH]
             word.clear()
-        if stands_alone:
-            yield code
-        elif code:
+        if code:
+            is_closed = stands_alone or (is_closed and bool(word))
             word.append(code)
     if word:
         yield "".join(word)[:TERM_MAX_LENGTH]
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """Return `text` without what makes no difference to a search; that of the result is the result itself."""
     if text.isascii():
         return text.lower()
-    apart = unicodedata.normalize("NFKD", text.casefold())
-    bare = "".join(character for character in apart if unicodedata.category(character) != "Mn")
-    # What was taken apart and has lost nothing, such as a syllable of Hangul, is one character again.
-    return unicodedata.normalize("NFKC", bare).casefold()
+    composed = unicodedata.normalize("NFKC", _decomposed(_IGNORABLE.sub("", text)).casefold())
+    return "".join(_bare(unicodedata.normalize("NFC", composed.casefold())))
 
 
-@lru_cache(maxsize=4096)
-def _coded(character: str) -> tuple[str, bool]:
-    """Return the code of a character, empty if it belongs to no word, and whether it is a word of its own."""
-    if character.isascii():
-        return (character if character.isalnum() else ""), False
+def _decomposed(text: str) -> str:
+    """Return the beginning of `text` in NFKD, with at most 30 marks in a row, in a time that grows with its length."""
+    if has_many_marks(text):
+        # The characters one by one need no order.
+        text = "".join(unicodedata.normalize("NFKD", character) for character in text)
+    else:
+        text = unicodedata.normalize("NFKD", text)
+    text = text[:FOLDED_MAX_LENGTH]
+    return "".join(_in_order(text)) if has_many_marks(text) else text
+
+
+def _in_order(text: str) -> Iterator[str]:
+    """Yield `text` in canonical order, with at most 30 marks in a row."""
+    marks: list[str] = []
+    for character in text:
+        if unicodedata.combining(character):
+            marks.append(character)
+            continue
+        if marks:
+            yield from sorted(marks, key=unicodedata.combining)[:MARKS_MAX_COUNT]
+            marks.clear()
+        yield character
+    yield from sorted(marks, key=unicodedata.combining)[:MARKS_MAX_COUNT]
+
+
+def _bare(text: str) -> Iterator[str]:
+    """Yield `text` with bare letters in the place of those whose marks are accents."""
+    keeps_marks = False
+    for character in text:
+        bare, is_letter, is_mark = _bared(character)
+        if not is_mark:
+            keeps_marks = is_letter
+            yield bare
+        elif keeps_marks:
+            yield bare
+
+
+@lru_cache(maxsize=8192)
+def _bared(character: str) -> tuple[str, bool, bool]:
+    """Return a character without its accents, whether marks behind it are no accents, and whether it is a mark."""
     category = unicodedata.category(character)
-    if category[0] not in "LNM" and category != "So":
-        return "", False
+    if category[0] == "M":
+        return character, True, True
+    if category == "Nd":
+        return str(unicodedata.decimal(character)), False, False
+    if character in {_SHORT_I, _TATWEEL}:
+        return character.replace(_TATWEEL, ""), False, False
+    if _ACCENTED.match(character):
+        base = unicodedata.normalize("NFD", character)[0]
+        return ASCII_FORMS.get(base, base), False, False
+    return character, category[0] == "L", False
+
+
+@lru_cache(maxsize=8192)
+def _coded(character: str) -> tuple[str, bool, bool]:
+    """Return the code of a character, empty if it belongs to no word, whether it stands alone, and if it is a mark."""
+    if character.isascii():
+        return (character if character.isalnum() else ""), False, False
+    category = unicodedata.category(character)
+    is_picture = category[0] not in "LNM" and _PICTURE.match(character) is not None
+    if category[0] not in "LNM" and not is_picture:
+        return "", False, False
     number, code = ord(character), ""
     while number:
         number, digit = divmod(number, len(_DIGITS))
         code = _DIGITS[digit] + code
-    return f"_{code:0>4}", category == "So" or _UNSPACED.match(character) is not None
+    is_mark = category[0] == "M"
+    stands_alone = is_picture or (not is_mark and _UNSPACED.match(character) is not None)
+    return f"_{code:0>4}", stands_alone, is_mark
 
 
 class Phrase(msgspec.Struct, frozen=True):
@@ -93,10 +164,11 @@ class Search(msgspec.Struct, frozen=True):
 
         White space separates words, double quotes hold a phrase together, and a `*` behind either stands for any end
         of its last word. Whatever else is no letter or digit is passed over, so that nothing is a syntax error.
-        Raises `DataValidationError` unless `text` has 1 to 500 characters.
+        Raises `DataValidationError` unless `text` has 1 to 500 characters and at most 30 combining marks in a row.
         """
         ensure_encodable("q", text)
         ensure_length("q", text, 1, SEARCH_MAX_LENGTH)
+        ensure_marks("q", text)
         phrases: dict[Phrase, None] = {}
         for piece in _PIECE.finditer(text):
             is_prefix = bool(piece["star"]) or (piece["plain"] or "").endswith("*")

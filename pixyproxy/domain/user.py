@@ -1,6 +1,7 @@
 """Users, and who is asking."""
 
 import unicodedata
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NewType
 from uuid import UUID
@@ -9,7 +10,14 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from pixyproxy.domain.errors import DataValidationError, RecordNotFoundError
-from pixyproxy.domain.text import ensure_encodable, ensure_label, ensure_length
+from pixyproxy.domain.text import (
+    ensure_bounded,
+    ensure_encodable,
+    ensure_label,
+    ensure_length,
+    ensure_new_label,
+    normalized_label,
+)
 
 USER_NAME_MAX_LENGTH = 64
 PASSWORD_MIN_LENGTH = 8
@@ -22,23 +30,55 @@ PasswordHash = NewType("PasswordHash", str)
 
 
 def parse_user_name(text: str) -> UserName:
-    """Return `text` as a user name in Unicode's NFC form.
+    """Return `text` as the name of a user that there may be, normalised as `normalized_label` says.
 
     A name has 1 to 64 characters, no control characters, no white space around it, and no colon, because HTTP Basic
     separates name and password with one (RFC 7617, section 2). Raises `DataValidationError` otherwise.
     """
-    name = unicodedata.normalize("NFC", text)
-    ensure_label("name", name, USER_NAME_MAX_LENGTH)
-    if ":" in name:
-        raise DataValidationError("name", "must not contain a colon")
+    name = normalized_label("name", text, USER_NAME_MAX_LENGTH)
+    ensure_user_name("name", name)
     return UserName(name)
+
+
+def parse_new_user_name(text: str) -> UserName:
+    """Return `text` as the name of a new user; raise `DataValidationError` also for what `ensure_new_label` refuses."""
+    name = parse_user_name(text)
+    ensure_new_label("name", name, USER_NAME_MAX_LENGTH)
+    return name
+
+
+def parse_login_names(text: str) -> Sequence[UserName]:
+    """Return the names that `text` may mean, the likeliest first.
+
+    Names of earlier versions, and those that somebody's own SQL has stored, need not be normalised: they are found as
+    they are written. Raises `DataValidationError`.
+    """
+    name = parse_user_name(text)
+    return (name,) if text == name or len(text) > USER_NAME_MAX_LENGTH else (UserName(text), name)
+
+
+def normalized_user_name(name: str) -> UserName:
+    """Return a stored name as `parse_user_name` returns it; one that can't be normalised stays as it is."""
+    try:
+        return parse_user_name(name)
+    except DataValidationError:
+        return UserName(name)
+
+
+def ensure_user_name(field: str, text: str) -> None:
+    """Raise `DataValidationError` for a name that no user may have been stored with."""
+    ensure_label(field, text, USER_NAME_MAX_LENGTH)
+    if ":" in text:
+        raise DataValidationError(field, "must not contain a colon")
 
 
 def parse_password(text: str) -> Password:
     """Return `text` as a password in Unicode's NFC form (RFC 8265, section 4.2.1).
 
-    Raises `DataValidationError` unless it has 8 to 1,024 characters, no NUL and no lone surrogate.
+    Raises `DataValidationError` unless it has 8 to 1,024 characters, no NUL, no lone surrogate, and at most 30
+    combining marks in a row.
     """
+    ensure_bounded("password", text, PASSWORD_MAX_LENGTH)
     password = unicodedata.normalize("NFC", text)
     ensure_encodable("password", password)
     ensure_length("password", password, PASSWORD_MIN_LENGTH, PASSWORD_MAX_LENGTH)
@@ -68,7 +108,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     """Someone who may log in.
 
     `id` is the database's own and is None until the user is stored; `password_hash` is in the PHC string format;
-    `created_at` is in UTC. Raises `DataValidationError` for a name that breaks the rules of `parse_user_name`.
+    `created_at` is in UTC. Raises `DataValidationError` for a name that breaks the rules of `ensure_user_name`.
     """
 
     name: UserName
@@ -78,8 +118,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     id: UserId | None = None
 
     def __post_init__(self) -> None:
-        if parse_user_name(self.name) != self.name:
-            raise DataValidationError("name", "must be in Unicode's NFC form")
+        ensure_user_name("name", self.name)
 
 
 def user_not_found() -> RecordNotFoundError:

@@ -26,9 +26,11 @@ from pixyproxy.domain.image import (
     Prompt,
     Tag,
     Visibility,
+    ensure_tags,
     is_deeper,
+    normalized_tags,
 )
-from pixyproxy.domain.user import UserName
+from pixyproxy.domain.user import normalized_user_name
 
 FORMAT: Final = 1
 RECORD_SUFFIX: Final = ".json"
@@ -184,14 +186,15 @@ def _image_from_json(data: bytes) -> Image:
     record = msgspec.convert(values, _Record)
     if is_deeper(record.usage, USAGE_MAX_DEPTH):
         raise DataValidationError("usage", f"must not be nested more than {USAGE_MAX_DEPTH} times")
+    ensure_tags(record.tags)
     # Not all of a record's text is checked by the domain, and no database takes what has no encoding.
     record.model.encode()
     return Image(
         guid=record.guid,
         filename=record.filename,
         prompt=Prompt(record.prompt),
-        tags=tuple(Tag(tag) for tag in record.tags),
-        author=record.author if record.author is None else UserName(record.author),
+        tags=normalized_tags([Tag(tag) for tag in record.tags]),
+        author=record.author if record.author is None else normalized_user_name(record.author),
         visibility=record.visibility,
         status=record.status,
         model=record.model,

@@ -37,8 +37,9 @@ def generate(
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    from pixyproxy.application.user_names import find_user
     from pixyproxy.domain.image import Visibility
-    from pixyproxy.domain.user import Principal, parse_user_name
+    from pixyproxy.domain.user import Principal
     from pixyproxy.entrypoints.http.schemas import ImageDetail
 
     if out and not os.access(out.absolute().parent, os.W_OK):
@@ -46,7 +47,7 @@ def generate(
 
     async def work(container: "Container") -> "tuple[Image, bytes]":
         await ensure_schema(container)
-        name = (await container.users().get(parse_user_name(author))).name if author else None
+        name = (await find_user(container.users(), author)).name if author else None
         image = await container.create_image()(
             prompt=prompt,
             tags=tags,

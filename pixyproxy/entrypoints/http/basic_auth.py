@@ -2,14 +2,23 @@
 
 import base64
 import binascii
+from typing import Final
 
-from pixyproxy.domain.errors import AuthenticationError
+from pixyproxy.domain.errors import AuthenticationError, BadRequestError
+from pixyproxy.domain.text import ensure_marks
 
 CHALLENGE = 'Basic realm="pixyproxy", charset="UTF-8"'
 
 
+# Name and password as long as they may be, four bytes a character, decomposed, and in base64.
+_TOKEN_MAX_LENGTH: Final = 24_576
+
+
 def parse_basic_credentials(header: str) -> tuple[str, str]:
-    """Return user name and password; raise `AuthenticationError`, whose detail says what is wrong with the header."""
+    """Return user name and password; raise `AuthenticationError`, whose detail says what is wrong with the header.
+
+    Raises `BadRequestError` for credentials that nobody can have and that would take long to look at.
+    """
     scheme, _, token = header.strip().partition(" ")
     if not scheme:
         raise AuthenticationError("The Authorization header is empty.")
@@ -17,6 +26,8 @@ def parse_basic_credentials(header: str) -> tuple[str, str]:
         raise AuthenticationError("The Authorization header must use the scheme Basic.")
     if not token:
         raise AuthenticationError("The Authorization header has no credentials.")
+    if len(token) > _TOKEN_MAX_LENGTH:
+        raise BadRequestError("The Authorization header's credentials are too long.")
     try:
         credentials = base64.b64decode(token.strip(), validate=True)
     except (binascii.Error, ValueError):
@@ -28,4 +39,6 @@ def parse_basic_credentials(header: str) -> tuple[str, str]:
     name, colon, password = text.partition(":")
     if not colon:
         raise AuthenticationError("The Authorization header's credentials have no colon between name and password.")
+    ensure_marks("name", name)
+    ensure_marks("password", password)
     return name, password

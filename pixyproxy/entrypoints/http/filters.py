@@ -10,8 +10,8 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.domain.image import MODEL_MAX_LENGTH, TAG_MAX_LENGTH, MediaType, Tag, Visibility
-from pixyproxy.domain.listing import ImageFilter, ImageOrder
+from pixyproxy.domain.image import MODEL_MAX_LENGTH, TAG_MAX_LENGTH, MediaType, Visibility, parse_tag
+from pixyproxy.domain.listing import ImageFilter, ImageOrder, parse_tag_prefix
 from pixyproxy.domain.search import SEARCH_MAX_LENGTH, Search
 from pixyproxy.domain.user import parse_user_name
 from pixyproxy.entrypoints.http.lists import ImageQuery
@@ -81,7 +81,7 @@ def provide_image_filter(  # noqa: PLR0917 -- one for each parameter of the quer
     """Return which images are wanted; raise `DataValidationError`."""
     return ImageFilter(
         author=_parsed("author", author, parse_user_name),
-        tags=tuple(dict.fromkeys(map(Tag, tag or ()))),
+        tags=tuple(dict.fromkeys(map(parse_tag, tag or ()))),
         model=model,
         media_type=media_type,
         created_after=_parsed("created_after", created_after, _parse_time),
@@ -115,7 +115,7 @@ def provide_private_query(
 def provide_tag_prefix(request: Request[Any, Any, Any], prefix: Prefix = "") -> str:
     """Return how the wanted tags begin; raise `DataValidationError` for a parameter that nobody knows."""
     _refuse_unknown(request, _PAGING | {"prefix"})
-    return prefix
+    return parse_tag_prefix(prefix)
 
 
 def _query(

@@ -1,6 +1,7 @@
 """Finding out who is asking."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
@@ -400,3 +401,50 @@ async def test_a_familiar_login_passes_a_full_queue_of_strangers(
     assert await open_("ann", PASSWORD, address=HERE) == Principal(name=UserName("ann"))
     held.released.set()
     await asyncio.gather(*strangers, return_exceptions=True)
+
+
+@pytest.mark.parametrize("name", [DECOMPOSED, "a\u200dnn", "a\u202eb", "\u200b"])
+async def test_a_user_with_a_name_of_earlier_versions_may_log_in(
+    authenticate_user: AuthenticateUser,
+    counting_hasher: CountingPasswordHasher,
+    users: InMemoryUserRepository,
+    hasher: InMemoryPasswordHasher,
+    name: str,
+) -> None:
+    password_hash = await hasher.hash(Password(PASSWORD))
+    await users.add(User(name=UserName(name), password_hash=password_hash, created_at=datetime(2026, 1, 1, tzinfo=UTC)))
+    for _ in range(2):
+        assert await authenticate_user(name, PASSWORD) == Principal(name=UserName(name))
+    assert len(counting_hasher.verified) == 1
+
+
+async def test_users_whose_names_are_the_same_in_nfc_stay_apart(
+    authenticate_user: AuthenticateUser,
+    add_user: AddUser,
+    users: InMemoryUserRepository,
+    hasher: InMemoryPasswordHasher,
+) -> None:
+    await add_user(COMPOSED, "battery staple")
+    password_hash = await hasher.hash(Password(PASSWORD))
+    await users.add(
+        User(name=UserName(DECOMPOSED), password_hash=password_hash, created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    )
+    assert await authenticate_user(DECOMPOSED, PASSWORD) == Principal(name=UserName(DECOMPOSED))
+    assert await authenticate_user(COMPOSED, "battery staple") == Principal(name=UserName(COMPOSED))
+    with pytest.raises(AuthenticationError):
+        await authenticate_user(COMPOSED, PASSWORD)
+    await ChangePassword(users=users, hasher=hasher)(DECOMPOSED, "another password")
+    assert await authenticate_user(COMPOSED, "battery staple") == Principal(name=UserName(COMPOSED))
+    await DisableUser(users=users)(DECOMPOSED)
+    assert not (await users.get(UserName(COMPOSED))).is_disabled
+
+
+@pytest.mark.parametrize("length", [31, 60_000])
+async def test_a_login_with_too_many_marks_costs_no_normalisation(
+    authenticate_user: AuthenticateUser, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for login in (("a" + "\u0301\u0323" * length, PASSWORD), ("ann", PASSWORD + "\u0301\u0323" * length)):
+        with monkeypatch.context() as patch:
+            patch.setattr("unicodedata.normalize", lambda *_: pytest.fail("normalised"))
+            with pytest.raises(AuthenticationError):
+                await authenticate_user(*login)

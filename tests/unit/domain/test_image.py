@@ -318,7 +318,7 @@ class TestInvariants:
             an_image(filename=filename)
         assert caught.value.field == "filename"
 
-    @pytest.mark.parametrize("author", ["", "a:b", "x" * 65, "Zoe\u0308"])
+    @pytest.mark.parametrize("author", ["", "a:b", "x" * 65])
     def test_the_author_is_a_user_name(self, author: str) -> None:
         with pytest.raises(DataValidationError):
             an_image(author=author)

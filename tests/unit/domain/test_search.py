@@ -4,13 +4,16 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.domain.search import TERM_MAX_LENGTH, Phrase, Search, terms_of
+from pixyproxy.domain.latin import ASCII_FORMS
+from pixyproxy.domain.search import FOLDED_MAX_LENGTH, TERM_MAX_LENGTH, Phrase, Search, folded, terms_of
+from tests.cases import SEARCHES
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
 
@@ -61,7 +64,6 @@ class TestTerms:
             ("ΣΊΣΥΦΟΣ", "σίσυφος"),
             ("Ёлка", "елка"),
             ("가", "\u1100\u1161"),
-            ("がぎ", "かき"),
             ("مَرْحَبًا", "مرحبا"),
         ],
     )
@@ -70,7 +72,8 @@ class TestTerms:
         assert terms(one)
 
     @pytest.mark.parametrize(
-        ("one", "two"), [("cat", "cats"), ("黒", "猫"), ("🦊", "🐱"), ("가", "각"), ("é", "è é"), ("o", "0")]
+        ("one", "two"),
+        [("cat", "cats"), ("がぎ", "かき"), ("黒", "猫"), ("🦊", "🐱"), ("가", "각"), ("é", "è é"), ("o", "0")],
     )
     def test_other_words_are_other_terms(self, one: str, two: str) -> None:
         assert terms(one) != terms(two)
@@ -125,6 +128,90 @@ class TestTerms:
         assert len(terms("ж" * 40)[0]) == TERM_MAX_LENGTH
 
 
+# Letters with marks, marks, joiners, forms that become several characters: of each kind one or two.
+MIXED = st.text(
+    st.sampled_from(
+        "aéßŁǿİıſﬁﷺㅏｶﾞがか\u3099ไม่ำकि्\u093cйи\u0306ёї\u0301\u0323\u0345ᾳΣςאּلاِـ"
+        "\u00ad\u200d\u034f\u200b1٣①🦊👍🏽\ufe0f\u20e3가\u1100\u1161 .-"
+    ),
+    max_size=30,
+)
+
+
+class TestFolding:
+    """What makes no difference to a search."""
+
+    @given(st.text() | MIXED)
+    def test_folding_twice_is_folding_once(self, text: str) -> None:
+        assert folded(folded(text)) == folded(text)
+        assert terms(folded(text)) == terms(text)
+
+    @given(st.text() | MIXED)
+    @example("ﬁ①ẞΐ")
+    @example("e" + "\u0301\u0323" * 40 + "が" + "\u3099\u0323" * 20)
+    @example("が" + "\u3099" * 30)
+    @example("か\u0345\u3099")
+    def test_twins_are_folded_alike(self, text: str) -> None:
+        assert folded(unicodedata.normalize("NFC", text)) == folded(unicodedata.normalize("NFD", text)) == folded(text)
+
+    @given(st.text(st.characters(categories=["Ll", "Lu", "Lo", "Mn", "Nd"]), max_size=30) | MIXED)
+    def test_every_word_of_a_prompt_finds_it(self, text: str) -> None:
+        for form in ("NFC", "NFD", "NFKC"):
+            twin = unicodedata.normalize(form, text)
+            for word in text.split():
+                if terms(word):
+                    assert Search.parse(unicodedata.normalize("NFD", word)).matches(twin)
+                    assert Search.parse(f'"{word}"'.replace('""', "")).matches(twin)
+
+    def test_every_character_is_folded_to_what_stays(self) -> None:
+        for number in range(0x20000):
+            character = chr(number)
+            once = folded(f"a{character}b")
+            assert folded(once) == once, hex(number)
+
+    def test_latin_letters_are_those_that_ascii_has_in_their_place(self) -> None:
+        assert len(ASCII_FORMS) == 198
+        for letter, form in ASCII_FORMS.items():
+            assert folded(letter) == folded(letter.upper()) == form
+            assert form.isascii()
+
+    @pytest.mark.parametrize(
+        "text",
+        ["e" + "\u0301\u0323" * 16_000, "\u0323\u0301" * 16_000, "\uff9e" * 32_000, "\ufdfa" * 32_000, "가" * 32_000,
+         ("e" + "\u0301\u0323" * 15) * 1_000, "\u0f73" * 32_000],
+    )  # fmt: skip
+    def test_a_long_text_is_normalised_in_bounded_pieces(self, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        longest = characters = 0
+        normalize = unicodedata.normalize
+
+        def watched(form: Any, piece: str) -> str:
+            nonlocal longest, characters
+            characters += len(piece)
+            run = 0
+            for character in normalize("NFD", piece) if len(piece) == 1 else piece:
+                run = run + 1 if unicodedata.combining(character) else 0
+                longest = max(longest, run)
+            return normalize(form, piece)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(unicodedata, "normalize", watched)
+            terms_of(text)
+        assert longest <= 60
+        assert characters <= 3 * FOLDED_MAX_LENGTH
+
+    def test_what_comes_behind_30_marks_makes_no_difference(self) -> None:
+        assert terms("क" + "\u093c" * 30) == terms("क" + "\u093c" * 31) == terms("क" + "\u093c" * 5_000)
+
+    @pytest.mark.parametrize(("prompt", "query", "wanted"), SEARCHES)
+    def test_words_of_all_languages(self, prompt: str, query: str, wanted: bool) -> None:
+        assert Search.parse(query).matches(prompt) == wanted
+
+    def test_a_mark_belongs_to_the_letter_before_it(self) -> None:
+        assert len(terms("ไม่")) == 2
+        assert len(terms("น้ำ")) == 2
+        assert Search.parse("ม*").matches("ไม่")
+
+
 class TestParse:
     """What a text looks for."""
 
@@ -156,7 +243,7 @@ class TestParse:
     def test_words_phrases_and_beginnings(self, text: str, expected: list[tuple[list[str], bool]]) -> None:
         assert Search.parse(text) == Search(tuple(Phrase(tuple(found), is_prefix) for found, is_prefix in expected))
 
-    @pytest.mark.parametrize("text", ["", "x" * 501, "a\0", "\ud800"])
+    @pytest.mark.parametrize("text", ["", "x" * 501, "a\0", "\ud800", "e" + "\u0301" * 31])
     def test_a_text_that_is_empty_or_too_long_or_none_at_all_is_refused(self, text: str) -> None:
         with pytest.raises(DataValidationError) as caught:
             Search.parse(text)

@@ -1,0 +1,15 @@
+"""Finding the user that a name means."""
+
+from pixyproxy.domain.errors import RecordNotFoundError
+from pixyproxy.domain.ports import UserRepository
+from pixyproxy.domain.user import User, parse_login_names, user_not_found
+
+
+async def find_user(users: UserRepository, name: str) -> User:
+    """Return the user that `name` means; raise `RecordNotFoundError` for nobody's name, and `DataValidationError`."""
+    for candidate in parse_login_names(name):
+        try:
+            return await users.get(candidate)
+        except RecordNotFoundError:
+            continue
+    raise user_not_found()
