@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench-library bench-delivery bench-hostile check format lock clean
+.PHONY: help run set-up test chaos bench-library bench-delivery bench-hostile check lint format lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -12,8 +12,13 @@ help: ## Show the targets
 run: .venv/runtime ## Serve on http://127.0.0.1:8000, with SQLite and files under ./data
 	@$(BIN)/pixyproxy serve
 
-test: .venv/dev ## Run the whole suite
-	@$(BIN)/pytest
+.NOTPARALLEL:
+
+set-up:
+	@tests/set_up
+
+test: set-up .venv/dev ## Install what the tests need (as root or with sudo), run the whole suite, say what was not tested
+	@$(BIN)/pytest $(PYTEST_ARGS)
 
 chaos: .venv/dev ## Break 3,000 creations in all ways, under a new seed, and account for every one
 	PIXYPROXY_CHAOS_TRIALS=$${PIXYPROXY_CHAOS_TRIALS:-3000} \
@@ -28,12 +33,13 @@ bench-delivery: .venv/dev ## Measure how fast pictures are sent, beside nginx; w
 bench-hostile: .venv/dev ## Attack the service, and measure its memory and the wait of others; write docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python bench/hostile.py --write
 
-check: .venv/dev ## Everything CI checks: format, lint, types, layers, tests
+check: lint test ## Everything CI checks: format, lint, types, layers, tests
+
+lint: set-up .venv/dev
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
 
 format: .venv/dev ## Format the code and apply the linter's safe fixes
 	$(BIN)/ruff check --fix-only --exit-zero

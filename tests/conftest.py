@@ -13,13 +13,16 @@ from pixyproxy.adapters.mysql.url import parse_url
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from tests import real_parts
-from tests.doubles.mariadb import REMEDY, MySQLServer, ThrowawayServer
+from tests.doubles.mariadb import MySQLServer, ThrowawayServer
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in one line per part which tests could not be run, and how to change that."""
-    for part, remedy in real_parts.MISSING.items():
-        terminalreporter.write_line(f"!!! NOT TESTED without {part}. To test it: {remedy}", red=True, bold=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """Say in the last lines which tests could not be run for lack of what, and how to change that."""
+    yield
+    reports = [report for kind in ("skipped", "failed", "error") for report in terminalreporter.stats.get(kind, [])]
+    for line in real_parts.untested(reports):
+        terminalreporter.write_line(line, red=True, bold=True)
 
 
 @pytest.fixture(scope="session")
@@ -27,18 +30,14 @@ def mysql_server() -> Iterator[MySQLServer]:
     """A real server, shared by all tests: not to be stopped."""
     if url := os.environ.get("PIXYPROXY_TEST_MYSQL_URL"):
         yield MySQLServer(url)
-    elif ThrowawayServer.is_installed():
+    else:
         with ThrowawayServer() as server:
             yield server
-    else:
-        real_parts.lack("MySQL or MariaDB server", REMEDY)
 
 
 @pytest.fixture
 def throwaway_mysql_server() -> Iterator[ThrowawayServer]:
     """A real server of the test's own, which it may stop."""
-    if not ThrowawayServer.is_installed():
-        real_parts.lack("MySQL or MariaDB server", REMEDY)
     with ThrowawayServer() as server:
         yield server
 

@@ -5,15 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import real_parts
 from tests.chaos.world import World, running_world
-from tests.doubles.mariadb import REMEDY, ThrowawayServer
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     """A database server, a stand-in OpenAI and a disk of the test's own, with users and without a service."""
-    if not ThrowawayServer.is_installed():
-        real_parts.lack("MySQL or MariaDB server", REMEDY)
     async with running_world(tmp_path) as world:
         yield world

@@ -17,16 +17,35 @@ from uuid import uuid4
 import pymysql
 
 from pixyproxy.adapters.mysql.url import parse_url
+from tests import real_parts
 
-REMEDY = (
+CLIENT_REMEDY = "apt-get install -y --no-install-recommends mariadb-client"
+OTHER_REMEDY = "tests/second_server {kind}, which needs apt and a mirror of Debian"
+
+_REMEDY = (
     "apt-get install -y --no-install-recommends mariadb-server,"
     " or set PIXYPROXY_TEST_MYSQL_URL to a server with the right to create databases"
 )
 
 Rows = tuple[tuple[Any, ...], ...]
 
-_SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/usr/libexec"])
+# Where `tests/second_server` keeps servers of other versions; one of them is better than none.
+_OTHERS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pixyproxy"
+_SEARCH_PATH = os.pathsep.join(
+    [
+        os.environ.get("PATH", os.defpath),
+        "/usr/sbin",
+        "/usr/local/sbin",
+        "/usr/libexec",
+        *map(str, sorted(_OTHERS.glob("*/bin"))),
+    ]
+)
 _START_SECONDS = 30.0
+
+
+def other_server(kind: str) -> Path | None:
+    """Return the folder with the programs of another server than the machine's: `mariadb` or `mysql`."""
+    return next((done.with_name("bin") for done in _OTHERS.glob(f"{kind}-*/done")), None)
 
 
 class MySQLServer:
@@ -35,9 +54,10 @@ class MySQLServer:
     def __init__(self, url: str) -> None:
         self._url = urlsplit(url)
 
-    def url(self, database: str) -> str:
-        """Return the URL of one of its databases."""
-        return self._url._replace(path=f"/{database}").geturl()
+    def url(self, database: str, *, login: str | None = None) -> str:
+        """Return the URL of one of its databases, with its own login or another one."""
+        own, at, place = self._url.netloc.rpartition("@")
+        return self._url._replace(netloc=f"{login or own}{at}{place}", path=f"/{database}").geturl()
 
     def execute(self, sql: str, parameters: Mapping[str, object] | None = None, *, database: str = "") -> Rows:
         """Run one statement and return its rows."""
@@ -68,10 +88,12 @@ class MySQLServer:
 class ThrowawayServer(MySQLServer):
     """A server of one's own: its data folder, its socket, its port on the loopback, and more `options` if need be.
 
-    A context manager; `stop`, `kill` and `start` may be called within.
+    A context manager; `stop`, `kill` and `start` may be called within. Where there is no server to start, the test is
+    skipped.
     """
 
     def __init__(self, *options: str) -> None:
+        self._program = _find("mariadbd", "mysqld") or real_parts.lack("a MySQL or MariaDB server", _REMEDY)
         self.folder = Path(tempfile.mkdtemp(prefix="pixyproxy-"))
         self.socket = self.folder / "socket"
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -79,11 +101,6 @@ class ThrowawayServer(MySQLServer):
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         super().__init__(f"mysql://root@localhost/?unix_socket={quote(str(self.socket))}")
-
-    @staticmethod
-    def is_installed() -> bool:
-        """Whether the machine has what it takes."""
-        return _find("mariadbd", "mysqld") is not None
 
     def __enter__(self) -> Self:
         try:
@@ -168,9 +185,10 @@ class ThrowawayServer(MySQLServer):
 
     def _command(self) -> list[str]:
         user = ["--user=root"] if os.geteuid() == 0 else []
-        server = _find("mariadbd", "mysqld")
-        assert server is not None
-        return [server, "--no-defaults", *user, f"--datadir={self.folder / 'data'}", f"--tmpdir={self.folder}"]
+        folder = self.folder
+        # Debian's MySQL looks for a folder of the system's that only the installed package makes.
+        folders = [f"--datadir={folder / 'data'}", f"--tmpdir={folder}", f"--secure-file-priv={folder}"]
+        return [self._program, "--no-defaults", *user, *folders]
 
     def _install(self) -> None:
         command = self._command()
@@ -192,4 +210,7 @@ class ThrowawayServer(MySQLServer):
 
 
 def _find(*programs: str) -> str | None:
-    return next((found for program in programs if (found := shutil.which(program, path=_SEARCH_PATH))), None)
+    """Return the path of the first program of these, by folder: `tests/second_server` puts its own first."""
+    folders = _SEARCH_PATH.split(os.pathsep)
+    found = (shutil.which(program, path=folder) for folder in folders for program in programs)
+    return next(filter(None, found), None)

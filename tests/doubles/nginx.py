@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from tests import real_parts
 from tests.doubles.service import free_port
 
-REMEDY = "apt-get install -y --no-install-recommends nginx"
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "nginx"
 
 _SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+_REMEDY = "apt-get install -y --no-install-recommends nginx"
 _START_SECONDS = 10.0
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
@@ -34,10 +35,11 @@ class Nginx:
     """An nginx of one's own: its folder, its log, one process that works.
 
     Takes what stands inside of `http { … }`, in which `{port}` is a free port on the loopback and `{folder}` a folder
-    for nginx's files, and settings of `http` itself. A context manager.
+    for nginx's files, and settings of `http` itself. A context manager. Where there is no nginx, the test is skipped.
     """
 
     def __init__(self, configuration: str, *, options: str = "access_log off;") -> None:
+        self._program = shutil.which("nginx", path=_SEARCH_PATH) or real_parts.lack("nginx", _REMEDY)
         self.folder = Path(tempfile.mkdtemp(prefix="pixyproxy-nginx-"))
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -47,11 +49,6 @@ class Nginx:
         for place, value in places.items():
             text = text.replace(place, value)
         (self.folder / "nginx.conf").write_text(text, encoding="utf-8")
-
-    @staticmethod
-    def is_installed() -> bool:
-        """Whether the machine has what it takes."""
-        return _find() is not None
 
     @property
     def log(self) -> str:
@@ -79,14 +76,12 @@ class Nginx:
         shutil.rmtree(self.folder)
 
     def _start(self) -> None:
-        program = _find()
-        assert program is not None
         # So that no server outlives a test run that was killed.
         tether = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
         log = self.folder / "error.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*tether, program, "-e", log, "-p", self.folder, "-c", self.folder / "nginx.conf"],
+                [*tether, self._program, "-e", log, "-p", self.folder, "-c", self.folder / "nginx.conf"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -127,7 +122,3 @@ class Nginx:
                 "gzip on;",
             ]
         )
-
-
-def _find() -> str | None:
-    return shutil.which("nginx", path=_SEARCH_PATH)

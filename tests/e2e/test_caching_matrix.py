@@ -16,9 +16,8 @@ import pytest
 
 from pixyproxy.domain.image import Image, Visibility
 from tests.doubles.library import Painting, content_path, fill, paint, png
-from tests.doubles.nginx import REMEDY, Nginx, documented
+from tests.doubles.nginx import Nginx, documented
 from tests.doubles.service import Service, free_port, running_service
-from tests.real_parts import lack
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "caching.md"
 
@@ -154,8 +153,6 @@ CELLS: Final = [
 
 @contextmanager
 def running_world(folder: Path, paintings: Iterable[Painting]) -> Iterator[World]:
-    if not Nginx.is_installed():
-        lack("nginx", REMEDY)
     fill(folder, paintings, dict(login for login in LOGINS.values() if login))
     environment = {"PIXYPROXY_PUBLIC_MAX_AGE": str(MAX_AGE), "PIXYPROXY_LOG_FORMAT": "json"}
     careless = free_port()

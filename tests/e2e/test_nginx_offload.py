@@ -11,9 +11,8 @@ import pytest
 
 from pixyproxy.domain.image import MediaType, Visibility
 from tests.doubles.library import CONTENTS, Painting, content_path, fill, paint, png
-from tests.doubles.nginx import REMEDY, Nginx, documented
+from tests.doubles.nginx import Nginx, documented
 from tests.doubles.service import Service, running_service
-from tests.real_parts import lack
 
 ANN, BEN = ("ann", "ann's password"), ("ben", "ben's password")
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="96" height="64"><script>alert(1)</script></svg>'
@@ -60,8 +59,6 @@ def service(folder: Path, plain: Service) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def nginx(folder: Path, service: Service) -> Iterator[Nginx]:
-    if not Nginx.is_installed():
-        lack("nginx", REMEDY)
     configuration = documented(
         "offload.conf",
         {

@@ -249,6 +249,7 @@ async def has_isolated_snapshots(database: MySQLDatabase) -> bool:
         return bool(await cursor.execute("SHOW VARIABLES LIKE 'innodb_snapshot_isolation'"))
 
 
+@pytest.mark.filterwarnings("ignore:.*processlist.*deprecated")
 class TestPool:
     """Who gets a connection, and when."""
 
@@ -348,8 +349,7 @@ class TestAbsence:
                 await MySQLUserRepository(database=database).list()
 
     async def test_a_wrong_password_is_a_connection_error_that_names_nobody(self, mysql_server: MySQLServer) -> None:
-        url = mysql_server.url("mysql").replace("root", "nobody-knows-me:hunter2", 1)
-        async with opened(url) as database:
+        async with opened(mysql_server.url("pixy", login="nobody-knows-me:hunter2")) as database:
             with pytest.raises(DBConnectionError) as caught:
                 await scalar(database, "SELECT 1")
         assert "nobody-knows-me" not in caught.value.detail
@@ -399,8 +399,9 @@ class TestAbsence:
                 with contextlib.suppress(DBConnectionError):
                     assert await users.list() == []
                 assert await asyncio.gather(*(users.list() for _ in range(8))) == [[]] * 8
-                with pytest.raises(DBConnectionError):
-                    await working
+                # MySQL ends a SLEEP when it is stopped, and lets the statement return.
+                (ended,) = await asyncio.gather(working, return_exceptions=True)
+                assert isinstance(ended, DBConnectionError) or (way, ended) == ("stop", None)
 
     async def test_a_stopped_server_is_a_connection_error_until_it_is_back(
         self, throwaway_mysql_server: ThrowawayServer
@@ -439,7 +440,7 @@ class TestEnvironment:
                     "--default-time-zone=-07:30",
                     "--character-set-server=latin1",
                     "--collation-server=latin1_swedish_ci",
-                    "--skip-character-set-client-handshake",
+                    "--loose-skip-character-set-client-handshake",
                     "--sql-mode=",
                     "--transaction-isolation=READ-UNCOMMITTED",
                     # The server runs this for each new connection of a user that is no administrator.

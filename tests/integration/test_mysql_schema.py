@@ -27,7 +27,7 @@ from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition
 from pixyproxy.domain.ports import Lease
 from pixyproxy.domain.user import UserName
 from tests import real_parts
-from tests.doubles.mariadb import REMEDY, ThrowawayServer
+from tests.doubles.mariadb import CLIENT_REMEDY, ThrowawayServer
 from tests.factories import GeneratingImageFactory, ImageFactory, PendingImageFactory, UserFactory
 
 LEASE = Lease(owner="one", seconds=60.0)
@@ -344,7 +344,7 @@ class TestRights:
         server = throwaway_mysql_server
         client = shutil.which("mysql") or shutil.which("mariadb")
         if client is None:
-            real_parts.lack("mysql or mariadb client", REMEDY)
+            real_parts.lack("the client `mysql` or `mariadb`", CLIENT_REMEDY)
         for _ in range(2):
             await asyncio.to_thread(
                 subprocess.run,

@@ -95,7 +95,7 @@ class InMemoryImageRepository(ImageRepository):
         self._deletions.pop(guid, None)
 
     async def list_deletions(self, *, limit: int) -> Sequence[UUID]:
-        return sorted(guid for guid, lease_until in self._deletions.items() if lease_until < self._now())[:limit]
+        return sorted(guid for guid, lease_until in self._deletions.items() if lease_until <= self._now())[:limit]
 
     async def is_being_deleted(self, guid: UUID) -> bool:
         return guid in self._deletions

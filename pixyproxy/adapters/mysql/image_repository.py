@@ -73,7 +73,7 @@ _UPDATE: Final = """
         generator_request_id = %(generator_request_id)s, updated_at = %(updated_at)s, version = version + 1,
         lease_owner = IF(%(is_final)s, NULL, lease_owner), lease_until = IF(%(is_final)s, NULL, lease_until)
     WHERE guid = %(guid)s AND status = %(expected)s
-        AND (NOT %(if_abandoned)s OR lease_until IS NULL OR lease_until < CURRENT_TIMESTAMP(6))
+        AND (NOT %(if_abandoned)s OR lease_until IS NULL OR lease_until <= CURRENT_TIMESTAMP(6))
 """
 
 _CHANGE: Final = """
@@ -90,12 +90,12 @@ _ADD_DELETION: Final = """
 """
 
 _DELETIONS: Final = """
-    SELECT guid FROM image_deletions WHERE lease_until < CURRENT_TIMESTAMP(6) ORDER BY guid LIMIT %(limit)s
+    SELECT guid FROM image_deletions WHERE lease_until <= CURRENT_TIMESTAMP(6) ORDER BY guid LIMIT %(limit)s
 """
 
 _CLAIM_DELETION: Final = """
     UPDATE image_deletions SET lease_until = CURRENT_TIMESTAMP(6) + INTERVAL %(lease_seconds)s SECOND
-    WHERE guid = %(guid)s AND lease_until < CURRENT_TIMESTAMP(6)
+    WHERE guid = %(guid)s AND lease_until <= CURRENT_TIMESTAMP(6)
 """
 
 _FIND_DELETION: Final = "SELECT guid FROM image_deletions WHERE guid = %(guid)s"
@@ -144,7 +144,7 @@ _RENEW: Final = """
 """
 
 _ABANDONED: Final = """
-    WHERE status IN ('pending', 'generating') AND (lease_until IS NULL OR lease_until < CURRENT_TIMESTAMP(6))
+    WHERE status IN ('pending', 'generating') AND (lease_until IS NULL OR lease_until <= CURRENT_TIMESTAMP(6))
     ORDER BY created_at, guid LIMIT %(limit)s
 """
 

@@ -64,7 +64,7 @@ _UPDATE: Final = """
         updated_at = :updated_at, version = version + 1, lease_owner = iif(:is_final, NULL, lease_owner),
         lease_until = iif(:is_final, NULL, lease_until)
     WHERE guid = :guid AND status = :expected
-        AND (NOT :if_abandoned OR lease_until IS NULL OR lease_until < strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+        AND (NOT :if_abandoned OR lease_until IS NULL OR lease_until <= strftime('%Y-%m-%d %H:%M:%f000', 'now'))
 """
 
 _CHANGE: Final = """
@@ -81,13 +81,13 @@ _ADD_DELETION: Final = """
 """
 
 _DELETIONS: Final = """
-    SELECT guid FROM image_deletions WHERE lease_until < strftime('%Y-%m-%d %H:%M:%f000', 'now')
+    SELECT guid FROM image_deletions WHERE lease_until <= strftime('%Y-%m-%d %H:%M:%f000', 'now')
     ORDER BY guid LIMIT :limit
 """
 
 _CLAIM_DELETION: Final = """
     UPDATE image_deletions SET lease_until = strftime('%Y-%m-%d %H:%M:%f000', 'now', :lease_seconds || ' seconds')
-    WHERE guid = :guid AND lease_until < strftime('%Y-%m-%d %H:%M:%f000', 'now')
+    WHERE guid = :guid AND lease_until <= strftime('%Y-%m-%d %H:%M:%f000', 'now')
 """
 
 _FIND_DELETION: Final = "SELECT guid FROM image_deletions WHERE guid = :guid"
@@ -123,7 +123,7 @@ _RENEW: Final = """
 
 _ABANDONED: Final = """
     WHERE status IN ('pending', 'generating')
-        AND (lease_until IS NULL OR lease_until < strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+        AND (lease_until IS NULL OR lease_until <= strftime('%Y-%m-%d %H:%M:%f000', 'now'))
     ORDER BY created_at, guid LIMIT :limit
 """
 
