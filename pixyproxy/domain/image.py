@@ -21,6 +21,7 @@ from pixyproxy.domain.errors import (
     OperationNotAllowedError,
     RecordNotFoundError,
 )
+from pixyproxy.domain.filename import ensure_filename, with_extension
 from pixyproxy.domain.text import (
     ensure_encodable,
     ensure_label,
@@ -43,8 +44,6 @@ USAGE_MAX_DEPTH = 100
 # For so long the bytes of an image that is unknown may turn up: its process may only have been slow.
 LATE = timedelta(days=1)
 
-FILENAME_PATTERN = "^[0-9A-Za-z_][0-9A-Za-z_.-]{0,254}$"
-_FILENAME: Final = re.compile(FILENAME_PATTERN, re.ASCII)
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 
 ImageId = NewType("ImageId", int)
@@ -220,14 +219,6 @@ def _ensure_tags_count(tags: Sequence[str]) -> None:
         raise DataValidationError("tags", f"must be at most {TAGS_MAX_COUNT}, not {len(tags)}")
 
 
-def ensure_filename(text: str) -> None:
-    """Raise `DataValidationError` for a file name that could be more than a name in a path or a header."""
-    if not _FILENAME.fullmatch(text):
-        raise DataValidationError(
-            "filename", "must be 1 to 255 ASCII letters, digits, `_`, `.` and `-`, and not begin with `.` or `-`"
-        )
-
-
 def filename_for(prompt: str, guid: UUID, media_type: MediaType | None = None) -> str:
     """Make a readable ASCII file name, well below 255 bytes, that is unique and safe whatever the prompt is."""
     words = slugify(
@@ -283,7 +274,10 @@ _GENERATION_ERRORS: Final[Mapping[str, type[GenerationError]]] = {
 
 
 class ImageChanges(msgspec.Struct, frozen=True, kw_only=True):
-    """What an author wants to be different; what is `UNSET` stays, and a `filename` of None is the automatic one."""
+    """What an author wants to be different; what is `UNSET` stays, and a `filename` of None is the automatic one.
+
+    A file name gets the extension of the content's media type.
+    """
 
     tags: Sequence[str] | UnsetType = UNSET
     visibility: Visibility | UnsetType = UNSET
@@ -416,7 +410,10 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConstraintViolationError("An image without content has no file to be named.")
             automatic = filename_for(self.prompt, self.guid, self.content.media_type)
             filename = automatic if changes.filename is None else changes.filename
-            changed = msgspec.structs.replace(changed, filename=filename)
+            if filename != self.filename:
+                ensure_filename(filename)
+                filename = with_extension(filename, self.content.media_type.extension)
+                changed = msgspec.structs.replace(changed, filename=filename)
         if changed == self:
             return self
         return msgspec.structs.replace(changed, updated_at=at, version=self.version + 1)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 from http import HTTPStatus
-from pathlib import PurePosixPath
 from typing import Any, Final, Protocol
 from uuid import UUID
 
@@ -21,11 +20,13 @@ from msgspec import UNSET
 
 from pixyproxy.application import GetImageContent, GetImageVariant
 from pixyproxy.domain.errors import ContentStoreError, PreconditionFailedError
+from pixyproxy.domain.filename import with_extension
 from pixyproxy.domain.image import Image, ImageScope
 from pixyproxy.domain.ports import StoredContent
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.conditional import Validators, Verdict, conditions_of
+from pixyproxy.entrypoints.http.content_disposition import content_disposition
 from pixyproxy.entrypoints.http.errors import handle_error
 from pixyproxy.entrypoints.http.head import is_head
 from pixyproxy.entrypoints.http.ranges import ByteRange, parse_range
@@ -205,7 +206,7 @@ class ContentDelivery:
             byte_size=receipt.byte_size,
             sha256=receipt.sha256,
             media_type=variant.format.media_type,
-            filename=PurePosixPath(image.filename).stem + variant.format.extension,
+            filename=with_extension(image.filename, variant.format.extension),
             # One URL may be answered with several, and one may be made anew with other bytes.
             last_modified=None,
         )
@@ -269,7 +270,9 @@ def delivery_from(container: Container) -> ContentDelivery:
 
 def _original(image: Image) -> _Representation:
     content = image.ready_content
-    return _Representation(content.byte_size, content.sha256, content.media_type, image.filename, image.created_at)
+    # A record may have been written by hand, or by a version that did not mind the extension.
+    filename = with_extension(image.filename, content.media_type.extension)
+    return _Representation(content.byte_size, content.sha256, content.media_type, filename, image.created_at)
 
 
 # What a picture is answered with is the same each time, and making it anew would cost more than looking it up.
@@ -316,12 +319,9 @@ def _caching(scope: ImageScope, public_max_age: int, *, follows_accept: bool) ->
 
 
 def _description(shown: _Representation, *, is_download: bool) -> Sequence[Header]:
-    """Say what the bytes are, and that they are a picture and nothing else.
-
-    A file name is plain ASCII without quotes, by a rule of the domain, so that RFC 6266 needs no other form of it.
-    """
+    """Say what the bytes are, and that they are a picture and nothing else."""
     digest = base64.b64encode(bytes.fromhex(shown.sha256)).decode()
-    disposition = f'{"attachment" if is_download else "inline"}; filename="{shown.filename}"'
+    disposition = content_disposition(shown.filename, is_download=is_download)
     return [
         (b"content-type", shown.media_type.encode()),
         (b"content-disposition", disposition.encode()),

@@ -1,5 +1,6 @@
 """What the query of a list asks for."""
 
+import re
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
@@ -20,6 +21,9 @@ from pixyproxy.entrypoints.http.preferences import parse_preferences
 
 T = TypeVar("T")
 
+# A `+` that was not written as `%2B` is a space in a query.
+_SPACE_FOR_PLUS: Final = re.compile(r"(?<=[0-9]) (?=[0-9]{2}:[0-9]{2}\Z)")
+
 _PAGING: Final = frozenset({"limit", "cursor"})
 _FILTERS: Final = frozenset(
     {"tag", "author", "model", "media_type", "created_after", "created_before", "q", "sort", *_PAGING}
@@ -38,13 +42,11 @@ Model = Annotated[
     QueryParameter(name="model", max_length=MODEL_MAX_LENGTH, description="Only images that this model has drawn."),
 ]
 OfMediaType = Annotated[
-    MediaType | None, QueryParameter(name="media_type", description="Only images whose content has this media type.")
+    str | None, QueryParameter(name="media_type", description="Only images whose content has this media type.")
 ]
 CreatedAfter = Annotated[
     str | None,
-    QueryParameter(
-        name="created_after", description="Only images asked for at this time (RFC 3339) or later; write `+` as `%2B`."
-    ),
+    QueryParameter(name="created_after", description="Only images asked for at this time (RFC 3339) or later."),
 ]
 CreatedBefore = Annotated[
     str | None,
@@ -83,7 +85,7 @@ def provide_image_filter(  # noqa: PLR0917 -- one for each parameter of the quer
         author=_parsed("author", author, parse_user_name),
         tags=tuple(dict.fromkeys(map(parse_tag, tag or ()))),
         model=model,
-        media_type=media_type,
+        media_type=_parsed("media_type", media_type, _parse_media_type),
         created_after=_parsed("created_after", created_after, _parse_time),
         created_before=_parsed("created_before", created_before, _parse_time),
         search=_parsed("q", q, Search.parse),
@@ -144,8 +146,15 @@ def _parsed(field: str, text: str | None, parse: Callable[[str], T]) -> T | None
 
 def _parse_time(text: str) -> datetime:
     try:
-        time: datetime = msgspec.convert(text, Annotated[datetime, msgspec.Meta(tz=True)])
+        time: datetime = msgspec.convert(_SPACE_FOR_PLUS.sub("+", text), Annotated[datetime, msgspec.Meta(tz=True)])
         return time.astimezone(UTC)
     except (msgspec.ValidationError, OverflowError):
         detail = "must be a time with its offset as RFC 3339 writes it, such as 2026-11-21T10:00:00Z"
-        raise DataValidationError("time", detail) from None
+        raise DataValidationError("time", f"{detail} or 2026-11-21T11:00:00%2B01:00") from None
+
+
+def _parse_media_type(text: str) -> MediaType:
+    try:
+        return MediaType(text.replace(" ", "+"))
+    except ValueError:
+        raise DataValidationError("media_type", f"must be one of {', '.join(MediaType)}") from None

@@ -27,8 +27,8 @@ from litestar.serialization import encode_json
 
 import pixyproxy
 from pixyproxy.application.bulk import BULK_MAX
+from pixyproxy.domain.filename import FILENAME_PATTERN
 from pixyproxy.domain.image import (
-    FILENAME_PATTERN,
     PROMPT_MAX_LENGTH,
     TAG_MAX_LENGTH,
     TAGS_MAX_COUNT,
@@ -92,6 +92,7 @@ _PARAMETER_RULES: Final[Mapping[str, Mapping[str, Any]]] = {
     "created_after": {"format": OpenAPIFormat.DATE_TIME},
     "created_before": {"format": OpenAPIFormat.DATE_TIME},
     "download": {"type": OpenAPIType.STRING, "enum": ["", "true", "false"]},
+    "media_type": {"enum": list(MediaType)},
     "model": {"min_length": 1, "pattern": _NO_NUL_PATTERN},
     "prefix": {"pattern": _NO_NUL_PATTERN},
     "q": {"pattern": _NO_NUL_PATTERN},

@@ -68,7 +68,9 @@ class ChangeImageBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     filename: Annotated[
         str | UnsetType | None,
         Meta(
-            description="1 to 255 ASCII letters, digits, `_`, `.` and `-`; null for the one made from the prompt.",
+            description="1 to 255 ASCII characters, or 80 of any script, without control or invisible characters and"
+            ' `" * / : < > ? \\ |`, and not beginning with `.` or `-`. It gets the extension of the'
+            " content's format. Null: the name made from the prompt.",
             examples=["lighthouse.png"],
         ),
     ] = UNSET
@@ -187,7 +189,7 @@ class ImageDetail(msgspec.Struct, frozen=True, kw_only=True):
     filename: Annotated[
         str,
         Meta(
-            description="ASCII, at most 255 bytes: made from the prompt and unique, unless its author has changed it.",
+            description="Made from the prompt in ASCII and unique, unless its author has changed it.",
             examples=["a-lighthouse-at-dusk-0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e.png"],
         ),
     ]

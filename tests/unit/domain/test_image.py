@@ -311,7 +311,7 @@ class TestInvariants:
 
     @pytest.mark.parametrize(
         "filename",
-        ["", ".", "..", ".a", "-a", "../a", "a/b", "a\\b", "a b", "a\0", "a\n", "x" * 256, "ä", "\ud800", "a:b"],
+        ["", ".", "..", ".a", "-a", "../a", "a/b", "a\\b", "a\0", "a\n", "x" * 256, "\ud800", "a:b"],
     )
     def test_a_filename_that_is_not_safe_is_refused(self, filename: str) -> None:
         with pytest.raises(DataValidationError) as caught:

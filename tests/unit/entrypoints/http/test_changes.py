@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from dependency_injector import providers
 
@@ -71,6 +72,45 @@ class TestChanging:
         assert client.get(own(guid), auth=ANN).json() == after
         content = client.get(f"{own(guid)}/content", auth=ANN)
         assert 'filename="fox.png"' in content.headers["Content-Disposition"]
+
+    @pytest.mark.parametrize(
+        ("asked", "named", "header"),
+        [
+            ("Лиса.png", "Лиса.png", "filename=\"Lisa.png\"; filename*=UTF-8''%D0%9B%D0%B8%D1%81%D0%B0.png"),
+            ("fox.webp", "fox.png", 'filename="fox.png"'),
+            ("fox", "fox.png", 'filename="fox.png"'),
+            ("fox.exe", "fox.exe.png", 'filename="fox.exe.png"'),
+        ],
+    )
+    def test_a_file_name_may_be_of_any_script_and_has_the_extension_of_its_format(
+        self, client: Client, asked: str, named: str, header: str
+    ) -> None:
+        guid = create(client)
+
+        assert change(client, guid, {"filename": asked}).json()["filename"] == named
+        assert client.get(own(guid), auth=ANN).json()["filename"] == named
+        content = client.get(f"{own(guid)}/content", auth=ANN)
+        assert content.headers["Content-Disposition"] == f"inline; {header}"
+
+    def test_a_stored_name_with_another_extension_is_served_with_the_right_one(
+        self, client: Client, container: Container
+    ) -> None:
+        guid = create(client)
+
+        async def rename() -> None:
+            stored = await container.images().get(UUID(guid))
+            other = msgspec.structs.replace(stored, filename="fox.webp", version=stored.version + 1)
+            await container.images().change(other, expected_version=stored.version)
+
+        asyncio.run(rename())
+
+        for query, expected in (
+            ("", "fox.png"),
+            ("?width=64&format=jpeg", "fox.jpg"),
+            ("?width=64&format=webp", "fox.webp"),
+        ):
+            response = client.head(f"{own(guid)}/content{query}", auth=ANN)
+            assert response.headers["Content-Disposition"] == f'inline; filename="{expected}"'
 
     def test_null_takes_tags_away_and_gives_the_file_its_own_name_back(self, client: Client) -> None:
         guid = create(client, tags=["draft"])
@@ -157,6 +197,10 @@ class TestChanging:
             ({"filename": "../a"}, "filename"),
             ({"filename": ""}, "filename"),
             ({"filename": "a\n"}, "filename"),
+            ({"filename": "a\r\nSet-Cookie: a"}, "filename"),
+            ({"filename": 'a"; x="b'}, "filename"),
+            ({"filename": "fox\u202egnp.exe"}, "filename"),
+            ({"filename": "ж" * 81}, "filename"),
             ({"filename": "a" * 256}, "filename"),
             ({"prompt": "another"}, "prompt"),
             ([], "body"),

@@ -126,6 +126,38 @@ def test_what_is_wrong_with_a_filter_is_named(
     problem(client.get(path, params=parameters, auth=ANN), 400, field)
 
 
+@BOTH
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("created_after=2026-11-21T13:01:00+01:00", "created_after=2026-11-21T12:01:00Z"),
+        ("created_after=2026-11-21T13:01:00.000+01:00", "created_after=2026-11-21T12:01:00Z"),
+        ("created_before=2026-11-21T13:02:00+01:00", "created_before=2026-11-21T12:02:00Z"),
+        ("media_type=image/svg+xml", "media_type=image%2Fsvg%2Bxml"),
+    ],
+)
+@pytest.mark.usefixtures("library")
+def test_a_plus_that_arrives_as_a_space_is_a_plus(client: Client, path: str, given: str, meant: str) -> None:
+    found, expected = (client.get(f"{path}?limit=1&{query}", auth=ANN) for query in (given, meant))
+
+    assert found.status_code == 200
+    assert found.json() == expected.json()
+    if link := found.links.get("next"):
+        assert client.get(link["url"], auth=ANN).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "time", ["2026-11-21 10:00", "2026-11-21T10:00:00 1:00", "2026-11-21T10:00:00 01:00 ", " 01:00"]
+)
+def test_a_time_that_can_not_be_read_says_how_to_write_a_plus(client: Client, time: str) -> None:
+    assert "%2B" in problem(client.get("/image", params={"created_after": time}), 400, "created_after")["detail"]
+
+
+def test_an_unknown_media_type_names_those_that_there_are(client: Client) -> None:
+    detail = problem(client.get("/image?media_type=image/bmp"), 400, "media_type")["detail"]
+    assert "image/png, image/jpeg" in detail
+
+
 def test_the_public_list_has_no_visibility_to_choose(client: Client) -> None:
     problem(client.get("/image?visibility=private"), 400, "visibility")
 
