@@ -16,13 +16,11 @@ from functools import lru_cache, partial
 from typing import Any, ClassVar, Final
 from weakref import WeakKeyDictionary
 
-from uvicorn.protocols.http.httptools_impl import (
-    HEADER_RE,
-    HEADER_VALUE_RE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, RequestResponseCycle
 from uvicorn.protocols.utils import ClientDisconnected
+
+from pixyproxy.entrypoints.bounded_protocol import BoundedProtocol
+from pixyproxy.entrypoints.request_lines import log_request
 
 ZERO_COPY: Final = "http.response.zerocopysend"
 
@@ -44,6 +42,8 @@ _HAS_SENDFILE: Final = hasattr(os, "sendfile") and hasattr(os, "RWF_NOWAIT")
 # The headers by which uvicorn tells where an answer ends, and whether another follows.
 _FRAMING: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 
+_WITHOUT_BODY: Final = frozenset({204, 304})
+
 # The kernel waits for what comes next.
 _MORE: Final = int(getattr(socket, "MSG_MORE", 0) | socket.MSG_DONTWAIT)
 
@@ -54,11 +54,15 @@ Message = dict[str, Any]
 Send = Callable[[Any], Awaitable[None]]
 
 
-class SendfileProtocol(HttpToolsProtocol):
-    """uvicorn's own HTTP protocol, with `http.response.zerocopysend` where there is no TLS.
+class SendfileProtocol(BoundedProtocol):
+    """The bounded protocol, with `http.response.zerocopysend` where there is no TLS.
 
-    A connection whose client takes nothing for `send_timeout` seconds (or up to a quarter more) while something is to
-    be sent is aborted, whatever it is. To the application that looks as if the client had closed the connection.
+    A connection whose client takes less than `min_rate` bytes a second, on average over `send_timeout` seconds, while
+    something is to be sent is aborted, whatever it is. To the application that looks as if the client had closed the
+    connection.
+
+    An answer to HTTP/1.0 has no chunks: where its length is not known it ends with the connection. Whether the
+    connection is kept is the server's to say, so that an answer has one `Connection` field at most.
     """
 
     send_timeout: ClassVar[float] = 60.0
@@ -66,25 +70,25 @@ class SendfileProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Begin to serve a connection."""
         super().connection_made(transport)
+        self._descriptor: int = transport.get_extra_info("socket").fileno()
         self._application: Callable[..., Awaitable[None]] = self.app
         self.app = self._call_application
         self._extensions: dict[str, Any] = {}
         if _HAS_SENDFILE and self.scheme == "http":
             self._extensions[ZERO_COPY] = {}
-        self._descriptor: int = transport.get_extra_info("socket").fileno()
         self._socket: socket.socket | None = None
         # uvicorn's `cycle` is the last request that has come in, not the one that is being answered.
         self._answered: RequestResponseCycle | None = None
         self._writable: asyncio.Future[None] | None = None
         self._head = b""
-        self._steps = 0
-        self._seen = (0, 0, 0)
-        self._moved_at = self.loop.time()
-        self._watch()
+        self._ends_with_connection = False
+        # How many bytes were handed over to be sent, and how many of them the client had when the clock was started.
+        self._handed_over = 0
+        self._taken = 0
+        self._stalled_since: float | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake whatever still wants to write, and let go of everything."""
-        self._progress_check.cancel()
         self._give_up()
         # Who waits for it stops waiting first.
         self.loop.call_soon(self._close_socket)
@@ -93,31 +97,46 @@ class SendfileProtocol(HttpToolsProtocol):
         self.app = self._application
         self._answered = None
 
-    def resume_writing(self) -> None:
-        """Take note that the client has read on."""
-        self._steps += 1
-        super().resume_writing()
+    def handle_websocket_upgrade(self) -> None:
+        """Leave the connection to another protocol."""
+        self._close_socket()
+        super().handle_websocket_upgrade()
 
-    def _watch(self) -> None:
-        """Abort the connection if nothing has moved for too long, else look again later.
+    def check(self, now: float, elapsed: float) -> None:
+        """Abort the connection if its client reads too slowly, and do what else there is to be done."""
+        self._check_reader(now)
+        super().check(now, elapsed)
 
-        What can move is a file, the buffers of the transport and of the kernel, and the application, which goes on
-        until the transport's buffer is full. The kernel's is looked at because it can be so large that a slow client
-        takes minutes to make room in it.
+    def _check_reader(self, now: float) -> None:
+        """Abort the connection if the client has taken too little while something was to be sent.
+
+        What is to be sent is a part of a file, or what the transport holds. What the kernel holds is looked at because
+        that can be so much that a slow client takes minutes to make room in it.
         """
-        if self.transport.get_protocol() is not self:
-            # It has become a WebSocket.
-            self._close_socket()
-            return
-        now = self.loop.time()
         buffered = self.transport.get_write_buffer_size()
-        seen = (self._steps, buffered, _unsent(self._descriptor))
-        if seen != self._seen or not (buffered or self._writable):
-            self._seen = seen
-            self._moved_at = now
-        elif now - self._moved_at >= self.send_timeout:
-            self._abort()
-        self._progress_check = self.loop.call_later(self.send_timeout / 4, self._watch)
+        if not (buffered or self._writable):
+            self._stalled_since = None
+            return
+        taken = self._handed_over - buffered - _unsent(self._descriptor)
+        if self._stalled_since is None:
+            self._stalled_since, self._taken = now, taken
+            return
+        waited = now - self._stalled_since
+        if waited >= self.send_timeout:
+            if taken - self._taken < self.min_rate * waited:
+                self._drop_reader()
+            else:
+                self._stalled_since, self._taken = now, taken
+
+    def _drop_reader(self) -> None:
+        detail = f"The client reads more slowly than {self.min_rate:,} bytes a second."
+        log_request("connection dropped", {"client": self.client[0] if self.client else None, "detail": detail})
+        self._abort()
+
+    @classmethod
+    def shortest_limit(cls) -> float:
+        """Return the shortest time after which something is done, in seconds."""
+        return min(super().shortest_limit(), cls.send_timeout)
 
     def _abort(self) -> None:
         self._give_up()
@@ -145,11 +164,15 @@ class SendfileProtocol(HttpToolsProtocol):
             self._let_go_of_head()
 
     def _send(self, cycle: RequestResponseCycle, message: Any) -> Awaitable[None]:
-        self._steps += 1
         if not cycle.response_started:
             return self._send_head(cycle, message)
         if message["type"] not in self._extensions or cycle.response_complete:
             self._let_go_of_head()
+            count = len(message.get("body", b""))
+            self._handed_over += count
+            if self._ends_with_connection:
+                # uvicorn counts what is left of a length.
+                cycle.expected_content_length = count
             return cycle.send(message)
         return self._send_file(cycle, message)
 
@@ -169,15 +192,45 @@ class SendfileProtocol(HttpToolsProtocol):
                 lines.append(line)
         if cycle.flow.write_paused:
             await cycle.flow.drain()
-        message = {**message, "headers": seen}
+        message = {**message, "headers": self._framing_of(cycle, message.get("status"), seen)}
         # It does nothing with it but write.
         cycle.transport = self  # type: ignore[assignment]
         try:
             await cycle.send(message)
         finally:
             cycle.transport = self.transport
+        if not cycle.keep_alive:
+            # uvicorn would close the connection while the client may still send, and the answer be lost.
+            cycle.keep_alive = self._closes_after_answer = True
         if self._head:
             self._head = b"".join((self._head.removesuffix(b"\r\n"), *lines, b"\r\n"))
+
+    def _framing_of(
+        self, cycle: RequestResponseCycle, status: int | None, headers: list[tuple[bytes, bytes]]
+    ) -> list[tuple[bytes, bytes]]:
+        """Return the headers without what is the server's to say, which is whether the connection is kept."""
+        is_old = cycle.scope["http_version"] == "1.0"
+        kept, has_length = [], False
+        for name, value in headers:
+            match name.lower():
+                case b"connection":
+                    if b"close" in [token.strip().lower() for token in value.split(b",")]:
+                        cycle.keep_alive = False
+                    continue
+                case b"transfer-encoding" if is_old:
+                    continue
+                case b"content-length":
+                    has_length = True
+            kept.append((name, value))
+        if self._closes_after_answer or cycle.waiting_for_100_continue:
+            # In the latter case nobody knows whether the client sends its body after all.
+            cycle.keep_alive = False
+        self._ends_with_connection = (
+            is_old and not has_length and cycle.scope["method"] != "HEAD" and status not in _WITHOUT_BODY
+        )
+        if self._ends_with_connection:
+            cycle.chunked_encoding = False
+        return kept
 
     def write(self, head: bytes) -> None:
         """Hold a head back, in place of the transport."""
@@ -199,6 +252,8 @@ class SendfileProtocol(HttpToolsProtocol):
         if count and cycle.scope["method"] != "HEAD" and not cycle.disconnected:
             if cycle.chunked_encoding:
                 self._head += b"%x\r\n" % count
+            elif self._ends_with_connection:
+                pass
             elif count > cycle.expected_content_length:
                 raise RuntimeError("Response content longer than Content-Length")
             else:
@@ -251,7 +306,7 @@ class SendfileProtocol(HttpToolsProtocol):
                 raise RuntimeError(f"The file can't be read: {exc.strerror}.") from exc
             if not sent:
                 raise EOFError(f"The file has ended at byte {offset}, before byte {end}.")
-            self._steps += 1
+            self._handed_over += sent
             offset += sent
             if offset < stop:
                 await self._until_writable(connection)

@@ -88,6 +88,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     link_keys: str | None = None
     content_offload: str | None = None
     send_timeout: Seconds = 60.0
+    head_timeout: Seconds = 10.0
+    min_rate: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1024
+    keep_alive_timeout: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 5
     host: str = "127.0.0.1"
     port: Port = 8000
     workers: Positive = 1

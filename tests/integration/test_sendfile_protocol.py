@@ -11,14 +11,13 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection, HTTPResponse, IncompleteRead, RemoteDisconnected
+from http.client import HTTPConnection, IncompleteRead, RemoteDisconnected
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -26,13 +25,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from pixyproxy.entrypoints import sendfile_protocol
 from pixyproxy.entrypoints.sendfile_protocol import ZERO_COPY, SendfileProtocol
+from tests.doubles.protocol_server import App, Server, body, part, sends, serving, start, until
 
 MIB = 1 << 20
 BYTES = os.urandom(4 * MIB)
 # More than goes into the buffers of a connection of these tests.
 STALLING = len(BYTES)
-
-App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 @pytest.fixture(params=["uvloop", "asyncio"])
@@ -48,117 +46,8 @@ def file(tmp_path: Path) -> Iterator[Any]:
         yield file
 
 
-class Server:
-    """uvicorn in a thread; `requests` are the scopes it has got, `ended` counts the calls that have returned."""
-
-    def __init__(
-        self,
-        app: App,
-        *,
-        loop: str = "uvloop",
-        send_timeout: float = 60,
-        send_buffer: int | None = 4096,
-        **options: Any,
-    ) -> None:
-        class Protocol(SendfileProtocol):
-            pass
-
-        Protocol.send_timeout = send_timeout
-        self.requests: list[Any] = []
-        self.ended = 0
-        self._app = app
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        if send_buffer is not None:
-            # What is accepted inherits it, so that little disappears in the kernel.
-            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-        self.port = self.listener.getsockname()[1]
-        defaults = {"http": Protocol, "interface": "asgi3", "lifespan": "off", "log_config": None}
-        self.config = uvicorn.Config(self._answer, loop=loop, timeout_graceful_shutdown=1, **{**defaults, **options})
-        self.server = uvicorn.Server(self.config)
-        self._thread = threading.Thread(
-            target=self.server.run, kwargs={"sockets": [self.listener]}, name=f"test {loop}"
-        )
-
-    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
-        self.requests.append(scope)
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self.ended += 1
-
-    @property
-    def connections(self) -> int:
-        return len(self.server.server_state.connections)
-
-    def start(self) -> None:
-        self._thread.start()
-        until(lambda: self.server.started)
-
-    def stop(self) -> None:
-        self.server.should_exit = True
-        self._thread.join(30)
-        assert not self._thread.is_alive()
-        self.listener.close()
-
-    def connect(self) -> socket.socket:
-        """Return a connection that takes little before somebody reads it."""
-        client = socket.socket()
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.settimeout(30)
-        client.connect(("127.0.0.1", self.port))
-        return client
-
-    def get(self, path: str = "/", method: str = "GET") -> tuple[HTTPResponse, bytes]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request(method, path)
-            response = connection.getresponse()
-            return response, response.read()
-        finally:
-            connection.close()
-
-
-@contextlib.contextmanager
-def serving(app: App, **options: Any) -> Iterator[Server]:
-    server = Server(app, **options)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Return as soon as it is so."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it has not come about"
-        time.sleep(0.005)
-
-
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 -- it is no folder to walk
-
-
-def start(length: int | None = None, status: int = 200, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
-    sized = [] if length is None else [(b"content-length", str(length).encode())]
-    return {"type": "http.response.start", "status": status, "headers": [*sized, *headers]}
-
-
-def part(file: Any, offset: int, count: int, *, more: bool = False) -> dict[str, Any]:
-    return {"type": ZERO_COPY, "file": file, "offset": offset, "count": count, "more_body": more}
-
-
-def body(data: bytes = b"", *, more: bool = False) -> dict[str, Any]:
-    return {"type": "http.response.body", "body": data, "more_body": more}
-
-
-def sends(*messages: dict[str, Any]) -> App:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        for message in messages:
-            await send(message)
-
-    return app
 
 
 @pytest.mark.parametrize("count", [0, 1, 50_000, MIB, MIB + 1, 4 * MIB])
@@ -542,7 +431,9 @@ def test_a_client_that_stops_reading_is_dropped(
     file: Any, loop_name: str, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     threads = threading.active_count()
-    with serving(large_answer(kind, file), loop=loop_name, send_timeout=0.2, timeout_keep_alive=1) as server:
+    with serving(
+        large_answer(kind, file), loop=loop_name, limits={"send_timeout": 0.2}, timeout_keep_alive=1
+    ) as server:
         before = descriptors()
         with server.connect() as client:
             client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -558,7 +449,10 @@ def test_a_client_that_stops_reading_is_dropped(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_slow_client_is_not_dropped(file: Any, loop_name: str, kind: str) -> None:
-    with serving(large_answer(kind, file), loop=loop_name, send_timeout=0.5) as server, server.connect() as client:
+    with (
+        serving(large_answer(kind, file), loop=loop_name, limits={"send_timeout": 0.5}) as server,
+        server.connect() as client,
+    ):
         client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         for _ in range(40):
             assert client.recv(4096)
@@ -568,7 +462,10 @@ def test_a_slow_client_is_not_dropped(file: Any, loop_name: str, kind: str) -> N
 
 def test_a_slow_client_is_not_dropped_while_the_kernel_holds_much_for_it(file: Any, loop_name: str) -> None:
     app = large_answer(FILE, file)
-    with serving(app, loop=loop_name, send_timeout=0.5, send_buffer=None) as server, server.connect() as client:
+    with (
+        serving(app, loop=loop_name, limits={"send_timeout": 0.5}, send_buffer=None) as server,
+        server.connect() as client,
+    ):
         client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         for _ in range(40):
             assert client.recv(4096)
@@ -583,7 +480,7 @@ def test_an_application_may_take_its_time(loop_name: str) -> None:
         await asyncio.sleep(0.6)
         await send(body(b"b"))
 
-    with serving(app, loop=loop_name, send_timeout=0.1) as server:
+    with serving(app, loop=loop_name, limits={"send_timeout": 0.1}) as server:
         assert server.get()[1] == b"ab"
 
 
@@ -709,7 +606,7 @@ def test_the_extension_is_offered_without_tls_only(certificate: dict[str, str], 
 
 def test_a_client_that_stops_reading_is_dropped_under_tls_too(certificate: dict[str, str], loop_name: str) -> None:
     messages = sends(start(8 * MIB), body(BYTES, more=True), body(BYTES))
-    with serving(messages, loop=loop_name, send_timeout=0.2, **certificate) as server:
+    with serving(messages, loop=loop_name, limits={"send_timeout": 0.2}, **certificate) as server:
         context = ssl.create_default_context(cafile=certificate["ssl_certfile"])
         with context.wrap_socket(server.connect(), server_hostname="127.0.0.1") as client:
             client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")

@@ -56,6 +56,8 @@ def serve(**flags: str | None) -> None:
         workers=settings.workers,
         loop="uvloop",
         http=SendfileProtocol,
+        ws="none",
+        timeout_keep_alive=settings.keep_alive_timeout,
         lifespan="on",
         access_log=False,
         server_header=False,
@@ -82,6 +84,8 @@ def application() -> "Litestar":
 
     settings = load_settings(os.environ)
     SendfileProtocol.send_timeout = settings.send_timeout
+    SendfileProtocol.head_timeout = settings.head_timeout
+    SendfileProtocol.min_rate = settings.min_rate
     configure_logging(settings.log_format)
     app = create_app(settings)
     app.on_startup.append(partial(hurry_when_told_to_stop, app.state.container, settings.shutdown_timeout))

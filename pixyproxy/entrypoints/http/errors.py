@@ -49,7 +49,7 @@ def handle_error(request: Request[Any, Any, Any], exc: Exception) -> Response[Pr
 def broken_off_problem(scope: HTTPScope) -> Problem:
     """Make the problem of a request whose answer was not there when the service had to end."""
     detail = "The service was stopped before the answer was there."
-    problem = _plain(HTTPStatus.SERVICE_UNAVAILABLE, detail, scope["state"]["request_id"])
+    problem = plain_problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, scope["state"]["request_id"])
     if _creates(scope):
         return msgspec.structs.replace(problem, retryable=True, maybe_billed=True)
     return problem
@@ -75,10 +75,10 @@ def _problem(exc: Exception, *, request_id: str) -> Problem:
         case ValidationException(extra=list() as items):
             return _meant_for_fields([_field_error(item) for item in items], request_id)
         case HTTPException() if exc.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
-            return _plain(HTTPStatus(exc.status_code), exc.detail, request_id)
+            return plain_problem(HTTPStatus(exc.status_code), exc.detail, request_id)
         case _:
             detail = "Something unexpected went wrong; the log says more under this request id."
-            return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, detail, request_id)
+            return plain_problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail, request_id)
 
 
 def _weakness(headers: Headers) -> str:
@@ -113,7 +113,7 @@ def _meant_for_fields(field_errors: Sequence[FieldError], request_id: str) -> Pr
     return _meant(errors.DataValidationError, detail, request_id, field_errors)
 
 
-def _plain(status: HTTPStatus, detail: str, request_id: str) -> Problem:
+def plain_problem(status: HTTPStatus, detail: str, request_id: str) -> Problem:
     """Make a problem that says no more than its status does (RFC 9457, section 4.2.1)."""
     return Problem(
         type="about:blank", title=status.phrase, status=int(status), detail=detail, request_id=request_id, errors=()
