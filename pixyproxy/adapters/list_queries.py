@@ -57,10 +57,11 @@ Rows = Sequence[Sequence[Any]]
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
-    """What a database writes in its own way; all but `tags`, `words_id` and `join` are templates.
+    """What a database writes in its own way; all but `tags`, `words_id`, `is_of_prompt` and `join` are templates.
 
-    `walked` is a table with the index that it is to be read by, `join` a join that reads its left side first, and
-    `match` the question to the index of words, which is made of a `match_term` for each.
+    `is_of_prompt` is the condition that words are those of the image's prompt, unless that is always so. `walked` is a
+    table with the index that it is to be read by, `join` a join that reads its left side first, and `match` the
+    question to the index of words, which is made of a `match_term` for each.
     """
 
     parameter: str
@@ -69,6 +70,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     join: str
     tags: str
     words_id: str
+    is_of_prompt: str | None
     match: str
     match_term: str
 
@@ -211,7 +213,7 @@ class ImageListQueries(msgspec.Struct, frozen=True):
         conditions = [*self._on_index(walk), *self._beside_index(walk), *self._range("walk", until)]
         if self.wanted.search is not None:
             source += self._with_words(walk)
-            conditions += self._has_phrases(self.wanted.search)
+            conditions += [*self._has_phrases(self.wanted.search), *self._are_of_prompt]
         sql = (
             f"{self.dialect.select} FROM {source}{self._with_images(walk)} {_where(conditions)}"
             f" {self._ordered('walk')} LIMIT {self.dialect.p('limit')}"
@@ -289,6 +291,7 @@ class ImageListQueries(msgspec.Struct, frozen=True):
         return [
             self.dialect.match.format(self.dialect.p("match")),
             *self._has_phrases(search),
+            *self._are_of_prompt,
             *(self._column("images", column) for column in self._columns),
             *self._with_tags("images.id", self.wanted.tags),
             *self._range("images"),
@@ -316,6 +319,10 @@ class ImageListQueries(msgspec.Struct, frozen=True):
         # As a number and not as EXISTS: that could become a join, and the walk would come second.
         having = f"other.image_id = {image_id} AND other.tag IN ({', '.join(map(self._tag, tags))})"
         return [f"(SELECT COUNT(*) FROM image_tags AS other WHERE {having}) = {len(tags)}"]
+
+    @property
+    def _are_of_prompt(self) -> Sequence[str]:
+        return [] if self.dialect.is_of_prompt is None else [self.dialect.is_of_prompt]
 
     def _has_phrases(self, search: Search) -> Sequence[str]:
         return [

@@ -4,6 +4,7 @@ A time is written and read as a text in UTC with six digits of a fraction: no dr
 its time zone, and parsing it is faster than a driver's.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -187,7 +188,11 @@ def tag_count_from_row(row: Sequence[Any]) -> TagCount:
 
 def words_to_row(image_id: int, prompt: str) -> Mapping[str, object]:
     """Return the row of table `image_words` that belongs to an image with this prompt, by column name."""
-    return {"image_id": image_id, "words": f" {' '.join(map(term_to_text, terms_of(prompt)))} "}
+    return {
+        "image_id": image_id,
+        "words": f" {' '.join(map(term_to_text, terms_of(prompt)))} ",
+        "prompt_digest": hashlib.sha256(prompt.encode()).hexdigest(),
+    }
 
 
 def term_to_text(term: str) -> str:

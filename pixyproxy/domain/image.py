@@ -318,8 +318,6 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         ensure_filename(self.filename)
         if self.author is not None:
             ensure_user_name("author", self.author)
-        if self.visibility is Visibility.PRIVATE and self.author is None:
-            raise DataValidationError("visibility", "must be public for an image without an author")
         if (self.status is ImageStatus.READY) != (self.content is not None):
             raise DataValidationError("content", "must be there if the image is ready, and only then")
         if (self.status in {ImageStatus.FAILED, ImageStatus.UNKNOWN}) != (self.failure is not None):
@@ -342,6 +340,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     ) -> Self:
         """Return the pending image that `principal` asks for at the time `at`; raise `DataValidationError`."""
         parsed = parse_prompt(prompt)
+        _ensure_author_of_private(principal.name, visibility)
         return cls(
             guid=guid,
             filename=filename_for(parsed, guid),
@@ -404,6 +403,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         if changes.tags is not UNSET:
             changed = msgspec.structs.replace(changed, tags=parse_new_tags(changes.tags, stored=self.tags))
         if changes.visibility is not UNSET:
+            _ensure_author_of_private(self.author, changes.visibility)
             changed = msgspec.structs.replace(changed, visibility=changes.visibility)
         if changes.filename is not UNSET:
             if self.content is None:
@@ -476,6 +476,12 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         if self.author is None or self.author != principal.name:
             self.ensure_readable_by(principal, ImageScope.PUBLIC)
             raise OperationNotAllowedError("Only the author of an image may change or delete it.")
+
+
+def _ensure_author_of_private(author: UserName | None, visibility: Visibility) -> None:
+    # A stored image may be like that, when an operator has hidden it by SQL: nobody sees it.
+    if visibility is Visibility.PRIVATE and author is None:
+        raise DataValidationError("visibility", "must be public for an image without an author")
 
 
 def _kept_request_id(text: str | None) -> str | None:

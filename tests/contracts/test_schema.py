@@ -357,8 +357,16 @@ class TestLibrary:
     )
 
     async def fill(self, target: Target) -> None:
-        """Store the images as the old version did."""
-        for number, prompt, author, visibility, status, tags in self.IMAGES:
+        """Store the images as the old version did, with their tags."""
+        await self.fill_images(target)
+        for number, _, _, _, _, tags in self.IMAGES:
+            for position, tag in enumerate(tags):
+                row = f"{number}, {position}, '{tag}'"
+                await target.run(f"INSERT INTO image_tags VALUES ({row})")  # noqa: S608 -- the test's own
+
+    async def fill_images(self, target: Target) -> None:
+        """Store the images alone."""
+        for number, prompt, author, visibility, status, _ in self.IMAGES:
             content = f"'image/png', 3, '{'0' * 64}', 1, 2" if status == "ready" else "NULL, NULL, NULL, NULL, NULL"
             failure = "'no', 'GenerationRefusedError', 0" if status == "failed" else "NULL, NULL, NULL"
             time = f"2026-01-01 12:00:0{number}.000001"
@@ -367,9 +375,6 @@ class TestLibrary:
                 f" '{visibility}', '{status}', 'gpt-image-2', {content}, {failure}, '{time}', '{time}'"
             )
             await target.run(f"INSERT INTO images ({self.COLUMNS}) VALUES ({row})")  # noqa: S608 -- the test's own
-            for position, tag in enumerate(tags):
-                row = f"{number}, {position}, '{tag}'"
-                await target.run(f"INSERT INTO image_tags VALUES ({row})")  # noqa: S608 -- the test's own
 
     async def check(self, images: ImageRepository) -> None:
         """See that the images are what they were, and in every list."""
@@ -460,6 +465,47 @@ class TestLibrary:
             ImageFilter(visibility=Visibility.PUBLIC, search=Search.parse("sea")),
         ):
             assert await images.list(wanted, limit=10) == [changed]
+
+
+class TestCopies:
+    """A database of version 0.1.0, in which plain SQL has changed images without the copies in their tags."""
+
+    RELEASED: ClassVar = {"mysql": 13, "sqlite": 7}
+
+    async def fill(self, target: Target) -> None:
+        await target.schema(load_scripts(target.dialect)[: self.RELEASED[target.dialect]]).upgrade()
+        library = TestLibrary()
+        await library.fill_images(target)
+        await target.run(
+            "INSERT INTO image_tags (image_id, position, tag, author, visibility, status, created_at, guid)"
+            " SELECT id, 0, 'sea', author, visibility, status, created_at, guid FROM images"
+        )
+        key = "image_id" if target.dialect == "mysql" else "rowid"
+        await target.run(f"INSERT INTO image_words ({key}, words) SELECT id, ' zzcat ' FROM images")  # noqa: S608
+
+    async def test_an_upgrade_makes_copies_true_that_were_not(self, target: Target) -> None:
+        await self.fill(target)
+        await target.run("UPDATE image_tags SET author = 'eve', guid = 'x', created_at = '2020-01-01 00:00:00.000000'")
+        await target.schema().upgrade()
+        images = target.images()
+        for author, numbers in (("ann", [2, 1]), ("bob", [5]), ("eve", [])):
+            wanted = ImageFilter(author=UserName(author), tags=(Tag("sea"),))
+            assert [image.guid.int for image in await images.list(wanted, limit=10)] == numbers
+        public = ImageFilter(visibility=Visibility.PUBLIC, tags=(Tag("sea"),))
+        assert [image.guid.int for image in await images.list(public, limit=10)] == [5, 3, 1]
+        await target.run("UPDATE images SET author = 'zoe'")
+        own = ImageFilter(author=UserName("zoe"), tags=(Tag("sea"),))
+        assert [image.guid.int for image in await images.list(own, limit=10)] == [5, 3, 2, 1]
+
+    async def test_an_upgrade_makes_words_true_that_may_not_be(self, mysql_target: Target) -> None:
+        await self.fill(mysql_target)
+        await mysql_target.schema().upgrade()
+        images = mysql_target.images()
+        lighthouse = ImageFilter(author=ANN, search=Search.parse("lighthouse"))
+        assert await images.list(lighthouse, limit=10) == []
+        assert await IndexWords(images=images)() == 6
+        assert [image.guid.int for image in await images.list(lighthouse, limit=10)] == [2]
+        assert await IndexWords(images=images)() == 0
 
 
 @pytest.mark.parametrize("dialect", ["mysql", "sqlite"])

@@ -31,11 +31,9 @@ class MySQLDataUpgrades(DataUpgrades):
         return UpgradeProgress() if row is None else progress_from_row(row)
 
     async def advance(self, name: str, position: str, *, expected: str) -> None:
-        async with self.database.autocommit() as cursor:
-            await cursor.execute(_ADD, {"name": name})
-            await cursor.execute(_ADVANCE, {"name": name, "position": position, "expected": expected})
+        await self.database.execute(_ADD, {"name": name})
+        await self.database.execute(_ADVANCE, {"name": name, "position": position, "expected": expected})
 
     async def finish(self, name: str) -> None:
-        async with self.database.autocommit() as cursor:
-            await cursor.execute(_ADD, {"name": name})
-            await cursor.execute(_FINISH, {"name": name})
+        await self.database.execute(_ADD, {"name": name})
+        await self.database.execute(_FINISH, {"name": name})

@@ -61,8 +61,9 @@ _REMOVE_TAG: Final = "DELETE FROM image_tags WHERE image_id = %(image_id)s AND p
 
 # An image may have been deleted meanwhile, or another process may have been faster.
 _ADD_WORDS: Final = """
-    INSERT INTO image_words (image_id, words) SELECT id, %(words)s FROM images WHERE id = %(image_id)s
-    ON DUPLICATE KEY UPDATE image_words.words = image_words.words
+    INSERT INTO image_words (image_id, words, prompt_digest)
+    SELECT id, %(words)s, %(prompt_digest)s FROM images WHERE id = %(image_id)s
+    ON DUPLICATE KEY UPDATE words = %(words)s, prompt_digest = %(prompt_digest)s
 """
 
 _UPDATE: Final = """
@@ -111,6 +112,7 @@ _DIALECT: Final = Dialect(
     join="STRAIGHT_JOIN",
     tags="(SELECT GROUP_CONCAT(tag ORDER BY position SEPARATOR '\\n') FROM image_tags WHERE image_id = images.id)",
     words_id="image_words.image_id",
+    is_of_prompt="image_words.prompt_digest = SHA2(images.prompt, 256)",
     match="MATCH (image_words.words) AGAINST ({} IN BOOLEAN MODE)",
     match_term="+{}",
 )
@@ -119,20 +121,16 @@ _SELECT: Final = f"{_DIALECT.select} FROM images"
 
 _COLUMNS: Final = _DIALECT.select.removeprefix("SELECT ").removesuffix(" AS tags")
 
-# Two records with the same stamp are the same: each change has a version, each new record an id, and what somebody
-# changes by hand, but for tags, a new `updated_at`, which follows of itself.
-_STAMP: Final = "JSON_ARRAY(guid, id, version, updated_at)"
-
 # The driver takes long for each column, so that a record comes as one. Left to itself, a server that is asked for many
 # guids at once may read the whole table instead.
 _GET: Final = f"""
-    SELECT {_STAMP}, JSON_ARRAY({_COLUMNS}) FROM images FORCE INDEX (images_guid) WHERE guid IN %(guids)s
+    SELECT guid, JSON_ARRAY({_COLUMNS}) FROM images FORCE INDEX (images_guid) WHERE guid IN %(guids)s
 """  # noqa: S608 -- nothing in it comes from outside
 
-_GET_STAMPS: Final = f"SELECT {_STAMP} FROM images FORCE INDEX (images_guid) WHERE guid IN %(guids)s"  # noqa: S608
-
 _UNSEARCHABLE: Final = """
-    SELECT images.id, images.prompt FROM images LEFT JOIN image_words ON image_words.image_id = images.id
+    SELECT images.id, images.prompt FROM images
+    LEFT JOIN image_words
+        ON image_words.image_id = images.id AND image_words.prompt_digest = SHA2(images.prompt, 256)
     WHERE images.id > %(after)s AND image_words.image_id IS NULL ORDER BY images.id LIMIT %(limit)s
 """
 
@@ -173,18 +171,13 @@ _FORGET_CLAIM: Final = """
 _FORGET_CLAIMS: Final = "DELETE FROM idempotency_keys WHERE expires_at <= CURRENT_TIMESTAMP(6)"
 
 
-# How many images are remembered by their stamps, and how long their records may be: most are far shorter.
+# How many images are remembered by their records, and how long these may be: most are far shorter.
 _RECENT_MAX_COUNT: Final = 1_024
 _RECENT_MAX_LENGTH: Final = 8_192
 
 
-class _Record(NamedTuple):
-    stamp: str
-    columns: str | None
-
-
 class _Recent(NamedTuple):
-    stamp: str
+    record: str
     image: Image
 
 
@@ -193,13 +186,11 @@ class MySQLImageRepository(ImageRepository):
     """Keeps image records in tables `images`, `image_tags` and `image_words`, and what else belongs to them."""
 
     database: MySQLDatabase
-    _records: LookUps[_Record] = field(init=False, repr=False, compare=False)
-    _stamps: LookUps[str] = field(init=False, repr=False, compare=False)
+    _records: LookUps[str] = field(init=False, repr=False, compare=False)
     _recent: OrderedDict[str, _Recent] = field(default_factory=OrderedDict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_records", LookUps(self._find_records))
-        object.__setattr__(self, "_stamps", LookUps(self._find_stamps))
 
     async def add(
         self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None, claim_seconds: float = 86_400.0
@@ -215,7 +206,7 @@ class MySQLImageRepository(ImageRepository):
             await cursor.execute(_FIND_DELETION, {"guid": str(image.guid)})
             if await cursor.fetchone():
                 raise ConstraintViolationError("An image with this guid is being deleted.")
-            await cursor.executemany(_ADD_TAG, tags_to_rows(image, image_id))
+            await cursor.executemany(_ADD_TAG, _tags_to_rows(image, image_id))
             await cursor.execute(_ADD_WORDS, words_to_row(image_id, image.prompt))
             return image_id
 
@@ -223,24 +214,20 @@ class MySQLImageRepository(ImageRepository):
 
     async def get(self, guid: UUID) -> Image:
         key = str(guid)
-        recent = self._recent.get(key)
-        if recent is not None:
-            self._recent.move_to_end(key)
-            if await self._stamps.find(key) == recent.stamp:
-                return recent.image
         record = await self._records.find(key)
-        self._recent.pop(key, None)
+        recent = self._recent.pop(key, None)
         if record is None:
             raise image_not_found(guid)
-        if record.columns is None:
-            # The server's word for a record that is larger than its max_allowed_packet.
+        if not record:
+            # It is larger than the server's max_allowed_packet.
             raise DBConnectionError("The database can't send a record that it holds.")
-        image = image_from_row(msgspec.json.decode(record.columns))
-        if len(record.columns) <= _RECENT_MAX_LENGTH:
-            self._recent[key] = _Recent(record.stamp, image)
+        if recent is None or recent.record != record:
+            recent = _Recent(record, image_from_row(msgspec.json.decode(record)))
+        if len(record) <= _RECENT_MAX_LENGTH:
+            self._recent[key] = recent
             if len(self._recent) > _RECENT_MAX_COUNT:
                 self._recent.popitem(last=False)
-        return image
+        return recent.image
 
     async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
         conditions = {"expected": expected.value, "if_abandoned": if_abandoned, "is_final": image.status.is_final}
@@ -257,7 +244,7 @@ class MySQLImageRepository(ImageRepository):
                 if [tag for _, tag in stored] != list(image.tags):
                     rows = [{"image_id": image.id, "position": position} for position, _ in stored]
                     await cursor.executemany(_REMOVE_TAG, rows)
-                    await cursor.executemany(_ADD_TAG, tags_to_rows(image, image.id))
+                    await cursor.executemany(_ADD_TAG, _tags_to_rows(image, image.id))
             return was_changed
 
         if not await self.database.write(store):
@@ -356,12 +343,8 @@ class MySQLImageRepository(ImageRepository):
     def _lists(self) -> ImageLists:
         return ImageLists(dialect=_DIALECT, fetch_all=self._rows)
 
-    async def _find_records(self, guids: Collection[str]) -> Mapping[str, _Record]:
-        rows = await self._rows(_GET, {"guids": tuple(guids)})
-        return {_guid_in(stamp): _Record(stamp, columns) for stamp, columns in rows}
-
-    async def _find_stamps(self, guids: Collection[str]) -> Mapping[str, str]:
-        return {_guid_in(stamp): stamp for (stamp,) in await self._rows(_GET_STAMPS, {"guids": tuple(guids)})}
+    async def _find_records(self, guids: Collection[str]) -> Mapping[str, str]:
+        return {guid: record or "" for guid, record in await self._rows(_GET, {"guids": tuple(guids)})}
 
     async def _explain(self, guid: UUID) -> NoReturn:
         """Raise why a statement has not found the record that it was about."""
@@ -375,5 +358,6 @@ class MySQLImageRepository(ImageRepository):
         return rows
 
 
-def _guid_in(stamp: str) -> str:
-    return stamp.split('"', 2)[1]
+def _tags_to_rows(image: Image, image_id: int) -> Sequence[Mapping[str, object]]:
+    # No author is the empty text: a reference with NULL in it would keep no copy true.
+    return [{**row, "author": row["author"] or ""} for row in tags_to_rows(image, image_id)]

@@ -30,11 +30,9 @@ class SQLiteDataUpgrades(DataUpgrades):
         return progress_from_row(rows[0]) if rows else UpgradeProgress()
 
     async def advance(self, name: str, position: str, *, expected: str) -> None:
-        async with self.database.transaction() as connection:
-            await connection.execute(_ADD, {"name": name})
-            await connection.execute(_ADVANCE, {"name": name, "position": position, "expected": expected})
+        await self.database.execute(_ADD, {"name": name})
+        await self.database.execute(_ADVANCE, {"name": name, "position": position, "expected": expected})
 
     async def finish(self, name: str) -> None:
-        async with self.database.transaction() as connection:
-            await connection.execute(_ADD, {"name": name})
-            await connection.execute(_FINISH, {"name": name})
+        await self.database.execute(_ADD, {"name": name})
+        await self.database.execute(_FINISH, {"name": name})

@@ -105,6 +105,8 @@ _DIALECT: Final = Dialect(
         " FROM (SELECT tag FROM image_tags WHERE image_id = images.id ORDER BY position))"
     ),
     words_id="image_words.rowid",
+    # A trigger deletes the words of another prompt.
+    is_of_prompt=None,
     match="image_words MATCH {}",
     match_term='"{}"',
 )

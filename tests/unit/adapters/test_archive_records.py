@@ -131,7 +131,6 @@ def test_a_record_of_another_format_is_refused_for_that() -> None:
         {"tags": ["one\ntwo"]},
         {"tags": "one"},
         {"author": "a:b"},
-        {"author": None, "visibility": "private"},
         {"visibility": "secret"},
         {"created_at": "2026-01-01T00:00:00"},
         {"created_at": "2026-01-01T00:00:00+01:00"},

@@ -323,11 +323,28 @@ class TestInvariants:
         with pytest.raises(DataValidationError):
             an_image(author=author)
 
-    def test_a_private_image_has_an_author(self) -> None:
-        with pytest.raises(DataValidationError) as caught:
-            an_image(visibility=Visibility.PRIVATE, author=None)
-        assert caught.value.field == "visibility"
-        assert an_image(visibility=Visibility.PUBLIC, author=None).author is None
+    def test_a_private_image_that_nobody_authored_is_seen_by_nobody(self) -> None:
+        for status in ImageStatus:
+            image = an_image_that_is(status, author=None, visibility=Visibility.PRIVATE)
+            for principal in (Principal(), Principal(name=UserName("ann"))):
+                for scope in ImageScope:
+                    assert not image.is_readable_by(principal, scope)
+                    with pytest.raises(RecordNotFoundError):
+                        image.ensure_visible_to(principal, scope)
+                with pytest.raises(RecordNotFoundError):
+                    image.ensure_changeable_by(principal)
+
+    def test_no_private_image_is_asked_for_without_an_author(self) -> None:
+        with pytest.raises(DataValidationError, match="must be public for an image without an author"):
+            Image.requested(
+                guid=GUID,
+                prompt="A fox",
+                tags=(),
+                visibility=Visibility.PRIVATE,
+                principal=Principal(),
+                model="",
+                at=NOON,
+            )
 
     @pytest.mark.parametrize("status", ImageStatus)
     @pytest.mark.parametrize("content", [None, CONTENT])

@@ -1,0 +1,260 @@
+"""What somebody changes by plain SQL, with a client of their own, is true at once in everything that is read."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pymysql
+import pytest
+
+from pixyproxy.adapters.memory.clock import InMemoryClock
+from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.mysql.url import parse_url
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.application import ChangeImage
+from pixyproxy.domain.errors import OperationNotAllowedError, RecordNotFoundError
+from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, MediaType, Tag, Visibility
+from pixyproxy.domain.listing import ImageFilter, ImagePosition, TagCount, TagFilter
+from pixyproxy.domain.ports import ImageRepository
+from pixyproxy.domain.search import Search
+from pixyproxy.domain.user import Principal, UserName
+from tests.factories import ImageFactory
+
+ANN, BOB = UserName("ann"), UserName("bob")
+PUBLIC = ImageFilter(visibility=Visibility.PUBLIC)
+SEA = Tag("sea")
+
+# For each column of images another value, and what becomes of the image.
+CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "filename": ("'b.jpg'", {"filename": "b.jpg"}),
+    "prompt": ("'Another prompt'", {"prompt": "Another prompt"}),
+    "author": ("'bob'", {"author": BOB}),
+    "visibility": ("'private'", {"visibility": Visibility.PRIVATE}),
+    "model": ("'another'", {"model": "another"}),
+    "generator_usage": ("'{\"a\": 1}'", {"usage": {"a": 1}}),
+    "generator_request_id": ("'req'", {"generator_request_id": "req"}),
+    "version": ("7", {"version": 7}),
+}
+
+
+class Database(msgspec.Struct, frozen=True):
+    """A repository that has one image, and the `run` of a client that is set up as it comes."""
+
+    images: ImageRepository
+    run: Callable[[str], Sequence[Sequence[Any]]]
+    keeps_updated_at: str
+
+
+@pytest.fixture
+def sqlite_client(sqlite_images: ImageRepository, sqlite_database: SQLiteDatabase) -> Database:
+    def run(sql: str) -> Sequence[Sequence[Any]]:
+        connection = sqlite3.connect(sqlite_database._path, isolation_level=None)
+        try:
+            # Nothing is done about foreign keys, which are off by default.
+            return connection.execute(sql).fetchall()
+        finally:
+            connection.close()
+
+    return Database(sqlite_images, run, "")
+
+
+@pytest.fixture
+def mysql_client(mysql_images: ImageRepository, mysql_database: MySQLDatabase, mysql_url: str) -> Database:
+    def run(sql: str) -> Sequence[Sequence[Any]]:
+        options = parse_url(mysql_url)
+        options["database"] = options.pop("db")
+        connection = pymysql.connect(**options, charset="utf8mb4", autocommit=True)
+        with connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+            rows: Sequence[Sequence[Any]] = cursor.fetchall()
+            return rows
+
+    return Database(mysql_images, run, ", updated_at = updated_at")
+
+
+@pytest.fixture(params=["sqlite", "mysql"])
+def database(request: pytest.FixtureRequest) -> Database:
+    database: Database = request.getfixturevalue(f"{request.param}_client")
+    return database
+
+
+async def add(database: Database, **fields: Any) -> Image:
+    """Store an image, and have it read, so that it is remembered where anything is."""
+    defaults = {"author": ANN, "tags": (SEA, Tag("sky")), "prompt": "A lighthouse at sea", "usage": None}
+    image = await database.images.add(ImageFactory.build(**(defaults | fields)))
+    assert await database.images.get(image.guid) == image
+    return image
+
+
+def change(database: Database, assignments: str, image: Image | None = None) -> None:
+    """Change one image, or all, without a trace in `updated_at`."""
+    where = "" if image is None else f" WHERE guid = '{image.guid}'"
+    database.run(f"UPDATE images SET {assignments}{database.keeps_updated_at}{where}")  # noqa: S608
+
+
+async def found(database: Database, **wanted: Any) -> list[Image]:
+    """Return what a list has; see that it is counted, and that the number of the tag agrees."""
+    filter_ = ImageFilter(**wanted)
+    images = list(await database.images.list(filter_, limit=10))
+    assert await database.images.count_listed(filter_) == len(images)
+    if filter_.tags == (SEA,):
+        tags = TagFilter(visibility=filter_.visibility, author=filter_.author)
+        counts = [each for each in await database.images.list_tags(tags, limit=10) if each.tag == SEA]
+        assert counts == ([TagCount(SEA, len(images))] if images else [])
+    return images
+
+
+@pytest.mark.parametrize("column", CHANGES)
+async def test_each_column_is_true_at_once(database: Database, column: str) -> None:
+    value, fields = CHANGES[column]
+    image = await add(database)
+    change(database, f"{column} = {value}")
+    changed = msgspec.structs.replace(image, **fields)
+    assert await database.images.get(image.guid) == changed
+    visibility = changed.visibility
+    assert await found(database, visibility=visibility) == [changed]
+    assert await found(database, visibility=visibility, tags=(SEA,)) == [changed]
+    assert await found(database, author=changed.author, tags=(SEA,)) == [changed]
+
+
+async def test_a_content_is_true_at_once(database: Database) -> None:
+    image = await add(database)
+    change(database, "media_type = 'image/webp', byte_size = 9, width = 8, height = 7")
+    changed = await database.images.get(image.guid)
+    assert changed.content
+    assert (changed.content.media_type, changed.content.byte_size) == (MediaType.WEBP, 9)
+    assert (changed.content.width, changed.content.height) == (8, 7)
+    assert await found(database, visibility=image.visibility, media_type=MediaType.WEBP) == [changed]
+
+
+async def test_a_status_is_true_at_once(database: Database) -> None:
+    image = await add(database)
+    change(database, "status = 'failed', media_type = NULL, failure = 'no'")
+    assert (await database.images.get(image.guid)).status is ImageStatus.FAILED
+    for wanted in ({"visibility": image.visibility}, {"author": ANN}):
+        assert await found(database, **wanted, tags=(SEA,)) == []
+
+
+async def test_a_private_image_is_no_longer_visible_to_its_old_author(database: Database) -> None:
+    image = await add(database, visibility=Visibility.PRIVATE)
+    change(database, "author = 'bob'")
+    for wanted in ({}, {"tags": (SEA,)}, {"tags": (SEA, Tag("sky"))}, {"search": Search.parse("lighthouse")}):
+        assert await found(database, author=ANN, **wanted) == []
+        assert await found(database, author=BOB, **wanted) == [await database.images.get(image.guid)]
+
+
+@pytest.mark.parametrize("visibility", Visibility)
+async def test_an_author_may_be_taken_away_and_given(database: Database, visibility: Visibility) -> None:
+    await add(database, visibility=visibility)
+    change(database, "author = NULL")
+    assert await found(database, author=ANN, tags=(SEA,)) == []
+    assert len(await found(database, visibility=visibility, tags=(SEA,))) == 1
+    change(database, "author = 'bob'")
+    assert await found(database, author=ANN, tags=(SEA,)) == []
+    assert len(await found(database, author=BOB, tags=(SEA,))) == 1
+
+
+class TestWithoutAuthor:
+    """An image that nobody has asked for by name."""
+
+    async def test_it_may_be_made_private(self, database: Database) -> None:
+        image = await add(database, author=None, visibility=Visibility.PUBLIC)
+        change(database, "visibility = 'private'")
+        assert (await database.images.get(image.guid)).visibility is Visibility.PRIVATE
+        assert await found(database, visibility=Visibility.PUBLIC, tags=(SEA,)) == []
+        assert len(await found(database, visibility=Visibility.PRIVATE, tags=(SEA,))) == 1
+
+    async def test_it_may_be_deleted(self, database: Database) -> None:
+        image = await add(database, author=None)
+        database.run("DELETE FROM images")
+        with pytest.raises(RecordNotFoundError):
+            await database.images.get(image.guid)
+        for table in ("image_tags", "image_words"):
+            assert [tuple(row) for row in database.run(f"SELECT COUNT(*) FROM {table}")] == [(0,)]  # noqa: S608
+
+    async def test_it_may_be_given_an_author(self, database: Database) -> None:
+        image = await add(database, author=None, visibility=Visibility.PRIVATE)
+        change(database, "author = 'ann'")
+        assert await found(database, author=ANN, tags=(SEA,)) == [await database.images.get(image.guid)]
+        change_image = ChangeImage(images=database.images, clock=InMemoryClock(image.updated_at))
+        changed = await change_image(image.guid, Principal(name=ANN), ImageChanges(tags=["sea", "new"]))
+        assert await found(database, author=ANN, tags=(SEA,)) == [changed]
+
+
+async def test_a_time_moves_an_image_in_every_list(database: Database) -> None:
+    first, last = await add(database, visibility=Visibility.PUBLIC), await add(database, visibility=Visibility.PUBLIC)
+    time = max(first.created_at, last.created_at) + timedelta(days=1)
+    change(database, f"created_at = '{time:%Y-%m-%d %H:%M:%S.%f}'", first)
+    for wanted in (PUBLIC, ImageFilter(author=ANN, tags=(SEA,)), msgspec.structs.replace(PUBLIC, tags=(SEA,))):
+        images = await database.images.list(wanted, limit=10)
+        assert [image.guid for image in images] == [first.guid, last.guid]
+        (second,) = await database.images.list(wanted, limit=10, after=ImagePosition.of(images[0]))
+        assert second.guid == last.guid
+
+
+async def test_another_guid_is_true_at_once(database: Database) -> None:
+    image, another = await add(database, visibility=Visibility.PUBLIC), ImageFactory.build().guid
+    change(database, f"guid = '{another}'")
+    with pytest.raises(RecordNotFoundError):
+        await database.images.get(image.guid)
+    changed = msgspec.structs.replace(image, guid=another)
+    assert await database.images.get(another) == changed
+    assert await found(database, visibility=Visibility.PUBLIC, tags=(SEA,)) == [changed]
+    positions = database.run("SELECT guid FROM image_tags")
+    assert [tuple(row) for row in positions] == [(str(another),)] * 2
+
+
+async def test_tags_are_true_at_once_and_no_change_brings_the_old_ones_back(database: Database) -> None:
+    image = await add(database, visibility=Visibility.PUBLIC)
+    database.run("UPDATE image_tags SET tag = 'lake' WHERE tag = 'sea'")
+    assert (await database.images.get(image.guid)).tags == ("lake", "sky")
+    change_image = ChangeImage(images=database.images, clock=InMemoryClock(image.updated_at))
+    changed = await change_image(image.guid, Principal(name=ANN), ImageChanges(filename="b.png"))
+    assert changed.tags == (await database.images.get(image.guid)).tags == ("lake", "sky")
+    database.run("DELETE FROM image_tags")
+    assert (await database.images.get(image.guid)).tags == ()
+    database.run(
+        "INSERT INTO image_tags (image_id, position, tag, author, visibility, status, created_at, guid)"
+        " SELECT id, 0, 'new', author, visibility, status, created_at, guid FROM images"
+    )
+    assert (await database.images.get(image.guid)).tags == ("new",)
+    assert await found(database, visibility=Visibility.PUBLIC, tags=(Tag("new"),)) != []
+
+
+async def test_old_words_are_not_found_and_new_ones_once_they_are_indexed(database: Database) -> None:
+    image = await add(database, visibility=Visibility.PUBLIC, prompt="A black cat")
+    other = await add(database, visibility=Visibility.PUBLIC, prompt="A white cat")
+    change(database, "prompt = 'A grey fox'", image)
+    image = await database.images.get(image.guid)
+    assert image.prompt == "A grey fox"
+    for text, numbers in (("black", 0), ("cat", 1), ('"a black cat"', 0), ("bla*", 0), ("white", 1)):
+        images = await found(database, visibility=Visibility.PUBLIC, search=Search.parse(text))
+        assert images == [other] * numbers
+    assert await database.images.make_searchable(limit=10) == [image.id]
+    assert await database.images.make_searchable(limit=10) == []
+    assert await found(database, visibility=Visibility.PUBLIC, search=Search.parse("fox")) == [image]
+    assert await found(database, visibility=Visibility.PUBLIC, search=Search.parse("black")) == []
+    change(database, "prompt = 'A black cat'", image)
+    assert await found(database, visibility=Visibility.PUBLIC, search=Search.parse("fox")) == []
+
+
+async def test_an_image_that_another_author_has_by_now_is_not_changed(database: Database) -> None:
+    image = await add(database)
+    change(database, "author = 'bob'")
+    change_image = ChangeImage(images=database.images, clock=InMemoryClock(image.updated_at))
+    with pytest.raises((RecordNotFoundError, OperationNotAllowedError)):
+        await change_image(image.guid, Principal(name=ANN), ImageChanges(tags=["new"]))
+
+
+@pytest.fixture(autouse=True)
+async def _copies_are_true(database: Database) -> AsyncIterator[None]:
+    """See that whatever a test did, the rows of tags say what their images say."""
+    yield
+    copied = ("author", "visibility", "status", "created_at", "guid")
+    untrue = " OR ".join(f"COALESCE(images.{column}, '') <> COALESCE(image_tags.{column}, '')" for column in copied)
+    rows = database.run(
+        f"SELECT COUNT(*) FROM image_tags LEFT JOIN images ON images.id = image_id WHERE images.id IS NULL OR {untrue}"  # noqa: S608
+    )
+    assert [tuple(row) for row in rows] == [(0,)]
