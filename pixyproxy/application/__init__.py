@@ -24,6 +24,8 @@ from pixyproxy.application.list_users import ListUsers
 from pixyproxy.application.recover_images import RecoverImages
 from pixyproxy.application.tag_images import TagImages
 from pixyproxy.application.upgrade_data import UpgradeData
+from pixyproxy.application.upgrade_tags import UpgradeTags
+from pixyproxy.application.upgrade_words import UpgradeWords
 from pixyproxy.application.watch_image import WatchImage
 
 __all__ = [
@@ -51,5 +53,7 @@ __all__ = [
     "RecoverImages",
     "TagImages",
     "UpgradeData",
+    "UpgradeTags",
+    "UpgradeWords",
     "WatchImage",
 ]

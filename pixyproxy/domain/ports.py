@@ -32,6 +32,13 @@ class DamagedRecord(msgspec.Struct, frozen=True, kw_only=True):
     guid: str
 
 
+class RebuiltWords(msgspec.Struct, frozen=True):
+    """The last of the images whose words were looked at, and of how many the words were others."""
+
+    last: ImageId
+    changed: int
+
+
 class ImageRepository(Protocol):
     """Where image records live, with the leases of those that are being made and the keys they were asked for with.
 
@@ -167,6 +174,13 @@ class ImageRepository(Protocol):
         """Let the words of at most `limit` images behind `after` be found that something else has stored without them.
 
         Returns the ids of these images, rising; none when there are none left.
+        """
+
+    @abstractmethod
+    async def rebuild_words(self, *, after: ImageId | None = None, limit: int) -> RebuiltWords | None:
+        """Index up to `limit` images after `after` as `terms_of` has it now, and leave those that are so already.
+
+        Returns None behind the last image. A search meanwhile finds an image by its old words or by its new ones.
         """
 
     @abstractmethod

@@ -61,6 +61,8 @@ from pixyproxy.application import (
     RecoverImages,
     TagImages,
     UpgradeData,
+    UpgradeTags,
+    UpgradeWords,
     WatchImage,
 )
 from pixyproxy.application.admission import Admission
@@ -210,7 +212,9 @@ class Container(containers.DeclarativeContainer):
     export_images = providers.Singleton(ExportImages, images=images, contents=contents)
     import_images = providers.Singleton(ImportImages, images=images, contents=contents, inspector=inspector)
     index_words = providers.Singleton(IndexWords, images=images)
-    data_upgrades = providers.List()
+    data_upgrades = providers.List(
+        providers.Singleton(UpgradeTags, images=images, clock=clock), providers.Singleton(UpgradeWords, images=images)
+    )
     upgrade_data = providers.Singleton(UpgradeData, progress=upgrade_progress, upgrades=data_upgrades)
     check_readiness = providers.Singleton(CheckReadiness, images=images, contents=contents)
     authenticate_user = providers.Singleton(

@@ -16,13 +16,15 @@ from hypothesis import strategies as st
 
 from pixyproxy.adapters import list_queries
 from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, MediaType, Prompt, Tag, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
-from pixyproxy.domain.ports import DamagedRecord, ImageRepository
+from pixyproxy.domain.ports import DamagedRecord, ImageRepository, RebuiltWords
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.user import UserName
 from tests import walks
+from tests.cases import SEARCHES
 from tests.factories import (
     ContentInfoFactory,
     FailedImageFactory,
@@ -543,6 +545,20 @@ QUESTIONS = st.tuples(
 )
 
 
+class TestLanguages:
+    """Words of all languages, found by every repository alike."""
+
+    async def test_words_of_all_languages(self, images: ImageRepository) -> None:
+        guids = {
+            prompt: (await images.add(ImageFactory.build(visibility=Visibility.PUBLIC, prompt=Prompt(prompt)))).guid
+            for prompt in {prompt for prompt, _, _ in SEARCHES}
+        }
+        for prompt, query, wanted in SEARCHES:
+            found = {image.guid for image in await images.list(with_words(query), limit=1_000)}
+            assert (guids[prompt] in found) == wanted, (prompt, query)
+            assert await images.count_listed(with_words(query)) == len(found)
+
+
 class TestEquality:
     """All repositories find the same."""
 
@@ -748,6 +764,39 @@ class TestTables:
         assert await tables.images.make_searchable(limit=2) == []
         assert await tables.images.list(with_words("words"), limit=10) == added
         assert await tables.images.count_listed(with_words('"some words"')) == 5
+
+    async def test_words_of_an_older_version_are_rebuilt(self, tables: Tables) -> None:
+        added = await self.add(tables, 5)
+        ids = sorted(image.id for image in added if image.id is not None)
+        assert await tables.images.rebuild_words(limit=10) == RebuiltWords(ids[-1], 0)
+        key = "image_id" if isinstance(tables.images, MySQLImageRepository) else "rowid"
+        await tables.run(f"UPDATE image_words SET words = ' zzold ' WHERE {key} > {ids[0]} AND {key} < {ids[4]}")  # noqa: S608
+        await tables.run(f"DELETE FROM image_words WHERE {key} = {ids[4]}")  # noqa: S608
+        assert len(await tables.images.list(with_words("old"), limit=10)) == 3
+        assert await tables.images.rebuild_words(limit=2) == RebuiltWords(ids[1], 1)
+        assert len(await tables.images.list(with_words("words"), limit=10)) == 2
+        assert await tables.images.rebuild_words(after=ids[1], limit=2) == RebuiltWords(ids[3], 2)
+        assert await tables.images.rebuild_words(after=ids[3], limit=2) == RebuiltWords(ids[4], 1)
+        assert await tables.images.rebuild_words(after=ids[4], limit=2) is None
+        assert await tables.images.list(with_words("words"), limit=10) == added
+        assert await tables.images.list(with_words("old"), limit=10) == []
+
+    async def test_several_may_rebuild_words_at_once_while_others_search_and_write(self, tables: Tables) -> None:
+        added = await self.add(tables, 12)
+        await tables.run("UPDATE image_words SET words = ' zzold '")
+
+        async def rebuild() -> None:
+            last = None
+            while rebuilt := await tables.images.rebuild_words(after=last, limit=3):
+                last = rebuilt.last
+                assert len(await tables.images.list(with_words("some"), limit=20)) <= 15
+
+        async def delete(image: Image) -> None:
+            await tables.images.delete(image.guid, expected_version=1, lease_seconds=60.0)
+
+        await asyncio.gather(rebuild(), rebuild(), rebuild(), self.add(tables, 3), *map(delete, added[::4]))
+        assert await tables.images.count_listed(with_words("some")) == 12
+        assert await tables.images.count_listed(with_words("old")) == 0
 
     async def test_several_may_make_words_at_once_while_others_write(self, tables: Tables) -> None:
         added = await self.add(tables, 12)

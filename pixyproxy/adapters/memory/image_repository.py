@@ -12,7 +12,7 @@ from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageId, ImageStatus, Tag, image_not_found
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
-from pixyproxy.domain.ports import DamagedRecord, ImageRepository, Lease
+from pixyproxy.domain.ports import DamagedRecord, ImageRepository, Lease, RebuiltWords
 from pixyproxy.domain.user import UserName
 
 
@@ -170,6 +170,9 @@ class InMemoryImageRepository(ImageRepository):
 
     async def make_searchable(self, *, after: ImageId | None = None, limit: int) -> Sequence[ImageId]:  # noqa: ARG002 -- all are
         return ()
+
+    async def rebuild_words(self, *, after: ImageId | None = None, limit: int) -> RebuiltWords | None:  # noqa: ARG002 -- none are kept
+        return None
 
     async def check(self) -> None:
         return

@@ -1,5 +1,6 @@
 """Image records in SQLite."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +29,7 @@ from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageId, ImageStatus, Tag, image_not_found
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
-from pixyproxy.domain.ports import DamagedRecord, ImageRepository, Lease
+from pixyproxy.domain.ports import DamagedRecord, ImageRepository, Lease, RebuiltWords
 from pixyproxy.domain.user import UserName
 
 _ADD: Final = """
@@ -116,6 +117,12 @@ _SELECT: Final = f"{_DIALECT.select} FROM images"
 _UNSEARCHABLE: Final = """
     SELECT images.id, images.prompt FROM images LEFT JOIN image_words ON image_words.rowid = images.id
     WHERE images.id > :after AND image_words.rowid IS NULL ORDER BY images.id LIMIT :limit
+"""
+
+_WORDS: Final = """
+    SELECT images.id, images.prompt, image_words.words FROM images
+    LEFT JOIN image_words ON image_words.rowid = images.id
+    WHERE images.id > :after ORDER BY images.id LIMIT :limit
 """
 
 _RENEW: Final = """
@@ -248,9 +255,20 @@ class SQLiteImageRepository(ImageRepository):
 
     async def make_searchable(self, *, after: ImageId | None = None, limit: int) -> Sequence[ImageId]:
         rows = await self.database.search(_UNSEARCHABLE, {"after": after or 0, "limit": limit})
-        words = [words_to_row(image_id, prompt) for image_id, prompt in rows]
+        words = await asyncio.to_thread(lambda: [words_to_row(image_id, prompt) for image_id, prompt in rows])
         await self.database.write(lambda connection: connection.executemany(_ADD_WORDS, words))
         return [ImageId(image_id) for image_id, _ in rows]
+
+    async def rebuild_words(self, *, after: ImageId | None = None, limit: int) -> RebuiltWords | None:
+        found = await self.database.search(_WORDS, {"after": after or 0, "limit": limit})
+        if not found:
+            return None
+        # The event loop goes on meanwhile.
+        rebuilt = await asyncio.to_thread(lambda: [words_to_row(image_id, prompt) for image_id, prompt, _ in found])
+        outdated = [row for row, (_, _, words) in zip(rebuilt, found, strict=True) if row["words"] != words]
+        if outdated:
+            await self.database.write(lambda connection: connection.executemany(_ADD_WORDS, outdated))
+        return RebuiltWords(ImageId(found[-1][0]), len(outdated))
 
     async def renew(self, guid: UUID, lease: Lease) -> None:
         await self.database.execute(_RENEW, {"guid": str(guid), **lease_to_row(lease)})

@@ -1,0 +1,30 @@
+"""Data upgrade: index the words of all images anew."""
+
+from dataclasses import dataclass
+
+from pixyproxy.application.upgrade_data import DataUpgrade, UpgradedBatch
+from pixyproxy.domain.image import ImageId
+from pixyproxy.domain.ports import ImageRepository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradeWords(DataUpgrade):
+    """Index the words of images that an older version has stored by its own rules of what a word is.
+
+    Whoever changes the rules of `terms_of` gives this a new name, so that it is done once more.
+    """
+
+    images: ImageRepository
+    batch: int = 100
+
+    @property
+    def name(self) -> str:
+        return "words-of-all-languages"
+
+    @property
+    def summary(self) -> str:
+        return "the words of {} image(s)"
+
+    async def upgrade(self, *, after: str) -> UpgradedBatch | None:
+        rebuilt = await self.images.rebuild_words(after=ImageId(int(after or 0)), limit=self.batch)
+        return None if rebuilt is None else UpgradedBatch(str(rebuilt.last), rebuilt.changed)
