@@ -24,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from pixyproxy.entrypoints.http.errors import PROBLEM_MEDIA_TYPE, plain_problem
+from pixyproxy.entrypoints.http.response_headers import complete_headers
 from pixyproxy.entrypoints.request_lines import log_request
 
 # How much of a chunked body is parsed at once.
@@ -366,12 +367,14 @@ class BoundedProtocol(HttpToolsProtocol):
             body = msgspec.json.encode(plain_problem(status, detail, request_id))
             headers = [
                 *self.server_state.default_headers,
-                (b"content-type", PROBLEM_MEDIA_TYPE.encode()),
-                (b"content-length", str(len(body)).encode()),
-                (b"cache-control", b"no-store"),
-                (b"x-content-type-options", b"nosniff"),
-                (b"x-request-id", request_id.encode()),
-                (b"connection", b"close"),
+                *complete_headers(
+                    [
+                        (b"content-type", PROBLEM_MEDIA_TYPE.encode()),
+                        (b"content-length", str(len(body)).encode()),
+                        (b"connection", b"close"),
+                    ],
+                    request_id,
+                ),
             ]
             lines = [b"%b: %b\r\n" % header for header in headers]
             self.transport.write(b"".join([STATUS_LINE[int(status)], *lines, b"\r\n", body]))

@@ -21,6 +21,7 @@ from pixyproxy.entrypoints.http.openapi import complete_openapi, openapi_config,
 from pixyproxy.entrypoints.http.private_images import private_images
 from pixyproxy.entrypoints.http.public_images import public_images
 from pixyproxy.entrypoints.http.request_log import RequestLog
+from pixyproxy.entrypoints.http.request_rules import RequestRules
 from pixyproxy.entrypoints.http.tags import private_tags, public_tags
 from pixyproxy.entrypoints.settings import Settings
 
@@ -73,5 +74,5 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
         state=State({"container": container, "settings": settings}),
     )
     complete_openapi(app.openapi_schema, anonymous_create=settings.anonymous_create)
-    app.asgi_handler = RequestLog(HeadAsGet(ContentShortcut(app.asgi_handler, container)))
+    app.asgi_handler = RequestLog(RequestRules(HeadAsGet(ContentShortcut(app.asgi_handler, container))))
     return app

@@ -5,6 +5,7 @@ import os
 import re
 import time
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 from litestar.enums import ScopeType
@@ -39,7 +40,8 @@ class RequestLog:
         request_id = _request_id(scope)
         scope["state"]["request_id"] = request_id
         # The raw path is percent-encoded, so that no path can forge a log line; some servers add the query to it.
-        path = scope["raw_path"].partition(b"?")[0].decode("ascii", "replace")
+        raw_path = scope.get("raw_path") or quote(scope["path"]).encode()
+        path = raw_path.partition(b"?")[0].decode("ascii", "replace")
         client = client_address(scope)
         facts = {"request_id": request_id, "method": scope["method"], "path": path, "client": client}
         status: int | None = None
