@@ -5,6 +5,7 @@ from pixyproxy.application.authenticate_user import AuthenticateUser
 from pixyproxy.application.change_image import ChangeImage
 from pixyproxy.application.change_password import ChangePassword
 from pixyproxy.application.check_readiness import CheckReadiness
+from pixyproxy.application.correct_sizes import CorrectSizes
 from pixyproxy.application.create_first_user import CreateFirstUser
 from pixyproxy.application.create_image import CreateImage
 from pixyproxy.application.delete_image import DeleteImage
@@ -34,6 +35,7 @@ __all__ = [
     "ChangeImage",
     "ChangePassword",
     "CheckReadiness",
+    "CorrectSizes",
     "CreateFirstUser",
     "CreateImage",
     "DeleteImage",

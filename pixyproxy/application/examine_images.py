@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from pixyproxy.application.correct_sizes import CorrectSizes
 from pixyproxy.application.generate_image import KEPT
 from pixyproxy.application.progress import untold
 from pixyproxy.domain.errors import (
@@ -137,6 +138,9 @@ class ExamineImages:
                 strays.add(key)
             elif await self._difference(key, image, with_digests=with_digests) is not None:
                 await self._look_again(key, record, repair=repair, with_digests=with_digests)
+            elif repair and image is not None:
+                with suppress(ContentStoreError):
+                    await self._sizes.correct(image)
             if image is not None:
                 on_progress(record.images)
         await self._look_again_at_abandoned(abandoned, record, repair=repair)
@@ -146,6 +150,10 @@ class ExamineImages:
         for item in await self.contents.list_quarantine():
             record.add_quarantined(await self._judge(item, repair=repair))
         return record.examination()
+
+    @property
+    def _sizes(self) -> CorrectSizes:
+        return CorrectSizes(images=self.images, contents=self.contents, inspector=self.inspector, clock=self.clock)
 
     async def _pairs(self) -> AsyncIterator[tuple[ContentKey, Image | DamagedRecord | None, bool]]:
         """Yield every key of a record, a content or variants, once: with the record, if any, and if there is a content.

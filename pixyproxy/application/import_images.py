@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from pixyproxy.application.correct_sizes import exchanged
 from pixyproxy.application.progress import untold
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
@@ -95,9 +96,9 @@ class ImportImages:
         # Otherwise whoever deletes the content could do that when it is there again.
         if await self.images.is_being_deleted(image.guid):
             raise _being_deleted()
-        await self._put(archived)
+        found = await self._put(archived)
         try:
-            await self.images.add(image)
+            await self.images.add(msgspec.structs.replace(image, content=found))
         except ConstraintViolationError as exc:
             # Another import may have been faster.
             if await self._is_stored(image):
@@ -115,7 +116,7 @@ class ImportImages:
     async def _is_stored(self, image: Image) -> bool:
         """Whether the image is stored; raise `ConstraintViolationError` if it is so with other fields."""
         stored = await self._find(image.guid)
-        if stored is not None and msgspec.structs.replace(stored, id=None) != image:
+        if stored is not None and not _are_equal(stored, image):
             raise ConstraintViolationError("The image is stored already, and differs; it was left as it is.")
         return stored is not None
 
@@ -142,11 +143,15 @@ class ImportImages:
         except ContentNotFoundError:
             return False
 
-    async def _put(self, archived: ArchivedImage) -> None:
-        """Store the content, if the image has any; raise `DamagedContentError` if it is not the record's."""
+    async def _put(self, archived: ArchivedImage) -> ContentInfo | None:
+        """Store the content, if the image has any, and return what it is.
+
+        Raises `DamagedContentError` if it is not the record's. Older records have the sides of a turned picture as it
+        lies, not as it is shown.
+        """
         expected, content = archived.image.content, archived.content
         if expected is None:
-            return
+            return None
         if content is None or content.byte_size != expected.byte_size:
             raise DamagedContentError("The content does not have the size that the record tells.")
         if content.byte_size > CONTENT_MAX_SIZE:
@@ -154,9 +159,20 @@ class ImportImages:
         # A tar can be read only once.
         data = b"".join([chunk async for chunk in content.chunks])
         found = await self.inspector.inspect(StoredContent(len(data), _chunks(data)))
-        if found != expected:
+        if found != expected and not (found == exchanged(expected) and self.inspector.is_turned(data)):
             raise DamagedContentError("The content is not the picture that the record tells of.")
         await self.contents.put(archived.image.content_key, _chunks(data))
+        return found
+
+
+def _are_equal(stored: Image, image: Image) -> bool:
+    """Whether the records are equal, but for what the correction of a turned picture's size has changed."""
+    content = image.content
+    if content is not None and content.width != content.height and stored.content == exchanged(content):
+        image = msgspec.structs.replace(
+            image, content=stored.content, updated_at=stored.updated_at, version=stored.version
+        )
+    return msgspec.structs.replace(stored, id=None) == image
 
 
 async def _chunks(data: bytes) -> AsyncIterator[bytes]:

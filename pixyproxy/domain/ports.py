@@ -77,6 +77,13 @@ class ImageRepository(Protocol):
         """
 
     @abstractmethod
+    async def correct_size(self, image: Image, content: ContentInfo) -> bool:
+        """Store width and height of `content`, `image.updated_at` and a new version; return whether that was done.
+
+        It is done only if the stored record has the SHA-256 of `content`, and the width and height of `image`.
+        """
+
+    @abstractmethod
     async def delete(self, guid: UUID, *, expected_version: int, lease_seconds: float) -> None:
         """Remove the record, and write down that its content is to be deleted, both or nothing.
 
@@ -408,6 +415,13 @@ class ContentInspector(Protocol):
 
         Width and height are those of the picture as it is shown. Raises `DamagedContentError` for anything of which
         browsers show nothing; whatever is left can be drawn by a `VariantMaker`, unless it is an SVG.
+        """
+
+    @abstractmethod
+    def is_turned(self, head: bytes) -> bool | None:
+        """Whether a picture that begins with these bytes is shown with its sides exchanged.
+
+        None if that can't be told from so few bytes. Decodes nothing.
         """
 
 

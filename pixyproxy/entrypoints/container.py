@@ -42,6 +42,7 @@ from pixyproxy.application import (
     ChangeImage,
     ChangePassword,
     CheckReadiness,
+    CorrectSizes,
     CreateFirstUser,
     CreateImage,
     DeleteImage,
@@ -213,7 +214,9 @@ class Container(containers.DeclarativeContainer):
     import_images = providers.Singleton(ImportImages, images=images, contents=contents, inspector=inspector)
     index_words = providers.Singleton(IndexWords, images=images)
     data_upgrades = providers.List(
-        providers.Singleton(UpgradeTags, images=images, clock=clock), providers.Singleton(UpgradeWords, images=images)
+        providers.Singleton(UpgradeTags, images=images, clock=clock),
+        providers.Singleton(UpgradeWords, images=images),
+        providers.Singleton(CorrectSizes, images=images, contents=contents, inspector=inspector, clock=clock),
     )
     upgrade_data = providers.Singleton(UpgradeData, progress=upgrade_progress, upgrades=data_upgrades)
     check_readiness = providers.Singleton(CheckReadiness, images=images, contents=contents)

@@ -76,6 +76,28 @@ async def test_the_size_of_a_turned_picture_is_the_one_that_is_shown(inspector: 
     assert (found.width, found.height) == (40, 80)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_the_beginning_tells_whether_a_picture_is_turned(
+    inspector: ContentInspector, kind: str, orientation: int
+) -> None:
+    exif = b"Exif\0\0" + odd_pictures.exif(orientation)
+    data = odd_pictures.encoded(odd_pictures.gradient(), kind, exif=exif)
+    told = [inspector.is_turned(data[:length]) for length in range(12, len(data) + 1)]
+    assert set(told[told.index(orientation > 4) :]) == {orientation > 4}
+    assert set(told[: told.index(orientation > 4)]) == {None}
+
+
+@pytest.mark.parametrize("media_type", MediaType)
+def test_what_has_no_exif_data_is_not_turned(inspector: ContentInspector, media_type: MediaType) -> None:
+    assert inspector.is_turned(picture(media_type)) is False
+
+
+@pytest.mark.parametrize("data", [*odd_pictures.shown().values(), *odd_pictures.hidden().values(), b""])
+def test_whether_an_odd_picture_is_turned_is_no_error(inspector: ContentInspector, data: bytes) -> None:
+    assert not inspector.is_turned(data[:65_536])
+
+
 async def test_what_breaks_while_it_is_read_raises_the_stores_own_error(inspector: ContentInspector) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"half"

@@ -510,6 +510,28 @@ class TestChange:
             await images.change(changed, expected_version=3)
         assert await images.get(image.guid) == changed
 
+    async def test_a_size_is_corrected(self, images: ImageRepository) -> None:
+        content = msgspec.structs.replace(ContentInfoFactory.build(), width=80, height=40)
+        image = await images.add(ImageFactory.build(content=content))
+        right = msgspec.structs.replace(content, width=40, height=80)
+        later = msgspec.structs.replace(image, filename="another.png", updated_at=NOON)
+        assert await images.correct_size(later, right) is True
+        corrected = msgspec.structs.replace(image, content=right, updated_at=NOON, version=2)
+        assert await images.get(image.guid) == corrected
+        assert await images.correct_size(later, right) is False
+        assert await images.get(image.guid) == corrected
+
+    async def test_no_size_of_another_content_or_image_is_corrected(self, images: ImageRepository) -> None:
+        content = msgspec.structs.replace(ContentInfoFactory.build(), width=80, height=40)
+        image = await images.add(ImageFactory.build(content=content))
+        right = msgspec.structs.replace(content, width=40, height=80)
+        other = msgspec.structs.replace(right, sha256="0" * 64)
+        larger = msgspec.structs.replace(image, content=msgspec.structs.replace(content, width=81))
+        assert await images.correct_size(image, other) is False
+        assert await images.correct_size(larger, right) is False
+        assert await images.correct_size(ImageFactory.build(content=content), right) is False
+        assert await images.get(image.guid) == image
+
     async def test_an_unknown_image_is_not_found(self, images: ImageRepository) -> None:
         await images.add(ImageFactory.build())
         with pytest.raises(RecordNotFoundError):

@@ -94,14 +94,16 @@ def _end_of_scan(data: bytes, start: int) -> int:
     return found.start() if found else len(data)
 
 
-def orientation_in(head: bytes) -> int:
-    """Return the orientation that the beginning of a JPEG tells."""
+def orientation_in(head: bytes) -> int | None:
+    """Return the orientation that the beginning of a JPEG tells, ahead of the pixels; None if it breaks off before."""
     position, bounds = 2, Bounds()
-    while (segment := _next(head, position, bounds)) is not None and segment.marker not in {_SOS, _EOI}:
+    while (segment := _next(head, position, bounds)) is not None and segment.is_whole:
+        if segment.marker in {_SOS, _EOI}:
+            return UPRIGHT
         if segment.marker == _APP1 and segment.content.startswith(PREFIX):
             return orientation_of(segment.content.removeprefix(PREFIX))
         position = segment.end
-    return UPRIGHT
+    return None
 
 
 def _next(data: bytes, position: int, bounds: Bounds) -> _Segment | None:

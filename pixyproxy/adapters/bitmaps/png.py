@@ -78,14 +78,14 @@ def first_frame(data: bytes, bounds: Bounds) -> Frame:
     )
 
 
-def orientation_in(head: bytes) -> int:
-    """Return the orientation that the beginning of a PNG tells; one behind the pixels counts for nothing."""
+def orientation_in(head: bytes) -> int | None:
+    """Return the orientation that the beginning of a PNG tells, ahead of the pixels; None if it breaks off before."""
     for chunk in _chunks(head, Bounds()):
-        if chunk.kind == b"IDAT":
-            break
+        if chunk.kind in {b"IDAT", b"IEND"}:
+            return UPRIGHT
         if chunk.kind == b"eXIf" and chunk.is_right:
             return orientation_of(bytes(chunk.content))
-    return UPRIGHT
+    return None
 
 
 def _chunks(data: bytes, bounds: Bounds) -> Iterator[_Chunk]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pixyproxy.adapters.bitmaps import gif, jpeg, png, webp
-from pixyproxy.adapters.bitmaps.frame import Bounds, Frame, UnreadablePictureError
+from pixyproxy.adapters.bitmaps.frame import Bounds, Frame, UnreadablePictureError, is_turned
 
 _FORMATS: Final[tuple[tuple[bytes, int, Callable[[bytes, Bounds], Frame]], ...]] = (
     (png.SIGNATURE, 0, png.first_frame),
@@ -12,6 +12,11 @@ _FORMATS: Final[tuple[tuple[bytes, int, Callable[[bytes, Bounds], Frame]], ...]]
     (webp.SIGNATURE, webp.SIGNATURE_OFFSET, webp.first_frame),
     (gif.SIGNATURES[0], 0, gif.first_frame),
     (gif.SIGNATURES[1], 0, gif.first_frame),
+)
+_ORIENTATIONS: Final[tuple[tuple[bytes, int, Callable[[bytes], int | None]], ...]] = (
+    (png.SIGNATURE, 0, png.orientation_in),
+    (jpeg.SIGNATURE, 0, jpeg.orientation_in),
+    (webp.SIGNATURE, webp.SIGNATURE_OFFSET, webp.orientation_in),
 )
 
 
@@ -26,3 +31,12 @@ def first_frame(data: bytes) -> Frame:
         if data.startswith(signature, offset):
             return read(data, Bounds())
     raise UnreadablePictureError("The picture is none of PNG, JPEG, WebP, GIF and SVG.")
+
+
+def is_turned_on_its_side(head: bytes) -> bool | None:
+    """Whether the picture that begins with `head` is shown with its sides exchanged; None if it takes more to tell."""
+    for signature, offset, orientation_in in _ORIENTATIONS:
+        if head.startswith(signature, offset):
+            orientation = orientation_in(head)
+            return None if orientation is None else is_turned(orientation)
+    return False

@@ -11,8 +11,8 @@ from pixyproxy.domain.image import MediaType
 SIGNATURE: Final = b"WEBP"
 SIGNATURE_OFFSET: Final = 8
 
-_HEAD_SIZE, _FRAME_HEAD_SIZE = 12, 16
-_ICC_FLAG, _ALPHA_FLAG, _ANIMATION_FLAG = 0x20, 0x10, 0x02
+_HEAD_SIZE, _FLAGS_AT, _FRAME_HEAD_SIZE = 12, 20, 16
+_ICC_FLAG, _ALPHA_FLAG, _EXIF_FLAG, _ANIMATION_FLAG = 0x20, 0x10, 0x08, 0x02
 _ICC_MAX_SIZE: Final = 1 << 20
 _VP8_START: Final = b"\x9d\x01\x2a"
 _VP8L_START: Final = b"\x2f"
@@ -55,8 +55,20 @@ def first_frame(data: bytes, bounds: Bounds) -> Frame:
         data=b"RIFF" + struct.pack("<I", 4 + len(body)) + SIGNATURE + body,
         width=size[0],
         height=size[1],
-        orientation=orientation_of(bytes(kept[b"EXIF"]).removeprefix(PREFIX)) if b"EXIF" in kept else UPRIGHT,
+        orientation=orientation_in(data) or UPRIGHT,
     )
+
+
+def orientation_in(head: bytes) -> int | None:
+    """Return the orientation that the beginning of a WebP tells; None if it breaks off before its EXIF data."""
+    if len(head) < _FLAGS_AT + 1:
+        return None
+    if head[_HEAD_SIZE : _HEAD_SIZE + 4] != b"VP8X" or not head[_FLAGS_AT] & _EXIF_FLAG:
+        return UPRIGHT
+    for chunk in _chunks(head, Bounds()):
+        if chunk.kind == b"EXIF" and chunk.is_whole:
+            return orientation_of(bytes(chunk.content).removeprefix(PREFIX))
+    return UPRIGHT if len(head) >= 8 + int.from_bytes(head[4:8], "little") else None
 
 
 def _chunks(data: bytes, bounds: Bounds) -> Iterator[_Chunk]:

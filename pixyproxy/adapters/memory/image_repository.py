@@ -10,7 +10,7 @@ import msgspec
 
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
-from pixyproxy.domain.image import Image, ImageId, ImageStatus, Tag, image_not_found
+from pixyproxy.domain.image import ContentInfo, Image, ImageId, ImageStatus, Tag, image_not_found
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
 from pixyproxy.domain.ports import DamagedRecord, ImageRepository, Lease, RebuiltWords
 from pixyproxy.domain.user import UserName
@@ -79,6 +79,19 @@ class InMemoryImageRepository(ImageRepository):
             updated_at=image.updated_at,
             version=image.version,
         )
+
+    async def correct_size(self, image: Image, content: ContentInfo) -> bool:
+        stored = self._images.get(image.guid)
+        if stored is None or stored.content is None or image.content is None:
+            return False
+        size = stored.content.width, stored.content.height
+        if stored.content.sha256 != content.sha256 or size != (image.content.width, image.content.height):
+            return False
+        corrected = msgspec.structs.replace(stored.content, width=content.width, height=content.height)
+        self._images[image.guid] = msgspec.structs.replace(
+            stored, content=corrected, updated_at=image.updated_at, version=stored.version + 1
+        )
+        return True
 
     async def delete(self, guid: UUID, *, expected_version: int, lease_seconds: float) -> None:
         await self._get_version(guid, expected_version)

@@ -29,7 +29,7 @@ from pixyproxy.adapters.rows import (
 )
 from pixyproxy.domain.errors import ConstraintViolationError, DBConnectionError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
-from pixyproxy.domain.image import Image, ImageId, ImageStatus, Tag, image_not_found
+from pixyproxy.domain.image import ContentInfo, Image, ImageId, ImageStatus, Tag, image_not_found
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
 from pixyproxy.domain.ports import DamagedRecord, ImageRepository, Lease, RebuiltWords
 from pixyproxy.domain.user import UserName
@@ -82,6 +82,12 @@ _CHANGE: Final = """
     UPDATE images
     SET filename = %(filename)s, visibility = %(visibility)s, updated_at = %(updated_at)s, version = %(version)s
     WHERE guid = %(guid)s AND version = %(expected_version)s
+"""
+
+_CORRECT_SIZE: Final = """
+    UPDATE images
+    SET width = %(new_width)s, height = %(new_height)s, updated_at = %(updated_at)s, version = version + 1
+    WHERE guid = %(guid)s AND sha256 = %(sha256)s AND width = %(width)s AND height = %(height)s
 """
 
 _DELETE: Final = "DELETE FROM images WHERE guid = %(guid)s AND version = %(expected_version)s"
@@ -256,6 +262,10 @@ class MySQLImageRepository(ImageRepository):
 
         if not await self.database.write(store):
             await self._explain(image.guid)
+
+    async def correct_size(self, image: Image, content: ContentInfo) -> bool:
+        new = {"sha256": content.sha256, "new_width": content.width, "new_height": content.height}
+        return bool(await self.database.execute(_CORRECT_SIZE, {**image_to_row(image), **new}))
 
     async def delete(self, guid: UUID, *, expected_version: int, lease_seconds: float) -> None:
         async def remove(cursor: aiomysql.Cursor) -> bool:

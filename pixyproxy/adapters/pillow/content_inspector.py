@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 
+from pixyproxy.adapters.bitmaps.reading import is_turned_on_its_side
 from pixyproxy.adapters.pillow.inspection import inspect_picture
 from pixyproxy.adapters.pillow.picture import UnreadablePictureError
 from pixyproxy.adapters.whole_content import read_whole
@@ -20,6 +21,9 @@ class PillowContentInspector(ContentInspector):
             return await asyncio.to_thread(_describe, data)
         except UnreadablePictureError as exc:
             raise DamagedContentError(str(exc)) from exc
+
+    def is_turned(self, head: bytes) -> bool | None:
+        return is_turned_on_its_side(head)
 
 
 def _describe(data: bytes) -> ContentInfo:

@@ -27,7 +27,7 @@ from pixyproxy.adapters.rows import (
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
-from pixyproxy.domain.image import Image, ImageId, ImageStatus, Tag, image_not_found
+from pixyproxy.domain.image import ContentInfo, Image, ImageId, ImageStatus, Tag, image_not_found
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
 from pixyproxy.domain.ports import DamagedRecord, ImageRepository, Lease, RebuiltWords
 from pixyproxy.domain.user import UserName
@@ -72,6 +72,12 @@ _CHANGE: Final = """
     UPDATE images
     SET filename = :filename, visibility = :visibility, updated_at = :updated_at, version = :version
     WHERE guid = :guid AND version = :expected_version
+"""
+
+_CORRECT_SIZE: Final = """
+    UPDATE images
+    SET width = :new_width, height = :new_height, updated_at = :updated_at, version = version + 1
+    WHERE guid = :guid AND sha256 = :sha256 AND width = :width AND height = :height
 """
 
 _DELETE: Final = "DELETE FROM images WHERE guid = :guid AND version = :expected_version"
@@ -206,6 +212,10 @@ class SQLiteImageRepository(ImageRepository):
 
         if not await self.database.write(store):
             await self._explain(image.guid)
+
+    async def correct_size(self, image: Image, content: ContentInfo) -> bool:
+        new = {"sha256": content.sha256, "new_width": content.width, "new_height": content.height}
+        return bool(await self.database.execute(_CORRECT_SIZE, {**image_to_row(image), **new}))
 
     async def delete(self, guid: UUID, *, expected_version: int, lease_seconds: float) -> None:
         async def remove(connection: aiosqlite.Connection) -> bool:

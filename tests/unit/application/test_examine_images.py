@@ -14,12 +14,14 @@ from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
 from pixyproxy.application import ExamineImages, FinishDeletions
+from pixyproxy.application.correct_sizes import exchanged
 from pixyproxy.application.examine_images import FINDINGS_MAX_COUNT, PAGE_SIZE, Examination, Finding, FindingKind
 from pixyproxy.application.generate_image import KEPT
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
 from pixyproxy.domain.image import ContentInfo, ContentKey, Image, ImageStatus, MediaType, Prompt
 from pixyproxy.domain.ports import ContentReceipt, ContentStore, DamagedRecord, Lease, StoredContent
 from pixyproxy.domain.variant import VariantName
+from tests import odd_pictures
 from tests.factories import (
     ContentInfoFactory,
     FailedImageFactory,
@@ -28,6 +30,7 @@ from tests.factories import (
     PendingImageFactory,
     UnknownImageFactory,
 )
+from tests.streams import pieces
 
 NAME = VariantName("0123456789abcdef-320x-contain-80.webp")
 LEASE = Lease(owner="a process that lives", seconds=60)
@@ -892,3 +895,16 @@ async def quarantine(contents: ContentStore, key: ContentKey, data: bytes) -> No
 
 async def a_picture() -> bytes:
     return (await InMemoryImageGenerator().generate(Prompt("a lighthouse"))).data
+
+
+async def test_a_turned_picture_is_right_either_way_and_repair_stores_what_is_shown(
+    examine_images: ExamineImages, images: InMemoryImageRepository, contents: InMemoryContentStore
+) -> None:
+    data = odd_pictures.encoded(odd_pictures.gradient(80, 40), "JPEG", exif=b"Exif\0\0" + odd_pictures.exif(6))
+    shown = await PillowContentInspector().inspect(StoredContent(len(data), pieces(data)))
+    image = await images.add(ImageFactory.build(content=exchanged(shown)))
+    await contents.put(image.content_key, pieces(data))
+    assert (await examine_images()).remaining == 0
+    assert await images.get(image.guid) == image
+    assert (await examine_images(repair=True)).found == {}
+    assert (await images.get(image.guid)).content == shown

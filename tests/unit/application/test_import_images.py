@@ -8,13 +8,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_archive import InMemoryImageArchive
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
-from pixyproxy.application import ExportImages, ImportImages
+from pixyproxy.application import CorrectSizes, ExportImages, ImportImages
 from pixyproxy.application import import_images as module
+from pixyproxy.application.correct_sizes import exchanged
 from pixyproxy.application.import_images import ImportOutcome
 from pixyproxy.domain.archive import ArchiveError
 from pixyproxy.domain.errors import (
@@ -26,6 +28,7 @@ from pixyproxy.domain.errors import (
 )
 from pixyproxy.domain.image import ContentInfo, Image, MediaType, Prompt, Visibility
 from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ContentStore, ImageArchiveReader, StoredContent
+from tests import odd_pictures
 from tests.factories import (
     FailedImageFactory,
     GeneratingImageFactory,
@@ -33,6 +36,7 @@ from tests.factories import (
     PendingImageFactory,
     UnknownImageFactory,
 )
+from tests.streams import pieces
 
 DIFFERS = "The image is stored already, and differs; it was left as it is."
 BEING_DELETED = "The image is just being deleted; import it again later."
@@ -268,6 +272,53 @@ async def test_a_content_that_is_no_picture_is_reported_and_nothing_stored(
     assert await import_images(ListedArchive(archived(image, data))) == {ImportOutcome.REFUSED: 1}
     assert await stored_in(images) == []
     assert await content_in(contents, image) is None
+
+
+@pytest.fixture
+async def turned() -> tuple[Image, bytes]:
+    """Return a picture that is shown 40 wide and 80 high, with its image as an older version has exported it."""
+    data = odd_pictures.encoded(odd_pictures.gradient(80, 40), "JPEG", exif=b"Exif\0\0" + odd_pictures.exif(6))
+    shown = await PillowContentInspector().inspect(content_of(data))
+    assert (shown.width, shown.height) == (40, 80)
+    return ImageFactory.build(content=exchanged(shown)), data
+
+
+async def test_a_turned_picture_is_stored_as_it_is_shown_whichever_way_its_record_has_it(
+    import_images: ImportImages, images: InMemoryImageRepository, turned: tuple[Image, bytes]
+) -> None:
+    lying, data = turned
+    assert lying.content is not None
+    shown = msgspec.structs.replace(ImageFactory.build(), content=exchanged(lying.content))
+    archive = ListedArchive(archived(lying, data), archived(shown, data))
+    assert await import_images(archive) == {ImportOutcome.IMPORTED: 2}
+    assert all(image.content == shown.content for image in await stored_in(images))
+    again = ListedArchive(archived(lying, data), archived(shown, data))
+    assert await import_images(again) == {ImportOutcome.UNCHANGED: 2}
+
+
+async def test_an_export_of_before_the_size_was_corrected_is_unchanged(
+    import_images: ImportImages,
+    images: InMemoryImageRepository,
+    contents: InMemoryContentStore,
+    clock: InMemoryClock,
+    turned: tuple[Image, bytes],
+) -> None:
+    lying, data = turned
+    stored = await images.add(lying)
+    await contents.put(lying.content_key, pieces(data))
+    correct = CorrectSizes(images=images, contents=contents, inspector=PillowContentInspector(), clock=clock)
+    assert await correct.correct(stored)
+    assert await import_images(ListedArchive(archived(lying, data))) == {ImportOutcome.UNCHANGED: 1}
+
+
+async def test_a_picture_that_is_not_turned_has_to_have_the_size_of_its_record(
+    import_images: ImportImages, images: InMemoryImageRepository
+) -> None:
+    data = odd_pictures.encoded(odd_pictures.gradient(80, 40), "JPEG", exif=b"Exif\0\0" + odd_pictures.exif(3))
+    content = exchanged(await PillowContentInspector().inspect(content_of(data)))
+    archive = ListedArchive(archived(ImageFactory.build(content=content), data))
+    assert await import_images(archive) == {ImportOutcome.REFUSED: 1}
+    assert await stored_in(images) == []
 
 
 async def test_every_damaged_byte_is_found(import_images: ImportImages, image: Image, picture: bytes) -> None:

@@ -7,10 +7,17 @@ import pytest
 from click.testing import CliRunner, Result
 from dependency_injector import providers
 
+from pixyproxy.application.correct_sizes import exchanged
 from pixyproxy.application.upgrade_data import DataUpgrade, UpgradedBatch
 from pixyproxy.domain.errors import DBConnectionError
+from pixyproxy.domain.image import Image
+from pixyproxy.domain.ports import StoredContent
 from pixyproxy.entrypoints.cli import main
+from pixyproxy.entrypoints.cli.session import run_with_container
 from pixyproxy.entrypoints.container import Container
+from tests import odd_pictures
+from tests.factories import ImageFactory
+from tests.streams import pieces
 
 
 class Counting(DataUpgrade):
@@ -57,3 +64,22 @@ def test_an_interrupted_upgrade_goes_on_where_it_was(counting: type[Counting], m
     monkeypatch.setattr(counting, "failing_at", None)
     assert "upgraded  counted 3 image(s)" in db("upgrade").stdout.splitlines()
     assert db("status").exit_code == 0
+
+
+def test_an_upgrade_corrects_the_size_of_turned_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIXYPROXY_DATABASE_URL", f"sqlite:///{tmp_path}/pixyproxy.db")
+    monkeypatch.setenv("PIXYPROXY_CONTENT_URL", f"file:{tmp_path}/images")
+    data = odd_pictures.encoded(odd_pictures.gradient(80, 40), "JPEG", exif=b"Exif\0\0" + odd_pictures.exif(6))
+
+    async def store_as_it_lies(container: Container) -> Image:
+        await container.schema().upgrade()
+        shown = await container.inspector().inspect(StoredContent(len(data), pieces(data)))
+        image: Image = await container.images().add(ImageFactory.build(content=exchanged(shown)))
+        await container.contents().put(image.content_key, pieces(data))
+        return image
+
+    image = run_with_container(store_as_it_lies)
+    assert "upgraded  corrected width and height of 1 turned image(s)" in db("upgrade").stdout.splitlines()
+    corrected = run_with_container(lambda container: container.images().get(image.guid))
+    assert (corrected.content.width, corrected.content.height) == (40, 80)
+    assert corrected.version == image.version + 1

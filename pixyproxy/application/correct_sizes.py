@@ -1,0 +1,69 @@
+"""Use case: store the size of turned pictures as they are shown."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from pixyproxy.application.upgrade_data import DataUpgrade, UpgradedBatch
+from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError, DamagedContentError
+from pixyproxy.domain.image import ContentInfo, Image, MediaType
+from pixyproxy.domain.ports import Clock, ContentInspector, ContentStore, ImageRepository
+
+HEAD_SIZE: Final = 65_536
+
+_TURNABLE: Final = frozenset({MediaType.PNG, MediaType.JPEG, MediaType.WEBP})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectSizes(DataUpgrade):
+    """Exchange width and height of images that were stored before EXIF data counted for them.
+
+    Of each PNG, JPEG and WebP at most 64 KiB are read, and the rest only of a picture that is turned. An image whose
+    content is missing or damaged is passed over. Raises `DBConnectionError`, and `ContentStoreError` for a store that
+    does not work at all.
+    """
+
+    images: ImageRepository
+    contents: ContentStore
+    inspector: ContentInspector
+    clock: Clock
+    batch: int = 100
+
+    name = "sizes-as-shown"
+    summary = "corrected width and height of {} turned image(s)"
+
+    async def upgrade(self, *, after: str) -> UpgradedBatch | None:
+        records = await self.images.scan(after=after, limit=self.batch)
+        if not records:
+            return None
+        changed = 0
+        for record in records:
+            if not isinstance(record, Image):
+                continue
+            try:
+                changed += await self.correct(record)
+            except (ContentNotFoundError, DamagedContentError):
+                continue
+            except ContentStoreError:
+                # One file that can't be read is no reason to wait; a store that is away is.
+                await self.contents.check()
+        return UpgradedBatch(str(records[-1].guid), changed)
+
+    async def correct(self, image: Image) -> bool:
+        """Correct the size of one image; return whether that was needed. Raises `ContentStoreError`."""
+        stored = image.content
+        if stored is None or stored.media_type not in _TURNABLE or stored.width == stored.height:
+            return False
+        head = await self.contents.open(image.content_key, end=HEAD_SIZE)
+        if self.inspector.is_turned(b"".join([chunk async for chunk in head.chunks])) is False:
+            return False
+        found = await self.inspector.inspect(await self.contents.open(image.content_key))
+        if found != exchanged(stored):
+            return False
+        return await self.images.correct_size(msgspec.structs.replace(image, updated_at=self.clock.now()), found)
+
+
+def exchanged(content: ContentInfo) -> ContentInfo:
+    """Return the same content with its width and height exchanged."""
+    return msgspec.structs.replace(content, width=content.height, height=content.width)
