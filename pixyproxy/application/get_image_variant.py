@@ -5,9 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
+from pixyproxy.application.failures import Failures
 from pixyproxy.application.makings import Makings
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError, DamagedContentError
-from pixyproxy.domain.image import Image, ImageScope
+from pixyproxy.domain.image import ContentKey, Image, ImageScope, MediaType
 from pixyproxy.domain.ports import ContentReceipt, ContentStore, ImageRepository, StoredContent, VariantMaker
 from pixyproxy.domain.user import Principal
 from pixyproxy.domain.variant import Variant, VariantName, VariantPolicy
@@ -20,7 +21,9 @@ class GetImageVariant:
     The image is one that `GetImageContent.find` has found; `open` returns the bytes. However many ask at once, a
     variant is made once, and it is stored beside the content and deleted with it. Raises `DataValidationError` for a
     variant that `policy` does not allow, `OverloadedError` when too many are being made, `RecordNotFoundError` as
-    `GetImageContent` does, and `ContentStoreError`, also for content that can't be made into anything.
+    `GetImageContent` does, and `ContentStoreError`, also for content that can't be made into anything: that is
+    remembered in `failures`, so that it is not tried again for each request. SVGs, which may take long, have their own
+    `drawings` and hold up no `makings` of bitmaps.
     """
 
     images: ImageRepository
@@ -28,6 +31,8 @@ class GetImageVariant:
     maker: VariantMaker
     policy: VariantPolicy = field(default_factory=VariantPolicy)
     makings: Makings[ContentReceipt] = field(default_factory=Makings)
+    drawings: Makings[ContentReceipt] = field(default_factory=lambda: Makings(max_running=1))
+    failures: Failures = field(default_factory=Failures)
 
     async def __call__(
         self, image: Image, variant: Variant, principal: Principal, scope: ImageScope = ImageScope.PUBLIC
@@ -36,9 +41,11 @@ class GetImageVariant:
         receipt = await self.contents.find_variant(image.content_key, name)
         if receipt is not None:
             return receipt
+        self.failures.ensure_none(_content(image), _pixels(image, variant))
+        makings = self.drawings if image.ready_content.media_type is MediaType.SVG else self.makings
         # That takes a while: the image may be deleted or hidden meanwhile.
         try:
-            receipt = await self.makings.result((image.content_key, name), partial(self._make, image, variant, name))
+            receipt = await makings.result((image.content_key, name), partial(self._make, image, variant, name))
         except ContentStoreError:
             (await self.images.get(image.guid)).ensure_readable_by(principal, scope)
             raise
@@ -82,10 +89,16 @@ class GetImageVariant:
         receipt = await self.contents.find_variant(key, name)
         if receipt is not None:
             return receipt
+        # Another variant of it may have failed meanwhile.
+        self.failures.ensure_none(_content(image), _pixels(image, variant))
         content = await self.contents.open(key)
         if content.byte_size != image.ready_content.byte_size:
             raise DamagedContentError(f"The content of image {image.guid} is damaged.")
-        data = await self.maker.make(content, variant)
+        try:
+            data = await self.maker.make(content, variant)
+        except DamagedContentError as exc:
+            self.failures.remember(_content(image), _pixels(image, variant), exc)
+            raise
         try:
             receipt = await self.contents.put_variant(key, name, _chunks(data))
             await self.images.get(image.guid)
@@ -99,6 +112,17 @@ class GetImageVariant:
                 await self.contents.delete_variants(key)
             raise
         return receipt
+
+
+def _content(image: Image) -> tuple[ContentKey, str]:
+    """Return what tells the content from others, also from another one under the same key."""
+    return image.content_key, image.ready_content.sha256
+
+
+def _pixels(image: Image, variant: Variant) -> int:
+    content = image.ready_content
+    width, height = variant.size_of(content.width, content.height, is_scalable=content.media_type is MediaType.SVG)
+    return width * height
 
 
 async def _chunks(data: bytes) -> AsyncIterator[bytes]:

@@ -4,6 +4,7 @@ What was tried with dependency-injector and Litestar, and why nothing here is a 
 `docs/adr/0004-dependency-injector-without-wiring.md`.
 """
 
+import operator
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -136,7 +137,10 @@ class Container(containers.DeclarativeContainer):
     hasher = providers.Singleton(Argon2PasswordHasher)
     verified = providers.Singleton(InMemoryVerifiedLogins, lifetime=settings.provided.login_memory)
     inspector = providers.Singleton(PillowContentInspector)
-    variant_maker = providers.Singleton(VipsVariantMaker, max_workers=settings.provided.max_variants)
+    # One worker more, for the SVG that is being drawn.
+    variant_maker = providers.Singleton(
+        VipsVariantMaker, max_workers=providers.Callable(operator.add, settings.provided.max_variants, 1)
+    )
     clock = providers.Singleton(SystemClock)
     guids = providers.Singleton(RandomGuidSource)
     private_folder = providers.Factory(PrivateFolder.make)
@@ -152,6 +156,7 @@ class Container(containers.DeclarativeContainer):
     makings: providers.Provider[Makings[ContentReceipt]] = providers.Singleton(
         Makings, max_running=settings.provided.max_variants
     )
+    drawings: providers.Provider[Makings[ContentReceipt]] = providers.Singleton(Makings, max_running=1)
     policy = providers.Singleton(
         GenerationPolicy,
         lease=providers.Factory(Lease, owner=process_name(), seconds=settings.provided.lease),
@@ -201,6 +206,7 @@ class Container(containers.DeclarativeContainer):
         maker=variant_maker,
         policy=providers.Singleton(VariantPolicy, sides=settings.provided.variant_sides),
         makings=makings,
+        drawings=drawings,
     )
     list_images = providers.Singleton(ListImages, images=images)
     list_tags = providers.Singleton(ListTags, images=images)
@@ -245,6 +251,7 @@ async def opened(container: Container) -> AsyncIterator[Container]:
         stack.push_async_callback(container.generator().close)
         stack.push_async_callback(container.variant_maker().close)
         stack.push_async_callback(container.makings().close)
+        stack.push_async_callback(container.drawings().close)
         seconds = container.settings().shutdown_timeout
         stack.push_async_callback(end_generations, container.admission(), container.generations(), seconds)
         yield container

@@ -27,7 +27,7 @@ from pixyproxy.domain.errors import (
     OverloadedError,
     RecordNotFoundError,
 )
-from pixyproxy.domain.image import ContentKey, Image, ImageChanges, ImageScope, Visibility
+from pixyproxy.domain.image import ContentKey, Image, ImageChanges, ImageScope, MediaType, Visibility
 from pixyproxy.domain.ports import ContentReceipt, StoredContent
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.domain.variant import Variant, VariantFormat, VariantName, VariantPolicy
@@ -190,11 +190,81 @@ async def test_who_asks_while_one_is_being_stored_has_none_made_again(
 async def test_a_failure_is_everybodys_and_the_next_one_tries_again(
     get_image_variant: GetImageVariant, image: Image, maker: HaltingVariantMaker
 ) -> None:
-    maker.fail_next(DamagedContentError("The picture is damaged or incomplete."))
+    maker.fail_next(ContentStoreError("The content store does not work."))
     tasks = [asyncio.create_task(get_image_variant(image, WEBP, ANONYMOUS)) for _ in range(3)]
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-        assert isinstance(outcome, DamagedContentError)
+        assert isinstance(outcome, ContentStoreError)
     assert (await get_image_variant(image, WEBP, ANONYMOUS)).byte_size
+
+
+async def test_what_can_not_be_drawn_is_not_drawn_again_for_each_request(
+    get_image_variant: GetImageVariant, image: Image, maker: HaltingVariantMaker
+) -> None:
+    get_image_variant = dataclasses.replace(get_image_variant, policy=VariantPolicy(sides=None))
+    maker.fail_next(DamagedContentError("The SVG picture takes too long to be drawn."))
+    png = Variant(format=VariantFormat.PNG, width=64)
+    for variant in (WEBP, WEBP, png):
+        with pytest.raises(DamagedContentError, match="takes too long to be drawn"):
+            await get_image_variant(image, variant, ANONYMOUS)
+    assert maker.made == [WEBP]
+    smaller = Variant(format=VariantFormat.WEBP, width=4)
+    assert (await get_image_variant(image, smaller, ANONYMOUS)).byte_size
+    assert maker.made == [WEBP, smaller]
+
+
+async def test_variants_that_wait_while_another_one_fails_are_not_drawn_either(
+    get_image_variant: GetImageVariant, image: Image, halting_maker: HaltingVariantMaker
+) -> None:
+    one_by_one = dataclasses.replace(get_image_variant, makings=Makings[ContentReceipt](max_running=1))
+
+    async def fail() -> None:
+        await halting_maker.may_end.wait()
+        raise DamagedContentError("The SVG picture takes too long to be drawn.")
+
+    halting_maker.meanwhile = fail
+    sizes = (64, 128, 256, 512)
+    tasks = [
+        asyncio.create_task(one_by_one(image, Variant(format=VariantFormat.PNG, width=size), ANONYMOUS))
+        for size in sizes
+    ]
+    await settle()
+    halting_maker.may_end.set()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        assert isinstance(outcome, DamagedContentError)
+    assert [variant.width for variant in halting_maker.made] == [64]
+
+
+async def test_another_content_of_the_same_image_is_tried(
+    get_image_variant: GetImageVariant, image: Image, maker: HaltingVariantMaker
+) -> None:
+    maker.fail_next(DamagedContentError("The picture is damaged or incomplete."))
+    with pytest.raises(DamagedContentError):
+        await get_image_variant(image, WEBP, ANONYMOUS)
+    restored = msgspec.structs.replace(image.ready_content, sha256="0" * 64)
+    assert (await get_image_variant(msgspec.structs.replace(image, content=restored), WEBP, ANONYMOUS)).byte_size
+
+
+async def test_a_slow_svg_holds_up_no_bitmap(
+    get_image_variant: GetImageVariant,
+    images: InMemoryImageRepository,
+    contents: InMemoryContentStore,
+    image: Image,
+    maker: HaltingVariantMaker,
+) -> None:
+    slow = HaltingVariantMaker()
+    makings = Makings[ContentReceipt](max_running=1)
+    drawing = dataclasses.replace(get_image_variant, maker=slow, makings=makings)
+    svg = msgspec.structs.replace(image.ready_content, media_type=MediaType.SVG)
+    tasks = [
+        asyncio.create_task(drawing(msgspec.structs.replace(image, content=svg), WEBP, ANONYMOUS)) for _ in range(3)
+    ]
+    await settle()
+    png = Variant(format=VariantFormat.PNG)
+    quick = dataclasses.replace(get_image_variant, maker=maker, makings=makings, drawings=drawing.drawings)
+    assert (await quick(image, png, ANONYMOUS)).byte_size
+    assert not any(task.done() for task in tasks)
+    slow.may_end.set()
+    await asyncio.gather(*tasks)
 
 
 async def test_too_many_variants_at_once_are_turned_away_but_not_those_that_are_there(
