@@ -19,7 +19,9 @@ LINK_KEY_MIN_LENGTH = 32
 # Read by the test suite, not by the service.
 FOREIGN_NAMES = frozenset({"PIXYPROXY_TEST_MYSQL_URL"})
 
-Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+PORT_MAX = 65_535
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=PORT_MAX)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Duration = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
@@ -265,19 +267,10 @@ def _generator_problems(settings: Settings) -> Iterator[str]:
 
 
 def _is_origin(text: str) -> bool:
-    url = _split(text)
-    try:
-        port = url.port if url else None
-    except ValueError:
-        return False
-    return (
-        url is not None
-        and url.scheme in {"http", "https"}
-        and bool(url.hostname)
-        and port != 0
-        and url.path in {"", "/"}
-        and not (url.query or url.fragment or "@" in url.netloc)
-    )
+    """Whether `text` is scheme, host and perhaps port (RFC 6454), with a host in ASCII."""
+    host = r"[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*|\[[0-9A-Fa-f:.]+\]"
+    found = re.fullmatch(rf"https?://({host})(:(?P<port>[0-9]{{1,5}}))?/?", text, re.ASCII | re.IGNORECASE)
+    return found is not None and _split(text) is not None and 0 < int(found["port"] or 1) <= PORT_MAX
 
 
 def _is_path_alone(url: SplitResult) -> bool:

@@ -19,6 +19,8 @@ billed::
         "waiting": {"a": 1}
     }
 
+``GET /pictures/good`` brings a picture for an answer that only refers to it; `_picture` has other names.
+
 An answer with ``[[gate a]]`` is billed and then held until ``POST /stand-in/open/a`` (or `open_gate`); with
 ``[[gate-body a]]`` the head and half of the body go out first. ``waiting`` has the gates at which answers are held, and
 how many; a client that goes away waits no longer. A gate that was opened stays open.
@@ -50,6 +52,7 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.client import responses
 from itertools import pairwise
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import unquote
@@ -59,10 +62,13 @@ from PIL import Image, ImageOps
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tests.doubles.hostile_svg import hostile_svg
+from tests.doubles.strange_answers import CODINGS, ENCODINGS, USAGES, heap
+
+ANSWERS: Final = Path(__file__).parent.parent / "answers"
 
 SHUT_DOWN_MODELS = {"dall-e-2", "dall-e-3", "gpt-image-1"}
 RETIRED_PARAMETERS = {"response_format", "style"}
-DIRECTIVE = re.compile(r"\[\[(?P<name>[a-z0-9-]+)(?: (?P<argument>[^\]]+))?\]\]")
+DIRECTIVE = re.compile(r"\[\[(?P<name>[a-z0-9-]+)(?: (?P<argument>(?:[^\]]|\](?!\]))+))?\]\]")
 FOREVER = 86_400.0
 
 
@@ -310,6 +316,69 @@ def _gzip(order: Order, argument: str) -> Answer:
     return Answer(headers={**JSON, "content-encoding": "gzip"}, body=body)
 
 
+def _encoding(order: Order, argument: str) -> Answer:
+    return Answer(headers=JSON, body=ENCODINGS[argument](order.picture()))
+
+
+def _coding(order: Order, argument: str) -> Answer:
+    value, compress = CODINGS[argument]
+    return Answer(headers={**JSON, "content-encoding": value}, body=compress(_ok(order, "").body))
+
+
+def _bomb(order: Order, argument: str) -> Answer:
+    """Bring a picture and then a lot of nothing, compressed: `argument` is the coding and how many MiB there are."""
+    coding, _, mebibytes = argument.partition(" ")
+    value, compress = CODINGS[coding]
+    body = _ok(order, "").body[:-1] + b" " * (int(mebibytes or 256) << 20)
+    return Answer(headers={**JSON, "content-encoding": value}, body=compress(body))
+
+
+def _usage(order: Order, argument: str) -> Answer:
+    body = json.dumps(order.document(order.picture(), usage="here")).encode().replace(b'"here"', USAGES[argument])
+    return Answer(headers=JSON, body=body)
+
+
+def _label(order: Order, argument: str) -> Answer:
+    return document_answer(order.document(order.picture(), output_format=argument))
+
+
+def _heap(order: Order, argument: str) -> Answer:
+    """Bring a picture behind so many MiB of useless JSON."""
+    kind, _, mebibytes = argument.partition(" ")
+    return Answer(headers=JSON, body=heap(kind, int(mebibytes or 60) << 20, order.picture()))
+
+
+def _case(order: Order, argument: str) -> Answer:
+    """Answer with a file in `tests/answers`, whose name begins with `answer` or with `error` and the status."""
+    status = re.match(r"error-(\d+)", argument)
+    return Answer(
+        status=int(status[1]) if status else 200,
+        headers=JSON,
+        body=(ANSWERS / argument).read_bytes(),
+        is_billed=status is None,
+    )
+
+
+def _says(order: Order, argument: str) -> Answer:
+    """Answer with a status and a body, such as `says 403 {"error": {}}`."""
+    status, _, body = argument.partition(" ")
+    is_page = body.startswith("<")
+    headers = {"content-type": "text/html"} if is_page else JSON
+    return Answer(status=int(status), headers=headers, body=body.encode(), is_billed=False)
+
+
+def _refers(order: Order, argument: str) -> Answer:
+    """Answer with addresses of pictures instead of pictures."""
+    return document_answer({"created": 1, "data": [{"url": url} for url in argument.split(" ")]})
+
+
+def _part(order: Order, argument: str) -> Answer:
+    """Break off behind the picture, or `argument` bytes before its end."""
+    answer = _ok(order, "")
+    end = answer.body.index(b'"', answer.body.index(b'"b64_json": "') + 13) + 1
+    return Answer(headers=answer.headers, body=answer.body, cut_after=end - int(argument or 0))
+
+
 def _echo(order: Order, argument: str) -> Answer:
     return error_answer(400, order.prompt, f"Bad prompt: {order.prompt}", param=order.prompt, kind=order.prompt)
 
@@ -380,6 +449,16 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
     "half": _half,
     "wrong-label": _wrong_label,
     "wrong-format": _wrong_format,
+    "label": _label,
+    "encoding": _encoding,
+    "coding": _coding,
+    "bomb": _bomb,
+    "usage": _usage,
+    "heap": _heap,
+    "case": _case,
+    "says": _says,
+    "refers": _refers,
+    "part": _part,
     "odd-usage": _with(usage="a lot"),
     "huge-usage": _with(usage={"notes": "x" * 1_000_000}),
 }
@@ -458,6 +537,7 @@ class OpenAIServer:
         self.request_ids: defaultdict[str, list[str]] = defaultdict(list)
         self.waiting: Counter[str] = Counter()
         self.most_at_once = 0
+        self._late: Counter[str] = Counter()
         self.began_to_draw = asyncio.Event()
         self._gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._scripted: deque[str] = deque()
@@ -539,12 +619,13 @@ class OpenAIServer:
         return document_answer(account, is_billed=False)
 
     async def _answer(self, request: RecordedRequest) -> Answer:
-        if (request.method, request.path) == ("GET", "/stand-in"):
-            return self._account()
-        if request.method == "POST" and request.path.startswith("/stand-in/open/"):
-            self.open_gate(unquote(request.path.removeprefix("/stand-in/open/")))
+        if request.path.startswith("/stand-in"):
+            if request.method == "POST" and request.path.startswith("/stand-in/open/"):
+                self.open_gate(unquote(request.path.removeprefix("/stand-in/open/")))
             return self._account()
         self.requests.append(request)
+        if request.method == "GET" and request.path.startswith("/pictures/"):
+            return await self._picture(request.path.removeprefix("/pictures/"))
         if (request.method, request.path) != ("POST", "/v1/images/generations"):
             return error_answer(404, "unknown_url", f"Unknown request URL: {request.method} {request.path}.")
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
@@ -559,6 +640,33 @@ class OpenAIServer:
             self.request_ids[order.prompt].append(request.request_id)
             self.began_to_draw.set()
         await asyncio.sleep(self.delay + answer.delay)
+        return answer
+
+    async def _picture(self, name: str) -> Answer:
+        """Answer a client that fetches a picture which an answer referred to; the name says how."""
+        order = Order({"prompt": "a picture", "size": "64x64"})
+        picture = Answer(headers={"content-type": "image/png"}, body=order.picture(), is_billed=False)
+        answers: dict[str, Callable[[], Answer]] = {
+            "good": lambda: picture,
+            "chunked": lambda: replace(picture, is_chunked=True),
+            "gzip": lambda: replace(picture, headers={"content-encoding": "gzip"}, body=gzip.compress(picture.body)),
+            "bomb": lambda: replace(picture, headers={"content-encoding": "gzip"}, body=gzip.compress(bytes(64 << 20))),
+            "large": lambda: replace(picture, body=picture.body + bytes(8 << 20)),
+            "large-chunked": lambda: replace(picture, body=picture.body + bytes(8 << 20), is_chunked=True),
+            "page": lambda: Answer(body=b"<!doctype html><h1>Log in</h1>", is_billed=False),
+            "cut": lambda: replace(picture, cut_after=100),
+            "slow": lambda: replace(picture, delay=FOREVER),
+            "drip": lambda: replace(picture, drip=0.2, piece=16),
+            "forbidden": lambda: Answer(status=403, is_billed=False),
+        }
+        if name.startswith("redirect-to-"):
+            return Answer(status=302, headers={"location": unquote(name[12:])}, is_billed=False)
+        if name.startswith("late-"):
+            # The picture comes to its place after so many requests.
+            self._late[name] += 1
+            return picture if self._late[name] > int(name[5:]) else Answer(status=404, is_billed=False)
+        answer = answers.get(name, lambda: Answer(status=404, is_billed=False))()
+        await asyncio.sleep(answer.delay)
         return answer
 
     def _behaviour(self, prompt: str) -> Callable[[Order], Answer]:

@@ -214,7 +214,7 @@ def _told_error(rest: _Rest | None, redact: Redaction, request_id: str | None) -
     usage = _usage(rest) or {}
     if any(isinstance(usage.get(name), int) and usage[name] > 0 for name in ("total_tokens", "output_tokens")):
         error.maybe_billed = True
-    log_upstream_error(upstream, error, request_id)
+    log_upstream_error(upstream, error, redact, request_id=request_id)
     return error
 
 

@@ -18,6 +18,7 @@ _ASCII_SPACE: Final = b" \t\n\r\v\f\0"
 _OTHER_SPACE: Final = re.compile("[\\s\u180e\u200b-\u200f\u2060\ufeff]+")
 
 
+_DIGIT: Final = re.compile(rb"[0-9A-Za-z+/]")
 # How a piece ends that must not end there.
 _IN_ESCAPE: Final = re.compile(rb"%[^%]?\Z")
 _IN_CHARACTER: Final = re.compile(rb"[\xc2-\xdf]\Z|[\xe0-\xef].?\Z|[\xf0-\xf4].{0,2}\Z", re.DOTALL)
@@ -53,8 +54,9 @@ def _from_base64(text: bytes) -> bytes:
         _without_other_space(piece).translate(_STANDARD_ALPHABET, _ASCII_SPACE)
         for piece in _pieces(text, _IN_CHARACTER)
     ).rstrip(b"=")
-    # One character holds no byte: the text was cut.
-    digits = cleaned[:-1] if len(cleaned) % 4 == 1 else cleaned
+    # One digit alone holds no byte: the text was cut behind it.
+    is_cut = len(cleaned) % 4 == 1 and _DIGIT.match(cleaned, len(cleaned) - 1) is not None
+    digits = cleaned[:-1] if is_cut else cleaned
     # The standard library's decoder would keep the interpreter's lock, and with it the event loop, to its end.
     return pybase64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
 

@@ -62,7 +62,7 @@ def translated_errors(redact: Redaction = Redaction()) -> Iterator[None]:  # noq
     except openai.APIStatusError as exc:
         upstream = UpstreamError.read(exc.status_code, exc.body, redact)
         error = meaning_of(upstream, retry_after(exc))
-        log_upstream_error(upstream, error, redact(exc.response.headers.get("x-request-id")))
+        log_upstream_error(upstream, error, redact, request_id=exc.response.headers.get("x-request-id"))
         raise error from exc
     except (openai.OpenAIError, httpx2.TransportError, TimeoutError) as exc:
         for is_meant, translate in _CONNECTION_ERRORS:
@@ -74,16 +74,18 @@ def translated_errors(redact: Redaction = Redaction()) -> Iterator[None]:  # noq
         raise
 
 
-def log_upstream_error(upstream: UpstreamError, error: GenerationError, request_id: str | None) -> None:
+def log_upstream_error(
+    upstream: UpstreamError, error: GenerationError, redact: Redaction, *, request_id: str | None
+) -> None:
     """Log what the upstream said, as an error if only the operator can mend it."""
     is_operators = isinstance(error, GeneratorSetupError | GeneratorCredentialsError)
     facts = {
         "upstream_status": upstream.status,
-        "upstream_code": upstream.code or None,
-        "upstream_type": upstream.kind or None,
-        "upstream_param": upstream.param or None,
+        "upstream_code": redact(upstream.code, 100) or None,
+        "upstream_type": redact(upstream.kind, 100) or None,
+        "upstream_param": redact(upstream.param, 100) or None,
         "upstream_message": upstream.message or None,
-        "upstream_request_id": request_id or None,
+        "upstream_request_id": redact(request_id, 255) or None,
         "meaning": type(error).__name__,
     }
     _log.log(logging.ERROR if is_operators else logging.WARNING, "the generator answered with an error", extra=facts)

@@ -16,7 +16,8 @@ PIECE: Final = 1 << 20
 
 # A text up to its end or to the end of the piece, but never a part of an escape (RFC 8259, section 7).
 _TEXT: Final = re.compile(
-    rb'(?:[^"\\]++|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\[^u])*+', re.DOTALL
+    rb'(?:[^"\\]++|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u(?![dD][89abAB])[0-9a-fA-F]{4}|\\[^u])*+',
+    re.DOTALL,
 )
 _LONGEST_ESCAPE: Final = 12
 _QUOTE: Final = ord('"')

@@ -59,8 +59,8 @@ class PictureDownload:
     `http` is the client that talks to the base URL, with its proxies; it alone sends the `api_key`, and to that origin
     alone. A host of another origin is resolved once, each of its addresses is checked, and the connection is made to
     the address that was checked, never through a proxy, so that no other answer of DNS can lead elsewhere. Addresses
-    that are not public are connected to only if the base URL's host or one of `origins` names them. No redirection is
-    followed, and nothing larger than `max_size` bytes is read. `timeout` bounds it all, in seconds.
+    that are not public are connected to only if `origins` name them, or if the host is the base URL's own. No
+    redirection is followed, and nothing larger than `max_size` bytes is read. `timeout` bounds it all, in seconds.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class PictureDownload:
         self._base = Origin.of(base_url)
         self._api_key = api_key
         self._origins = {Origin.of(httpx2.URL(origin)) for origin in origins}
-        self._named_hosts = {self._base.host, *(origin.host for origin in self._origins)}
+        self._named_hosts = {origin.host for origin in self._origins}
         self._timeout = timeout
         self._max_size = max_size
         self._direct = httpx2.AsyncClient(

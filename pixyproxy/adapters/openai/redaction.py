@@ -28,7 +28,7 @@ class Redaction(msgspec.Struct, frozen=True, kw_only=True):
         line = _line(text[: 4 * limit])[:limit]
         for secret in (self.api_key, _line(self.prompt)):
             line = _cut(line, secret) if secret else line
-        return line
+        return line.strip()
 
 
 def _line(text: str) -> str:

@@ -67,7 +67,7 @@ _STATUSES: Final[Mapping[str, int]] = {
 
 
 class UpstreamError(msgspec.Struct, frozen=True, kw_only=True):
-    """An error in the upstream's own words: none of them may go anywhere but through a `Redaction`.
+    """An error in the upstream's own words: but for `message`, none may go anywhere except through a `Redaction`.
 
     `status` is that of HTTP or, in an answer with status 200, the one that the error's code stands for. `words` are
     its codes and types, also those of its inner errors, in lower case without anything but letters and digits.
@@ -126,7 +126,7 @@ class UpstreamError(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_about_prompt(self) -> bool:
         """Whether the prompt, which is the client's, is what the upstream does not accept."""
-        return "prompt" in re.split(r"[^a-z]+", self.param.lower())
+        return re.fullmatch(r"(?:[a-z_]{1,30}[./])*prompt", self.param, re.IGNORECASE) is not None
 
 
 def _nested(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -59,6 +59,7 @@ def test_an_empty_environment_gives_the_embedded_default() -> None:
         ("PIXYPROXY_OPENAI_OUTPUT_FORMAT", "svg", "openai_output_format", "svg"),
         ("PIXYPROXY_OPENAI_BACKGROUND", "transparent", "openai_background", "transparent"),
         ("PIXYPROXY_OPENAI_TIMEOUT", "30.5", "openai_timeout", 30.5),
+        ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "http://a:9", "openai_answer_origins", "http://a:9"),
         ("PIXYPROXY_ANONYMOUS_CREATE", "true", "anonymous_create", True),
         ("PIXYPROXY_AUTO_UPGRADE", "1", "auto_upgrade", True),
         ("PIXYPROXY_LOGIN_MEMORY", "0", "login_memory", 0.0),
@@ -176,6 +177,16 @@ def test_words_for_no(text: str) -> None:
         ("OPENAI_BASE_URL", "example.org/v1"),
         ("OPENAI_BASE_URL", "http://[x/v1"),
         ("OPENAI_BASE_URL", "https:///v1"),
+        ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "images.example.com"),
+        ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "ftp://images.example.com"),
+        ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "https://*.example.com"),
+        ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "https://images.example.com/path"),
+        ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "https://user@images.example.com"),
+        ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "https://images.example.com:0"),
+        ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "https://images.example.com:65536"),
+        ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "https://a, https://"),
+        ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "http://[::1"),
+        ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "http://[1:2]"),
         ("OPENAI_API_KEY", "sk with spaces"),
         ("OPENAI_API_KEY", "sk-schlüssel"),
     ],
@@ -184,6 +195,19 @@ def test_a_value_that_can_not_be_used_is_one_problem_that_names_its_variable(nam
     [problem] = problems_of({name: text})
     assert problem.startswith(name)
     assert problem.endswith(".")
+
+
+def test_the_origins_of_answers_stand_between_commas_or_spaces() -> None:
+    text = "https://images.example.com, http://10.0.0.5:9000 http://[::1]:8080/,http://minio"
+    settings = load_settings({"PIXYPROXY_OPENAI_ANSWER_ORIGINS": text})
+
+    assert settings.answer_origins == (
+        "https://images.example.com",
+        "http://10.0.0.5:9000",
+        "http://[::1]:8080/",
+        "http://minio",
+    )
+    assert load_settings({}).answer_origins == ()
 
 
 @pytest.mark.parametrize("output_format", ["jpeg", "gif", "svg"])

@@ -1,0 +1,157 @@
+"""Bodies of answers that were paid for and are not what OpenAI's reference says: seen at servers that speak its API."""
+
+import base64
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Final
+from urllib.parse import quote
+
+import brotli
+from backports import zstd
+
+
+def _text(picture: bytes) -> str:
+    return base64.b64encode(picture).decode()
+
+
+def _lines(text: str, separator: str, width: int = 76) -> str:
+    return separator.join(text[start : start + width] for start in range(0, len(text), width))
+
+
+def _item(text: str, name: str = "b64_json") -> bytes:
+    return json.dumps({"created": 1, "data": [{name: text}]}).encode()
+
+
+def _data_url(picture: bytes) -> str:
+    return f"data:image/png;base64,{_text(picture)}"
+
+
+ENCODINGS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
+    "data-url": lambda picture: _item(_data_url(picture)),
+    "data-url-in-url": lambda picture: _item(_data_url(picture), "url"),
+    "data-url-upper-case": lambda picture: _item(f"DATA:IMAGE/PNG;BASE64,{_text(picture)}"),
+    "data-url-parameters": lambda picture: _item(f"data:image/png;name=a.png;charset=utf-8;base64,{_text(picture)}"),
+    "data-url-bare": lambda picture: _item(f"data:;base64,{_text(picture)}"),
+    "data-url-percent": lambda picture: _item(f"data:image/png;base64,{quote(_text(picture), safe='')}", "url"),
+    "data-url-all-percent": lambda picture: _item(f"data:image/png,{quote(picture, safe='')}", "url"),
+    "line-breaks": lambda picture: _item(_lines(_text(picture), "\n")),
+    "crlf": lambda picture: _item(_lines(_text(picture), "\r\n") + "\r\n"),
+    "raw-line-breaks": lambda picture: _item(_lines(_text(picture), "@")).replace(b"@", b"\n"),
+    "spaces": lambda picture: _item(f" \t{_lines(_text(picture), ' ', 4)} "),
+    "other-spaces": lambda picture: _item("\ufeff" + _lines(_text(picture), "\u00a0\u2028\u3000\u200b")),
+    "other-spaces-unescaped": lambda picture: json.dumps(
+        {"data": [{"b64_json": "\ufeff" + _lines(_text(picture), "\u00a0\u2028\u3000\u200b", 3)}]}, ensure_ascii=False
+    ).encode(),
+    "no-padding": lambda picture: _item(_text(picture).rstrip("=")),
+    "more-padding": lambda picture: _item(_text(picture) + "==="),
+    "url-alphabet": lambda picture: _item(base64.urlsafe_b64encode(picture).decode()),
+    "url-alphabet-no-padding": lambda picture: _item(base64.urlsafe_b64encode(picture).decode().rstrip("=")),
+    "escaped-slashes": lambda picture: _item(_text(picture)).replace(b"/", b"\\/"),
+    "escaped-signs": lambda picture: _item(_text(picture)).replace(b"+", b"\\u002B").replace(b"=", b"\\u003d"),
+    "all-escaped": lambda picture: (
+        b'{"data":[{"b64_json":"%b"}]}' % "".join(f"\\u{ord(sign):04x}" for sign in _text(picture)).encode()
+    ),
+    "other-item": lambda picture: json.dumps(
+        {"data": [None, {}, {"b64_json": None}, {"url": ""}, {"b64_json": ""}, {"b64_json": _text(picture)}]}
+    ).encode(),
+    "other-item-behind-garbage": lambda picture: json.dumps(
+        {"data": [{"b64_json": "****"}, {"b64_json": _text(b"no picture")}, {"b64_json": _text(picture)}]}
+    ).encode(),
+    "other-item-behind-addresses": lambda picture: json.dumps(
+        {"data": [{"url": "http://127.0.0.1:9/a.png"}, {"url": _data_url(picture)}]}
+    ).encode(),
+    "data-is-an-object": lambda picture: json.dumps({"data": {"b64_json": _text(picture)}}).encode(),
+    "a-list": lambda picture: json.dumps([{"b64_json": _text(picture)}]).encode(),
+    "deeper": lambda picture: json.dumps({"result": {"images": [{"b64_json": _text(picture)}]}}).encode(),
+    "indented": lambda picture: json.dumps({"data": [{"b64_json": _text(picture)}]}, indent=8).encode(),
+    "byte-order-mark": lambda picture: b"\xef\xbb\xbf" + _item(_text(picture)),
+    "more-behind-it": lambda picture: _item(_text(picture)) + b"\n{}\nGoodbye",
+    "cut-behind-it": lambda picture: _item(_text(picture))[:-3],
+    "nan-beside-it": lambda picture: b'{"seed": NaN, "x": Infinity, ' + _item(_text(picture))[1:],
+    "latin-1-beside-it": lambda picture: b'{"note": "caf\xe9", ' + _item(_text(picture))[1:],
+    "event-stream": lambda picture: b"event: image_generation.completed\ndata: " + _item(_text(picture)) + b"\n\n",
+    "error-beside-it": lambda picture: b'{"error": {"code": "late"}, ' + _item(_text(picture))[1:],
+    "name-in-a-text": lambda picture: (
+        json.dumps({"revised_prompt": '"b64_json": "AAAA", x"b64_json'}).encode()[:-1]
+        + b", "
+        + _item(_text(picture))[1:]
+    ),
+    "the-picture-itself": lambda picture: picture,
+}
+"""What can be made of a picture, by name; each is a body that brings it."""
+
+LABELS: Final = ("jpg", "image/jpeg", "PNG", ".png", "", "bmp", "x" * 10_000)
+
+CODINGS: Final[Mapping[str, tuple[str, Callable[[bytes], bytes]]]] = {
+    "utf-8": ("UTF-8", bytes),
+    "identity": ("Identity", bytes),
+    "empty": ("", bytes),
+    "unknown": ("aws-chunked", bytes),
+    "none": ("none", bytes),
+    "wrong-gzip": ("gzip", bytes),
+    "wrong-deflate": ("deflate", bytes),
+    "wrong-br": ("br", bytes),
+    "wrong-zstd": ("zstd", bytes),
+    "gzip": ("gzip", gzip.compress),
+    "x-gzip": ("X-GZip", gzip.compress),
+    "deflate": ("deflate", zlib.compress),
+    "raw-deflate": ("deflate", lambda body: zlib.compress(body, wbits=-15)),
+    "br": ("br", brotli.compress),
+    "zstd": ("zstd", zstd.compress),
+    "two": ("gzip, br", lambda body: brotli.compress(gzip.compress(body))),
+    "gzip-and-utf-8": ("gzip, UTF-8", gzip.compress),
+    "unsaid-gzip": ("identity", gzip.compress),
+    "unsaid-zstd": ("", zstd.compress),
+}
+"""Values of `Content-Encoding`, and what is done to the body."""
+
+USAGES: Final[Mapping[str, bytes]] = {
+    "digits": b'{"total_tokens": 1%b}' % (b"0" * 10_000),
+    "large-number": b'{"total_tokens": 1e999}',
+    "surrogate": b'{"total_tokens": 1, "note": "\\ud800"}',
+    "surrogate-name": b'{"\\udfff": 1}',
+    "text": b'"a lot"',
+    "number": b"7",
+    "list": b"[1, 2]",
+    "true": b"true",
+    "deep": b'{"a":' * 120 + b"1" + b"}" * 120,
+    "very-deep": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "huge": b'{"note": "%b"}' % (b"x" * 1_000_000),
+    "nan": b'{"total_tokens": NaN}',
+    "not-utf-8": b'{"note": "\xff"}',
+    "cut": b'{"total_tokens": ',
+}
+"""Values of `usage` that are no account."""
+
+_HEAPS: Final[Mapping[str, bytes]] = {
+    "arrays": b"[],",
+    "objects": b"{},",
+    "texts": b'"",',
+    "numbers": b"0,",
+    "nested": b"[[[[[[[[]]]]]]]],",
+    "names": b'{"b64_json":""},',
+    "names-without-text": b'{"b64_json":null},',
+    "escapes": b'"\\"\\n\\u0041",',
+    "base64": b'{"b64_json":"AAAA"},',
+}
+
+
+def heap(kind: str, size: int, picture: bytes | None) -> bytes:
+    """Return a body of about `size` bytes of useless JSON, behind which is a picture if there is one.
+
+    Of `deep` the arrays are in one another, and of `escaped` the picture's own text is so long.
+    """
+    item = _item(_text(picture))[1:] if picture else b'"data":[]}'
+    if kind == "deep":
+        return b'{"x":%b%b,%b' % (b"[" * (size // 2), b"]" * (size // 2), item)
+    if kind == "escaped":
+        return b'{"data":[{"b64_json":"%b%b"}]}' % (b"\\n" * (size // 2), _text(picture or b"").encode())
+    if kind == "percent":
+        return b'{"data":[{"url":"data:;base64,%b%b"}]}' % (b"%20" * (size // 3), _text(picture or b"").encode())
+    piece = _HEAPS[kind]
+    return b'{"x":[%b0],%b' % (piece * (size // len(piece)), item)
+
+
+HEAPS: Final = (*_HEAPS, "deep", "escaped", "percent")
