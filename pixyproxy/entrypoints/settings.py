@@ -2,15 +2,16 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
 from pixyproxy.adapters.mysql.url import parse_url
 from pixyproxy.domain.variant import VARIANT_MAX_SIDE
+from pixyproxy.entrypoints.public_url import PublicURL, parse_public_url
 
 PREFIX = "PIXYPROXY_"
 ANY = "any"
@@ -19,9 +20,9 @@ LINK_KEY_MIN_LENGTH = 32
 # Read by the test suite, not by the service.
 FOREIGN_NAMES = frozenset({"PIXYPROXY_TEST_MYSQL_URL"})
 
-PORT_MAX = 65_535
+_HOST_NAME: Final = re.compile(r"\*|(\*\.)?[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*", re.ASCII)
 
-Port = Annotated[int, msgspec.Meta(ge=1, le=PORT_MAX)]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Duration = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
@@ -93,6 +94,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     head_timeout: Seconds = 10.0
     min_rate: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1024
     keep_alive_timeout: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 5
+    public_url: str | None = None
+    allowed_hosts: str | None = None
+    cors_origins: str | None = None
     host: str = "127.0.0.1"
     port: Port = 8000
     workers: Positive = 1
@@ -148,6 +152,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def offload_path(self) -> str | None:
         """The path below which a web server in front finds the content store's files, or None if it takes no part."""
         return None if self.content_offload is None else self.content_offload.removeprefix(X_ACCEL)
+
+    @property
+    def public_address(self) -> PublicURL | None:
+        """The address that clients know the service by, or None where it is the one that they use."""
+        return None if self.public_url is None else parse_public_url(self.public_url)
+
+    @property
+    def host_names(self) -> Sequence[str] | None:
+        """The names that the service answers to, or None if it was not told."""
+        return None if self.allowed_hosts is None else _listed(self.allowed_hosts)
+
+    @property
+    def allowed_origins(self) -> Sequence[str]:
+        """The origins whose pages may use the service from elsewhere."""
+        return tuple(parse_public_url(origin).origin for origin in _listed(self.cors_origins or ""))
 
 
 def environment_name(field: str) -> str:
@@ -210,6 +229,29 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "PIXYPROXY_CONTENT_URL must name a folder and nothing else, such as file:data/images."
     yield from _generator_problems(settings)
     yield from _delivery_problems(settings)
+    yield from _address_problems(settings)
+
+
+def _address_problems(settings: Settings) -> Iterator[str]:
+    if settings.public_url is not None:
+        try:
+            parse_public_url(settings.public_url)
+        except ValueError as exc:
+            yield f"PIXYPROXY_PUBLIC_URL can't be used. {exc}"
+    if not all(_HOST_NAME.fullmatch(name) for name in settings.host_names or ()):
+        yield (
+            "PIXYPROXY_ALLOWED_HOSTS must be host names without ports between commas, such as"
+            " pixy.example.org,*.example.net, or * for any."
+        )
+    if not all(map(_is_origin, _listed(settings.cors_origins or ""))):
+        yield (
+            "PIXYPROXY_CORS_ORIGINS must be scheme, host and port of one or more sites between commas, such as"
+            " https://app.example.org or http://localhost:3000."
+        )
+
+
+def _listed(text: str) -> Sequence[str]:
+    return tuple(item for part in text.split(",") if (item := part.strip()))
 
 
 def _delivery_problems(settings: Settings) -> Iterator[str]:
@@ -267,10 +309,10 @@ def _generator_problems(settings: Settings) -> Iterator[str]:
 
 
 def _is_origin(text: str) -> bool:
-    """Whether `text` is scheme, host and perhaps port (RFC 6454), with a host in ASCII."""
-    host = r"[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*|\[[0-9A-Fa-f:.]+\]"
-    found = re.fullmatch(rf"https?://({host})(:(?P<port>[0-9]{{1,5}}))?/?", text, re.ASCII | re.IGNORECASE)
-    return found is not None and _split(text) is not None and 0 < int(found["port"] or 1) <= PORT_MAX
+    try:
+        return not parse_public_url(text).prefix
+    except ValueError:
+        return False
 
 
 def _is_path_alone(url: SplitResult) -> bool:

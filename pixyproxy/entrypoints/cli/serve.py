@@ -16,9 +16,8 @@ from pixyproxy.entrypoints.cli.schema import ensure_schema
 from pixyproxy.entrypoints.cli.session import run_with_container, settings_from
 
 if TYPE_CHECKING:
-    from litestar import Litestar
-
     from pixyproxy.entrypoints.container import Container
+    from pixyproxy.entrypoints.proxy_headers import ProxyHeaders
     from pixyproxy.entrypoints.settings import Settings
 
 FIRST_USER = "pixy"
@@ -60,6 +59,8 @@ def serve(**flags: str | None) -> None:
         timeout_keep_alive=settings.keep_alive_timeout,
         lifespan="on",
         access_log=False,
+        # The application does it, in the way that `ProxyHeaders` says.
+        proxy_headers=False,
         server_header=False,
         log_config=None,
         timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout) + GRACE_SECONDS,
@@ -75,10 +76,11 @@ def _ensure_free(host: str, port: int) -> None:
         raise click.ClickException(f"can't listen on {host} port {port}: {exc.strerror or exc}") from exc
 
 
-def application() -> "Litestar":
+def application() -> "ProxyHeaders":
     """Return the application for the environment's settings; each worker process calls this once."""
     from pixyproxy.entrypoints.http.app import create_app
     from pixyproxy.entrypoints.log import configure_logging
+    from pixyproxy.entrypoints.proxy_headers import ProxyHeaders
     from pixyproxy.entrypoints.sendfile_protocol import SendfileProtocol
     from pixyproxy.entrypoints.settings import load_settings
 
@@ -87,9 +89,25 @@ def application() -> "Litestar":
     SendfileProtocol.head_timeout = settings.head_timeout
     SendfileProtocol.min_rate = settings.min_rate
     configure_logging(settings.log_format)
-    app = create_app(settings)
+    app = create_app(with_allowed_hosts(settings))
     app.on_startup.append(partial(hurry_when_told_to_stop, app.state.container, settings.shutdown_timeout))
-    return app
+    # As in uvicorn.
+    return ProxyHeaders(app, os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1"))
+
+
+def with_allowed_hosts(settings: "Settings") -> "Settings":
+    """Return the settings with the host names that are allowed where none are set.
+
+    These are the loopback's, the one that is listened on, and that of the public URL; IP addresses always are.
+    """
+    import msgspec
+
+    if settings.allowed_hosts is not None:
+        return settings
+    names = ["localhost", "*.localhost", settings.host]
+    if settings.public_address is not None:
+        names.append(settings.public_address.host.rpartition(":")[0] or settings.public_address.host)
+    return msgspec.structs.replace(settings, allowed_hosts=",".join(names))
 
 
 async def hurry_when_told_to_stop(container: "Container", seconds: float) -> None:

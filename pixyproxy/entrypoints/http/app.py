@@ -7,17 +7,21 @@ from litestar import Litestar, get
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.response import Redirect
+from litestar.types import ASGIApp
 
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.entrypoints.container import Container, opened
 from pixyproxy.entrypoints.housekeeping import housekeeping
 from pixyproxy.entrypoints.http.content import ContentShortcut
+from pixyproxy.entrypoints.http.cors import CORS
 from pixyproxy.entrypoints.http.dependencies import provide_from
 from pixyproxy.entrypoints.http.errors import handle_error
+from pixyproxy.entrypoints.http.foreign_requests import ForeignRequests
 from pixyproxy.entrypoints.http.head import HeadAsGet
 from pixyproxy.entrypoints.http.health import health
 from pixyproxy.entrypoints.http.json_request import MAX_BODY_SIZE
 from pixyproxy.entrypoints.http.openapi import complete_openapi, openapi_config, swagger_ui_file
+from pixyproxy.entrypoints.http.path_prefix import PathPrefix
 from pixyproxy.entrypoints.http.private_images import private_images
 from pixyproxy.entrypoints.http.public_images import public_images
 from pixyproxy.entrypoints.http.request_log import RequestLog
@@ -74,5 +78,10 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
         state=State({"container": container, "settings": settings}),
     )
     complete_openapi(app.openapi_schema, anonymous_create=settings.anonymous_create)
-    app.asgi_handler = RequestLog(RequestRules(HeadAsGet(ContentShortcut(app.asgi_handler, container))))
+    public_url, origins = settings.public_address, settings.allowed_origins
+    handler: ASGIApp = HeadAsGet(ContentShortcut(app.asgi_handler, container))
+    handler = ForeignRequests(handler, allowed_hosts=settings.host_names, origins=origins, public_url=public_url)
+    if origins:
+        handler = CORS(handler, origins)
+    app.asgi_handler = RequestLog(RequestRules(PathPrefix(handler, public_url)))
     return app

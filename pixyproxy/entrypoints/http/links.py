@@ -1,6 +1,5 @@
 """Signed links to the content of private images: making one, and letting whoever has one pass."""
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -13,13 +12,14 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import Body, QueryParameter
 
 from pixyproxy.application import GetImageContent
-from pixyproxy.domain.errors import BadRequestError, DataValidationError, OperationNotAllowedError
+from pixyproxy.domain.errors import DataValidationError, OperationNotAllowedError
 from pixyproxy.domain.image import ImageScope
 from pixyproxy.domain.ports import Clock
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.domain.variant import VariantFormat, VariantPolicy
 from pixyproxy.entrypoints.http.json_request import JSONRequest
 from pixyproxy.entrypoints.http.parameters import Guid
+from pixyproxy.entrypoints.http.path_prefix import public_address
 from pixyproxy.entrypoints.http.responses import PRIVATE_PATH, problems
 from pixyproxy.entrypoints.http.schemas import CreateLinkBody, ImageLink
 from pixyproxy.entrypoints.http.variants import VariantQuery
@@ -29,7 +29,6 @@ Connection = ASGIConnection[Any, Any, Any, Any]
 
 _EXPIRES: Final = "expires"
 _SIGNATURE: Final = "signature"
-_HOST: Final = re.compile(r"([0-9A-Za-z._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 Expires = Annotated[
     str | None,
@@ -76,7 +75,7 @@ def provide_reader(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkMaker:
-    """Makes links to images, below the `address` that the client has used for the service."""
+    """Makes links to images, below the `address` that clients know the service by."""
 
     get_image_content: GetImageContent
     policy: VariantPolicy
@@ -105,16 +104,13 @@ class LinkMaker:
 
 def provide_link_maker(request: Request[Any, Any, Any]) -> LinkMaker:
     """Return what makes links; raise `BadRequestError` for a request that does not say whom it has reached."""
-    host = request.headers.get("host", "")
-    if not _HOST.fullmatch(host):
-        raise BadRequestError("The Host header must be a name or an address, and a port if need be.")
     container = request.app.state.container
     return LinkMaker(
         get_image_content=container.get_image_content(),
         policy=container.get_image_variant().policy,
         link_seal=container.link_seal(),
         clock=container.clock(),
-        address=f"{request.scope['scheme']}://{host}",
+        address=public_address(request, request.app.state.settings.public_address),
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from html import escape
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +39,7 @@ from pixyproxy.domain.image import (
 from pixyproxy.domain.variant import VariantFormat
 from pixyproxy.entrypoints.http.basic_auth import CHALLENGE
 from pixyproxy.entrypoints.http.errors import REPLAYED
+from pixyproxy.entrypoints.http.path_prefix import prefix_of
 from pixyproxy.entrypoints.http.representations import REVALIDATED, conditional_response, entity_tag_of
 from pixyproxy.entrypoints.http.responses import ANY_IMAGE
 
@@ -57,24 +59,24 @@ _PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:;"
     " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_PAGE: Final = f"""\
+_PAGE: Final = """\
 <!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>PixyProxy</title>
-<link rel="icon" type="image/png" href="{UI_PATH}/favicon-32x32.png">
-<link rel="stylesheet" href="{UI_PATH}/swagger-ui.css">
+<link rel="icon" type="image/png" href="%(folder)s/favicon-32x32.png">
+<link rel="stylesheet" href="%(folder)s/swagger-ui.css">
 </head>
 <body>
 <div id="swagger-container"></div>
-<script src="{UI_PATH}/swagger-ui-bundle.js"></script>
-<script src="{UI_PATH}/swagger-ui-standalone-preset.js"></script>
-<script src="{UI_PATH}/start.js"></script>
+<script src="%(folder)s/swagger-ui-bundle.js"></script>
+<script src="%(folder)s/swagger-ui-standalone-preset.js"></script>
+<script src="%(folder)s/start.js"></script>
 </body>
 </html>
-""".encode()
+"""
 
 # What the domain's checks accept, as regular expressions that say the same to Python and to ECMAScript.
 _PROMPT_PATTERN: Final = r"^[^\x00]*[^\s\x00][^\x00]*$"
@@ -204,21 +206,24 @@ async def _answer_page(request: Request[Any, Any, Any]) -> Response[bytes] | Non
     if request.method == HttpMethod.OPTIONS:
         return None
     headers = {"Cache-Control": REVALIDATED}
+    prefix = prefix_of(request.scope)
     match request.scope["path"].rstrip("/"):
         case "/schema":
             headers["Content-Security-Policy"] = _PAGE_POLICY
-            return conditional_response(request, _PAGE, "text/html", entity_tag_of(_PAGE), headers)
+            page = (_PAGE % {"folder": escape(f"{prefix}{UI_PATH}")}).encode()
+            return conditional_response(request, page, "text/html", entity_tag_of(page), headers)
         case "/schema/openapi.json":
-            body = _document(request.app)
+            public_url = request.app.state.settings.public_address
+            body = _document(request.app, f"{public_url.origin if public_url else ''}{prefix}" or "/")
             headers["Cross-Origin-Resource-Policy"] = "cross-origin"
             return conditional_response(request, body, OpenAPIMediaType.OPENAPI_JSON, entity_tag_of(body), headers)
         case _:
             raise NotFoundException
 
 
-@lru_cache(maxsize=1)
-def _document(app: Litestar) -> bytes:
-    return encode_json(app.openapi_schema.to_schema())
+@lru_cache(maxsize=4)
+def _document(app: Litestar, address: str) -> bytes:
+    return encode_json({**app.openapi_schema.to_schema(), "servers": [{"url": address}]})
 
 
 def _complete_bodies(schemas: Any) -> None:

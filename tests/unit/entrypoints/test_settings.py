@@ -53,6 +53,15 @@ def test_an_empty_environment_gives_the_embedded_default() -> None:
         ("OPENAI_API_KEY", KEY, "openai_api_key", KEY),
         ("OPENAI_BASE_URL", "https://example.org/v1", "openai_base_url", "https://example.org/v1"),
         ("PIXYPROXY_OPENAI_MODEL", "gpt-image-1-mini", "openai_model", "gpt-image-1-mini"),
+        ("PIXYPROXY_PUBLIC_URL", "https://h.example/p", "public_url", "https://h.example/p"),
+        ("PIXYPROXY_ALLOWED_HOSTS", "a.example, *.b.example", "allowed_hosts", "a.example, *.b.example"),
+        ("PIXYPROXY_ALLOWED_HOSTS", "*", "allowed_hosts", "*"),
+        (
+            "PIXYPROXY_CORS_ORIGINS",
+            "https://a.example,http://b:3000",
+            "cors_origins",
+            "https://a.example,http://b:3000",
+        ),
         ("PIXYPROXY_OPENAI_SIZE", "1536x1024", "openai_size", "1536x1024"),
         ("PIXYPROXY_OPENAI_QUALITY", "low", "openai_quality", "low"),
         ("PIXYPROXY_OPENAI_OUTPUT_FORMAT", "webp", "openai_output_format", "webp"),
@@ -434,3 +443,31 @@ def sourced(file: Path) -> dict[str, str]:
     )
     assert shell.stderr == ""
     return dict(line.split("=", 1) for line in shell.stdout.split("\0") if line)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("PIXYPROXY_PUBLIC_URL", "example.org"),
+        ("PIXYPROXY_PUBLIC_URL", "https://ann:hunter2secret@example.org"),
+        ("PIXYPROXY_PUBLIC_URL", "https://example.org/image"),
+        ("PIXYPROXY_ALLOWED_HOSTS", "https://example.org"),
+        ("PIXYPROXY_ALLOWED_HOSTS", "example.org:8000"),
+        ("PIXYPROXY_ALLOWED_HOSTS", "a.example b.example"),
+        ("PIXYPROXY_ALLOWED_HOSTS", "a.*.example"),
+        ("PIXYPROXY_CORS_ORIGINS", "*"),
+        ("PIXYPROXY_CORS_ORIGINS", "app.example"),
+        ("PIXYPROXY_CORS_ORIGINS", "https://app.example/path"),
+        ("PIXYPROXY_CORS_ORIGINS", "https://*.app.example"),
+        ("PIXYPROXY_CORS_ORIGINS", "null"),
+    ],
+)
+def test_addresses_that_can_not_work_are_refused(name: str, text: str) -> None:
+    (problem,) = problems_of({name: text})
+    assert problem.startswith(f"{name} ")
+    assert PASSWORD not in problem
+
+
+def test_origins_are_known_as_browsers_write_them() -> None:
+    settings = load_settings({"PIXYPROXY_CORS_ORIGINS": "HTTPS://App.example:443/, http://b:80,http://c:3000"})
+    assert settings.allowed_origins == ("https://app.example", "http://b", "http://c:3000")

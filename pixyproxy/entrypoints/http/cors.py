@@ -1,0 +1,71 @@
+"""Cross-origin resource sharing: which other sites' pages may read answers (Fetch, section 3.3)."""
+
+from collections.abc import Collection, Iterable
+from functools import partial
+from typing import Final
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+Header = tuple[bytes, bytes]
+
+_METHODS: Final = b"GET, HEAD, POST, PATCH, DELETE"
+_REQUEST_HEADERS: Final = (
+    b"Authorization, Content-Type, Idempotency-Key, If-Match, If-Modified-Since, If-None-Match, If-Range,"
+    b" If-Unmodified-Since, Prefer, Range, X-Request-ID"
+)
+_RESPONSE_HEADERS: Final = (
+    b"Accept-Ranges, Content-Disposition, Content-Range, ETag, Idempotency-Replayed, Link, Location,"
+    b" Preference-Applied, Repr-Digest, Retry-After, X-Request-ID, X-Total-Count"
+)
+_PREFLIGHT_SECONDS: Final = b"600"
+
+
+class CORS:
+    """Lets the pages of `origins` send requests and read the answers, never with the browser's own credentials.
+
+    Litestar's middleware does not fit: its `Vary: Origin` takes the place of the `Vary` that an answer has.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
+        self._app = app
+        self._origins = frozenset(origin.lower().encode() for origin in origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        origin = headers.get(b"origin")
+        if origin is None or origin.lower() not in self._origins:
+            await self._app(scope, receive, partial(_send, send, ()))
+            return
+        allowed: list[Header] = [(b"access-control-allow-origin", origin)]
+        if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
+            await _send(send, _preflight_answer(allowed), {"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        else:
+            allowed.append((b"access-control-expose-headers", _RESPONSE_HEADERS))
+            await self._app(scope, receive, partial(_send, send, allowed))
+
+
+def _preflight_answer(allowed: Iterable[Header]) -> Iterable[Header]:
+    return [
+        *allowed,
+        (b"access-control-allow-methods", _METHODS),
+        (b"access-control-allow-headers", _REQUEST_HEADERS),
+        (b"access-control-max-age", _PREFLIGHT_SECONDS),
+    ]
+
+
+async def _send(send: Send, added: Iterable[Header], message: Message) -> None:
+    if message["type"] == "http.response.start":
+        headers = list(message.get("headers", ()))
+        vary = [value for name, value in headers if name.lower() == b"vary"]
+        message["headers"] = [
+            *(header for header in headers if header[0].lower() != b"vary"),
+            *added,
+            # A cache must not give one site what another one was answered.
+            (b"vary", b", ".join([*vary, b"Origin"])),
+        ]
+    await send(message)

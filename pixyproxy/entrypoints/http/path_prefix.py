@@ -1,0 +1,89 @@
+"""The path prefix that the service is reached under, behind a proxy or within another application."""
+
+from functools import partial
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+from litestar.connection import ASGIConnection
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from pixyproxy.domain.errors import BadRequestError
+from pixyproxy.entrypoints.public_url import PublicURL, is_host, is_prefix
+
+_KEY: Final = "prefix"
+
+
+class PathPrefix:
+    """Takes the prefix out of each request's path, so that routes need not know it, and keeps it in the scope's state.
+
+    It is that of `public_url`, or else of the application that this one is mounted in: ASGI's `root_path`, or in
+    Litestar, which leaves that empty, what it has taken from the path. A proxy may pass the prefix on or not.
+    """
+
+    def __init__(self, app: ASGIApp, public_url: PublicURL | None) -> None:
+        self._app = app
+        self._public_prefix = public_url.prefix if public_url else ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP:
+            mounted_at = scope.get("root_path", "").rstrip("/") or _taken_by_litestar(scope)
+            prefix = self._public_prefix or quote(mounted_at)
+            if prefix:
+                path = _without(self._public_prefix, _without(mounted_at, scope["path"]))
+                scope["state"][_KEY] = prefix
+                # A host application goes on with its own scope.
+                inner: Any = {**scope, "path": path, "root_path": ""}
+                await self._app(inner, receive, partial(_send_prefixed, send, prefix.encode()))
+                return
+        await self._app(scope, receive, send)
+
+
+async def _send_prefixed(send: Send, prefix: bytes, message: Message) -> None:
+    """Put the prefix before the paths in the headers `Location` and `Link`, so that handlers need not know it."""
+    if message["type"] == "http.response.start":
+        headers = [(name, _prefixed(name, value, prefix)) for name, value in message.get("headers", ())]
+        message["headers"] = headers
+    await send(message)
+
+
+def _prefixed(name: bytes, value: bytes, prefix: bytes) -> bytes:
+    match name.lower():
+        case b"location" if value.startswith(b"/"):
+            return prefix + value
+        case b"link":
+            return value.replace(b"</", b"<" + prefix + b"/")
+        case _:
+            return value
+
+
+def prefix_of(scope: Scope) -> str:
+    """Return the prefix of a request's path as the client knows it: empty, or with a slash before but none behind."""
+    prefix: str = scope["state"].get(_KEY, "")
+    return prefix
+
+
+def public_address(connection: ASGIConnection[Any, Any, Any, Any], public_url: PublicURL | None) -> str:
+    """Return the absolute URL of the service, without a slash at its end.
+
+    It is the public one, or else the one that the client has used: raises `BadRequestError` if its `Host` is malformed.
+    """
+    if public_url is not None:
+        return f"{public_url.origin}{public_url.prefix}"
+    host = connection.headers.get("host", "")
+    if not is_host(host):
+        raise BadRequestError("The Host header must be a name or an address, and a port if need be.")
+    return f"{connection.scope['scheme']}://{host}{prefix_of(connection.scope)}"
+
+
+def _without(prefix: str, path: str) -> str:
+    return path[len(prefix) :] or "/" if prefix and f"{path}/".startswith(f"{prefix}/") else path
+
+
+def _taken_by_litestar(scope: HTTPScope) -> str:
+    raw_path = scope.get("raw_path")
+    if not raw_path:
+        return ""
+    whole, rest = unquote(raw_path.partition(b"?")[0].decode("latin-1")).rstrip("/"), scope["path"].rstrip("/")
+    taken = whole[: -len(rest) or None] if whole.endswith(rest) else ""
+    return taken if is_prefix(taken) else ""
