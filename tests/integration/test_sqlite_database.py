@@ -5,7 +5,8 @@ import os
 import re
 import sqlite3
 import stat
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from pixyproxy.domain.image import ImageStatus, MediaType, Tag, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition
 from pixyproxy.domain.ports import DamagedRecord
 from pixyproxy.domain.user import UserName
+from tests import real_parts
+from tests.chaos.world import RealDisk, disk_at
 from tests.doubles.processes import run_at_once
 from tests.factories import ImageFactory, PendingImageFactory, UserFactory
 
@@ -452,3 +455,88 @@ async def test_a_damaged_record_holds_up_the_recovery_of_no_other(sqlite_databas
     with pytest.raises(DamagedRecordError):
         await images.get(damaged.guid)
     assert DamagedRecord(guid=str(damaged.guid)) in await images.scan(limit=10)
+
+
+class TestReserve:
+    """A deletion needs room for the write-ahead log, and on a full disk it is what makes room."""
+
+    @pytest.fixture
+    async def images(self, tmp_path: Path) -> AsyncIterator[SQLiteImageRepository]:
+        database = SQLiteDatabase(tmp_path / "pixyproxy.db")
+        await database.open()
+        await SQLiteSchema(database=database).upgrade()
+        yield SQLiteImageRepository(database=database)
+        await database.close()
+
+    async def test_a_deletion_takes_it_and_makes_it_again(self, images: SQLiteImageRepository, tmp_path: Path) -> None:
+        kept: list[int] = []
+
+        async def delete(_: object) -> str:
+            kept.append(kept_without_a_name(tmp_path))
+            if len(kept) == 1:
+                raise full()
+            return "deleted"
+
+        assert await images.database.write(delete, makes_room=True) == "deleted"
+        assert kept == [5 << 20, 0]
+        assert kept_without_a_name(tmp_path) == 5 << 20
+
+    async def test_nothing_else_takes_it(self, images: SQLiteImageRepository, tmp_path: Path) -> None:
+        async def add(_: object) -> None:
+            raise full()
+
+        with pytest.raises(DBConnectionError, match="no space"):
+            await images.database.write(add)
+        assert kept_without_a_name(tmp_path) == 5 << 20
+
+    async def test_it_ends_with_the_connections(self, images: SQLiteImageRepository, tmp_path: Path) -> None:
+        await images.database.close()
+        assert kept_without_a_name(tmp_path) == 0
+
+    async def test_where_it_is_not_enough_the_deletion_fails(self, images: SQLiteImageRepository) -> None:
+        async def delete(_: object) -> None:
+            raise full()
+
+        with pytest.raises(DBConnectionError, match="no space"):
+            await images.database.write(delete, makes_room=True)
+
+    async def test_a_full_disk_lets_all_images_be_deleted(self, tmp_path: Path) -> None:
+        with disk_at(tmp_path / "disk") as disk:
+            if not isinstance(disk, RealDisk):
+                real_parts.lack("right to mount a file system", "run the tests as root", may_lack=True)
+            database = SQLiteDatabase(disk.folder / "pixyproxy.db")
+            await database.open()
+            try:
+                await SQLiteSchema(database=database).upgrade()
+                images = SQLiteImageRepository(database=database)
+                stored = [await images.add(ImageFactory.build()) for _ in range(30)]
+                disk.fill([])
+                with pytest.raises(DBConnectionError, match="no space"):
+                    await images.add(ImageFactory.build())
+                for image in stored:
+                    await images.delete(image.guid, expected_version=image.version, lease_seconds=-1)
+                deleted = await images.claim_deletions(limit=100, lease_seconds=60)
+                assert set(deleted) == {image.guid for image in stored}
+                for guid in deleted:
+                    await images.finish_deletion(guid)
+                disk.free([])
+                await images.add(ImageFactory.build())
+            finally:
+                await database.close()
+
+
+def kept_without_a_name(folder: Path) -> int:
+    """Return how many bytes of the disk this process keeps with files in `folder` that have no name."""
+    kept = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            name = str(descriptor.readlink())
+            if name.startswith(str(folder)) and name.endswith("(deleted)"):
+                kept += 512 * descriptor.stat().st_blocks
+    return kept
+
+
+def full() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    return error

@@ -3,15 +3,16 @@
 import asyncio
 import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, BinaryIO, Final, TypeVar
 
 import aiosqlite
 
-from pixyproxy.adapters.sqlite.errors import is_busy, translated_errors
+from pixyproxy.adapters.sqlite.errors import is_busy, is_full, translated_errors
 from pixyproxy.domain.errors import DBConnectionError
 
 # How long a write waits for the one of another process.
@@ -20,6 +21,10 @@ _BUSY_SECONDS: Final = 5.0
 # How often a write is tried that does not get its turn in that time.
 _ATTEMPTS: Final = 3
 
+# What a deletion may take when the disk is full. A checkpoint makes the file grow by no more than the write-ahead log
+# has, and that is about 4 MiB (1,000 pages) when SQLite makes one by itself.
+_RESERVE_SIZE: Final = 5 << 20
+
 T = TypeVar("T")
 
 
@@ -27,12 +32,14 @@ class SQLiteDatabase:
     """One connection that writes and two that read, so that nothing is read before it is committed.
 
     Takes the `path` of the file, which several processes may share. It is made, with its folder, where it is missing;
-    because it holds password hashes, only its owner may read it. What goes wrong is raised as the errors of
-    `pixyproxy.adapters.sqlite.errors`.
+    because it holds password hashes, only its owner may read it. While it is open, a file without a name keeps 5 MiB
+    of the disk, which are given up when it is full and something is to be deleted. What goes wrong is raised as the
+    errors of `pixyproxy.adapters.sqlite.errors`.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._reserve: BinaryIO | None = None
         self._write_lock = asyncio.Lock()
         self._reader: aiosqlite.Connection | None = None
         self._searcher: aiosqlite.Connection | None = None
@@ -57,6 +64,9 @@ class SQLiteDatabase:
             for connection in (self._reader, self._searcher, self._writer):
                 if connection is not None:
                     await connection.close()
+            if self._reserve is not None:
+                self._reserve.close()
+            self._reserve = None
             self._reader = self._searcher = self._writer = None
 
     async def fetch_all(self, sql: str, parameters: Mapping[str, object] | None = None) -> Sequence[Sequence[Any]]:
@@ -69,8 +79,10 @@ class SQLiteDatabase:
         with translated_errors():
             return list(await _opened(self._searcher).execute_fetchall(sql, parameters))
 
-    async def write(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
+    async def write(self, work: Callable[[aiosqlite.Connection], Awaitable[T]], *, makes_room: bool = False) -> T:
         """Run `work` as one transaction and return its result: all its statements take effect, or none.
+
+        Even a deletion needs room, for the write-ahead log. With `makes_room` it may take the reserve.
 
         Takes a function of a connection that may run again: where another process keeps the file locked for too long
         (SQLITE_BUSY), the transaction is rolled back and retried, a bounded number of times. Raises what `work` raises.
@@ -78,23 +90,30 @@ class SQLiteDatabase:
 
         async def transact() -> T:
             async with self.transaction() as connection:
-                return await work(connection)
+                result = await work(connection)
+            if makes_room and self._reserve is None:
+                await asyncio.to_thread(self._make_reserve)
+            return result
 
         for _ in range(1, _ATTEMPTS):
             try:
                 return await transact()
             except DBConnectionError as exc:
-                if not is_busy(exc.__cause__):
+                if makes_room and is_full(exc.__cause__):
+                    await self._give_up_reserve()
+                elif not is_busy(exc.__cause__):
                     raise
         return await transact()
 
-    async def execute(self, sql: str, parameters: Mapping[str, object] | None = None) -> int:
+    async def execute(
+        self, sql: str, parameters: Mapping[str, object] | None = None, *, makes_room: bool = False
+    ) -> int:
         """Run one writing statement as a transaction of its own, retried as `write` is; return its number of rows."""
 
         async def run(connection: aiosqlite.Connection) -> int:
             return (await connection.execute(sql, parameters)).rowcount
 
-        return await self.write(run)
+        return await self.write(run, makes_room=makes_room)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
@@ -119,6 +138,26 @@ class SQLiteDatabase:
     def _make_file(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        self._make_reserve()
+
+    def _make_reserve(self) -> None:
+        """Make the reserve, if there is room for it."""
+        with suppress(OSError), ExitStack() as stack:
+            file = stack.enter_context(tempfile.TemporaryFile(dir=self._path.parent, buffering=0))
+            os.posix_fallocate(file.fileno(), 0, _RESERVE_SIZE)
+            stack.pop_all()
+            self._reserve = file
+
+    async def _give_up_reserve(self) -> None:
+        """Let go of the reserve, and make room in the write-ahead log."""
+        async with self._write_lock:
+            reserve, self._reserve = self._reserve, None
+            if reserve is None:
+                return
+            reserve.close()
+            # What is in the database's file by then need not stay in the log.
+            with suppress(sqlite3.Error):
+                await _opened(self._writer).execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     async def _connect(self) -> aiosqlite.Connection:
         connection = await aiosqlite.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)

@@ -50,6 +50,11 @@ def is_busy(error: BaseException | None) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error of SQLite says that there is no room, or may say so: where files can't grow, I/O fails."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+
+
 def _translate(error: sqlite3.Error) -> PixyProxyException | None:
     code = getattr(error, "sqlite_errorcode", 0)
     message = str(error)

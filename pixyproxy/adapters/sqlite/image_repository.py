@@ -225,18 +225,20 @@ class SQLiteImageRepository(ImageRepository):
                 await connection.execute(_ADD_DELETION, {"guid": str(guid), "lease_seconds": lease_seconds})
             return was_deleted
 
-        if not await self.database.write(remove):
+        if not await self.database.write(remove, makes_room=True):
             await self._explain(guid)
 
     async def claim_deletions(self, *, limit: int, lease_seconds: float) -> Sequence[UUID]:
         return [
             guid
             for guid in await self.list_deletions(limit=limit)
-            if await self.database.execute(_CLAIM_DELETION, {"guid": str(guid), "lease_seconds": lease_seconds})
+            if await self.database.execute(
+                _CLAIM_DELETION, {"guid": str(guid), "lease_seconds": lease_seconds}, makes_room=True
+            )
         ]
 
     async def finish_deletion(self, guid: UUID) -> None:
-        await self.database.execute(_FINISH_DELETION, {"guid": str(guid)})
+        await self.database.execute(_FINISH_DELETION, {"guid": str(guid)}, makes_room=True)
 
     async def list_deletions(self, *, limit: int) -> Sequence[UUID]:
         return [UUID(guid) for (guid,) in await self.database.fetch_all(_DELETIONS, {"limit": limit})]
