@@ -18,7 +18,7 @@ set-up:
 	@tests/set_up
 
 test: set-up .venv/dev ## Install what the tests need (as root or with sudo), run the whole suite, say what was not tested
-	@$(BIN)/pytest $(PYTEST_ARGS)
+	@$(BIN)/pytest --numprocesses auto --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 chaos: .venv/dev ## Break 3,000 creations in all ways, under a new seed, and account for every one
 	PIXYPROXY_CHAOS_TRIALS=$${PIXYPROXY_CHAOS_TRIALS:-3000} \

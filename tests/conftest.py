@@ -2,8 +2,12 @@
 
 import asyncio
 import os
+import re
+import secrets
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -14,6 +18,19 @@ from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from tests import real_parts
 from tests.doubles.mariadb import MySQLServer, ThrowawayServer
+
+_GUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have all workers see sets in the same order: they must collect the same tests."""
+    if getattr(config.option, "numprocesses", None):
+        os.environ.setdefault("PYTHONHASHSEED", str(secrets.randbelow(1 << 32)))
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Leave random guids out of the names of tests, for the same reason."""
+    return _GUID.sub("a-guid", str(val)) if isinstance(val, str | UUID) and _GUID.search(str(val)) else None
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -68,8 +85,8 @@ def mysql_url(mysql_server: MySQLServer, _migrated_mysql_url: str) -> Iterator[s
     """The URL of a database on MySQL that has the schema and no records."""
     yield _migrated_mysql_url
     name = parse_url(_migrated_mysql_url)["db"]
-    for table in ("images", "image_deletions", "idempotency_keys", "users", "secrets", "data_upgrades"):
-        mysql_server.execute(f"DELETE FROM {table}", database=name)  # noqa: S608
+    tables = ("images", "image_deletions", "idempotency_keys", "users", "secrets", "data_upgrades")
+    mysql_server.execute_all((f"DELETE FROM {table}" for table in tables), database=name)  # noqa: S608
 
 
 @pytest.fixture
@@ -81,11 +98,23 @@ async def mysql_database(mysql_url: str) -> AsyncIterator[MySQLDatabase]:
     await database.close()
 
 
+@pytest.fixture(scope="session")
+def _migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    async def upgrade() -> None:
+        database = SQLiteDatabase(path)
+        await database.open()
+        await SQLiteSchema(database=database).upgrade()
+        await database.close()
+
+    path = tmp_path_factory.mktemp("migrated") / "pixyproxy.db"
+    asyncio.run(upgrade())
+    return path
+
+
 @pytest.fixture
-async def sqlite_database(tmp_path: Path) -> AsyncIterator[SQLiteDatabase]:
+async def sqlite_database(tmp_path: Path, _migrated_sqlite_file: Path) -> AsyncIterator[SQLiteDatabase]:
     """An open database in an SQLite file that has the schema and no records."""
-    database = SQLiteDatabase(tmp_path / "pixyproxy.db")
+    database = SQLiteDatabase(Path(shutil.copy(_migrated_sqlite_file, tmp_path)))
     await database.open()
-    await SQLiteSchema(database=database).upgrade()
     yield database
     await database.close()

@@ -1,5 +1,6 @@
 """A MySQL or MariaDB server for tests: a given one, or a throwaway one."""
 
+import atexit
 import os
 import shutil
 import signal
@@ -7,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,7 @@ from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import pymysql
+from pymysql.cursors import Cursor
 
 from pixyproxy.adapters.mysql.url import parse_url
 from tests import real_parts
@@ -61,6 +63,19 @@ class MySQLServer:
 
     def execute(self, sql: str, parameters: Mapping[str, object] | None = None, *, database: str = "") -> Rows:
         """Run one statement and return its rows."""
+        with self._cursor(database) as cursor:
+            cursor.execute(sql, parameters)
+            rows: Rows = cursor.fetchall()
+            return rows
+
+    def execute_all(self, statements: Iterable[str], *, database: str) -> None:
+        """Run statements on one connection."""
+        with self._cursor(database) as cursor:
+            for sql in statements:
+                cursor.execute(sql)
+
+    @contextmanager
+    def _cursor(self, database: str) -> Iterator[Cursor]:
         options = parse_url(self.url(database or "none"))
         name = options.pop("db")
         with (
@@ -69,9 +84,7 @@ class MySQLServer:
             ) as connection,
             connection.cursor() as cursor,
         ):
-            cursor.execute(sql, parameters)
-            rows: Rows = cursor.fetchall()
-            return rows
+            yield cursor
 
     @contextmanager
     def new_database(self) -> Iterator[str]:
@@ -191,6 +204,16 @@ class ThrowawayServer(MySQLServer):
         return [self._program, "--no-defaults", *user, *folders]
 
     def _install(self) -> None:
+        """Copy the data folder of a new server, which takes long to make: each process makes it once."""
+        if self._program not in _new_servers:
+            self._make()
+            folder = Path(tempfile.mkdtemp(prefix="pixyproxy-new-server-"))
+            atexit.register(shutil.rmtree, folder)
+            _new_servers[self._program] = shutil.copytree(self.folder / "data", folder / "data")
+        else:
+            shutil.copytree(_new_servers[self._program], self.folder / "data")
+
+    def _make(self) -> None:
         command = self._command()
         version = subprocess.run([command[0], "--version"], capture_output=True, text=True, check=True).stdout
         if "MariaDB" in version:
@@ -207,6 +230,9 @@ class ThrowawayServer(MySQLServer):
         else:
             command.append("--initialize-insecure")
         subprocess.run(command, capture_output=True, check=True)
+
+
+_new_servers: dict[str, Path] = {}
 
 
 def _find(*programs: str) -> str | None:

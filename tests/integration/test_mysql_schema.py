@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +27,7 @@ from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition
 from pixyproxy.domain.ports import Lease
 from pixyproxy.domain.user import UserName
 from tests import real_parts
-from tests.doubles.mariadb import CLIENT_REMEDY, ThrowawayServer
+from tests.doubles.mariadb import CLIENT_REMEDY, MySQLServer, ThrowawayServer
 from tests.factories import GeneratingImageFactory, ImageFactory, PendingImageFactory, UserFactory
 
 LEASE = Lease(owner="one", seconds=60.0)
@@ -59,12 +59,20 @@ WALKS = [
 CREATE_DATABASE = Path("sql/create_database.sql").read_text()
 
 
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[MySQLDatabase]:
+    database = MySQLDatabase(url)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
 @pytest.fixture
 async def empty_database(empty_mysql_url: str) -> AsyncIterator[MySQLDatabase]:
-    database = MySQLDatabase(empty_mysql_url)
-    await database.open()
-    yield database
-    await database.close()
+    async with opened(empty_mysql_url) as database:
+        yield database
 
 
 async def run(database: MySQLDatabase, sql: str) -> Sequence[Sequence[Any]]:
@@ -176,13 +184,18 @@ class TestTables:
         assert columns["created_at"][:2] == columns["updated_at"][:2] == ("timestamp", "NO")
 
 
-class TestPlans:
-    """Lists cost what they return, however many images there are."""
+@pytest.fixture(scope="module")
+def filled_mysql_url(mysql_server: MySQLServer) -> Iterator[str]:
+    with mysql_server.new_database() as url:
+        asyncio.run(fill(url))
+        yield url
 
-    @pytest.fixture
-    async def images(self, mysql_database: MySQLDatabase) -> MySQLImageRepository:
-        images = MySQLImageRepository(database=mysql_database)
-        async with mysql_database.transaction() as cursor:
+
+async def fill(url: str) -> None:
+    """Add 3,000 images with tags to an empty database."""
+    async with opened(url) as database:
+        await MySQLSchema(database=database).upgrade()
+        async with database.transaction() as cursor:
             await cursor.executemany(
                 "INSERT INTO images"
                 " (guid, filename, prompt, author, visibility, status, model, media_type, created_at) VALUES"
@@ -207,8 +220,19 @@ class TestPlans:
                     " WHERE id MOD %(every)s = 0",
                     {"tag": tag, "every": every},
                 )
-        await run(mysql_database, "ANALYZE TABLE images, image_tags")
-        return images
+        await run(database, "ANALYZE TABLE images, image_tags")
+
+
+class TestPlans:
+    """Lists cost what they return, however many images there are."""
+
+    @pytest.fixture
+    async def images(self, filled_mysql_url: str) -> AsyncIterator[MySQLImageRepository]:
+        async with opened(filled_mysql_url) as database:
+            # Each new connection begins with statements of its own.
+            await run(database, "SELECT 1")
+            yield MySQLImageRepository(database=database)
+            await run(database, "DELETE FROM images WHERE filename <> 'a'")
 
     @pytest.mark.parametrize("order", ImageOrder)
     @pytest.mark.parametrize("has_position", [False, True])
