@@ -1,27 +1,36 @@
 """Use case: a page of images."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
-from pixyproxy.application.pages import LIMIT_DEFAULT, cut_page, ensure_limit
+from pixyproxy.application.pages import LIMIT_DEFAULT, PAGE_MAX_BYTES, count_fitting, cut_page, ensure_limit
 from pixyproxy.domain.errors import UnauthorizedError
-from pixyproxy.domain.image import ImageScope, Visibility
+from pixyproxy.domain.image import Image, ImageScope, Visibility
 from pixyproxy.domain.listing import ImageCursor, ImageFilter, ImageOrder, ImagePage, ImagePosition
 from pixyproxy.domain.ports import ImageRepository
 from pixyproxy.domain.user import Principal
+
+# How many images are fetched at once; the longest prompts of so many take 16 MB. The default page takes one query.
+_BATCH: Final = 128
+
+_SIZE_WITHOUT_TEXTS: Final = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListImages:
     """Return at most `limit` (1 to 1,000) ready images of those in `scope` that fit `wanted`, from the cursor on.
 
+    A page ends before it has more than `max_bytes` of text, but has one image at least where there are any.
     Following the pages' cursors shows each image that was there at the start, and is still there, exactly once,
     whatever others write meanwhile. How many images fit is counted `with_total` only, because that takes longer the
     more there are. Raises `DataValidationError` for the limit, and `UnauthorizedError` for nobody's own images.
     """
 
     images: ImageRepository
+    max_bytes: int = PAGE_MAX_BYTES
 
     async def __call__(
         self,
@@ -39,20 +48,45 @@ class ListImages:
         if within is None:
             return ImagePage(images=[], total=0 if with_total else None)
         is_backward = cursor is not None and cursor.is_backward
-        found = await self.images.list(
+        # One more than asked for tells whether there are more.
+        found = await self._find(
             within,
-            # One more than asked for tells whether there are more.
             limit=limit + 1,
             order=order.reversed if is_backward else order,
             after=None if cursor is None else cursor.position,
         )
-        page = cut_page(found, limit, is_first=cursor is None, is_backward=is_backward)
+        fitting = min(limit, count_fitting([_text_size(image) for image in found], self.max_bytes))
+        page = cut_page(found, fitting, is_first=cursor is None, is_backward=is_backward)
         return ImagePage(
             images=page.entries,
             next=ImageCursor(ImagePosition.of(page.entries[-1])) if page.has_next else None,
             previous=ImageCursor(ImagePosition.of(page.entries[0]), is_backward=True) if page.has_previous else None,
             total=await self.images.count_listed(within) if with_total else None,
         )
+
+    async def _find(
+        self, within: ImageFilter, *, limit: int, order: ImageOrder, after: ImagePosition | None
+    ) -> Sequence[Image]:
+        """Return at most `limit` images, or as many as make a page full.
+
+        They are fetched in batches, so that little more is in memory than the page has.
+        """
+        found: list[Image] = []
+        size = 0
+        while len(found) < limit and size <= self.max_bytes:
+            wanted = min(_BATCH, limit - len(found))
+            batch = await self.images.list(within, limit=wanted, order=order, after=after)
+            found += batch
+            if len(batch) < wanted:
+                break
+            size += sum(map(_text_size, batch))
+            after = ImagePosition.of(batch[-1])
+        return found
+
+
+def _text_size(image: Image) -> int:
+    """Return about how many bytes an image takes on a page."""
+    return _SIZE_WITHOUT_TEXTS + len(image.prompt.encode()) + sum(len(tag.encode()) for tag in image.tags)
 
 
 def _within(scope: ImageScope, principal: Principal, wanted: ImageFilter) -> ImageFilter | None:

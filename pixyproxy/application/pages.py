@@ -1,6 +1,7 @@
 """How pages are cut out of lists."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Generic, TypeVar
 
 import msgspec
@@ -11,6 +12,9 @@ T = TypeVar("T")
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1000
+
+# A thousand of the longest prompts would take 128 MB, and as long as a slow client takes to read them.
+PAGE_MAX_BYTES = 4 << 20
 
 
 class CutPage(msgspec.Struct, Generic[T], frozen=True):
@@ -25,6 +29,12 @@ def ensure_limit(limit: int) -> None:
     """Raise `DataValidationError` unless a page may have so many entries."""
     if not 1 <= limit <= LIMIT_MAX:
         raise DataValidationError("limit", f"must be 1 to {LIMIT_MAX}, not {limit}")
+
+
+def count_fitting(sizes: Iterable[int], most: int) -> int:
+    """Return how many entries of these sizes come to `most` bytes at most together; the first one always fits."""
+    totals = enumerate(accumulate(sizes))
+    return next((max(1, number) for number, total in totals if total > most), LIMIT_MAX)
 
 
 def cut_page(found: Sequence[T], limit: int, *, is_first: bool, is_backward: bool) -> CutPage[T]:

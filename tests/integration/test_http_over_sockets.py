@@ -102,6 +102,7 @@ def test_a_request_that_can_be_understood_in_two_ways_is_a_problem(
         get(b"http://x/image"),
         get(b"/image", host=b"", version=b"1.0"),
         get(b"/private/image/", ANN),
+        get(b"/image?q=%2F%2F..//"),
         get(b"/image", b"Content-Encoding: identity\r\n"),
         post(b"/image", ANN, JSON),
         post(b"/image/", ANN, JSON, b"Content-Encoding: identity\r\n"),

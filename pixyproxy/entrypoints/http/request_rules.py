@@ -63,7 +63,8 @@ def _check_headers(scope: HTTPScope) -> None:
 def _check_path(scope: HTTPScope) -> None:
     """Raise `EndpointNotFoundError` for a path with empty or dot segments, or with an encoded slash."""
     path = scope["path"]
-    raw_path = scope.get("raw_path") or b""
+    # Some servers add the query.
+    raw_path = (scope.get("raw_path") or b"").partition(b"?")[0]
     if (
         "//" in path
         or (b"%" in raw_path and b"%2f" in raw_path.lower())

@@ -1,5 +1,6 @@
 """Pages of images."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.application import ListImages
 from pixyproxy.domain.errors import DataValidationError, UnauthorizedError
-from pixyproxy.domain.image import Image, ImageScope, Tag, Visibility
+from pixyproxy.domain.image import Image, ImageScope, Prompt, Tag, Visibility
 from pixyproxy.domain.listing import ImageCursor, ImageFilter, ImageOrder, ImagePage, ImagePosition
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from tests import walks
@@ -216,3 +217,79 @@ async def test_nobodys_own_images_need_a_login_whatever_is_wanted(list_images: L
 async def test_each_image_is_shown_exactly_once_while_others_write(walk: walks.Walk) -> None:
     """A new image may be as old as one that is listed already; what was there at the start comes once all the same."""
     await walks.follow_images(InMemoryImageRepository(), walk)
+
+
+async def add_prompts(images: InMemoryImageRepository, *lengths: int) -> list[Image]:
+    """Store public images whose prompts have so many bytes, the first one as the newest, and return them."""
+    return [
+        await images.add(
+            ImageFactory.build(created_at=NOON - timedelta(seconds=number), prompt=Prompt("é" * (length // 2)), tags=())
+        )
+        for number, length in enumerate(lengths)
+    ]
+
+
+async def test_a_page_ends_before_it_has_too_many_bytes(images: InMemoryImageRepository) -> None:
+    added = await add_prompts(images, 3000, 3000, 3000, 3000, 200)
+    list_images = ListImages(images=images, max_bytes=8000)
+    first = await list_images(ANONYMOUS)
+    assert (first.images, first.previous) == (added[:2], None)
+    second = await list_images(ANONYMOUS, cursor=first.next)
+    assert second.images == added[2:]
+    assert second.next is None
+    back = await list_images(ANONYMOUS, cursor=second.previous)
+    assert (back.images, back.previous) == (added[:2], None)
+
+
+async def test_the_next_page_is_known_when_the_bytes_and_the_limit_end_it_at_once(
+    images: InMemoryImageRepository,
+) -> None:
+    added = await add_prompts(images, 3000, 3000, 3000)
+    page = await ListImages(images=images, max_bytes=8000)(ANONYMOUS, limit=2)
+    assert page.images == added[:2]
+    assert page.next is not None
+
+
+async def test_a_page_has_one_image_at_least(images: InMemoryImageRepository) -> None:
+    added = await add_prompts(images, 3000, 3000)
+    list_images = ListImages(images=images, max_bytes=10)
+    first = await list_images(ANONYMOUS)
+    second = await list_images(ANONYMOUS, cursor=first.next)
+    assert [*first.images, *second.images] == added
+    assert second.next is None
+
+
+class CountingImageRepository(InMemoryImageRepository):
+    """Remembers how many images each list has fetched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[int] = []
+
+    async def list(
+        self,
+        wanted: ImageFilter,
+        *,
+        limit: int,
+        order: ImageOrder = ImageOrder.NEWEST_FIRST,
+        after: ImagePosition | None = None,
+    ) -> Sequence[Image]:
+        found = await super().list(wanted, limit=limit, order=order, after=after)
+        self.fetched.append(len(found))
+        return found
+
+
+async def test_images_that_do_not_fit_on_a_page_are_not_fetched() -> None:
+    images = CountingImageRepository()
+    await add_prompts(images, *[60_000] * 500)
+    assert len((await ListImages(images=images)(ANONYMOUS, limit=500)).images) == 4 * 2**20 // 60_512
+    assert images.fetched == [128]
+
+
+async def test_a_page_of_the_default_size_takes_one_query() -> None:
+    images = CountingImageRepository()
+    await add_images(images, 300)
+    assert len((await ListImages(images=images)(ANONYMOUS)).images) == 100
+    assert images.fetched == [101]
+    assert len((await ListImages(images=images)(ANONYMOUS, limit=1000)).images) == 300
+    assert images.fetched == [101, 128, 128, 44]
