@@ -24,6 +24,8 @@ FOLDED_MAX_LENGTH: Final = 4 * 32_000
 
 # Scripts in which a mark is an accent: elsewhere it makes another letter, or a vowel.
 _ACCENTED: Final = regex.compile(r"[\p{Latin}\p{Greek}\p{Cyrillic}\p{Hebrew}\p{Arabic}]")
+# Letters that are neither large nor small come behind those scripts.
+_NO_MORE_ACCENTS: Final = "\u0900"
 # It is a letter of all alphabets that have it, as it is in Unicode's collation (UTS 10).
 _SHORT_I: Final = "\u0439"
 # Arabic letters are drawn apart with it.
@@ -37,6 +39,7 @@ _IGNORABLE: Final = regex.compile(r"\p{Default_Ignorable_Code_Point}")
 _PICTURE: Final = regex.compile(r"[\p{So}\p{Extended_Pictographic}--\p{ASCII}]", regex.V1)
 _PIECE: Final = re.compile(r'"(?P<quoted>[^"]*)(?:"(?P<star>\*?)|$)|(?P<plain>[^\s"]+)')
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+_PAIRS: Final = [first + second for first in _DIGITS for second in _DIGITS]
 
 
 def terms_of(text: str) -> Sequence[str]:
@@ -118,6 +121,8 @@ def _bared(character: str) -> tuple[str, bool, bool]:
     category = unicodedata.category(character)
     if category[0] == "M":
         return character, True, True
+    if category == "Lo" and character >= _NO_MORE_ACCENTS:
+        return character, True, False
     if category == "Nd":
         return str(unicodedata.decimal(character)), False, False
     if character in {_SHORT_I, _TATWEEL}:
@@ -137,13 +142,10 @@ def _coded(character: str) -> tuple[str, bool, bool]:
     is_picture = category[0] not in "LNM" and _PICTURE.match(character) is not None
     if category[0] not in "LNM" and not is_picture:
         return "", False, False
-    number, code = ord(character), ""
-    while number:
-        number, digit = divmod(number, len(_DIGITS))
-        code = _DIGITS[digit] + code
+    first, second = divmod(ord(character), len(_PAIRS))
     is_mark = category[0] == "M"
     stands_alone = is_picture or (not is_mark and _UNSPACED.match(character) is not None)
-    return f"_{code:0>4}", stands_alone, is_mark
+    return f"_{_PAIRS[first]}{_PAIRS[second]}", stands_alone, is_mark
 
 
 class Phrase(msgspec.Struct, frozen=True):

@@ -1,6 +1,5 @@
 """Image records in MySQL."""
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from pixyproxy.adapters.rows import (
     tags_to_rows,
     time_to_text,
     undamaged_images,
-    words_to_row,
+    words_to_rows,
 )
 from pixyproxy.domain.errors import ConstraintViolationError, DBConnectionError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
@@ -208,6 +207,8 @@ class MySQLImageRepository(ImageRepository):
     async def add(
         self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None, claim_seconds: float = 86_400.0
     ) -> Image:
+        (words,) = await words_to_rows([(0, image.prompt)])
+
         async def store(cursor: aiomysql.Cursor) -> ImageId:
             # First what others may hold a lock on, and only then the transaction's first plain SELECT: where snapshots
             # are isolated (MariaDB since 11.6), nothing that is locked later may have changed since that.
@@ -220,7 +221,7 @@ class MySQLImageRepository(ImageRepository):
             if await cursor.fetchone():
                 raise ConstraintViolationError("An image with this guid is being deleted.")
             await cursor.executemany(_ADD_TAG, _tags_to_rows(image, image_id))
-            await cursor.execute(_ADD_WORDS, words_to_row(image_id, image.prompt))
+            await cursor.execute(_ADD_WORDS, {**words, "image_id": image_id})
             return image_id
 
         return msgspec.structs.replace(image, id=await self.database.write(store))
@@ -315,7 +316,7 @@ class MySQLImageRepository(ImageRepository):
 
     async def make_searchable(self, *, after: ImageId | None = None, limit: int) -> Sequence[ImageId]:
         rows = await self._rows(_UNSEARCHABLE, {"after": after or 0, "limit": limit})
-        words = await asyncio.to_thread(lambda: [words_to_row(image_id, prompt) for image_id, prompt in rows])
+        words = await words_to_rows(rows)
         await self.database.write(lambda cursor: cursor.executemany(_ADD_WORDS, words))
         return [ImageId(image_id) for image_id, _ in rows]
 
@@ -323,8 +324,7 @@ class MySQLImageRepository(ImageRepository):
         found = await self._rows(_WORDS, {"after": after or 0, "limit": limit})
         if not found:
             return None
-        # The event loop goes on meanwhile.
-        rebuilt = await asyncio.to_thread(lambda: [words_to_row(image_id, prompt) for image_id, prompt, _ in found])
+        rebuilt = await words_to_rows(found)
         outdated = [row for row, (_, _, words) in zip(rebuilt, found, strict=True) if row["words"] != words]
         if outdated:
             await self.database.write(lambda cursor: cursor.executemany(_ADD_WORDS, outdated))

@@ -1,6 +1,5 @@
 """Image records in SQLite."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +21,7 @@ from pixyproxy.adapters.rows import (
     tags_to_rows,
     time_to_text,
     undamaged_images,
-    words_to_row,
+    words_to_rows,
 )
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.errors import ConstraintViolationError
@@ -177,13 +176,15 @@ class SQLiteImageRepository(ImageRepository):
     async def add(
         self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None, claim_seconds: float = 86_400.0
     ) -> Image:
+        (words,) = await words_to_rows([(0, image.prompt)])
+
         async def store(connection: aiosqlite.Connection) -> ImageId:
             cursor = await connection.execute(_ADD, {**image_to_row(image), **lease_to_row(lease)})
             image_id = ImageId(cursor.lastrowid or 0)
             if await connection.execute_fetchall(_FIND_DELETION, {"guid": str(image.guid)}):
                 raise ConstraintViolationError("An image with this guid is being deleted.")
             await connection.executemany(_ADD_TAG, tags_to_rows(image, image_id))
-            await connection.execute(_ADD_WORDS, words_to_row(image_id, image.prompt))
+            await connection.execute(_ADD_WORDS, {**words, "image_id": image_id})
             if claim is not None:
                 await connection.execute(_CLAIM, claim_to_row(claim, image.guid, claim_seconds))
             return image_id
@@ -267,7 +268,7 @@ class SQLiteImageRepository(ImageRepository):
 
     async def make_searchable(self, *, after: ImageId | None = None, limit: int) -> Sequence[ImageId]:
         rows = await self.database.search(_UNSEARCHABLE, {"after": after or 0, "limit": limit})
-        words = await asyncio.to_thread(lambda: [words_to_row(image_id, prompt) for image_id, prompt in rows])
+        words = await words_to_rows(rows)
         await self.database.write(lambda connection: connection.executemany(_ADD_WORDS, words))
         return [ImageId(image_id) for image_id, _ in rows]
 
@@ -275,8 +276,7 @@ class SQLiteImageRepository(ImageRepository):
         found = await self.database.search(_WORDS, {"after": after or 0, "limit": limit})
         if not found:
             return None
-        # The event loop goes on meanwhile.
-        rebuilt = await asyncio.to_thread(lambda: [words_to_row(image_id, prompt) for image_id, prompt, _ in found])
+        rebuilt = await words_to_rows(found)
         outdated = [row for row, (_, _, words) in zip(rebuilt, found, strict=True) if row["words"] != words]
         if outdated:
             await self.database.write(lambda connection: connection.executemany(_ADD_WORDS, outdated))
