@@ -1,47 +1,17 @@
 """The page that describes the API, in a real browser."""
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 
 import pytest
-from playwright._impl._driver import compute_driver_executable
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from tests.doubles.service import Service, running_service
-from tests.real_parts import lack
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with running_service(tmp_path_factory.mktemp("browser")) as service:
         yield service
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    node, _ = compute_driver_executable()
-    if subprocess.run([node, "--version"], check=False, capture_output=True).returncode:
-        lack("a Node that starts (Playwright's own)", "apt-get install -y --no-install-recommends libatomic1")
-    return shutil.which("chromium") or lack("Chromium", "apt-get install -y --no-install-recommends chromium")
-
-
-@pytest.fixture
-def page(chromium: str) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser.new_page()
-        browser.close()
 
 
 def test_the_page_lists_every_operation_without_the_internet(service: Service, page: Page) -> None:

@@ -13,7 +13,6 @@ from pixyproxy.domain.image import MediaType
 from tests.doubles.hostile_svg import ATTEMPTS, CLICKS, RUNS, hostile_svg
 from tests.doubles.library import fill, paint
 from tests.doubles.service import running_service
-from tests.e2e.test_browser import page  # noqa: F401 -- a fixture
 
 SECONDS = 3.0
 
@@ -71,7 +70,7 @@ def address(witness: Witness, tmp_path: Path) -> Iterator[str]:
         yield f"{service.url}/image/{image.guid}/content"
 
 
-def stay_and_click(page: Page) -> str:  # noqa: F811
+def stay_and_click(page: Page) -> str:
     """Give everything time to happen, and return the title of the document by then."""
     for name in CLICKS:
         element = page.locator(f"#{name}")
@@ -82,7 +81,7 @@ def stay_and_click(page: Page) -> str:  # noqa: F811
     return title
 
 
-def test_a_browser_that_nothing_holds_back_runs_all_of_it(witness: Witness, page: Page) -> None:  # noqa: F811
+def test_a_browser_that_nothing_holds_back_runs_all_of_it(witness: Witness, page: Page) -> None:
     page.goto(f"{witness.url}/naked.svg")
     title = stay_and_click(page)
 
@@ -90,7 +89,7 @@ def test_a_browser_that_nothing_holds_back_runs_all_of_it(witness: Witness, page
     assert {*RUNS, *CLICKS} <= set(title.split())
 
 
-def test_nothing_of_it_runs_or_loads_when_pixyproxy_shows_it(address: str, witness: Witness, page: Page) -> None:  # noqa: F811
+def test_nothing_of_it_runs_or_loads_when_pixyproxy_shows_it(address: str, witness: Witness, page: Page) -> None:
     response = page.goto(address)
     assert response is not None
     assert response.headers["content-type"] == "image/svg+xml"
@@ -110,7 +109,7 @@ def test_nothing_of_it_runs_or_loads_in_another_page(
     element: str,
     address: str,
     witness: Witness,
-    page: Page,  # noqa: F811
+    page: Page,
 ) -> None:
     witness.pages["gallery"] = ("text/html", f"<title>gallery</title>{element.format(address)}".encode())
     page.goto(f"{witness.url}/gallery")
