@@ -1,7 +1,7 @@
 """Users, and who is asking."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NewType
 from uuid import UUID
@@ -119,6 +119,17 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         ensure_user_name("name", self.name)
+
+
+def twins_among(names: Iterable[UserName]) -> Sequence[Sequence[UserName]]:
+    """Return the names that are the same once they are normalised, as groups of two or more.
+
+    New names are normalised, so that only names of earlier versions, or of somebody's own SQL, have twins.
+    """
+    groups: dict[UserName, list[UserName]] = {}
+    for name in names:
+        groups.setdefault(normalized_user_name(name), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def user_not_found() -> RecordNotFoundError:

@@ -22,7 +22,7 @@ from pixyproxy.domain.errors import (
     RecordNotFoundError,
 )
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
-from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageStatus, Tag, Visibility
+from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageStatus, Prompt, Tag, Visibility
 from pixyproxy.domain.listing import ImageFilter, TagCount, TagFilter
 from pixyproxy.domain.ports import DamagedRecord, ImageRepository, Lease
 from pixyproxy.domain.search import Search
@@ -1081,3 +1081,20 @@ class TestCheck:
 
     async def test_a_repository_that_can_answer_passes(self, images: ImageRepository) -> None:
         await images.check()
+
+
+async def test_records_of_earlier_versions_are_read_as_they_are(images: ImageRepository) -> None:
+    added = await images.add(
+        ImageFactory.build(
+            author=UserName("Zoe\u0308"),
+            visibility=Visibility.PRIVATE,
+            prompt=Prompt("\u200b"),
+            tags=tuple(
+                map(Tag, ("Zoe\u0308", "Zo\u00eb", "a\u202eb", "\u2060", "a\u200db", "e" + "\u0301\u0323" * 31))
+            ),
+        )
+    )
+    assert await images.get(added.guid) == added
+    assert await images.list(ImageFilter(author=UserName("Zoe\u0308")), limit=10) == [added]
+    assert await images.list(ImageFilter(author=UserName("Zo\u00eb")), limit=10) == []
+    assert await images.list(ImageFilter(author=UserName("Zoe\u0308"), tags=(Tag("a\u202eb"),)), limit=10) == [added]

@@ -158,7 +158,20 @@ async def test_the_list_is_ordered_by_code_point(users: UserRepository) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["'; DROP TABLE users; --", 'say "hi"', "100%s", "%(name)s", "\\", "\\'", "😀" * 64, "שלום"]
+    "name",
+    [
+        "'; DROP TABLE users; --",
+        'say "hi"',
+        "100%s",
+        "%(name)s",
+        "\\",
+        "\\'",
+        "😀" * 64,
+        "שלום",
+        "Zoe\u0308",
+        "a\u202eb",
+        "a\u200db",
+    ],
 )
 async def test_a_name_is_kept_whatever_is_in_it(users: UserRepository, name: str) -> None:
     added = await users.add(UserFactory.build(name=name))

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 import click
 
 from pixyproxy.entrypoints.cli.session import run_with_container
+from pixyproxy.entrypoints.cli.twins import warn_of_twins
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pixyproxy.domain.ports import Migration
+    from pixyproxy.domain.user import User
     from pixyproxy.entrypoints.container import Container
 
 
@@ -25,13 +27,16 @@ def upgrade() -> None:
     What is interrupted goes on where it was the next time.
     """
 
-    async def work(container: "Container") -> tuple["Sequence[Migration]", "Sequence[str]", int]:
+    async def work(
+        container: "Container",
+    ) -> tuple["Sequence[Migration]", "Sequence[str]", int, "Sequence[User]"]:
         applied = await container.schema().upgrade()
         for migration in applied:
             click.echo(f"applied  {migration.version:04}  {migration.name}")
-        return applied, await container.upgrade_data()(), await container.index_words()()
+        upgraded, indexed = await container.upgrade_data()(), await container.index_words()()
+        return applied, upgraded, indexed, await container.list_users()()
 
-    applied, upgraded, indexed = run_with_container(work)
+    applied, upgraded, indexed, users = run_with_container(work)
     for sentence in upgraded:
         click.echo(f"upgraded  {sentence}")
     if indexed:
@@ -40,6 +45,7 @@ def upgrade() -> None:
         click.echo(f"{len(applied)} script(s) applied.")
     elif not (indexed or upgraded):
         click.echo("Nothing to do: the schema is up to date.")
+    warn_of_twins(users)
 
 
 @db.command()

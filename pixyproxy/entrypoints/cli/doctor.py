@@ -8,10 +8,14 @@ import click
 
 from pixyproxy.entrypoints.cli.schema import ensure_schema
 from pixyproxy.entrypoints.cli.session import run_with_container
+from pixyproxy.entrypoints.cli.twins import warn_of_twins
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pixyproxy.adapters.archive.private_folder import PrivateFolder
     from pixyproxy.application.examine_images import Examination
+    from pixyproxy.domain.user import User
     from pixyproxy.entrypoints.container import Container
 
 EXAMPLES_MAX_COUNT: Final = 20
@@ -58,7 +62,7 @@ def doctor(repair: bool, no_digests: bool, export_quarantine: Path | None) -> No
     terminal = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 
-    async def work(container: "Container") -> "tuple[bool, Examination]":
+    async def work(container: "Container") -> "tuple[bool, Examination, Sequence[User]]":
         await ensure_schema(container)
         is_copied = export_quarantine is None or await _export_quarantine(container, export_quarantine)
         total = await container.images().count()
@@ -69,15 +73,16 @@ def doctor(repair: bool, no_digests: bool, export_quarantine: Path | None) -> No
                 with_digests=not no_digests,
                 on_progress=lambda done: progress.update(task, completed=done),
             )
-        return is_copied, examination
+        return is_copied, examination, await container.list_users()()
 
-    is_copied, examination = run_with_container(work)
+    is_copied, examination, users = run_with_container(work)
     if examination.findings:
         _print_table(examination)
         _print_examples(examination)
     if examination.quarantined:
         _print_quarantine(examination)
     click.echo(_summary(examination))
+    warn_of_twins(users)
     if examination.remaining or not is_copied:
         click.get_current_context().exit(1)
 

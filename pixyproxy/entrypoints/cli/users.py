@@ -7,6 +7,7 @@ import click
 
 from pixyproxy.entrypoints.cli.schema import ensure_schema
 from pixyproxy.entrypoints.cli.session import run_with_container
+from pixyproxy.entrypoints.cli.twins import warn_of_twins
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,9 +37,11 @@ def add(name: str, password_stdin: bool) -> None:
 @users.command("list")
 def list_() -> None:
     """List all users."""
-    for user in _run(lambda container: container.list_users()()):
+    users = _run(lambda container: container.list_users()())
+    for user in users:
         state = "disabled" if user.is_disabled else "active"
         click.echo(f"{state:<8}  {user.created_at:%Y-%m-%d}  {user.name}")
+    warn_of_twins(users)
 
 
 @users.command()

@@ -288,3 +288,17 @@ def test_a_name_is_exactly_what_was_read_or_none(text: str) -> None:
 )
 def test_folders_have_two_hexadecimal_digits(text: str, may_be: bool) -> None:
     assert is_folder_name(text) is may_be
+
+
+def test_records_of_earlier_versions_are_normalised_and_never_refused() -> None:
+    values = {
+        **written(ImageFactory.build(visibility="public")),
+        "author": "Zoe\u0308",
+        "prompt": "\u200b",
+        "tags": ["Zoe\u0308", "sea", "Zo\u00eb", "a\u202eb", "\u2060", "a\u200db", "e" + "\u0301" * 31],
+    }
+    image = image_from_json(json.dumps(values).encode())
+    assert image.author == "Zo\u00eb"
+    assert image.prompt == "\u200b"
+    assert image.tags == ("Zo\u00eb", "sea", "a\u202eb", "\u2060", "ab", "e" + "\u0301" * 31)
+    assert image_from_json(image_to_json(image)) == image

@@ -21,6 +21,7 @@ from pixyproxy.domain.user import (
     parse_new_user_name,
     parse_password,
     parse_user_name,
+    twins_among,
 )
 
 DECOMPOSED = "Zoe\u0308"
@@ -108,6 +109,12 @@ def test_a_login_means_the_name_as_it_is_written_and_as_it_is_normalised() -> No
     assert parse_login_names(COMPOSED) == (COMPOSED,)
     assert parse_login_names(DECOMPOSED) == (DECOMPOSED, COMPOSED)
     assert parse_login_names("e\u0301" * 64) == ("é" * 64,)
+
+
+def test_names_that_are_the_same_in_nfc_are_twins() -> None:
+    names = [UserName(name) for name in ("ann", COMPOSED, "Zoe", DECOMPOSED, "a\u200dnn", "bob", "a\u202eb")]
+    assert twins_among(names) == [["ann", "a\u200dnn"], [COMPOSED, DECOMPOSED]]
+    assert twins_among([]) == []
 
 
 def test_a_user_that_is_stored_may_have_a_name_of_earlier_versions() -> None:

@@ -1,6 +1,9 @@
 """`pixyproxy db`, on a new SQLite file."""
 
+import asyncio
+import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,9 +15,11 @@ from pixyproxy.application.upgrade_data import DataUpgrade, UpgradedBatch
 from pixyproxy.domain.errors import DBConnectionError
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import StoredContent
+from pixyproxy.domain.user import PasswordHash, User, UserName
 from pixyproxy.entrypoints.cli import main
 from pixyproxy.entrypoints.cli.session import run_with_container
-from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.container import Container, opened
+from pixyproxy.entrypoints.settings import load_settings
 from tests import odd_pictures
 from tests.factories import ImageFactory
 from tests.streams import pieces
@@ -83,3 +88,22 @@ def test_an_upgrade_corrects_the_size_of_turned_pictures(tmp_path: Path, monkeyp
     corrected = run_with_container(lambda container: container.images().get(image.guid))
     assert (corrected.content.width, corrected.content.height) == (40, 80)
     assert corrected.version == image.version + 1
+
+
+def test_users_whose_names_are_the_same_in_nfc_are_reported_and_left_alone(counting: type[Counting]) -> None:
+    assert db("upgrade").exit_code == 0
+    settings = load_settings(os.environ)
+
+    async def add_twins() -> None:
+        async with opened(Container(settings=settings)) as container:
+            for name in ("ann", "Zo\u00eb", "Zoe\u0308"):
+                user = User(name=UserName(name), password_hash=PasswordHash("$x$"), created_at=datetime.now(UTC))
+                await container.users().add(user)
+
+    asyncio.run(add_twins())
+    for command in (["db", "upgrade"], ["users", "list"], ["doctor"]):
+        result = CliRunner().invoke(main, command)
+        assert result.exit_code == 0, result.output
+        assert "2 users have the same name once it is normalised (NFC): 'Zoe\\u0308', 'Zo\\xeb'." in result.stderr
+    listed = CliRunner().invoke(main, ["users", "list"]).stdout
+    assert [line.split()[-1] for line in listed.splitlines()] == ["Zoe\u0308", "Zo\u00eb", "ann"]
