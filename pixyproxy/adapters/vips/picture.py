@@ -89,7 +89,7 @@ def _loaded(frame: Frame, variant: Variant) -> Any:
     elif frame.media_type is MediaType.WEBP:
         options["scale"] = 1 / max(1.0, room)
     load = getattr(pyvips.Image, _LOADERS[frame.media_type])
-    image = load(frame.data, fail_on="error", access="sequential", **options).copy()
+    image = load(frame.data, fail_on="none", access="sequential", **options).copy()
     image.set_type(pyvips.GValue.gint_type, "orientation", frame.orientation)
     return image
 
