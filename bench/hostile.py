@@ -86,11 +86,23 @@ def serving(attack: Attack, folder: Path, code: Path) -> Iterator[Service]:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     try:
-        service.wait_until_live()
+        _wait_until_live(service)
         yield service
     finally:
         # Attackers may have left something behind that would be waited for.
         service.stop(9)
+
+
+def _wait_until_live(service: Service) -> None:
+    for _ in range(5):
+        try:
+            service.wait_until_live()
+        except AssertionError:
+            # The machine may be busy.
+            if service.process.poll() is not None:
+                raise
+        else:
+            return
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def pour(client: socket.socket, data: bytes, *, total: int, until: float) -> str
     piece = data * max(1, _PIECE // len(data))
     sent = 0
     end = "sent all"
-    client.settimeout(0.5)
+    client.settimeout(4)
     while sent < total:
         if time.monotonic() >= until:
             end = "time is over"

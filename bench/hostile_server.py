@@ -17,8 +17,8 @@ from hostile_kit import MIB, Target, attack, connections, count_open, first_line
 
 from pixyproxy.domain.image import ContentInfo, Image, ImageStatus, MediaType, Prompt, Visibility
 
-_GET: Final = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
-_POST: Final = b"POST /image HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+_GET: Final = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
+_POST: Final = b"POST /image HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 _IMAGES: Final = 1000
 
@@ -70,13 +70,13 @@ def chunk_extension(target: Target) -> str:
 def pipelining(target: Target) -> str:
     """Send requests without an end."""
     with target.connect(receive_buffer=4096) as client:
-        return pour(client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", total=15 * MIB, until=_end(target))
+        return pour(client, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", total=15 * MIB, until=_end(target))
 
 
 @attack("15 MB of pipelined requests, all answers read")
 def pipelining_and_reading(target: Target) -> str:
     """Send requests without an end, and read the answers."""
-    requests, answers, end = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2000, 0, _end(target)
+    requests, answers, end = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2000, 0, _end(target)
     with target.connect() as client:
         client.setblocking(False)
         sent = 0
@@ -180,18 +180,22 @@ def _long_prompts(folder: Path) -> None:
     fill(folder / "data", images())
 
 
-@attack("a list of 1,000 images with prompts of 128 KB, 10 clients that read 2 KB each second", prepare=_long_prompts)
+@attack(
+    "a list of 1,000 images with prompts of 128 KB, 10 clients that read 2 KB in 10 s",
+    prepare=_long_prompts,
+    environment={"PIXYPROXY_SEND_TIMEOUT": "6"},
+)
 def slow_readers_of_a_list(target: Target) -> str:
     """Read long answers slowly."""
     end = _end(target)
     clients = [target.connect(receive_buffer=4096, timeout=30) for _ in range(10)]
     for client in clients:
-        client.sendall(b"GET /image?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.sendall(b"GET /image?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
     while time.monotonic() < end:
         for client in clients:
             client.setblocking(False)
             with suppress(OSError):
-                client.recv(2048)
+                client.recv(205)
         time.sleep(1)
     left = sum(not _is_lost(client) for client in clients)
     for client in clients:

@@ -500,6 +500,7 @@ class Watch:
         server = self._server()
         if server is None:
             return
+        self._loop.call_later(self._interval, self._check)
         now = self._loop.time()
         elapsed, self._checked_at = now - self._checked_at, now
         for connection in tuple(server.connections):
@@ -514,7 +515,6 @@ class Watch:
                     f"No file can be opened ({exc.strerror}): new connections are closed at once, and requests may"
                     " fail. Raise the limit of the process (ulimit -n)."
                 )
-        self._loop.call_later(self._interval, self._check)
 
     @classmethod
     def _remind(cls, text: str) -> None:
