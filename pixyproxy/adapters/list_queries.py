@@ -20,7 +20,7 @@ import msgspec
 from pixyproxy.adapters.rows import phrase_to_text, term_to_text, time_to_text
 from pixyproxy.domain.image import Tag
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagFilter
-from pixyproxy.domain.search import Search
+from pixyproxy.domain.search import Search, character_count
 
 # How many images the stretch has by which walks are compared, and on which a search begins.
 STRETCH: Final = 500
@@ -31,6 +31,11 @@ SEARCHED: Final = 1_000
 
 # Words that one in so many images of the stretch has are too frequent for the index of words.
 FREQUENT: Final = 100
+
+# What the index of words is asked for. A server that is at work inside it can't be interrupted, so it is never asked
+# for prefixes that many words begin with, nor for more than the longest few words, which tend to be the rarest.
+_PREFIX_MIN_LENGTH: Final = 2
+_MATCHED_MAX_COUNT: Final = 3
 
 # Which columns come first in an index; behind them it has what lists are ordered by.
 _INDEXES: Final[Mapping[str, Sequence[str]]] = {
@@ -139,10 +144,8 @@ class ImageLists:
         rows = await self.fetch_all(*queries.page(far.walk, limit, until=far.end))
         if len(rows) == limit or far.end is None:
             return rows
-        if queries.is_narrow(far.walk):
-            ((found,),) = await self.fetch_all(*queries.count_words(far))
-            if found * FREQUENT > far.length:
-                return await self.fetch_all(*queries.page(far.walk, limit))
+        if not queries.match or await self._are_frequent(queries, far):
+            return await self.fetch_all(*queries.page(far.walk, limit))
         return await self.fetch_all(*queries.page_by_words(wanted.search, limit))
 
     async def count(self, wanted: ImageFilter) -> int:
@@ -150,12 +153,19 @@ class ImageLists:
         queries = ImageListQueries(self.dialect, wanted)
         if wanted.search is not None and not wanted.search.phrases:
             return 0
-        if wanted.search is None:
-            query = queries.count(await self._best_walk(queries))
-        else:
+        if wanted.search is not None and queries.match:
             query = queries.count_by_words(wanted.search)
+        else:
+            query = queries.count(await self._best_walk(queries))
         ((number,),) = await self.fetch_all(*query)
         return int(number)
+
+    async def _are_frequent(self, queries: "ImageListQueries", stretch: Stretch) -> bool:
+        """Whether the words are frequent, and others of the conditions rare."""
+        if not queries.is_narrow(stretch.walk):
+            return False
+        ((found,),) = await self.fetch_all(*queries.count_words(stretch))
+        return bool(found * FREQUENT > stretch.length)
 
     async def _best_walk(self, queries: "ImageListQueries") -> Walk:
         if len(queries.walks) == 1:
@@ -237,7 +247,12 @@ class ImageListQueries(msgspec.Struct, frozen=True):
         """Return the query for the number of images that a walk leads to."""
         source = self._walked(walk)
         conditions = [*self._on_index(walk), *self._beside_index(walk), *self._range("walk")]
-        if any(condition.startswith("images.") for condition in conditions):
+        reads_images = any(condition.startswith("images.") for condition in conditions)
+        if self.wanted.search is not None:
+            source += self._with_words(walk)
+            conditions += [*self._has_phrases(self.wanted.search), *self._are_of_prompt]
+            reads_images = reads_images or bool(self._are_of_prompt)
+        if reads_images:
             source += self._with_images(walk)
         return f"SELECT COUNT(*) FROM {source} {_where(conditions)}", self._parameters()
 
@@ -377,16 +392,22 @@ class ImageListQueries(msgspec.Struct, frozen=True):
         if wanted.search is not None:
             phrases = wanted.search.phrases
             parameters |= {f"phrase_{number}": phrase_to_text(phrase) for number, phrase in enumerate(phrases)}
-            parameters["match"] = self._match(wanted.search)
+            parameters["match"] = self.match
         return parameters
 
-    def _match(self, search: Search) -> str:
-        """Return what the index of words is asked: for at least all that has the phrases."""
-        terms: dict[str, None] = {}
-        for phrase in search.phrases:
-            *whole, last = (self.dialect.match_term.format(term_to_text(term)) for term in phrase.terms)
-            terms |= dict.fromkeys([*whole, f"{last}*" if phrase.is_prefix else last])
-        return " ".join(terms)
+    @property
+    def match(self) -> str:
+        """What the index of words is asked for: at least all that has the phrases; empty where it would be no help."""
+        terms: dict[str, str] = {}
+        for phrase in self.wanted.search.phrases if self.wanted.search is not None else ():
+            *whole, last = phrase.terms
+            terms |= dict.fromkeys(whole, "")
+            if not phrase.is_prefix:
+                terms[last] = ""
+            elif character_count(last) >= _PREFIX_MIN_LENGTH:
+                terms.setdefault(last, "*")
+        longest = sorted(terms, key=character_count, reverse=True)[:_MATCHED_MAX_COUNT]
+        return " ".join(self.dialect.match_term.format(term_to_text(term)) + terms[term] for term in longest)
 
 
 def tags_query(dialect: Dialect, wanted: TagFilter, after: Tag | None, limit: int, *, is_falling: bool) -> Query:

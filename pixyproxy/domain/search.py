@@ -148,6 +148,11 @@ def _coded(character: str) -> tuple[str, bool, bool]:
     return f"_{_PAIRS[first]}{_PAIRS[second]}", stands_alone, is_mark
 
 
+def character_count(term: str) -> int:
+    """Return how many characters of a text a term stands for."""
+    return len(term) - 4 * term.count("_")
+
+
 class Phrase(msgspec.Struct, frozen=True):
     """Terms that stand side by side; with `is_prefix` the last of them is the beginning of one."""
 

@@ -87,8 +87,18 @@ class Container(containers.DeclarativeContainer):
 
     database = providers.Selector(
         settings.provided.database_kind,
-        sqlite=providers.Singleton(SQLiteDatabase, providers.Factory(Path, settings.provided.database_path)),
-        mysql=providers.Singleton(MySQLDatabase, settings.provided.database_url),
+        sqlite=providers.Singleton(
+            SQLiteDatabase,
+            providers.Factory(Path, settings.provided.database_path),
+            max_searches=settings.provided.max_searches,
+            search_timeout=settings.provided.search_timeout,
+        ),
+        mysql=providers.Singleton(
+            MySQLDatabase,
+            settings.provided.database_url,
+            max_searches=settings.provided.max_searches,
+            search_timeout=settings.provided.search_timeout,
+        ),
     )
     schema = providers.Selector(
         settings.provided.database_kind,

@@ -88,6 +88,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_max_age: Annotated[int, msgspec.Meta(ge=0, le=86_400)] = 60
     variant_sizes: str = "64,128,256,512,1024"
     max_variants: Positive = 2
+    max_searches: Positive = 2
+    search_timeout: Annotated[float, msgspec.Meta(gt=0, le=25)] = 10.0
     link_keys: str | None = None
     content_offload: str | None = None
     send_timeout: Seconds = 60.0

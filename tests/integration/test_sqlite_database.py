@@ -415,7 +415,7 @@ async def query_of(operation: Coroutine[Any, Any, object]) -> tuple[str, Mapping
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SQLiteDatabase, "fetch_all", record)
-        patch.setattr(SQLiteDatabase, "search", record)
+        patch.setattr(SQLiteDatabase, "fetch_list", record)
         await operation
     (statement,) = statements
     return statement

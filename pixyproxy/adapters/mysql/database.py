@@ -2,17 +2,19 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import aiomysql
 from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import decoders
 from pymysql.err import MySQLError
 
-from pixyproxy.adapters.mysql.errors import CONFLICTS, error_code, translated_errors
+from pixyproxy.adapters.mysql.errors import CONFLICTS, STATEMENT_TIMEOUTS, error_code, translated_errors
 from pixyproxy.adapters.mysql.url import parse_url
+from pixyproxy.adapters.search_turns import SearchTurns
 from pixyproxy.domain.errors import DBConnectionError
 
 # A connection that was idle for longer is not trusted: a firewall may have forgotten it without a word.
@@ -25,6 +27,7 @@ _PAUSE_SECONDS: Final = 0.01
 _MAX_PAUSE_SECONDS: Final = 0.5
 
 T = TypeVar("T")
+Fetch = Callable[[str, Mapping[str, object]], Awaitable[Sequence[Sequence[Any]]]]
 
 # A server may be set up to ignore the character set that a client asks for when it connects.
 _SESSION: Final = """
@@ -48,16 +51,26 @@ _ISOLATION: Final = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 class MySQLDatabase:
     """A pool of connections, each made when it is first needed and discarded when its state is in doubt.
 
-    Takes the `url` that `parse_url` describes, the number of connections that there may be, and the seconds that
-    waiting for a free one and making a new one may take. Raises `ValueError` for a malformed url; everything else that
-    goes wrong is raised as the errors of `pixyproxy.adapters.mysql.errors`.
+    Takes the `url` that `parse_url` describes, the number of connections that there may be, the seconds that waiting
+    for a free one and making a new one may take, and how many searches for words may run at once, each for how long.
+    Raises `ValueError` for a malformed url; everything else that goes wrong is raised as the errors of
+    `pixyproxy.adapters.mysql.errors`.
 
     The driver's own pool does not fit: a task that waits for a connection sleeps on when the connection it would have
     got is closed, because the task that held it was cancelled.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 16, connect_timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 16,
+        connect_timeout: float = 5.0,
+        max_searches: int = 2,
+        search_timeout: float = 10.0,
+    ) -> None:
         self._options = parse_url(url)
+        self._turns = SearchTurns(max_running=max_searches, seconds=search_timeout)
         self._pool_size = pool_size
         self._connect_timeout = connect_timeout
         self._slots = asyncio.Semaphore(pool_size)
@@ -105,6 +118,27 @@ class MySQLDatabase:
                 return int(await cursor.execute(sql, parameters))
 
         return await self._retried(run)
+
+    @asynccontextmanager
+    async def search(self) -> AsyncIterator[Fetch]:
+        """Give what returns all rows of a query in a search for words, once it has its turn.
+
+        Raises `OverloadedError` when it does not get its turn, or takes too long.
+        """
+        async with self._turns.turn() as ends_at:
+
+            async def fetch_all(sql: str, parameters: Mapping[str, object]) -> Sequence[Sequence[Any]]:
+                async with self.autocommit() as cursor:
+                    await cursor.execute(_limited(sql, ends_at - time.monotonic()), parameters)
+                    rows: Sequence[Sequence[Any]] = await cursor.fetchall()
+                return rows
+
+            try:
+                yield fetch_all
+            except DBConnectionError as exc:
+                if error_code(exc.__cause__) in STATEMENT_TIMEOUTS:
+                    raise self._turns.too_slow() from exc
+                raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiomysql.Cursor]:
@@ -198,6 +232,19 @@ class MySQLDatabase:
                 connection.close()
                 raise
         return connection
+
+
+def _limited(sql: str, seconds: float) -> str:
+    """Return a query that the server itself ends after so many seconds: a client that goes away ends nothing.
+
+    MariaDB alone runs what is in `/*M! */`, and MySQL alone heeds what is in `/*+ */`.
+    """
+    seconds = max(seconds, 0.001)
+    query = sql.lstrip().removeprefix("SELECT")
+    return (
+        f"/*M! SET STATEMENT max_statement_time = {seconds:.3f} FOR */"
+        f" SELECT /*+ MAX_EXECUTION_TIME({int(seconds * 1_000)}) */{query}"
+    )
 
 
 def _is_sound(connection: aiomysql.Connection) -> bool:

@@ -100,6 +100,7 @@ _BY_CODE: Final[Mapping[int, Callable[[str], PixyProxyException]]] = {
     ER.QUERY_INTERRUPTED: _interrupted,
     1969: _interrupted,  # max_statement_time is over (MariaDB)
     3024: _interrupted,  # max_execution_time is over (MySQL)
+    188: _interrupted,  # either of them, within InnoDB's index of words (MariaDB)
     ER.DISK_FULL: _unwritable,
     ER.RECORD_FILE_FULL: _unwritable,
     ER.OPTION_PREVENTS_STATEMENT: _unwritable,
@@ -108,6 +109,9 @@ _BY_CODE: Final[Mapping[int, Callable[[str], PixyProxyException]]] = {
 
 # What others got in the way of: the same transaction may succeed when it runs again.
 CONFLICTS: Final = frozenset({ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT, ER.CHECKREAD})
+
+# The server's own limits: max_statement_time of MariaDB, and max_execution_time of MySQL.
+STATEMENT_TIMEOUTS: Final = frozenset({1969, 3024, 188})
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Image records in MySQL."""
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple, NoReturn
@@ -303,10 +304,13 @@ class MySQLImageRepository(ImageRepository):
         order: ImageOrder = ImageOrder.NEWEST_FIRST,
         after: ImagePosition | None = None,
     ) -> Sequence[Image]:
-        return [image_from_row(row) for row in await self._lists.page(wanted, order, after, limit)]
+        async with self._lists(wanted) as lists:
+            rows = await lists.page(wanted, order, after, limit)
+        return [image_from_row(row) for row in rows]
 
     async def count_listed(self, wanted: ImageFilter) -> int:
-        return await self._lists.count(wanted)
+        async with self._lists(wanted) as lists:
+            return await lists.count(wanted)
 
     async def list_tags(
         self, wanted: TagFilter, *, limit: int, after: Tag | None = None, is_falling: bool = False
@@ -367,9 +371,14 @@ class MySQLImageRepository(ImageRepository):
         async with self.database.autocommit() as cursor:
             await cursor.execute("SELECT id FROM images LIMIT 1")
 
-    @property
-    def _lists(self) -> ImageLists:
-        return ImageLists(dialect=_DIALECT, fetch_all=self._rows)
+    @asynccontextmanager
+    async def _lists(self, wanted: ImageFilter) -> AsyncIterator[ImageLists]:
+        """Give what finds lists; those with words have to wait for their turn."""
+        if wanted.search is None:
+            yield ImageLists(dialect=_DIALECT, fetch_all=self._rows)
+        else:
+            async with self.database.search() as fetch_all:
+                yield ImageLists(dialect=_DIALECT, fetch_all=fetch_all)
 
     async def _find_records(self, guids: Collection[str]) -> Mapping[str, str]:
         return {guid: record or "" for guid, record in await self._rows(_GET, {"guids": tuple(guids)})}

@@ -8,11 +8,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Any, BinaryIO, Final, Self, TypeVar
 
 import aiosqlite
 
-from pixyproxy.adapters.sqlite.errors import is_busy, is_full, translated_errors
+from pixyproxy.adapters.search_turns import SearchTurns
+from pixyproxy.adapters.sqlite.errors import is_busy, is_full, is_interrupted, translated_errors
 from pixyproxy.domain.errors import DBConnectionError
 
 # How long a write waits for the one of another process.
@@ -25,11 +26,18 @@ _ATTEMPTS: Final = 3
 # has, and that is about 4 MiB (1,000 pages) when SQLite makes one by itself.
 _RESERVE_SIZE: Final = 5 << 20
 
+# After so many of its instructions, SQLite asks whether a search may go on.
+_STEPS: Final = 1_000
+
 T = TypeVar("T")
+Rows = Sequence[Sequence[Any]]
+Fetch = Callable[[str, Mapping[str, object]], Awaitable[Rows]]
 
 
 class SQLiteDatabase:
-    """One connection that writes and two that read, so that nothing is read before it is committed.
+    """Connections for one task each, so that nothing is read before it is committed, and nothing waits for searches.
+
+    One writes, one looks up, one reads lists, and `max_searches` search for words, each for `search_timeout` seconds.
 
     Takes the `path` of the file, which several processes may share. It is made, with its folder, where it is missing;
     because it holds password hashes, only its owner may read it. While it is open, a file without a name keeps 5 MiB
@@ -37,13 +45,17 @@ class SQLiteDatabase:
     errors of `pixyproxy.adapters.sqlite.errors`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, max_searches: int = 2, search_timeout: float = 10.0) -> None:
         self._path = path
         self._reserve: BinaryIO | None = None
+        self._max_searches = max_searches
+        self._turns = SearchTurns(max_running=max_searches, seconds=search_timeout)
         self._write_lock = asyncio.Lock()
         self._reader: aiosqlite.Connection | None = None
-        self._searcher: aiosqlite.Connection | None = None
+        self._lister: aiosqlite.Connection | None = None
         self._writer: aiosqlite.Connection | None = None
+        self._searchers: list[_Searcher] = []
+        self._idle_searchers: list[_Searcher] = []
 
     async def open(self) -> None:
         """Open the file, or make it; raise `DBConnectionError` if that can't be done."""
@@ -53,7 +65,10 @@ class SQLiteDatabase:
             try:
                 self._writer = await self._connect()
                 self._reader = await self._connect()
-                self._searcher = await self._connect()
+                self._lister = await self._connect()
+                for _ in range(self._max_searches):
+                    self._searchers.append(await _Searcher.on(await self._connect()))
+                self._idle_searchers = self._searchers.copy()
             except BaseException:
                 await self.close()
                 raise
@@ -61,23 +76,51 @@ class SQLiteDatabase:
     async def close(self) -> None:
         """Close the connections behind what they are doing."""
         async with self._write_lock:
-            for connection in (self._reader, self._searcher, self._writer):
+            for searcher in self._searchers:
+                searcher.ends_at = 0.0
+            searching = [searcher.connection for searcher in self._searchers]
+            for connection in (self._reader, self._lister, self._writer, *searching):
                 if connection is not None:
                     await connection.close()
             if self._reserve is not None:
                 self._reserve.close()
             self._reserve = None
-            self._reader = self._searcher = self._writer = None
+            self._reader = self._lister = self._writer = None
+            self._searchers, self._idle_searchers = [], []
 
     async def fetch_all(self, sql: str, parameters: Mapping[str, object] | None = None) -> Sequence[Sequence[Any]]:
         """Return all rows of a query, as of its start."""
         with translated_errors():
             return list(await _opened(self._reader).execute_fetchall(sql, parameters))
 
-    async def search(self, sql: str, parameters: Mapping[str, object]) -> Sequence[Sequence[Any]]:
-        """Do the same for a query that may take long; such queries wait for each other, and nothing else for them."""
+    async def fetch_list(self, sql: str, parameters: Mapping[str, object]) -> Rows:
+        """Do the same for a list, which may take longer; lists wait for each other, and look-ups not for them."""
         with translated_errors():
-            return list(await _opened(self._searcher).execute_fetchall(sql, parameters))
+            return list(await _opened(self._lister).execute_fetchall(sql, parameters))
+
+    @asynccontextmanager
+    async def search(self) -> AsyncIterator[Fetch]:
+        """Give what does the same for a search for words, once it has its turn.
+
+        Raises `OverloadedError` when it does not get its turn, or takes too long.
+        """
+        async with self._turns.turn() as ends_at:
+            if not self._idle_searchers:
+                raise _closed()
+            searcher = self._idle_searchers.pop()
+            searcher.ends_at = ends_at
+            try:
+                with translated_errors():
+                    yield searcher.fetch_all
+            except DBConnectionError as exc:
+                if is_interrupted(exc.__cause__) and self._searchers:
+                    raise self._turns.too_slow() from exc
+                raise
+            finally:
+                # A query that goes on, because whoever waited for it has gone away, ends here.
+                searcher.ends_at = 0.0
+                if self._searchers:
+                    self._idle_searchers.append(searcher)
 
     async def write(self, work: Callable[[aiosqlite.Connection], Awaitable[T]], *, makes_room: bool = False) -> T:
         """Run `work` as one transaction and return its result: all its statements take effect, or none.
@@ -171,6 +214,28 @@ class SQLiteDatabase:
         return connection
 
 
+class _Searcher:
+    """A connection on which no query goes on behind the time `ends_at`."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self.connection = connection
+        self.ends_at = 0.0
+
+    @classmethod
+    async def on(cls, connection: aiosqlite.Connection) -> Self:
+        """Return the searcher on a new connection."""
+        searcher = cls(connection)
+        await connection.set_progress_handler(searcher._is_over, _STEPS)
+        return searcher
+
+    async def fetch_all(self, sql: str, parameters: Mapping[str, object]) -> Rows:
+        """Return all rows of a query."""
+        return list(await self.connection.execute_fetchall(sql, parameters))
+
+    def _is_over(self) -> bool:
+        return time.monotonic() > self.ends_at
+
+
 async def _switch_to_write_ahead_log(connection: aiosqlite.Connection) -> None:
     # Of several that switch a new file at once, SQLite sends some away without making them wait.
     deadline = time.monotonic() + _BUSY_SECONDS
@@ -187,5 +252,9 @@ async def _switch_to_write_ahead_log(connection: aiosqlite.Connection) -> None:
 
 def _opened(connection: aiosqlite.Connection | None) -> aiosqlite.Connection:
     if connection is None:
-        raise DBConnectionError("The database is closed.")
+        raise _closed()
     return connection
+
+
+def _closed() -> DBConnectionError:
+    return DBConnectionError("The database is closed.")

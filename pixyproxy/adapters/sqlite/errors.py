@@ -21,6 +21,7 @@ _TAKEN: Final = {
 _UNAVAILABLE: Final[Mapping[int, str]] = {
     sqlite3.SQLITE_BUSY: "The database is too busy.",
     sqlite3.SQLITE_LOCKED: "The database is too busy.",
+    sqlite3.SQLITE_INTERRUPT: "The database has given up the operation.",
     sqlite3.SQLITE_FULL: "The database has no space left.",
     sqlite3.SQLITE_READONLY: "The database can't be written to.",
     sqlite3.SQLITE_PERM: "The database file can't be opened.",
@@ -53,6 +54,11 @@ def is_busy(error: BaseException | None) -> bool:
 def is_full(error: BaseException | None) -> bool:
     """Whether an error of SQLite says that there is no room, or may say so: where files can't grow, I/O fails."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+
+
+def is_interrupted(error: BaseException | None) -> bool:
+    """Whether an error of SQLite says that the statement was given up."""
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT
 
 
 def _translate(error: sqlite3.Error) -> PixyProxyException | None:

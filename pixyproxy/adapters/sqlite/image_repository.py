@@ -1,6 +1,7 @@
 """Image records in SQLite."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NoReturn
@@ -255,25 +256,28 @@ class SQLiteImageRepository(ImageRepository):
         order: ImageOrder = ImageOrder.NEWEST_FIRST,
         after: ImagePosition | None = None,
     ) -> Sequence[Image]:
-        return [image_from_row(row) for row in await self._lists.page(wanted, order, after, limit)]
+        async with self._lists(wanted) as lists:
+            rows = await lists.page(wanted, order, after, limit)
+        return [image_from_row(row) for row in rows]
 
     async def count_listed(self, wanted: ImageFilter) -> int:
-        return await self._lists.count(wanted)
+        async with self._lists(wanted) as lists:
+            return await lists.count(wanted)
 
     async def list_tags(
         self, wanted: TagFilter, *, limit: int, after: Tag | None = None, is_falling: bool = False
     ) -> Sequence[TagCount]:
-        rows = await self.database.search(*tags_query(_DIALECT, wanted, after, limit, is_falling=is_falling))
+        rows = await self.database.fetch_list(*tags_query(_DIALECT, wanted, after, limit, is_falling=is_falling))
         return [tag_count_from_row(row) for row in rows]
 
     async def make_searchable(self, *, after: ImageId | None = None, limit: int) -> Sequence[ImageId]:
-        rows = await self.database.search(_UNSEARCHABLE, {"after": after or 0, "limit": limit})
+        rows = await self.database.fetch_list(_UNSEARCHABLE, {"after": after or 0, "limit": limit})
         words = await words_to_rows(rows)
         await self.database.write(lambda connection: connection.executemany(_ADD_WORDS, words))
         return [ImageId(image_id) for image_id, _ in rows]
 
     async def rebuild_words(self, *, after: ImageId | None = None, limit: int) -> RebuiltWords | None:
-        found = await self.database.search(_WORDS, {"after": after or 0, "limit": limit})
+        found = await self.database.fetch_list(_WORDS, {"after": after or 0, "limit": limit})
         if not found:
             return None
         rebuilt = await words_to_rows(found)
@@ -314,9 +318,14 @@ class SQLiteImageRepository(ImageRepository):
     async def check(self) -> None:
         await self.database.fetch_all("SELECT id FROM images LIMIT 1")
 
-    @property
-    def _lists(self) -> ImageLists:
-        return ImageLists(dialect=_DIALECT, fetch_all=self.database.search)
+    @asynccontextmanager
+    async def _lists(self, wanted: ImageFilter) -> AsyncIterator[ImageLists]:
+        """Give what finds lists; those with words have to wait for their turn."""
+        if wanted.search is None:
+            yield ImageLists(dialect=_DIALECT, fetch_all=self.database.fetch_list)
+        else:
+            async with self.database.search() as fetch_all:
+                yield ImageLists(dialect=_DIALECT, fetch_all=fetch_all)
 
     async def _explain(self, guid: UUID) -> NoReturn:
         """Raise why a statement has not found the record that it was about."""
