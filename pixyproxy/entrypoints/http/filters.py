@@ -59,7 +59,9 @@ Words = Annotated[
         min_length=1,
         max_length=SEARCH_MAX_LENGTH,
         description='Only images whose prompts have all of these words. Double quotes hold a phrase together: `"red'
-        ' fox"`; a `*` stands for any end of a word: `light*`. Case, accents and punctuation make no difference.',
+        ' fox"`; a `*` stands for any end of a word: `light*`. Case and punctuation make no difference, nor do accents'
+        " of Latin, Greek, Cyrillic (but for `й`), Hebrew and Arabic letters; `lodz` finds `Łódź`. In other scripts"
+        " marks are letters.",
     ),
 ]
 OfVisibility = Annotated[

@@ -15,7 +15,14 @@ from pixyproxy.domain.variant import VARIANT_MAX_SIDE, Fit
 from pixyproxy.entrypoints.http.meanings import meaning_of
 from pixyproxy.entrypoints.http.variants import FormatChoice, VariantQuery
 
-TagText = Annotated[str, Meta(description="One line of 1 to 64 characters without white space around it.")]
+TagText = Annotated[
+    str,
+    Meta(
+        description="One line of 1 to 64 characters in NFC, without white space around it. One of them can be seen; new"
+        " tags have no bidirectional controls and no U+200B, U+2060 or U+FEFF, and no tag has more than 30 combining"
+        " marks in a row."
+    ),
+]
 Guids = Annotated[
     list[UUID],
     Meta(
@@ -33,7 +40,8 @@ class CreatePublicImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     prompt: Annotated[
         str,
         Meta(
-            description="What to draw: 1 to 32,000 characters after the white space around it is removed, no NUL.",
+            description="What to draw: 1 to 32,000 characters after the white space around it is removed, no NUL,"
+            " and one of them can be seen.",
             examples=["A lighthouse at dusk, in watercolour"],
         ),
     ]
