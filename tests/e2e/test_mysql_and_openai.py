@@ -57,6 +57,19 @@ def test_the_banner_names_mysql_and_openai_and_no_secret(service: Service, envir
     assert environment["PIXYPROXY_DATABASE_URL"] not in service.output
 
 
+def test_of_many_changes_at_once_in_two_processes_none_is_refused(tmp_path: Path, environment: dict[str, str]) -> None:
+    with running_service(tmp_path, environment, "--workers", "2") as service:
+        guid = create(service, "a fox").json()["guid"]
+        url = f"{service.url}/private/image/{guid}"
+
+        def change(number: int) -> int:
+            return httpx.patch(url, json={"tags": [str(number)]}, auth=service.login, timeout=30).status_code
+
+        with ThreadPoolExecutor(20) as pool:
+            assert set(pool.map(change, range(60))) == {200}
+        assert httpx.get(url, auth=service.login).headers["ETag"].startswith('"63-')
+
+
 def test_what_openai_drew_is_kept(service: Service) -> None:
     public = create(service, "a red fox").json()
     private = create(service, "a secret \N{FOX FACE}", "/private/image").json()

@@ -34,7 +34,7 @@ def handle_error(request: Request[Any, Any, Any], exc: Exception) -> Response[Pr
     """Answer any exception with a problem, and log what is the service's own fault."""
     problem = _problem(exc, request_id=request.scope["state"]["request_id"])
     if isinstance(exc, errors.PreconditionFailedError):
-        problem = msgspec.structs.replace(problem, detail=problem.detail + _weakness(request.headers))
+        problem = msgspec.structs.replace(problem, detail=_weakness(request.headers) or problem.detail)
     if _creates(request.scope):
         has_key = "idempotency-key" in request.headers
         problem = msgspec.structs.replace(problem, **_purchase(exc, problem.status, has_key=has_key))
@@ -88,7 +88,7 @@ def _weakness(headers: Headers) -> str:
         return ""
     strong = tags[0].opaque
     return (
-        f" If-Match never matches a weak entity tag (RFC 9110, section 13.1.1) such as W/{strong}: send {strong}. A"
+        f"If-Match never matches a weak entity tag (RFC 9110, section 13.1.1) such as W/{strong}: send {strong}. A"
         " proxy that compresses answers, such as nginx with gzip, makes entity tags weak."
     )
 

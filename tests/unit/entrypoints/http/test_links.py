@@ -56,6 +56,16 @@ def changed(url: str, **changes: str | None) -> str:
     return urlunsplit(urlsplit(url)._replace(query=urlencode(query)))
 
 
+def test_another_site_may_show_what_a_link_opens(client: Client, guid: str) -> None:
+    link = link_to(client, guid)
+    shown = client.get(link)
+
+    for response in (shown, client.get(link, headers={"If-None-Match": shown.headers["ETag"]})):
+        assert response.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    own = client.get(f"/private/image/{guid}/content", auth=ANN)
+    assert own.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
 class TestMaking:
     """Who gets a link, and what it looks like."""
 
