@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-START_TIMEOUT = 30.0
+START_TIMEOUT = 120.0
 
 
 def free_port() -> int:
