@@ -62,7 +62,7 @@ def test_the_page_shows_a_picture_that_was_tried_out(service: Service, page: Pag
     assert problems == []
 
 
-def test_another_site_can_show_public_pictures_and_links_and_nothing_else(service: Service, chromium: str) -> None:
+def test_another_site_can_show_public_pictures_and_links_and_nothing_else(service: Service, page: Page) -> None:
     auth = service.login
     public = httpx.post(f"{service.url}/image", json={"prompt": "a fox"}, auth=auth).json()["guid"]
     private = httpx.post(f"{service.url}/private/image", json={"prompt": "a fox"}, auth=auth).json()["guid"]
@@ -75,8 +75,9 @@ def test_another_site_can_show_public_pictures_and_links_and_nothing_else(servic
     html = "".join(f"<img id='{name}' src='{url}'>" for name, url in pictures.items())
     html += f"<iframe src='{service.url}/schema'></iframe>"
 
-    with another_site(html) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+    browser = page.context.browser
+    assert browser
+    with another_site(html) as address:
         # The browser remembers the login, and sends it along whoever asks.
         page = browser.new_context(http_credentials={"username": auth[0], "password": auth[1]}).new_page()
         blocked: list[str] = []
@@ -86,7 +87,6 @@ def test_another_site_can_show_public_pictures_and_links_and_nothing_else(servic
         page.goto(address, wait_until="load")
         widths = {name: page.evaluate(f"document.getElementById('{name}').naturalWidth") for name in pictures}
         framed = page.frames[1].url
-        browser.close()
 
     assert widths == {"public": 1024, "link": 1024, "own": 0}
     assert any(pictures["own"] in each and "ERR_BLOCKED_BY_RESPONSE" in each for each in blocked)
