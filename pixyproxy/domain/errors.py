@@ -38,7 +38,8 @@
         ├── GeneratorCredentialsError   the generator does not accept PixyProxy's own key
         └── GeneratorSetupError         the generator does not accept PixyProxy's account, model or options
 
-A `detail` is written for the client: it names the problem and never a secret, a path or SQL.
+A `detail` is written for the client: it names the problem and never a secret, a path or SQL. What only the operator may
+read, such as a path, is a note (PEP 678), which the command line and the log show.
 """
 
 import math

@@ -401,6 +401,13 @@ class ImageGenerator(Protocol):
     async def generate(self, prompt: Prompt) -> GeneratedImage:
         """Draw one image, without holding up the event loop; raise a `GenerationError` when none comes out."""
 
+    async def open(self) -> None:
+        """Get ready to draw; called once, before a service begins.
+
+        Raises `GeneratorSetupError` when nothing can ever be drawn with these settings.
+        """
+        return
+
     async def close(self) -> None:
         """Let go of connections and threads; called once at the end."""
         return

@@ -4,7 +4,8 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
@@ -20,6 +21,7 @@ LINK_KEY_MIN_LENGTH = 32
 # Read by the test suite, not by the service.
 FOREIGN_NAMES = frozenset({"PIXYPROXY_TEST_MYSQL_URL"})
 
+_NO_HOME: Final = "which no shell has replaced: write the whole path,"
 _HOST_NAME: Final = re.compile(r"\*|(\*\.)?[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*", re.ASCII)
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
@@ -190,16 +192,38 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         text = environment.get(name, "").strip()
         if not text or _is_set_by_kubernetes(name, text):
             continue
+        if len(text) > 1 and text[0] in "\"'" and text[-1] == text[0]:
+            # Docker's --env-file and systemd's Environment= keep them.
+            problems.append(f"{name} is in quotation marks, which would be part of it: leave them out.")
+            continue
         try:
             values[field.name] = msgspec.convert(text, field.type, strict=False)
-        except msgspec.ValidationError as exc:
-            problems.append(f"{name}: {exc}.")
+        except msgspec.ValidationError:
+            problems.append(f"{name} must be {_allowed(field.type)}.")
     problems.extend(_misspelt(environment))
     settings = Settings(**values)
     problems.extend(_contradictions(settings))
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def _allowed(kind: Any) -> str:
+    """Return what a setting of this type may be, for a person."""
+    if get_origin(kind) in {Union, UnionType}:
+        return _allowed(next(each for each in get_args(kind) if each is not NoneType))
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(get_args(kind))}"
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return f"one of {', '.join(kind)}"
+    if kind is bool:
+        return "true or false"
+    base, rules = get_args(kind)
+    if base is str:
+        return f"{rules.min_length} to {rules.max_length} characters"
+    bounds = {"at least": rules.ge, "more than": rules.gt, "at most": rules.le}
+    said = [f"{words} {bound:,}" for words, bound in bounds.items() if bound is not None]
+    return f"{'a whole number' if base is int else 'a number'}, {' and '.join(said)}"
 
 
 def _is_set_by_kubernetes(name: str, text: str) -> bool:
@@ -229,6 +253,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     content = _split(settings.content_url)
     if content is None or content.scheme != "file" or not _is_path_alone(content) or not settings.content_path:
         yield "PIXYPROXY_CONTENT_URL must name a folder and nothing else, such as file:data/images."
+    elif settings.content_path.startswith("~"):
+        yield f"PIXYPROXY_CONTENT_URL begins with ~, {_NO_HOME} such as file:///home/ann/images."
     yield from _generator_problems(settings)
     yield from _delivery_problems(settings)
     yield from _address_problems(settings)
@@ -284,6 +310,8 @@ def _database_problems(settings: Settings) -> Iterator[str]:
     elif database.scheme == DatabaseKind.SQLITE:
         if not _is_path_alone(database) or settings.database_path in {"", ":memory:"}:
             yield "PIXYPROXY_DATABASE_URL must name a file and nothing else, such as sqlite:///data/pixyproxy.db."
+        elif settings.database_path.startswith("~"):
+            yield f"PIXYPROXY_DATABASE_URL begins with ~, {_NO_HOME} such as sqlite:////home/ann/pixyproxy.db."
     elif database.scheme == DatabaseKind.MYSQL:
         try:
             parse_url(settings.database_url)

@@ -17,8 +17,9 @@ import msgspec
 from pixyproxy.adapters.clutter import is_clutter
 from pixyproxy.adapters.filesystem.download import Download, RecentFiles, in_reader
 from pixyproxy.adapters.filesystem.errors import translated_errors
-from pixyproxy.adapters.filesystem.upload import Upload, sync_folder
+from pixyproxy.adapters.filesystem.upload import Upload
 from pixyproxy.adapters.filesystem.variants import VariantFolder, receipt_of, sha256_of
+from pixyproxy.adapters.folders import make_data_folder, make_folder_within, sync_folder
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
 from pixyproxy.domain.image import ContentKey
 from pixyproxy.domain.ports import ContentReceipt, ContentStore, Quarantined, StoredContent
@@ -62,7 +63,7 @@ class FilesystemContentStore(ContentStore):
         Nothing else creates the root, so that a volume that was unmounted is an error and not an empty folder.
         """
         with translated_errors():
-            await _to_thread(_make_folder, self._incoming)
+            await _to_thread(_make_root, self._root)
 
     async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
         path = self._root / _name_of(key)
@@ -278,9 +279,7 @@ def _commit_aside(upload: Upload, folder: Path, name: str) -> ContentReceipt:
 
 
 def _move_aside(path: Path, folder: Path, name: str) -> None:
-    with suppress(FileExistsError):
-        folder.mkdir()
-    sync_folder(folder.parent)
+    make_folder_within(folder)
     target = _reserve(folder, name)
     try:
         path.replace(target)
@@ -313,11 +312,13 @@ def _try_to_write(path: Path) -> None:
         upload.discard()
 
 
-def _make_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        sync_folder(folder.parent)
+def _make_root(root: Path) -> None:
+    try:
+        make_data_folder(root)
+        make_folder_within(root / INCOMING)
+    except OSError as exc:
+        exc.add_note(f"{exc.filename or root}: {exc.strerror}")
+        raise
 
 
 async def _shards(folder: Path) -> Sequence[Path]:

@@ -27,7 +27,11 @@ class _Translation(ContextDecorator):
 
     def __exit__(self, _: object, exc: BaseException | None, __: object) -> None:
         if isinstance(exc, OSError):
-            raise ContentStoreError(_DETAILS.get(exc.errno or 0, "The content store does not work.")) from exc
+            error = ContentStoreError(_DETAILS.get(exc.errno or 0, "The content store does not work."))
+            # For the operator; the detail is for clients.
+            for note in getattr(exc, "__notes__", ()):
+                error.add_note(note)
+            raise error from exc
 
 
 _TRANSLATION = _Translation()

@@ -3,10 +3,10 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from pixyproxy.adapters.filesystem.errors import translated_errors
+from pixyproxy.adapters.folders import make_folder_within, sync_folder
 from pixyproxy.domain.ports import ContentReceipt
 
 CLOSED = -1
@@ -69,19 +69,7 @@ class Upload:
 def make_folders(root: Path, folder: Path) -> None:
     """Make `folder` and those above it, but never `root`, so that they survive a power cut."""
     for step in _steps(root, folder):
-        with suppress(FileExistsError):
-            step.mkdir()
-        # Another upload may have made the folder and not be done with this yet.
-        sync_folder(step.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the folder's new entries survive a power cut (fsync(2): the file's own fsync does not)."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        make_folder_within(step)
 
 
 def _steps(root: Path, folder: Path) -> Iterator[Path]:

@@ -13,7 +13,8 @@ from typing import Final
 
 from pixyproxy.adapters.filesystem.download import Download
 from pixyproxy.adapters.filesystem.errors import translated_errors
-from pixyproxy.adapters.filesystem.upload import Upload, make_folders, sync_folder
+from pixyproxy.adapters.filesystem.upload import Upload, make_folders
+from pixyproxy.adapters.folders import sync_folder
 from pixyproxy.domain.errors import ContentNotFoundError
 from pixyproxy.domain.ports import ContentReceipt
 from pixyproxy.domain.variant import VariantName

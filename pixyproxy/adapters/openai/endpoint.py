@@ -21,7 +21,7 @@ from pixyproxy.adapters.openai.errors import (
 from pixyproxy.adapters.openai.picture_download import PictureDownload
 from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.retry_policy import RetryPolicy
-from pixyproxy.domain.errors import GenerationError, GenerationFailedError
+from pixyproxy.domain.errors import GenerationError, GenerationFailedError, GenerationFaultError
 
 # A connection that was kept can be closed by the other side just when it is used again, which looks like an answer
 # that broke off and must not be retried. Beside the time of a generation a new connection costs nothing.
@@ -147,6 +147,11 @@ class ImagesEndpoint:
                 raise
             # What has come may hold the whole picture.
             broken = exc
+        except Exception as exc:
+            if not attempt.is_surely_unsent:
+                raise
+            reason = "Something unexpected went wrong before the request was sent."
+            raise GenerationFaultError(reason, maybe_billed=False) from exc
         return Answer(
             body=attempt.received,
             content_encoding=attempt.content_encoding,

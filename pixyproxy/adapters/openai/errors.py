@@ -7,6 +7,7 @@ that misbehaves.
 
 import logging
 import math
+import os
 import re
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
@@ -47,6 +48,10 @@ OVERLOAD_STATUSES: Final = frozenset({503, 529})
 # Of the 4xx, these may be gone another time (RFC 9110, 15.5; RFC 8470, 5.2; WebDAV's of RFC 4918).
 PASSING_STATUSES: Final = frozenset({409, 423, 424, 425})
 
+# What the HTTP client takes from the environment.
+_PROXIES: Final = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+_CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+
 _log = logging.getLogger("pixyproxy.openai")
 
 
@@ -72,6 +77,26 @@ def translated_errors(redact: Redaction = Redaction()) -> Iterator[None]:  # noq
                 _log.warning("the connection to the generator failed", extra=facts)
                 raise error from exc
         raise
+
+
+@contextmanager
+def setup_errors() -> Iterator[None]:
+    """Raise `GeneratorSetupError` for whatever goes wrong while the client is made: nothing was sent.
+
+    The environment may name a proxy or certificates that can't be used. The error's notes, for the operator, say which
+    variables there are, and never a proxy's value, which may hold a password.
+    """
+    try:
+        yield
+    except Exception as exc:
+        error = GeneratorSetupError("The client for OpenAI can't be set up.", maybe_billed=False)
+        reason = re.sub(r"//[^/\s]*@", "//…@", str(getattr(exc, "strerror", None) or exc))
+        error.add_note(f"{type(exc).__name__}: {reason.removesuffix('.')}.")
+        names = [name for name in _PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
+        names += [f"{name}={os.environ[name]}" for name in _CERTIFICATES if os.environ.get(name)]
+        if names:
+            error.add_note(f"The environment has {', '.join(names)}.")
+        raise error from exc
 
 
 def log_upstream_error(

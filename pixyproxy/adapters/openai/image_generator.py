@@ -123,6 +123,10 @@ class OpenAIImageGenerator(ImageGenerator):
     async def _in_decoder(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._decoder, partial(read, *args, **kwargs))
 
+    async def open(self) -> None:
+        """Make the client, so that settings it can't use are found out; raise `GeneratorSetupError`."""
+        await self._connected()
+
     async def close(self) -> None:
         """Close the connections and end the decoder's thread; the generator can't be used any more."""
         self._decoder.shutdown(wait=False)
@@ -139,16 +143,18 @@ class OpenAIImageGenerator(ImageGenerator):
     def _connect(self) -> "ImagesEndpoint":
         # Importing openai takes 0.8 s of CPU, which a process that draws nothing must not pay.
         from pixyproxy.adapters.openai.endpoint import ImagesEndpoint  # noqa: PLC0415
+        from pixyproxy.adapters.openai.errors import setup_errors  # noqa: PLC0415
 
-        return ImagesEndpoint(
-            api_key=self._api_key,
-            base_url=self._base_url,
-            timeout=self._timeout,
-            connect_timeout=self._connect_timeout,
-            max_answer_size=self._max_answer_size,
-            retry=self._retry,
-            answer_origins=self._answer_origins,
-        )
+        with setup_errors():
+            return ImagesEndpoint(
+                api_key=self._api_key,
+                base_url=self._base_url,
+                timeout=self._timeout,
+                connect_timeout=self._connect_timeout,
+                max_answer_size=self._max_answer_size,
+                retry=self._retry,
+                answer_origins=self._answer_origins,
+            )
 
 
 def _is_http(url: str) -> bool:

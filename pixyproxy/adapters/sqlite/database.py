@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final, Self, TypeVar
 
 import aiosqlite
 
+from pixyproxy.adapters.folders import make_data_folder
 from pixyproxy.adapters.search_turns import SearchTurns
 from pixyproxy.adapters.sqlite.errors import is_busy, is_full, is_interrupted, translated_errors
 from pixyproxy.domain.errors import DBConnectionError
@@ -60,6 +61,14 @@ class SQLiteDatabase:
     async def open(self) -> None:
         """Open the file, or make it; raise `DBConnectionError` if that can't be done."""
         self._write_lock = asyncio.Lock()
+        try:
+            await self._open()
+        except DBConnectionError as exc:
+            # For the operator; the detail is for clients.
+            exc.add_note(f"{self._path.absolute()}: {getattr(exc.__cause__, 'strerror', None) or exc.__cause__}")
+            raise
+
+    async def _open(self) -> None:
         with translated_errors():
             await asyncio.to_thread(self._make_file)
             try:
@@ -179,7 +188,7 @@ class SQLiteDatabase:
                     raise
 
     def _make_file(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_data_folder(self._path.parent)
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._make_reserve()
 

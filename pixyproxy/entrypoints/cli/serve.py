@@ -1,6 +1,7 @@
 """`pixyproxy serve`: the HTTP service."""
 
 import asyncio
+import logging
 import math
 import os
 import secrets
@@ -39,6 +40,8 @@ def serve(**flags: str | None) -> None:
     """
     import uvicorn
 
+    from pixyproxy.entrypoints.exposure import warnings_of
+    from pixyproxy.entrypoints.log import configure_logging
     from pixyproxy.entrypoints.sendfile_protocol import SendfileProtocol
 
     # The workers read the environment, so a flag has to be in it.
@@ -47,6 +50,9 @@ def serve(**flags: str | None) -> None:
     _ensure_free(settings.host, settings.port)
     password = run_with_container(_prepare, settings)
     _print_banner(settings, password)
+    configure_logging(settings.log_format)
+    for warning in warnings_of(settings, os.environ):
+        logging.getLogger("pixyproxy.start").warning(warning)
     uvicorn.run(
         "pixyproxy.entrypoints.cli.serve:application",
         factory=True,
@@ -78,6 +84,7 @@ def _ensure_free(host: str, port: int) -> None:
 
 def application() -> "ProxyHeaders":
     """Return the application for the environment's settings; each worker process calls this once."""
+    from pixyproxy.entrypoints.exposure import TRUSTED_PROXIES
     from pixyproxy.entrypoints.http.app import create_app
     from pixyproxy.entrypoints.log import configure_logging
     from pixyproxy.entrypoints.proxy_headers import ProxyHeaders
@@ -92,7 +99,7 @@ def application() -> "ProxyHeaders":
     app = create_app(with_allowed_hosts(settings))
     app.on_startup.append(partial(hurry_when_told_to_stop, app.state.container, settings.shutdown_timeout))
     # As in uvicorn.
-    return ProxyHeaders(app, os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1"))
+    return ProxyHeaders(app, os.environ.get(TRUSTED_PROXIES) or "127.0.0.1")
 
 
 def with_allowed_hosts(settings: "Settings") -> "Settings":
@@ -129,8 +136,9 @@ async def hurry_when_told_to_stop(container: "Container", seconds: float) -> Non
 
 
 async def _prepare(container: "Container") -> str | None:
-    """Bring the schema up to date and return the password of the first user, if this start has created one."""
+    """Bring the schema up to date, try the generator, and return the first user's password if this start made one."""
     await ensure_schema(container)
+    await container.generator().open()
     password = secrets.token_urlsafe(12)
     return password if await container.create_first_user()(FIRST_USER, password) else None
 

@@ -40,4 +40,4 @@ def run_with_container(work: Callable[["Container"], Awaitable[T]], settings: "S
     except DataValidationError as exc:
         raise click.ClickException(f"{exc.field} {exc.detail}.") from exc
     except PixyProxyException as exc:
-        raise click.ClickException(exc.detail) from exc
+        raise click.ClickException(" ".join([exc.detail, *getattr(exc, "__notes__", ())])) from exc

@@ -56,6 +56,7 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
                 every=settings.lease / 3,
             ),
         ):
+            await container.generator().open()
             yield
 
     app = Litestar(

@@ -40,6 +40,8 @@ def handle_error(request: Request[Any, Any, Any], exc: Exception) -> Response[Pr
         problem = msgspec.structs.replace(problem, **_purchase(exc, problem.status, has_key=has_key))
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         facts = {"request_id": problem.request_id, "status": problem.status, "cause": _cause(exc)}
+        if notes := getattr(exc, "__notes__", ()):
+            facts["note"] = " ".join(notes)
         _log.error(problem.detail, extra=facts, exc_info=_unexpected(exc))
     return Response(
         problem, status_code=problem.status, media_type=PROBLEM_MEDIA_TYPE, headers=_headers(exc, problem.status)

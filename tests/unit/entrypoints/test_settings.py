@@ -471,3 +471,58 @@ def test_addresses_that_can_not_work_are_refused(name: str, text: str) -> None:
 def test_origins_are_known_as_browsers_write_them() -> None:
     settings = load_settings({"PIXYPROXY_CORS_ORIGINS": "HTTPS://App.example:443/, http://b:80,http://c:3000"})
     assert settings.allowed_origins == ("https://app.example", "http://b", "http://c:3000")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "allowed"),
+    [
+        ("PIXYPROXY_GENERATOR", "dall-e", "one of auto, openai, sketch"),
+        ("PIXYPROXY_LOG_FORMAT", "xml", "one of console, json"),
+        ("PIXYPROXY_OPENAI_OUTPUT_FORMAT", "tiff", "one of png, jpeg, webp, gif, svg"),
+        ("PIXYPROXY_OPENAI_BACKGROUND", "blue", "one of auto, opaque, transparent"),
+        ("PIXYPROXY_ANONYMOUS_CREATE", "maybe", "true or false"),
+        ("PIXYPROXY_PORT", "http", "a whole number, at least 1 and at most 65,535"),
+        ("PIXYPROXY_PORT", "80.5", "a whole number, at least 1 and at most 65,535"),
+        ("PIXYPROXY_WORKERS", "0", "a whole number, at least 1"),
+        ("PIXYPROXY_OPENAI_TIMEOUT", "soon", "a number, more than 0 and at most 86,400"),
+        ("PIXYPROXY_OPENAI_TIMEOUT", "nan", "a number, more than 0 and at most 86,400"),
+        ("PIXYPROXY_PATIENCE", "inf", "a number, at least 0 and at most 86,400"),
+        ("PIXYPROXY_OPENAI_MODEL", "m" * 256, "1 to 255 characters"),
+        ("PIXYPROXY_OPENAI_SIZE", "s" * 256, "1 to 255 characters"),
+    ],
+)
+def test_a_value_that_can_not_be_used_is_told_what_is_allowed(name: str, text: str, allowed: str) -> None:
+    assert problems_of({name: text}) == [f"{name} must be {allowed}."]
+
+
+def test_every_setting_says_what_is_allowed() -> None:
+    for field in msgspec.structs.fields(Settings):
+        if field.type not in {str, str | None}:
+            problems = problems_of({environment_name(field.name): "\x01" * 300})
+            assert any(problem.startswith(f"{environment_name(field.name)} must be ") for problem in problems)
+            assert not any("`" in problem for problem in problems)
+
+
+@pytest.mark.parametrize("mark", ['"', "'"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("OPENAI_API_KEY", KEY), ("PIXYPROXY_PORT", "8000"), ("PIXYPROXY_DATABASE_URL", "sqlite:///x.db")],
+)
+def test_quotation_marks_around_a_value_are_refused(name: str, text: str, mark: str) -> None:
+    (problem,) = problems_of({name: f"{mark}{text}{mark}"})
+    assert problem.startswith(f"{name} is in quotation marks")
+    assert KEY not in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("PIXYPROXY_DATABASE_URL", "sqlite:///~/pixyproxy.db"),
+        ("PIXYPROXY_DATABASE_URL", "sqlite:///~ann/pixyproxy.db"),
+        ("PIXYPROXY_CONTENT_URL", "file:~/images"),
+        ("PIXYPROXY_CONTENT_URL", "file:%7E/images"),
+    ],
+)
+def test_a_home_that_no_shell_has_replaced_is_refused(name: str, text: str) -> None:
+    (problem,) = problems_of({name: text})
+    assert problem.startswith(f"{name} begins with ~")
