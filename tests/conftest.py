@@ -28,6 +28,12 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("PYTHONHASHSEED", str(secrets.randbelow(1 << 32)))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Use three workers for two cores: half of the time tests wait for a server, a process or a clock."""
+    return max(1, len(os.sched_getaffinity(0)) * 3 // 2)
+
+
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Leave random guids out of the names of tests, for the same reason."""
     return _GUID.sub("a-guid", str(val)) if isinstance(val, str | UUID) and _GUID.search(str(val)) else None
