@@ -56,6 +56,10 @@ class Phase(Enum):
     """Nothing that anybody wants: it is dropped until the connection is closed."""
 
 
+# Looking them up in the class takes longer, which each request would do a dozen times.
+_IDLE, _HEAD, _BODY, _ANSWER, _REST = Phase
+
+
 class RefusalError(Exception):
     """A request that is not passed on to the application."""
 
@@ -103,7 +107,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Begin to serve a connection."""
         super().connection_made(transport)
         self.flow = BoundedFlow(transport)
-        self._phase = Phase.IDLE
+        self._phase = _IDLE
         self._since = self.loop.time()
         self._unread = b""
         self._offset = 0
@@ -116,7 +120,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Let go of everything."""
         super().connection_lost(exc)
         self._unread = b""
-        self._phase = Phase.REST
+        self._phase = _REST
 
     def _reset(self) -> None:
         """Be ready for the next request."""
@@ -136,8 +140,22 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what has come."""
-        if self._phase is Phase.REST:
+        if self._phase is _REST:
             self._drop(len(data))
+            return
+        if (
+            self._phase is _IDLE
+            and not self._unread
+            and len(data) <= self.head_size
+            and data.find(b"\r\n\r\n") == len(data) - 4
+            and not self.flow.write_paused
+        ):
+            # Nearly all requests: a whole head and nothing else.
+            self._phase, self._since = _HEAD, self.loop.time()
+            try:
+                self._parse(data, 0, len(data))
+            except RefusalError as refusal:
+                self._refuse(refusal.status, refusal.detail)
             return
         self._unread = data if self._offset == len(self._unread) else self._unread[self._offset :] + data
         self._offset = 0
@@ -146,7 +164,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _advance(self) -> None:
         """Parse what has come, up to the end of the first request that is not answered yet."""
         while self._offset < len(self._unread) and not self.transport.is_closing():
-            if self._phase is Phase.ANSWER or (self._phase is Phase.IDLE and self.flow.write_paused):
+            if self._phase is _ANSWER or (self._phase is _IDLE and self.flow.write_paused):
                 # Reading does not go on before the client has taken what was answered.
                 self.flow.pause_reading()
                 self.flow.is_held = True
@@ -157,47 +175,52 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._refuse(refusal.status, refusal.detail)
                 return
         self._unread, self._offset = b"", 0
-        if (self.flow.is_held or self._phase is Phase.HEAD) and not self.transport.is_closing():
+        if (self.flow.is_held or self._phase is _HEAD) and not self.transport.is_closing():
             self.flow.is_held = False
             self.flow.resume_reading()
 
     def _feed(self) -> None:
         """Let the parser have the next piece, which ends where the head or the body does, if it has so much."""
         data, start = self._unread, self._offset
-        if self._phase is Phase.BODY:
+        if self._phase is _BODY:
             end = min(len(data), start + (_PIECE if self._left is None else self._left))
         else:
-            if self._phase is Phase.IDLE:
-                self._phase, self._since = Phase.HEAD, self.loop.time()
+            if self._phase is _IDLE:
+                self._phase, self._since = _HEAD, self.loop.time()
             end = self._head_end(data, start)
             self._count_head(data, start, end)
-        piece: Any = data if end - start == len(data) else memoryview(data)[start:end]
         self._offset = end
+        self._parse(data, start, end)
+
+    def _parse(self, data: bytes, start: int, end: int) -> None:
+        """Let the parser have a piece of the data, and see what has become of the request."""
+        piece: Any = data if end - start == len(data) else memoryview(data)[start:end]
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade as exc:
             # Nothing is upgraded to but WebSockets, where uvicorn finds a library for them: others go on with HTTP/1.1.
             if self._should_upgrade():
-                self._phase = Phase.REST
+                self._phase = _REST
                 self.handle_websocket_upgrade()
                 return
             self._offset = start + exc.args[0]
         except httptools.HttpParserError as exc:
             raise _refusal(exc, data[start:end]) from exc
+        if self._phase is not _ANSWER or self._has_surplus or self.cycle.response_complete:
+            self._settle(data, end - start)
+
+    def _settle(self, data: bytes, count: int) -> None:
+        """See what has become of a request that is not simply whole by so many bytes more."""
         if self._has_surplus:
             # The parser has seen the next request, too, because it came behind chunks in one piece. A client that
             # sends one before it has its answer has to be ready for a close (RFC 9112, section 9.3.2).
             self._offset = len(data)
             self._closes_after_answer = True
-        self._settle(end - start)
-
-    def _settle(self, count: int) -> None:
-        """See what has become of the request by so many bytes more."""
-        if self._phase is Phase.ANSWER and self.cycle.response_complete:
+        if self._phase is _ANSWER and self.cycle.response_complete:
             self._go_on()
-        elif self._phase is Phase.BODY and self.cycle.response_complete and self._received > self.rest_size:
+        elif self._phase is _BODY and self.cycle.response_complete and self._received > self.rest_size:
             self.transport.close()
-        elif self._phase is Phase.BODY and self._left is None:
+        elif self._phase is _BODY and self._left is None:
             self._since_data += count
             if self._since_data > self.head_size + _PIECE:
                 raise RefusalError(
@@ -247,7 +270,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a line of the head; the trailers are counted and dropped."""
-        if self._phase is not Phase.HEAD:
+        if self._phase is not _HEAD:
             self._trailers += 1
             if self._trailers > self.head_lines and not self._has_surplus:
                 raise RefusalError(
@@ -270,7 +293,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._framing or self.url[:1] != b"/" or self.parser.get_http_version() not in {"1.1", "1.0"}:
             self._check_head()
         self._is_new = False
-        self._phase, self._since = Phase.BODY, self.loop.time()
+        self._phase, self._since = _BODY, self.loop.time()
         super().on_headers_complete()
 
     def _check_head(self) -> None:
@@ -315,7 +338,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._has_surplus:
             return
         super().on_message_complete()
-        self._phase = Phase.ANSWER
+        self._phase = _ANSWER
 
     # What goes out.
 
@@ -324,7 +347,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        if self._phase is Phase.ANSWER or self._closes_after_answer:
+        if self._phase is _ANSWER or self._closes_after_answer:
             self._go_on()
         else:
             # The rest of the body is read, and so bounded from now on.
@@ -335,12 +358,12 @@ class BoundedProtocol(HttpToolsProtocol):
         """Close the connection, or await the next request on it, when this one is answered."""
         if not self._closes_after_answer:
             self._reset()
-            self._phase, self._since = Phase.IDLE, self.loop.time()
+            self._phase, self._since = _IDLE, self.loop.time()
             if self._unread:
                 self.loop.call_soon(self._advance)
             else:
                 self.flow.resume_reading()
-        elif self._phase is Phase.ANSWER and not (self._unread or self._has_surplus):
+        elif self._phase is _ANSWER and not (self._unread or self._has_surplus):
             self.transport.close()
         else:
             self._drop_the_rest()
@@ -348,7 +371,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         """Go on to the next request, which may have waited for the client to read."""
         super().resume_writing()
-        if self._unread and self._phase is Phase.IDLE:
+        if self._unread and self._phase is _IDLE:
             self.loop.call_soon(self._advance)
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
@@ -359,8 +382,8 @@ class BoundedProtocol(HttpToolsProtocol):
             "request refused", {"request_id": request_id, "client": client, "status": int(status), "detail": detail}
         )
         # Whoever is still at work on it learns that nobody waits any more.
-        is_answered = self._phase is Phase.BODY and self.cycle.response_started
-        if self._phase is Phase.BODY and not self.cycle.response_complete:
+        is_answered = self._phase is _BODY and self.cycle.response_started
+        if self._phase is _BODY and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if not is_answered:
@@ -382,7 +405,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _drop_the_rest(self) -> None:
         """Close the connection, but not before the client has had the time to read its answer."""
-        self._phase, self._since = Phase.REST, self.loop.time()
+        self._phase, self._since = _REST, self.loop.time()
         self._received = len(self._unread) - self._offset
         self._unread, self._offset = b"", 0
         if self.transport.is_closing():
@@ -407,18 +430,18 @@ class BoundedProtocol(HttpToolsProtocol):
         waited = now - self._since
         if self.transport.is_closing():
             return
-        if self._phase is Phase.IDLE:
+        if self._phase is _IDLE:
             if self.transport.get_write_buffer_size():
                 self._since = now
             elif waited > (self.head_timeout if self._is_new else self.timeout_keep_alive):
                 self.transport.close()
-        elif self._phase is Phase.HEAD:
+        elif self._phase is _HEAD:
             if waited > self.head_timeout:
                 self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"The head was not whole after {self.head_timeout:g} seconds.")
-        elif self._phase is Phase.REST:
+        elif self._phase is _REST:
             if waited > self.rest_timeout:
                 self.transport.close()
-        elif self._phase is Phase.BODY:
+        elif self._phase is _BODY:
             self._check_body(now, waited, elapsed)
 
     def _check_body(self, now: float, waited: float, elapsed: float) -> None:
@@ -444,7 +467,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Since when no whole head has come, and nothing is to be sent; None if a request is in work."""
         if self.transport.is_closing():
             return None
-        if self._phase in {Phase.IDLE, Phase.HEAD, Phase.REST} and not self.transport.get_write_buffer_size():
+        if self._phase in {_IDLE, _HEAD, _REST} and not self.transport.get_write_buffer_size():
             return self._since
         return None
 
