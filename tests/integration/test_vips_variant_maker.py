@@ -286,6 +286,10 @@ async def test_an_svg_without_measure_is_drawn_within_the_bounds(maker: VipsVari
         ("utf-16-le", '<?xml version="1.0" encoding="UTF-16LE"?>'),
         ("utf-16-be", '<?xml version="1.0" encoding="UTF-16BE"?>'),
         ("iso-8859-1", '<?xml version="1.0" encoding="ISO-8859-1"?><!-- \xe9 -->'),
+        ("iso-8859-2", '<?xml version="1.0" encoding="ISO-8859-2"?><!-- \u0159 -->'),
+        ("gbk", '<?xml version="1.0" encoding="gbk"?><!-- \u72d0 -->'),
+        ("utf-8", '<?xml version="1.1"?>'),
+        ("utf-8", '<?xml version="1.0"?><!DOCTYPE svg [<!ENTITY fox "red">]><!-- &fox; -->'),
     ],
 )
 async def test_an_svg_in_any_encoding_is_drawn(maker: VipsVariantMaker, encoding: str, declaration: str) -> None:

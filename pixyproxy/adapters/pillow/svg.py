@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 from xml.parsers import expat
 
+from pixyproxy.adapters.markup import in_utf8
 from pixyproxy.adapters.pillow.picture import MAX_PIXELS, Picture, UnreadablePictureError
 from pixyproxy.domain.image import MediaType
 
@@ -16,9 +17,6 @@ _PIECE: Final = 1 << 20
 # No document can have this character, so no name is taken for another.
 _SEPARATOR: Final = "\f"
 _ROOT: Final = f"http://www.w3.org/2000/svg{_SEPARATOR}svg"
-# The encodings that expat knows by itself; all others are tables of Python's, some of which are no encodings of text.
-_ENCODINGS: Final = frozenset({"UTF-8", "UTF-16", "UTF-16LE", "UTF-16BE", "ISO-8859-1", "US-ASCII"})
-
 _NUMBER: Final = r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:e[+-]?\d+)?"
 _GAP: Final = r"(?:\s+,?\s*|,\s*)"
 _LENGTH: Final = re.compile(f"({_NUMBER})([a-z]*)", re.ASCII | re.IGNORECASE)
@@ -49,15 +47,18 @@ def inspect_svg(data: bytes) -> Picture:
 
     What it can do when it is shown is not looked at: whoever shows it has to see to that. Nothing that it refers to is
     loaded. Raises `UnreadablePictureError` for anything but a well-formed document of at most 16 MiB, nested at most
-    1,000 deep, whose root is the element `svg` of SVG's namespace, and which declares no entities of its own.
+    1,000 deep, whose root is the element `svg` of SVG's namespace. It may declare entities that refer to nothing else,
+    and attributes, as long as they can't make it larger than 16 MiB.
     """
     if len(data) > MAX_BYTE_SIZE:
         raise UnreadablePictureError(f"The SVG picture has more than {MAX_BYTE_SIZE >> 20} MiB.")
-    outline = _Outline()
+    data = in_utf8(data)
+    outline = _Outline(ampersands=data.count(b"&"), tags=data.count(b"<"))
     # Names are not interned, since a document can have a million of them.
-    parser = expat.ParserCreate(namespace_separator=_SEPARATOR, intern=None)
-    parser.XmlDeclHandler = outline.declare
-    parser.StartDoctypeDeclHandler = outline.declare_type
+    parser = expat.ParserCreate("utf-8", namespace_separator=_SEPARATOR, intern=None)
+    parser.EntityDeclHandler = outline.declare_entity
+    parser.AttlistDeclHandler = outline.declare_attribute
+    parser.SkippedEntityHandler = outline.skip_entity
     parser.StartElementHandler = outline.start
     parser.EndElementHandler = outline.end
     try:
@@ -77,19 +78,32 @@ def inspect_svg(data: bytes) -> Picture:
 class _Outline:
     """What the parser tells of a document: whether its root is that of an SVG, and then its size in pixels."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ampersands: int, tags: int) -> None:
         self.is_svg = False
         self.size = (_WIDTH, _HEIGHT)
         self._depth = 0
+        self._ampersands, self._tags = ampersands, tags
+        self._entity_size = self._attributes_size = 0
 
-    def declare(self, _version: str, encoding: str | None, _standalone: int) -> None:
-        if encoding is not None and encoding.upper() not in _ENCODINGS:
-            raise UnreadablePictureError("The SVG picture is in none of the encodings UTF-8, UTF-16 and ISO-8859-1.")
+    def declare_entity(self, _name: str, is_parameter: int, value: str | None, *_: object) -> None:
+        # An entity that refers to others can become a thousand of each of them.
+        if is_parameter or value is None or "&" in value:
+            raise UnreadablePictureError("The SVG picture declares entities that refer to something else.")
+        self._entity_size = max(self._entity_size, len(value))
+        self._ensure_size()
 
-    def declare_type(self, _name: str, _system: str | None, _public: str | None, has_declarations: int) -> None:
-        # An entity can become a thousand others, and an attribute of a megabyte that of a million elements.
-        if has_declarations:
-            raise UnreadablePictureError("The SVG picture declares entities or attributes of its own.")
+    def declare_attribute(self, _element: str, name: str, _type: str, default: str | None, _required: int) -> None:
+        self._attributes_size += len(name) + len(default or "")
+        self._ensure_size()
+
+    def skip_entity(self, name: str, _is_parameter: int) -> None:
+        # It may be declared in another document, which browsers don't load either.
+        raise UnreadablePictureError(f"The SVG picture is damaged or incomplete (undefined entity {name[:40]}).")
+
+    def _ensure_size(self) -> None:
+        # Each ampersand may be an entity, and each tag may get all attributes.
+        if self._ampersands * self._entity_size + self._tags * self._attributes_size > MAX_BYTE_SIZE:
+            raise UnreadablePictureError(f"The SVG picture declares what may take more than {MAX_BYTE_SIZE >> 20} MiB.")
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         if not self.is_svg:

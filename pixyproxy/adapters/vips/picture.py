@@ -9,6 +9,7 @@ import pyvips
 
 from pixyproxy.adapters.bitmaps.frame import Frame, UnreadablePictureError
 from pixyproxy.adapters.bitmaps.reading import first_frame
+from pixyproxy.adapters.markup import in_utf8
 from pixyproxy.adapters.vips.errors import translated_errors
 from pixyproxy.domain.errors import DamagedContentError
 from pixyproxy.domain.image import MediaType
@@ -111,6 +112,11 @@ def draw_svg(data: bytes, variant: Variant) -> bytes:
     How long that takes and how much memory, nobody can say before: do it where it can be broken off. Raises
     `DamagedContentError`.
     """
+    try:
+        # librsvg knows fewer encodings than browsers, and no XML 1.1.
+        data = in_utf8(data)
+    except UnreadablePictureError as exc:
+        raise DamagedContentError(str(exc)) from exc
     header = pyvips.Image.svgload_buffer(data, fail_on="error")
     width, height = variant.size_of(header.width, header.height, is_scalable=True)
     scale = (max if variant.cut else min)(width / header.width, height / header.height)

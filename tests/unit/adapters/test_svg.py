@@ -63,10 +63,9 @@ def test_an_svg_that_lacks_as_little_as_its_last_byte_is_unreadable() -> None:
         (f'<svg xmlns:s="{NAMESPACE}"/>'.encode(), "no svg in SVG's namespace"),
         (b"\n<?xml version='1.0'?>" + WHOLE, "markup, but no SVG"),
         (b"<s:svg/>", "markup, but no SVG"),
-        (b"<?xml version='1.0' encoding='utf-16'?>" + WHOLE, "markup, but no SVG"),
-        (b"<?xml version='1.0' encoding='windows-1252'?>" + WHOLE, "none of the encodings"),
-        (b"<?xml version='1.0' encoding='rot13'?>" + WHOLE, "none of the encodings"),
-        (b"<?xml version='1.0' encoding='nonsense'?>" + WHOLE, "none of the encodings"),
+        (b"<?xml version='1.0' encoding='rot13'?>" + WHOLE, "encoding that browsers don't know"),
+        (b"<?xml version='1.0' encoding='nonsense'?>" + WHOLE, "encoding that browsers don't know"),
+        (b"<?xml version='1.0' encoding='euc-jp'?>" + drawing().replace(b"></", b">\xff</"), "not in the encoding"),
         (drawing("<g>"), "damaged or incomplete .mismatched tag"),
         (drawing("&nbsp;"), "damaged or incomplete .undefined entity"),
         (drawing("<a:b/>"), "damaged or incomplete .unbound prefix"),
@@ -87,22 +86,75 @@ LAUGHS = "".join(f'<!ENTITY l{number} "{f"&l{number - 1};" * 10}">' for number i
 
 
 @pytest.mark.parametrize(
-    "declarations",
+    ("declarations", "words"),
     [
-        f'[<!ENTITY l0 "ha">{LAUGHS}]',
-        '[<!ENTITY a "b">]',
-        '[<!ENTITY a SYSTEM "file:///etc/passwd">]',
-        '[<!ENTITY % a SYSTEM "http://127.0.0.1:9/a.dtd"> %a;]',
-        f"PUBLIC {PUBLIC} [<!ENTITY a 'b'>]",
-        f"[<!ATTLIST g a CDATA '{'b' * 1_000}'>]",
-        "[]",
+        (f'[<!ENTITY l0 "ha">{LAUGHS}]', "entities that refer to something else"),
+        ('[<!ENTITY a SYSTEM "file:///etc/passwd">]', "entities that refer to something else"),
+        ('[<!ENTITY % a SYSTEM "http://127.0.0.1:9/a.dtd"> %a;]', "entities that refer to something else"),
+        ("[<!ENTITY % a ''>]", "entities that refer to something else"),
+        (f"[<!ENTITY a '{'b' * 8_400_000}'>]", "more than 16 MiB"),
+        (f"[<!ATTLIST g a CDATA '{'b' * 170_000}'>]", "more than 16 MiB"),
+        (f"[<!ATTLIST g {' '.join(f'a{number} CDATA #IMPLIED' for number in range(60_000))}>]", "more than 16 MiB"),
     ],
 )
-def test_a_document_that_declares_anything_is_refused_before_it_is_read_on(declarations: str) -> None:
-    data = f"<!DOCTYPE svg {declarations}>".encode() + drawing("&l29;&a;" + "<g/>" * 100)
+def test_a_document_whose_declarations_could_make_it_large_is_refused(declarations: str, words: str) -> None:
+    data = f"<!DOCTYPE svg {declarations}>".encode() + drawing("&a;&a;" + "<g/>" * 100)
 
-    with pytest.raises(UnreadablePictureError, match="declares entities or attributes"):
+    with pytest.raises(UnreadablePictureError, match=words):
         inspect_svg(data)
+
+
+@pytest.mark.parametrize(
+    "declarations",
+    [
+        '[<!ENTITY a "b">]',
+        f"PUBLIC {PUBLIC} [<!ENTITY a 'b'>]",
+        f"[<!ENTITY a '<path/>'><!ATTLIST g a CDATA '{'b' * 1_000}'><!ELEMENT g ANY><!NOTATION n SYSTEM 'x'>]",
+        "[<!ENTITY a '&#60;g/>'>]",
+    ],
+)
+def test_a_document_may_declare_what_stays_small(declarations: str) -> None:
+    data = f"<!DOCTYPE svg {declarations}>".encode() + drawing("&a;&a;" + "<g/>" * 100, width="12", height="7")
+
+    found = inspect_svg(data)
+
+    assert (found.width, found.height) == (12, 7)
+
+
+def test_entities_and_attributes_of_its_own_are_those_of_the_root_too() -> None:
+    entities = f'<!DOCTYPE svg [<!ENTITY ns "{NAMESPACE}"><!ENTITY w "12">]><svg xmlns="&ns;" width="&w;" height="7"/>'
+    attributes = f'<!DOCTYPE svg [<!ATTLIST svg xmlns CDATA #FIXED "{NAMESPACE}" width CDATA "12">]><svg height="7"/>'
+    for text in (entities, attributes):
+        found = inspect_svg(text.encode())
+        assert (found.width, found.height) == (12, 7)
+
+
+@pytest.mark.parametrize(
+    "encoding", ["iso-8859-2", "ISO-8859-15", "windows-1251", "koi8-r", "shift_jis", "euc-jp", "gbk", "big5", "latin1"]
+)
+def test_an_svg_may_be_in_any_encoding_that_browsers_know(encoding: str) -> None:
+    text = "\u0416\u0434" if encoding not in {"iso-8859-2", "ISO-8859-15", "latin1"} else "\u00e9"
+    document = f"<?xml version='1.0' encoding='{encoding}'?>{drawing(text, width='12', height='7').decode()}"
+
+    assert inspect_svg(document.encode(encoding)).width == 12
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        "<?xml version='1.0' encoding='utf-16'?>",
+        "<?xml version='1.0' encoding='utf8' standalone='no' ?>\n",
+        "<?xml version='1.1'?>",
+        "\ufeff<?xml version='1.0' encoding='koi8-r'?>",
+    ],
+)
+def test_a_declaration_that_is_wrong_does_no_harm(declaration: str) -> None:
+    assert inspect_svg(declaration.encode() + drawing("\u0416", width="12")).width == 12
+
+
+def test_an_entity_that_is_declared_elsewhere_is_not_known() -> None:
+    with pytest.raises(UnreadablePictureError, match="undefined entity nbsp"):
+        inspect_svg(f"<!DOCTYPE svg PUBLIC {PUBLIC}>".encode() + drawing("<text>&nbsp;</text>"))
 
 
 def test_nothing_that_an_svg_refers_to_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
