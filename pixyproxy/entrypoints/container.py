@@ -96,6 +96,10 @@ class Container(containers.DeclarativeContainer):
         mysql=providers.Singleton(
             MySQLDatabase,
             settings.provided.database_url,
+            pool_size=settings.provided.mysql_pool_size,
+            connect_timeout=settings.provided.mysql_connect_timeout,
+            timeout=settings.provided.mysql_timeout,
+            idle_timeout=settings.provided.mysql_idle_timeout,
             max_searches=settings.provided.max_searches,
             search_timeout=settings.provided.search_timeout,
         ),

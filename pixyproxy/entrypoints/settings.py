@@ -65,6 +65,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of the service; a field `x` is the environment variable `PIXYPROXY_X` unless it is renamed below."""
 
     database_url: str = "sqlite:///data/pixyproxy.db"
+    mysql_pool_size: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 16
+    mysql_connect_timeout: Seconds = 5.0
+    mysql_timeout: Seconds = 30.0
+    mysql_idle_timeout: Seconds = 60.0
     content_url: str = "file:data/images"
     generator: GeneratorKind = GeneratorKind.AUTO
     openai_api_key: str | None = None

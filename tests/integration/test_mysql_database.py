@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
+import struct
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiomysql
 import pytest
+from pymysql.constants import CLIENT
 
-from pixyproxy.adapters.mysql import database as database_module
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.schema import MySQLSchema
@@ -22,6 +24,7 @@ from pixyproxy.domain.errors import (
     DBConnectionError,
     SchemaOutdatedError,
 )
+from tests.doubles.certificates import Authority
 from tests.doubles.mariadb import MySQLServer, ThrowawayServer
 from tests.factories import ImageFactory
 
@@ -29,8 +32,8 @@ ADD_ONE = "UPDATE users SET password_hash = password_hash + 1 WHERE name = %(nam
 
 
 @asynccontextmanager
-async def opened(url: str, *, pool_size: int = 16, connect_timeout: float = 5.0) -> AsyncIterator[MySQLDatabase]:
-    database = MySQLDatabase(url, pool_size=pool_size, connect_timeout=connect_timeout)
+async def opened(url: str, **bounds: Any) -> AsyncIterator[MySQLDatabase]:
+    database = MySQLDatabase(url, **bounds)
     await database.open()
     try:
         yield database
@@ -303,21 +306,18 @@ class TestPool:
                 await asyncio.wait(tasks)
             assert await asyncio.wait_for(scalar(database, "SELECT 1"), 1) == 1
 
-    async def test_work_has_an_end(self, mysql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(database_module, "_WORK_SECONDS", 0.1)
-        async with opened(mysql_url, pool_size=1) as database:
+    async def test_work_has_an_end(self, mysql_url: str) -> None:
+        async with opened(mysql_url, pool_size=1, timeout=0.1) as database:
             for context in (database.autocommit, database.transaction):
                 with pytest.raises(DBConnectionError):
                     async with context() as cursor:
                         await cursor.execute("SELECT SLEEP(10)")
             assert await scalar(database, "SELECT 1") == 1
 
-    async def test_a_connection_that_was_idle_for_long_is_not_used(
-        self, mysql_url: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        async with opened(mysql_url) as database:
+    async def test_a_connection_that_was_idle_for_long_is_not_used(self, mysql_url: str) -> None:
+        async with opened(mysql_url, idle_timeout=0.05) as database:
             before = await scalar(database, "SELECT CONNECTION_ID()")
-            monkeypatch.setattr(database_module, "_IDLE_SECONDS", 0.0)
+            await asyncio.sleep(0.1)
             assert await scalar(database, "SELECT CONNECTION_ID()") != before
 
     async def test_close_ends_every_connection(self, empty_mysql_url: str) -> None:
@@ -332,6 +332,170 @@ class TestPool:
                     await asyncio.sleep(0.01)
             with pytest.raises(DBConnectionError, match="closed"):
                 await scalar(database, "SELECT 1")
+
+
+class TestRoom:
+    """A server that has no room for another connection (1040), or none for this user (1203, 1226)."""
+
+    @pytest.fixture
+    def crowded(self) -> Iterator[tuple[ThrowawayServer, str]]:
+        """A server on which bounds may be set, and the URL of a user on it that is no administrator."""
+        with ThrowawayServer("--max-user-connections=1000") as server, server.new_database() as url:
+            name = parse_url(url)["db"]
+            server.execute("CREATE USER ann IDENTIFIED BY 'secret'")
+            server.execute(f"GRANT ALL ON {name}.* TO ann")
+            yield server, server.tcp_url(name, "ann", "secret")
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "SET GLOBAL max_connections = 10",
+            "SET GLOBAL max_user_connections = 4",
+            "ALTER USER ann WITH MAX_USER_CONNECTIONS 4",
+        ],
+    )
+    async def test_a_connection_of_ones_own_is_waited_for(
+        self, crowded: tuple[ThrowawayServer, str], statement: str
+    ) -> None:
+        server, url = crowded
+        server.execute(statement)
+        async with opened(url, pool_size=16) as database:
+            await asyncio.gather(*(hold(database, 0.05) for _ in range(40)))
+
+    async def test_waiting_for_room_has_an_end(self, crowded: tuple[ThrowawayServer, str]) -> None:
+        server, url = crowded
+        server.execute("SET GLOBAL max_user_connections = 2")
+        async with opened(url) as crowd, opened(url, connect_timeout=0.3) as database:
+            holders = [asyncio.create_task(hold(crowd, 1)) for _ in range(2)]
+            await asyncio.sleep(0.2)
+            with pytest.raises(DBConnectionError, match="too busy"):
+                await scalar(database, "SELECT 1")
+            await asyncio.gather(*holders)
+
+    async def test_room_that_others_make_is_taken(self, crowded: tuple[ThrowawayServer, str]) -> None:
+        server, url = crowded
+        server.execute("SET GLOBAL max_user_connections = 2")
+        async with opened(url) as crowd, opened(url) as database:
+            await asyncio.gather(*(hold(crowd, 0.1) for _ in range(2)))
+            waiting = asyncio.create_task(scalar(database, "SELECT 1"))
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+            await crowd.close()
+            assert await waiting == 1
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the certificates of two authorities, and with what one of them has signed."""
+    folder = tmp_path_factory.mktemp("tls")
+    Authority.in_folder(folder, "other-ca")
+    authority = Authority.in_folder(folder, "ca")
+    authority.issue("server", "127.0.0.1")
+    authority.issue("stranger", "db.example")
+    authority.issue("expired", "127.0.0.1", days=-1)
+    return folder
+
+
+class TestTLS:
+    """Connections that are encrypted, and servers that are not who they should be."""
+
+    @contextlib.contextmanager
+    def server(self, certificates: Path, name: str = "server", *options: str) -> Iterator[str]:
+        """Give the URL of a server with this certificate, by which ann reaches it over TCP; bob has to come by TLS."""
+        files = (f"--ssl-ca={certificates}/ca.pem", f"--ssl-cert={certificates}/{name}.pem")
+        with (
+            ThrowawayServer(*files, f"--ssl-key={certificates}/{name}.key", *options) as server,
+            server.new_database() as url,
+        ):
+            database = parse_url(url)["db"]
+            server.execute("CREATE USER ann IDENTIFIED BY 'secret'")
+            server.execute("CREATE USER bob IDENTIFIED BY 'secret' REQUIRE SSL")
+            server.execute(f"GRANT ALL ON {database}.* TO ann, bob")
+            yield server.tcp_url(database, "ann", "secret")
+
+    async def test_each_way_is_encrypted(self, certificates: Path) -> None:
+        with self.server(certificates) as url:
+            async with opened(url) as database:
+                assert await cipher(database) == ""
+            for options in (
+                "tls=required",
+                f"ssl_ca={certificates}/ca.pem",
+                f"tls=verify-ca&ssl_ca={certificates}/ca.pem",
+                f"tls=verify-identity&ssl_ca={certificates}/ca.pem",
+            ):
+                async with opened(f"{url}?{options}") as database:
+                    assert await cipher(database)
+                    await hold(database, 0)
+
+    async def test_a_certificate_of_another_ca_is_refused(self, certificates: Path) -> None:
+        with self.server(certificates) as url:
+            for options in (f"ssl_ca={certificates}/other-ca.pem", "tls=verify-ca", "tls=verify-identity"):
+                async with opened(f"{url}?{options}") as database:
+                    with pytest.raises(DBConnectionError, match="not signed by a CA that is trusted"):
+                        await scalar(database, "SELECT 1")
+
+    async def test_a_certificate_for_another_host_is_refused(self, certificates: Path) -> None:
+        with self.server(certificates, "stranger") as url:
+            async with opened(f"{url}?ssl_ca={certificates}/ca.pem") as database:
+                assert await cipher(database)
+            async with opened(f"{url}?ssl_ca={certificates}/ca.pem&tls=verify-identity") as database:
+                with pytest.raises(DBConnectionError, match="for another host name"):
+                    await scalar(database, "SELECT 1")
+
+    async def test_a_certificate_that_has_expired_is_refused(self, certificates: Path) -> None:
+        with self.server(certificates, "expired") as url:
+            async with opened(f"{url}?ssl_ca={certificates}/ca.pem") as database:
+                with pytest.raises(DBConnectionError, match="has expired"):
+                    await scalar(database, "SELECT 1")
+
+    async def test_a_server_that_demands_tls_is_named(self, certificates: Path) -> None:
+        # MariaDB 10.11 says no more than that it refuses the login.
+        with self.server(certificates, "server", "--require-secure-transport=ON") as url:
+            async with opened(url) as database:
+                with pytest.raises(DBConnectionError, match=r"(demand TLS|encrypted connections only) \(\?tls="):
+                    await scalar(database, "SELECT 1")
+            async with opened(f"{url}?tls=required") as database:
+                assert await cipher(database)
+
+    async def test_a_user_that_has_to_come_by_tls_is_told(self, certificates: Path) -> None:
+        with self.server(certificates) as url:
+            bobs = url.replace("//ann:", "//bob:")
+            async with opened(f"{bobs}?tls=required") as database:
+                assert await cipher(database)
+            async with opened(bobs) as database:
+                with pytest.raises(DBConnectionError, match="it may demand TLS"):
+                    await scalar(database, "SELECT 1")
+
+    async def test_a_server_without_tls_gets_no_login(self) -> None:
+        received: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            # The first packet of a server that lacks the capability CLIENT_SSL.
+            low, high = ((0xFFFFFFFF & ~CLIENT.SSL) >> bits & 0xFFFF for bits in (0, 16))
+            greeting = b"\x0a8.0.0\0\1\0\0\x0012345678\0" + struct.pack("<HBHHB10x", low, 45, 2, high, 21)
+            greeting += b"123456789012\0mysql_native_password\0"
+            writer.write(len(greeting).to_bytes(3, "little") + b"\0" + greeting)
+            data = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            received.set_result(data)
+
+        server = await asyncio.start_server(greet, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with opened(f"mysql://ann:secret@127.0.0.1:{port}/pixy?tls=required") as database:
+            with pytest.raises(DBConnectionError, match="offers no TLS"):
+                await scalar(database, "SELECT 1")
+        assert await received == b""
+        server.close()
+        await server.wait_closed()
+
+
+async def cipher(database: MySQLDatabase) -> str:
+    """Return what the connection is encrypted with, or nothing."""
+    async with database.autocommit() as cursor:
+        await cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+        _, name = await cursor.fetchone()
+    return str(name)
 
 
 class TestAbsence:

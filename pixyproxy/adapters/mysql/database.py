@@ -8,18 +8,23 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import aiomysql
-from pymysql.constants import CLIENT, FIELD_TYPE
+from pymysql.constants import CLIENT, CR, FIELD_TYPE
 from pymysql.converters import decoders
-from pymysql.err import MySQLError
+from pymysql.err import MySQLError, OperationalError
 
-from pixyproxy.adapters.mysql.errors import CONFLICTS, STATEMENT_TIMEOUTS, error_code, translated_errors
+from pixyproxy.adapters.mysql.errors import (
+    CONFLICTS,
+    NO_ROOM,
+    STATEMENT_TIMEOUTS,
+    error_code,
+    translated_errors,
+)
 from pixyproxy.adapters.mysql.url import parse_url
 from pixyproxy.adapters.search_turns import SearchTurns
 from pixyproxy.domain.errors import DBConnectionError
 
-# A connection that was idle for longer is not trusted: a firewall may have forgotten it without a word.
-_IDLE_SECONDS: Final = 60.0
-_WORK_SECONDS: Final = 30.0
+# So often a server that has no room for another connection is asked again.
+_ROOM_SECONDS: Final = 0.1
 
 # How often a write is tried that others get in the way of, and how long it waits at first.
 _ATTEMPTS: Final = 10
@@ -48,13 +53,25 @@ _SESSION: Final = """
 _ISOLATION: Final = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 
 
+class _Connection(aiomysql.Connection):  # type: ignore[misc]
+    """A connection that is never made without TLS where TLS is asked for: the driver would go on in the clear."""
+
+    async def _request_authentication(self) -> None:
+        if self._ssl_context and not self.server_capabilities & CLIENT.SSL:
+            raise OperationalError(CR.CR_SSL_CONNECTION_ERROR, "The server offers no TLS.")
+        await super()._request_authentication()
+
+
 class MySQLDatabase:
     """A pool of connections, each made when it is first needed and discarded when its state is in doubt.
 
-    Takes the `url` that `parse_url` describes, the number of connections that there may be, the seconds that waiting
-    for a free one and making a new one may take, and how many searches for words may run at once, each for how long.
-    Raises `ValueError` for a malformed url; everything else that goes wrong is raised as the errors of
-    `pixyproxy.adapters.mysql.errors`.
+    Takes the `url` that `parse_url` describes, how many connections there may be, and some seconds: how long waiting
+    for a connection and making a new one may each take (`connect_timeout`), how long work on one (`timeout`), and how
+    long one may be idle before it is trusted no longer (`idle_timeout`), because a firewall may have forgotten it
+    without a word. Then how many searches for words may run at once, each for how long. Raises `ValueError` for a
+    malformed url; everything else that goes wrong is raised as the errors of `pixyproxy.adapters.mysql.errors`.
+
+    Where the server has no room for another connection, one of the pool's own is waited for.
 
     The driver's own pool does not fit: a task that waits for a connection sleeps on when the connection it would have
     got is closed, because the task that held it was cancelled.
@@ -66,6 +83,8 @@ class MySQLDatabase:
         *,
         pool_size: int = 16,
         connect_timeout: float = 5.0,
+        timeout: float = 30.0,
+        idle_timeout: float = 60.0,
         max_searches: int = 2,
         search_timeout: float = 10.0,
     ) -> None:
@@ -73,13 +92,19 @@ class MySQLDatabase:
         self._turns = SearchTurns(max_running=max_searches, seconds=search_timeout)
         self._pool_size = pool_size
         self._connect_timeout = connect_timeout
+        self._timeout = timeout
+        self._idle_timeout = idle_timeout
         self._slots = asyncio.Semaphore(pool_size)
         self._idle: list[aiomysql.Connection] = []
+        self._given_back = asyncio.Event()
+        self._waiting_for_room = asyncio.Lock()
         self._is_open = False
 
     async def open(self) -> None:
         """Let connections be made; the server need not be there yet."""
         self._slots = asyncio.Semaphore(self._pool_size)
+        self._given_back = asyncio.Event()
+        self._waiting_for_room = asyncio.Lock()
         self._is_open = True
 
     async def close(self) -> None:
@@ -92,7 +117,7 @@ class MySQLDatabase:
     async def autocommit(self) -> AsyncIterator[aiomysql.Cursor]:
         """Give a cursor on which each statement is a transaction of its own."""
         with translated_errors():
-            async with self._lent() as connection, asyncio.timeout(_WORK_SECONDS), connection.cursor() as cursor:
+            async with self._lent() as connection, asyncio.timeout(self._timeout), connection.cursor() as cursor:
                 yield cursor
 
     async def write(self, work: Callable[[aiomysql.Cursor], Awaitable[T]]) -> T:
@@ -147,7 +172,7 @@ class MySQLDatabase:
         Nothing is retried: use `write` for that.
         """
         with translated_errors():
-            async with self._lent() as connection, asyncio.timeout(_WORK_SECONDS), connection.cursor() as cursor:
+            async with self._lent() as connection, asyncio.timeout(self._timeout), connection.cursor() as cursor:
                 await connection.begin()
                 yield cursor
                 await connection.commit()
@@ -165,7 +190,7 @@ class MySQLDatabase:
 
     async def _retried(self, work: Callable[[], Awaitable[T]]) -> T:
         with translated_errors():
-            async with asyncio.timeout(_WORK_SECONDS):
+            async with asyncio.timeout(self._timeout):
                 for attempt in range(1, _ATTEMPTS):
                     try:
                         return await work()
@@ -182,7 +207,7 @@ class MySQLDatabase:
         async with asyncio.timeout(self._connect_timeout):
             await self._slots.acquire()
         try:
-            connection = self._take_idle() or await self._connect()
+            connection = await self._obtain()
             try:
                 yield connection
             except BaseException as exc:
@@ -195,6 +220,8 @@ class MySQLDatabase:
                 raise
             self._give_back(connection)
         finally:
+            # Whatever became of the connection, it has made room.
+            self._given_back.set()
             self._slots.release()
 
     def _give_back(self, connection: aiomysql.Connection) -> None:
@@ -203,11 +230,39 @@ class MySQLDatabase:
         else:
             connection.close()
 
+    async def _obtain(self) -> aiomysql.Connection:
+        """Return an idle connection, or a new one; where the server has no room for one, wait for it."""
+        if connection := self._take_idle():
+            return connection
+        try:
+            return await self._connect()
+        except MySQLError as exc:
+            if error_code(exc) not in NO_ROOM:
+                raise
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._connect_timeout), self._waiting_for_room:
+                    return await self._obtain_when_there_is_room()
+            raise
+
+    async def _obtain_when_there_is_room(self) -> aiomysql.Connection:
+        while True:
+            self._given_back.clear()
+            if connection := self._take_idle():
+                return connection
+            try:
+                return await self._connect()
+            except MySQLError as exc:
+                if error_code(exc) not in NO_ROOM:
+                    raise
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_ROOM_SECONDS):
+                    await self._given_back.wait()
+
     def _take_idle(self) -> aiomysql.Connection | None:
         while self._idle:
             # The last one used is taken first, so that in quiet hours the others grow old and are closed.
             connection = self._idle.pop()
-            if _is_sound(connection) and connection.loop.time() - connection.last_usage < _IDLE_SECONDS:
+            if _is_sound(connection) and connection.loop.time() - connection.last_usage < self._idle_timeout:
                 return connection
             connection.close()
         return None
@@ -216,7 +271,7 @@ class MySQLDatabase:
         if not self._is_open:
             raise DBConnectionError("The database is closed.")
         async with asyncio.timeout(self._connect_timeout):
-            connection = await aiomysql.connect(
+            connection = _Connection(
                 **self._options,
                 charset="utf8mb4",
                 autocommit=True,
@@ -226,6 +281,7 @@ class MySQLDatabase:
                 conv={type_: decode for type_, decode in decoders.items() if type_ != FIELD_TYPE.TIMESTAMP},
             )
             try:
+                await connection._connect()  # noqa: SLF001 -- what aiomysql.connect does
                 async with connection.cursor() as cursor:
                     await cursor.execute(_ISOLATION)
             except BaseException:

@@ -1,6 +1,7 @@
 """From the driver's errors to the domain's; the codes are those that MySQL and MariaDB share, unless they say so."""
 
 import re
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
@@ -54,9 +55,18 @@ def _conflicting(_: str) -> PixyProxyException:
 
 _lost = _unavailable("The database does not answer.")
 _refused = _unavailable("The database refuses PixyProxy's login or does not grant it enough.")
+_login_refused = _unavailable(
+    "The database refuses PixyProxy's login; it may demand TLS (?tls=required in the database's URL)."
+)
+_needs_tls = _unavailable("The database takes encrypted connections only (?tls=required in the database's URL).")
+_without_tls = _unavailable("The database offers no TLS, which its URL asks for.")
 _busy = _unavailable("The database is too busy.")
 _interrupted = _unavailable("The database has given up the operation.")
 _unwritable = _unavailable("The database can't be written to.")
+
+# X509_V_ERR_… of OpenSSL.
+_CERTIFICATE_EXPIRED: Final = 10
+_CERTIFICATE_HOST: Final = frozenset({62, 64})
 
 _BY_CODE: Final[Mapping[int, Callable[[str], PixyProxyException]]] = {
     ER.DUP_ENTRY: _taken,
@@ -73,7 +83,9 @@ _BY_CODE: Final[Mapping[int, Callable[[str], PixyProxyException]]] = {
     ER.DUP_KEYNAME: _conflicting,
     ER.CANT_DROP_FIELD_OR_KEY: _conflicting,
     ER.DBACCESS_DENIED_ERROR: _refused,
-    ER.ACCESS_DENIED_ERROR: _refused,
+    ER.ACCESS_DENIED_ERROR: _login_refused,
+    3159: _needs_tls,  # require_secure_transport
+    CR.CR_SSL_CONNECTION_ERROR: _without_tls,
     ER.BAD_DB_ERROR: _refused,
     ER.TABLEACCESS_DENIED_ERROR: _refused,
     ER.COLUMNACCESS_DENIED_ERROR: _refused,
@@ -110,6 +122,9 @@ _BY_CODE: Final[Mapping[int, Callable[[str], PixyProxyException]]] = {
 # What others got in the way of: the same transaction may succeed when it runs again.
 CONFLICTS: Final = frozenset({ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT, ER.CHECKREAD})
 
+# The server, or the user's share of it, has no room for another connection.
+NO_ROOM: Final = frozenset({ER.CON_COUNT_ERROR, ER.TOO_MANY_USER_CONNECTIONS, ER.USER_LIMIT_REACHED})
+
 # The server's own limits: max_statement_time of MariaDB, and max_execution_time of MySQL.
 STATEMENT_TIMEOUTS: Final = frozenset({1969, 3024, 188})
 
@@ -120,12 +135,26 @@ def translated_errors() -> Iterator[None]:
     try:
         yield
     except (MySQLError, OSError) as exc:
+        if isinstance(exc.__cause__, ssl.SSLError):
+            raise DBConnectionError(_tls_problem(exc.__cause__)) from exc.__cause__
         translate = _BY_CODE.get(error_code(exc))
         if translate is None and isinstance(exc, InterfaceError | OSError):
             translate = _lost
         if translate is None:
             raise
         raise translate(str(exc)) from exc
+
+
+def _tls_problem(error: ssl.SSLError) -> str:
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return "The encrypted connection to the database can't be made."
+    if error.verify_code in _CERTIFICATE_HOST:
+        return "The database's certificate is for another host name than the URL's (tls=verify-ca asks for none)."
+    if error.verify_code == _CERTIFICATE_EXPIRED:
+        return "The database's certificate has expired."
+    return (
+        "The database's certificate is not signed by a CA that is trusted (?ssl_ca=… in the database's URL names one)."
+    )
 
 
 def error_code(error: BaseException | None) -> int:

@@ -1,13 +1,21 @@
 """The address of a MySQL or MariaDB database; importing this imports no driver."""
 
-from typing import Any
+import ssl
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
+
+_OPTIONS: Final = {"unix_socket", "ssl_ca", "tls"}
+_TLS: Final = ("required", "verify-ca", "verify-identity")
 
 
 def parse_url(url: str) -> dict[str, Any]:
     """Return the driver's options for `mysql://user:password@host:3306/database[?unix_socket=/path]`.
 
-    Each part may be percent-encoded. Raises `ValueError` that names what is wrong and never the password.
+    `?tls=required` encrypts the connection, `verify-ca` also has the server's certificate be signed by a CA that the
+    system trusts, or by one in the file `?ssl_ca=…` (verify-ca, unless `tls` says otherwise), and `verify-identity` has
+    it be for the URL's host, too. Each part may be percent-encoded. Raises `ValueError` that names what is wrong and
+    never the password.
     """
     try:
         parts = urlsplit(url)
@@ -28,7 +36,7 @@ def parse_url(url: str) -> dict[str, Any]:
         raise ValueError("The MySQL URL must name one database: mysql://user:password@host:3306/database.")
     if parts.fragment:
         raise ValueError("The MySQL URL has a fragment: a # must be percent-encoded.")
-    if unknown := sorted(query.keys() - {"unix_socket"}):
+    if unknown := sorted(query.keys() - _OPTIONS):
         raise ValueError(f"The MySQL URL has options that are not known: {', '.join(unknown)}.")
     unix_socket = query.get("unix_socket", [None])[-1]
     if not parts.hostname and not unix_socket:
@@ -41,4 +49,35 @@ def parse_url(url: str) -> dict[str, Any]:
         # The driver encodes passwords as Latin-1, the server expects UTF-8.
         "password": unquote(parts.password or "").encode().decode("latin-1"),
         "db": database,
+        **_tls_options(query, unix_socket),
     }
+
+
+def _tls_options(query: Mapping[str, Sequence[str]], unix_socket: str | None) -> Mapping[str, Any]:
+    if not query.keys() & {"tls", "ssl_ca"}:
+        return {}
+    ssl_ca = query["ssl_ca"][-1] if "ssl_ca" in query else None
+    tls = query["tls"][-1] if "tls" in query else "verify-ca"
+    if unix_socket:
+        raise ValueError("The MySQL URL names a unix_socket, on which there is no TLS: leave out tls and ssl_ca.")
+    if tls not in _TLS:
+        raise ValueError(f"The MySQL URL's tls must be one of {', '.join(_TLS)}.")
+    if ssl_ca == "":
+        raise ValueError("The MySQL URL's ssl_ca names no file.")
+    if tls == "required" and ssl_ca:
+        raise ValueError("The MySQL URL's ssl_ca goes with tls=verify-ca or tls=verify-identity.")
+    return {"ssl": _context(tls, ssl_ca)}
+
+
+def _context(tls: str, ssl_ca: str | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ssl_ca)
+    except OSError as exc:
+        reason = "it has no certificate" if isinstance(exc, ssl.SSLError) else exc.strerror
+        raise ValueError(f"The MySQL URL's ssl_ca {ssl_ca} can't be used: {reason}.") from None
+    # The certificates that MySQL makes for itself lack what Python 3.13 asks for (RFC 5280).
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.check_hostname = tls == "verify-identity"
+    if tls == "required":
+        context.verify_mode = ssl.CERT_NONE
+    return context

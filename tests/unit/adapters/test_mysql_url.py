@@ -1,5 +1,7 @@
 """The URL of a MySQL database."""
 
+import ssl
+
 import pytest
 
 from pixyproxy.adapters.mysql.url import parse_url
@@ -68,3 +70,33 @@ def test_a_malformed_url_is_refused_without_its_password(url: str, problem: str)
     assert "hunt" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_tls_is_as_strict_as_the_url_says() -> None:
+    assert "ssl" not in parse_url("mysql://ann@host/pixy")
+    required, ca, identity = (
+        parse_url(f"mysql://ann@host/pixy?tls={tls}")["ssl"] for tls in ("required", "verify-ca", "verify-identity")
+    )
+    assert (required.verify_mode, required.check_hostname) == (ssl.CERT_NONE, False)
+    assert (ca.verify_mode, ca.check_hostname) == (ssl.CERT_REQUIRED, False)
+    assert (identity.verify_mode, identity.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("tls=yes", "must be one of required, verify-ca, verify-identity"),
+        ("tls=", "must be one of"),
+        ("ssl_ca=", "names no file"),
+        ("ssl_ca=/no/such/file.pem", r"ssl_ca /no/such/file.pem can't be used: No such file or directory"),
+        ("ssl_ca=/dev/null", "ssl_ca /dev/null can't be used: it has no certificate"),
+        ("ssl_ca=/", "ssl_ca / can't be used"),
+        ("tls=required&ssl_ca=/dev/null", "goes with tls=verify-ca"),
+        ("tls=required&unix_socket=/run/a", "names a unix_socket"),
+        ("ssl_ca=/dev/null&unix_socket=/run/a", "names a unix_socket"),
+    ],
+)
+def test_tls_that_can_not_work_is_refused(options: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        parse_url(f"mysql://ann:hunter2@host/pixy?{options}")
+    assert "hunter2" not in str(caught.value)
