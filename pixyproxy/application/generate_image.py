@@ -169,7 +169,7 @@ class GenerateImage:
                 exc.detail, maybe_billed=True, request_id=generated.request_id, quarantine=generated.data
             ) from exc
 
-    async def _quarantine(self, image: Image, error: GenerationError, data: bytes, patience: float) -> None:
+    async def _quarantine(self, image: Image, error: GenerationError, data: bytes | bytearray, patience: float) -> None:
         """Put `data` into quarantine, and say in the error's detail whether it is there."""
         try:
             await self._try_to_store(lambda: self.contents.quarantine(image.content_key, _chunks(data)), patience)
@@ -233,9 +233,9 @@ def _checked(generated: GeneratedImage) -> GeneratedImage:
     return msgspec.structs.replace(generated, media_type=MediaType(generated.media_type))
 
 
-async def _chunks(data: bytes) -> AsyncIterator[bytes]:
+async def _chunks(data: bytes | bytearray) -> AsyncIterator[bytes]:
     for start in range(0, len(data), 1 << 20):
-        yield data[start : start + (1 << 20)]
+        yield bytes(data[start : start + (1 << 20)])
 
 
 async def _finished(storing: Awaitable[T], seconds: float) -> T:

@@ -199,7 +199,7 @@ class GenerationError(PixyProxyException):
         maybe_billed: bool,
         retry_after: float | None = None,
         request_id: str | None = None,
-        quarantine: bytes | None = None,
+        quarantine: bytes | bytearray | None = None,
     ) -> None:
         super().__init__(detail)
         self.maybe_billed = maybe_billed

@@ -34,6 +34,7 @@ class Service:
     """A running service; `folder` is its working directory, `output` what it has printed so far."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str], *arguments: str) -> None:
+        self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by `stop`

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from pixyproxy.adapters.openai.compression import inflated
+from pixyproxy.adapters.openai.compression import inflated, is_json
 from pixyproxy.adapters.openai.encoded import decode_picture
 from pixyproxy.adapters.openai.errors import log_upstream_error, meaning_of
 from pixyproxy.adapters.openai.members import Member, find_members, without
@@ -95,7 +95,7 @@ def read_answer(answer: Answer, *, max_size: int, redact: Redaction) -> Generate
     error = answer.broken or _told_error(rest, redact, answer.request_id) or _failure(body, members, rest, found)
     error.request_id = answer.request_id
     if error.maybe_billed and answer.body:
-        error.quarantine = found.data or bytes(body)
+        error.quarantine = found.data or body
     return NoPicture(
         error=error,
         addresses=_addresses(members) if error.maybe_billed and answer.broken is None else (),
@@ -138,10 +138,10 @@ class _Candidates:
         self.reason: Exception | None = None
         decoded: list[bytes] = []
         for member in members:
-            if member.text == b"" or _is_address(member):
+            if member.start == member.end or _is_address(member):
                 continue
             try:
-                self.data = decode_picture(member.text or b"")
+                self.data = bytes(decode_picture(member.text or b""))
                 decoded.append(self.data)
                 if is_broken and not member.is_whole:
                     # Half a picture could be shown, but the client may get a whole one. It is kept.
@@ -151,7 +151,7 @@ class _Candidates:
                 self.reason = self.reason or exc
             else:
                 return
-        if not members and body and not is_broken:
+        if not members and body and not is_broken and not is_json(body):
             # Some servers send the picture itself.
             try:
                 self.picture = inspect_picture(bytes(body))
@@ -163,11 +163,11 @@ class _Candidates:
 
 
 def _is_address(member: Member) -> bool:
-    return member.name == b"url" and not (member.text or b"")[:64].lstrip().lower().startswith(b"data:")
+    return member.name == b"url" and not (member.text or bytearray())[:64].lstrip().lower().startswith(b"data:")
 
 
 def _addresses(members: Sequence[Member]) -> list[str]:
-    texts = (member.text or b"" for member in members if _is_address(member) and member.is_whole)
+    texts = (member.text or bytearray() for member in members if _is_address(member) and member.is_whole)
     short = (text for text in texts if 0 < len(text) <= _ADDRESS_MAX_LENGTH)
     return [text.decode(errors="replace").strip() for text in short][:_MAX_ADDRESSES]
 

@@ -46,4 +46,9 @@ def inflated(body: bytes | bytearray, content_encoding: str, limit: int) -> byte
         # What could be read up to here may hold the picture.
         pass
     # Where the coding is a wrong label, some bytes may have made sense by chance.
-    return body if not data or (_JSON.match(body) and not _JSON.match(data)) else data
+    return body if not data or (is_json(body) and not is_json(data)) else data
+
+
+def is_json(body: bytes | bytearray) -> bool:
+    """Whether the body begins as a JSON object or array does."""
+    return _JSON.match(body) is not None

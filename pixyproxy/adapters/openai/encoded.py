@@ -1,9 +1,9 @@
 """The ways in which servers write the bytes of a picture into a text."""
 
 import re
+from binascii import a2b_qp
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 import pybase64
 
@@ -11,6 +11,8 @@ import pybase64
 PIECE: Final = 1 << 20
 
 _DATA_URL: Final = re.compile(rb"\s{0,64}data:(?P<type>[^,\"]{0,1024}),", re.IGNORECASE)
+# A sign that begins no escape: browsers take it for itself.
+_PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _MARKUP: Final = re.compile(rb"\s{0,64}<")
 # The URL alphabet of RFC 4648, section 5.
 _STANDARD_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
@@ -24,15 +26,16 @@ _IN_ESCAPE: Final = re.compile(rb"%[^%]?\Z")
 _IN_CHARACTER: Final = re.compile(rb"[\xc2-\xdf]\Z|[\xe0-\xef].?\Z|[\xf0-\xf4].{0,2}\Z", re.DOTALL)
 
 
-def decode_picture(text: bytes) -> bytes:
+def decode_picture(text: bytes | bytearray) -> bytes | bytearray:
     """Return the bytes that `text`, in UTF-8, stands for.
 
     It may be base64 (RFC 4648) in either alphabet, with white space anywhere and with or without padding, such base64
     in a data URL (RFC 2397), a data URL that is percent-encoded, or markup as it is. Raises `ValueError` for anything
     else, and for nothing. It takes a while: call it in a worker thread.
     """
+    data: bytes | bytearray
     if url := _DATA_URL.match(text):
-        payload = _unquoted(text[url.end() :])
+        payload = _unquoted(text, url.end())
         data = _from_base64(payload) if b";base64" in url["type"].lower().replace(b" ", b"") else payload
     elif _MARKUP.match(text):
         data = text
@@ -43,33 +46,40 @@ def decode_picture(text: bytes) -> bytes:
     return data
 
 
-def _unquoted(text: bytes) -> bytes:
-    if b"%" not in text:
-        return text
-    return b"".join(unquote_to_bytes(piece) for piece in _pieces(text, _IN_ESCAPE))
+def _unquoted(text: bytes | bytearray, start: int) -> bytearray:
+    """Return what is behind `start` without its percent-encoding (RFC 3986, 2.1)."""
+    result = bytearray()
+    for piece in _pieces(text, start, _IN_ESCAPE):
+        if b"%" in piece:
+            # Quoted-printable is the same with another sign, and decoded in C.
+            result += a2b_qp(_PERCENT.sub(b"%25", piece).replace(b"=", b"%3D").replace(b"%", b"="))
+        else:
+            result += piece
+    return result
 
 
-def _from_base64(text: bytes) -> bytes:
-    cleaned = b"".join(
-        _without_other_space(piece).translate(_STANDARD_ALPHABET, _ASCII_SPACE)
-        for piece in _pieces(text, _IN_CHARACTER)
-    ).rstrip(b"=")
-    # One digit alone holds no byte: the text was cut behind it.
-    is_cut = len(cleaned) % 4 == 1 and _DIGIT.match(cleaned, len(cleaned) - 1) is not None
-    digits = cleaned[:-1] if is_cut else cleaned
+def _from_base64(text: bytes | bytearray) -> bytes:
+    digits = bytearray()
+    for piece in _pieces(text, 0, _IN_CHARACTER):
+        digits += _without_other_space(piece).translate(_STANDARD_ALPHABET, _ASCII_SPACE)
+    if digits.endswith(b"="):
+        del digits[len(digits.rstrip(b"=")) :]
+    if len(digits) % 4 == 1 and _DIGIT.match(digits, len(digits) - 1):
+        # One digit alone holds no byte: the text was cut behind it.
+        del digits[-1:]
+    digits += b"=" * (-len(digits) % 4)
     # The standard library's decoder would keep the interpreter's lock, and with it the event loop, to its end.
-    return pybase64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
+    return pybase64.b64decode(digits, validate=True)
 
 
 def _without_other_space(piece: bytes) -> bytes:
     return piece if piece.isascii() else _OTHER_SPACE.sub("", piece.decode()).encode()
 
 
-def _pieces(text: bytes, is_inseparable: re.Pattern[bytes]) -> Iterator[bytes]:
-    start = 0
+def _pieces(text: bytes | bytearray, start: int, is_inseparable: re.Pattern[bytes]) -> Iterator[bytes]:
     while start < len(text):
         end = start + PIECE
         if end < len(text) and (tail := is_inseparable.search(text, end - 3, end)):
             end = tail.start()
-        yield text[start:end]
+        yield bytes(text[start:end])
         start = end

@@ -83,13 +83,12 @@ class TestMembers:
         (member,) = find_members(document, NAMES)
 
         assert not member.is_whole
-        assert member.text in {b"A" * 20, None}
-        assert cut == "\\ud83d" or member.text is not None
+        assert bytes(member.text or b"") == b"A" * 20
 
     @pytest.mark.parametrize("bad", ["\\x", "\\u12", "\\uzzzz", "\\ud83d", "\\udead"])
     def test_an_escape_that_is_none_spoils_its_own_text_and_no_other(self, bad: str) -> None:
         document = b'{"data": [{"b64_json": "AAAA%b"}, {"b64_json": "BBBB"}]}' % bad.encode()
-        found = [member.text for member in find_members(document, NAMES)]
+        found = [bytes(member.text or b"") for member in find_members(document, NAMES)]
 
         assert found[0] != b"AAAA"
         assert found[-1] == b"BBBB"
