@@ -6,8 +6,10 @@ the stand-in has billed with what the database, the disk and the service say.
 """
 
 import asyncio
+import base64
 import hashlib
 import random
+import re
 import signal
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
@@ -24,11 +26,12 @@ from pixyproxy.entrypoints.http.meanings import meaning_of
 from tests.chaos.halting_service import Step
 from tests.chaos.world import AUTHORS, PASSWORD, PICTURE_SIZE, SETTINGS, Service, World
 from tests.doubles.openai_server import Order
+from tests.doubles.strange_answers import CODINGS, ENCODINGS, USAGES
 
-ROUND_SIZE: Final = 15
+ROUND_SIZE: Final = 20
 PATIENCE: Final = float(SETTINGS["PIXYPROXY_PATIENCE"])
 LEASE: Final = float(SETTINGS["PIXYPROXY_LEASE"])
-IN_PLACE_SECONDS: Final = 15.0
+IN_PLACE_SECONDS: Final = 30.0
 
 READY, FAILED, UNKNOWN = ImageStatus.READY, ImageStatus.FAILED, ImageStatus.UNKNOWN
 
@@ -60,13 +63,55 @@ class Gate(StrEnum):
 
 Place = Step | Gate
 
+REFUSED_IN_A_GOOD_ANSWER: Final = 'says 200 {"error": {"code": "moderation_blocked", "message": "No."}}'
+
 PLACES: Final[Sequence[Place]] = (*Step, *Gate)
-GARBAGE: Final = frozenset({"html", "truncated", "bad-base64", "not-json", "error 500", "error 503"})
-BROKEN_OFF: Final = frozenset({"hang", "cut", "drop", "reset"})
-UNBILLED: Final = frozenset({"refuse", "rate-limit", "rate-limit 0"})
-GOOD: Final = frozenset({"ok", "big 200000", "chunked", "slow 0.3"})
+# Paid, and no picture that any browser shows: it has to be in quarantine.
+GARBAGE: Final = frozenset(
+    {
+        "html",
+        "truncated",
+        "bad-base64",
+        "not-json",
+        "no-picture",
+        "html-picture",
+        "broken-svg",
+        "empty-data",
+        "no-data",
+        "a-list",
+        "url-only",
+        "number-base64",
+    }
+)
+# Paid, and broken off behind some of it: that has to be in quarantine, unless it is a picture already.
+CUT: Final = frozenset({"cut", "reset", "part 100"})
+# Perhaps paid, and nothing came back but an error.
+ERRORS: Final = frozenset({"error 500", "error 503"})
+SILENT: Final = frozenset({"hang", "drop"})
+UNBILLED: Final = frozenset({"refuse", "rate-limit", "rate-limit 0", REFUSED_IN_A_GOOD_ANSWER})
+# Strange, and a picture all the same.
+STRANGE: Final = frozenset(
+    {
+        "wrong-format",
+        "wrong-label",
+        "label jpg",
+        "label image/jpeg",
+        "label nonsense",
+        "trailing 1",
+        "trailing 2000",
+        "two",
+        "part",
+        *(f"encoding {name}" for name in ENCODINGS),
+        *(f"coding {name}" for name in CODINGS),
+        *(f"usage {name}" for name in USAGES),
+    }
+)
+PLAIN: Final = frozenset({"ok", "big 200000", "chunked", "slow 0.3"})
+GOOD: Final = PLAIN | STRANGE
+# Whose content is another picture than that of the prompt, or more than it.
+OTHER_PICTURES: Final = frozenset({"big 200000", "wrong-format", "trailing 1", "trailing 2000"})
+KINDS: Final[Sequence[frozenset[str]]] = (GARBAGE, CUT, ERRORS | SILENT, UNBILLED, PLAIN, STRANGE, STRANGE)
 AT_RANDOM: Final = frozenset({Strike.KILLED_AT_RANDOM, Strike.DATABASE_KILLED_AT_RANDOM})
-BEHAVIOURS: Final = sorted(GARBAGE | BROKEN_OFF | UNBILLED | GOOD)
 
 NOT_BOUGHT: Final = frozenset({Step.UNWRITTEN, Step.PENDING})
 NOT_BEGUN: Final = NOT_BOUGHT | {Step.CHECKED}
@@ -108,7 +153,11 @@ class Trial:
     @property
     def sort(self) -> str:
         """Where the trial was struck, or what the stand-in did to it."""
-        return f"at {self.place.name.lower()}" if self.place else f"stand-in: {self.behaviour}"
+        if self.place:
+            return f"at {self.place.name.lower()}"
+        # The ways to write a picture down are too many for the table.
+        name = self.behaviour.split(" ")[0] if self.behaviour in STRANGE | UNBILLED else self.behaviour
+        return f"stand-in: {name}"
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
@@ -121,6 +170,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     maybe_billed: bool | None
     sha256: str | None
     byte_size: int | None
+    failure_detail: str | None
 
     @property
     def is_not_begun(self) -> bool:
@@ -132,6 +182,8 @@ class Outcome(StrEnum):
     """What became of a trial."""
 
     VISIBLE = "visible"
+    FAILED_AND_KEPT = "failed, kept"
+    UNKNOWN_AND_KEPT = "unknown, kept"
     FAILED_AFTER_BILLING = "failed, billed"
     UNKNOWN = "unknown, billed"
     UNBILLED = "not billed"
@@ -140,8 +192,8 @@ class Outcome(StrEnum):
     TWICE = "billed twice"
 
 
-def outcome_of(row: Row | None, billed: int) -> Outcome:
-    """Return what became of an image that was billed so many times."""
+def outcome_of(row: Row | None, billed: int, *, is_kept: bool = False) -> Outcome:
+    """Return what became of an image that was billed so many times, and if something of it is in quarantine."""
     if billed > 1:
         return Outcome.TWICE
     if row is None:
@@ -152,7 +204,15 @@ def outcome_of(row: Row | None, billed: int) -> Outcome:
         return Outcome.LOST if billed else Outcome.UNBILLED
     if not billed:
         return Outcome.NEEDLESSLY_UNKNOWN
-    return Outcome.UNKNOWN if row.status is UNKNOWN else Outcome.FAILED_AFTER_BILLING
+    return _ENDS_WITHOUT_PICTURE[row.status, is_kept]
+
+
+_ENDS_WITHOUT_PICTURE: Final = {
+    (FAILED, True): Outcome.FAILED_AND_KEPT,
+    (FAILED, False): Outcome.FAILED_AFTER_BILLING,
+    (UNKNOWN, True): Outcome.UNKNOWN_AND_KEPT,
+    (UNKNOWN, False): Outcome.UNKNOWN,
+}
 
 
 def statuses_allowed(trial: Trial) -> frozenset[ImageStatus]:
@@ -206,7 +266,7 @@ def plan_round(seed: int, number: int, first_trial: int) -> tuple[Strike, bool, 
             number=first_trial + index,
             strike=strike,
             place=place,
-            behaviour="ok" if place else rng.choice(BEHAVIOURS),
+            behaviour="ok" if place else rng.choice(sorted(rng.choice(KINDS))),
             author=rng.choice(AUTHORS),
             path=rng.choice(["/image", "/private/image"]),
             prefers_async=rng.random() < 0.15,
@@ -279,20 +339,49 @@ class Campaign:
     def _account(self, trial: Trial, row: Row | None) -> list[str]:
         """Note what became of a trial, and return what is wrong with that."""
         billed = self.world.openai.billed.count(trial.prompt)
-        outcome = outcome_of(row, billed)
+        kept = self._quarantined(row)
+        outcome = outcome_of(row, billed, is_kept=bool(kept))
         self.outcomes[trial.strike, trial.sort, outcome] += 1
         if outcome in {Outcome.LOST, Outcome.TWICE}:
             return [f"{outcome}; billed {billed} times, {row}"]
         if billed and trial.strike in DISK_FULL and trial.place in NOT_BOUGHT and row and row.status is not READY:
             return [f"bought when there was no room for it; {row}"]
+        if problem := self._loss(trial, row, kept):
+            return [f"{problem}; {row}"]
         # A machine that is very slow keeps the stand-in waiting for longer than its time.
         is_late = row and row.failure_kind == "GenerationTimedOutError" and isinstance(trial.place, Gate)
         if row and row.status not in statuses_allowed(trial) and not is_late:
             return [f"must not be {row}"]
         return []
 
+    def _quarantined(self, row: Row | None) -> list[bytes]:
+        """Return what is in quarantine of an image."""
+        folder = self.world.content_folder / "set-aside"
+        return [path.read_bytes() for path in sorted(folder.glob(f"{row.guid}*"))] if row else []
+
+    def _loss(self, trial: Trial, row: Row | None, kept: Sequence[bytes]) -> str | None:
+        """Return what was lost of a paid answer: it has to be shown or, as it came, in quarantine."""
+        body = self.world.openai.bodies.get(trial.prompt)
+        if row is None or body is None or row.status is READY:
+            return None
+        sent = [body, _picture(trial.prompt), *_decoded(body)]
+        if any(not any(whole.startswith(piece) for whole in sent) for piece in kept):
+            return "in quarantine is something that was never sent"
+        is_told = "is kept in quarantine" in (row.failure_detail or "")
+        # Another process may have given the image up before this one had kept what came back.
+        may_be_silent = row.failure_kind == errors.GenerationAbandonedError.__name__
+        if is_told != bool(kept) and not (kept and may_be_silent):
+            return f"its reason tells {'' if is_told else 'not '}of a quarantine that holds {len(kept)} things"
+        is_whole = any(piece in sent for piece in kept)
+        if row.failure_kind == errors.GenerationFailedError.__name__ and trial.behaviour in GARBAGE and not is_whole:
+            # A disk that stays full is the only excuse.
+            return None if trial.strike in DISK_FULL and "could not be kept" in str(row.failure_detail) else "not kept"
+        if row.failure_kind == errors.GenerationBrokenOffError.__name__ and trial.behaviour in CUT and not kept:
+            return None if trial.strike in DISK_FULL and "could not be kept" in str(row.failure_detail) else "not kept"
+        return None
+
     async def _rows(self) -> list[Row]:
-        sql = "SELECT prompt, guid, status, failure_kind, maybe_billed, sha256, byte_size FROM images"
+        sql = "SELECT prompt, guid, status, failure_kind, maybe_billed, sha256, byte_size, failure FROM images"
         return msgspec.convert(await self.world.query(sql), list[Row], strict=False)
 
     async def _have_services(self, number: int) -> None:
@@ -370,8 +459,13 @@ class Campaign:
         digest = hashlib.sha256(content.content).hexdigest()
         if (content.status_code, len(content.content), digest) != (200, row.byte_size, row.sha256):
             wrong.append(f"its content is {content.status_code}, {len(content.content)} bytes, {digest} for {row}")
-        elif not trial.behaviour.startswith("big") and content.content != _picture(trial.prompt):
+        elif trial.behaviour not in OTHER_PICTURES and content.content != _picture(trial.prompt):
             wrong.append("its content is not the picture that was sent")
+        elif (
+            content.content not in _decoded(self.world.openai.bodies[trial.prompt])
+            and trial.behaviour in OTHER_PICTURES
+        ):
+            wrong.append("its content is not what was sent")
         return wrong
 
     # What strikes.
@@ -474,6 +568,12 @@ _STRIKES: Final[dict[Strike, Callable[[Campaign, Sequence[Trial]], Coroutine[Any
 
 def _picture(prompt: str) -> bytes:
     return Order({"prompt": prompt, "size": PICTURE_SIZE, "output_format": "png"}).picture()
+
+
+def _decoded(body: bytes) -> list[bytes]:
+    """Return the bytes that the ordinary base64 in an answer stands for."""
+    texts = re.findall(rb'"b64_json": "([A-Za-z0-9+/]+)=*"', body)
+    return [base64.b64decode(text + b"===") for text in texts if len(text) % 4 != 1]
 
 
 def _is_untrue(answer: Answer, row: Row) -> bool:

@@ -292,6 +292,10 @@ def _half(order: Order, argument: str) -> Answer:
     return document_answer(order.document(picture[: len(picture) // 2]))
 
 
+def _trailing(order: Order, argument: str) -> Answer:
+    return document_answer(order.document(order.picture() + b"more" * int(argument or 1)))
+
+
 def _bad_base64(order: Order, argument: str) -> Answer:
     document = order.document(order.picture())
     document["data"][0]["b64_json"] = "****" + document["data"][0]["b64_json"]
@@ -447,6 +451,7 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
     "html-picture": _content(b"<!doctype html><script>alert(1)</script>"),
     "truncated": _truncated,
     "half": _half,
+    "trailing": _trailing,
     "wrong-label": _wrong_label,
     "wrong-format": _wrong_format,
     "label": _label,
@@ -535,6 +540,8 @@ class OpenAIServer:
         self.requests: list[RecordedRequest] = []
         self.billed: list[str] = []
         self.request_ids: defaultdict[str, list[str]] = defaultdict(list)
+        self.bodies: dict[str, bytes] = {}
+        """The whole bodies of the last billed answers, by prompt, however much of them was sent."""
         self.waiting: Counter[str] = Counter()
         self.most_at_once = 0
         self._late: Counter[str] = Counter()
@@ -638,6 +645,7 @@ class OpenAIServer:
         if answer.is_billed:
             self.billed.append(order.prompt)
             self.request_ids[order.prompt].append(request.request_id)
+            self.bodies[order.prompt] = answer.body
             self.began_to_draw.set()
         await asyncio.sleep(self.delay + answer.delay)
         return answer

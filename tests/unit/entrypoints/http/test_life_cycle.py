@@ -7,8 +7,15 @@ import pytest
 
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.domain.errors import GenerationError, GenerationRefusedError, GenerationTimedOutError
-from pixyproxy.domain.image import Image, ImageStatus
+from pixyproxy.application.generate_image import KEPT
+from pixyproxy.domain.errors import (
+    GenerationBrokenOffError,
+    GenerationError,
+    GenerationFailedError,
+    GenerationRefusedError,
+    GenerationTimedOutError,
+)
+from pixyproxy.domain.image import Image, ImageStatus, Prompt
 from tests.factories import FailedImageFactory, GeneratingImageFactory, PendingImageFactory, UnknownImageFactory
 from tests.unit.entrypoints.http.conftest import ANN, BOB
 from tests.unit.entrypoints.http.problems import problem
@@ -223,3 +230,34 @@ async def test_nothing_is_bought_when_the_database_does_not_take_the_beginning()
 
         assert (found["retryable"], found["maybe_billed"]) == (True, False)
         assert served.prompts == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"), [(GenerationFailedError, ImageStatus.FAILED), (GenerationBrokenOffError, ImageStatus.UNKNOWN)]
+)
+async def test_what_is_in_quarantine_is_told_of_never_served_and_deleted_with_the_image(
+    kind: type[GenerationError], status: ImageStatus
+) -> None:
+    # A picture, so that nothing but its place keeps it from being shown.
+    picture = (await InMemoryImageGenerator().generate(Prompt("a"))).data
+    generator = InMemoryImageGenerator()
+    generator.fail_next(kind("No.", maybe_billed=True, quarantine=picture))
+    async with serving(generator=generator) as served:
+        failed = problem(await served.post(path="/private/image"), 502)
+        assert failed["detail"] == f"No. {KEPT}"
+        guid = failed["guid"]
+        contents = served.container.contents()
+        assert (await served.stored(guid)).status is status
+        assert [item.key for item in await contents.list_quarantine()] == [guid]
+        assert (await served.get(f"/private/image/{guid}", ANN)).json()["problem"]["detail"] == f"No. {KEPT}"
+        for path in ("/image", "/private/image"):
+            for query in ("", "?width=8", "?format=png", "?download"):
+                for method in ("GET", "HEAD"):
+                    response = await served.client.request(method, f"{path}/{guid}/content{query}", auth=ANN)
+                    assert response.status_code == 404
+                    assert picture not in response.content
+        for path in ("set-aside", f"image/set-aside/{guid}", f"image/{guid}/quarantine"):
+            assert (await served.get(f"/{path}", ANN)).status_code == 404
+        assert (await served.client.post(f"/private/image/{guid}/link", json={}, auth=ANN)).status_code in {404, 409}
+        assert (await served.client.delete(f"/private/image/{guid}", auth=ANN)).is_success
+        assert await contents.list_quarantine() == []
