@@ -572,7 +572,7 @@ def _picture(prompt: str) -> bytes:
 
 def _decoded(body: bytes) -> list[bytes]:
     """Return the bytes that the ordinary base64 in an answer stands for."""
-    texts = re.findall(rb'"b64_json": "([A-Za-z0-9+/]+)=*"', body)
+    texts = re.findall(rb'"b64_json": "([A-Za-z0-9+/]+)', body)
     return [base64.b64decode(text + b"===") for text in texts if len(text) % 4 != 1]
 
 
