@@ -78,6 +78,7 @@ async def search_for_ever(database: Database, started: asyncio.Event | None = No
         await fetch_all(ENDLESS[type(database)], {})
 
 
+@pytest.mark.filterwarnings("ignore:.*PROCESSLIST.*deprecated")
 async def test_a_search_that_takes_too_long_is_ended_and_the_next_one_works(
     database: Database, images: ImageRepository
 ) -> None:
