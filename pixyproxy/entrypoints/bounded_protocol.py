@@ -85,8 +85,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     A head has `head_size` bytes and `head_lines` lines at most, and so have the trailers of a chunked body; the
     extensions of a chunk have `head_size` bytes at most (431, or 414 for the target). A head is whole `head_timeout`
-    seconds after its first byte, a body `head_timeout` seconds after its head and a second more for each `min_rate`
-    bytes that have come (408). Time that the application lets the client wait does not count. A connection on which no
+    seconds after its first byte, and of a body `min_rate` bytes a second come, on average over each `head_timeout`
+    seconds (408). Time that the application lets the client wait does not count. A connection on which no
     request has begun is closed after `head_timeout`, and after uvicorn's `timeout_keep_alive` once it has had one.
     What a client sends when it has its answer is read for `rest_timeout` seconds and `rest_size` bytes at most, so that
     the answer gets to it (RFC 9112, section 9.6), and is dropped.
@@ -133,6 +133,7 @@ class BoundedProtocol(HttpToolsProtocol):
         # How many bytes of the body are still to come, None if chunks tell.
         self._left: int | None = 0
         self._received = 0
+        self._received_before = 0
         self._since_data = 0
         self._trailers = 0
 
@@ -451,11 +452,13 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self.flow.read_paused or self.cycle.waiting_for_100_continue:
             # The client is the one who waits.
             self._since = min(now, self._since + elapsed)
-        elif waited > self.head_timeout + self._received / self.min_rate:
-            self._refuse(
-                HTTPStatus.REQUEST_TIMEOUT,
-                f"The body came more slowly than {self.min_rate:,} bytes a second.",
-            )
+        elif waited >= self.head_timeout:
+            if self._received - self._received_before < self.min_rate * waited:
+                self._refuse(
+                    HTTPStatus.REQUEST_TIMEOUT, f"The body came more slowly than {self.min_rate:,} bytes a second."
+                )
+            else:
+                self._since, self._received_before = now, self._received
 
     @classmethod
     def shortest_limit(cls) -> float:

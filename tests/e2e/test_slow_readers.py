@@ -54,7 +54,7 @@ def begin_download(service: Service, path: str) -> socket.socket:
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.settimeout(30)
     client.connect(("127.0.0.1", urlsplit(service.url).port))
-    client.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+    client.sendall(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
     assert client.recv(15) == b"HTTP/1.1 200 OK"
     return client
 

@@ -413,6 +413,13 @@ def test_a_body_that_stops_is_answered_with_408(head: bytes, loop_name: str) -> 
         until(lambda: (server.connections, server.ended) == (0, 1))
 
 
+def test_much_of_a_body_buys_no_time_for_silence(loop_name: str) -> None:
+    limits = {"head_timeout": 0.2, "min_rate": 1000, "rest_timeout": 0.2}
+    with serving(echo, loop=loop_name, limits=limits) as server:
+        head = POST + b"content-length: 60001\r\n\r\n"
+        assert problem_in(answer_to(server, head + b"a" * 60_000, timeout=5))["status"] == 408
+
+
 def test_a_slow_body_has_time_for_what_has_come(loop_name: str) -> None:
     head = POST + b"content-length: 1000\r\nconnection: close\r\n\r\n"
     limits = {"head_timeout": 0.2, "min_rate": 500}
