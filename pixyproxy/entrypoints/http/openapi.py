@@ -213,8 +213,8 @@ async def _answer_page(request: Request[Any, Any, Any]) -> Response[bytes] | Non
             page = (_PAGE % {"folder": escape(f"{prefix}{UI_PATH}")}).encode()
             return conditional_response(request, page, "text/html", entity_tag_of(page), headers)
         case "/schema/openapi.json":
-            public_url = request.app.state.settings.public_address
-            body = _document(request.app, f"{public_url.origin if public_url else ''}{prefix}" or "/")
+            # Relative to the document's own address, so that the page works under each name of the service.
+            body = _document(request.app, prefix or "/")
             headers["Cross-Origin-Resource-Policy"] = "cross-origin"
             return conditional_response(request, body, OpenAPIMediaType.OPENAPI_JSON, entity_tag_of(body), headers)
         case _:

@@ -64,7 +64,7 @@ def test_the_page_and_its_files_are_below_the_prefix(client: Client, sent: str) 
     assert 'src="/pixy/schema/ui/start.js"' in page
     assert '"/schema' not in page
     assert client.get(f"{sent}/schema/ui/start.js").status_code == 200
-    assert client.get(f"{sent}/schema/openapi.json").json()["servers"] == [{"url": PUBLIC}]
+    assert client.get(f"{sent}/schema/openapi.json").json()["servers"] == [{"url": "/pixy"}]
 
 
 def test_public_content_is_found_below_the_prefix(client: Client, sent: str) -> None:
