@@ -11,10 +11,10 @@ import msgspec
 
 from pixyproxy.adapters.openai.compression import inflated, is_json
 from pixyproxy.adapters.openai.encoded import decode_picture
-from pixyproxy.adapters.openai.errors import log_upstream_error, meaning_of
 from pixyproxy.adapters.openai.members import Member, find_members, without
 from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.upstream_error import UpstreamError
+from pixyproxy.adapters.openai.upstream_meaning import log_upstream_error, meaning_of
 from pixyproxy.adapters.pillow.inspection import inspect_picture
 from pixyproxy.adapters.pillow.picture import Picture, UnreadablePictureError
 from pixyproxy.domain.errors import GenerationError, GenerationFailedError
