@@ -219,7 +219,7 @@ def descriptors(target: Target) -> str:
     with target.connect() as client:
         client.sendall(_GET + b"\r\n")
         after = first_line(client)
-    lines = [line for line in target.log().splitlines() if "Too many open files" in line or "descriptor" in line]
+    lines = [line for line in target.log().splitlines() if "ulimit -n" in line]
     return f"{share:.0%} of a processor, {len(lines)} lines in the log, then {after}"
 
 
