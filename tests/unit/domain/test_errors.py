@@ -17,6 +17,7 @@ from pixyproxy.domain.errors import (
     ImageDelayedError,
     OverloadedError,
     PixyProxyException,
+    TooManyLoginsError,
 )
 
 GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
@@ -56,7 +57,7 @@ def made(error: type[PixyProxyException], detail: str) -> PixyProxyException:
         return error("field", detail)
     if issubclass(error, GenerationError):
         return error(detail, maybe_billed=True)
-    if issubclass(error, OverloadedError):
+    if issubclass(error, OverloadedError | TooManyLoginsError):
         return error(detail, retry_after=2)
     if issubclass(error, IdempotencyKeyInUseError | ImageDelayedError):
         return error(detail, guid=GUID, retry_after=2)
