@@ -3,8 +3,6 @@
 import asyncio
 import base64
 import hashlib
-import socket
-import struct
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -21,9 +19,6 @@ _GET: Final = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
 _POST: Final = b"POST /image HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 _IMAGES: Final = 1000
-
-# A state of Linux's struct tcp_info.
-_ESTABLISHED: Final = 1
 
 
 @attack("60 MB of header lines")
@@ -197,15 +192,11 @@ def slow_readers_of_a_list(target: Target) -> str:
             with suppress(OSError):
                 client.recv(205)
         time.sleep(1)
-    left = sum(not _is_lost(client) for client in clients)
+    # A client that does not read does not see the end, either.
+    dropped = target.log().count("connection dropped")
     for client in clients:
         client.close()
-    return f"{left} of 10 open after {target.seconds:.0f} s"
-
-
-def _is_lost(client: socket.socket) -> bool:
-    state: int = struct.unpack("B", client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1))[0]
-    return state != _ESTABLISHED
+    return f"{dropped} of 10 dropped after {target.seconds:.0f} s"
 
 
 @attack("200 connections to a process that may open 64 files", descriptors=64)
