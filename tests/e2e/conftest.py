@@ -24,9 +24,13 @@ FLAGS = [
 @pytest.fixture(scope="session")
 def chromium() -> str:
     node, _ = compute_driver_executable()
-    if subprocess.run([node, "--version"], check=False, capture_output=True).returncode:
-        lack("a Node that starts (Playwright's own)", "apt-get install -y --no-install-recommends libatomic1")
-    return shutil.which("chromium") or lack("Chromium", "apt-get install -y --no-install-recommends chromium")
+    chromium = shutil.which("chromium")
+    if not chromium or subprocess.run([node, "--version"], check=False, capture_output=True).returncode:
+        lack(
+            "Chromium or the library of Playwright's Node",
+            "apt-get install -y --no-install-recommends chromium libatomic1",
+        )
+    return chromium
 
 
 @pytest.fixture
