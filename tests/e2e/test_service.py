@@ -143,7 +143,8 @@ def test_a_body_of_100_mb_is_refused_without_reading_it_all(service: Service) ->
         with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
             token = httpx.BasicAuth(*service.login)._auth_header.encode()
             head = (
-                b"POST /image HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: %s\r\n%s\r\n\r\n"
+                b"POST /image HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                b"Authorization: %s\r\n%s\r\n\r\n"
             )
             connection.sendall(head % (token, framing))
             piece = b" " * 65_536
@@ -164,7 +165,7 @@ def test_a_refused_body_is_answered_with_a_problem(service: Service) -> None:
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
         token = httpx.BasicAuth(*service.login)._auth_header.encode()
         connection.sendall(
-            b"POST /image HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"POST /image HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Authorization: " + token + b"\r\nContent-Length: 104857600\r\n\r\n"
         )
         answer = b"".join(iter(lambda: connection.recv(65_536), b""))
