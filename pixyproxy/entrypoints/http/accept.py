@@ -6,10 +6,11 @@ from typing import Final
 
 _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"  # noqa: S105 -- RFC 9110's word
 _QUOTED: Final = r'"(?:[^"\\]|\\.)*+"'
-# Nothing here ever gives back what it has taken, so that no header takes long.
-_PARAMETER: Final = re.compile(rf"[ \t]*+;[ \t]*+(?:({_TOKEN})=({_TOKEN}|{_QUOTED}))?+")
+# No word ever gives back what it has taken, so that no header takes long. Groups may: possessive ones are broken in
+# Python before 3.11.5, as in Debian 12.
+_PARAMETER: Final = re.compile(rf"[ \t]*+;[ \t]*+(?:({_TOKEN})=({_TOKEN}|{_QUOTED}))?")
 _ELEMENT: Final = re.compile(
-    rf"[ \t]*+(?:(?P<type>{_TOKEN})/(?P<subtype>{_TOKEN})(?P<parameters>(?:{_PARAMETER.pattern})*+))?+[ \t]*+(?:,|\Z)"
+    rf"[ \t]*+(?:(?P<type>{_TOKEN})/(?P<subtype>{_TOKEN})(?P<parameters>(?:{_PARAMETER.pattern})*))?[ \t]*+(?:,|\Z)"
 )
 _WEIGHT: Final = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 
