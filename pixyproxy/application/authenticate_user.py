@@ -65,7 +65,7 @@ class AuthenticateUser:
         name, password, address = login
         was_right = self.verified.was_right(name, password)
         is_familiar = was_right or (address is not None and self.verified.is_familiar(name, address))
-        # Only whoever knows the password sends what was right, also while others guess from the same address.
+        # A password that was right lately is no guess, also while others guess from the same address.
         attempt: AbstractContextManager[None] = (
             nullcontext() if was_right or address is None else self.allowance.attempt(name, address)
         )

@@ -280,7 +280,7 @@ class ExamineImages:
         try:
             is_restored = await self._restore(item.name, image)
         except (ContentStoreError, ConstraintViolationError, RecordNotFoundError):
-            # It is no picture, the store does not work, or somebody else was faster.
+            # It is no picture, the store does not work, or another process was faster.
             return judged
         return msgspec.structs.replace(judged, is_restored=is_restored)
 

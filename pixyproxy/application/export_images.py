@@ -84,7 +84,7 @@ class ExportImages:
         return outcomes
 
     async def _quarantined(self, author: UserName | None) -> int:
-        """Return how many things are in quarantine, of everybody or of one author's images."""
+        """Return how many things are in quarantine, of all images or of one author's."""
         try:
             items = await self.contents.list_quarantine()
         except ContentStoreError:

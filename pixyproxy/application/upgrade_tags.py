@@ -47,7 +47,7 @@ class UpgradeTags(DataUpgrade):
             try:
                 await self.images.change(upgraded, expected_version=image.version)
             except ConstraintViolationError:
-                # Somebody else has changed it meanwhile.
+                # Another process has changed it meanwhile.
                 try:
                     image = await self.images.get(image.guid)
                 except (RecordNotFoundError, DamagedRecordError):

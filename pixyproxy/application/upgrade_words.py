@@ -11,7 +11,7 @@ from pixyproxy.domain.ports import ImageRepository
 class UpgradeWords(DataUpgrade):
     """Index the words of images that an older version has stored by its own rules of what a word is.
 
-    Whoever changes the rules of `terms_of` gives this a new name, so that it is done once more.
+    A change of the rules of `terms_of` gives this a new name, so that it runs once more.
     """
 
     images: ImageRepository

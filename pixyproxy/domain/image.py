@@ -479,7 +479,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _ensure_author_of_private(author: UserName | None, visibility: Visibility) -> None:
-    # A stored image may be like that, when an operator has hidden it by SQL: nobody sees it.
+    # A stored image may be like that, when an operator has hidden it by SQL: it is shown to no one.
     if visibility is Visibility.PRIVATE and author is None:
         raise DataValidationError("visibility", "must be public for an image without an author")
 

@@ -573,7 +573,7 @@ class ImageArchiveWriter(Protocol):
     async def prepare(self) -> "ArchiveProblem | None":
         """Make what the archive needs, such as its folder; called once at the start.
 
-        Returns what somebody should know of the place, such as that others may write to it.
+        Returns what the operator should know of the place, such as that others may write to it.
         """
         return None
 

@@ -101,7 +101,7 @@ def ensure_visible(field: str, text: str) -> None:
 
 
 def ensure_new_label(field: str, text: str, maximum: int) -> None:
-    """Check a label that nobody has stored yet: `ensure_label`, and nothing in it may deceive the eye.
+    """Check a label that is to be stored: `ensure_label`, and nothing in it may deceive the eye.
 
     Raises `DataValidationError` also for text without a visible character, and for bidirectional controls, U+200B,
     U+2060 and U+FEFF.

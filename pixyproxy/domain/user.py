@@ -50,7 +50,7 @@ def parse_new_user_name(text: str) -> UserName:
 def parse_login_names(text: str) -> Sequence[UserName]:
     """Return the names that `text` may mean, the likeliest first.
 
-    Names of earlier versions, and those that somebody's own SQL has stored, need not be normalised: they are found as
+    Names of earlier versions, and those stored by SQL, need not be normalised: they are found as
     they are written. Raises `DataValidationError`.
     """
     name = parse_user_name(text)
@@ -124,7 +124,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 def twins_among(names: Iterable[UserName]) -> Sequence[Sequence[UserName]]:
     """Return the names that are the same once they are normalised, as groups of two or more.
 
-    New names are normalised, so that only names of earlier versions, or of somebody's own SQL, have twins.
+    New names are normalised, so that only names of earlier versions, or those stored by SQL, have twins.
     """
     groups: dict[UserName, list[UserName]] = {}
     for name in names:

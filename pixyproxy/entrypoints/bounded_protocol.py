@@ -53,7 +53,7 @@ class Phase(Enum):
     ANSWER = auto()
     """A later request, which is not looked at before this one is answered."""
     REST = auto()
-    """Nothing that anybody wants: it is dropped until the connection is closed."""
+    """Data behind the last answer: it is dropped until the connection is closed."""
 
 
 # Looking them up in the class takes longer, which each request would do a dozen times.
@@ -70,7 +70,7 @@ class RefusalError(Exception):
 
 
 class BoundedFlow(FlowControl):
-    """uvicorn's flow control, which reads on for nobody while it `is_held`."""
+    """uvicorn's flow control, which does not resume reading while it `is_held`."""
 
     is_held = False
 
@@ -382,7 +382,7 @@ class BoundedProtocol(HttpToolsProtocol):
         log_request(
             "request refused", {"request_id": request_id, "client": client, "status": int(status), "detail": detail}
         )
-        # Whoever is still at work on it learns that nobody waits any more.
+        # The application learns that the client is gone.
         is_answered = self._phase is _BODY and self.cycle.response_started
         if self._phase is _BODY and not self.cycle.response_complete:
             self.cycle.disconnected = True

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-# Where the routes begin: below one of these nobody could tell a prefix from a route.
+# Where the routes begin: a prefix that begins with one of these could not be told from a route.
 _ROUTES: Final = frozenset({"image", "private", "tag", "health", "schema"})
 _PREFIX: Final = re.compile(r"(/(?!\.{1,2}(?:/|$))[0-9A-Za-z._~-]+)*", re.ASCII)
 _PREFIX_MAX_LENGTH: Final = 255

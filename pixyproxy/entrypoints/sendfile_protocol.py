@@ -223,7 +223,7 @@ class SendfileProtocol(BoundedProtocol):
                     has_length = True
             kept.append((name, value))
         if self._closes_after_answer or cycle.waiting_for_100_continue:
-            # In the latter case nobody knows whether the client sends its body after all.
+            # In the latter case the client may send its body after all.
             cycle.keep_alive = False
         self._ends_with_connection = (
             is_old and not has_length and cycle.scope["method"] != "HEAD" and status not in _WITHOUT_BODY

@@ -15,7 +15,7 @@ FILE_MODE: Final = 0o600
 class PrivateFolder:
     """A folder into which files are written that only their owner may read, whatever the umask.
 
-    Everything is reached from the folder's descriptor and no link is followed, so that nobody who may write to the
+    Everything is reached from the folder's descriptor and no link is followed, so that no user who may write to the
     folder, or to the one above, can lead it elsewhere. The methods block and raise `OSError`.
     """
 

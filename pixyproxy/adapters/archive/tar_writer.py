@@ -61,7 +61,7 @@ class TarImageArchiveWriter(ImageArchiveWriter):
 
 
 def _shut_others_out(stream: BinaryIO) -> bool:
-    """Let the owner alone read a file, and return whether that is so; pipes and what is in memory are nobody's file."""
+    """Let the owner alone read a file, and return whether that is so; pipes and memory are no files of an owner."""
     try:
         descriptor = stream.fileno()
     except (OSError, AttributeError):

@@ -50,7 +50,7 @@ class Download(StoredFile):
         self._name = name
         with translated_errors():
             try:
-                # Opening a FIFO would wait for somebody who writes to it.
+                # Opening a FIFO would wait for a writer.
                 flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
                 self._descriptor = os.open(f"{root}/{name}", flags)
             except FileNotFoundError:

@@ -84,7 +84,7 @@ class ImagesEndpoint:
             verify=tls,
             timeout=httpx2.Timeout(timeout, connect=connect_timeout),
             limits=_LIMITS,
-            # A redirection would hand the prompt to somebody who is not in the settings.
+            # A redirection would hand the prompt to a host that the settings don't name.
             follow_redirects=False,
             event_hooks={"request": [_watch], "response": [_note]},
         )

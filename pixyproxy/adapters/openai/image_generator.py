@@ -38,7 +38,7 @@ class OpenAIImageGenerator(ImageGenerator):
     answer can take, in bytes. A picture that an answer only refers to is fetched if its address has the base URL's
     origin or one of `answer_origins`.
 
-    Raises `ValueError` for a key that can't be sent, an address or origin that is none, a model without a name, an
+    Raises `ValueError` for a key that can't be sent, a malformed address or origin, a model without a name, an
     unknown format.
     """
 

@@ -100,7 +100,7 @@ def _read(document: bytes | bytearray, name: bytes, start: int) -> Member:
         else:
             text += piece
     is_whole = document[end : end + 1] == b'"'
-    # An escape that the end of the document has cut off is no part of the text; any other one that is none spoils it.
+    # An escape cut off by the end of the document is no part of the text; any other malformed escape spoils it.
     is_readable = is_whole or len(document) - end < _LONGEST_ESCAPE
     return Member(name=name, text=text if is_readable else None, start=start, end=end, is_whole=is_whole)
 

@@ -126,7 +126,7 @@ class SQLiteDatabase:
                     raise self._turns.too_slow() from exc
                 raise
             finally:
-                # A query that goes on, because whoever waited for it has gone away, ends here.
+                # A query whose request was cancelled goes on, and ends here.
                 searcher.ends_at = 0.0
                 if self._searchers:
                     self._idle_searchers.append(searcher)

@@ -40,7 +40,7 @@ MEANINGS: Final = {
 @click.option(
     "--repair",
     is_flag=True,
-    help="Mend what can be mended without guessing. Bytes that nobody claims are kept in quarantine; those that are a "
+    help="Mend what can be mended without guessing. Bytes without a record are kept in quarantine; those that are a "
     "picture by now are shown.",
 )
 @click.option("--no-digests", is_flag=True, help="Compare sizes alone, without reading every byte.")
@@ -104,7 +104,7 @@ def _print_table(examination: "Examination") -> None:
 
 
 def _print_examples(examination: "Examination") -> None:
-    # What was repaired needs nobody's attention any more.
+    # What was repaired needs no attention any more.
     examples = sorted(examination.findings, key=lambda finding: finding.is_repaired)[:EXAMPLES_MAX_COUNT]
     for finding in examples:
         click.echo(f"{finding.kind.value:<22}  {_shown(finding.name)}{'  (repaired)' if finding.is_repaired else ''}")
@@ -117,7 +117,7 @@ def _print_examples(examination: "Examination") -> None:
 def _print_quarantine(examination: "Examination") -> None:
     restored = f", {examination.restored:,} of them ready now" if examination.restored else ""
     click.echo(f"In quarantine: {examination.quarantined:,}{restored}")
-    # What came out of it needs nobody's attention any more.
+    # What came out of it needs no attention any more.
     listed = sorted(examination.quarantine, key=lambda found: found.is_restored)[:EXAMPLES_MAX_COUNT]
     for found in listed:
         status = "no image" if found.status is None else "ready now" if found.is_restored else found.status.value

@@ -18,6 +18,6 @@ def warn_of_twins(users: Sequence["User"]) -> None:
         names = ", ".join(ascii(name) for name in twins)
         click.echo(
             f"Warning: {len(twins)} users have the same name once it is normalised (NFC): {names}."
-            " Each logs in with the name as it is stored; disable those that nobody needs.",
+            " Each logs in with the name as it is stored; disable those that are not needed.",
             err=True,
         )

@@ -17,7 +17,7 @@ _TOKEN_MAX_LENGTH: Final = 24_576
 def parse_basic_credentials(header: str) -> tuple[str, str]:
     """Return user name and password; raise `AuthenticationError`, whose detail says what is wrong with the header.
 
-    Raises `BadRequestError` for credentials that nobody can have and that would take long to look at.
+    Raises `BadRequestError` for credentials that are too long or have too many marks to be valid.
     """
     scheme, _, token = header.strip().partition(" ")
     if not scheme:

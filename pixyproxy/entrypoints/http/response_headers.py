@@ -8,7 +8,7 @@ REQUEST_ID: Final = REQUEST_ID_HEADER.lower().encode()
 
 Header = tuple[bytes, bytes]
 
-# What says nothing of itself is kept by nobody, shown as nothing else than it is, and used by no other site.
+# Defaults of a response: not cached, not sniffed, not embedded by other sites.
 _DEFAULTS: Final[Sequence[Header]] = (
     (b"cache-control", b"no-store"),
     (b"cross-origin-resource-policy", b"same-origin"),
