@@ -77,7 +77,8 @@ def test_the_service_works_below_a_path_of(name: str, tmp_path: Path) -> None:
         assert '"/pixy/schema/ui/start.js"' in client.get("/schema").text
         assert client.get("/schema/openapi.json").json()["servers"] == [{"url": "/pixy"}]
         assert client.get("/health/ready").status_code == 200
-        assert client.get("/nothing").json()["type"].endswith("endpoint-not-found")
+        for path in ("/nothing", "/pixy/image", "//image"):
+            assert client.get(f"{url}/pixy{path}").json()["type"].endswith("endpoint-not-found"), path
         assert client.head(f"/private/image/{guid}").status_code == 200
 
 

@@ -9,7 +9,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from pixyproxy.domain.errors import BadRequestError
-from pixyproxy.entrypoints.public_url import PublicURL, is_host, is_prefix
+from pixyproxy.entrypoints.public_url import PublicURL, is_host
 
 _KEY: Final = "prefix"
 
@@ -27,10 +27,10 @@ class PathPrefix:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP:
-            mounted_at = scope.get("root_path", "").rstrip("/") or _taken_by_litestar(scope)
-            prefix = self._public_prefix or quote(mounted_at)
+            root_path = scope.get("root_path", "").rstrip("/")
+            prefix = self._public_prefix or quote(root_path or _taken_by_litestar(scope))
             if prefix:
-                path = _without(self._public_prefix, _without(mounted_at, scope["path"]))
+                path = _without(self._public_prefix, _without(root_path, scope["path"]))
                 scope["state"][_KEY] = prefix
                 # A host application goes on with its own scope.
                 inner: Any = {**scope, "path": path, "root_path": ""}
@@ -66,10 +66,11 @@ def prefix_of(scope: Scope) -> str:
 def public_address(connection: ASGIConnection[Any, Any, Any, Any], public_url: PublicURL | None) -> str:
     """Return the absolute URL of the service, without a slash at its end.
 
-    It is the public one, or else the one that the client has used: raises `BadRequestError` if its `Host` is malformed.
+    Its origin is the public one, or else the one that the client has used: raises `BadRequestError` if its `Host` is
+    malformed.
     """
     if public_url is not None:
-        return f"{public_url.origin}{public_url.prefix}"
+        return f"{public_url.origin}{prefix_of(connection.scope)}"
     host = connection.headers.get("host", "")
     if not is_host(host):
         raise BadRequestError("The Host header must be a name or an address, and a port if need be.")
@@ -85,5 +86,4 @@ def _taken_by_litestar(scope: HTTPScope) -> str:
     if not raw_path:
         return ""
     whole, rest = unquote(raw_path.partition(b"?")[0].decode("latin-1")).rstrip("/"), scope["path"].rstrip("/")
-    taken = whole[: -len(rest) or None] if whole.endswith(rest) else ""
-    return taken if is_prefix(taken) else ""
+    return whole[: -len(rest) or None] if whole.endswith(rest) else ""

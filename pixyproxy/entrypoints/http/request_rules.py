@@ -67,6 +67,8 @@ def _check_path(scope: HTTPScope) -> None:
     raw_path = (scope.get("raw_path") or b"").partition(b"?")[0]
     if (
         "//" in path
+        # A Litestar that this one is mounted in has dropped them from the path.
+        or b"//" in raw_path
         or (b"%" in raw_path and b"%2f" in raw_path.lower())
         or ("/." in path and not {".", ".."}.isdisjoint(path.split("/")))
     ):

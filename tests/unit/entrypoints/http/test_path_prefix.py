@@ -1,9 +1,13 @@
 """A service that is reached below a path, or under another name than its own."""
 
+import asyncio
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
+from litestar import Litestar, asgi
 from litestar.testing import TestClient
+from litestar.types import Receive, Scope, Send
 
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.app import create_app
@@ -96,6 +100,37 @@ def test_the_root_path_of_asgi_is_a_prefix(rooted: Client, sent: str) -> None:
         assert rooted.post(f"{sent}/image", json={"prompt": "a fox"}).status_code == 200
     assert rooted.get(f"{sent}/image?limit=1").links["next"]["url"].startswith("/root/image?")
     assert rooted.get(f"{sent}/schema/openapi.json").json()["servers"] == [{"url": "/root"}]
+
+
+@pytest.mark.parametrize("mounted_at", ["/pixy", "/a/b", "/image", "/our pictures", "/bilder-ü"])
+def test_a_litestar_can_mount_it_anywhere(mounted_at: str) -> None:
+    settings = Settings(anonymous_create=True)
+    app = create_app(settings, in_memory_container(settings))
+
+    @asgi(mounted_at, is_mount=True, copy_scope=True)
+    async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+
+    prefix = quote(mounted_at)
+    with TestClient(Litestar([mounted], lifespan=[lambda _: app.lifespan()])) as client:
+        for _ in range(2):
+            assert client.post(f"{prefix}/image", json={"prompt": "a fox"}).status_code == 200
+        following = client.get(f"{prefix}/image?limit=1").links["next"]["url"]
+        assert following.startswith(f"{prefix}/image?")
+        assert len(client.get(following).json()) == 1
+        assert client.get(f"{prefix}/schema/openapi.json").json()["servers"] == [{"url": prefix}]
+        assert client.get(f"{prefix}{prefix}/health/live").status_code == 404
+
+
+def test_a_signed_link_has_the_path_of_all_other_links_below_the_public_origin() -> None:
+    settings = Settings(public_url="https://example.org")
+    container = in_memory_container(settings)
+    with TestClient(create_app(settings, container), root_path="/root") as client:
+        asyncio.run(container.add_user()("ann", ANN[1]))
+        guid = created(client)
+        link = client.post(f"/private/image/{guid}/link", json={}, auth=ANN).json()["url"]
+        assert link.startswith(f"https://example.org/root/private/image/{guid}/content?")
+        assert client.get(link.removeprefix("https://example.org")).status_code == 200
 
 
 def test_without_a_prefix_nothing_is_added(container: Container) -> None:

@@ -50,6 +50,7 @@ async def status_of(**differing: Any) -> int:
         ({"path": "/.well-known/a..b", "raw_path": b"/.well-known/a..b"}, 200),
         ({"path": "/a/image", "raw_path": b"/a/image", "root_path": "/a"}, 200),
         ({"path": "//image"}, 404),
+        ({"path": "/private/image", "raw_path": b"/pixy//private/image"}, 404),
         ({"path": "/private/image", "raw_path": b"/private%2Fimage"}, 404),
         ({"path": "/image/../private/image"}, 404),
         ({"headers": []}, 400),
