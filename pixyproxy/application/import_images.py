@@ -166,13 +166,16 @@ class ImportImages:
 
 
 def _are_equal(stored: Image, image: Image) -> bool:
-    """Whether the records are equal, but for what the correction of a turned picture's size has changed."""
+    """Whether the records are equal, but for what upgrades of stored records change.
+
+    These are the sides of a turned picture, and with each change the version and its time.
+    """
     content = image.content
     if content is not None and content.width != content.height and stored.content == exchanged(content):
-        image = msgspec.structs.replace(
-            image, content=stored.content, updated_at=stored.updated_at, version=stored.version
-        )
-    return msgspec.structs.replace(stored, id=None) == image
+        content = stored.content
+    return stored == msgspec.structs.replace(
+        image, id=stored.id, content=content, version=stored.version, updated_at=stored.updated_at
+    )
 
 
 async def _chunks(data: bytes) -> AsyncIterator[bytes]:

@@ -210,7 +210,7 @@ async def test_a_damaged_content_mends_nothing(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"tags": ("another",)}, {"version": 9_999}, {"author": "somebody else"}, {"usage": None}], ids=repr
+    "changes", [{"tags": ("another",)}, {"prompt": "another"}, {"author": "somebody else"}, {"usage": None}], ids=repr
 )
 async def test_an_image_that_is_stored_with_other_fields_is_reported_and_left_alone(
     images: InMemoryImageRepository,
@@ -407,8 +407,19 @@ async def test_an_image_whose_deletion_begins_meanwhile_is_to_be_tried_again_lat
     assert problems == [ArchiveProblem(str(image.guid), BEING_DELETED)]
 
 
+async def test_an_image_that_differs_in_its_version_alone_is_unchanged(
+    images: InMemoryImageRepository, contents: InMemoryContentStore, image: Image, picture: bytes
+) -> None:
+    """An upgrade of stored records, such as of tags to NFC, gives an image another version than an older export has."""
+    later = msgspec.structs.replace(image, version=image.version + 1, updated_at=image.updated_at + timedelta(days=1))
+    await importer(images, contents)(ListedArchive(archived(later, picture)))
+    assert await importer(images, contents)(ListedArchive(archived(image, picture))) == {ImportOutcome.UNCHANGED: 1}
+    stored = await images.get(image.guid)
+    assert (stored.version, stored.updated_at) == (later.version, later.updated_at)
+
+
 @pytest.mark.parametrize(
-    ("changes", "outcome"), [({}, ImportOutcome.UNCHANGED), ({"version": 9_999}, ImportOutcome.REFUSED)]
+    ("changes", "outcome"), [({}, ImportOutcome.UNCHANGED), ({"usage": None}, ImportOutcome.REFUSED)]
 )
 async def test_another_import_may_be_faster(
     contents: InMemoryContentStore, image: Image, picture: bytes, changes: dict[str, Any], outcome: ImportOutcome
