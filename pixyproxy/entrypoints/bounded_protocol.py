@@ -319,10 +319,20 @@ class BoundedProtocol(HttpToolsProtocol):
                     HTTPStatus.NOT_IMPLEMENTED, "The only Transfer-Encoding that is supported is chunked."
                 )
         if self.url[:1] != b"/":
-            parsed = httptools.parse_url(self.url)
-            if parsed.path is None:
-                # `http://example.com` (RFC 9112, section 3.2.2).
-                self.url = b"/" if parsed.query is None else b"/?" + parsed.query
+            self._take_absolute_target()
+
+    def _take_absolute_target(self) -> None:
+        """Take the host of a target such as `http://example.com`, whatever `Host` says (RFC 9112, section 3.2.2)."""
+        parsed = httptools.parse_url(self.url)
+        if parsed.host is None:
+            return
+        host = b"[%b]" % parsed.host if b":" in parsed.host else parsed.host
+        if parsed.port is not None:
+            host += b":%d" % parsed.port
+        # In place, because the scope has this list.
+        self.headers[:] = [(name, host if name == b"host" else value) for name, value in self.headers]
+        if parsed.path is None:
+            self.url = b"/" if parsed.query is None else b"/?" + parsed.query
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""

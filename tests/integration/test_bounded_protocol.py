@@ -284,6 +284,23 @@ def test_a_target_in_absolute_form_names_the_same(loop_name: str) -> None:
             assert answer.endswith(b"\r\n\r\n" + path + b" ")
 
 
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        (b"http://example.org/", b"example.org"),
+        (b"HTTP://user@example.org:81?a", b"example.org:81"),
+        (b"http://[::1]:80/", b"[::1]:80"),
+        (b"/http://example.org/", b"x"),
+        (b"*", b"x"),
+    ],
+)
+def test_the_host_is_that_of_a_target_in_absolute_form(target: bytes, host: bytes) -> None:
+    with serving(echo) as server:
+        answer_to(server, b"OPTIONS %b HTTP/1.1\r\nhost: x\r\naccept: y\r\nconnection: close\r\n\r\n" % target)
+        (request,) = server.requests
+    assert request["headers"][:2] == [(b"host", host), (b"accept", b"y")]
+
+
 def test_a_trailer_is_no_header(loop_name: str) -> None:
     with serving(echo, loop=loop_name) as server:
         head = CHUNKED.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
