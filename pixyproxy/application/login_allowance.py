@@ -56,3 +56,6 @@ class LoginAllowance:
     def _give_back(self, pair: tuple[UserName, str]) -> None:
         if pair in self._empty_at:
             self._empty_at[pair] -= self._cost
+            if self._empty_at[pair] <= self._monotonic():
+                # Logins that are not even verified, because there are too many, must not push out those that count.
+                del self._empty_at[pair]

@@ -1,11 +1,11 @@
 """How many wrong logins a client may send."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
 from pixyproxy.application.login_allowance import CAPACITY, LoginAllowance
-from pixyproxy.domain.errors import AuthenticationError, TooManyLoginsError
+from pixyproxy.domain.errors import AuthenticationError, OverloadedError, TooManyLoginsError
 from pixyproxy.domain.user import UserName
 
 ANN = UserName("ann")
@@ -83,3 +83,13 @@ def test_the_latest_pairs_are_counted(allowance: LoginAllowance) -> None:
         raise AssertionError
     fail(allowance, "one too many")
     fail(allowance)
+
+
+def test_what_is_not_counted_pushes_nothing_out(allowance: LoginAllowance) -> None:
+    for _ in range(3):
+        fail(allowance)
+    for number in range(CAPACITY):
+        with suppress(OverloadedError), allowance.attempt(ANN, str(number)):
+            raise OverloadedError("Too many.", retry_after=1)
+    with pytest.raises(TooManyLoginsError), allowance.attempt(ANN, "a"):
+        raise AssertionError
