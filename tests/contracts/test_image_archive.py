@@ -18,7 +18,7 @@ from pixyproxy.adapters.archive.folder_writer import FolderImageArchiveWriter
 from pixyproxy.adapters.archive.tar_reader import TarImageArchiveReader
 from pixyproxy.adapters.archive.tar_writer import SPOOL_SIZE, TarImageArchiveWriter
 from pixyproxy.adapters.memory.image_archive import InMemoryImageArchive
-from pixyproxy.domain.image import Failure, Image, ImageStatus, Prompt, Tag, Visibility
+from pixyproxy.domain.image import Failure, Image, ImageStatus, Prompt, Tag, Visibility, normalized_tags
 from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ImageArchiveReader, ImageArchiveWriter
 from pixyproxy.domain.user import UserName
 from tests.factories import ContentInfoFactory, FailedImageFactory, ImageFactory, UnknownImageFactory
@@ -260,7 +260,8 @@ async def test_an_archive_can_not_be_looked_into_while_it_is_a_stream(tmp_path: 
 
 
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=20).map(str.strip)
-labels = texts.filter(bool)
+# As tags are stored: others are normalised when they are read.
+tags = st.lists(texts.filter(bool), max_size=4).map(lambda labels: normalized_tags([Tag(label) for label in labels]))
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
@@ -285,7 +286,7 @@ def images(draw: st.DrawFn) -> Image:
         guid=draw(st.uuids()),
         filename=draw(st.from_regex(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,254}", fullmatch=True)),
         prompt=Prompt(draw(st.sampled_from(["a", "two\nlines \u2028 \ufeff ', \"", "\U0010ffff \x01 \\u0041"]))),
-        tags=tuple(Tag(tag) for tag in draw(st.lists(labels, unique=True, max_size=4))),
+        tags=draw(tags),
         author=None if author is None else UserName(author),
         visibility=visibility,
         status=status,

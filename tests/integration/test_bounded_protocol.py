@@ -439,7 +439,7 @@ def test_much_of_a_body_buys_no_time_for_silence(loop_name: str) -> None:
 
 def test_a_slow_body_has_time_for_what_has_come(loop_name: str) -> None:
     head = POST + b"content-length: 1000\r\nconnection: close\r\n\r\n"
-    limits = {"head_timeout": 0.2, "min_rate": 500}
+    limits = {"head_timeout": 0.5, "min_rate": 50}
     with serving(echo, loop=loop_name, limits=limits) as server, server.connect() as client:
         client.sendall(head)
         for _ in range(10):
