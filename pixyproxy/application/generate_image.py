@@ -121,8 +121,12 @@ class GenerateImage:
             )
         await self._record_failure(image, error)
         error.guid = image.guid
-        # The client must hear why the generation failed, also when that can't be recorded.
-        raise error from cause or error.__cause__
+        try:
+            # The client must hear why the generation failed, also when that can't be recorded.
+            raise error from cause or error.__cause__
+        finally:
+            # The traceback leads to this frame: only the garbage collector would free what came back.
+            del error, cause
 
     async def _record(self, final: Image, *, before: Image) -> Image:
         """Store the final state of an image that was stored as `before`, trying again while the database is away.

@@ -298,7 +298,7 @@ def _trailing(order: Order, argument: str) -> Answer:
 
 def _bad_base64(order: Order, argument: str) -> Answer:
     document = order.document(order.picture())
-    document["data"][0]["b64_json"] = "****" + document["data"][0]["b64_json"]
+    document["data"][0]["b64_json"] = "****" + document["data"][0]["b64_json"][7:]
     return document_answer(document)
 
 

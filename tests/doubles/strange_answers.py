@@ -79,6 +79,38 @@ ENCODINGS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
         + _item(_text(picture))[1:]
     ),
     "the-picture-itself": lambda picture: picture,
+    "base64-itself": lambda picture: _text(picture).encode(),
+    "data-url-itself": lambda picture: _data_url(picture).encode(),
+    "a-text-of-json": lambda picture: json.dumps(_text(picture)).encode(),
+    "json-in-a-text-of-json": lambda picture: json.dumps(_item(_text(picture)).decode()).encode(),
+    "list-of-texts": lambda picture: json.dumps({"images": [_text(picture)]}).encode(),
+    "list-of-data-urls": lambda picture: json.dumps({"output": [_data_url(picture)]}).encode(),
+    **{
+        f"in-{name}": lambda picture, name=name: _item(_text(picture), name)  # type: ignore[misc]
+        for name in ("result", "output", "image", "base64", "bytesBase64Encoded", "B64_JSON")
+    },
+    "responses-api": lambda picture: json.dumps(
+        {"object": "response", "output": [{"type": "image_generation_call", "result": _text(picture)}]}
+    ).encode(),
+    "inline-data": lambda picture: json.dumps(
+        {"candidates": [{"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": _text(picture)}}]}}]}
+    ).encode(),
+    "markdown": lambda picture: json.dumps(
+        {"choices": [{"message": {"content": f"Here it is: ![a fox]({_data_url(picture)})"}}]}
+    ).encode(),
+    "escaped-name": lambda picture: b'{"data":[{"b64\\u005fjson":"%b"}]}' % _text(picture).encode(),
+    "python": lambda picture: repr({"data": [{"b64_json": _text(picture)}]}).encode(),
+    "base64-as-an-address": lambda picture: _item(_text(picture), "url"),
+    "comma-in-a-parameter": lambda picture: _item(f'data:image/png;name="a,b.png";base64,{_text(picture)}'),
+    "data-url-twice": lambda picture: _item(f"data:image/png;base64,{_data_url(picture)}"),
+    "prefix": lambda picture: _item(f"base64,{_text(picture)}"),
+    "quotes": lambda picture: _item(f'"{_text(picture)}"'),
+    "escaped-line-breaks": lambda picture: _item(_lines(_text(picture), "\\n")),
+    "invisible-characters": lambda picture: _item(_lines(_text(picture), "\u00ad\u200d\u2066")),
+    "padding-in-the-middle": lambda picture: _item(
+        "".join(_text(picture[start : start + 100]) for start in range(0, len(picture), 100))
+    ),
+    "percent-without-data-url": lambda picture: _item(quote(_text(picture), safe="")),
 }
 """What can be made of a picture, by name; each is a body that brings it."""
 
@@ -102,6 +134,16 @@ CODINGS: Final[Mapping[str, tuple[str, Callable[[bytes], bytes]]]] = {
     "zstd": ("zstd", zstd.compress),
     "two": ("gzip, br", lambda body: brotli.compress(gzip.compress(body))),
     "gzip-and-utf-8": ("gzip, UTF-8", gzip.compress),
+    "three": ("gzip, deflate, br", lambda body: brotli.compress(zlib.compress(gzip.compress(body)))),
+    "gzip-members": ("gzip", lambda body: gzip.compress(body[:70]) + gzip.compress(body[70:])),
+    "gzip-with-junk": ("gzip", lambda body: gzip.compress(body) + b"junk"),
+    "gzip-as-deflate": ("deflate", gzip.compress),
+    "gzip-as-br": ("br", gzip.compress),
+    "gzip-as-two": ("gzip, br", gzip.compress),
+    "deflate-as-gzip": ("gzip", zlib.compress),
+    "quoted": ('"gzip"', gzip.compress),
+    "unsaid-deflate": ("", zlib.compress),
+    "unsaid-br": ("", brotli.compress),
     "unsaid-gzip": ("identity", gzip.compress),
     "unsaid-zstd": ("", zstd.compress),
 }

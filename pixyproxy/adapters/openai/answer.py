@@ -4,14 +4,16 @@ An answer with a good status is paid for. So a picture in it is taken whatever e
 without a picture everything is kept.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
 from pixyproxy.adapters.openai.compression import inflated, is_json
-from pixyproxy.adapters.openai.encoded import decode_picture
-from pixyproxy.adapters.openai.members import Member, find_members, without
+from pixyproxy.adapters.openai.encoded import decode_loosely, decode_picture
+from pixyproxy.adapters.openai.members import Member, find_members, find_pictures, is_picture, without
 from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.upstream_error import UpstreamError
 from pixyproxy.adapters.openai.upstream_meaning import log_upstream_error, meaning_of
@@ -34,6 +36,9 @@ OUTPUT_FORMATS: Final[Mapping[str, MediaType]] = {
 _MAX_PICTURES: Final = 100
 _MAX_ADDRESSES: Final = 4
 _ADDRESS_MAX_LENGTH: Final = 8_192
+_SAMPLE: Final = 200
+# What envelopes of other services have as their code, or don't have, when nothing is wrong.
+_SUCCESSES: Final = frozenset({b"", b"null", b"0", b"200", b'"0"', b'"200"', b'"success"', b'"ok"'})
 # Beside the pictures an answer has a few kilobytes; as much as this becomes objects of at most 40 MB in 10 ms.
 _REST_MAX_SIZE: Final = 1 << 20
 
@@ -69,8 +74,10 @@ class _Rest(msgspec.Struct):
     usage: msgspec.Raw = _ABSENT
     svg_usage: msgspec.Raw = _ABSENT
     error: msgspec.Raw = _ABSENT
+    errors: msgspec.Raw = _ABSENT
     code: msgspec.Raw = _ABSENT
     message: msgspec.Raw = _ABSENT
+    msg: msgspec.Raw = _ABSENT
 
 
 def read_answer(answer: Answer, *, max_size: int, redact: Redaction) -> GeneratedImage | NoPicture:
@@ -79,10 +86,16 @@ def read_answer(answer: Answer, *, max_size: int, redact: Redaction) -> Generate
     Takes the most bytes that the answer may have when it is inflated, and what keeps secrets out of the log. It takes a
     while: call it in a worker thread.
     """
-    body = inflated(answer.body, answer.content_encoding, max_size)
-    members = list(_first(body))
-    found = _Candidates(body, members, is_broken=answer.broken is not None)
+    body, is_all = inflated(answer.body, answer.content_encoding, max_size)
+    members = list(islice(find_members(body, (b"b64_json", b"url")), _MAX_PICTURES))
+    found = _Candidates(is_broken=answer.broken is not None)
+    found.look_at(members)
     rest = _rest(body, members)
+    error = answer.broken
+    if found.picture is None:
+        error = error or _told_error(rest, redact, answer.request_id)
+        if error is answer.broken and not any(map(_is_address, members)):
+            found.look_anywhere(body, redact.prompt)
     if found.picture is not None:
         return GeneratedImage(
             data=found.data,
@@ -92,10 +105,10 @@ def read_answer(answer: Answer, *, max_size: int, redact: Redaction) -> Generate
             usage=_usage(rest),
             request_id=answer.request_id,
         )
-    error = answer.broken or _told_error(rest, redact, answer.request_id) or _failure(body, members, rest, found)
+    error = error or _failure(body, members, rest, found)
     error.request_id = answer.request_id
     if error.maybe_billed and answer.body:
-        error.quarantine = found.data or body
+        error.quarantine = (found.data or body) if is_all else answer.body
     return NoPicture(
         error=error,
         addresses=_addresses(members) if error.maybe_billed and answer.broken is None else (),
@@ -120,50 +133,65 @@ def read_picture(data: bytes, usage: Mapping[str, Any] | None, request_id: str |
     )
 
 
-def _first(body: bytes | bytearray) -> list[Member]:
-    members: list[Member] = []
-    for member in find_members(body, (b"b64_json", b"url")):
-        members.append(member)
-        if len(members) == _MAX_PICTURES:
-            break
-    return members
-
-
 class _Candidates:
-    """Looks for the first picture; `data` are its bytes or, without one, those of the only one that can be decoded."""
+    """Looks for the first picture; `data` are its bytes or, without one, those of the only one that can be decoded.
 
-    def __init__(self, body: bytes | bytearray, members: Sequence[Member], *, is_broken: bool) -> None:
+    If the answer `is_broken`, a text that it cuts off is no picture: a half one could be shown, but the client may get
+    a whole one.
+    """
+
+    def __init__(self, *, is_broken: bool) -> None:
+        self._is_broken = is_broken
+        self._decoded: list[bytes] = []
+        self._picture_data = b""
         self.picture: Picture | None = None
-        self.data = b""
         self.reason: Exception | None = None
-        decoded: list[bytes] = []
+
+    @property
+    def data(self) -> bytes:
+        if self.picture is not None:
+            return self._picture_data
+        return self._decoded[0] if len(self._decoded) == 1 else b""
+
+    def look_at(self, members: Iterable[Member]) -> None:
+        """Look at the texts that are to be pictures."""
         for member in members:
-            if member.start == member.end or _is_address(member):
+            if member.start == member.end or _is_address(member) or self.picture is not None:
                 continue
+            text = member.text or b""
             try:
-                self.data = bytes(decode_picture(member.text or b""))
-                decoded.append(self.data)
-                if is_broken and not member.is_whole:
-                    # Half a picture could be shown, but the client may get a whole one. It is kept.
-                    continue
-                self.picture = inspect_picture(self.data)
+                data = bytes(decode_picture(text))
+                self._decoded.append(data)
+                self._inspect(data, member)
             except ValueError as exc:
-                self.reason = self.reason or exc
-            else:
-                return
-        if not members and body and not is_broken and not is_json(body):
+                # Its traceback leads to frames that hold the whole answer, and back to this object.
+                self.reason = self.reason or exc.with_traceback(None)
+                if not isinstance(exc, UnreadablePictureError):
+                    self._try_loosely(member)
+
+    def look_anywhere(self, body: bytes | bytearray, prompt: str) -> None:
+        """Look at all texts that begin as a picture does, except the prompt, which may be repeated, and web pages."""
+        if not is_json(body) and not self._is_broken:
             # Some servers send the picture itself.
-            try:
-                self.picture = inspect_picture(bytes(body))
-                self.data = bytes(body)
-            except UnreadablePictureError:
-                return
-            return
-        self.data = decoded[0] if len(decoded) == 1 else b""
+            with suppress(UnreadablePictureError):
+                self.picture, self._picture_data = inspect_picture(bytes(body)), bytes(body)
+        if not _is_web_page(body):
+            for member in islice(find_pictures(body), _MAX_PICTURES):
+                if self.picture is None and (member.text or b"")[:_SAMPLE].decode(errors="replace") not in prompt:
+                    self._try_loosely(member)
+
+    def _try_loosely(self, member: Member) -> None:
+        with suppress(ValueError):
+            self._inspect(decode_loosely(member.text or b""), member)
+
+    def _inspect(self, data: bytes, member: Member) -> None:
+        if member.is_whole or not self._is_broken:
+            self.picture, self._picture_data = inspect_picture(data), data
 
 
 def _is_address(member: Member) -> bool:
-    return member.name == b"url" and not (member.text or bytearray())[:64].lstrip().lower().startswith(b"data:")
+    text = (member.text or bytearray())[:64].lstrip()
+    return member.name == b"url" and not text.lower().startswith(b"data:") and not is_picture(text)
 
 
 def _addresses(members: Sequence[Member]) -> list[str]:
@@ -204,9 +232,10 @@ def _told_error(rest: _Rest | None, redact: Redaction, request_id: str | None) -
     """Return what an error in an answer with status 200 means, if there is one."""
     if rest is None:
         return None
-    told = _value(rest.error)
-    if not told and not bytes(rest.data) and bytes(rest.code) and bytes(rest.message):
-        told = {"code": _value(rest.code), "message": _value(rest.message)}
+    told = _value(rest.error) or _value(rest.errors) or _items_error(_value(rest.data))
+    if told is True or (not told and not bytes(rest.data) and bytes(rest.code).lower() not in _SUCCESSES):
+        message = _value(rest.message) or _value(rest.msg)
+        told = {"code": _value(rest.code), "message": message} if message else None
     if not told:
         return None
     upstream = UpstreamError.read(200, told, redact, is_in_good_answer=True)
@@ -216,6 +245,12 @@ def _told_error(rest: _Rest | None, redact: Redaction, request_id: str | None) -
         error.maybe_billed = True
     log_upstream_error(upstream, error, redact, request_id=request_id)
     return error
+
+
+def _items_error(data: object) -> object:
+    """Return the error that stands in the place of a picture."""
+    items = data if isinstance(data, list) else []
+    return next((item["error"] for item in items if isinstance(item, dict) and item.get("error")), None)
 
 
 def _failure(
@@ -242,7 +277,7 @@ def _what_is_wrong(body: bytes | bytearray, members: Sequence[Member], rest: _Re
 
 
 def _is_web_page(body: bytes | bytearray) -> bool:
-    return bytes(body[:1024]).lstrip().startswith(b"<")
+    return bytes(body[:1024]).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
 
 
 def _what_is_wrong_with_data(members: Sequence[Member], data: bytes) -> str:

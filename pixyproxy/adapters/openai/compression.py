@@ -1,16 +1,26 @@
 """Answers that are compressed although that was not asked for."""
 
+import gzip
+import io
 import re
-from collections.abc import Iterator
-from typing import Final
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
 import httpx2
 
 PIECE: Final = 1 << 16
-# Two are as many as anybody applies on purpose.
-_MAX_CODINGS: Final = 2
-_CODINGS: Final = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate", "br": "br", "zstd": "zstd"}
-# Of gzip (RFC 1952, 2.3.1) and zstd (RFC 8878, 3.1.1), for servers that compress and do not say so.
+# Two are as many as anybody applies on purpose; a third is a mistake.
+_MAX_CODINGS: Final = 3
+_CODINGS: Final = {
+    "gzip": "gzip",
+    "x-gzip": "gzip",
+    "deflate": "deflate",
+    "x-deflate": "deflate",
+    "br": "br",
+    "zstd": "zstd",
+}
+# Of gzip (RFC 1952, 2.3.1) and zstd (RFC 8878, 3.1.1), for servers that compress and do not say so, or say it wrong.
 _MAGIC: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _JSON: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,64}[\[{]")
 
@@ -24,29 +34,73 @@ class _Pieces(httpx2.SyncByteStream):
             yield bytes(self._data[start : start + PIECE])
 
 
-def inflated(body: bytes | bytearray, content_encoding: str, limit: int) -> bytes | bytearray:
+class Inflated(NamedTuple):
+    """A body without its compression; `is_all` is false where something of it could not be inflated."""
+
+    data: bytes | bytearray
+    is_all: bool = True
+
+
+def inflated(body: bytes | bytearray, content_encoding: str, limit: int) -> Inflated:
     """Return the body without its compression, but no more than `limit` bytes of it.
 
-    Takes the value of `Content-Encoding` (RFC 9110, 8.4), whatever it is. A body that is not in the coding that is
-    named, or in one that is unknown, is returned as it is. It takes a while: call it in a worker thread.
+    Takes the value of `Content-Encoding` (RFC 9110, 8.4), whatever it is: a body that is not in the coding that is
+    named is inflated as its own first bytes say, or returned as it is. It takes a while: call it in a worker thread.
     """
-    named = [_CODINGS[word] for word in re.split(r"[\s,]+", content_encoding.lower()) if word in _CODINGS]
+    named = [_CODINGS[word] for word in re.split(r"[^\w-]+", content_encoding.lower()) if word in _CODINGS]
     found = [coding for magic, coding in _MAGIC.items() if body.startswith(magic)]
-    codings = (named or found)[:_MAX_CODINGS]
-    if not codings:
-        return body
-    answer = httpx2.Response(200, headers={"Content-Encoding": ", ".join(codings)}, stream=_Pieces(body))
+    # The most likely ones first; only JSON proves that a body without a mark of its own was compressed.
+    likely = [codings[:_MAX_CODINGS] for codings in (named, found) if codings]
+    guesses = [] if is_json(body) or _has_signature(body) else [["deflate"], ["br"]]
+    best: Inflated | None = None
+    for codings in [*likely, *guesses]:
+        result = _without(codings, body, limit)
+        if is_json(result.data):
+            return result
+        if best is None and result.data and codings in likely and not is_json(body):
+            best = result
+    # Where the coding is a wrong label, some bytes may have made sense by chance.
+    return best or Inflated(body)
+
+
+def _has_signature(body: bytes | bytearray) -> bool:
+    return body.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"<"))
+
+
+def _without(codings: Sequence[str], body: bytes | bytearray, limit: int) -> Inflated:
+    result = Inflated(body)
+    for coding in reversed(codings):
+        data, is_all = _inflated_once(coding, result.data, limit)
+        result = Inflated(data, is_all and result.is_all)
+    return result
+
+
+def _inflated_once(coding: str, body: bytes | bytearray, limit: int) -> Inflated:
     data = bytearray()
     try:
-        for piece in answer.iter_bytes(PIECE):
-            data += piece[: limit - len(data)]
-            if len(data) >= limit:
-                break
-    except httpx2.DecodingError:
+        for piece in _gzip_pieces(body) if coding == "gzip" else _pieces(coding, body):
+            if len(piece) > limit - len(data):
+                data += piece[: limit - len(data)]
+                return Inflated(data, is_all=False)
+            data += piece
+    except EOFError:
+        # It breaks off; nothing is left over.
+        return Inflated(data)
+    except (httpx2.DecodingError, zlib.error, OSError):
         # What could be read up to here may hold the picture.
-        pass
-    # Where the coding is a wrong label, some bytes may have made sense by chance.
-    return body if not data or (is_json(body) and not is_json(data)) else data
+        return Inflated(data, is_all=False)
+    return Inflated(data)
+
+
+def _pieces(coding: str, body: bytes | bytearray) -> Iterator[bytes]:
+    return httpx2.Response(200, headers={"Content-Encoding": coding}, stream=_Pieces(body)).iter_bytes(PIECE)
+
+
+def _gzip_pieces(body: bytes | bytearray) -> Iterator[bytes]:
+    """Yield what is in all members of a gzip file (RFC 1952, 2.2), of which HTTP clients read the first."""
+    with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
+        while piece := file.read1(PIECE):
+            yield piece
 
 
 def is_json(body: bytes | bytearray) -> bool:

@@ -7,12 +7,13 @@ from typing import Final
 
 import pybase64
 
-# Each call into C keeps the interpreter's lock to its end.
+# Each call into C keeps the interpreter's lock to its end, and one that looks for escapes takes longer.
 PIECE: Final = 1 << 20
+ESCAPED_PIECE: Final = 1 << 16
 
 _DATA_URL: Final = re.compile(rb"\s{0,64}data:(?P<type>[^,\"]{0,1024}),", re.IGNORECASE)
-# A sign that begins no escape: browsers take it for itself.
-_PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+# Signs that begin no escape: browsers take them for themselves.
+_PERCENT: Final = re.compile(rb"(?:%(?![0-9A-Fa-f]{2}))++")
 _MARKUP: Final = re.compile(rb"\s{0,64}<")
 # The URL alphabet of RFC 4648, section 5.
 _STANDARD_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
@@ -21,8 +22,12 @@ _OTHER_SPACE: Final = re.compile("[\\s\u180e\u200b-\u200f\u2060\ufeff]+")
 
 
 _DIGIT: Final = re.compile(rb"[0-9A-Za-z+/]")
+_OTHERS: Final = bytes(sign for sign in range(256) if not re.match(rb"[0-9A-Za-z+/=_-]", bytes([sign])))
+_UNPADDED: Final = re.compile(rb"[^=]+")
+_MAX_PADDING: Final = 100_000
 # How a piece ends that must not end there.
 _IN_ESCAPE: Final = re.compile(rb"%[^%]?\Z")
+_IN_LINE_BREAK: Final = re.compile(rb"\\\Z")
 _IN_CHARACTER: Final = re.compile(rb"[\xc2-\xdf]\Z|[\xe0-\xef].?\Z|[\xf0-\xf4].{0,2}\Z", re.DOTALL)
 
 
@@ -46,13 +51,30 @@ def decode_picture(text: bytes | bytearray) -> bytes | bytearray:
     return data
 
 
+def decode_loosely(text: bytes | bytearray) -> bytes:
+    """Return the bytes of a base64 text, whatever else is in it.
+
+    As RFC 2045 demands (6.8), all other characters are passed over; behind padding the next bytes begin. Raises
+    `ValueError` for nothing, and for padding all over. It takes a while: call it in a worker thread.
+    """
+    digits = bytearray()
+    for piece in _pieces(_unquoted(text, 0) if b"%" in text else text, 0, _IN_LINE_BREAK, PIECE):
+        digits += piece.replace(b"\\n", b"").replace(b"\\r", b"").translate(_STANDARD_ALPHABET, _OTHERS)
+    if digits.count(b"=") > _MAX_PADDING:
+        raise ValueError("It is padding all over.")
+    if data := b"".join(_from_digits(part[0]) for part in _UNPADDED.finditer(digits)):
+        return data
+    raise ValueError("It is empty.")
+
+
 def _unquoted(text: bytes | bytearray, start: int) -> bytearray:
     """Return what is behind `start` without its percent-encoding (RFC 3986, 2.1)."""
     result = bytearray()
-    for piece in _pieces(text, start, _IN_ESCAPE):
+    for piece in _pieces(text, start, _IN_ESCAPE, ESCAPED_PIECE):
         if b"%" in piece:
+            signs = _PERCENT.sub(lambda found: b"%25" * len(found[0]), piece)
             # Quoted-printable is the same with another sign, and decoded in C.
-            result += a2b_qp(_PERCENT.sub(b"%25", piece).replace(b"=", b"%3D").replace(b"%", b"="))
+            result += a2b_qp(signs.replace(b"=", b"%3D").replace(b"%", b"="))
         else:
             result += piece
     return result
@@ -60,25 +82,28 @@ def _unquoted(text: bytes | bytearray, start: int) -> bytearray:
 
 def _from_base64(text: bytes | bytearray) -> bytes:
     digits = bytearray()
-    for piece in _pieces(text, 0, _IN_CHARACTER):
+    for piece in _pieces(text, 0, _IN_CHARACTER, PIECE):
         digits += _without_other_space(piece).translate(_STANDARD_ALPHABET, _ASCII_SPACE)
     if digits.endswith(b"="):
         del digits[len(digits.rstrip(b"=")) :]
+    return _from_digits(digits)
+
+
+def _from_digits(digits: bytes | bytearray) -> bytes:
     if len(digits) % 4 == 1 and _DIGIT.match(digits, len(digits) - 1):
         # One digit alone holds no byte: the text was cut behind it.
-        del digits[-1:]
-    digits += b"=" * (-len(digits) % 4)
+        digits = digits[:-1]
     # The standard library's decoder would keep the interpreter's lock, and with it the event loop, to its end.
-    return pybase64.b64decode(digits, validate=True)
+    return pybase64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
 
 
 def _without_other_space(piece: bytes) -> bytes:
     return piece if piece.isascii() else _OTHER_SPACE.sub("", piece.decode()).encode()
 
 
-def _pieces(text: bytes | bytearray, start: int, is_inseparable: re.Pattern[bytes]) -> Iterator[bytes]:
+def _pieces(text: bytes | bytearray, start: int, is_inseparable: re.Pattern[bytes], size: int) -> Iterator[bytes]:
     while start < len(text):
-        end = start + PIECE
+        end = start + size
         if end < len(text) and (tail := is_inseparable.search(text, end - 3, end)):
             end = tail.start()
         yield bytes(text[start:end])

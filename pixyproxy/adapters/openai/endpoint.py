@@ -203,7 +203,7 @@ async def _note(answer: httpx2.Response) -> None:
     if not answer.is_success and isinstance(answer.stream, httpx2.AsyncByteStream):
         body = await _error_body(answer.stream)
         if attempt.content_encoding:
-            body = await asyncio.to_thread(inflated, body, attempt.content_encoding, MAX_ERROR_SIZE)
+            body, _ = await asyncio.to_thread(inflated, body, attempt.content_encoding, MAX_ERROR_SIZE)
         answer.stream = httpx2.ByteStream(bytes(body))
 
 

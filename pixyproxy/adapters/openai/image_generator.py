@@ -95,11 +95,15 @@ class OpenAIImageGenerator(ImageGenerator):
     async def generate(self, prompt: Prompt) -> GeneratedImage:
         """Buy one image; raise the `GenerationError` that says what went wrong and whether it may be billed."""
         endpoint = await self._connected()
-        answer = await endpoint.buy({"model": self._model, "prompt": prompt, "n": 1, **self._options})
-        found = await self._in_decoder(self._read, answer, prompt)
+        found = await self._bought(endpoint, prompt)
         if isinstance(found, NoPicture):
             return await self._fetched(endpoint, found)
         return found
+
+    async def _bought(self, endpoint: "ImagesEndpoint", prompt: Prompt) -> GeneratedImage | NoPicture:
+        """Return what an answer brings; no error that is raised of it must hold the answer, which may be large."""
+        answer = await endpoint.buy({"model": self._model, "prompt": prompt, "n": 1, **self._options})
+        return await self._in_decoder(self._read, answer, prompt)
 
     async def _fetched(self, endpoint: "ImagesEndpoint", found: NoPicture) -> GeneratedImage:
         """Return the picture that an answer refers to; raise what is wrong with the answer, or with the picture."""
@@ -114,7 +118,11 @@ class OpenAIImageGenerator(ImageGenerator):
                 error = exc
             except PictureDownloadError:
                 continue
-        raise error from error.__cause__
+        try:
+            raise error from error.__cause__
+        finally:
+            # The error's traceback leads to this frame: only the garbage collector would free what came back.
+            del error, found
 
     def _read(self, answer: Answer, prompt: Prompt) -> GeneratedImage | NoPicture:
         redact = Redaction(api_key=self._api_key, prompt=prompt)

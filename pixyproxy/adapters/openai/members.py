@@ -26,6 +26,12 @@ _CONTINUATION: Final = 0x80
 _SIMPLE_ESCAPES: Final = ((b"\\n", b"\n"), (b"\\r", b"\r"), (b"\\/", b"/"))
 _LENIENT: Final = json.JSONDecoder(strict=False)
 _COLON: Final = re.compile(rb'[ \t\r\n]{0,256}+:[ \t\r\n]{0,256}+"')
+# The first bytes of a PNG, JPEG, GIF, WebP and SVG in base64, in either alphabet. A letter or digit ahead of them would
+# be a part of the text.
+_PICTURE: Final = re.compile(
+    rb"(?:(?<![A-Za-z0-9+/_-])|(?<=\\n))(?:iVBORw0KGg|(?:_|\\?/)9j(?:_|\\?/)|R0lGOD[dl]h|UklGR|PHN2Zy|PD94bWwg)[A-Za-z0-9+/\\_-]{8}"
+)
+_SIGN_LENGTH: Final = 24
 # A document that has more members of these names than any answer has is searched no further.
 _MAX_MEMBERS: Final = 10_000
 
@@ -65,6 +71,28 @@ def find_members(document: bytes | bytearray, names: Sequence[bytes]) -> Iterato
         for other, at in found.items():
             if at < end:
                 found[other] = _find(document, other, end)
+
+
+def find_pictures(document: bytes | bytearray) -> Iterator[Member]:
+    """Yield the texts that begin as the base64 of a picture does, whatever is around them and whoever they belong to.
+
+    Each ends with the next quote that is not escaped, or with the document. They have no name.
+    """
+    position = 0
+    while position < len(document):
+        end = position + PIECE
+        found = _PICTURE.search(document, position, end + _SIGN_LENGTH)
+        if found is None or found.start() >= end:
+            position = end
+            continue
+        member = _read(document, b"", found.start())
+        yield member
+        position = max(member.end, found.end())
+
+
+def is_picture(text: bytes | bytearray) -> bool:
+    """Whether a text begins as the base64 of a picture does."""
+    return _PICTURE.match(text) is not None
 
 
 def without(document: bytes | bytearray, members: Sequence[Member]) -> bytes:

@@ -161,7 +161,7 @@ class PictureDownload:
         finally:
             await answer.aclose()
         if encoding:
-            return bytes(await asyncio.to_thread(inflated, body, encoding, self._max_size))
+            return bytes((await asyncio.to_thread(inflated, body, encoding, self._max_size)).data)
         return bytes(body)
 
     async def _checked(self, origin: Origin) -> list[_Address]:

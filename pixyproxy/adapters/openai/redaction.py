@@ -1,7 +1,9 @@
 """What of an upstream's own words may stand in a log."""
 
+import json
 import re
 from typing import Final
+from urllib.parse import quote, quote_plus
 
 import msgspec
 
@@ -26,7 +28,10 @@ class Redaction(msgspec.Struct, frozen=True, kw_only=True):
         if not isinstance(text, str):
             return ""
         line = _line(text[: 4 * limit])[:limit]
-        for secret in (self.api_key, _line(self.prompt)):
+        prompt = _line(self.prompt)
+        # As URLs and other JSON than the upstream's own have it.
+        written = (prompt, json.dumps(prompt)[1:-1], quote(prompt, safe=""), quote_plus(prompt))
+        for secret in dict.fromkeys((self.api_key, *written)):
             line = _cut(line, secret) if secret else line
         return line.strip()
 

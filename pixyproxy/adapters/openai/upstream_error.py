@@ -27,7 +27,8 @@ _REFUSAL_WORDS: Final = frozenset(
 _REFUSAL_TYPE: Final = "imagegenerationusererror"
 _REFUSAL_TEXTS: Final = re.compile(
     r"safety system|content management policy|content policy|content filter|content moderation|usage polic|"
-    r"responsible ai|(?:rejected|blocked|flagged) by .{0,40}moderation|moderation_blocked",
+    r"responsible ?ai|(?:rejected|blocked|flagged) by .{0,40}moderation|moderation_blocked|content_policy|"
+    r"content_filter|\b(?:prompt|input|request|content|image|output)\b.{0,20}\bflagged\b|contentpolicyviolation",
     re.IGNORECASE,
 )
 _QUOTA_WORDS: Final = re.compile(r"quota|billing|balance|credits|payment|arrear")
@@ -85,10 +86,18 @@ class UpstreamError(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def read(cls, status: int, body: object, redact: Redaction, *, is_in_good_answer: bool = False) -> "UpstreamError":
-        """Return what `body` says: the value of `error`, the whole document where it has none, or a text."""
+        """Return what `body` says: the value of `error`, the whole document where it has none, or a text.
+
+        Of several errors it is the first one.
+        """
+        if isinstance(body, list) and body:
+            body = body[0]
         document: Mapping[str, Any] = body if isinstance(body, dict) else {}
         parts = list(_nested(document))
         words = frozenset(_word(part.get(name)) for part in parts for name in ("code", "type")) - {""}
+        if isinstance(body, str) and re.fullmatch(r"[\w.-]{1,100}", body):
+            # One word is a code.
+            words |= {_word(body)}
         text = body if isinstance(body, str) else next(filter(None, map(_message, parts)), "")
         if is_in_good_answer:
             numbers = (_status(part.get(name)) for part in parts for name in ("code", "status"))
@@ -126,7 +135,7 @@ class UpstreamError(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_about_prompt(self) -> bool:
         """Whether the prompt, which is the client's, is what the upstream does not accept."""
-        return re.fullmatch(r"(?:[a-z_]{1,30}[./])*prompt", self.param, re.IGNORECASE) is not None
+        return re.fullmatch(r"(?:[a-z_]{1,30}[./])*prompt(?:\[[0-9]{1,9}\])?", self.param, re.IGNORECASE) is not None
 
 
 def _nested(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -135,7 +144,10 @@ def _nested(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         if not isinstance(part, dict):
             return
         yield part
-        part = next((part[name] for name in ("innererror", "inner_error", "innerError", "error") if name in part), None)
+        inner = {_word(name): value for name, value in part.items() if value}
+        part = next((inner[name] for name in ("innererror", "error", "details", "errors") if name in inner), None)
+        if isinstance(part, list):
+            part = part[0]
 
 
 def _message(part: Mapping[str, Any]) -> str:

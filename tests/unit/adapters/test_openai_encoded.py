@@ -4,14 +4,14 @@ import base64
 import contextlib
 import json
 import re
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pixyproxy.adapters.openai import encoded, members
-from pixyproxy.adapters.openai.encoded import decode_picture
+from pixyproxy.adapters.openai.encoded import decode_loosely, decode_picture
 from pixyproxy.adapters.openai.members import find_members, without
 
 NAMES = (b"b64_json", b"url")
@@ -44,6 +44,7 @@ def piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     """Cut what is read at places that it does not choose."""
     monkeypatch.setattr(members, "PIECE", request.param)
     monkeypatch.setattr(encoded, "PIECE", request.param)
+    monkeypatch.setattr(encoded, "ESCAPED_PIECE", request.param)
 
 
 class TestMembers:
@@ -126,6 +127,28 @@ class TestPictures:
     def test_what_stands_for_no_bytes_is_a_value_error(self, text: bytes) -> None:
         with pytest.raises(ValueError, match=r"."):
             decode_picture(text)
+
+    def test_percent_signs_that_begin_no_escape_stand_for_themselves(self) -> None:
+        @given(st.text(st.sampled_from("%%%4z=a1,"), min_size=1, max_size=80))
+        def check(text: str) -> None:
+            assert decode_picture(b"data:," + text.encode()) == unquote_to_bytes(text)
+
+        check()
+
+    def test_what_is_no_base64_is_passed_over_on_request(self) -> None:
+        @given(
+            st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=5), st.sampled_from("*.:\u00ad\u200d🦊")
+        )
+        def check(parts: list[bytes], gap: str) -> None:
+            padded = gap.join(base64.b64encode(part + b"." * (-len(part) % 3 + 1)).decode() for part in parts)
+            assert decode_loosely(padded.encode()) == b"".join(part + b"." * (-len(part) % 3 + 1) for part in parts)
+
+        check()
+
+    @pytest.mark.parametrize("text", [b"", b"***", b"====", b"A=" * 200_000])
+    def test_nothing_and_padding_all_over_are_a_value_error(self, text: bytes) -> None:
+        with pytest.raises(ValueError, match=r"."):
+            decode_loosely(text)
 
     def test_markup_stands_for_itself(self) -> None:
         assert re.match(rb"\s*<svg", decode_picture(b' <svg xmlns="http://www.w3.org/2000/svg"/>'))

@@ -132,6 +132,23 @@ def test_an_account_without_quota_is_no_rate_limit(error: Mapping[str, str]) -> 
 
 
 @pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"code": "BadRequest", "InnerError": {"code": "ResponsibleAIPolicyViolation"}}),
+        (400, {"code": "BadRequest", "details": [{"code": "content_filter"}]}),
+        (400, {"code": "400", "message": '{"error": {"code": "content_policy_violation"}}'}),
+        (400, {"message": "litellm.ContentPolicyViolationError: no"}),
+        # OpenRouter's own words; no credits are missing.
+        (403, {"code": 403, "message": 'Your input was flagged for "violence". No credits were charged.'}),
+        (400, [{"code": "moderation_blocked"}]),
+        (400, {"param": "prompt[0]", "message": "too long"}),
+    ],
+)
+def test_a_refusal_is_one_wherever_it_is_said(status: int, error: object) -> None:
+    assert type(translated(status_error(status, error))) is GenerationRefusedError
+
+
+@pytest.mark.parametrize(
     "details",
     [None, 7, [], {}, {"categories": None}, {"categories": "hate"}, {"categories": [1, None, "{}", "x" * 99, "Über"]}],
 )
