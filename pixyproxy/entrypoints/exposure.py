@@ -23,6 +23,11 @@ def warnings_of(settings: Settings, environment: Mapping[str, str]) -> Iterator[
             f"PixyProxy listens on {settings.host}, beyond this machine, and no proxy is known: passwords are sent"
             f" readably unless a proxy with TLS is in front. Name its address in {TRUSTED_PROXIES}."
         )
+    if not _is_loopback(settings.host) and environment.get(TRUSTED_PROXIES, "").strip() == "*":
+        yield (
+            f"{TRUSTED_PROXIES} is *: every client may claim any address, which is then logged, and wrong logins are"
+            " counted by. Name the address of the proxy."
+        )
     base = urlsplit(settings.openai_base_url)
     if settings.generator_kind is GeneratorKind.OPENAI and base.scheme == "http" and not _is_loopback(base.hostname):
         yield f"OPENAI_BASE_URL begins with http://: the API key and the prompts are sent readably to {base.hostname}."

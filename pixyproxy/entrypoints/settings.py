@@ -21,7 +21,11 @@ LINK_KEY_MIN_LENGTH = 32
 # Read by the test suite, not by the service.
 FOREIGN_NAMES = frozenset({"PIXYPROXY_TEST_MYSQL_URL"})
 
-_NO_HOME: Final = "which no shell has replaced: write the whole path,"
+# Docker's --env-file and systemd's Environment= leave them as they are.
+_FOR_A_SHELL: Final = re.compile(r"/*(?:~|\$[{A-Za-z_])")
+_NO_SHELL: Final = "begins with ~ or $, which no shell has replaced: write the whole path,"
+# Also an address of IPv6, and a name in any script.
+_HOST: Final = re.compile(r"[^\s/\\%]+")
 _HOST_NAME: Final = re.compile(r"\*|(\*\.)?[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*", re.ASCII)
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
@@ -252,13 +256,26 @@ def _split(url: str) -> SplitResult | None:
         return None
 
 
+def _names_host(url: SplitResult) -> bool:
+    try:
+        return _HOST.fullmatch(url.hostname or "") is not None and url.port != 0
+    except ValueError:
+        return False
+
+
 def _contradictions(settings: Settings) -> Iterator[str]:
     yield from _database_problems(settings)
     content = _split(settings.content_url)
-    if content is None or content.scheme != "file" or not _is_path_alone(content) or not settings.content_path:
+    if (
+        content is None
+        or content.scheme != "file"
+        or not _is_path_alone(content)
+        or not settings.content_path
+        or "\0" in settings.content_path
+    ):
         yield "PIXYPROXY_CONTENT_URL must name a folder and nothing else, such as file:data/images."
-    elif settings.content_path.startswith("~"):
-        yield f"PIXYPROXY_CONTENT_URL begins with ~, {_NO_HOME} such as file:///home/ann/images."
+    elif _FOR_A_SHELL.match(settings.content_path):
+        yield f"PIXYPROXY_CONTENT_URL {_NO_SHELL} such as file:///home/ann/images."
     yield from _generator_problems(settings)
     yield from _delivery_problems(settings)
     yield from _address_problems(settings)
@@ -312,10 +329,11 @@ def _database_problems(settings: Settings) -> Iterator[str]:
     if database is None:
         yield "PIXYPROXY_DATABASE_URL is no URL; special characters in user and password must be percent-encoded."
     elif database.scheme == DatabaseKind.SQLITE:
-        if not _is_path_alone(database) or settings.database_path in {"", ":memory:"}:
+        path = settings.database_path
+        if not _is_path_alone(database) or path in {"", ":memory:"} or "\0" in path:
             yield "PIXYPROXY_DATABASE_URL must name a file and nothing else, such as sqlite:///data/pixyproxy.db."
-        elif settings.database_path.startswith("~"):
-            yield f"PIXYPROXY_DATABASE_URL begins with ~, {_NO_HOME} such as sqlite:////home/ann/pixyproxy.db."
+        elif _FOR_A_SHELL.match(path):
+            yield f"PIXYPROXY_DATABASE_URL {_NO_SHELL} such as sqlite:////home/ann/pixyproxy.db."
     elif database.scheme == DatabaseKind.MYSQL:
         try:
             parse_url(settings.database_url)
@@ -333,8 +351,10 @@ def _generator_problems(settings: Settings) -> Iterator[str]:
     if settings.openai_background == "transparent" and settings.openai_output_format not in {"png", "webp"}:
         yield "PIXYPROXY_OPENAI_BACKGROUND can be transparent only in the output formats png and webp."
     base = _split(settings.openai_base_url)
-    if base is None or base.scheme not in {"http", "https"} or not base.hostname:
-        yield "OPENAI_BASE_URL must begin with http:// or https:// and name a host."
+    if base is None or base.scheme not in {"http", "https"} or not _names_host(base):
+        yield "OPENAI_BASE_URL must begin with http:// or https:// and name a host, and a port if need be."
+    elif base.query or base.fragment:
+        yield "OPENAI_BASE_URL must end with its path, such as https://api.openai.com/v1."
     if not all(map(_is_origin, settings.answer_origins)):
         yield (
             "PIXYPROXY_OPENAI_ANSWER_ORIGINS must be scheme, host and port of one or more servers between commas, such"

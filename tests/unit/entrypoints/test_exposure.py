@@ -46,6 +46,12 @@ def test_listening_beyond_this_machine_needs_a_known_proxy(host: str) -> None:
     assert warned({"FORWARDED_ALLOW_IPS": "192.0.2.7"}, host=host) == []
 
 
+def test_a_claim_of_anybody_beyond_this_machine_is_warned_of() -> None:
+    (warning,) = warned({"FORWARDED_ALLOW_IPS": "*"}, host="::")
+    assert "every client may claim any address" in warning
+    assert warned({"FORWARDED_ALLOW_IPS": "*"}) == []
+
+
 @pytest.mark.parametrize(
     ("url", "is_warned_of"),
     [
