@@ -121,12 +121,10 @@ class GenerateImage:
             )
         await self._record_failure(image, error)
         error.guid = image.guid
-        try:
-            # The client must hear why the generation failed, also when that can't be recorded.
-            raise error from cause or error.__cause__
-        finally:
-            # The traceback leads to this frame: only the garbage collector would free what came back.
-            del error, cause
+        # The error and the frames of its traceback hold each other until the garbage collector comes.
+        error.quarantine = None
+        # The client must hear why the generation failed, also when that can't be recorded.
+        raise error from cause or error.__cause__
 
     async def _record(self, final: Image, *, before: Image) -> Image:
         """Store the final state of an image that was stored as `before`, trying again while the database is away.

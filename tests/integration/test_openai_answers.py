@@ -1,10 +1,12 @@
 """What the OpenAI adapter makes of answers that were paid for, over a real socket."""
 
 import asyncio
+import gc
 import io
 import json
 import logging
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -158,6 +160,23 @@ async def test_an_answer_without_a_picture_is_to_be_kept_as_it_came(generate: Ge
 
     assert error.maybe_billed
     assert error.quarantine
+
+
+@pytest.mark.parametrize("behaviour", ["html", "url-only", "no-picture", "part 2", "gate-body never"])
+async def test_an_error_and_what_it_holds_are_freed_at_once(generate: Generate, behaviour: str) -> None:
+    errors: list[weakref.ref[GenerationError]] = []
+    gc.collect()
+    gc.disable()
+    try:
+        await generate(behaviour, timeout=1)
+    except GenerationError as exc:
+        errors.append(weakref.ref(exc))
+    # The decoder's thread has held what it returned for a moment longer.
+    await asyncio.sleep(0.1)
+    is_gone = errors[0]() is None
+    gc.enable()
+
+    assert is_gone
 
 
 async def test_a_picture_that_can_not_be_shown_is_to_be_kept_by_itself(generate: Generate) -> None:

@@ -17,6 +17,7 @@ from pixyproxy.adapters.openai.errors import (
     is_rate_limit,
     retry_after,
     translated_errors,
+    without_tracebacks,
 )
 from pixyproxy.adapters.openai.picture_download import PictureDownload
 from pixyproxy.adapters.openai.redaction import Redaction
@@ -136,7 +137,7 @@ class ImagesEndpoint:
 
     async def _buy_once(self, parameters: dict[str, Any], ends_at: float) -> Answer:
         attempt = _Attempt()
-        _ATTEMPT.set(attempt)
+        token = _ATTEMPT.set(attempt)
         broken: GenerationError | None = None
         try:
             with translated_errors(Redaction(api_key=self._api_key, prompt=parameters["prompt"])):
@@ -146,12 +147,15 @@ class ImagesEndpoint:
             if not attempt.received:
                 raise
             # What has come may hold the whole picture.
-            broken = exc
+            broken = without_tracebacks(exc)
         except Exception as exc:
             if not attempt.is_surely_unsent:
                 raise
             reason = "Something unexpected went wrong before the request was sent."
             raise GenerationFaultError(reason, maybe_billed=False) from exc
+        finally:
+            # The context lives as long as the task, and the task as long as anything knows its error.
+            _ATTEMPT.reset(token)
         return Answer(
             body=attempt.received,
             content_encoding=attempt.content_encoding,

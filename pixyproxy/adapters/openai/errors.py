@@ -125,6 +125,16 @@ def retry_after(exc: BaseException) -> float | None:
     return min(max(0.0, seconds), RETRY_AFTER_MAX) if math.isfinite(seconds) else None
 
 
+def without_tracebacks(error: GenerationError) -> GenerationError:
+    """Return the error without the frames that it and its causes lead to, which hold what has come of an answer.
+
+    They also hold the error, so that only the garbage collector would free all that.
+    """
+    for cause in _chain(error):
+        cause.__traceback__ = None
+    return error
+
+
 def _seconds(text: str) -> float:
     try:
         return float(text)

@@ -95,18 +95,17 @@ class OpenAIImageGenerator(ImageGenerator):
     async def generate(self, prompt: Prompt) -> GeneratedImage:
         """Buy one image; raise the `GenerationError` that says what went wrong and whether it may be billed."""
         endpoint = await self._connected()
-        found = await self._bought(endpoint, prompt)
-        if isinstance(found, NoPicture):
-            return await self._fetched(endpoint, found)
-        return found
+        return await self._picture(endpoint, await self._bought(endpoint, prompt))
 
     async def _bought(self, endpoint: "ImagesEndpoint", prompt: Prompt) -> GeneratedImage | NoPicture:
         """Return what an answer brings; no error that is raised of it must hold the answer, which may be large."""
         answer = await endpoint.buy({"model": self._model, "prompt": prompt, "n": 1, **self._options})
         return await self._in_decoder(self._read, answer, prompt)
 
-    async def _fetched(self, endpoint: "ImagesEndpoint", found: NoPicture) -> GeneratedImage:
-        """Return the picture that an answer refers to; raise what is wrong with the answer, or with the picture."""
+    async def _picture(self, endpoint: "ImagesEndpoint", found: GeneratedImage | NoPicture) -> GeneratedImage:
+        """Return the picture that an answer brings or refers to; raise what is wrong with the answer or the picture."""
+        if isinstance(found, GeneratedImage):
+            return found
         from pixyproxy.adapters.openai.picture_download import PictureDownloadError  # noqa: PLC0415
 
         error = found.error
