@@ -161,8 +161,8 @@ def _headers(exc: Exception, status: int) -> dict[str, str]:
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         # The rest of the body stays unread, so the connection can't carry another request.
         headers["Connection"] = "close"
-    if isinstance(exc, errors.TooManyLoginsError):
-        # Guessing on costs a new connection each time.
+    if isinstance(exc, errors.TooManyLoginsError | errors.OverloadedError):
+        # Asking again at once costs a new connection each time.
         headers["Connection"] = "close"
     retry_after = getattr(exc, "retry_after", None)
     if isinstance(exc, errors.PixyProxyException) and retry_after is not None:

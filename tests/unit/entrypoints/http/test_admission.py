@@ -52,6 +52,7 @@ async def test_who_finds_no_place_is_turned_away_and_nothing_is_written_down() -
         assert (found["retryable"], found["maybe_billed"]) == (True, False)
         assert "guid" not in found
         assert int(response.headers["Retry-After"]) > 0
+        assert response.headers["Connection"] == "close"
         assert [image.prompt for image in await served.all_stored() if image.prompt == "third"] == []
 
         generator.go_on()
