@@ -5,47 +5,48 @@ from typing import Any, Final
 
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from pixyproxy.entrypoints.http.client_address import client_address
 from pixyproxy.entrypoints.public_url import is_prefix
 
+_HEADERS: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-prefix"})
 _SCHEMES: Final = frozenset({"http", "https"})
 
 
 class ProxyHeaders:
     """Believes `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Prefix` of the proxies in `trusted`.
 
-    `trusted` are IP addresses and networks between commas, or `*`, as in uvicorn, which reads the first header. The
-    second may be a list, in any case, of which the first is the client's; only http and https count. The third becomes
-    ASGI's `root_path`; without it, and without a public URL, links would lack what the proxy has taken from the path.
+    `trusted` are IP addresses and networks between commas, or `*`, as in uvicorn. Of the first header the last address
+    that is not trusted counts, or of `*` the first; what is no address, such as `unknown`, leaves the client that of
+    the proxy. The second may be a list, in any case, of which the first is the client's; only http and https count. The
+    third becomes ASGI's `root_path`; without it, and without a public URL, links would lack what the proxy has taken
+    from the path.
     """
 
     def __init__(self, app: Any, trusted: str) -> None:
         self._app = app
-        self._with_client = ProxyHeadersMiddleware(app, trusted)
+        self._trusted = ProxyHeadersMiddleware(app, trusted).trusted_hosts
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        client = scope.get("client")
-        if scope["type"] != "http" or client is None or client[0] not in self._with_client.trusted_hosts:
-            await self._app(scope, receive, send)
-            return
-        headers = _joined(scope["headers"])
-        if not headers:
-            await self._with_client(scope, receive, send)
-            return
-        scheme = headers.pop(b"x-forwarded-proto", "").partition(",")[0].strip().lower()
-        if scheme in _SCHEMES:
-            scope["scheme"] = scheme
-        prefix = headers.get(b"x-forwarded-prefix", "").partition(",")[0].strip().rstrip("/")
-        if prefix and is_prefix(prefix):
-            scope |= _below(prefix, scope)
-        # Of the scheme uvicorn takes one word in small letters only.
-        inner: Any = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"x-forwarded-proto"]}
-        await self._with_client(inner, receive, send)
+        peer = scope.get("client")
+        if scope["type"] == "http" and peer is not None and peer[0] in self._trusted:
+            headers = _joined(scope["headers"])
+            scheme = headers.get(b"x-forwarded-proto", "").partition(",")[0].strip().lower()
+            if scheme in _SCHEMES:
+                scope["scheme"] = scheme
+            prefix = headers.get(b"x-forwarded-prefix", "").partition(",")[0].strip().rstrip("/")
+            if prefix and is_prefix(prefix):
+                scope |= _below(prefix, scope)
+            if forwarded := headers.get(b"x-forwarded-for"):
+                scope["client"] = self._trusted.get_trusted_client_address(forwarded)
+                if client_address(scope) is None:
+                    scope["client"] = peer
+        await self._app(scope, receive, send)
 
 
 def _joined(headers: list[tuple[bytes, bytes]]) -> dict[bytes, str]:
     joined: dict[bytes, str] = {}
     for name, value in headers:
-        if name in {b"x-forwarded-proto", b"x-forwarded-prefix"}:
+        if name in _HEADERS:
             joined[name] = f"{joined[name]}, {value.decode('latin-1')}" if name in joined else value.decode("latin-1")
     return joined
 

@@ -63,6 +63,27 @@ async def test_the_client_is_the_one_that_the_proxies_tell() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "client"),
+    [
+        ([CLIENT], CLIENT),
+        ([f"{CLIENT}:4711"], CLIENT),
+        (["[2001:db8::1]:4711"], "2001:db8::1"),
+        (["198.51.100.9", CLIENT], CLIENT),
+        ([f"198.51.100.9, {CLIENT}, {PROXY}"], CLIENT),
+        (["10.1.2.3"], "10.1.2.3"),
+        (["unknown"], PROXY),
+        ([f"{CLIENT}, unknown"], PROXY),
+        ([f"{CLIENT}, _hidden"], PROXY),
+        ([""], PROXY),
+        ([], PROXY),
+    ],
+)
+async def test_a_client_that_proxies_tell_no_address_of_is_the_proxy(values: Sequence[str], client: str) -> None:
+    seen = await seen_by_the_application(*((b"x-forwarded-for", value.encode()) for value in values))
+    assert seen["client"][0] == client
+
+
+@pytest.mark.parametrize(
     ("header", "path", "root_path", "whole"),
     [
         (b"/pixy", "/image", "/pixy", "/pixy/image"),
