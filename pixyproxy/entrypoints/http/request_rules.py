@@ -12,7 +12,7 @@ from pixyproxy.domain.errors import BadRequestError, EndpointNotFoundError
 from pixyproxy.entrypoints.http.errors import handle_error
 
 # Of these, two in one request could be understood in two ways.
-_SINGLE: Final = frozenset({b"host", b"authorization"})
+_SINGLE: Final = frozenset({b"host", b"authorization", b"content-type"})
 
 
 class RequestRules:

@@ -58,6 +58,7 @@ async def status_of(**differing: Any) -> int:
         ({"headers": [], "http_version": "2"}, 200),
         ({"headers": [HOST, HOST], "http_version": "2"}, 400),
         ({"headers": [HOST, (b"authorization", b"a"), (b"authorization", b"a")]}, 400),
+        ({"headers": [HOST, (b"content-type", b"application/json"), (b"content-type", b"text/plain")]}, 400),
         ({"headers": [HOST, (b"content-encoding", b"gzip")]}, 415),
         ({"headers": [HOST, (b"content-encoding", b" Identity ")]}, 200),
         ({"headers": [HOST, (b"content-encoding", b"identity"), (b"content-encoding", b"gzip")]}, 415),
