@@ -57,8 +57,10 @@ def test_the_settings_bound_how_long_a_client_may_be_silent(service: Service) ->
 def test_what_is_refused_is_a_line_of_the_log(service: Service) -> None:
     answer = received(service, b"nonsense\r\n\r\n")
     problem = json.loads(answer.partition(b"\r\n\r\n")[2])
-    lines = [json.loads(line) for line in service.output.splitlines() if line.startswith("{")]
-    (line,) = [line for line in lines if line.get("request_id") == problem["request_id"]]
+    # The line is written a few turns of the event loop later.
+    until(lambda: problem["request_id"] in service.output)
+    (text,) = [line for line in service.output.splitlines() if problem["request_id"] in line]
+    line = json.loads(text)
     assert (line["event"], line["client"], line["status"]) == ("request refused", "127.0.0.1", 400)
     assert line["detail"] == problem["detail"]
 
