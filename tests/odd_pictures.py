@@ -168,6 +168,22 @@ def _shown_pngs() -> dict[str, bytes]:
             chunk(b"IDAT", zlib.compress((b"\0" + b"\5" * 8) * 8)),
             _IEND,
         ),
+        **{
+            f"png-palette-longer-than-depth-{depth}": png(
+                header(8, 8, colour=3, depth=depth),
+                chunk(b"PLTE", b"\xff\0\0\0\xff\0" * 128),
+                chunk(b"tRNS", b"\xff" * 256),
+                chunk(b"IDAT", zlib.compress((b"\0" + b"\x11" * depth) * 8)),
+                _IEND,
+            )
+            for depth in (1, 2, 4)
+        },
+        "png-palette-ends-in-a-colour": png(
+            header(8, 8, colour=3),
+            chunk(b"PLTE", b"\xff\0\0\0\xff"),
+            chunk(b"IDAT", zlib.compress(bytes(72))),
+            _IEND,
+        ),
         "png-frames-missing": png(*(chunk(k, struct.pack(">II", 50, 0) if k == b"acTL" else c) for k, c in moving)),
         "png-later-frames-damaged": png(*(chunk(k, c[:4] + JUNK if k == b"fdAT" else c) for k, c in moving)),
         "png-nonsense-as-profile": encoded(gradient(), "PNG", icc_profile=b"nonsense" * 40),
@@ -231,6 +247,12 @@ def hidden() -> dict[str, bytes]:
         "png-unknown-critical-chunk": png(head, chunk(b"ABCD", b""), idat, _IEND),
         "png-first-filter-unknown": png(header(8, 8), chunk(b"IDAT", zlib.compress((b"\x09" + bytes(24)) * 8)), _IEND),
         "png-palette-missing": png(header(8, 8, colour=3), chunk(b"IDAT", zlib.compress(bytes(72))), _IEND),
+        "png-palette-twice": png(
+            header(8, 8, colour=3),
+            chunk(b"PLTE", b"\xff\0\0") * 2,
+            chunk(b"IDAT", zlib.compress(bytes(72))),
+            _IEND,
+        ),
         "png-idat-is-no-zlib": png(head, chunk(b"IDAT", b"nonsense" * 9), _IEND),
         "png-no-such-depth": png(header(depth=3), idat, _IEND),
         "png-behind-a-line-break": b"\n" + plain_png,
@@ -245,6 +267,7 @@ def hidden() -> dict[str, bytes]:
         "gif-other-version": b"GIF88a" + gif[6:],
         "gif-screen-too-large": gif[:6] + b"\xff" * 4 + gif[10:],
         "webp-cut": webp[:-2],
+        "webp-no-riff": b"RIFX" + webp[4:],
         "webp-length-too-short": webp[:4] + struct.pack("<I", len(webp) - 48) + webp[8:],
         "webp-length-0": webp[:4] + bytes(4) + webp[8:],
     }

@@ -426,9 +426,10 @@ class ContentInspector(Protocol):
 
     @abstractmethod
     def is_turned(self, head: bytes) -> bool | None:
-        """Whether a picture that begins with these bytes is shown with its sides exchanged.
+        """Whether the EXIF data of a picture that begins with these bytes turns it on its side.
 
-        None if that can't be told from so few bytes. Decodes nothing.
+        So it is shown, unless it is a WebP, and so may records of other programs have its sides. None if that can't be
+        told from so few bytes. Decodes nothing.
         """
 
 

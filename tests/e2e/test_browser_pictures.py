@@ -53,7 +53,7 @@ def test_of_what_is_taken_for_none_nothing_is_seen(blank: Page) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["png", "jpeg"])
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
 def test_a_turned_picture_is_shown_in_the_size_that_is_reported(blank: Page, kind: str, orientation: int) -> None:
     exif = b"Exif\0\0" + odd_pictures.exif(orientation)
     data = odd_pictures.encoded(odd_pictures.gradient(80, 40), kind, exif=exif)

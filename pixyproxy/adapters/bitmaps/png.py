@@ -58,6 +58,9 @@ def first_frame(data: bytes, bounds: Bounds) -> Frame:
             is_whole = chunk.is_whole
         elif not pixels:
             _ensure_known(chunk)
+            if chunk.kind == b"PLTE" and b"PLTE" in kept:
+                # Decoders give up at a second palette.
+                raise broken(MediaType.PNG)
             if chunk.is_right and chunk.kind in _KEPT:
                 kept.setdefault(chunk.kind, bytes(chunk.content))
         before = chunk.kind
@@ -138,7 +141,9 @@ def _needed(header: _Header, kept: dict[bytes, bytes]) -> Iterator[tuple[bytes, 
     if profile is not None and _is_profile(profile):
         yield b"iCCP", profile
     if header.colour == _PALETTE:
-        if palette is None or not palette or len(palette) % 3 or len(palette) // 3 > 1 << header.depth:
+        # Decoders pass over what is more than the pixels can name, some also half a colour at the end.
+        palette = palette and palette[: min(len(palette) // 3, 1 << header.depth) * 3]
+        if not palette:
             raise broken(MediaType.PNG)
         yield b"PLTE", palette
         length_is_right = transparency is not None and 1 <= len(transparency) <= len(palette) // 3

@@ -34,7 +34,10 @@ def first_frame(data: bytes) -> Frame:
 
 
 def is_turned_on_its_side(head: bytes) -> bool | None:
-    """Whether the picture that begins with `head` is shown with its sides exchanged; None if it takes more to tell."""
+    """Whether the EXIF data of the picture that begins with `head` turns it on its side.
+
+    None if it takes more to tell.
+    """
     for signature, offset, orientation_in in _ORIENTATIONS:
         if head.startswith(signature, offset):
             orientation = orientation_in(head)

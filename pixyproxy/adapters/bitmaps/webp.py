@@ -11,6 +11,8 @@ from pixyproxy.domain.image import MediaType
 SIGNATURE: Final = b"WEBP"
 SIGNATURE_OFFSET: Final = 8
 
+_RIFF: Final = b"RIFF"
+
 _HEAD_SIZE, _FLAGS_AT, _FRAME_HEAD_SIZE = 12, 20, 16
 _ICC_FLAG, _ALPHA_FLAG, _EXIF_FLAG, _ANIMATION_FLAG = 0x20, 0x10, 0x08, 0x02
 _ICC_MAX_SIZE: Final = 1 << 20
@@ -27,8 +29,11 @@ class _Chunk(NamedTuple):
 def first_frame(data: bytes, bounds: Bounds) -> Frame:
     """Return the first frame of a WebP on its canvas, whatever lies behind it.
 
-    A frame that is not whole is refused: browsers show nothing of it. Raises `UnreadablePictureError`.
+    A frame that is not whole is refused: browsers show nothing of it. No browser turns a WebP as its EXIF data says.
+    Raises `UnreadablePictureError`.
     """
+    if not data.startswith(_RIFF):
+        raise broken(MediaType.WEBP)
     kept: dict[bytes, memoryview] = {}
     for chunk in _chunks(data, bounds):
         if chunk.kind == b"ANMF":
@@ -52,15 +57,17 @@ def first_frame(data: bytes, bounds: Bounds) -> Frame:
     body = b"".join(_packed(kind, content) for kind, content in parts)
     return Frame(
         media_type=MediaType.WEBP,
-        data=b"RIFF" + struct.pack("<I", 4 + len(body)) + SIGNATURE + body,
+        data=_RIFF + struct.pack("<I", 4 + len(body)) + SIGNATURE + body,
         width=size[0],
         height=size[1],
-        orientation=orientation_in(data) or UPRIGHT,
     )
 
 
 def orientation_in(head: bytes) -> int | None:
-    """Return the orientation that the beginning of a WebP tells; None if it breaks off before its EXIF data."""
+    """Return the orientation that the beginning of a WebP tells; None if it breaks off before its EXIF data.
+
+    Other programs may have exchanged width and height for it.
+    """
     if len(head) < _FLAGS_AT + 1:
         return None
     if head[_HEAD_SIZE : _HEAD_SIZE + 4] != b"VP8X" or not head[_FLAGS_AT] & _EXIF_FLAG:

@@ -69,7 +69,7 @@ def upgrade_data(correct_sizes: CorrectSizes) -> UpgradeData:
     return UpgradeData(progress=InMemoryDataUpgrades(), upgrades=[correct_sizes])
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 async def test_a_turned_picture_gets_the_size_that_is_shown_and_a_new_version(
     upgrade_data: UpgradeData,
     images: InMemoryImageRepository,
@@ -88,8 +88,9 @@ async def test_a_turned_picture_gets_the_size_that_is_shown_and_a_new_version(
     assert before <= corrected.updated_at <= clock.now()
 
 
-@pytest.mark.parametrize("orientation", [1, 3])
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize(
+    ("kind", "orientation"), [("PNG", 1), ("PNG", 3), ("JPEG", 1), ("JPEG", 3), ("WEBP", 1), ("WEBP", 3), ("WEBP", 6)]
+)
 async def test_any_other_picture_stays_as_it_is(
     upgrade_data: UpgradeData,
     images: InMemoryImageRepository,
@@ -134,7 +135,7 @@ async def test_missing_damaged_and_unreadable_contents_are_passed_over(
     damaged = await stored_as_it_lies(images, contents, picture("JPEG"))
     await contents.put(damaged.content_key, pieces(picture("JPEG")[:60]))
     await images.add(FailedImageFactory.build())
-    turned = await stored_as_it_lies(images, contents, picture("WEBP"))
+    turned = await stored_as_it_lies(images, contents, picture("PNG"))
     assert await upgrade_data() == ["corrected width and height of 1 turned image(s)"]
     assert (await images.get(turned.guid)).version == turned.version + 1
     for image in (missing, unreadable, other, damaged):
