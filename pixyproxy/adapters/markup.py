@@ -34,7 +34,7 @@ _CODECS: Final = {
 def in_utf8(data: bytes) -> bytes:
     """Return a document in UTF-8 without a declaration.
 
-    Raises `UnreadablePictureError` for an encoding that browsers don't know, and for bytes that are not in it.
+    Raises `UnreadablePictureError` for bytes that are not in the encoding that it names.
     """
     if data[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} or 0 in data[:2]:
         is_little = data[:2] == codecs.BOM_UTF16_LE or data[1:2] == b"\0"
@@ -45,9 +45,8 @@ def in_utf8(data: bytes) -> bytes:
     if declaration is None:
         return data
     name = _NAME.search(declaration[0])
-    codec = _CODECS.get(name[1].decode().lower()) if name else "utf-8"
-    if codec is None:
-        raise UnreadablePictureError("The SVG picture is in an encoding that browsers don't know.")
+    # Browsers read a picture in an encoding that they don't know as UTF-8.
+    codec = _CODECS.get(name[1].decode().lower(), "utf-8") if name else "utf-8"
     rest = data[declaration.end() :]
     return rest if codec == "utf-8" or data.startswith(codecs.BOM_UTF8) else _recoded(rest, codec)
 
