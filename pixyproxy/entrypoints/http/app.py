@@ -82,7 +82,8 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
     public_url, origins = settings.public_address, settings.allowed_origins
     handler: ASGIApp = HeadAsGet(ContentShortcut(app.asgi_handler, container))
     handler = ForeignRequests(handler, allowed_hosts=settings.host_names, origins=origins, public_url=public_url)
+    handler = RequestRules(PathPrefix(handler, public_url))
     if origins:
         handler = CORS(handler, origins)
-    app.asgi_handler = RequestLog(RequestRules(PathPrefix(handler, public_url)))
+    app.asgi_handler = RequestLog(handler)
     return app

@@ -141,7 +141,13 @@ def test_a_page_of_another_site_may_change_nothing(
 
 
 def test_an_allowed_origin_may_read_answers_and_problems(client: Client) -> None:
-    for path, status in (("/image", 200), ("/image/unknown", 400), ("/nothing", 404), ("/private/image", 401)):
+    for path, status in (
+        ("/image", 200),
+        ("/image/unknown", 400),
+        ("/nothing", 404),
+        ("/a//b", 404),
+        ("/private/image", 401),
+    ):
         answer = client.get(path, headers={"Origin": APP})
         assert answer.status_code == status
         assert answer.headers["Access-Control-Allow-Origin"] == APP
