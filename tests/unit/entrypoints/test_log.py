@@ -19,6 +19,7 @@ from pixyproxy.adapters.mysql.look_ups import LookUps
 from pixyproxy.entrypoints.log import configure_logging
 from pixyproxy.entrypoints.request_lines import log_request
 from pixyproxy.entrypoints.settings import LogFormat
+from tests.documents import section
 
 FACTS = {"request_id": "abc", "method": "GET", "path": "/image"}
 OTHERS = logging.getLogger("pixyproxy.errors")
@@ -253,3 +254,29 @@ async def test_a_level_above_information_silences_the_lines(stream: Stream, monk
     finally:
         REQUESTS.setLevel(logging.NOTSET)
     assert stream.events == []
+
+
+@pytest.mark.parametrize("log_format", LogFormat)
+@pytest.mark.parametrize(
+    "name",
+    ["ann", "2001-01-01T00:00:00Z", 'x", "client": "1.1.1.1", "time": "2001-01-01T00:00:00.0Z', "client=1.1.1.1"],
+)
+def test_fail2ban_finds_the_address_and_the_time_of_a_refused_login(
+    stream: Stream, log_format: LogFormat, name: str
+) -> None:
+    """As docs/operations.md has it; fail2ban takes the first time of a line and cuts it out before it looks further."""
+    told = section("docs/operations.md", "Users")
+    lines = re.findall(r"^(?:failregex =| {11}) (\^.*)$", told, re.MULTILINE)
+    (date,) = re.findall("^datepattern = (.*)$", told, re.MULTILINE)
+    for directive, pattern in (("%%Y-%%m-%%d", r"\d+-\d+-\d+"), ("%%H:%%M:%%S", r"\d+:\d+:\d+"), ("%%f%%z", r"\d+Z")):
+        date = date.replace(directive, pattern)
+    configure(stream, log_format)
+    facts = {"request_id": "abc", "client": "2001:db8::7", "user": ascii(name), "problem": "AuthenticationError"}
+    in_a_loop(lambda: log_request("login refused", facts))
+    (line,) = stream.getvalue().splitlines()
+    time = re.search(date if log_format is LogFormat.JSON else r"\d+-\d+-\d+T[\d:.]+Z", line)
+    assert time is not None
+    assert f"{datetime.now(UTC):%Y-%m}" in time[0]
+    rest = line.replace(time[0], "")
+    (found,) = [found for each in lines if (found := re.search(each.replace("<HOST>", "(?P<host>[0-9a-f:.]+)"), rest))]
+    assert found["host"] == "2001:db8::7"
