@@ -53,6 +53,8 @@ async def test_a_socks_proxy_that_is_not_there_is_not_billed(
     [
         ("ALL_PROXY", "ftp://ann:hunter2@proxy.example", "Unknown scheme"),
         ("HTTPS_PROXY", "gopher://ann:hunter2@proxy.example", "Unknown scheme"),
+        ("HTTPS_PROXY", "http://ann:hunter2/3@proxy.example", "Invalid port"),
+        ("HTTPS_PROXY", "http://ann:hunter2#3@proxy.example", "Invalid port"),
         ("SSL_CERT_FILE", "/missing.pem", "No such file"),
     ],
 )

@@ -80,6 +80,9 @@ def setup_errors() -> Iterator[None]:
     except Exception as exc:
         error = GeneratorSetupError("The client for OpenAI can't be set up.", maybe_billed=False)
         reason = re.sub(r"//[^/\s]*@", "//…@", str(getattr(exc, "strerror", None) or exc))
+        if isinstance(exc, httpx2.InvalidURL):
+            # It quotes what it takes for a port, which may begin a password that has a slash.
+            reason = re.sub("'.*'", "'…'", reason)
         error.add_note(f"{type(exc).__name__}: {reason.removesuffix('.')}.")
         names = [name for name in _PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
         names += [f"{name}={os.environ[name]}" for name in _CERTIFICATES if os.environ.get(name)]
