@@ -82,7 +82,8 @@ def test_the_service_works_below_a_path_of(name: str, tmp_path: Path) -> None:
         assert client.head(f"/private/image/{guid}").status_code == 200
 
 
-def test_the_prefix_of_a_proxy_stands_before_that_of_the_host(tmp_path: Path) -> None:
-    with serving(tmp_path, "in_starlette", "--root-path", "/apps") as url:
+@pytest.mark.parametrize("name", HOSTS)
+def test_the_prefix_of_a_proxy_stands_before_that_of_the_host(name: str, tmp_path: Path) -> None:
+    with serving(tmp_path, name, "--root-path", "/apps") as url:
         answer = httpx.get(f"{url}/pixy/", follow_redirects=False)
         assert answer.headers["Location"] == "/apps/pixy/schema"

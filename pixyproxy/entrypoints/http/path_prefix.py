@@ -27,13 +27,12 @@ class PathPrefix:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP:
-            root_path = scope.get("root_path", "").rstrip("/")
-            prefix = self._public_prefix or quote(root_path or _taken_by_litestar(scope))
+            mounted_at, path = _split(scope)
+            prefix = self._public_prefix or quote(mounted_at)
             if prefix:
-                path = _without(self._public_prefix, _without(root_path, scope["path"]))
                 scope["state"][_KEY] = prefix
                 # A host application goes on with its own scope.
-                inner: Any = {**scope, "path": path, "root_path": ""}
+                inner: Any = {**scope, "path": _without(self._public_prefix, path), "root_path": ""}
                 await self._app(inner, receive, partial(_send_prefixed, send, prefix.encode()))
                 return
         await self._app(scope, receive, send)
@@ -79,6 +78,15 @@ def public_address(connection: ASGIConnection[Any, Any, Any, Any], public_url: P
 
 def _without(prefix: str, path: str) -> str:
     return path[len(prefix) :] or "/" if prefix and f"{path}/".startswith(f"{prefix}/") else path
+
+
+def _split(scope: HTTPScope) -> tuple[str, str]:
+    """Return where the application is mounted, and the path below that."""
+    root_path, path = scope.get("root_path", "").rstrip("/"), scope["path"]
+    if taken := _taken_by_litestar(scope):
+        # Whether that begins with the root path is up to the server.
+        return taken if f"{taken}/".startswith(f"{root_path}/") else root_path + taken, path
+    return root_path, _without(root_path, path)
 
 
 def _taken_by_litestar(scope: HTTPScope) -> str:

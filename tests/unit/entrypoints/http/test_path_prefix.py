@@ -102,8 +102,9 @@ def test_the_root_path_of_asgi_is_a_prefix(rooted: Client, sent: str) -> None:
     assert rooted.get(f"{sent}/schema/openapi.json").json()["servers"] == [{"url": "/root"}]
 
 
+@pytest.mark.parametrize("root_path", ["", "/root"])
 @pytest.mark.parametrize("mounted_at", ["/pixy", "/a/b", "/image", "/our pictures", "/bilder-ü"])
-def test_a_litestar_can_mount_it_anywhere(mounted_at: str) -> None:
+def test_a_litestar_can_mount_it_anywhere(mounted_at: str, root_path: str) -> None:
     settings = Settings(anonymous_create=True)
     app = create_app(settings, in_memory_container(settings))
 
@@ -111,8 +112,9 @@ def test_a_litestar_can_mount_it_anywhere(mounted_at: str) -> None:
     async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, send)
 
-    prefix = quote(mounted_at)
-    with TestClient(Litestar([mounted], lifespan=[lambda _: app.lifespan()])) as client:
+    prefix = quote(root_path + mounted_at)
+    host = Litestar([mounted], lifespan=[lambda _: app.lifespan()])
+    with TestClient(host, root_path=root_path) as client:
         for _ in range(2):
             assert client.post(f"{prefix}/image", json={"prompt": "a fox"}).status_code == 200
         following = client.get(f"{prefix}/image?limit=1").links["next"]["url"]
