@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from pixyproxy.adapters.openai.compression import inflated, is_json
+from pixyproxy.adapters.openai.compression import begins_as_picture, inflated
 from pixyproxy.adapters.openai.encoded import decode_loosely, decode_picture
 from pixyproxy.adapters.openai.members import Member, find_members, find_pictures, is_picture, without
 from pixyproxy.adapters.openai.redaction import Redaction
@@ -171,10 +171,11 @@ class _Candidates:
 
     def look_anywhere(self, body: bytes | bytearray, prompt: str) -> None:
         """Look at all texts that begin as a picture does, except the prompt, which may be repeated, and web pages."""
-        if not is_json(body) and not self._is_broken:
+        if begins_as_picture(body) and not self._is_broken:
             # Some servers send the picture itself.
+            data = bytes(body)
             with suppress(UnreadablePictureError):
-                self.picture, self._picture_data = inspect_picture(bytes(body)), bytes(body)
+                self.picture, self._picture_data = inspect_picture(data), data
         if not _is_web_page(body):
             for member in islice(find_pictures(body), _MAX_PICTURES):
                 if self.picture is None and (member.text or b"")[:_SAMPLE].decode(errors="replace") not in prompt:

@@ -22,6 +22,9 @@ _CODINGS: Final = {
 }
 # Of gzip (RFC 1952, 2.3.1) and zstd (RFC 8878, 3.1.1), for servers that compress and do not say so, or say it wrong.
 _MAGIC: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_PICTURE: Final = re.compile(
+    rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF|(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\0 \t\r\n]{0,1024}+<", re.DOTALL
+)
 _JSON: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,64}[\[{]")
 
 
@@ -51,7 +54,7 @@ def inflated(body: bytes | bytearray, content_encoding: str, limit: int) -> Infl
     found = [coding for magic, coding in _MAGIC.items() if body.startswith(magic)]
     # The most likely ones first; only JSON proves that a body without a mark of its own was compressed.
     likely = [codings[:_MAX_CODINGS] for codings in (named, found) if codings]
-    guesses = [] if is_json(body) or _has_signature(body) else [["deflate"], ["br"]]
+    guesses = [] if is_json(body) or begins_as_picture(body) else [["deflate"], ["br"]]
     best: Inflated | None = None
     for codings in [*likely, *guesses]:
         result = _without(codings, body, limit)
@@ -63,8 +66,9 @@ def inflated(body: bytes | bytearray, content_encoding: str, limit: int) -> Infl
     return best or Inflated(body)
 
 
-def _has_signature(body: bytes | bytearray) -> bool:
-    return body.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"<"))
+def begins_as_picture(body: bytes | bytearray) -> bool:
+    """Whether the body begins as a picture that some browser shows does."""
+    return _PICTURE.match(body) is not None
 
 
 def _without(codings: Sequence[str], body: bytes | bytearray, limit: int) -> Inflated:

@@ -1,10 +1,15 @@
 """What a picture is, judged by its bytes alone."""
 
 import re
+from typing import Final
 
 from pixyproxy.adapters.pillow.bitmap import inspect_bitmap
 from pixyproxy.adapters.pillow.picture import Picture, UnreadablePictureError
-from pixyproxy.adapters.pillow.svg import inspect_svg
+from pixyproxy.adapters.pillow.svg import MAX_BYTE_SIZE, inspect_svg
+
+# Markup begins with `<`, behind a byte order mark and white space, in one byte or in two.
+_MARKUP: Final = re.compile(rb"[\xef\xbb\xbf\xfe\xff\0 \t\r\n]*+<")
+_WEB_PAGE: Final = re.compile(rb"[\xef\xbb\xbf \t\r\n]*+<(?:!doctype\s+)?html", re.IGNORECASE)
 
 
 def inspect_picture(data: bytes) -> Picture:
@@ -15,9 +20,9 @@ def inspect_picture(data: bytes) -> Picture:
     """
     if not data:
         raise UnreadablePictureError("The picture is empty.")
-    # Markup begins with `<`, behind a byte order mark and white space, in one byte or in two.
-    if not re.match(rb"[\xef\xbb\xbf\xfe\xff\0 \t\r\n]*<", data):
+    # The interpreter's lock is kept while white space is passed over.
+    if not _MARKUP.match(data, 0, MAX_BYTE_SIZE):
         return inspect_bitmap(data)
-    if re.match(rb"[\xef\xbb\xbf \t\r\n]*<(?:!doctype\s+)?html", data, re.IGNORECASE):
+    if _WEB_PAGE.match(data, 0, MAX_BYTE_SIZE):
         raise UnreadablePictureError("The picture is a web page.")
     return inspect_svg(data)
