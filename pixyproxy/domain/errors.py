@@ -3,7 +3,7 @@
 ::
 
     PixyProxyException
-    ├── BadRequestError                 the request makes no sense
+    ├── BadRequestError                 bad request
     │   └── DataValidationError         one named field breaks a rule
     ├── UnauthorizedError               a login is needed and none was given
     ├── AuthenticationError             the login that was given is not valid

@@ -11,7 +11,7 @@ from pixyproxy.domain import errors
 # For each error the status and what it means, for people.
 MEANINGS: Final[dict[type[errors.PixyProxyException], tuple[HTTPStatus, str]]] = {
     errors.PixyProxyException: (HTTPStatus.INTERNAL_SERVER_ERROR, "PixyProxy has a fault"),
-    errors.BadRequestError: (HTTPStatus.BAD_REQUEST, "The request makes no sense"),
+    errors.BadRequestError: (HTTPStatus.BAD_REQUEST, "Bad request"),
     errors.DataValidationError: (HTTPStatus.BAD_REQUEST, "A field breaks a rule"),
     errors.UnauthorizedError: (HTTPStatus.UNAUTHORIZED, "A login is needed"),
     errors.AuthenticationError: (HTTPStatus.UNAUTHORIZED, "The login is not valid"),
