@@ -6,7 +6,7 @@ from typing import Any, Final
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from pixyproxy.entrypoints.http.client_address import client_address
-from pixyproxy.entrypoints.public_url import is_prefix
+from pixyproxy.entrypoints.public_url import begins_with_route, is_prefix
 
 _HEADERS: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-prefix"})
 _SCHEMES: Final = frozenset({"http", "https"})
@@ -52,8 +52,12 @@ def _joined(headers: list[tuple[bytes, bytes]]) -> dict[bytes, str]:
 
 
 def _below(prefix: str, scope: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of the scope differs below the prefix: a path has it in front of it (ASGI, HTTP connection scope)."""
-    if f"{scope['path']}/".startswith(f"{prefix}/"):
+    """Return what of the scope differs below the prefix: a path has it in front of it (ASGI, HTTP connection scope).
+
+    A proxy may have left it there. If it could be a route, only the usual meaning of the header is not ambiguous: that
+    the proxy has taken it away.
+    """
+    if f"{scope['path']}/".startswith(f"{prefix}/") and not begins_with_route(prefix):
         return {"root_path": prefix}
     return {
         "root_path": prefix,

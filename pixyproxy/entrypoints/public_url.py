@@ -40,10 +40,15 @@ def parse_public_url(text: str) -> PublicURL:
     prefix = parts.path.rstrip("/")
     if parts.query or parts.fragment or "?" in text or "#" in text or not is_prefix(prefix):
         raise ValueError("Behind the host it may have a path of letters, digits and ._~- between slashes, no more.")
-    if prefix.split("/")[1:2] and prefix.split("/")[1] in _ROUTES:
+    if begins_with_route(prefix):
         raise ValueError(f"Its path can't begin with one of PixyProxy's own: {', '.join(sorted(_ROUTES))}.")
     host = parts.netloc.lower().removesuffix(_DEFAULT_PORTS[parts.scheme])
     return PublicURL(f"{parts.scheme}://{host}", host, prefix)
+
+
+def begins_with_route(path: str) -> bool:
+    """Whether the first segment of a path is that of a route of ours."""
+    return path.partition("/")[2].partition("/")[0] in _ROUTES
 
 
 def is_host(text: str) -> bool:

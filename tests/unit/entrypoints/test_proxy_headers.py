@@ -90,6 +90,7 @@ async def test_a_client_that_proxies_tell_no_address_of_is_the_proxy(values: Seq
         (b"/pixy/", "/", "/pixy", "/pixy/"),
         (b"/pixy", "/pixy/image", "/pixy", "/pixy/image"),
         (b"/a/b, /c", "/image", "/a/b", "/a/b/image"),
+        (b"/image", "/image/x", "/image", "/image/image/x"),
         (b"/", "/image", "", "/image"),
         (b"pixy", "/image", "", "/image"),
         (b"//evil.example", "/image", "", "/image"),
