@@ -2,8 +2,13 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final, TypeVar
 
 from argon2 import PasswordHasher as Argon2
 from argon2 import Type
@@ -22,6 +27,11 @@ HASH_LENGTH = 32
 
 RETRY_AFTER = 2.0
 
+# How far a hash steps back behind the requests that need none; bench/hostile_logins.py measures it.
+NICENESS: Final = 5
+
+T = TypeVar("T")
+
 
 class Argon2PasswordHasher(PasswordHasher):
     """Hashes in worker threads, at most `concurrency` at once, because each hash takes 19 MiB and a core.
@@ -39,20 +49,24 @@ class Argon2PasswordHasher(PasswordHasher):
             salt_len=SALT_LENGTH,
             type=Type.ID,
         )
+        self._executor = ThreadPoolExecutor(concurrency, thread_name_prefix="argon2", initializer=_step_back)
         self._slots = asyncio.Semaphore(concurrency)
         self._places = concurrency + queue
 
     async def hash(self, password: Password) -> PasswordHash:
         async with self._place():
-            return PasswordHash(await asyncio.to_thread(self._argon2.hash, password))
+            return PasswordHash(await self._in_thread(self._argon2.hash, password))
 
     async def verify(self, password_hash: PasswordHash, password: str) -> bool:
         async with self._place():
             try:
-                return await asyncio.to_thread(self._argon2.verify, password_hash, password)
+                return await self._in_thread(self._argon2.verify, password_hash, password)
             except (VerificationError, InvalidHashError, UnicodeEncodeError):
                 # A hash that is not ASCII is the one malformed hash that argon2 has no error of its own for.
                 return False
+
+    async def _in_thread(self, work: Callable[[str, str], T] | Callable[[str], T], *args: str) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, partial(work, *args))
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
@@ -69,3 +83,12 @@ class Argon2PasswordHasher(PasswordHasher):
     def decoy(self) -> PasswordHash:
         salt, digest = (base64.b64encode(bytes(n)).decode().rstrip("=") for n in (SALT_LENGTH, HASH_LENGTH))
         return PasswordHash(f"$argon2id$v=19$m={MEMORY_KIB},t={ITERATIONS},p={PARALLELISM}${salt}${digest}")
+
+
+def _step_back() -> None:
+    """Let the other threads of the process go first where there are fewer processors than threads that want one.
+
+    On Linux each thread has a niceness of its own (setpriority(2), BUGS); elsewhere it is that of the whole process.
+    """
+    if sys.platform == "linux":
+        os.nice(NICENESS)

@@ -1,6 +1,8 @@
 """How many passwords are hashed at once."""
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import argon2
 import pytest
 
-from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
+from pixyproxy.adapters.argon2.password_hasher import NICENESS, Argon2PasswordHasher
 from pixyproxy.domain.errors import OverloadedError
 from pixyproxy.domain.user import Password, PasswordHash
 
@@ -83,3 +85,12 @@ async def test_whoever_gives_up_waiting_leaves_the_place_to_another(slow_argon2:
     assert not another.done()
     slow_argon2.may_end.set()
     assert list(await asyncio.gather(running, another)) == ["$argon2id$"] * 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux knows the niceness of a thread")
+async def test_a_hash_steps_back_behind_the_other_threads() -> None:
+    await Argon2PasswordHasher(concurrency=1).hash(Password("correct horse"))
+    others = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    hashing = [thread.native_id for thread in threading.enumerate() if thread.name.startswith("argon2")]
+    assert hashing
+    assert {os.getpriority(os.PRIO_PROCESS, id_ or 0) for id_ in hashing} == {min(19, others + NICENESS)}
