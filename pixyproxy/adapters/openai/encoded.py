@@ -13,7 +13,8 @@ ESCAPED_PIECE: Final = 1 << 16
 
 _DATA_URL: Final = re.compile(rb"\s{0,64}data:(?P<type>[^,\"]{0,1024}),", re.IGNORECASE)
 # Signs that begin no escape: browsers take them for themselves.
-_PERCENT: Final = re.compile(rb"(?:%(?![0-9A-Fa-f]{2}))++")
+# Not possessive: Python before 3.11.5 misreads such a group (python/cpython issue 106052).
+_PERCENT: Final = re.compile(rb"(?:%(?![0-9A-Fa-f]{2}))+")
 _MARKUP: Final = re.compile(rb"\s{0,64}<")
 # The URL alphabet of RFC 4648, section 5.
 _STANDARD_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
