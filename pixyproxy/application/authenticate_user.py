@@ -51,6 +51,9 @@ class AuthenticateUser:
     async def _verify_once(self, login: _Login) -> None:
         task = self._verifying.get(login)
         if task is None:
+            if login.address is not None and not self.verified.was_right(login.name, login.password):
+                # A flood is refused here, where that costs least; the task counts.
+                self.allowance.ensure_left(login.name, login.address)
             task = self._verifying[login] = asyncio.create_task(self._verify(login))
             task.add_done_callback(lambda task: self._end(login, task))
         await asyncio.shield(task)

@@ -28,6 +28,14 @@ class LoginAllowance:
         # When the bucket of a pair will be empty, if no further login is wrong.
         self._empty_at: OrderedDict[tuple[UserName, str], float] = OrderedDict()
 
+    def ensure_left(self, name: UserName, address: str) -> float:
+        """Return when the allowance will be whole again after another; raise `TooManyLoginsError` if none is left."""
+        now = self._monotonic()
+        empty_at = max(now, self._empty_at.get((name, address), now)) + self._cost
+        if (excess := empty_at - now - self._seconds) > 0:
+            raise TooManyLoginsError("Too many wrong logins with this user name.", retry_after=excess)
+        return empty_at
+
     @contextmanager
     def attempt(self, name: UserName, address: str) -> Iterator[None]:
         """Count the login that the block verifies, unless it ends without an `AuthenticationError`.
@@ -36,11 +44,7 @@ class LoginAllowance:
         `TooManyLoginsError` when the allowance is used up.
         """
         pair = name, address
-        now = self._monotonic()
-        empty_at = max(now, self._empty_at.get(pair, now)) + self._cost
-        if (excess := empty_at - now - self._seconds) > 0:
-            raise TooManyLoginsError("Too many wrong logins with this user name.", retry_after=excess)
-        self._empty_at[pair] = empty_at
+        self._empty_at[pair] = self.ensure_left(name, address)
         self._empty_at.move_to_end(pair)
         if len(self._empty_at) > CAPACITY:
             self._empty_at.popitem(last=False)
