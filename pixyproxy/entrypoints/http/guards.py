@@ -1,12 +1,13 @@
 """Who may call a route."""
 
+import asyncio
 import ipaddress
 from typing import Any, Final
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from pixyproxy.domain.errors import AuthenticationError, TooManyLoginsError, UnauthorizedError
+from pixyproxy.domain.errors import AuthenticationError, OverloadedError, TooManyLoginsError, UnauthorizedError
 from pixyproxy.domain.user import ANONYMOUS, USER_NAME_MAX_LENGTH, Principal
 from pixyproxy.entrypoints.http.basic_auth import parse_basic_credentials
 from pixyproxy.entrypoints.http.client_address import client_address
@@ -14,6 +15,10 @@ from pixyproxy.entrypoints.http.links import holder_of_link, is_link
 from pixyproxy.entrypoints.request_lines import log_request
 
 Connection = ASGIConnection[Any, Any, Any, Any]
+
+# A refusal costs so little that those of a flood would follow each other as fast as the server can write them, and take
+# the turns of other requests.
+REFUSAL_PAUSE: Final = 0.1
 
 # What one subscriber is given at least (RFC 6177): counting single addresses would count nothing.
 _IPV6_PREFIX: Final = 64
@@ -68,6 +73,11 @@ async def _authenticate(connection: Connection) -> Principal:
                 "problem": type(exc).__name__,
             }
             log_request("login refused", facts)
+            if isinstance(exc, TooManyLoginsError):
+                await asyncio.sleep(REFUSAL_PAUSE)
+            raise
+        except OverloadedError:
+            await asyncio.sleep(REFUSAL_PAUSE)
             raise
     connection.scope["user"] = principal
     return principal
