@@ -133,7 +133,7 @@ def first_line(client: socket.socket, timeout: float = 2.0) -> str:
 
 @contextlib.contextmanager
 def connections(target: Target, count: int, opening: bytes) -> Iterator[Sequence[socket.socket]]:
-    """Open so many connections and send `opening` on each."""
+    """Open `count` connections and send `opening` on each."""
     with contextlib.ExitStack() as stack:
         clients = []
         for _ in range(count):

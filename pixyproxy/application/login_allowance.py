@@ -15,7 +15,7 @@ CAPACITY: Final = 10_000
 class LoginAllowance:
     """Allows `wrong_logins` wrong logins in `seconds` seconds for each pair of user name and client address.
 
-    A name is never counted alone: otherwise anybody could lock its user out from elsewhere. The count is a leaky bucket
+    A name is never counted alone: otherwise its user could be locked out from elsewhere. The count is a leaky bucket
     (the generic cell rate algorithm), of the 10,000 latest pairs. `monotonic` is the clock in seconds.
     """
 

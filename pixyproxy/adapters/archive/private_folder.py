@@ -83,7 +83,7 @@ class PrivateFolder:
             os.unlink(name, dir_fd=self._descriptor)
 
     def read(self, name: str, limit: int) -> bytes | None:
-        """Return at most so many bytes of a file; None if there is none, or something that is no file."""
+        """Return at most `limit` bytes of a file; None if it is missing or not a regular file."""
         try:
             descriptor = os.open(
                 name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._descriptor
@@ -96,7 +96,7 @@ class PrivateFolder:
             return file.read(limit) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 
     def size(self, name: str) -> int | None:
-        """Return the size of a file in bytes; None if there is none, or something that is no file."""
+        """Return the size of a file in bytes; None if it is missing or not a regular file."""
         status = self._status(name)
         return status.st_size if status is not None and stat.S_ISREG(status.st_mode) else None
 

@@ -291,7 +291,7 @@ class MySQLDatabase:
 
 
 def _limited(sql: str, seconds: float) -> str:
-    """Return a query that the server itself ends after so many seconds: a client that goes away ends nothing.
+    """Return a query that the server itself ends after `seconds`: a client that goes away ends nothing.
 
     MariaDB alone runs what is in `/*M! */`, and MySQL alone heeds what is in `/*+ */`.
     """

@@ -25,7 +25,7 @@ _IPV6_PREFIX: Final = 64
 
 
 async def require_login(connection: Connection, _: BaseRouteHandler) -> None:
-    """Let only logged-in users pass; raise `UnauthorizedError`, `AuthenticationError` or `TooManyLoginsError`."""
+    """Let only logged-in users pass; raise `UnauthorizedError`, or what `AuthenticateUser` raises."""
     principal = await _authenticate(connection)
     if principal.is_anonymous:
         raise UnauthorizedError("This needs a login with HTTP Basic.")

@@ -1,6 +1,7 @@
 """Logins that are refused."""
 
 import logging
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ from litestar.types import Receive, Scope, Send
 
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.app import create_app
+from pixyproxy.entrypoints.http.guards import REFUSAL_PAUSE
 from pixyproxy.entrypoints.request_lines import REQUESTS
 from pixyproxy.entrypoints.settings import Settings
 from tests.unit.entrypoints.http.conftest import ANN, BOB, Client
@@ -58,6 +60,12 @@ def test_too_many_wrong_logins_are_a_problem_that_says_when_to_try_again(guessin
     assert answer.headers["Connection"] == "close"
     assert "WWW-Authenticate" not in answer.headers
     assert answer.json()["type"] == "urn:pixyproxy:problem:too-many-logins"
+
+
+def test_a_refusal_of_a_flood_waits_for_its_pause(guessing: Client) -> None:
+    began = time.monotonic()
+    assert guessing.get("/private/image", auth=("ann", "wrong horse")).status_code == 429
+    assert time.monotonic() - began >= REFUSAL_PAUSE
 
 
 def test_a_creation_with_too_many_wrong_logins_costs_nothing_and_may_be_retried(guessing: Client) -> None:
