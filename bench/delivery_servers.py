@@ -20,8 +20,10 @@ from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.schema import MySQLSchema
-from pixyproxy.domain.image import ContentInfo, Image, ImageStatus, MediaType, Prompt, Visibility, filename_for
-from pixyproxy.entrypoints.sendfile_protocol import SendfileProtocol
+from pixyproxy.domain.content import ContentInfo, MediaType, filename_for
+from pixyproxy.domain.image import Image, ImageStatus, Visibility
+from pixyproxy.domain.prompt import Prompt
+from pixyproxy.entrypoints.server.sendfile_protocol import SendfileProtocol
 from tests.doubles.nginx import Nginx, documented
 from tests.doubles.service import clean_environment, free_port, running_service
 

@@ -23,12 +23,14 @@ from uuid import UUID
 from embedded_library import fill, peak_mib, prepare
 
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
-from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
+from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.system.clock import SystemClock
-from pixyproxy.application import ExamineImages, FinishDeletions, RecoverImages
-from pixyproxy.domain.image import ContentInfo, Image, ImageStatus, MediaType, Prompt, Visibility, filename_for
+from pixyproxy.application import CheckConsistency, FinishDeletions, RecoverImages
+from pixyproxy.domain.content import ContentInfo, MediaType, filename_for
+from pixyproxy.domain.image import Image, ImageStatus, Visibility
+from pixyproxy.domain.prompt import Prompt
 
 SEED = 7
 
@@ -70,7 +72,7 @@ async def examine(folder: Path, count: int, *, with_digests: bool) -> None:
     await database.open()
     images = SQLiteImageRepository(database=database)
     contents, inspector, clock = FilesystemContentStore(folder / "images"), PillowContentInspector(), SystemClock()
-    examine_images = ExamineImages(
+    check_consistency = CheckConsistency(
         images=images,
         contents=contents,
         inspector=inspector,
@@ -79,7 +81,7 @@ async def examine(folder: Path, count: int, *, with_digests: bool) -> None:
         finish_deletions=FinishDeletions(images=images, contents=contents),
     )
     peak_before, start = peak_mib(), time.perf_counter()
-    examination = await examine_images(with_digests=with_digests)
+    examination = await check_consistency(with_digests=with_digests)
     seconds = time.perf_counter() - start
     if (examination.images, examination.contents, examination.remaining) != (count, count, 0):
         raise SystemExit(f"not what was written: {examination}")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
-from pixyproxy.adapters.rows import image_to_row
+from pixyproxy.adapters.sql.rows import image_to_row
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.domain.image import Image

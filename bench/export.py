@@ -30,14 +30,16 @@ from pixyproxy.adapters.archive.folder_writer import FolderImageArchiveWriter
 from pixyproxy.adapters.archive.tar_reader import TarImageArchiveReader
 from pixyproxy.adapters.archive.tar_writer import TarImageArchiveWriter
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
-from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
+from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.application import ExportImages, ImportImages
 from pixyproxy.application.export_images import ExportOutcome
 from pixyproxy.application.import_images import ImportOutcome
-from pixyproxy.domain.image import ContentInfo, Image, ImageStatus, MediaType, Prompt, Visibility, filename_for
+from pixyproxy.domain.content import ContentInfo, MediaType, filename_for
+from pixyproxy.domain.image import Image, ImageStatus, Visibility
 from pixyproxy.domain.ports import ImageArchiveReader, ImageArchiveWriter
+from pixyproxy.domain.prompt import Prompt
 
 SEED = 7
 

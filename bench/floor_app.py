@@ -10,9 +10,9 @@ from uuid import UUID
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from pixyproxy.entrypoints.access_log import log_request
 from pixyproxy.entrypoints.log import configure_logging
-from pixyproxy.entrypoints.request_lines import log_request
-from pixyproxy.entrypoints.sendfile_protocol import ZERO_COPY
+from pixyproxy.entrypoints.server.sendfile_protocol import ZERO_COPY
 from pixyproxy.entrypoints.settings import LogFormat
 
 HAS_LOG: Final = "log" in os.environ["FLOOR"]

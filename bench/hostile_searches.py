@@ -14,7 +14,7 @@ from embedded_library import prepare
 from hostile_kit import Target, attack
 from library_images import CHUNK, make_chunk
 
-from pixyproxy.adapters.rows import image_to_row
+from pixyproxy.adapters.sql.rows import image_to_row
 
 _CHUNKS: Final = 20
 _SEARCHERS: Final = 50

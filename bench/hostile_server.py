@@ -13,7 +13,9 @@ from uuid import UUID
 from embedded_library import fill, prepare
 from hostile_kit import MIB, Target, attack, connections, count_open, first_line, pour
 
-from pixyproxy.domain.image import ContentInfo, Image, ImageStatus, MediaType, Prompt, Visibility
+from pixyproxy.domain.content import ContentInfo, MediaType
+from pixyproxy.domain.image import Image, ImageStatus, Visibility
+from pixyproxy.domain.prompt import Prompt
 
 _GET: Final = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
 _POST: Final = b"POST /image HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

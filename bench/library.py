@@ -31,19 +31,21 @@ import msgspec
 import pymysql
 from library_images import AUTHORS, CHUNK, END, NEVER_TOGETHER, RARE, RAREST, SELDOM_TOGETHER, START, TAGS, make_chunk
 
-from pixyproxy.adapters.list_queries import Query
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.adapters.mysql.url import parse_url
-from pixyproxy.adapters.rows import image_to_row, tags_to_rows, words_to_row
+from pixyproxy.adapters.sql.list_queries import Query
+from pixyproxy.adapters.sql.rows import image_to_row, tags_to_rows, words_to_row
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
-from pixyproxy.domain.image import Image, MediaType, Tag, Visibility
+from pixyproxy.domain.content import MediaType
+from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagFilter
 from pixyproxy.domain.ports import ImageRepository
 from pixyproxy.domain.search import Search
+from pixyproxy.domain.tag import Tag
 from tests.doubles.mariadb import MySQLServer, ThrowawayServer
 
 IMAGES: Final = 1_000_000
@@ -131,13 +133,13 @@ def counted(name: str, q: str | None = None, **wanted: Any) -> Case:
     return Case(name, work, has_depth=False)
 
 
-def tags_listed(name: str, *, is_falling: bool = False, **wanted: Any) -> Case:
+def tags_listed(name: str, *, descending: bool = False, **wanted: Any) -> Case:
     """Return the case of a list of tags."""
     tag_filter = TagFilter(**wanted)
 
     async def work(images: ImageRepository, depth: float) -> object:
-        after = tag_at(1 - depth if is_falling else depth) if depth else None
-        return await images.list_tags(tag_filter, limit=LIMIT, after=after, is_falling=is_falling)
+        after = tag_at(1 - depth if descending else depth) if depth else None
+        return await images.list_tags(tag_filter, limit=LIMIT, after=after, descending=descending)
 
     return Case(name, work, has_depth=not tag_filter.prefix)
 
@@ -147,8 +149,8 @@ def position_at(depth: float, order: ImageOrder, wanted: ImageFilter) -> ImagePo
     if not depth:
         return None
     first, end = wanted.created_after or START, wanted.created_before or END
-    is_falling = order is ImageOrder.NEWEST_FIRST
-    return ImagePosition(first + (end - first) * (1 - depth if is_falling else depth), UUID(int=0))
+    descending = order is ImageOrder.NEWEST_FIRST
+    return ImagePosition(first + (end - first) * (1 - depth if descending else depth), UUID(int=0))
 
 
 def tag_at(depth: float) -> Tag:
@@ -163,7 +165,7 @@ def make_cases() -> Iterator[Case]:
     yield from make_cases_of_tags()
     yield from make_cases_of_words()
     yield tags_listed("tags", visibility=Visibility.PUBLIC)
-    yield tags_listed("tags, falling", visibility=Visibility.PUBLIC, is_falling=True)
+    yield tags_listed("tags, falling", visibility=Visibility.PUBLIC, descending=True)
     yield tags_listed("tags that begin with `c`", visibility=Visibility.PUBLIC, prefix="c")
     yield tags_listed("own tags, frequent author", author=AUTHORS[0])
     yield counted("count of all")

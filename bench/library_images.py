@@ -11,17 +11,11 @@ from itertools import accumulate
 from typing import Final, TypeVar
 from uuid import UUID
 
-from pixyproxy.domain.image import (
-    ContentInfo,
-    Failure,
-    Image,
-    ImageId,
-    ImageStatus,
-    MediaType,
-    Prompt,
-    Tag,
-    Visibility,
-)
+from pixyproxy.domain.content import ContentInfo, MediaType
+from pixyproxy.domain.failure import Failure
+from pixyproxy.domain.image import Image, ImageId, ImageStatus, Visibility
+from pixyproxy.domain.prompt import Prompt
+from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 
 T = TypeVar("T")

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 import openai
 
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
-from pixyproxy.domain.image import parse_prompt
+from pixyproxy.domain.prompt import parse_prompt
 
 ROUNDS = 20
 

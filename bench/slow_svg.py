@@ -16,12 +16,14 @@ from uuid import uuid4
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
-from pixyproxy.adapters.vips.variant_maker import VipsVariantMaker
+from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
+from pixyproxy.adapters.pictures.vips.variant_maker import VipsVariantMaker
 from pixyproxy.application import GetImageVariant
+from pixyproxy.domain.content import filename_for
 from pixyproxy.domain.errors import ContentStoreError
-from pixyproxy.domain.image import Image, ImageStatus, Visibility, filename_for, parse_prompt
+from pixyproxy.domain.image import Image, ImageStatus, Visibility
 from pixyproxy.domain.ports import StoredContent
+from pixyproxy.domain.prompt import parse_prompt
 from pixyproxy.domain.user import ANONYMOUS
 from pixyproxy.domain.variant import Variant, VariantFormat
 

@@ -8,8 +8,12 @@ from polyfactory import Use
 from polyfactory.decorators import post_generated
 from polyfactory.factories.msgspec_factory import MsgspecFactory
 
+from pixyproxy.domain.content import ContentInfo, filename_for
 from pixyproxy.domain.errors import GenerationRefusedError, GenerationTimedOutError
-from pixyproxy.domain.image import ContentInfo, Failure, Image, ImageStatus, Prompt, Tag, Visibility, filename_for
+from pixyproxy.domain.failure import Failure
+from pixyproxy.domain.image import Image, ImageStatus, Visibility
+from pixyproxy.domain.prompt import Prompt
+from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import PasswordHash, User, UserName
 
 

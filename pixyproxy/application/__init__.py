@@ -4,6 +4,7 @@ from pixyproxy.application.add_user import AddUser
 from pixyproxy.application.authenticate_user import AuthenticateUser
 from pixyproxy.application.change_image import ChangeImage
 from pixyproxy.application.change_password import ChangePassword
+from pixyproxy.application.check_consistency import CheckConsistency
 from pixyproxy.application.check_readiness import CheckReadiness
 from pixyproxy.application.correct_sizes import CorrectSizes
 from pixyproxy.application.create_first_user import CreateFirstUser
@@ -11,14 +12,13 @@ from pixyproxy.application.create_image import CreateImage
 from pixyproxy.application.delete_image import DeleteImage
 from pixyproxy.application.delete_images import DeleteImages
 from pixyproxy.application.disable_user import DisableUser
-from pixyproxy.application.examine_images import ExamineImages
 from pixyproxy.application.export_images import ExportImages
 from pixyproxy.application.finish_deletions import FinishDeletions
 from pixyproxy.application.get_image import GetImage
 from pixyproxy.application.get_image_content import GetImageContent
 from pixyproxy.application.get_image_variant import GetImageVariant
 from pixyproxy.application.import_images import ImportImages
-from pixyproxy.application.index_words import IndexWords
+from pixyproxy.application.index_prompts import IndexPrompts
 from pixyproxy.application.list_images import ListImages
 from pixyproxy.application.list_tags import ListTags
 from pixyproxy.application.list_users import ListUsers
@@ -34,6 +34,7 @@ __all__ = [
     "AuthenticateUser",
     "ChangeImage",
     "ChangePassword",
+    "CheckConsistency",
     "CheckReadiness",
     "CorrectSizes",
     "CreateFirstUser",
@@ -41,14 +42,13 @@ __all__ = [
     "DeleteImage",
     "DeleteImages",
     "DisableUser",
-    "ExamineImages",
     "ExportImages",
     "FinishDeletions",
     "GetImage",
     "GetImageContent",
     "GetImageVariant",
     "ImportImages",
-    "IndexWords",
+    "IndexPrompts",
     "ListImages",
     "ListTags",
     "ListUsers",

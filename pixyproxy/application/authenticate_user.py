@@ -44,7 +44,7 @@ class AuthenticateUser:
         except DataValidationError:
             raise _wrong_login() from None
         login = _Login(await self._meant(names), parsed, address)
-        if not self.verified.recall(login.name, login.password):
+        if not self.verified.contains(login.name, login.password):
             await self._verify_once(login)
         return Principal(name=login.name)
 
@@ -75,11 +75,11 @@ class AuthenticateUser:
         with attempt:
             async with self.queue.turn(name, address or "", is_familiar=is_familiar):
                 user = await self._find(name)
-                fits = await self.hasher.verify(user.password_hash if user else self.hasher.decoy, password)
+                fits = await self.hasher.verify(user.password_hash if user else self.hasher.dummy_hash, password)
             if user is None or user.is_disabled or not fits:
                 self.verified.forget(name, password)
                 raise _wrong_login()
-        self.verified.remember(name, password, address)
+        self.verified.put(name, password, address)
 
     async def _meant(self, names: Sequence[UserName]) -> UserName:
         """Return the first name that a user has, or the last."""

@@ -6,8 +6,9 @@ from typing import Final
 import msgspec
 
 from pixyproxy.application.upgrade_data import DataUpgrade, UpgradedBatch
+from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError, DamagedContentError
-from pixyproxy.domain.image import ContentInfo, Image, MediaType
+from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import Clock, ContentInspector, ContentStore, ImageRepository
 
 HEAD_SIZE: Final = 65_536

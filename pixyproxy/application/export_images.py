@@ -8,9 +8,10 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from pixyproxy.application.progress import untold
+from pixyproxy.application.progress import no_progress
+from pixyproxy.domain.content import ContentInfo, ContentKey
 from pixyproxy.domain.errors import ContentStoreError, DamagedContentError, DamagedRecordError, RecordNotFoundError
-from pixyproxy.domain.image import ContentInfo, ContentKey, Image
+from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import (
     ArchiveProblem,
     ContentStore,
@@ -58,8 +59,8 @@ class ExportImages:
         archive: ImageArchiveWriter,
         *,
         author: UserName | None = None,
-        on_progress: Callable[[int], None] = untold,
-        on_problem: Callable[[ArchiveProblem], None] = untold,
+        on_progress: Callable[[int], None] = no_progress,
+        on_problem: Callable[[ArchiveProblem], None] = no_progress,
     ) -> Mapping[ExportOutcome, int]:
         outcomes: Counter[ExportOutcome] = Counter()
         seen = 0

@@ -34,7 +34,7 @@ class Failures:
         self._now = now
         self._failures: OrderedDict[Hashable, _Failure] = OrderedDict()
 
-    def remember(self, content: Hashable, pixels: int, error: DamagedContentError) -> None:
+    def put(self, content: Hashable, pixels: int, error: DamagedContentError) -> None:
         """Remember that drawing so many pixels of the content failed."""
         self._failures[content] = _Failure(pixels, error.detail, self._now() + self._seconds)
         self._failures.move_to_end(content)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from pixyproxy.domain.content import content_key_of
 from pixyproxy.domain.errors import ContentStoreError
-from pixyproxy.domain.image import content_key_of
 from pixyproxy.domain.ports import ContentStore, ImageRepository
 
 

@@ -8,6 +8,7 @@ from typing import Final, NoReturn, TypeVar
 
 import msgspec
 
+from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     ContentNotKeptError,
@@ -21,10 +22,11 @@ from pixyproxy.domain.errors import (
     PixyProxyException,
     RecordNotFoundError,
 )
-from pixyproxy.domain.image import FAILURE_MAX_LENGTH, ContentInfo, Image, ImageStatus, MediaType
+from pixyproxy.domain.failure import FAILURE_MAX_LENGTH
+from pixyproxy.domain.image import Image, ImageStatus
 from pixyproxy.domain.ports import (
     Clock,
-    ContentReceipt,
+    ContentDigest,
     ContentStore,
     GeneratedImage,
     ImageGenerator,
@@ -86,8 +88,8 @@ class GenerateImage:
             await self.give_up(generating, _fault(), cause=exc)
         try:
             generated = _checked(generated)
-            receipt = await self._keep(generating, generated)
-            ready = self._completed(generating, generated, receipt)
+            digest = await self._keep(generating, generated)
+            ready = self._completed(generating, generated, digest)
         except ContentNotKeptError as exc:
             await self.give_up(generating, exc, patience=0)
         except Exception as exc:  # noqa: BLE001 -- it is recorded and raised again
@@ -160,7 +162,7 @@ class GenerateImage:
             return await self.images.get(final.guid)
         return final
 
-    async def _keep(self, image: Image, generated: GeneratedImage) -> ContentReceipt:
+    async def _keep(self, image: Image, generated: GeneratedImage) -> ContentDigest:
         """Store the bytes, trying again while the content store fails: they are paid for."""
         try:
             return await self._try_to_store(
@@ -174,7 +176,7 @@ class GenerateImage:
     async def _quarantine(self, image: Image, error: GenerationError, data: bytes | bytearray, patience: float) -> None:
         """Put `data` into quarantine, and say in the error's detail whether it is there."""
         try:
-            await self._try_to_store(lambda: self.contents.quarantine(image.content_key, _chunks(data)), patience)
+            await self._try_to_store(lambda: self.contents.put_quarantined(image.content_key, _chunks(data)), patience)
             outcome = KEPT
         except ContentStoreError as exc:
             outcome = f"What came back could not be kept: {exc.detail}"
@@ -183,7 +185,7 @@ class GenerateImage:
         if outcome == KEPT or not isinstance(error, ContentNotKeptError):
             error.detail = f"{error.detail[: FAILURE_MAX_LENGTH - len(outcome) - 1]} {outcome}"
 
-    async def _try_to_store(self, store: Callable[[], Awaitable[ContentReceipt]], patience: float) -> ContentReceipt:
+    async def _try_to_store(self, store: Callable[[], Awaitable[ContentDigest]], patience: float) -> ContentDigest:
         """Call `store`, again for `patience` seconds while it fails; raise the last `ContentStoreError`."""
         clock = asyncio.get_running_loop().time
         ends_at = clock() + patience
@@ -195,11 +197,11 @@ class GenerateImage:
                     raise
             await asyncio.sleep(self.policy.pause)
 
-    def _completed(self, image: Image, generated: GeneratedImage, receipt: ContentReceipt) -> Image:
+    def _completed(self, image: Image, generated: GeneratedImage, digest: ContentDigest) -> Image:
         content = ContentInfo(
             media_type=generated.media_type,
-            byte_size=receipt.byte_size,
-            sha256=receipt.sha256,
+            byte_size=digest.byte_size,
+            sha256=digest.sha256,
             width=generated.width,
             height=generated.height,
         )

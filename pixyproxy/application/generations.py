@@ -25,7 +25,7 @@ class Generations:
     def __init__(self, on_end: Callable[[UUID, BaseException | None], None] = lambda _guid, _error: None) -> None:
         self._on_end = on_end
         self._tasks: dict[UUID, asyncio.Task[Image]] = {}
-        self._hurry = asyncio.Event()
+        self._stop_waiting = asyncio.Event()
 
     def __contains__(self, guid: UUID) -> bool:
         """Whether this process is at work on the image."""
@@ -63,13 +63,13 @@ class Generations:
                 yield image
             rest = poll if ends_at is None else min(poll, ends_at - clock())
             poll = min(poll * 1.5, _POLL_SECONDS_MAX)
-            if image.status.is_final or rest <= 0 or self._hurry.is_set():
+            if image.status.is_final or rest <= 0 or self._stop_waiting.is_set():
                 return
             await self._wait([self._tasks[guid]] if guid in self._tasks else [], rest)
 
-    def hurry(self) -> None:
+    def stop_waiting(self) -> None:
         """End all waiting, as if its time were over; the generations go on until `close`."""
-        self._hurry.set()
+        self._stop_waiting.set()
 
     async def close(self, seconds: float) -> Sequence[UUID]:
         """Wait for at most so long until all have ended, break off the rest, and return the guids of these.
@@ -91,11 +91,11 @@ class Generations:
 
         The tasks go on, also when whoever waits is cancelled.
         """
-        hurry = asyncio.create_task(self._hurry.wait())
+        stop_waiting = asyncio.create_task(self._stop_waiting.wait())
         try:
-            await asyncio.wait([*tasks, hurry], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([*tasks, stop_waiting], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            hurry.cancel()
+            stop_waiting.cancel()
 
     def _end(self, guid: UUID, task: asyncio.Task[Image]) -> None:
         del self._tasks[guid]

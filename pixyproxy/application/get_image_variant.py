@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pixyproxy.application.failures import Failures
-from pixyproxy.application.makings import Makings
+from pixyproxy.application.single_flight import SingleFlight
+from pixyproxy.domain.content import ContentKey, MediaType
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError, DamagedContentError
-from pixyproxy.domain.image import ContentKey, Image, ImageScope, MediaType
-from pixyproxy.domain.ports import ContentReceipt, ContentStore, ImageRepository, StoredContent, VariantMaker
+from pixyproxy.domain.image import Image, ImageScope
+from pixyproxy.domain.ports import ContentDigest, ContentStore, ImageRepository, StoredContent, VariantMaker
 from pixyproxy.domain.user import Principal
 from pixyproxy.domain.variant import Variant, VariantName, VariantPolicy
 
@@ -23,47 +24,47 @@ class GetImageVariant:
     variant that `policy` does not allow, `OverloadedError` when too many are being made, `RecordNotFoundError` as
     `GetImageContent` does, and `ContentStoreError`, also for content that can't be made into anything: that is
     remembered in `failures`, so that it is not tried again for each request. SVGs, which may take long, have their own
-    `drawings` and hold up no `makings` of bitmaps.
+    `drawing_flight` and hold up no `variant_flight` of bitmaps.
     """
 
     images: ImageRepository
     contents: ContentStore
     maker: VariantMaker
     policy: VariantPolicy = field(default_factory=VariantPolicy)
-    makings: Makings[ContentReceipt] = field(default_factory=Makings)
-    drawings: Makings[ContentReceipt] = field(default_factory=lambda: Makings(max_running=1))
+    variant_flight: SingleFlight[ContentDigest] = field(default_factory=SingleFlight)
+    drawing_flight: SingleFlight[ContentDigest] = field(default_factory=lambda: SingleFlight(max_running=1))
     failures: Failures = field(default_factory=Failures)
 
     async def __call__(
         self, image: Image, variant: Variant, principal: Principal, scope: ImageScope = ImageScope.PUBLIC
-    ) -> ContentReceipt:
+    ) -> ContentDigest:
         name = self._admit(image, variant, principal, scope)
-        receipt = await self.contents.find_variant(image.content_key, name)
-        if receipt is not None:
-            return receipt
+        digest = await self.contents.find_variant(image.content_key, name)
+        if digest is not None:
+            return digest
         self.failures.ensure_none(_content(image), _pixels(image, variant))
-        makings = self.drawings if image.ready_content.media_type is MediaType.SVG else self.makings
+        variant_flight = self.drawing_flight if image.ready_content.media_type is MediaType.SVG else self.variant_flight
         # That takes a while: the image may be deleted or hidden meanwhile.
         try:
-            receipt = await makings.result((image.content_key, name), partial(self._make, image, variant, name))
+            digest = await variant_flight.result((image.content_key, name), partial(self._make, image, variant, name))
         except ContentStoreError:
             (await self.images.get(image.guid)).ensure_readable_by(principal, scope)
             raise
         (await self.images.get(image.guid)).ensure_readable_by(principal, scope)
-        return receipt
+        return digest
 
     async def open(
         self,
         image: Image,
         variant: Variant,
-        receipt: ContentReceipt,
+        digest: ContentDigest,
         principal: Principal,
         scope: ImageScope = ImageScope.PUBLIC,
         *,
         start: int = 0,
         end: int | None = None,
     ) -> StoredContent:
-        """Return the bytes of the variant that `receipt` is about; `start` and `end` are those of `ContentStore.open`.
+        """Return the bytes of the variant that `digest` is about; `start` and `end` are those of `ContentStore.open`.
 
         Raises `ContentStoreError` if it has been made anew meanwhile, with other bytes.
         """
@@ -74,7 +75,7 @@ class GetImageVariant:
             # Somebody has tidied up since it was found.
             await self(image, variant, principal, scope)
             content = await self.contents.open_variant(image.content_key, name, start=start, end=end)
-        if content.sha256 != receipt.sha256:
+        if content.sha256 != digest.sha256:
             raise ContentStoreError("The variant has been replaced while it was being asked for.")
         return content
 
@@ -83,12 +84,12 @@ class GetImageVariant:
         self.policy.ensure_allowed(variant)
         return variant.name_for(image.ready_content.sha256)
 
-    async def _make(self, image: Image, variant: Variant, name: VariantName) -> ContentReceipt:
+    async def _make(self, image: Image, variant: Variant, name: VariantName) -> ContentDigest:
         key = image.content_key
         # Who made it last may have ended while this one was being asked for.
-        receipt = await self.contents.find_variant(key, name)
-        if receipt is not None:
-            return receipt
+        digest = await self.contents.find_variant(key, name)
+        if digest is not None:
+            return digest
         # Another variant of it may have failed meanwhile.
         self.failures.ensure_none(_content(image), _pixels(image, variant))
         content = await self.contents.open(key)
@@ -97,10 +98,10 @@ class GetImageVariant:
         try:
             data = await self.maker.make(content, variant)
         except DamagedContentError as exc:
-            self.failures.remember(_content(image), _pixels(image, variant), exc)
+            self.failures.put(_content(image), _pixels(image, variant), exc)
             raise
         try:
-            receipt = await self.contents.put_variant(key, name, _chunks(data))
+            digest = await self.contents.put_variant(key, name, _chunks(data))
             await self.images.get(image.guid)
         except ContentStoreError:
             # It was not stored.
@@ -111,7 +112,7 @@ class GetImageVariant:
             with suppress(ContentStoreError):
                 await self.contents.delete_variants(key)
             raise
-        return receipt
+        return digest
 
 
 def _content(image: Image) -> tuple[ContentKey, str]:

@@ -10,7 +10,8 @@ from uuid import UUID
 import msgspec
 
 from pixyproxy.application.correct_sizes import exchanged
-from pixyproxy.application.progress import untold
+from pixyproxy.application.progress import no_progress
+from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     ContentNotFoundError,
@@ -19,7 +20,7 @@ from pixyproxy.domain.errors import (
     DataValidationError,
     RecordNotFoundError,
 )
-from pixyproxy.domain.image import ContentInfo, Image
+from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import (
     ArchivedImage,
     ArchiveProblem,
@@ -64,8 +65,8 @@ class ImportImages:
         self,
         archive: ImageArchiveReader,
         *,
-        on_progress: Callable[[int], None] = untold,
-        on_problem: Callable[[ArchiveProblem], None] = untold,
+        on_progress: Callable[[int], None] = no_progress,
+        on_problem: Callable[[ArchiveProblem], None] = no_progress,
     ) -> Mapping[ImportOutcome, int]:
         outcomes: Counter[ImportOutcome] = Counter()
         async for found in archive.images():
@@ -107,7 +108,7 @@ class ImportImages:
         except DataValidationError:
             if await self.contents.list_quarantine(image.content_key):
                 # What is there was paid for, and is not the archive's.
-                await self.contents.set_aside(image.content_key)
+                await self.contents.quarantine(image.content_key)
             else:
                 await self.contents.delete(image.content_key)
             raise

@@ -36,7 +36,7 @@ class ListTags:
             # One more than asked for tells whether there are more.
             limit=limit + 1,
             after=None if cursor is None else cursor.tag,
-            is_falling=is_backward,
+            descending=is_backward,
         )
         page = cut_page(found, limit, is_first=cursor is None, is_backward=is_backward)
         return TagPage(

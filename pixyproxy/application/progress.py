@@ -1,5 +1,5 @@
 """What long work tells of, when nobody wants to know."""
 
 
-def untold(_: object) -> None:
+def no_progress(_: object) -> None:
     """Do nothing with what is told."""

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pixyproxy.application.generate_image import KEPT
 from pixyproxy.application.generations import Generations
+from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     ContentNotFoundError,
@@ -17,7 +18,7 @@ from pixyproxy.domain.errors import (
     GenerationNotStartedError,
     RecordNotFoundError,
 )
-from pixyproxy.domain.image import LATE, ContentInfo, Image, ImageStatus
+from pixyproxy.domain.image import LATE, Image, ImageStatus
 from pixyproxy.domain.ports import Clock, ContentInspector, ContentStore, ImageRepository
 
 

@@ -7,7 +7,8 @@ from uuid import UUID
 from pixyproxy.application.bulk import BulkResult, each_of
 from pixyproxy.application.change_image import ChangeImage
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.domain.image import Image, ImageChanges, Tag, normalized_tags, parse_new_tags, parse_tags
+from pixyproxy.domain.image import Image, ImageChanges
+from pixyproxy.domain.tag import Tag, normalized_tags, parse_new_tags, parse_tags
 from pixyproxy.domain.user import Principal
 
 

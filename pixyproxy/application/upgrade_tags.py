@@ -6,8 +6,9 @@ import msgspec
 
 from pixyproxy.application.upgrade_data import DataUpgrade, UpgradedBatch
 from pixyproxy.domain.errors import ConstraintViolationError, DamagedRecordError, RecordNotFoundError
-from pixyproxy.domain.image import Image, normalized_tags
+from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import Clock, DamagedRecord, ImageRepository
+from pixyproxy.domain.tag import normalized_tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,46 +10,37 @@ from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from slugify import slugify
 
-from pixyproxy.domain import errors
+from pixyproxy.domain.content import (
+    ContentInfo,
+    ContentKey,
+    content_key_of,
+    ensure_filename,
+    filename_for,
+    with_extension,
+)
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     DataValidationError,
     GenerationError,
-    GenerationFailedError,
     OperationNotAllowedError,
     RecordNotFoundError,
 )
-from pixyproxy.domain.filename import ensure_filename, with_extension
-from pixyproxy.domain.text import (
-    ensure_encodable,
-    ensure_label,
-    ensure_length,
-    ensure_new_label,
-    ensure_visible,
-    normalized_label,
-)
+from pixyproxy.domain.failure import Failure
+from pixyproxy.domain.prompt import Prompt, ensure_prompt, parse_prompt
+from pixyproxy.domain.tag import Tag, ensure_tags, parse_new_tags
 from pixyproxy.domain.user import Principal, UserName, ensure_user_name
 
-PROMPT_MAX_LENGTH = 32_000
-TAG_MAX_LENGTH = 64
-TAGS_MAX_COUNT = 32
 MODEL_MAX_LENGTH = 255
-FAILURE_MAX_LENGTH = 1_000
-SLUG_MAX_LENGTH = 80
+
 USAGE_MAX_SIZE = 16_384
+
 USAGE_MAX_DEPTH = 100
 
 # For so long the bytes of an image that is unknown may turn up: its process may only have been slow.
 LATE = timedelta(days=1)
 
-_SHA256: Final = re.compile("[0-9a-f]{64}")
-
 ImageId = NewType("ImageId", int)
-Prompt = NewType("Prompt", str)
-Tag = NewType("Tag", str)
-ContentKey = NewType("ContentKey", str)
 
 
 class Visibility(StrEnum):
@@ -110,166 +101,13 @@ class ImageStatus(StrEnum):
 
 
 _RUNNING: Final = frozenset({ImageStatus.PENDING, ImageStatus.GENERATING})
+
 _TRANSITIONS: Final = {
     ImageStatus.PENDING: frozenset({ImageStatus.GENERATING, ImageStatus.FAILED}),
     ImageStatus.GENERATING: frozenset({ImageStatus.READY, ImageStatus.FAILED, ImageStatus.UNKNOWN}),
     ImageStatus.UNKNOWN: frozenset({ImageStatus.READY, ImageStatus.FAILED}),
     ImageStatus.READY: frozenset[ImageStatus](),
     ImageStatus.FAILED: frozenset({ImageStatus.READY}),
-}
-
-
-class MediaType(StrEnum):
-    """The media types that content may have.
-
-    All are bitmaps but SVG, which is kept as it came, scripts and all: whoever shows it must let it run nothing.
-    """
-
-    PNG = "image/png"
-    JPEG = "image/jpeg"
-    WEBP = "image/webp"
-    GIF = "image/gif"
-    SVG = "image/svg+xml"
-
-    @property
-    def extension(self) -> str:
-        """The customary file name extension, with its dot."""
-        return ".jpg" if self is MediaType.JPEG else f".{self.name.lower()}"
-
-
-def parse_prompt(text: str) -> Prompt:
-    """Return `text` as a new prompt, without the white space around it.
-
-    Raises `DataValidationError` unless 1 to 32,000 characters are left (the OpenAI reference's limit), without NUL and
-    lone surrogates, and one of them can be seen.
-    """
-    prompt = text.strip()
-    ensure_prompt(prompt)
-    ensure_visible("prompt", prompt)
-    return Prompt(prompt)
-
-
-def ensure_prompt(prompt: str) -> None:
-    """Raise `DataValidationError` for a prompt that no image may have been stored with."""
-    ensure_encodable("prompt", prompt)
-    ensure_length("prompt", prompt, 1, PROMPT_MAX_LENGTH)
-    if prompt != prompt.strip():
-        raise DataValidationError("prompt", "must not begin or end with white space")
-
-
-def parse_tag(text: str, field: str = "tag") -> Tag:
-    """Return `text` as a tag that there may be, normalised as `normalized_label` says.
-
-    Raises `DataValidationError` unless it is a single line of 1 to 64 characters.
-    """
-    tag = normalized_label(field, text, TAG_MAX_LENGTH)
-    ensure_label(field, tag, TAG_MAX_LENGTH)
-    return Tag(tag)
-
-
-def parse_tags(texts: Sequence[str]) -> tuple[Tag, ...]:
-    """Return `texts` as tags that there may be, in the order given.
-
-    Raises `DataValidationError` for more than 32 tags, for two that are equal, and for one that `parse_tag` refuses.
-    """
-    _ensure_tags_count(texts)
-    tags = tuple(parse_tag(text, f"tags[{position}]") for position, text in enumerate(texts))
-    ensure_tags(tags)
-    return tags
-
-
-def parse_new_tags(texts: Sequence[str], *, stored: Sequence[Tag] = ()) -> tuple[Tag, ...]:
-    """Return `texts` as an image's tags from now on; those of `stored`, which it has already, are no new ones.
-
-    Raises what `parse_tags` raises, and `DataValidationError` for a new tag that `ensure_new_label` refuses.
-    """
-    tags, known = parse_tags(texts), normalized_tags(stored)
-    for position, tag in enumerate(tags):
-        if tag not in known:
-            ensure_new_label(f"tags[{position}]", tag, TAG_MAX_LENGTH)
-    return tags
-
-
-def ensure_tags(tags: Sequence[str]) -> None:
-    """Raise `DataValidationError` for tags that no image may have been stored with."""
-    _ensure_tags_count(tags)
-    for position, tag in enumerate(tags):
-        ensure_label(f"tags[{position}]", tag, TAG_MAX_LENGTH)
-    if len(set(tags)) != len(tags):
-        raise DataValidationError("tags", "must not contain duplicates")
-
-
-def normalized_tags(tags: Sequence[Tag]) -> tuple[Tag, ...]:
-    """Return stored tags as `parse_tag` returns them; of those that become equal, the first keeps its place.
-
-    A tag that can't be normalised, because the result is too long, stays as it is.
-    """
-    return tuple(dict.fromkeys(map(_normalized_tag, tags)))
-
-
-def _normalized_tag(tag: Tag) -> Tag:
-    try:
-        return parse_tag(tag)
-    except DataValidationError:
-        return tag
-
-
-def _ensure_tags_count(tags: Sequence[str]) -> None:
-    if len(tags) > TAGS_MAX_COUNT:
-        raise DataValidationError("tags", f"must be at most {TAGS_MAX_COUNT}, not {len(tags)}")
-
-
-def filename_for(prompt: str, guid: UUID, media_type: MediaType | None = None) -> str:
-    """Make a readable ASCII file name, well below 255 bytes, that is unique and safe whatever the prompt is."""
-    words = slugify(
-        prompt[: 4 * SLUG_MAX_LENGTH],
-        max_length=SLUG_MAX_LENGTH,
-        word_boundary=True,
-        save_order=True,
-        entities=False,
-        decimal=False,
-        hexadecimal=False,
-    )
-    return f"{words or 'image'}-{guid}{media_type.extension if media_type else ''}"
-
-
-class ContentInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an image's content: media type, size in bytes, SHA-256 in hex, and size in pixels as shown."""
-
-    media_type: MediaType
-    byte_size: int
-    sha256: str
-    width: int
-    height: int
-
-    def __post_init__(self) -> None:
-        if min(self.byte_size, self.width, self.height) < 1:
-            raise DataValidationError("content", "must not be empty")
-        if not _SHA256.fullmatch(self.sha256):
-            raise DataValidationError("sha256", "must be 64 hexadecimal digits in lower case")
-
-
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an image has no content: the name of a `GenerationError`, its detail, and whether it may have been billed."""
-
-    kind: str
-    detail: str
-    maybe_billed: bool
-
-    @classmethod
-    def of(cls, error: GenerationError) -> Self:
-        """Return what is kept of `error`: 1,000 characters of its detail, and of a host's own kind the known parent."""
-        kind = next(ancestor.__name__ for ancestor in type(error).__mro__ if ancestor.__name__ in _GENERATION_ERRORS)
-        detail = str(error.detail)[:FAILURE_MAX_LENGTH].encode("utf-8", "replace").decode()
-        return cls(kind=kind, detail=detail, maybe_billed=bool(error.maybe_billed))
-
-    def to_error(self) -> GenerationError:
-        """Return the error again."""
-        return _GENERATION_ERRORS.get(self.kind, GenerationFailedError)(self.detail, maybe_billed=self.maybe_billed)
-
-
-_GENERATION_ERRORS: Final[Mapping[str, type[GenerationError]]] = {
-    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, GenerationError)
 }
 
 
@@ -506,11 +344,6 @@ def is_deeper(value: object, depth: int) -> bool:
     """Whether arrays and objects are nested more than `depth` times."""
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
     return parts is not None and (depth == 0 or any(is_deeper(part, depth - 1) for part in parts))
-
-
-def content_key_of(guid: UUID) -> ContentKey:
-    """Return the key of an image's content, whether the image is there or not."""
-    return ContentKey(str(guid))
 
 
 def image_not_found(guid: UUID) -> RecordNotFoundError:

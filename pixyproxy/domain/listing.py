@@ -8,18 +8,11 @@ from uuid import UUID
 
 import msgspec
 
+from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.domain.image import (
-    MODEL_MAX_LENGTH,
-    TAG_MAX_LENGTH,
-    TAGS_MAX_COUNT,
-    Image,
-    ImageStatus,
-    MediaType,
-    Tag,
-    Visibility,
-)
+from pixyproxy.domain.image import MODEL_MAX_LENGTH, Image, ImageStatus, Visibility
 from pixyproxy.domain.search import Search
+from pixyproxy.domain.tag import TAG_MAX_LENGTH, TAGS_MAX_COUNT, Tag
 from pixyproxy.domain.text import ensure_encodable, ensure_label, ensure_length, ensure_marks, normalized_label
 from pixyproxy.domain.user import UserName, ensure_user_name
 

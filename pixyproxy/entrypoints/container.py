@@ -26,7 +26,8 @@ from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.adapters.mysql.secret_store import MySQLSecretStore
 from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
-from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
+from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
+from pixyproxy.adapters.pictures.vips.variant_maker import VipsVariantMaker
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.adapters.sqlite.data_upgrades import SQLiteDataUpgrades
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
@@ -36,12 +37,12 @@ from pixyproxy.adapters.sqlite.secret_store import SQLiteSecretStore
 from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
 from pixyproxy.adapters.system.clock import SystemClock
 from pixyproxy.adapters.system.guid_source import RandomGuidSource
-from pixyproxy.adapters.vips.variant_maker import VipsVariantMaker
 from pixyproxy.application import (
     AddUser,
     AuthenticateUser,
     ChangeImage,
     ChangePassword,
+    CheckConsistency,
     CheckReadiness,
     CorrectSizes,
     CreateFirstUser,
@@ -49,14 +50,13 @@ from pixyproxy.application import (
     DeleteImage,
     DeleteImages,
     DisableUser,
-    ExamineImages,
     ExportImages,
     FinishDeletions,
     GetImage,
     GetImageContent,
     GetImageVariant,
     ImportImages,
-    IndexWords,
+    IndexPrompts,
     ListImages,
     ListTags,
     ListUsers,
@@ -71,12 +71,12 @@ from pixyproxy.application.admission import Admission
 from pixyproxy.application.generate_image import GenerationPolicy
 from pixyproxy.application.generations import Generations
 from pixyproxy.application.login_allowance import LoginAllowance
-from pixyproxy.application.makings import Makings
-from pixyproxy.domain.ports import ContentReceipt, Lease
+from pixyproxy.application.single_flight import SingleFlight
+from pixyproxy.domain.ports import ContentDigest, Lease
 from pixyproxy.domain.variant import VariantPolicy
-from pixyproxy.entrypoints.cursors import CursorSeal
+from pixyproxy.entrypoints.cursor_signer import CursorSigner
 from pixyproxy.entrypoints.housekeeping import end_generations, log_end, process_name
-from pixyproxy.entrypoints.links import LinkSeal
+from pixyproxy.entrypoints.link_signer import LinkSigner
 from pixyproxy.entrypoints.settings import Settings
 
 
@@ -129,8 +129,8 @@ class Container(containers.DeclarativeContainer):
         sqlite=providers.Singleton(SQLiteDataUpgrades, database=database),
         mysql=providers.Singleton(MySQLDataUpgrades, database=database),
     )
-    cursor_seal = providers.Singleton(CursorSeal, secrets)
-    link_seal = providers.Singleton(LinkSeal, secrets, settings.provided.link_secrets)
+    cursor_signer = providers.Singleton(CursorSigner, secrets)
+    link_signer = providers.Singleton(LinkSigner, secrets, settings.provided.link_secrets)
     contents = providers.Singleton(FilesystemContentStore, providers.Factory(Path, settings.provided.content_path))
     generator = providers.Selector(
         settings.provided.generator_kind,
@@ -167,10 +167,10 @@ class Container(containers.DeclarativeContainer):
         Admission, max_running=settings.provided.max_generations, max_waiting=settings.provided.max_waiting
     )
     generations = providers.Singleton(Generations, on_end=log_end)
-    makings: providers.Provider[Makings[ContentReceipt]] = providers.Singleton(
-        Makings, max_running=settings.provided.max_variants
+    variant_flight: providers.Provider[SingleFlight[ContentDigest]] = providers.Singleton(
+        SingleFlight, max_running=settings.provided.max_variants
     )
-    drawings: providers.Provider[Makings[ContentReceipt]] = providers.Singleton(Makings, max_running=1)
+    drawing_flight: providers.Provider[SingleFlight[ContentDigest]] = providers.Singleton(SingleFlight, max_running=1)
     policy = providers.Singleton(
         GenerationPolicy,
         lease=providers.Factory(Lease, owner=process_name(), seconds=settings.provided.lease),
@@ -201,8 +201,8 @@ class Container(containers.DeclarativeContainer):
     finish_deletions = providers.Singleton(
         FinishDeletions, images=images, contents=contents, lease_seconds=settings.provided.lease
     )
-    examine_images = providers.Singleton(
-        ExamineImages,
+    check_consistency = providers.Singleton(
+        CheckConsistency,
         images=images,
         contents=contents,
         inspector=inspector,
@@ -219,8 +219,8 @@ class Container(containers.DeclarativeContainer):
         contents=contents,
         maker=variant_maker,
         policy=providers.Singleton(VariantPolicy, sides=settings.provided.variant_sides),
-        makings=makings,
-        drawings=drawings,
+        variant_flight=variant_flight,
+        drawing_flight=drawing_flight,
     )
     list_images = providers.Singleton(ListImages, images=images)
     list_tags = providers.Singleton(ListTags, images=images)
@@ -232,7 +232,7 @@ class Container(containers.DeclarativeContainer):
     delete_images = providers.Singleton(DeleteImages, delete_image=delete_image)
     export_images = providers.Singleton(ExportImages, images=images, contents=contents)
     import_images = providers.Singleton(ImportImages, images=images, contents=contents, inspector=inspector)
-    index_words = providers.Singleton(IndexWords, images=images)
+    index_prompts = providers.Singleton(IndexPrompts, images=images)
     data_upgrades = providers.List(
         providers.Singleton(UpgradeTags, images=images, clock=clock),
         providers.Singleton(UpgradeWords, images=images),
@@ -264,8 +264,8 @@ async def opened(container: Container) -> AsyncIterator[Container]:
         await container.contents().prepare()
         stack.push_async_callback(container.generator().close)
         stack.push_async_callback(container.variant_maker().close)
-        stack.push_async_callback(container.makings().close)
-        stack.push_async_callback(container.drawings().close)
+        stack.push_async_callback(container.variant_flight().close)
+        stack.push_async_callback(container.drawing_flight().close)
         seconds = container.settings().shutdown_timeout
         stack.push_async_callback(end_generations, container.admission(), container.generations(), seconds)
         yield container

@@ -11,7 +11,7 @@ from uuid import UUID
 from pixyproxy.application.admission import Admission
 from pixyproxy.application.finish_deletions import FinishDeletions
 from pixyproxy.application.generations import Generations
-from pixyproxy.application.index_words import IndexWords
+from pixyproxy.application.index_prompts import IndexPrompts
 from pixyproxy.application.recover_images import RecoverImages
 from pixyproxy.application.upgrade_data import UpgradeData
 from pixyproxy.domain.errors import GenerationError, GenerationFaultError, PixyProxyException
@@ -57,7 +57,7 @@ async def housekeeping(
     recover_images: RecoverImages,
     finish_deletions: FinishDeletions,
     upgrade_data: UpgradeData,
-    index_words: IndexWords,
+    index_prompts: IndexPrompts,
     images: ImageRepository,
     *,
     every: float,
@@ -68,7 +68,7 @@ async def housekeeping(
     """
     tasks = [
         asyncio.create_task(_upgrade(upgrade_data, every)),
-        asyncio.create_task(_do(index_words, "words of older images indexed")),
+        asyncio.create_task(_do(index_prompts, "words of older images indexed")),
         asyncio.create_task(_repeat(recover_images, "abandoned images recovered", every)),
         asyncio.create_task(_repeat(finish_deletions, "interrupted deletions finished", every)),
         asyncio.create_task(_repeat(images.forget_expired_claims, "idempotency keys forgotten", every)),

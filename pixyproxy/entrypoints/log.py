@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog
 
-from pixyproxy.entrypoints.request_lines import REQUESTS, LineHandler
+from pixyproxy.entrypoints.access_log import REQUESTS, LineHandler
 from pixyproxy.entrypoints.settings import LogFormat
 
 # A text with one of these is quoted for a terminal.

@@ -22,7 +22,7 @@ import msgspec
 
 from pixyproxy.domain import errors
 from pixyproxy.domain.image import ImageStatus
-from pixyproxy.entrypoints.http.meanings import meaning_of
+from pixyproxy.entrypoints.http.problems.problem_types import problem_type_of
 from tests.chaos.halting_service import Step
 from tests.chaos.world import AUTHORS, PASSWORD, PICTURE_SIZE, SETTINGS, Service, World
 from tests.doubles.openai_server import Order
@@ -600,7 +600,7 @@ def _is_final_truth(answer: Answer | None, row: Row) -> bool:
         return False
     if row.status is READY:
         return answer.status == 200 and answer.body["status"] == "ready"
-    meaning = meaning_of(getattr(errors, str(row.failure_kind)))
+    meaning = problem_type_of(getattr(errors, str(row.failure_kind)))
     named = answer.status, answer.body.get("type"), answer.body.get("maybe_billed")
     return named == (meaning.status, meaning.type, row.maybe_billed)
 

@@ -24,9 +24,11 @@ from dependency_injector import providers
 import pixyproxy.adapters.openai.endpoint  # noqa: F401
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.idempotency import Claim
-from pixyproxy.domain.image import ContentKey, Image, ImageStatus, Prompt
-from pixyproxy.domain.ports import ContentReceipt, GeneratedImage, ImageGenerator, Lease
+from pixyproxy.domain.image import Image, ImageStatus
+from pixyproxy.domain.ports import ContentDigest, GeneratedImage, ImageGenerator, Lease
+from pixyproxy.domain.prompt import Prompt
 from pixyproxy.entrypoints.cli.serve import GRACE_SECONDS, hurry_when_told_to_stop
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.app import create_app
@@ -121,11 +123,11 @@ class HaltingContentStore(FilesystemContentStore):
             await self._halts.reach(Step.PENDING, prompt)
         await super().check()
 
-    async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+    async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
         prompt = self._halts.prompts[key]
-        receipt = await super().put(key, self._halves(prompt, chunks))
+        digest = await super().put(key, self._halves(prompt, chunks))
         await self._halts.reach(Step.STORED, prompt)
-        return receipt
+        return digest
 
     async def delete(self, key: ContentKey) -> None:
         if key in self._halts.prompts:

@@ -14,11 +14,13 @@ from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.url import parse_url
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.application import ChangeImage
+from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import OperationNotAllowedError, RecordNotFoundError
-from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, MediaType, Tag, Visibility
+from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImagePosition, TagCount, TagFilter
 from pixyproxy.domain.ports import ImageRepository
 from pixyproxy.domain.search import Search
+from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import Principal, UserName
 from tests.factories import ImageFactory
 

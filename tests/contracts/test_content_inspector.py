@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 import pytest
 from PIL import Image
 
-from pixyproxy.adapters.pillow import content_inspector
-from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
-from pixyproxy.adapters.pillow.inspection import inspect_picture
-from pixyproxy.adapters.pillow.picture import Picture
+from pixyproxy.adapters.pictures.pillow import content_inspector
+from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
+from pixyproxy.adapters.pictures.pillow.inspection import inspect_picture
+from pixyproxy.adapters.pictures.pillow.picture import Picture
+from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import ContentStoreError, DamagedContentError
-from pixyproxy.domain.image import ContentInfo, MediaType
 from pixyproxy.domain.ports import ContentInspector, StoredContent
 from tests import odd_pictures
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
+from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
-from pixyproxy.domain.image import ContentKey
-from pixyproxy.domain.ports import ContentReceipt, ContentStore, StoredContent
+from pixyproxy.domain.ports import ContentDigest, ContentStore, StoredContent
 from pixyproxy.domain.variant import VariantName
 
 KEY = ContentKey("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
@@ -58,7 +58,7 @@ class StuckChunks:
         await asyncio.Event().wait()
 
 
-async def put(store: ContentStore, content: bytes, key: ContentKey = KEY) -> ContentReceipt:
+async def put(store: ContentStore, content: bytes, key: ContentKey = KEY) -> ContentDigest:
     return await store.put(key, in_chunks(content))
 
 
@@ -89,26 +89,26 @@ async def content_of(stored: StoredContent) -> bytes:
 
 async def put_variant(
     store: ContentStore, content: bytes, name: VariantName = NAME, key: ContentKey = KEY
-) -> ContentReceipt:
+) -> ContentDigest:
     return await store.put_variant(key, name, in_chunks(content))
 
 
 async def variant(store: ContentStore, name: VariantName = NAME, key: ContentKey = KEY) -> bytes | None:
     """Return the whole variant, or None, having checked that it is found as it is."""
-    receipt = await store.find_variant(key, name)
+    digest = await store.find_variant(key, name)
     try:
         stored = await store.open_variant(key, name)
     except ContentNotFoundError:
-        assert receipt is None
+        assert digest is None
         return None
     content = await content_of(stored)
-    assert receipt == receipt_for(content)
+    assert digest == receipt_for(content)
     assert stored.byte_size == len(content)
     return content
 
 
-def receipt_for(content: bytes) -> ContentReceipt:
-    return ContentReceipt(len(content), hashlib.sha256(content).hexdigest())
+def receipt_for(content: bytes) -> ContentDigest:
+    return ContentDigest(len(content), hashlib.sha256(content).hexdigest())
 
 
 async def keys_of_variants_in(store: ContentStore) -> Sequence[ContentKey]:
@@ -127,13 +127,13 @@ async def test_content_can_be_opened_again_and_again(store: ContentStore) -> Non
 
 
 async def test_the_receipt_has_the_size_and_the_digest(store: ContentStore) -> None:
-    receipt = await store.put(KEY, in_chunks(b"one ", b"", b"two"))
-    assert receipt == ContentReceipt(7, hashlib.sha256(b"one two").hexdigest())
+    digest = await store.put(KEY, in_chunks(b"one ", b"", b"two"))
+    assert digest == ContentDigest(7, hashlib.sha256(b"one two").hexdigest())
 
 
 @pytest.mark.parametrize("chunks", [[], [b""], [b"", b""]])
 async def test_empty_content_is_content(store: ContentStore, chunks: list[bytes]) -> None:
-    assert await store.put(KEY, in_chunks(*chunks)) == ContentReceipt(0, hashlib.sha256().hexdigest())
+    assert await store.put(KEY, in_chunks(*chunks)) == ContentDigest(0, hashlib.sha256().hexdigest())
     assert await read(store) == b""
 
 
@@ -152,7 +152,7 @@ async def test_chunks_have_at_most_1_mib_however_they_came_in(store: ContentStor
 @example(chunks=[b"x" * MIB, b"", b"y" * 300_000])
 async def test_any_content_comes_back_as_it_went_in(store: ContentStore, chunks: list[bytes]) -> None:
     content = b"".join(chunks)
-    assert await store.put(KEY, in_chunks(*chunks)) == ContentReceipt(len(content), hashlib.sha256(content).hexdigest())
+    assert await store.put(KEY, in_chunks(*chunks)) == ContentDigest(len(content), hashlib.sha256(content).hexdigest())
     assert await read(store) == content
 
 
@@ -276,8 +276,8 @@ async def test_deleted_content_can_be_put_again(store: ContentStore) -> None:
 
 async def test_many_keys_can_be_put_at_once(store: ContentStore) -> None:
     keys = [ContentKey(f"{number:08x}-5d0e-4a39-9f43-5c8d3f6f2b11") for number in range(50)]
-    receipts = await asyncio.gather(*(put(store, key.encode(), key) for key in keys))
-    assert [receipt.sha256 for receipt in receipts] == [hashlib.sha256(key.encode()).hexdigest() for key in keys]
+    digests = await asyncio.gather(*(put(store, key.encode(), key) for key in keys))
+    assert [digest.sha256 for digest in digests] == [hashlib.sha256(key.encode()).hexdigest() for key in keys]
     assert [await read(store, key) for key in keys] == [key.encode() for key in keys]
 
 
@@ -396,7 +396,7 @@ async def test_every_key_comes_once_while_contents_come_and_go(store: ContentSto
 async def test_content_that_was_set_aside_is_not_in_the_store_and_all_other_is(store: ContentStore) -> None:
     await put(store, b"content")
     await put(store, b"other", OTHER_KEY)
-    await store.set_aside(KEY)
+    await store.quarantine(KEY)
     assert not await has(store)
     assert await keys_in(store) == [OTHER_KEY]
     assert await read(store, OTHER_KEY) == b"other"
@@ -409,7 +409,7 @@ async def test_contents_can_be_set_aside_while_the_keys_are_walked(store: Conten
     seen = []
     async for key in store.keys():
         seen.append(key)
-        await store.set_aside(key)
+        await store.quarantine(key)
     assert seen == keys
     assert await keys_in(store) == []
 
@@ -418,22 +418,22 @@ async def test_a_key_can_be_put_and_set_aside_again_and_again(store: ContentStor
     for content in (b"one", b"two", b"three"):
         await put(store, content)
         assert await read(store) == content
-        await store.set_aside(KEY)
+        await store.quarantine(KEY)
         assert not await has(store)
 
 
 async def test_setting_aside_what_is_not_there_is_no_error(store: ContentStore) -> None:
-    await store.set_aside(KEY)
+    await store.quarantine(KEY)
     await put(store, b"content")
-    await store.set_aside(KEY)
-    await store.set_aside(KEY)
+    await store.quarantine(KEY)
+    await store.quarantine(KEY)
     assert await keys_in(store) == []
 
 
 async def test_content_that_is_open_stays_whole_when_it_is_set_aside(store: ContentStore) -> None:
     await put(store, b"x" * 600_000)
     stored = await store.open(KEY)
-    await store.set_aside(KEY)
+    await store.quarantine(KEY)
     assert b"".join([chunk async for chunk in stored.chunks]) == b"x" * 600_000
 
 
@@ -442,13 +442,13 @@ async def test_uploads_that_ended_leave_nothing_behind(store: ContentStore) -> N
     with pytest.raises(RuntimeError):
         await store.put(OTHER_KEY, broken_after(b"half", error=RuntimeError()))
     await store.check()
-    assert list(await store.list_leftovers(older_than=timedelta())) == []
+    assert list(await store.list_orphans(older_than=timedelta())) == []
 
 
 async def test_removing_a_leftover_that_is_not_there_is_no_error(store: ContentStore) -> None:
     await put(store, b"content")
-    await store.set_leftover_aside("0b6f-unknown.0123456789abcdef")
-    await store.set_leftover_aside(KEY)
+    await store.quarantine_orphan("0b6f-unknown.0123456789abcdef")
+    await store.quarantine_orphan(KEY)
     assert await read(store) == b"content"
 
 
@@ -607,10 +607,10 @@ async def test_of_many_puts_of_one_variant_one_wins_as_a_whole(store: ContentSto
             await asyncio.sleep(0)
 
     watching = asyncio.create_task(watch())
-    receipts = await asyncio.gather(*(put_variant(store, content) for content in contents))
+    digests = await asyncio.gather(*(put_variant(store, content) for content in contents))
     is_over.set()
     await watching
-    assert receipts == [receipt_for(content) for content in contents]
+    assert digests == [receipt_for(content) for content in contents]
     assert await variant(store) in contents
     assert seen <= set(contents)
 
@@ -667,10 +667,10 @@ async def test_setting_a_content_aside_removes_its_variants(store: ContentStore)
     await put(store, b"content")
     await put_variant(store, b"variant")
     await put_variant(store, b"other", key=OTHER_KEY)
-    await store.set_aside(KEY)
+    await store.quarantine(KEY)
     assert await variant(store) is None
     assert await keys_of_variants_in(store) == [OTHER_KEY]
-    await store.set_aside(OTHER_KEY)
+    await store.quarantine(OTHER_KEY)
     assert await keys_of_variants_in(store) == []
 
 
@@ -702,7 +702,7 @@ async def test_variants_can_be_removed_while_their_keys_are_walked(store: Conten
     seen = []
     async for key in store.keys_of_variants():
         seen.append(key)
-        await store.set_aside(key)
+        await store.quarantine(key)
     assert seen == keys
     assert await keys_of_variants_in(store) == []
 
@@ -724,8 +724,8 @@ async def test_an_empty_store_has_nothing_in_quarantine(store: ContentStore) -> 
 
 
 async def test_what_is_quarantined_is_read_back_and_is_no_content(store: ContentStore) -> None:
-    receipt = await store.quarantine(KEY, in_chunks(b"no ", b"picture"))
-    assert receipt == receipt_for(b"no picture")
+    digest = await store.put_quarantined(KEY, in_chunks(b"no ", b"picture"))
+    assert digest == receipt_for(b"no picture")
     assert await quarantined(store) == {KEY: b"no picture"}
     assert not await has(store)
     assert await keys_in(store) == []
@@ -735,7 +735,7 @@ async def test_what_is_quarantined_is_read_back_and_is_no_content(store: Content
 async def test_quarantine_and_content_of_one_key_leave_each_other_alone(store: ContentStore) -> None:
     await put(store, b"content")
     await put_variant(store, b"variant")
-    await store.quarantine(KEY, in_chunks(b"no picture"))
+    await store.put_quarantined(KEY, in_chunks(b"no picture"))
     await put(store, b"other content")
     assert (await read(store), await variant(store)) == (b"other content", b"variant")
     assert await quarantined(store) == {KEY: b"no picture"}
@@ -743,9 +743,9 @@ async def test_quarantine_and_content_of_one_key_leave_each_other_alone(store: C
 
 async def test_nothing_in_quarantine_is_replaced(store: ContentStore) -> None:
     for content in (b"one", b"two", b"two"):
-        await store.quarantine(KEY, in_chunks(content))
+        await store.put_quarantined(KEY, in_chunks(content))
     await put(store, b"three")
-    await store.set_aside(KEY)
+    await store.quarantine(KEY)
     assert sorted((await quarantined(store)).values()) == [b"one", b"three", b"two", b"two"]
     assert (await quarantined(store))[KEY] == b"one"
 
@@ -753,7 +753,7 @@ async def test_nothing_in_quarantine_is_replaced(store: ContentStore) -> None:
 async def test_the_quarantine_of_a_key_is_told_from_that_of_others(store: ContentStore) -> None:
     for key in (OTHER_KEY, KEY, ContentKey(KEY[:-1]), ContentKey(f"{KEY}-more")):
         for _ in range(2):
-            await store.quarantine(key, in_chunks(key.encode()))
+            await store.put_quarantined(key, in_chunks(key.encode()))
     assert list((await quarantined(store, KEY)).values()) == [KEY.encode()] * 2
     names = [item.name for item in await store.list_quarantine()]
     assert len(names) == 8
@@ -762,14 +762,14 @@ async def test_the_quarantine_of_a_key_is_told_from_that_of_others(store: Conten
 
 async def test_a_content_that_was_set_aside_is_in_quarantine(store: ContentStore) -> None:
     await put(store, b"content")
-    await store.set_aside(KEY)
+    await store.quarantine(KEY)
     assert await quarantined(store, KEY) == {KEY: b"content"}
 
 
 async def test_deleting_removes_the_quarantine_of_the_key_and_of_no_other(store: ContentStore) -> None:
     await put(store, b"content")
     for key in (KEY, KEY, OTHER_KEY):
-        await store.quarantine(key, in_chunks(b"no picture"))
+        await store.put_quarantined(key, in_chunks(b"no picture"))
     await store.delete_variants(KEY)
     assert len(await quarantined(store, KEY)) == 2
     await store.delete(KEY)
@@ -780,7 +780,7 @@ async def test_deleting_removes_the_quarantine_of_the_key_and_of_no_other(store:
 
 async def test_one_thing_can_be_deleted_from_quarantine(store: ContentStore) -> None:
     for content in (b"one", b"two"):
-        await store.quarantine(KEY, in_chunks(content))
+        await store.put_quarantined(KEY, in_chunks(content))
     await store.delete_quarantined(KEY)
     await store.delete_quarantined(KEY)
     assert list((await quarantined(store)).values()) == [b"two"]
@@ -790,11 +790,11 @@ async def test_one_thing_can_be_deleted_from_quarantine(store: ContentStore) -> 
 
 async def test_what_is_empty_is_not_listed_in_quarantine_and_deleted_with_its_key(store: ContentStore) -> None:
     await put(store, b"")
-    await store.set_aside(KEY)
-    await store.quarantine(KEY, in_chunks(b"no picture"))
+    await store.quarantine(KEY)
+    await store.put_quarantined(KEY, in_chunks(b"no picture"))
     assert list((await quarantined(store)).values()) == [b"no picture"]
     await store.delete(KEY)
-    await store.quarantine(KEY, in_chunks(b"another"))
+    await store.put_quarantined(KEY, in_chunks(b"another"))
     assert await quarantined(store) == {KEY: b"another"}
 
 
@@ -802,10 +802,10 @@ async def test_what_is_empty_is_not_listed_in_quarantine_and_deleted_with_its_ke
 async def test_chunks_that_fail_leave_nothing_in_quarantine(store: ContentStore, chunks: list[bytes]) -> None:
     error = RuntimeError("broken")
     with pytest.raises(RuntimeError) as caught:
-        await store.quarantine(KEY, broken_after(*chunks, error=error))
+        await store.put_quarantined(KEY, broken_after(*chunks, error=error))
     assert caught.value is error
     assert await quarantined(store) == {}
-    assert list(await store.list_leftovers(older_than=timedelta(hours=-1))) == []
+    assert list(await store.list_orphans(older_than=timedelta(hours=-1))) == []
 
 
 async def test_what_is_not_whole_is_not_in_quarantine(store: ContentStore) -> None:
@@ -813,5 +813,5 @@ async def test_what_is_not_whole_is_not_in_quarantine(store: ContentStore) -> No
         yield b"chunk"
         assert await quarantined(store) == {}
 
-    await store.quarantine(KEY, chunks())
+    await store.put_quarantined(KEY, chunks())
     assert await quarantined(store) == {KEY: b"chunk"}

@@ -18,8 +18,11 @@ from pixyproxy.adapters.archive.folder_writer import FolderImageArchiveWriter
 from pixyproxy.adapters.archive.tar_reader import TarImageArchiveReader
 from pixyproxy.adapters.archive.tar_writer import SPOOL_SIZE, TarImageArchiveWriter
 from pixyproxy.adapters.memory.image_archive import InMemoryImageArchive
-from pixyproxy.domain.image import Failure, Image, ImageStatus, Prompt, Tag, Visibility, normalized_tags
+from pixyproxy.domain.failure import Failure
+from pixyproxy.domain.image import Image, ImageStatus, Visibility
 from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ImageArchiveReader, ImageArchiveWriter
+from pixyproxy.domain.prompt import Prompt
+from pixyproxy.domain.tag import Tag, normalized_tags
 from pixyproxy.domain.user import UserName
 from tests.factories import ContentInfoFactory, FailedImageFactory, ImageFactory, UnknownImageFactory
 

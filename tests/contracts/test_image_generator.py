@@ -13,13 +13,13 @@ import pytest
 
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
-from pixyproxy.adapters.pillow import bitmap
-from pixyproxy.adapters.pillow.inspection import inspect_picture
+from pixyproxy.adapters.pictures.pillow import bitmap
+from pixyproxy.adapters.pictures.pillow.inspection import inspect_picture
 from pixyproxy.adapters.sketch import canvas
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.domain.errors import GenerationError, GenerationFailedError
-from pixyproxy.domain.image import parse_prompt
 from pixyproxy.domain.ports import ImageGenerator
+from pixyproxy.domain.prompt import parse_prompt
 from tests.doubles.openai_server import OpenAIServer
 
 

@@ -14,16 +14,19 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pixyproxy.adapters import list_queries
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from pixyproxy.adapters.sql import list_queries
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, MediaType, Prompt, Tag, Visibility
+from pixyproxy.domain.content import MediaType
+from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
 from pixyproxy.domain.ports import DamagedRecord, ImageRepository, RebuiltWords
+from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.search import Search
+from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
-from tests import walks
+from tests import paging_strategies
 from tests.cases import SEARCHES
 from tests.factories import (
     ContentInfoFactory,
@@ -308,9 +311,9 @@ class TestTags:
         await images.add(ImageFactory.build(tags=("cat", "😀")))
         expected = [TagCount(Tag(tag), 1 + (tag in {"cat", "😀"})) for tag in sorted(AWKWARD_TAGS)]
         assert await images.list_tags(EVERYBODYS_TAGS, limit=100) == expected
-        assert await images.list_tags(EVERYBODYS_TAGS, limit=100, is_falling=True) == expected[::-1]
+        assert await images.list_tags(EVERYBODYS_TAGS, limit=100, descending=True) == expected[::-1]
         assert await images.list_tags(EVERYBODYS_TAGS, limit=3) == expected[:3]
-        assert await images.list_tags(EVERYBODYS_TAGS, limit=3, is_falling=True) == expected[::-1][:3]
+        assert await images.list_tags(EVERYBODYS_TAGS, limit=3, descending=True) == expected[::-1][:3]
 
     async def test_tags_are_listed_by_what_they_begin_with(
         self, images: ImageRepository, tagged_images: Sequence[Image]
@@ -318,31 +321,31 @@ class TestTags:
         for prefix in [*AWKWARD_TAGS, "", " ", "black ", "cat ", "x" * 64, "\x01", "C", "100%%", "\U0010ffff" * 64]:
             expected = sorted(tag for tag in AWKWARD_TAGS if tag.startswith(prefix))
             wanted = TagFilter(visibility=Visibility.PUBLIC, prefix=prefix)
-            for is_falling in (False, True):
-                found = await images.list_tags(wanted, limit=100, is_falling=is_falling)
-                assert [each.tag for each in found] == (expected[::-1] if is_falling else expected)
+            for descending in (False, True):
+                found = await images.list_tags(wanted, limit=100, descending=descending)
+                assert [each.tag for each in found] == (expected[::-1] if descending else expected)
 
-    @pytest.mark.parametrize("is_falling", [False, True])
+    @pytest.mark.parametrize("descending", [False, True])
     @pytest.mark.parametrize("prefix", ["", "c", "\ud7ff", "\U0010ffff"])
     async def test_pages_of_tags_follow_each_other(
-        self, images: ImageRepository, tagged_images: Sequence[Image], prefix: str, *, is_falling: bool
+        self, images: ImageRepository, tagged_images: Sequence[Image], prefix: str, *, descending: bool
     ) -> None:
         wanted = TagFilter(visibility=Visibility.PUBLIC, prefix=prefix)
         found: list[Tag] = []
         while page := await images.list_tags(
-            wanted, limit=2, after=found[-1] if found else None, is_falling=is_falling
+            wanted, limit=2, after=found[-1] if found else None, descending=descending
         ):
             assert len(page) <= 2
             found += [each.tag for each in page]
-        assert found == sorted((tag for tag in AWKWARD_TAGS if tag.startswith(prefix)), reverse=is_falling)
+        assert found == sorted((tag for tag in AWKWARD_TAGS if tag.startswith(prefix)), reverse=descending)
 
     async def test_a_page_may_begin_behind_a_tag_that_does_not_exist(self, images: ImageRepository) -> None:
         await images.add(ImageFactory.build(tags=("b",)))
-        for after, is_falling in (("a", False), ("", False), ("B", False), ("c", True), ("bb", True), ("😀", True)):
-            found = await images.list_tags(EVERYBODYS_TAGS, limit=10, after=Tag(after), is_falling=is_falling)
+        for after, descending in (("a", False), ("", False), ("B", False), ("c", True), ("bb", True), ("😀", True)):
+            found = await images.list_tags(EVERYBODYS_TAGS, limit=10, after=Tag(after), descending=descending)
             assert [each.tag for each in found] == ["b"]
-        for after, is_falling in (("c", False), ("b", False), ("b", True), ("a", True), ("bb", False)):
-            assert await images.list_tags(EVERYBODYS_TAGS, limit=10, after=Tag(after), is_falling=is_falling) == []
+        for after, descending in (("c", False), ("b", False), ("b", True), ("a", True), ("bb", False)):
+            assert await images.list_tags(EVERYBODYS_TAGS, limit=10, after=Tag(after), descending=descending) == []
 
     async def test_the_tags_of_public_images_and_of_ones_own_are_counted_apart(self, images: ImageRepository) -> None:
         await images.add(ImageFactory.build(author="ann", tags=("a", "b"), visibility=Visibility.PRIVATE))
@@ -659,32 +662,34 @@ class TestEquality:
             await images.add(ImageFactory.build(tags=tuple(tags), visibility=visibility, author=author))
             for tags, visibility, author in stored
         ]
-        for base, prefix, after, is_falling, limit in questions:
+        for base, prefix, after, descending, limit in questions:
             within = ImageFilter(visibility=base.visibility, author=base.author)
             of_images = [image.tags for image in added if within.fits(image)]
-            tags = sorted({tag for each in of_images for tag in each if tag.startswith(prefix)}, reverse=is_falling)
-            behind = [tag for tag in tags if after is None or (tag < after if is_falling else tag > after)]
+            tags = sorted({tag for each in of_images for tag in each if tag.startswith(prefix)}, reverse=descending)
+            behind = [tag for tag in tags if after is None or (tag < after if descending else tag > after)]
             expected = [TagCount(tag, sum(tag in each for each in of_images)) for tag in behind[:limit]]
             wanted = msgspec.structs.replace(base, prefix=prefix)
-            assert await images.list_tags(wanted, limit=limit, after=after, is_falling=is_falling) == expected
+            assert await images.list_tags(wanted, limit=limit, after=after, descending=descending) == expected
 
 
 class TestPaging:
     """What the use cases make of it while others write; many more walks are taken in memory by the unit tests."""
 
     @brief
-    @given(walks.walks())
-    async def test_each_image_is_shown_once_while_others_write(self, images: ImageRepository, walk: walks.Walk) -> None:
-        await empty(images)
-        await walks.follow_images(images, walk)
-
-    @brief
-    @given(walks.walks(), st.sampled_from(["", "se"]))
-    async def test_each_tag_is_shown_once_while_others_write(
-        self, images: ImageRepository, walk: walks.Walk, prefix: str
+    @given(paging_strategies.pagings())
+    async def test_each_image_is_shown_once_while_others_write(
+        self, images: ImageRepository, paging: paging_strategies.Paging
     ) -> None:
         await empty(images)
-        await walks.follow_tags(images, walk, prefix)
+        await paging_strategies.follow_images(images, paging)
+
+    @brief
+    @given(paging_strategies.pagings(), st.sampled_from(["", "se"]))
+    async def test_each_tag_is_shown_once_while_others_write(
+        self, images: ImageRepository, paging: paging_strategies.Paging, prefix: str
+    ) -> None:
+        await empty(images)
+        await paging_strategies.follow_tags(images, paging, prefix)
 
 
 class Tables(msgspec.Struct, frozen=True):

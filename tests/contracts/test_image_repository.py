@@ -21,11 +21,14 @@ from pixyproxy.domain.errors import (
     GenerationTimedOutError,
     RecordNotFoundError,
 )
+from pixyproxy.domain.failure import Failure
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
-from pixyproxy.domain.image import Failure, Image, ImageChanges, ImageStatus, Prompt, Tag, Visibility
+from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, TagCount, TagFilter
 from pixyproxy.domain.ports import DamagedRecord, ImageRepository, Lease
+from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.search import Search
+from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 from tests.factories import (
     ContentInfoFactory,

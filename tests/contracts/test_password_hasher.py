@@ -77,15 +77,15 @@ async def test_a_hash_that_was_cut_short_fits_no_password(hasher: PasswordHasher
     assert not await hasher.verify(PasswordHash(password_hash[:-1]), PASSWORD)
 
 
-@pytest.mark.parametrize("password", ["", "decoy", PASSWORD, "\0" * 32])
+@pytest.mark.parametrize("password", ["", "dummy_hash", PASSWORD, "\0" * 32])
 async def test_no_password_fits_the_decoy(hasher: PasswordHasher, password: str) -> None:
-    assert not await hasher.verify(hasher.decoy, password)
-    assert hasher.decoy == hasher.decoy
+    assert not await hasher.verify(hasher.dummy_hash, password)
+    assert hasher.dummy_hash == hasher.dummy_hash
 
 
 async def test_the_decoy_costs_what_any_hash_costs(hasher: PasswordHasher) -> None:
     """All that stands before the salt decides what a verification costs, and a little the lengths of salt and hash."""
-    *decoy, decoy_salt, decoy_hash = hasher.decoy.split("$")
+    *dummy_hash, decoy_salt, decoy_hash = hasher.dummy_hash.split("$")
     *real, real_salt, real_hash = (await hasher.hash(PASSWORD)).split("$")
-    assert decoy == real
+    assert dummy_hash == real
     assert (len(decoy_salt), len(decoy_hash)) == (len(real_salt), len(real_hash))

@@ -15,27 +15,20 @@ import pytest
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.schema import MySQLSchema
-from pixyproxy.adapters.schema_scripts import SchemaScript, load_scripts
+from pixyproxy.adapters.sql.schema_scripts import SchemaScript, load_scripts
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
-from pixyproxy.application import IndexWords
+from pixyproxy.application import IndexPrompts
+from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import SchemaOutdatedError
-from pixyproxy.domain.image import (
-    ContentInfo,
-    Failure,
-    Image,
-    ImageChanges,
-    ImageId,
-    ImageStatus,
-    MediaType,
-    Prompt,
-    Tag,
-    Visibility,
-)
+from pixyproxy.domain.failure import Failure
+from pixyproxy.domain.image import Image, ImageChanges, ImageId, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, TagFilter
 from pixyproxy.domain.ports import ImageRepository, Schema
+from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.search import Search
+from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 from tests.doubles.processes import run_at_once
 
@@ -411,13 +404,13 @@ class TestLibrary:
         images = target.images()
         told: list[int] = []
         applied = await target.schema().upgrade()
-        index_words = IndexWords(images=images, batch=4)
-        assert await index_words(on_progress=told.append) == 6
+        index_prompts = IndexPrompts(images=images, batch=4)
+        assert await index_prompts(on_progress=told.append) == 6
         assert [each.version for each in applied] == [each.version for each in load_scripts(target.dialect)[OLD:]]
         assert told == [4, 2]
         await self.check(images)
         assert await target.schema().upgrade() == []
-        assert await index_words() == 0
+        assert await index_prompts() == 0
 
     @pytest.mark.parametrize("took_effect", [True, False])
     @pytest.mark.parametrize("number", range(OLD + 1, len(load_scripts("mysql")) + 1))
@@ -434,7 +427,7 @@ class TestLibrary:
             row = f"{number}, '', ''"
             await mysql_target.run(f"INSERT INTO schema_migrations (version, name, checksum) VALUES ({row})")  # noqa: S608
         applied = await mysql_target.schema().upgrade()
-        await IndexWords(images=mysql_target.images())()
+        await IndexPrompts(images=mysql_target.images())()
         assert [each.version for each in applied] == list(range(number, len(scripts) + 1))
         await self.check(mysql_target.images())
         assert await mysql_target.schema().upgrade() == []
@@ -443,8 +436,8 @@ class TestLibrary:
         await target.schema(load_scripts(target.dialect)[:OLD]).upgrade()
         await self.fill(target)
         applied = await asyncio.gather(*(target.schema().upgrade() for _ in range(4)))
-        index_words = IndexWords(images=target.images(), batch=2)
-        await asyncio.gather(*(index_words() for _ in range(4)))
+        index_prompts = IndexPrompts(images=target.images(), batch=2)
+        await asyncio.gather(*(index_prompts() for _ in range(4)))
         assert sorted(map(len, applied)) == [0, 0, 0, len(load_scripts(target.dialect)) - OLD]
         await self.check(target.images())
 
@@ -453,7 +446,7 @@ class TestLibrary:
         await self.fill(target)
         images = target.images()
         await target.schema().upgrade()
-        await IndexWords(images=images)()
+        await IndexPrompts(images=images)()
         image = await images.get(UUID(int=2))
         changed = image.changed(
             ImageChanges(tags=["sea"], visibility=Visibility.PUBLIC), at=datetime(2026, 1, 2, tzinfo=UTC)
@@ -503,9 +496,9 @@ class TestCopies:
         images = mysql_target.images()
         lighthouse = ImageFilter(author=ANN, search=Search.parse("lighthouse"))
         assert await images.list(lighthouse, limit=10) == []
-        assert await IndexWords(images=images)() == 6
+        assert await IndexPrompts(images=images)() == 6
         assert [image.guid.int for image in await images.list(lighthouse, limit=10)] == [2]
-        assert await IndexWords(images=images)() == 0
+        assert await IndexPrompts(images=images)() == 0
 
 
 @pytest.mark.parametrize("dialect", ["mysql", "sqlite"])

@@ -11,9 +11,10 @@ from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.data_upgrades import InMemoryDataUpgrades
 from pixyproxy.application import UpgradeData, UpgradeTags
 from pixyproxy.application.upgrade_data import UpgradedBatch
-from pixyproxy.domain.image import Image, ImageChanges, Tag, Visibility
+from pixyproxy.domain.image import Image, ImageChanges, Visibility
 from pixyproxy.domain.listing import ImageFilter
 from pixyproxy.domain.ports import ImageRepository
+from pixyproxy.domain.tag import Tag
 from tests.factories import GeneratingImageFactory, ImageFactory
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)

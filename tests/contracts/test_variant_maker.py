@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
-from pixyproxy.adapters.pillow.inspection import inspect_picture
-from pixyproxy.adapters.pillow.picture import UnreadablePictureError
-from pixyproxy.adapters.pillow.variant_maker import PillowVariantMaker
-from pixyproxy.adapters.vips.variant_maker import VipsVariantMaker
+from pixyproxy.adapters.pictures.pillow.inspection import inspect_picture
+from pixyproxy.adapters.pictures.pillow.picture import UnreadablePictureError
+from pixyproxy.adapters.pictures.pillow.variant_maker import PillowVariantMaker
+from pixyproxy.adapters.pictures.vips.variant_maker import VipsVariantMaker
 from pixyproxy.domain.errors import ContentStoreError, DamagedContentError
 from pixyproxy.domain.ports import StoredContent, VariantMaker
 from pixyproxy.domain.variant import Fit, Variant, VariantFormat

@@ -33,13 +33,13 @@ def verified(request: pytest.FixtureRequest, seconds: Seconds) -> VerifiedLogins
 
 
 def test_at_first_no_login_is_remembered(verified: VerifiedLogins) -> None:
-    assert not verified.recall(ANN, PASSWORD)
+    assert not verified.contains(ANN, PASSWORD)
 
 
 def test_a_login_is_remembered(verified: VerifiedLogins) -> None:
-    verified.remember(ANN, PASSWORD)
-    assert verified.recall(ANN, PASSWORD)
-    assert verified.recall(ANN, PASSWORD)
+    verified.put(ANN, PASSWORD)
+    assert verified.contains(ANN, PASSWORD)
+    assert verified.contains(ANN, PASSWORD)
 
 
 @pytest.mark.parametrize(
@@ -47,43 +47,43 @@ def test_a_login_is_remembered(verified: VerifiedLogins) -> None:
     [("ann", "Correct horse"), ("bob", PASSWORD), ("ann", ""), ("", PASSWORD), ("anncorrect", " horse"), ("an", "n")],
 )
 def test_no_other_login_is_remembered_with_it(verified: VerifiedLogins, name: str, password: str) -> None:
-    verified.remember(ANN, PASSWORD)
-    assert not verified.recall(UserName(name), password)
+    verified.put(ANN, PASSWORD)
+    assert not verified.contains(UserName(name), password)
 
 
 def test_a_login_is_forgotten_when_its_time_is_over(verified: VerifiedLogins, seconds: Seconds) -> None:
-    verified.remember(ANN, PASSWORD)
+    verified.put(ANN, PASSWORD)
     seconds.passed += LIFETIME - 0.001
-    assert verified.recall(ANN, PASSWORD)
+    assert verified.contains(ANN, PASSWORD)
     seconds.passed += 0.001
-    assert not verified.recall(ANN, PASSWORD)
-    assert not verified.recall(ANN, PASSWORD)
+    assert not verified.contains(ANN, PASSWORD)
+    assert not verified.contains(ANN, PASSWORD)
 
 
 def test_recalling_does_not_lengthen_the_time(verified: VerifiedLogins, seconds: Seconds) -> None:
-    verified.remember(ANN, PASSWORD)
+    verified.put(ANN, PASSWORD)
     seconds.passed += LIFETIME / 2
-    assert verified.recall(ANN, PASSWORD)
+    assert verified.contains(ANN, PASSWORD)
     seconds.passed += LIFETIME / 2
-    assert not verified.recall(ANN, PASSWORD)
+    assert not verified.contains(ANN, PASSWORD)
 
 
 def test_remembering_again_begins_the_time_anew(verified: VerifiedLogins, seconds: Seconds) -> None:
-    verified.remember(ANN, PASSWORD)
+    verified.put(ANN, PASSWORD)
     seconds.passed += LIFETIME / 2
-    verified.remember(ANN, PASSWORD)
+    verified.put(ANN, PASSWORD)
     seconds.passed += LIFETIME * 3 / 4
-    assert verified.recall(ANN, PASSWORD)
+    assert verified.contains(ANN, PASSWORD)
 
 
 def test_a_lifetime_of_zero_remembers_nothing(seconds: Seconds) -> None:
     verified = InMemoryVerifiedLogins(lifetime=0, monotonic=seconds)
-    verified.remember(ANN, PASSWORD)
-    assert not verified.recall(ANN, PASSWORD)
+    verified.put(ANN, PASSWORD)
+    assert not verified.contains(ANN, PASSWORD)
 
 
 def test_nothing_is_kept_in_the_clear(verified: VerifiedLogins) -> None:
-    verified.remember(ANN, PASSWORD)
+    verified.put(ANN, PASSWORD)
     kept = repr(vars(verified))
     assert PASSWORD not in kept
     assert "ann:" not in kept
@@ -94,38 +94,38 @@ def test_what_is_kept_tells_nothing_outside_its_process(seconds: Seconds) -> Non
     kept = []
     for _ in range(2):
         verified = InMemoryVerifiedLogins(lifetime=LIFETIME, monotonic=seconds)
-        verified.remember(ANN, PASSWORD)
+        verified.put(ANN, PASSWORD)
         kept.append(set(verified._logins))
     assert kept[0].isdisjoint(kept[1])
 
 
 def test_the_latest_logins_are_kept_and_no_more_than_there_is_room_for(verified: VerifiedLogins) -> None:
-    verified.remember(ANN, PASSWORD)
+    verified.put(ANN, PASSWORD)
     for number in range(CAPACITY - 1):
-        verified.remember(UserName(f"user{number}"), PASSWORD)
-    assert verified.recall(ANN, PASSWORD)
-    verified.remember(UserName("one too many"), PASSWORD)
-    assert not verified.recall(ANN, PASSWORD)
-    assert verified.recall(UserName("user0"), PASSWORD)
-    assert verified.recall(UserName("one too many"), PASSWORD)
+        verified.put(UserName(f"user{number}"), PASSWORD)
+    assert verified.contains(ANN, PASSWORD)
+    verified.put(UserName("one too many"), PASSWORD)
+    assert not verified.contains(ANN, PASSWORD)
+    assert verified.contains(UserName("user0"), PASSWORD)
+    assert verified.contains(UserName("one too many"), PASSWORD)
 
 
 def test_a_login_that_was_remembered_again_is_among_the_latest(verified: VerifiedLogins) -> None:
-    verified.remember(ANN, PASSWORD)
+    verified.put(ANN, PASSWORD)
     for number in range(CAPACITY - 1):
-        verified.remember(UserName(f"user{number}"), PASSWORD)
-    verified.remember(ANN, PASSWORD)
-    verified.remember(UserName("one too many"), PASSWORD)
-    assert verified.recall(ANN, PASSWORD)
-    assert not verified.recall(UserName("user0"), PASSWORD)
+        verified.put(UserName(f"user{number}"), PASSWORD)
+    verified.put(ANN, PASSWORD)
+    verified.put(UserName("one too many"), PASSWORD)
+    assert verified.contains(ANN, PASSWORD)
+    assert not verified.contains(UserName("user0"), PASSWORD)
 
 
 def test_a_login_was_right_for_a_day_although_it_is_no_longer_recalled(
     verified: VerifiedLogins, seconds: Seconds
 ) -> None:
-    verified.remember(ANN, PASSWORD)
+    verified.put(ANN, PASSWORD)
     seconds.passed += FAMILIAR_SECONDS - 0.001
-    assert not verified.recall(ANN, PASSWORD)
+    assert not verified.contains(ANN, PASSWORD)
     assert verified.was_right(ANN, PASSWORD)
     assert not verified.was_right(ANN, "wrong horse")
     seconds.passed += 0.001
@@ -133,7 +133,7 @@ def test_a_login_was_right_for_a_day_although_it_is_no_longer_recalled(
 
 
 def test_a_name_is_familiar_where_it_came_from_for_a_day(verified: VerifiedLogins, seconds: Seconds) -> None:
-    verified.remember(ANN, PASSWORD, "192.0.2.1")
+    verified.put(ANN, PASSWORD, "192.0.2.1")
     seconds.passed += FAMILIAR_SECONDS - 0.001
     assert verified.is_familiar(ANN, "192.0.2.1")
     assert not verified.is_familiar(ANN, "192.0.2.2")
@@ -143,20 +143,20 @@ def test_a_name_is_familiar_where_it_came_from_for_a_day(verified: VerifiedLogin
 
 
 def test_an_address_is_no_password(verified: VerifiedLogins) -> None:
-    verified.remember(ANN, PASSWORD, "192.0.2.1")
-    assert not verified.recall(ANN, "192.0.2.1")
+    verified.put(ANN, PASSWORD, "192.0.2.1")
+    assert not verified.contains(ANN, "192.0.2.1")
     assert not verified.is_familiar(ANN, PASSWORD)
 
 
 def test_a_login_without_an_address_is_familiar_nowhere(verified: VerifiedLogins) -> None:
-    verified.remember(ANN, PASSWORD)
-    assert verified.recall(ANN, PASSWORD)
+    verified.put(ANN, PASSWORD)
+    assert verified.contains(ANN, PASSWORD)
     assert not verified.is_familiar(ANN, "192.0.2.1")
 
 
 def test_a_forgotten_login_is_not_recalled(verified: VerifiedLogins) -> None:
-    verified.remember(ANN, PASSWORD, "192.0.2.1")
+    verified.put(ANN, PASSWORD, "192.0.2.1")
     verified.forget(ANN, PASSWORD)
     verified.forget(ANN, PASSWORD)
-    assert not verified.recall(ANN, PASSWORD)
+    assert not verified.contains(ANN, PASSWORD)
     assert not verified.was_right(ANN, PASSWORD)

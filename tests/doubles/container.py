@@ -9,7 +9,7 @@ from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.memory.password_hasher import InMemoryPasswordHasher
 from pixyproxy.adapters.memory.secret_store import InMemorySecretStore
 from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
-from pixyproxy.adapters.pillow.variant_maker import PillowVariantMaker
+from pixyproxy.adapters.pictures.pillow.variant_maker import PillowVariantMaker
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.settings import Settings
 

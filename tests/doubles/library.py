@@ -15,7 +15,8 @@ from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
-from pixyproxy.domain.image import ContentInfo, Image, MediaType, Visibility
+from pixyproxy.domain.content import ContentInfo, MediaType
+from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.user import UserName
 from tests.doubles.service import clean_environment
 from tests.factories import ImageFactory

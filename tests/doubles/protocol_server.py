@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from pixyproxy.entrypoints.sendfile_protocol import ZERO_COPY, SendfileProtocol
+from pixyproxy.entrypoints.server.sendfile_protocol import ZERO_COPY, SendfileProtocol
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from pixyproxy.domain.image import MediaType
+from pixyproxy.domain.content import MediaType
 from tests.doubles.hostile_svg import ATTEMPTS, CLICKS, RUNS, hostile_svg
 from tests.doubles.library import fill, paint
 from tests.doubles.service import running_service

@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pixyproxy.domain.image import MediaType, Visibility
+from pixyproxy.domain.content import MediaType
+from pixyproxy.domain.image import Visibility
 from tests.doubles.library import CONTENTS, Painting, content_path, fill, paint, png
 from tests.doubles.nginx import Nginx, documented
 from tests.doubles.service import Service, running_service

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pixyproxy.entrypoints import bounded_protocol
-from pixyproxy.entrypoints.sendfile_protocol import SendfileProtocol
+from pixyproxy.entrypoints.server import bounded_protocol
+from pixyproxy.entrypoints.server.sendfile_protocol import SendfileProtocol
 from tests.doubles.protocol_server import Server, body, sends, serving, start, until
 
 OK = sends(start(2), body(b"ok"))

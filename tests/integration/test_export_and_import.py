@@ -17,14 +17,17 @@ from PIL import Image as Picture
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
-from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
+from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
-from pixyproxy.domain.image import Image, MediaType, Prompt, Tag, Visibility
+from pixyproxy.domain.content import MediaType
+from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.listing import ImageFilter
 from pixyproxy.domain.ports import ContentStore, ImageRepository, StoredContent
+from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.search import Search
+from pixyproxy.domain.tag import Tag
 from tests.doubles.service import clean_environment
 from tests.factories import (
     FailedImageFactory,

@@ -24,8 +24,8 @@ from pixyproxy.adapters.filesystem import download
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.filesystem.download import CHUNK_SIZE
 from pixyproxy.adapters.filesystem.variants import ATTEMPTS
+from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
-from pixyproxy.domain.image import ContentKey
 from pixyproxy.domain.ports import StoredContent
 from pixyproxy.domain.variant import VariantName
 
@@ -201,7 +201,7 @@ class TestPlace:
             store.open_variant(ContentKey(key), NAME),
             store.put_variant(ContentKey(key), NAME, in_chunks(b"x")),
             store.delete(ContentKey(key)),
-            store.set_aside(ContentKey(key)),
+            store.quarantine(ContentKey(key)),
         ):
             with pytest.raises(ContentStoreError, match="key is malformed"):
                 await call
@@ -601,8 +601,8 @@ class TestErrors:
         write = os.write
         with monkeypatch.context() as patched:
             patched.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))
-            receipt = await store.put(KEY, in_chunks(b"0123456789" * 10))
-        assert receipt.byte_size == 100
+            digest = await store.put(KEY, in_chunks(b"0123456789" * 10))
+        assert digest.byte_size == 100
         assert await read(store) == b"0123456789" * 10
 
 
@@ -679,7 +679,7 @@ class TestKeys:
 class TestSettingAside:
     async def test_it_lies_in_a_folder_of_its_own(self, store: FilesystemContentStore, root: Path) -> None:
         await store.put(KEY, in_chunks(b"content"))
-        await store.set_aside(KEY)
+        await store.quarantine(KEY)
         assert files_below(root) == [root / "set-aside" / KEY]
         assert bytes_of(root / "set-aside" / KEY) == b"content"
 
@@ -687,7 +687,7 @@ class TestSettingAside:
         contents = [b"one", b"two", b"three"]
         for content in contents:
             await store.put(KEY, in_chunks(content))
-            await store.set_aside(KEY)
+            await store.quarantine(KEY)
         files = files_below(root)
         assert {path.parent for path in files} == {root / "set-aside"}
         assert bytes_of(root / "set-aside" / KEY) == b"one"
@@ -697,7 +697,7 @@ class TestSettingAside:
         self, store: FilesystemContentStore, root: Path
     ) -> None:
         before = entries_below(root)
-        await store.set_aside(KEY)
+        await store.quarantine(KEY)
         assert entries_below(root) == before
 
     async def test_content_that_somebody_takes_away_meanwhile_leaves_no_file(
@@ -706,7 +706,7 @@ class TestSettingAside:
         await store.put(KEY, in_chunks(b"content"))
         with monkeypatch.context() as patched:
             patched.setattr(os, "replace", Fault(os.replace, errno.ENOENT))
-            await store.set_aside(KEY)
+            await store.quarantine(KEY)
         assert files_below(root) == [place_of(root)]
 
     @pytest.mark.parametrize("function", ["replace", "open", "mkdir"])
@@ -717,7 +717,7 @@ class TestSettingAside:
         with monkeypatch.context() as patched:
             patched.setattr(os, function, Fault(getattr(os, function), errno.EROFS))
             with pytest.raises(ContentStoreError, match="read-only"):
-                await store.set_aside(KEY)
+                await store.quarantine(KEY)
         assert files_below(root) == [place_of(root)]
         assert await read(store) == b"content"
 
@@ -739,7 +739,7 @@ class TestSettingAside:
         with monkeypatch.context() as patched:
             patched.setattr(os, "fsync", spied_fsync)
             patched.setattr(os, "replace", spied_replace)
-            await store.set_aside(KEY)
+            await store.quarantine(KEY)
         assert calls == [
             f"fsync {root}",
             "replace",
@@ -749,14 +749,14 @@ class TestSettingAside:
 
     async def test_a_malformed_key_is_an_error(self, store: FilesystemContentStore) -> None:
         with pytest.raises(ContentStoreError, match="malformed"):
-            await store.set_aside(ContentKey("../../etc/passwd"))
+            await store.quarantine(ContentKey("../../etc/passwd"))
 
 
 class TestQuarantine:
     async def test_it_is_the_folder_of_what_was_set_aside_and_its_files_are_their_owners_alone(
         self, store: FilesystemContentStore, root: Path
     ) -> None:
-        await store.quarantine(KEY, in_chunks(b"no picture"))
+        await store.put_quarantined(KEY, in_chunks(b"no picture"))
         assert files_below(root) == [root / "set-aside" / KEY]
         assert stat.S_IMODE((root / "set-aside" / KEY).stat().st_mode) == 0o600
 
@@ -765,7 +765,7 @@ class TestQuarantine:
     ) -> None:
         for name in (f"{KEY}.0123", "no key"):
             (root / "incoming" / name).write_bytes(b"half a cont")
-            await store.set_leftover_aside(name)
+            await store.quarantine_orphan(name)
         found = [(item.name, item.key) for item in await store.list_quarantine()]
         assert found == [(f"{KEY}.0123", KEY), ("no key", None)]
         await store.delete(KEY)
@@ -774,7 +774,7 @@ class TestQuarantine:
     async def test_only_files_are_listed_and_none_that_belongs_to_a_file_server(
         self, store: FilesystemContentStore, root: Path
     ) -> None:
-        await store.quarantine(KEY, in_chunks(b"no picture"))
+        await store.put_quarantined(KEY, in_chunks(b"no picture"))
         aside = root / "set-aside"
         (aside / "folder").mkdir()
         (aside / "@eaDir").mkdir()
@@ -786,7 +786,7 @@ class TestQuarantine:
 
     @pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
     async def test_what_is_no_file_is_not_opened(self, store: FilesystemContentStore, root: Path, kind: str) -> None:
-        await store.quarantine(OTHER_KEY, in_chunks(b"no picture"))
+        await store.put_quarantined(OTHER_KEY, in_chunks(b"no picture"))
         place_no_file(root / "set-aside" / "odd", kind)
         with pytest.raises(ContentStoreError):
             await asyncio.wait_for(store.open_quarantined("odd"), 5)
@@ -806,9 +806,9 @@ class TestQuarantine:
         with monkeypatch.context() as patched:
             patched.setattr(os, function, Fault(getattr(os, function), errno.ENOSPC))
             with pytest.raises(ContentStoreError, match="full"):
-                await store.quarantine(KEY, in_chunks(b"no picture"))
+                await store.put_quarantined(KEY, in_chunks(b"no picture"))
         assert files_below(root) == []
-        await store.quarantine(KEY, in_chunks(b"no picture"))
+        await store.put_quarantined(KEY, in_chunks(b"no picture"))
         assert [item.name for item in await store.list_quarantine()] == [KEY]
 
     async def test_a_temporary_file_that_is_gone_is_no_success(
@@ -817,12 +817,12 @@ class TestQuarantine:
         with monkeypatch.context() as patched:
             patched.setattr(os, "replace", Fault(os.replace, errno.ENOENT))
             with pytest.raises(ContentStoreError):
-                await store.quarantine(KEY, in_chunks(b"no picture"))
+                await store.put_quarantined(KEY, in_chunks(b"no picture"))
         assert files_below(root) == []
 
     async def test_a_malformed_key_is_an_error(self, store: FilesystemContentStore) -> None:
         with pytest.raises(ContentStoreError, match="malformed"):
-            await store.quarantine(ContentKey("../../etc/passwd"), in_chunks(b"x"))
+            await store.put_quarantined(ContentKey("../../etc/passwd"), in_chunks(b"x"))
 
 
 def place_no_file(path: Path, kind: str) -> None:
@@ -910,13 +910,13 @@ class TestLeftovers:
         os.utime(root / "incoming" / "folder", (0, 0))
         (root / "incoming" / "link").symlink_to(root)
         os.utime(root / "incoming" / "link", (0, 0), follow_symlinks=False)
-        assert list(await store.list_leftovers(older_than=self.HOUR)) == ["a.old", "b.old"]
+        assert list(await store.list_orphans(older_than=self.HOUR)) == ["a.old", "b.old"]
 
     async def test_an_upload_that_is_going_on_is_none(self, store: FilesystemContentStore) -> None:
         async def chunks() -> AsyncIterator[bytes]:
             yield b"chunk"
-            assert list(await store.list_leftovers(older_than=self.HOUR)) == []
-            assert len(await store.list_leftovers(older_than=-self.HOUR)) == 1
+            assert list(await store.list_orphans(older_than=self.HOUR)) == []
+            assert len(await store.list_orphans(older_than=-self.HOUR)) == 1
 
         await store.put(KEY, chunks())
 
@@ -933,7 +933,7 @@ class TestLeftovers:
 
         with monkeypatch.context() as patched:
             patched.setattr(Path, "lstat", late_lstat)
-            assert list(await store.list_leftovers(older_than=self.HOUR)) == ["b.old"]
+            assert list(await store.list_orphans(older_than=self.HOUR)) == ["b.old"]
 
     async def test_a_leftover_is_set_aside_with_its_bytes_and_nothing_else_is(
         self, store: FilesystemContentStore, root: Path
@@ -941,7 +941,7 @@ class TestLeftovers:
         await store.put(KEY, in_chunks(b"content"))
         self.leave(root, "a.old", hours_ago=2)
         other = self.leave(root, "b.old", hours_ago=2)
-        await store.set_leftover_aside("a.old")
+        await store.quarantine_orphan("a.old")
         assert files_below(root) == sorted([place_of(root), other, root / "set-aside" / "a.old"])
 
     @pytest.mark.parametrize(
@@ -956,7 +956,7 @@ class TestLeftovers:
         (root / "incoming" / "sub" / "file").touch()
         before = entries_below(root)
         with pytest.raises(ContentStoreError, match="malformed"):
-            await store.set_leftover_aside(name)
+            await store.quarantine_orphan(name)
         assert entries_below(root) == before
 
     async def test_a_link_is_set_aside_and_not_what_it_leads_to(
@@ -964,18 +964,18 @@ class TestLeftovers:
     ) -> None:
         await store.put(KEY, in_chunks(b"content"))
         (root / "incoming" / "link").symlink_to(place_of(root))
-        await store.set_leftover_aside("link")
+        await store.quarantine_orphan("link")
         assert files_below(root) == sorted([place_of(root), root / "set-aside" / "link"])
 
     async def test_a_missing_folder_is_an_error(self, store: FilesystemContentStore, root: Path) -> None:
         disappear(root)
         with pytest.raises(ContentStoreError, match="folder is missing"):
-            await store.list_leftovers(older_than=self.HOUR)
+            await store.list_orphans(older_than=self.HOUR)
 
     async def test_a_folder_can_not_be_set_aside(self, store: FilesystemContentStore, root: Path) -> None:
         (root / "incoming" / "folder").mkdir()
         with pytest.raises(ContentStoreError):
-            await store.set_leftover_aside("folder")
+            await store.quarantine_orphan("folder")
 
 
 class TestDescriptors:
@@ -1182,10 +1182,10 @@ class TestEventLoop:
             await store.put_variant(KEY, NAME, in_chunks(b"two"))
             await variant(store)
             assert [key async for key in store.keys_of_variants()] == [KEY]
-            await store.set_aside(KEY)
+            await store.quarantine(KEY)
             assert await store.find_variant(KEY, OTHER_NAME) is None
-            assert list(await store.list_leftovers(older_than=timedelta())) == []
-            await store.set_leftover_aside("none")
+            assert list(await store.list_orphans(older_than=timedelta())) == []
+            await store.quarantine_orphan("none")
             await store.delete(KEY)
         assert {name for name, _ in calls} == {*names, "listdir", "utime"}
         assert [name for name, thread in calls if thread == threading.get_ident()] == []
@@ -1527,9 +1527,9 @@ class TestOpening:
             await other_process.put(KEY, in_chunks(content))
             await other_process.put_variant(KEY, NAME, in_chunks(content))
             assert [await read(store), await variant(store)] == [content, content]
-            receipt = await store.find_variant(KEY, NAME)
-            assert receipt is not None
-            assert receipt.sha256 == hashlib.sha256(content).hexdigest()
+            digest = await store.find_variant(KEY, NAME)
+            assert digest is not None
+            assert digest.sha256 == hashlib.sha256(content).hexdigest()
         await other_process.delete(KEY)
         for call in (store.open(KEY), store.open_variant(KEY, NAME)):
             with pytest.raises(ContentNotFoundError):
@@ -1655,7 +1655,7 @@ class TestVariants:
         place_of_variants(root).mkdir(parents=True)
         assert [key async for key in store.keys_of_variants()] == [KEY]
         assert await store.find_variant(KEY, NAME) is None
-        await store.set_aside(KEY)
+        await store.quarantine(KEY)
         assert [key async for key in store.keys_of_variants()] == []
 
     async def test_a_missing_root_is_an_error(self, store: FilesystemContentStore, root: Path) -> None:
@@ -1801,9 +1801,9 @@ class TestVariants:
             place_of_variants(root).joinpath(variant_file(b"new")).rename(
                 place_of_variants(root) / variant_file(b"old")
             )
-            receipt = await FilesystemContentStore(root).find_variant(KEY, NAME)
-        assert receipt is not None
-        assert (receipt.byte_size, receipt.sha256) == (3, hashlib.sha256(b"new").hexdigest())
+            digest = await FilesystemContentStore(root).find_variant(KEY, NAME)
+        assert digest is not None
+        assert (digest.byte_size, digest.sha256) == (3, hashlib.sha256(b"new").hexdigest())
 
     async def test_an_upload_that_a_crash_broke_off_is_a_leftover_and_no_variant(self, root: Path) -> None:
         script = f"""
@@ -1827,7 +1827,7 @@ asyncio.run(main())
         store = FilesystemContentStore(root)
         await store.prepare()
         assert await store.find_variant(KEY, NAME) is None
-        (leftover,) = await store.list_leftovers(older_than=timedelta())
+        (leftover,) = await store.list_orphans(older_than=timedelta())
         assert [path.name for path in files_below(root)] == [leftover]
         await store.put_variant(KEY, NAME, in_chunks(b"variant"))
         assert await variant(store) == b"variant"
@@ -1843,12 +1843,12 @@ class TestMemory:
 
         tracemalloc.start()
         try:
-            receipt = await store.put(KEY, chunks())
+            digest = await store.put(KEY, chunks())
             read_size = 0
             async for chunk in (await store.open(KEY)).chunks:
                 read_size += len(chunk)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert receipt.byte_size == read_size == size
+        assert digest.byte_size == read_size == size
         assert peak < 8_000_000

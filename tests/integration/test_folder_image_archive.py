@@ -19,8 +19,9 @@ from pixyproxy.adapters.archive.folder_reader import FolderImageArchiveReader
 from pixyproxy.adapters.archive.folder_writer import FolderImageArchiveWriter
 from pixyproxy.adapters.archive.records import image_to_json
 from pixyproxy.domain.archive import ArchiveError
+from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DamagedContentError
-from pixyproxy.domain.image import Image, MediaType
+from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem
 from tests.factories import ContentInfoFactory, FailedImageFactory, ImageFactory
 

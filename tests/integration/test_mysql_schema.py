@@ -19,12 +19,14 @@ from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
-from pixyproxy.adapters.schema_scripts import SchemaScript, load_scripts
+from pixyproxy.adapters.sql.schema_scripts import SchemaScript, load_scripts
+from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DBConnectionError, GenerationRefusedError
 from pixyproxy.domain.idempotency import IdempotencyKey
-from pixyproxy.domain.image import ImageStatus, MediaType, Tag, Visibility
+from pixyproxy.domain.image import ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition
 from pixyproxy.domain.ports import Lease
+from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 from tests import real_parts
 from tests.doubles.mariadb import CLIENT_REMEDY, MySQLServer, ThrowawayServer

@@ -16,6 +16,7 @@ from PIL import Image
 
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.openai.retry_policy import RetryPolicy
+from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import (
     GenerationBrokenOffError,
     GenerationError,
@@ -27,8 +28,8 @@ from pixyproxy.domain.errors import (
     GeneratorSetupError,
     GeneratorUnavailableError,
 )
-from pixyproxy.domain.image import MediaType, parse_prompt
 from pixyproxy.domain.ports import GeneratedImage
+from pixyproxy.domain.prompt import parse_prompt
 from tests.doubles.openai_server import ANSWERS, OpenAIServer, Order
 from tests.doubles.strange_answers import CODINGS, ENCODINGS, HEAPS, LABELS, USAGES
 

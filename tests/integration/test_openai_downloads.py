@@ -14,8 +14,8 @@ import pytest
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.openai.picture_download import Origin, PictureDownload
 from pixyproxy.domain.errors import GenerationError, GenerationFailedError
-from pixyproxy.domain.image import parse_prompt
 from pixyproxy.domain.ports import GeneratedImage
+from pixyproxy.domain.prompt import parse_prompt
 from tests.doubles.openai_server import OpenAIServer, Order
 
 PICTURE = Order({"prompt": "a picture", "size": "64x64"}).picture()

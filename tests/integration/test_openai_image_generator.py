@@ -17,6 +17,7 @@ from PIL import Image
 
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.openai.retry_policy import RetryPolicy
+from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import (
     GenerationBrokenOffError,
     GenerationError,
@@ -28,7 +29,7 @@ from pixyproxy.domain.errors import (
     GeneratorSetupError,
     GeneratorUnavailableError,
 )
-from pixyproxy.domain.image import MediaType, Prompt, parse_prompt
+from pixyproxy.domain.prompt import Prompt, parse_prompt
 from tests.doubles.hostile_svg import hostile_svg
 from tests.doubles.openai_server import OpenAIServer
 

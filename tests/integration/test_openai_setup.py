@@ -7,7 +7,7 @@ import pytest
 
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.domain.errors import GenerationError, GenerationFaultError, GeneratorSetupError
-from pixyproxy.domain.image import Prompt
+from pixyproxy.domain.prompt import Prompt
 from tests.doubles.openai_server import OpenAIServer
 from tests.doubles.socks_proxy import SocksProxy
 

@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from pixyproxy.entrypoints import sendfile_protocol
-from pixyproxy.entrypoints.sendfile_protocol import ZERO_COPY, SendfileProtocol
+from pixyproxy.entrypoints.server import sendfile_protocol
+from pixyproxy.entrypoints.server.sendfile_protocol import ZERO_COPY, SendfileProtocol
 from tests.doubles.protocol_server import App, Server, body, part, sends, serving, start, until
 
 MIB = 1 << 20

@@ -15,17 +15,19 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from pixyproxy.adapters.schema_scripts import load_scripts
+from pixyproxy.adapters.sql.schema_scripts import load_scripts
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.errors import translated_errors
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
+from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DamagedRecordError, DBConnectionError, SchemaOutdatedError
 from pixyproxy.domain.idempotency import IdempotencyKey
-from pixyproxy.domain.image import ImageStatus, MediaType, Tag, Visibility
+from pixyproxy.domain.image import ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition
 from pixyproxy.domain.ports import DamagedRecord
+from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 from tests import real_parts
 from tests.chaos.world import RealDisk, disk_at

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from PIL import Image, ImageCms
 
-from pixyproxy.adapters.vips import picture
-from pixyproxy.adapters.vips.drawing import Drawer
-from pixyproxy.adapters.vips.variant_maker import VipsVariantMaker
+from pixyproxy.adapters.pictures.vips import picture
+from pixyproxy.adapters.pictures.vips.drawing import Drawer
+from pixyproxy.adapters.pictures.vips.variant_maker import VipsVariantMaker
 from pixyproxy.domain.errors import DamagedContentError, OverloadedError
 from pixyproxy.domain.ports import StoredContent
 from pixyproxy.domain.variant import Fit, Variant, VariantFormat
@@ -123,7 +123,7 @@ async def test_a_large_picture_is_read_row_by_row(tmp_path: Path) -> None:
     file.write_bytes(uniform_png(8_000, 8_000, depth=8, colour=2))
     program = (
         "import pathlib, re, sys\n"
-        "from pixyproxy.adapters.vips.picture import convert_bitmap\n"
+        "from pixyproxy.adapters.pictures.vips.picture import convert_bitmap\n"
         "from pixyproxy.domain.variant import Variant, VariantFormat\n"
         "data = pathlib.Path(sys.argv[1]).read_bytes()\n"
         "convert_bitmap(data, Variant(format=VariantFormat.WEBP, width=512))\n"
@@ -374,7 +374,7 @@ def test_what_draws_knows_no_secret_and_imports_nothing_from_the_working_directo
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("HOME", "/home/somebody")
     arguments, *environment = drawer.draw(b"", PNG).decode().splitlines()
-    assert arguments.startswith("-P -m pixyproxy.adapters.vips.drawing ")
+    assert arguments.startswith("-P -m pixyproxy.adapters.pictures.vips.drawing ")
     names = {line.partition("=")[0] for line in environment}
     assert {"HOME", "PYTHONPATH"} <= names
     assert "OPENAI_API_KEY" not in names

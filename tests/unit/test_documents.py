@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pixyproxy.entrypoints.http import meanings
+from pixyproxy.entrypoints.http.problems import problem_types
 from pixyproxy.entrypoints.settings import Settings, environment_name
 from tests.documents import ROOT, fenced_blocks, section
 
@@ -56,7 +56,8 @@ def test_the_readme_has_every_setting_and_its_default() -> None:
 def test_the_api_page_has_every_kind_of_problem_and_its_status() -> None:
     documented = {kind: int(status) for kind, status, _ in table_rows("docs/api.md", "Problems")}
     assert documented == {
-        meanings.kebab_case(error.__name__): int(status) for error, (status, _) in meanings.MEANINGS.items()
+        problem_types.kebab_case(error.__name__): int(status)
+        for error, (status, _) in problem_types.PROBLEM_TYPES.items()
     }
 
 

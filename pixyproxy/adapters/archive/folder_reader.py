@@ -21,7 +21,7 @@ from pixyproxy.adapters.archive.records import (
     is_folder_name,
     parse_name,
 )
-from pixyproxy.adapters.clutter import is_clutter
+from pixyproxy.adapters.disk.clutter import is_clutter
 from pixyproxy.domain.errors import DamagedContentError, DataValidationError
 from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ImageArchiveReader, StoredContent
 

@@ -13,23 +13,12 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.domain.image import (
-    FAILURE_MAX_LENGTH,
-    MODEL_MAX_LENGTH,
-    USAGE_MAX_DEPTH,
-    ContentInfo,
-    Failure,
-    Image,
-    ImageStatus,
-    MediaType,
-    Prompt,
-    Tag,
-    Visibility,
-    ensure_tags,
-    is_deeper,
-    normalized_tags,
-)
+from pixyproxy.domain.failure import FAILURE_MAX_LENGTH, Failure
+from pixyproxy.domain.image import MODEL_MAX_LENGTH, USAGE_MAX_DEPTH, Image, ImageStatus, Visibility, is_deeper
+from pixyproxy.domain.prompt import Prompt
+from pixyproxy.domain.tag import Tag, ensure_tags, normalized_tags
 from pixyproxy.domain.user import normalized_user_name
 
 FORMAT: Final = 1

@@ -13,7 +13,7 @@ from pixyproxy.adapters.archive.records import (
     parse_name,
 )
 from pixyproxy.adapters.archive.tar import TarEntry, TarInput
-from pixyproxy.adapters.clutter import is_clutter
+from pixyproxy.adapters.disk.clutter import is_clutter
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ImageArchiveReader, StoredContent

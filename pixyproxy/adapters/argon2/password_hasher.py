@@ -80,7 +80,7 @@ class Argon2PasswordHasher(PasswordHasher):
             self._places += 1
 
     @property
-    def decoy(self) -> PasswordHash:
+    def dummy_hash(self) -> PasswordHash:
         salt, digest = (base64.b64encode(bytes(n)).decode().rstrip("=") for n in (SALT_LENGTH, HASH_LENGTH))
         return PasswordHash(f"$argon2id$v=19$m={MEMORY_KIB},t={ITERATIONS},p={PARALLELISM}${salt}${digest}")
 

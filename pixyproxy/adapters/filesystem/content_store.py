@@ -14,15 +14,15 @@ from typing import Final, ParamSpec, TypeVar
 
 import msgspec
 
-from pixyproxy.adapters.clutter import is_clutter
+from pixyproxy.adapters.disk.clutter import is_clutter
+from pixyproxy.adapters.disk.folders import make_data_folder, make_folder_within, sync_folder
 from pixyproxy.adapters.filesystem.download import Download, RecentFiles, in_reader
 from pixyproxy.adapters.filesystem.errors import translated_errors
 from pixyproxy.adapters.filesystem.upload import Upload
 from pixyproxy.adapters.filesystem.variants import VariantFolder, receipt_of, sha256_of
-from pixyproxy.adapters.folders import make_data_folder, make_folder_within, sync_folder
+from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
-from pixyproxy.domain.image import ContentKey
-from pixyproxy.domain.ports import ContentReceipt, ContentStore, Quarantined, StoredContent
+from pixyproxy.domain.ports import ContentDigest, ContentStore, Quarantined, StoredContent
 from pixyproxy.domain.variant import VariantName
 
 INCOMING: Final = "incoming"
@@ -65,7 +65,7 @@ class FilesystemContentStore(ContentStore):
         with translated_errors():
             await _to_thread(_make_root, self._root)
 
-    async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+    async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
         path = self._root / _name_of(key)
         return await self._upload(key, chunks, lambda upload: upload.commit(self._root, path))
 
@@ -73,20 +73,20 @@ class FilesystemContentStore(ContentStore):
         name = _name_of(key)
         is_recent = self._recent.find(name) is not None
         download = Download(self._root, name) if is_recent else await in_reader(Download, self._root, name)
-        self._recent.remember(name, name)
+        self._recent.put(name, name)
         return download.content(start, end)
 
-    async def find_variant(self, key: ContentKey, name: VariantName) -> ContentReceipt | None:
+    async def find_variant(self, key: ContentKey, name: VariantName) -> ContentDigest | None:
         variant = _variant_name_of(key, name)
         file = self._recent.find(variant)
-        receipt = receipt_of(self._root, file) if file is not None else None
-        if file is None or receipt is None:
+        digest = receipt_of(self._root, file) if file is not None else None
+        if file is None or digest is None:
             found = await in_reader(self._variants_of(key).find, name)
             if found is None:
                 return None
-            file, receipt = found
-        self._recent.remember(variant, file)
-        return receipt
+            file, digest = found
+        self._recent.put(variant, file)
+        return digest
 
     async def open_variant(
         self, key: ContentKey, name: VariantName, *, start: int = 0, end: int | None = None
@@ -100,10 +100,10 @@ class FilesystemContentStore(ContentStore):
                 download = Download(self._root, file)
         if download is None:
             download = await in_reader(self._variants_of(key).open, name)
-        self._recent.remember(variant, download.name)
+        self._recent.put(variant, download.name)
         return msgspec.structs.replace(download.content(start, end), sha256=sha256_of(download.name))
 
-    async def put_variant(self, key: ContentKey, name: VariantName, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+    async def put_variant(self, key: ContentKey, name: VariantName, chunks: AsyncIterable[bytes]) -> ContentDigest:
         _variant_name_of(key, name)
         return await self._upload(key, chunks, partial(self._variants_of(key).put, name))
 
@@ -136,13 +136,13 @@ class FilesystemContentStore(ContentStore):
                 for key in await _keys_in(inner, _folders_in):
                     yield key
 
-    async def set_aside(self, key: ContentKey) -> None:
+    async def quarantine(self, key: ContentKey) -> None:
         path = self._root / _name_of(key)
         with translated_errors():
             await _to_thread(_set_aside, path, self._aside)
         await self.delete_variants(key)
 
-    async def quarantine(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+    async def put_quarantined(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
         _name_of(key)
         return await self._upload(key, chunks, lambda upload: _commit_aside(upload, self._aside, key), mode=0o600)
 
@@ -161,11 +161,11 @@ class FilesystemContentStore(ContentStore):
         with translated_errors():
             await _to_thread((self._aside / name).unlink, missing_ok=True)
 
-    async def list_leftovers(self, *, older_than: timedelta) -> Sequence[str]:
+    async def list_orphans(self, *, older_than: timedelta) -> Sequence[str]:
         with translated_errors():
             return await _to_thread(_untouched_files, self._incoming, time.time() - older_than.total_seconds())
 
-    async def set_leftover_aside(self, name: str) -> None:
+    async def quarantine_orphan(self, name: str) -> None:
         _check_file_name(name)
         with translated_errors():
             await _to_thread(_set_aside, self._incoming / name, self._aside)
@@ -174,10 +174,10 @@ class FilesystemContentStore(ContentStore):
         self,
         key: ContentKey,
         chunks: AsyncIterable[bytes],
-        commit: Callable[[Upload], ContentReceipt],
+        commit: Callable[[Upload], ContentDigest],
         *,
         mode: int = 0o640,
-    ) -> ContentReceipt:
+    ) -> ContentDigest:
         upload = Upload(self._temporary(key), mode)
         try:
             await _to_thread(upload.begin)
@@ -272,10 +272,10 @@ def _set_aside(path: Path, folder: Path) -> None:
 
 
 @translated_errors()
-def _commit_aside(upload: Upload, folder: Path, name: str) -> ContentReceipt:
-    receipt = upload.flush()
+def _commit_aside(upload: Upload, folder: Path, name: str) -> ContentDigest:
+    digest = upload.flush()
     _move_aside(upload.temporary, folder, name)
-    return receipt
+    return digest
 
 
 def _move_aside(path: Path, folder: Path, name: str) -> None:

@@ -145,7 +145,7 @@ class RecentFiles:
         until, file = self._files.get(name, (0.0, None))
         return file if monotonic() < until else None
 
-    def remember(self, name: str, file: str) -> None:
+    def put(self, name: str, file: str) -> None:
         """Remember that `file` is what `name` was found in."""
         self._files[name] = monotonic() + RECENT_SECONDS, file
         self._files.move_to_end(name)

@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pixyproxy.adapters.disk.folders import make_folder_within, sync_folder
 from pixyproxy.adapters.filesystem.errors import translated_errors
-from pixyproxy.adapters.folders import make_folder_within, sync_folder
-from pixyproxy.domain.ports import ContentReceipt
+from pixyproxy.domain.ports import ContentDigest
 
 CLOSED = -1
 
@@ -38,15 +38,15 @@ class Upload:
         self._byte_size += len(chunk)
 
     @translated_errors()
-    def flush(self) -> ContentReceipt:
+    def flush(self) -> ContentDigest:
         """Make the bytes survive a power cut; nothing is visible yet."""
         os.fsync(self._descriptor)
-        return ContentReceipt(self._byte_size, self._sha256.hexdigest())
+        return ContentDigest(self._byte_size, self._sha256.hexdigest())
 
     @translated_errors()
-    def commit(self, root: Path, path: Path) -> ContentReceipt:
+    def commit(self, root: Path, path: Path) -> ContentDigest:
         """Move the whole content to `path` below `root`, replacing what is there."""
-        receipt = self.flush()
+        digest = self.flush()
         make_folders(root, path.parent)
         self.temporary.replace(path)
         try:
@@ -55,7 +55,7 @@ class Upload:
             # Nobody knows whether the content survives a power cut, so it must not look as if it did.
             path.unlink()
             raise
-        return receipt
+        return digest
 
     @translated_errors()
     def discard(self) -> None:

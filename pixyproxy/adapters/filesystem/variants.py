@@ -11,12 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from pixyproxy.adapters.disk.folders import sync_folder
 from pixyproxy.adapters.filesystem.download import Download
 from pixyproxy.adapters.filesystem.errors import translated_errors
 from pixyproxy.adapters.filesystem.upload import Upload, make_folders
-from pixyproxy.adapters.folders import sync_folder
 from pixyproxy.domain.errors import ContentNotFoundError
-from pixyproxy.domain.ports import ContentReceipt
+from pixyproxy.domain.ports import ContentDigest
 from pixyproxy.domain.variant import VariantName
 
 # Each is needed only if somebody else does the opposite in the same moment.
@@ -38,12 +38,12 @@ class VariantFolder:
         self._name = name
         self._path = root / name
 
-    def find(self, name: VariantName) -> tuple[str, ContentReceipt] | None:
+    def find(self, name: VariantName) -> tuple[str, ContentDigest] | None:
         """Return the path below the root of the variant's file and what is known of it, or None when there is none."""
         for file in self._current(name):
-            receipt = receipt_of(self._root, file)
-            if receipt is not None:
-                return file, receipt
+            digest = receipt_of(self._root, file)
+            if digest is not None:
+                return file, digest
         return None
 
     def open(self, name: VariantName) -> Download:
@@ -54,10 +54,10 @@ class VariantFolder:
         raise ContentNotFoundError("The variant is missing.")
 
     @translated_errors()
-    def put(self, name: VariantName, upload: Upload) -> ContentReceipt:
+    def put(self, name: VariantName, upload: Upload) -> ContentDigest:
         """Move a whole variant to its place, replacing what is there."""
-        receipt = upload.flush()
-        path = self._path / f"{name}.{receipt.sha256}"
+        digest = upload.flush()
+        path = self._path / f"{name}.{digest.sha256}"
         try:
             self._take(upload, name, path)
         except OSError:
@@ -71,7 +71,7 @@ class VariantFolder:
             with suppress(OSError):
                 if file != newest:
                     (self._path / file).unlink()
-        return receipt
+        return digest
 
     @translated_errors()
     def remove(self) -> None:
@@ -154,14 +154,14 @@ class VariantFolder:
             os.close(folder)
 
 
-def receipt_of(root: Path, file: str) -> ContentReceipt | None:
+def receipt_of(root: Path, file: str) -> ContentDigest | None:
     """Return what a variant's file says of it, or None when it is gone."""
     with translated_errors():
         try:
             status = os.stat(f"{root}/{file}", follow_symlinks=False)  # noqa: PTH116 -- a path costs more than the call
         except FileNotFoundError:
             return None
-    return ContentReceipt(status.st_size, sha256_of(file)) if stat.S_ISREG(status.st_mode) else None
+    return ContentDigest(status.st_size, sha256_of(file)) if stat.S_ISREG(status.st_mode) else None
 
 
 def sha256_of(file: str) -> str:

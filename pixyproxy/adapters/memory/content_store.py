@@ -9,9 +9,9 @@ from typing import Final
 
 import msgspec
 
+from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
-from pixyproxy.domain.image import ContentKey
-from pixyproxy.domain.ports import ContentReceipt, ContentStore, Quarantined, StoredContent
+from pixyproxy.domain.ports import ContentDigest, ContentStore, Quarantined, StoredContent
 from pixyproxy.domain.variant import VariantName
 
 CHUNK_SIZE: Final = 256 * 1024
@@ -27,7 +27,7 @@ class InMemoryContentStore(ContentStore):
         self._variants: dict[ContentKey, dict[VariantName, bytes]] = {}
         self._quarantine: dict[str, tuple[ContentKey, bytes]] = {}
 
-    async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+    async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
         content = b"".join([chunk async for chunk in chunks])
         self._contents[key] = content
         return _receipt(content)
@@ -35,7 +35,7 @@ class InMemoryContentStore(ContentStore):
     async def open(self, key: ContentKey, *, start: int = 0, end: int | None = None) -> StoredContent:
         return _stored(self._contents.get(key), start, end)
 
-    async def find_variant(self, key: ContentKey, name: VariantName) -> ContentReceipt | None:
+    async def find_variant(self, key: ContentKey, name: VariantName) -> ContentDigest | None:
         content = self._find_variant(key, name)
         return None if content is None else _receipt(content)
 
@@ -46,7 +46,7 @@ class InMemoryContentStore(ContentStore):
         stored = _stored(content, start, end)
         return msgspec.structs.replace(stored, sha256=hashlib.sha256(content or b"").hexdigest())
 
-    async def put_variant(self, key: ContentKey, name: VariantName, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+    async def put_variant(self, key: ContentKey, name: VariantName, chunks: AsyncIterable[bytes]) -> ContentDigest:
         _check_name(name)
         content = b"".join([chunk async for chunk in chunks])
         self._variants.setdefault(key, {})[name] = content
@@ -71,12 +71,12 @@ class InMemoryContentStore(ContentStore):
         for key in sorted(self._variants):
             yield key
 
-    async def set_aside(self, key: ContentKey) -> None:
+    async def quarantine(self, key: ContentKey) -> None:
         if key in self._contents:
             self._add_to_quarantine(key, self._contents.pop(key))
         await self.delete_variants(key)
 
-    async def quarantine(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+    async def put_quarantined(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
         content = b"".join([chunk async for chunk in chunks])
         self._add_to_quarantine(key, content)
         return _receipt(content)
@@ -95,11 +95,11 @@ class InMemoryContentStore(ContentStore):
     async def delete_quarantined(self, name: str) -> None:
         self._quarantine.pop(name, None)
 
-    async def list_leftovers(self, *, older_than: timedelta) -> Sequence[str]:  # noqa: ARG002 -- the port's
+    async def list_orphans(self, *, older_than: timedelta) -> Sequence[str]:  # noqa: ARG002 -- the port's
         """Return nothing: what breaks off before it is whole was never kept."""
         return ()
 
-    async def set_leftover_aside(self, name: str) -> None:  # noqa: ARG002 -- the port's
+    async def quarantine_orphan(self, name: str) -> None:  # noqa: ARG002 -- the port's
         return None
 
     def _add_to_quarantine(self, key: ContentKey, content: bytes) -> None:
@@ -118,8 +118,8 @@ def _check_name(name: VariantName) -> None:
         raise ContentStoreError("The variant's name is malformed.")
 
 
-def _receipt(content: bytes) -> ContentReceipt:
-    return ContentReceipt(len(content), hashlib.sha256(content).hexdigest())
+def _receipt(content: bytes) -> ContentDigest:
+    return ContentDigest(len(content), hashlib.sha256(content).hexdigest())
 
 
 def _stored(content: bytes | None, start: int, end: int | None) -> StoredContent:

@@ -4,8 +4,9 @@ import struct
 import zlib
 from collections import deque
 
-from pixyproxy.domain.image import MediaType, Prompt
+from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.ports import GeneratedImage, ImageGenerator
+from pixyproxy.domain.prompt import Prompt
 
 WIDTH = 8
 HEIGHT = 8

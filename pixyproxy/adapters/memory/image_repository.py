@@ -8,11 +8,13 @@ from uuid import UUID
 
 import msgspec
 
+from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
-from pixyproxy.domain.image import ContentInfo, Image, ImageId, ImageStatus, Tag, image_not_found
+from pixyproxy.domain.image import Image, ImageId, ImageStatus, image_not_found
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
 from pixyproxy.domain.ports import DamagedRecord, ImageRepository, Lease, RebuiltWords
+from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 
 
@@ -163,22 +165,22 @@ class InMemoryImageRepository(ImageRepository):
         order: ImageOrder = ImageOrder.NEWEST_FIRST,
         after: ImagePosition | None = None,
     ) -> Sequence[Image]:
-        is_falling = order is ImageOrder.NEWEST_FIRST
+        descending = order is ImageOrder.NEWEST_FIRST
         found = {ImagePosition.of(image): image for image in self._images.values() if wanted.fits(image)}
-        places = sorted(found, reverse=is_falling)
-        behind = [place for place in places if after is None or (place < after if is_falling else place > after)]
+        places = sorted(found, reverse=descending)
+        behind = [place for place in places if after is None or (place < after if descending else place > after)]
         return [found[place] for place in behind[:limit]]
 
     async def count_listed(self, wanted: ImageFilter) -> int:
         return sum(wanted.fits(image) for image in self._images.values())
 
     async def list_tags(
-        self, wanted: TagFilter, *, limit: int, after: Tag | None = None, is_falling: bool = False
+        self, wanted: TagFilter, *, limit: int, after: Tag | None = None, descending: bool = False
     ) -> Sequence[TagCount]:
         images = ImageFilter(visibility=wanted.visibility, author=wanted.author)
         numbers = Counter(tag for image in self._images.values() if images.fits(image) for tag in image.tags)
-        found = sorted((tag for tag in numbers if tag.startswith(wanted.prefix)), reverse=is_falling)
-        behind = [tag for tag in found if after is None or (tag < after if is_falling else tag > after)]
+        found = sorted((tag for tag in numbers if tag.startswith(wanted.prefix)), reverse=descending)
+        behind = [tag for tag in found if after is None or (tag < after if descending else tag > after)]
         return [TagCount(tag, numbers[tag]) for tag in behind[:limit]]
 
     async def make_searchable(self, *, after: ImageId | None = None, limit: int) -> Sequence[ImageId]:  # noqa: ARG002 -- all are

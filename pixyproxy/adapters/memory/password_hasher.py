@@ -19,7 +19,7 @@ class InMemoryPasswordHasher(PasswordHasher):
         return secrets.compare_digest(password_hash.encode(), fitting.encode())
 
     @property
-    def decoy(self) -> PasswordHash:
+    def dummy_hash(self) -> PasswordHash:
         return PasswordHash(f"$sha256${'0' * 16}${'0' * 64}")
 
 

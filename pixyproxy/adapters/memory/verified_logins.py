@@ -32,12 +32,12 @@ class InMemoryVerifiedLogins(VerifiedLogins):
         self._logins: OrderedDict[bytes, float] = OrderedDict()
         self._addresses: OrderedDict[bytes, float] = OrderedDict()
 
-    def remember(self, name: UserName, password: str, address: str | None = None) -> None:
+    def put(self, name: UserName, password: str, address: str | None = None) -> None:
         self._note(self._logins, self._digest(_LOGIN, name, password))
         if address is not None:
             self._note(self._addresses, self._digest(_ADDRESS, name, address))
 
-    def recall(self, name: UserName, password: str) -> bool:
+    def contains(self, name: UserName, password: str) -> bool:
         return self._is_younger(self._logins, self._digest(_LOGIN, name, password), self._lifetime)
 
     def was_right(self, name: UserName, password: str) -> bool:

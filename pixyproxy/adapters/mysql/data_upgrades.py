@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.rows import progress_from_row
+from pixyproxy.adapters.sql.rows import progress_from_row
 from pixyproxy.domain.ports import DataUpgrades, UpgradeProgress
 
 _FIND: Final = "SELECT position, finished_at FROM data_upgrades WHERE name = %(name)s"

@@ -20,7 +20,7 @@ from pixyproxy.adapters.mysql.errors import (
     translated_errors,
 )
 from pixyproxy.adapters.mysql.url import parse_url
-from pixyproxy.adapters.search_turns import SearchTurns
+from pixyproxy.adapters.sql.search_turns import SearchTurns
 from pixyproxy.domain.errors import DBConnectionError
 
 # So often a server that has no room for another connection is asked again.

@@ -11,10 +11,10 @@ from uuid import UUID
 import aiomysql
 import msgspec
 
-from pixyproxy.adapters.list_queries import Dialect, ImageLists, tags_query
+from pixyproxy.adapters.mysql.batch_loader import BatchLoader
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.look_ups import LookUps
-from pixyproxy.adapters.rows import (
+from pixyproxy.adapters.sql.list_queries import Dialect, ImageLists, tags_query
+from pixyproxy.adapters.sql.rows import (
     claim_to_row,
     claimed_from_row,
     image_from_row,
@@ -27,11 +27,13 @@ from pixyproxy.adapters.rows import (
     undamaged_images,
     words_to_rows,
 )
+from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.errors import ConstraintViolationError, DBConnectionError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
-from pixyproxy.domain.image import ContentInfo, Image, ImageId, ImageStatus, Tag, image_not_found
+from pixyproxy.domain.image import Image, ImageId, ImageStatus, image_not_found
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
 from pixyproxy.domain.ports import DamagedRecord, ImageRepository, Lease, RebuiltWords
+from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 
 _ADD: Final = """
@@ -199,11 +201,11 @@ class MySQLImageRepository(ImageRepository):
     """Keeps image records in tables `images`, `image_tags` and `image_words`, and what else belongs to them."""
 
     database: MySQLDatabase
-    _records: LookUps[str] = field(init=False, repr=False, compare=False)
+    _records: BatchLoader[str] = field(init=False, repr=False, compare=False)
     _recent: OrderedDict[str, _Recent] = field(default_factory=OrderedDict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_records", LookUps(self._find_records))
+        object.__setattr__(self, "_records", BatchLoader(self._find_records))
 
     async def add(
         self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None, claim_seconds: float = 86_400.0
@@ -313,9 +315,9 @@ class MySQLImageRepository(ImageRepository):
             return await lists.count(wanted)
 
     async def list_tags(
-        self, wanted: TagFilter, *, limit: int, after: Tag | None = None, is_falling: bool = False
+        self, wanted: TagFilter, *, limit: int, after: Tag | None = None, descending: bool = False
     ) -> Sequence[TagCount]:
-        rows = await self._rows(*tags_query(_DIALECT, wanted, after, limit, is_falling=is_falling))
+        rows = await self._rows(*tags_query(_DIALECT, wanted, after, limit, descending=descending))
         return [tag_count_from_row(row) for row in rows]
 
     async def make_searchable(self, *, after: ImageId | None = None, limit: int) -> Sequence[ImageId]:

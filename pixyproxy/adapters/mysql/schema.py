@@ -11,7 +11,7 @@ from pymysql.err import MySQLError
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.errors import error_code
-from pixyproxy.adapters.schema_scripts import SchemaRecord, SchemaScript, compare, load_scripts, missing
+from pixyproxy.adapters.sql.schema_scripts import SchemaRecord, SchemaScript, compare, load_scripts, missing
 from pixyproxy.domain.errors import DBConnectionError
 from pixyproxy.domain.ports import Migration, Schema
 

@@ -8,7 +8,7 @@ import aiomysql
 import msgspec
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.rows import user_from_row, user_to_row
+from pixyproxy.adapters.sql.rows import user_from_row, user_to_row
 from pixyproxy.domain.ports import UserRepository
 from pixyproxy.domain.user import PasswordHash, User, UserId, UserName, user_not_found
 

@@ -16,11 +16,12 @@ from pixyproxy.adapters.openai.encoded import decode_loosely, decode_picture
 from pixyproxy.adapters.openai.members import Member, find_members, find_pictures, is_picture, without
 from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.upstream_error import UpstreamError
-from pixyproxy.adapters.openai.upstream_meaning import log_upstream_error, meaning_of
-from pixyproxy.adapters.pillow.inspection import inspect_picture
-from pixyproxy.adapters.pillow.picture import Picture, UnreadablePictureError
+from pixyproxy.adapters.openai.upstream_meaning import domain_error_for, log_upstream_error
+from pixyproxy.adapters.pictures.pillow.inspection import inspect_picture
+from pixyproxy.adapters.pictures.pillow.picture import Picture, UnreadablePictureError
+from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import GenerationError, GenerationFailedError
-from pixyproxy.domain.image import MediaType, kept_usage
+from pixyproxy.domain.image import kept_usage
 from pixyproxy.domain.ports import GeneratedImage
 
 OUTPUT_FORMATS: Final[Mapping[str, MediaType]] = {
@@ -240,7 +241,7 @@ def _told_error(rest: _Rest | None, redact: Redaction, request_id: str | None) -
     if not told:
         return None
     upstream = UpstreamError.read(200, told, redact, is_in_good_answer=True)
-    error = meaning_of(upstream)
+    error = domain_error_for(upstream)
     usage = _usage(rest) or {}
     if any(isinstance(usage.get(name), int) and usage[name] > 0 for name in ("total_tokens", "output_tokens")):
         error.maybe_billed = True

@@ -20,7 +20,7 @@ import openai
 
 from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.upstream_error import UpstreamError
-from pixyproxy.adapters.openai.upstream_meaning import log_upstream_error, meaning_of, timed_out
+from pixyproxy.adapters.openai.upstream_meaning import domain_error_for, log_upstream_error, timed_out
 from pixyproxy.domain.errors import (
     RETRY_AFTER_MAX,
     GenerationBrokenOffError,
@@ -55,7 +55,7 @@ def translated_errors(redact: Redaction = Redaction()) -> Iterator[None]:  # noq
         yield
     except openai.APIStatusError as exc:
         upstream = UpstreamError.read(exc.status_code, exc.body, redact)
-        error = meaning_of(upstream, retry_after(exc))
+        error = domain_error_for(upstream, retry_after(exc))
         log_upstream_error(upstream, error, redact, request_id=exc.response.headers.get("x-request-id"))
         raise error from exc
     except (openai.OpenAIError, httpx2.TransportError, TimeoutError) as exc:

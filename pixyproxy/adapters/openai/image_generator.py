@@ -12,8 +12,8 @@ from pixyproxy.adapters.openai.answer import OUTPUT_FORMATS, Answer, NoPicture, 
 from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.retry_policy import RetryPolicy
 from pixyproxy.domain.errors import GenerationFailedError
-from pixyproxy.domain.image import Prompt
 from pixyproxy.domain.ports import GeneratedImage, ImageGenerator
+from pixyproxy.domain.prompt import Prompt
 
 if TYPE_CHECKING:
     from pixyproxy.adapters.openai.endpoint import ImagesEndpoint

@@ -52,7 +52,7 @@ def timed_out() -> GenerationError:
     return GenerationTimedOutError("OpenAI did not answer in time.", maybe_billed=True)
 
 
-def meaning_of(upstream: UpstreamError, retry_after: float | None = None) -> GenerationError:
+def domain_error_for(upstream: UpstreamError, retry_after: float | None = None) -> GenerationError:
     """Return the `GenerationError` that an error of the upstream means.
 
     What came in an answer with status 200 is not billed, unless it was stopped when the picture was there.

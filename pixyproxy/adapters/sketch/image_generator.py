@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pixyproxy.adapters.sketch import canvas
 from pixyproxy.adapters.sketch.palette import choose_palette
 from pixyproxy.adapters.sketch.scenes import choose_scene
-from pixyproxy.domain.image import MediaType, Prompt
+from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.ports import GeneratedImage, ImageGenerator
+from pixyproxy.domain.prompt import Prompt
 
 
 class SketchImageGenerator(ImageGenerator):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from pixyproxy.adapters.rows import progress_from_row
+from pixyproxy.adapters.sql.rows import progress_from_row
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.ports import DataUpgrades, UpgradeProgress
 

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, Final, Self, TypeVar
 
 import aiosqlite
 
-from pixyproxy.adapters.folders import make_data_folder
-from pixyproxy.adapters.search_turns import SearchTurns
+from pixyproxy.adapters.disk.folders import make_data_folder
+from pixyproxy.adapters.sql.search_turns import SearchTurns
 from pixyproxy.adapters.sqlite.errors import is_busy, is_full, is_interrupted, translated_errors
 from pixyproxy.domain.errors import DBConnectionError
 

@@ -10,8 +10,8 @@ from uuid import UUID
 import aiosqlite
 import msgspec
 
-from pixyproxy.adapters.list_queries import Dialect, ImageLists, tags_query
-from pixyproxy.adapters.rows import (
+from pixyproxy.adapters.sql.list_queries import Dialect, ImageLists, tags_query
+from pixyproxy.adapters.sql.rows import (
     claim_to_row,
     claimed_from_row,
     image_from_row,
@@ -25,11 +25,13 @@ from pixyproxy.adapters.rows import (
     words_to_rows,
 )
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
-from pixyproxy.domain.image import ContentInfo, Image, ImageId, ImageStatus, Tag, image_not_found
+from pixyproxy.domain.image import Image, ImageId, ImageStatus, image_not_found
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
 from pixyproxy.domain.ports import DamagedRecord, ImageRepository, Lease, RebuiltWords
+from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 
 _ADD: Final = """
@@ -265,9 +267,9 @@ class SQLiteImageRepository(ImageRepository):
             return await lists.count(wanted)
 
     async def list_tags(
-        self, wanted: TagFilter, *, limit: int, after: Tag | None = None, is_falling: bool = False
+        self, wanted: TagFilter, *, limit: int, after: Tag | None = None, descending: bool = False
     ) -> Sequence[TagCount]:
-        rows = await self.database.fetch_list(*tags_query(_DIALECT, wanted, after, limit, is_falling=is_falling))
+        rows = await self.database.fetch_list(*tags_query(_DIALECT, wanted, after, limit, descending=descending))
         return [tag_count_from_row(row) for row in rows]
 
     async def make_searchable(self, *, after: ImageId | None = None, limit: int) -> Sequence[ImageId]:

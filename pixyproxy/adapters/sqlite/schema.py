@@ -8,7 +8,7 @@ from typing import Final
 
 import aiosqlite
 
-from pixyproxy.adapters.schema_scripts import SchemaRecord, SchemaScript, compare, load_scripts, missing
+from pixyproxy.adapters.sql.schema_scripts import SchemaRecord, SchemaScript, compare, load_scripts, missing
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.ports import Migration, Schema
 

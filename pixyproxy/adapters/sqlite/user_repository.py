@@ -7,7 +7,7 @@ from typing import Final
 import aiosqlite
 import msgspec
 
-from pixyproxy.adapters.rows import user_from_row, user_to_row
+from pixyproxy.adapters.sql.rows import user_from_row, user_to_row
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.ports import UserRepository
 from pixyproxy.domain.user import PasswordHash, User, UserId, UserName, user_not_found

@@ -33,7 +33,7 @@ def upgrade() -> None:
         applied = await container.schema().upgrade()
         for migration in applied:
             click.echo(f"applied  {migration.version:04}  {migration.name}")
-        upgraded, indexed = await container.upgrade_data()(), await container.index_words()()
+        upgraded, indexed = await container.upgrade_data()(), await container.index_prompts()()
         return applied, upgraded, indexed, await container.list_users()()
 
     applied, upgraded, indexed, users = run_with_container(work)

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pixyproxy.adapters.archive.private_folder import PrivateFolder
-    from pixyproxy.application.examine_images import Examination
+    from pixyproxy.application.check_consistency import Examination
     from pixyproxy.domain.user import User
     from pixyproxy.entrypoints.container import Container
 
 EXAMPLES_MAX_COUNT: Final = 20
 
-MEANINGS: Final = {
+DESCRIPTIONS: Final = {
     "record-damaged": "The database holds a record that breaks the rules: somebody else has written it.",
     "content-missing": "The image is ready, and its bytes are gone.",
     "content-unreadable": "The bytes are there and can't be read.",
@@ -68,7 +68,7 @@ def doctor(repair: bool, no_digests: bool, export_quarantine: Path | None) -> No
         total = await container.images().count()
         with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
             task = progress.add_task("examining", total=total)
-            examination: Examination = await container.examine_images()(
+            examination: Examination = await container.check_consistency()(
                 repair=repair,
                 with_digests=not no_digests,
                 on_progress=lambda done: progress.update(task, completed=done),
@@ -98,7 +98,7 @@ def _print_table(examination: "Examination") -> None:
     table.add_column("repaired", justify="right", no_wrap=True)
     table.add_column("what it means")
     for kind, number in examination.found.items():
-        table.add_row(kind.value, f"{number:,}", f"{examination.repaired.get(kind, 0):,}", MEANINGS[kind])
+        table.add_row(kind.value, f"{number:,}", f"{examination.repaired.get(kind, 0):,}", DESCRIPTIONS[kind])
     Console(highlight=False).print(table)
     click.echo()
 

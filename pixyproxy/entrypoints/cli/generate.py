@@ -40,7 +40,7 @@ def generate(
     from pixyproxy.application.user_names import find_user
     from pixyproxy.domain.image import Visibility
     from pixyproxy.domain.user import Principal
-    from pixyproxy.entrypoints.http.schemas import ImageDetail
+    from pixyproxy.entrypoints.http.images.schemas import ImageDetail
 
     if out and not os.access(out.absolute().parent, os.W_OK):
         raise click.ClickException(f"no file can be made at {out}.")

@@ -18,7 +18,7 @@ from pixyproxy.entrypoints.cli.session import run_with_container, settings_from
 
 if TYPE_CHECKING:
     from pixyproxy.entrypoints.container import Container
-    from pixyproxy.entrypoints.proxy_headers import ProxyHeaders
+    from pixyproxy.entrypoints.server.proxy_headers import ProxyHeaders
     from pixyproxy.entrypoints.settings import Settings
 
 FIRST_USER = "pixy"
@@ -42,7 +42,7 @@ def serve(**flags: str | None) -> None:
 
     from pixyproxy.entrypoints.exposure import warnings_of
     from pixyproxy.entrypoints.log import configure_logging
-    from pixyproxy.entrypoints.sendfile_protocol import SendfileProtocol
+    from pixyproxy.entrypoints.server.sendfile_protocol import SendfileProtocol
 
     # The workers read the environment, so a flag has to be in it.
     os.environ.update({f"PIXYPROXY_{name.upper()}": value for name, value in flags.items() if value is not None})
@@ -87,8 +87,8 @@ def application() -> "ProxyHeaders":
     from pixyproxy.entrypoints.exposure import TRUSTED_PROXIES
     from pixyproxy.entrypoints.http.app import create_app
     from pixyproxy.entrypoints.log import configure_logging
-    from pixyproxy.entrypoints.proxy_headers import ProxyHeaders
-    from pixyproxy.entrypoints.sendfile_protocol import SendfileProtocol
+    from pixyproxy.entrypoints.server.proxy_headers import ProxyHeaders
+    from pixyproxy.entrypoints.server.sendfile_protocol import SendfileProtocol
     from pixyproxy.entrypoints.settings import load_settings
 
     settings = load_settings(os.environ)
@@ -127,7 +127,7 @@ async def hurry_when_told_to_stop(container: "Container", seconds: float) -> Non
 
     def hurry_and_stop(stop: Any, number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(container.admission().close)
-        loop.call_soon_threadsafe(loop.call_later, seconds, container.generations().hurry)
+        loop.call_soon_threadsafe(loop.call_later, seconds, container.generations().stop_waiting)
         if callable(stop):
             stop(number, frame)
 

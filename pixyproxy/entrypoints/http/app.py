@@ -12,21 +12,21 @@ from litestar.types import ASGIApp
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.entrypoints.container import Container, opened
 from pixyproxy.entrypoints.housekeeping import housekeeping
-from pixyproxy.entrypoints.http.content import ContentShortcut
-from pixyproxy.entrypoints.http.cors import CORS
+from pixyproxy.entrypoints.http.content.delivery import ContentShortcut
 from pixyproxy.entrypoints.http.dependencies import provide_from
-from pixyproxy.entrypoints.http.errors import handle_error
-from pixyproxy.entrypoints.http.foreign_requests import ForeignRequests
-from pixyproxy.entrypoints.http.head import HeadAsGet
 from pixyproxy.entrypoints.http.health import health
-from pixyproxy.entrypoints.http.json_request import MAX_BODY_SIZE
-from pixyproxy.entrypoints.http.openapi import complete_openapi, openapi_config, swagger_ui_file
-from pixyproxy.entrypoints.http.path_prefix import PathPrefix
-from pixyproxy.entrypoints.http.private_images import private_images
-from pixyproxy.entrypoints.http.public_images import public_images
-from pixyproxy.entrypoints.http.request_log import RequestLog
-from pixyproxy.entrypoints.http.request_rules import RequestRules
-from pixyproxy.entrypoints.http.tags import private_tags, public_tags
+from pixyproxy.entrypoints.http.images.json_request import MAX_BODY_SIZE
+from pixyproxy.entrypoints.http.images.private_images import private_images
+from pixyproxy.entrypoints.http.images.public_images import public_images
+from pixyproxy.entrypoints.http.images.tags import private_tags, public_tags
+from pixyproxy.entrypoints.http.middleware.cors import CORS
+from pixyproxy.entrypoints.http.middleware.foreign_requests import ForeignRequests
+from pixyproxy.entrypoints.http.middleware.head import HeadAsGet
+from pixyproxy.entrypoints.http.middleware.path_prefix import PathPrefix
+from pixyproxy.entrypoints.http.middleware.request_log import RequestLog
+from pixyproxy.entrypoints.http.middleware.request_rules import RequestRules
+from pixyproxy.entrypoints.http.openapi.document import complete_openapi, openapi_config, swagger_ui_file
+from pixyproxy.entrypoints.http.problems.handler import handle_error
 from pixyproxy.entrypoints.settings import Settings
 
 
@@ -51,7 +51,7 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
                 container.recover_images(),
                 container.finish_deletions(),
                 container.upgrade_data(),
-                container.index_words(),
+                container.index_prompts(),
                 container.images(),
                 every=settings.lease / 3,
             ),

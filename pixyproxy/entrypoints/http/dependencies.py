@@ -23,13 +23,13 @@ from pixyproxy.application.pages import LIMIT_DEFAULT
 from pixyproxy.domain.idempotency import IdempotencyKey, parse_idempotency_key
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.entrypoints.container import Container
-from pixyproxy.entrypoints.http.content import ContentDelivery, delivery_from
-from pixyproxy.entrypoints.http.filters import provide_image_filter, provide_tag_prefix
-from pixyproxy.entrypoints.http.lists import Pager
-from pixyproxy.entrypoints.http.parameters import Cursor, IdempotencyKeyHeader, IfMatch, Limit, Prefer
-from pixyproxy.entrypoints.http.preferences import Preferences, parse_preferences
-from pixyproxy.entrypoints.http.variants import provide_variant_query
-from pixyproxy.entrypoints.http.versions import parse_if_match
+from pixyproxy.entrypoints.http.content.delivery import ContentDelivery, delivery_from
+from pixyproxy.entrypoints.http.content.variants import provide_variant_query
+from pixyproxy.entrypoints.http.images.filters import provide_image_filter, provide_tag_prefix
+from pixyproxy.entrypoints.http.images.pages import Pager
+from pixyproxy.entrypoints.http.images.parameters import Cursor, IdempotencyKeyHeader, IfMatch, Limit, Prefer
+from pixyproxy.entrypoints.http.images.preferences import Preferences, parse_preferences
+from pixyproxy.entrypoints.http.images.versions import parse_if_match
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ def provide_versions(request: Request[Any, Any, Any], if_match: IfMatch = None) 
 
 def provide_pager(request: Request[Any, Any, Any], limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None) -> Pager:
     """Return what makes the page of a list that the client asks for."""
-    return Pager(request, request.app.state.container.cursor_seal(), limit, cursor)
+    return Pager(request, request.app.state.container.cursor_signer(), limit, cursor)
 
 
 def provide_idempotency_key(

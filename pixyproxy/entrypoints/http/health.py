@@ -4,8 +4,8 @@ from litestar import Router, get
 from litestar.di import NamedDependency
 
 from pixyproxy.application import CheckReadiness
-from pixyproxy.entrypoints.http.responses import problems
-from pixyproxy.entrypoints.http.schemas import Health
+from pixyproxy.entrypoints.http.images.responses import problems
+from pixyproxy.entrypoints.http.images.schemas import Health
 
 
 @get("/live", summary="Does the process answer?", response_description="It does.")

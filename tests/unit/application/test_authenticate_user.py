@@ -38,8 +38,8 @@ class CountingPasswordHasher(PasswordHasher):
         return await self._hasher.verify(password_hash, password)
 
     @property
-    def decoy(self) -> PasswordHash:
-        return self._hasher.decoy
+    def dummy_hash(self) -> PasswordHash:
+        return self._hasher.dummy_hash
 
 
 class HeldPasswordHasher(CountingPasswordHasher):
@@ -170,7 +170,7 @@ async def test_an_unknown_user_is_verified_against_the_decoy(
 ) -> None:
     with pytest.raises(AuthenticationError):
         await authenticate_user("nobody", PASSWORD)
-    assert counting_hasher.verified == [counting_hasher.decoy]
+    assert counting_hasher.verified == [counting_hasher.dummy_hash]
 
 
 async def test_a_verified_login_costs_no_further_hash_for_a_while(

@@ -8,12 +8,13 @@ from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.data_upgrades import InMemoryDataUpgrades
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
+from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.application import CorrectSizes
 from pixyproxy.application.correct_sizes import HEAD_SIZE, exchanged
 from pixyproxy.application.upgrade_data import UpgradeData
+from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.errors import ContentStoreError
-from pixyproxy.domain.image import ContentKey, Image
+from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import StoredContent
 from tests import odd_pictures
 from tests.factories import FailedImageFactory, ImageFactory

@@ -20,6 +20,7 @@ from pixyproxy.adapters.system.guid_source import RandomGuidSource
 from pixyproxy.application import CreateImage, GetImage, GetImageContent, ListImages
 from pixyproxy.application.admission import Admission
 from pixyproxy.application.generate_image import KEPT, GenerationPolicy
+from pixyproxy.domain.content import ContentKey, MediaType
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     ContentNotFoundError,
@@ -41,18 +42,10 @@ from pixyproxy.domain.errors import (
     PixyProxyException,
     RecordNotFoundError,
 )
-from pixyproxy.domain.image import (
-    ContentKey,
-    Failure,
-    Image,
-    ImageChanges,
-    ImageScope,
-    ImageStatus,
-    MediaType,
-    Prompt,
-    Visibility,
-)
-from pixyproxy.domain.ports import ContentReceipt, GeneratedImage, GuidSource, Lease
+from pixyproxy.domain.failure import Failure
+from pixyproxy.domain.image import Image, ImageChanges, ImageScope, ImageStatus, Visibility
+from pixyproxy.domain.ports import ContentDigest, GeneratedImage, GuidSource, Lease
+from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
 
 GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
@@ -96,7 +89,7 @@ class BrokenContentStore(InMemoryContentStore):
         self._error = error
         self._times = times
 
-    async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+    async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
         if self._times:
             self._times -= 1
             async for _ in chunks:
@@ -118,7 +111,7 @@ class StuckContentStore(InMemoryContentStore):
         super().__init__()
         self.is_storing = asyncio.Event()
 
-    async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+    async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
         self.is_storing.set()
         await asyncio.Event().wait()
         return await super().put(key, chunks)
@@ -591,7 +584,7 @@ async def test_bytes_that_have_come_are_stored_even_when_the_process_ends_meanwh
             super().__init__()
             self.may_end = asyncio.Event()
 
-        async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+        async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
             self.is_storing.set()
             await self.may_end.wait()
             return await InMemoryContentStore.put(self, key, chunks)

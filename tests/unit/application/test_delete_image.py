@@ -10,6 +10,7 @@ from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.application import DeleteImage, FinishDeletions
+from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     ContentStoreError,
@@ -18,7 +19,8 @@ from pixyproxy.domain.errors import (
     PreconditionFailedError,
     RecordNotFoundError,
 )
-from pixyproxy.domain.image import ContentKey, Image, ImageChanges, Prompt, Visibility
+from pixyproxy.domain.image import Image, ImageChanges, Visibility
+from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from tests.factories import (
     FailedImageFactory,

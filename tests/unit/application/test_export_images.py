@@ -13,8 +13,9 @@ from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.application import ExportImages
 from pixyproxy.application.export_images import PAGE_SIZE, ExportOutcome
 from pixyproxy.domain.archive import ArchiveError
+from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.errors import ContentStoreError, DBConnectionError
-from pixyproxy.domain.image import ContentKey, Image, Visibility
+from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, DamagedRecord, StoredContent
 from pixyproxy.domain.user import UserName
 from tests.factories import (
@@ -304,11 +305,11 @@ async def test_a_database_that_fails_ends_the_export_and_is_not_finished(
     assert "finish" not in archive.calls
 
 
-async def quarantine(contents: InMemoryContentStore, key: ContentKey) -> None:
+async def put_quarantined(contents: InMemoryContentStore, key: ContentKey) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"no picture"
 
-    await contents.quarantine(key, chunks())
+    await contents.put_quarantined(key, chunks())
 
 
 async def test_what_is_in_quarantine_is_left_out_and_counted(
@@ -319,9 +320,9 @@ async def test_what_is_in_quarantine_is_left_out_and_counted(
 ) -> None:
     failed = [await images.add(FailedImageFactory.build(author=author)) for author in ("ann", "ann", "ben")]
     for image in failed:
-        await quarantine(contents, image.content_key)
+        await put_quarantined(contents, image.content_key)
     for key in (ContentKey("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11"), ContentKey("no-guid")):
-        await quarantine(contents, key)
+        await put_quarantined(contents, key)
     assert await export_images(archive) == {ExportOutcome.EXPORTED: 3, ExportOutcome.QUARANTINED: 5}
     assert {content async for content in contents_of(archive)} == {None}
     assert await export_images(WatchedArchive(), author=UserName("ann")) == {

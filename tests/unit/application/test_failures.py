@@ -20,7 +20,7 @@ class Seconds:
 
 def test_as_many_pixels_or_more_have_failed_and_fewer_have_not() -> None:
     failures = Failures()
-    failures.remember("a", 100, ERROR)
+    failures.put("a", 100, ERROR)
     for pixels in (100, 101):
         with pytest.raises(DamagedContentError, match="takes too long"):
             failures.ensure_none("a", pixels)
@@ -30,8 +30,8 @@ def test_as_many_pixels_or_more_have_failed_and_fewer_have_not() -> None:
 
 def test_a_smaller_failure_is_the_one_that_counts_then() -> None:
     failures = Failures()
-    failures.remember("a", 100, ERROR)
-    failures.remember("a", 50, ERROR)
+    failures.put("a", 100, ERROR)
+    failures.put("a", 50, ERROR)
     with pytest.raises(DamagedContentError):
         failures.ensure_none("a", 50)
 
@@ -39,7 +39,7 @@ def test_a_smaller_failure_is_the_one_that_counts_then() -> None:
 def test_a_failure_is_forgotten_after_a_while() -> None:
     seconds = Seconds()
     failures = Failures(seconds=10, now=seconds)
-    failures.remember("a", 100, ERROR)
+    failures.put("a", 100, ERROR)
     seconds.now = 9
     with pytest.raises(DamagedContentError):
         failures.ensure_none("a", 100)
@@ -51,7 +51,7 @@ def test_a_failure_is_forgotten_after_a_while() -> None:
 def test_the_latest_failures_are_remembered_and_no_more_than_so_many() -> None:
     failures = Failures(max_count=2)
     for name in ("a", "b", "a", "c"):
-        failures.remember(name, 1, ERROR)
+        failures.put(name, 1, ERROR)
     failures.ensure_none("b", 1)
     for name in ("a", "c"):
         with pytest.raises(DamagedContentError):

@@ -99,7 +99,7 @@ async def test_in_a_hurry_nobody_waits_and_the_work_goes_on(images: InMemoryImag
 
     following = asyncio.create_task(follow())
     await asyncio.sleep(0.01)
-    generations.hurry()
+    generations.stop_waiting()
     assert await asyncio.gather(*waiting) == [None] * 3
     assert await following == await follow() == [pending]
     assert pending.guid in generations
@@ -114,7 +114,7 @@ async def test_closing_in_a_hurry_waits_no_longer() -> None:
     generations.start(image.guid, never())
     closing = asyncio.create_task(generations.close(60))
     await asyncio.sleep(0.01)
-    generations.hurry()
+    generations.stop_waiting()
     assert await closing == [image.guid]
 
 

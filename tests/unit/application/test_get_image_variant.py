@@ -15,9 +15,10 @@ from PIL import Image as Bitmap
 from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.adapters.pillow.variant_maker import PillowVariantMaker
+from pixyproxy.adapters.pictures.pillow.variant_maker import PillowVariantMaker
 from pixyproxy.application import ChangeImage, CreateImage, DeleteImage, GetImageVariant
-from pixyproxy.application.makings import Makings
+from pixyproxy.application.single_flight import SingleFlight
+from pixyproxy.domain.content import ContentKey, MediaType
 from pixyproxy.domain.errors import (
     ContentNotFoundError,
     ContentStoreError,
@@ -27,8 +28,8 @@ from pixyproxy.domain.errors import (
     OverloadedError,
     RecordNotFoundError,
 )
-from pixyproxy.domain.image import ContentKey, Image, ImageChanges, ImageScope, MediaType, Visibility
-from pixyproxy.domain.ports import ContentReceipt, StoredContent
+from pixyproxy.domain.image import Image, ImageChanges, ImageScope, Visibility
+from pixyproxy.domain.ports import ContentDigest, StoredContent
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.domain.variant import Variant, VariantFormat, VariantName, VariantPolicy
 from tests.factories import ImageFactory
@@ -60,7 +61,7 @@ class BlindContentStore(InMemoryContentStore):
         self._contents, self._variants = other._contents, other._variants
         self._looks = 0
 
-    async def find_variant(self, key: ContentKey, name: VariantName) -> ContentReceipt | None:
+    async def find_variant(self, key: ContentKey, name: VariantName) -> ContentDigest | None:
         self._looks += 1
         return None if self._looks == 1 else await super().find_variant(key, name)
 
@@ -103,7 +104,7 @@ def both_ways(get_image_variant: GetImageVariant) -> tuple[Callable[..., Awaitab
     """Return the two ways to ask for a variant, with the same arguments."""
 
     async def open_it(image: Image, variant: Variant, *who: Any) -> object:
-        return await get_image_variant.open(image, variant, ContentReceipt(1, 64 * "0"), *who)
+        return await get_image_variant.open(image, variant, ContentDigest(1, 64 * "0"), *who)
 
     return get_image_variant, open_it
 
@@ -125,10 +126,10 @@ async def settle() -> None:
 async def test_a_variant_is_what_was_asked_for(
     get_image_variant: GetImageVariant, image: Image, maker: HaltingVariantMaker
 ) -> None:
-    receipt = await get_image_variant(image, WEBP, ANONYMOUS)
-    content = await get_image_variant.open(image, WEBP, receipt, ANONYMOUS)
+    digest = await get_image_variant(image, WEBP, ANONYMOUS)
+    content = await get_image_variant.open(image, WEBP, digest, ANONYMOUS)
     data = await read(content)
-    assert receipt == ContentReceipt(len(data), hashlib.sha256(data).hexdigest())
+    assert digest == ContentDigest(len(data), hashlib.sha256(data).hexdigest())
     assert content.byte_size == len(data)
     assert Bitmap.open(io.BytesIO(data)).format == "WEBP"
     assert maker.made == [WEBP]
@@ -137,8 +138,8 @@ async def test_a_variant_is_what_was_asked_for(
 async def test_a_part_of_a_variant_can_be_read(
     get_image_variant: GetImageVariant, image: Image, maker: HaltingVariantMaker
 ) -> None:
-    receipt = await get_image_variant(image, WEBP, ANONYMOUS)
-    content = await get_image_variant.open(image, WEBP, receipt, ANONYMOUS, start=8, end=12)
+    digest = await get_image_variant(image, WEBP, ANONYMOUS)
+    content = await get_image_variant.open(image, WEBP, digest, ANONYMOUS, start=8, end=12)
     assert await read(content) == b"WEBP"
 
 
@@ -160,8 +161,8 @@ async def test_fifty_who_ask_at_once_get_one_making(
     tasks = [asyncio.create_task(get_image_variant(image, WEBP, ANONYMOUS)) for _ in range(50)]
     await settle()
     halting_maker.may_end.set()
-    receipts = await asyncio.gather(*tasks)
-    assert len(set(receipts)) == 1
+    digests = await asyncio.gather(*tasks)
+    assert len(set(digests)) == 1
     assert halting_maker.made == [WEBP]
 
 
@@ -215,7 +216,7 @@ async def test_what_can_not_be_drawn_is_not_drawn_again_for_each_request(
 async def test_variants_that_wait_while_another_one_fails_are_not_drawn_either(
     get_image_variant: GetImageVariant, image: Image, halting_maker: HaltingVariantMaker
 ) -> None:
-    one_by_one = dataclasses.replace(get_image_variant, makings=Makings[ContentReceipt](max_running=1))
+    one_by_one = dataclasses.replace(get_image_variant, variant_flight=SingleFlight[ContentDigest](max_running=1))
 
     async def fail() -> None:
         await halting_maker.may_end.wait()
@@ -252,15 +253,17 @@ async def test_a_slow_svg_holds_up_no_bitmap(
     maker: HaltingVariantMaker,
 ) -> None:
     slow = HaltingVariantMaker()
-    makings = Makings[ContentReceipt](max_running=1)
-    drawing = dataclasses.replace(get_image_variant, maker=slow, makings=makings)
+    variant_flight = SingleFlight[ContentDigest](max_running=1)
+    drawing = dataclasses.replace(get_image_variant, maker=slow, variant_flight=variant_flight)
     svg = msgspec.structs.replace(image.ready_content, media_type=MediaType.SVG)
     tasks = [
         asyncio.create_task(drawing(msgspec.structs.replace(image, content=svg), WEBP, ANONYMOUS)) for _ in range(3)
     ]
     await settle()
     png = Variant(format=VariantFormat.PNG)
-    quick = dataclasses.replace(get_image_variant, maker=maker, makings=makings, drawings=drawing.drawings)
+    quick = dataclasses.replace(
+        get_image_variant, maker=maker, variant_flight=variant_flight, drawing_flight=drawing.drawing_flight
+    )
     assert (await quick(image, png, ANONYMOUS)).byte_size
     assert not any(task.done() for task in tasks)
     slow.may_end.set()
@@ -274,7 +277,7 @@ async def test_too_many_variants_at_once_are_turned_away_but_not_those_that_are_
         images=get_image_variant.images,
         contents=get_image_variant.contents,
         maker=halting_maker,
-        makings=Makings(max_running=1, max_waiting=0),
+        variant_flight=SingleFlight(max_running=1, max_waiting=0),
     )
     halting_maker.may_end.set()
     there = await busy(image, Variant(format=VariantFormat.PNG), ANONYMOUS)
@@ -334,7 +337,7 @@ async def test_an_image_that_becomes_private_meanwhile_is_shown_to_its_author_al
         *(get_image_variant(image, WEBP, principal, scope) for principal, scope in asked), return_exceptions=True
     )
     assert isinstance(nobody, RecordNotFoundError)
-    assert isinstance(author, ContentReceipt)
+    assert isinstance(author, ContentDigest)
 
 
 async def test_of_an_image_that_is_deleted_meanwhile_nothing_is_left(
@@ -384,10 +387,10 @@ async def test_of_an_image_that_is_gone_there_is_no_variant(
 async def test_a_variant_that_was_replaced_meanwhile_is_not_taken_for_the_one_that_was_found(
     get_image_variant: GetImageVariant, contents: InMemoryContentStore, image: Image, maker: HaltingVariantMaker
 ) -> None:
-    receipt = await get_image_variant(image, WEBP, ANONYMOUS)
+    digest = await get_image_variant(image, WEBP, ANONYMOUS)
     await contents.put_variant(image.content_key, WEBP.name_for(image.ready_content.sha256), some_bytes())
     with pytest.raises(ContentStoreError, match="replaced"):
-        await get_image_variant.open(image, WEBP, receipt, ANONYMOUS)
+        await get_image_variant.open(image, WEBP, digest, ANONYMOUS)
 
 
 async def test_of_an_image_of_which_nobody_knows_whether_it_is_deleted_nothing_is_left(
@@ -407,7 +410,7 @@ async def test_of_what_is_broken_off_while_it_is_stored_nothing_is_left(
     image: Image, maker: HaltingVariantMaker, images: InMemoryImageRepository, contents: InMemoryContentStore
 ) -> None:
     class LateContentStore(InMemoryContentStore):
-        async def put_variant(self, key: ContentKey, name: VariantName, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+        async def put_variant(self, key: ContentKey, name: VariantName, chunks: AsyncIterable[bytes]) -> ContentDigest:
             await super().put_variant(key, name, chunks)
             raise asyncio.CancelledError
 
@@ -421,10 +424,10 @@ async def test_of_what_is_broken_off_while_it_is_stored_nothing_is_left(
 async def test_a_variant_that_was_tidied_away_is_made_again(
     get_image_variant: GetImageVariant, contents: InMemoryContentStore, image: Image, maker: HaltingVariantMaker
 ) -> None:
-    receipt = await get_image_variant(image, WEBP, ANONYMOUS)
+    digest = await get_image_variant(image, WEBP, ANONYMOUS)
     contents._variants.clear()
-    data = await read(await get_image_variant.open(image, WEBP, receipt, ANONYMOUS))
-    assert hashlib.sha256(data).hexdigest() == receipt.sha256
+    data = await read(await get_image_variant.open(image, WEBP, digest, ANONYMOUS))
+    assert hashlib.sha256(data).hexdigest() == digest.sha256
     assert maker.made == [WEBP, WEBP]
 
 

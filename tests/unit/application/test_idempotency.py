@@ -10,7 +10,7 @@ import pytest
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
+from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.application import CreateImage, RecoverImages
 from pixyproxy.application.admission import Admission
 from pixyproxy.application.generate_image import GenerationPolicy
@@ -27,8 +27,9 @@ from pixyproxy.domain.errors import (
     OverloadedError,
 )
 from pixyproxy.domain.idempotency import IdempotencyKey
-from pixyproxy.domain.image import Image, Prompt, Visibility
+from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.ports import GeneratedImage, Lease
+from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.user import ANONYMOUS, Principal
 
 KEY = IdempotencyKey("8e03978e-40d5-43dd-bc93-6894a57f9324")

@@ -13,12 +13,13 @@ from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_archive import InMemoryImageArchive
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
+from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.application import CorrectSizes, ExportImages, ImportImages
 from pixyproxy.application import import_images as module
 from pixyproxy.application.correct_sizes import exchanged
 from pixyproxy.application.import_images import ImportOutcome
 from pixyproxy.domain.archive import ArchiveError
+from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import (
     ContentNotFoundError,
     ContentStoreError,
@@ -26,8 +27,9 @@ from pixyproxy.domain.errors import (
     DataValidationError,
     DBConnectionError,
 )
-from pixyproxy.domain.image import ContentInfo, Image, MediaType, Prompt, Visibility
+from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ContentStore, ImageArchiveReader, StoredContent
+from pixyproxy.domain.prompt import Prompt
 from tests import odd_pictures
 from tests.factories import (
     FailedImageFactory,

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.application import ListImages
 from pixyproxy.domain.errors import DataValidationError, UnauthorizedError
-from pixyproxy.domain.image import Image, ImageScope, Prompt, Tag, Visibility
+from pixyproxy.domain.image import Image, ImageScope, Visibility
 from pixyproxy.domain.listing import ImageCursor, ImageFilter, ImageOrder, ImagePage, ImagePosition
+from pixyproxy.domain.prompt import Prompt
+from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import ANONYMOUS, Principal
-from tests import walks
+from tests import paging_strategies
 from tests.factories import (
     FailedImageFactory,
     GeneratingImageFactory,
@@ -213,10 +215,10 @@ async def test_nobodys_own_images_need_a_login_whatever_is_wanted(list_images: L
 
 
 @settings(max_examples=300)
-@given(walks.walks())
-async def test_each_image_is_shown_exactly_once_while_others_write(walk: walks.Walk) -> None:
+@given(paging_strategies.pagings())
+async def test_each_image_is_shown_exactly_once_while_others_write(paging: paging_strategies.Paging) -> None:
     """A new image may be as old as one that is listed already; what was there at the start comes once all the same."""
-    await walks.follow_images(InMemoryImageRepository(), walk)
+    await paging_strategies.follow_images(InMemoryImageRepository(), paging)
 
 
 async def add_prompts(images: InMemoryImageRepository, *lengths: int) -> list[Image]:

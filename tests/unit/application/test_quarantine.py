@@ -13,9 +13,10 @@ from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
+from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.application import CreateImage, DeleteImage, FinishDeletions, RecoverImages
 from pixyproxy.application.generate_image import KEPT, GenerationPolicy
+from pixyproxy.domain.content import ContentKey, MediaType
 from pixyproxy.domain.errors import (
     ContentNotFoundError,
     ContentNotKeptError,
@@ -28,8 +29,10 @@ from pixyproxy.domain.errors import (
     GenerationRefusedError,
     GenerationTimedOutError,
 )
-from pixyproxy.domain.image import FAILURE_MAX_LENGTH, ContentKey, Image, ImageStatus, MediaType, Prompt
-from pixyproxy.domain.ports import ContentReceipt, ContentStore, GeneratedImage, Lease
+from pixyproxy.domain.failure import FAILURE_MAX_LENGTH
+from pixyproxy.domain.image import Image, ImageStatus
+from pixyproxy.domain.ports import ContentDigest, ContentStore, GeneratedImage, Lease
+from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
 
 ANN = Principal(name=UserName("ann"))
@@ -70,16 +73,16 @@ class FullQuarantine(InMemoryContentStore):
         self._error = error or ContentStoreError("The content store is full.")
         self._is_all_full = is_all_full
 
-    async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+    async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
         if self._is_all_full:
             raise self._error
         return await super().put(key, chunks)
 
-    async def quarantine(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+    async def put_quarantined(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
         if self._times:
             self._times -= 1
             raise self._error
-        return await super().quarantine(key, chunks)
+        return await super().put_quarantined(key, chunks)
 
 
 @pytest.fixture
@@ -281,7 +284,7 @@ async def test_what_is_odd_beside_the_picture_does_not_cost_the_picture(
 
 async def test_a_picture_that_its_place_does_not_take_is_put_into_quarantine(create_image: CreateImage) -> None:
     class Unwilling(InMemoryContentStore):
-        async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+        async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
             raise ContentStoreError("The content store does not work.")
 
     contents = Unwilling()
@@ -307,10 +310,10 @@ async def test_what_came_back_is_kept_even_when_the_process_ends_meanwhile(creat
             self.is_storing = asyncio.Event()
             self.may_end = asyncio.Event()
 
-        async def quarantine(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentReceipt:
+        async def put_quarantined(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
             self.is_storing.set()
             await self.may_end.wait()
-            return await super().quarantine(key, chunks)
+            return await super().put_quarantined(key, chunks)
 
     contents = SlowQuarantine()
     generator = InMemoryImageGenerator()

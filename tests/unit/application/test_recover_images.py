@@ -8,12 +8,14 @@ from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.adapters.pillow.content_inspector import PillowContentInspector
+from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.application import RecoverImages
 from pixyproxy.application.generations import Generations
+from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.errors import ContentStoreError
-from pixyproxy.domain.image import ContentKey, Image, ImageStatus, Prompt
-from pixyproxy.domain.ports import ContentReceipt, Lease, StoredContent
+from pixyproxy.domain.image import Image, ImageStatus
+from pixyproxy.domain.ports import ContentDigest, Lease, StoredContent
+from pixyproxy.domain.prompt import Prompt
 from tests.factories import PendingImageFactory
 
 
@@ -33,7 +35,7 @@ async def abandoned(images: InMemoryImageRepository, *, is_begun: bool, lease: L
     return image
 
 
-async def store_picture(contents: InMemoryContentStore, image: Image) -> ContentReceipt:
+async def store_picture(contents: InMemoryContentStore, image: Image) -> ContentDigest:
     picture = await InMemoryImageGenerator().generate(Prompt("a"))
     return await contents.put(image.content_key, picture.chunks())
 
@@ -66,13 +68,13 @@ async def test_what_has_its_bytes_becomes_ready(
     recover_images: RecoverImages, images: InMemoryImageRepository, contents: InMemoryContentStore
 ) -> None:
     image = await abandoned(images, is_begun=True)
-    receipt = await store_picture(contents, image)
+    digest = await store_picture(contents, image)
     assert await recover_images() == 1
     recovered = await images.get(image.guid)
     assert recovered.status is ImageStatus.READY
     assert recovered.filename.endswith(".png")
     assert recovered.content is not None
-    assert (recovered.content.sha256, recovered.content.byte_size) == (receipt.sha256, receipt.byte_size)
+    assert (recovered.content.sha256, recovered.content.byte_size) == (digest.sha256, digest.byte_size)
     assert (recovered.content.width, recovered.content.height) == (8, 8)
 
 

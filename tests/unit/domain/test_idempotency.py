@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.idempotency import Claim, IdempotencyKey, parse_idempotency_key
-from pixyproxy.domain.image import Image, ImageStatus, Tag, Visibility
+from pixyproxy.domain.image import Image, ImageStatus, Visibility
+from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 from tests.factories import PendingImageFactory
 

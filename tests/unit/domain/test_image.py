@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixyproxy.domain import errors
+from pixyproxy.domain.content import ContentInfo, MediaType, filename_for
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     DataValidationError,
@@ -24,22 +25,10 @@ from pixyproxy.domain.errors import (
     OperationNotAllowedError,
     RecordNotFoundError,
 )
-from pixyproxy.domain.image import (
-    FAILURE_MAX_LENGTH,
-    ContentInfo,
-    Failure,
-    Image,
-    ImageChanges,
-    ImageScope,
-    ImageStatus,
-    MediaType,
-    Prompt,
-    Visibility,
-    filename_for,
-    image_not_found,
-    parse_prompt,
-    parse_tags,
-)
+from pixyproxy.domain.failure import FAILURE_MAX_LENGTH, Failure
+from pixyproxy.domain.image import Image, ImageChanges, ImageScope, ImageStatus, Visibility, image_not_found
+from pixyproxy.domain.prompt import Prompt, parse_prompt
+from pixyproxy.domain.tag import parse_tags
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
 
 GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.domain.image import ImageStatus, MediaType, Tag, Visibility
+from pixyproxy.domain.image import ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagFilter
 from pixyproxy.domain.search import Search
+from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 from tests.factories import (
     ContentInfoFactory,

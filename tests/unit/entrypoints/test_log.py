@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pixyproxy.adapters.mysql.look_ups import LookUps
+from pixyproxy.adapters.mysql.batch_loader import BatchLoader
+from pixyproxy.entrypoints.access_log import log_request
 from pixyproxy.entrypoints.log import configure_logging
-from pixyproxy.entrypoints.request_lines import log_request
 from pixyproxy.entrypoints.settings import LogFormat
 from tests.documents import section
 
@@ -150,9 +150,9 @@ async def test_the_lines_are_written_while_the_database_works(stream: Stream) ->
         return {"fox": "a fox"}
 
     configure(stream)
-    look_ups = LookUps(ask)
+    batch_loader = BatchLoader(ask)
     log_request("request started", FACTS)
-    assert await look_ups.find("fox") == "a fox"
+    assert await batch_loader.find("fox") == "a fox"
 
 
 async def test_lines_keep_their_order_whoever_writes_them(stream: Stream) -> None:

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from pixyproxy.application.examine_images import FindingKind
-from pixyproxy.domain.image import ContentKey, Failure, Image, ImageStatus, Prompt
+from pixyproxy.application.check_consistency import FindingKind
+from pixyproxy.domain.content import ContentKey
+from pixyproxy.domain.failure import Failure
+from pixyproxy.domain.image import Image, ImageStatus
 from pixyproxy.domain.ports import GeneratedImage
+from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.variant import VariantName
 from pixyproxy.entrypoints.cli import main
-from pixyproxy.entrypoints.cli.doctor import EXAMPLES_MAX_COUNT, MEANINGS
+from pixyproxy.entrypoints.cli.doctor import DESCRIPTIONS, EXAMPLES_MAX_COUNT
 from pixyproxy.entrypoints.cli.schema import ensure_schema
 from pixyproxy.entrypoints.container import Container, opened
 from pixyproxy.entrypoints.settings import load_settings
@@ -56,7 +59,7 @@ def doctor(*arguments: str) -> Result:
 
 def rows(result: Result) -> list[list[str]]:
     """Return the words of every line that begins with the name of a finding."""
-    return [line.split() for line in result.stdout.splitlines() if line.split(" ")[0] in MEANINGS]
+    return [line.split() for line in result.stdout.splitlines() if line.split(" ")[0] in DESCRIPTIONS]
 
 
 async def put(container: Container, key: ContentKey, data: bytes = b"bytes") -> None:
@@ -66,11 +69,11 @@ async def put(container: Container, key: ContentKey, data: bytes = b"bytes") -> 
     await container.contents().put(key, chunks())
 
 
-async def quarantine(container: Container, key: ContentKey, data: bytes = b"no picture") -> None:
+async def put_quarantined(container: Container, key: ContentKey, data: bytes = b"no picture") -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield data
 
-    await container.contents().quarantine(key, chunks())
+    await container.contents().put_quarantined(key, chunks())
 
 
 async def draw(container: Container) -> bytes:
@@ -89,7 +92,7 @@ async def keep(container: Container) -> None:
 
 
 def test_every_finding_has_a_meaning() -> None:
-    assert list(MEANINGS) == list(FindingKind)
+    assert list(DESCRIPTIONS) == list(FindingKind)
 
 
 def test_an_empty_service_is_well() -> None:
@@ -112,7 +115,7 @@ def test_what_can_not_be_repaired_is_shown_each_time_with_exit_status_1(run: Run
         result = doctor(*options)
         assert result.exit_code == 1
         row, example = rows(result)
-        assert row == ["content-missing", "1", "0", *MEANINGS["content-missing"].split()]
+        assert row == ["content-missing", "1", "0", *DESCRIPTIONS["content-missing"].split()]
         assert example == ["content-missing", str(image.guid)]
         assert result.stdout.endswith("\n1 images and 0 contents examined: 1 wrong, 1 not repaired.\n")
 
@@ -221,7 +224,7 @@ def test_what_is_in_quarantine_is_listed_with_the_reason_and_is_nothing_wrong(ru
         failure=Failure(kind="GenerationFailedError", detail="No picture.\n\x1b[2J", maybe_billed=True)
     )
     run(lambda container: container.images().add(image))
-    run(lambda container: quarantine(container, image.content_key))
+    run(lambda container: put_quarantined(container, image.content_key))
     for options in ([], ["--repair"]):
         result = doctor(*options)
         assert result.exit_code == 0
@@ -236,7 +239,7 @@ def test_repair_makes_an_image_ready_whose_quarantine_is_a_picture_by_now(run: R
 
     async def lose(container: Container) -> None:
         await container.images().add(image)
-        await quarantine(container, image.content_key, await draw(container))
+        await put_quarantined(container, image.content_key, await draw(container))
 
     async def look(container: Container) -> None:
         seen.append(await container.images().get(image.guid))
@@ -256,7 +259,7 @@ def test_repair_makes_an_image_ready_whose_quarantine_is_a_picture_by_now(run: R
 def test_of_much_in_quarantine_a_part_is_shown(run: Run) -> None:
     async def fill(container: Container) -> None:
         for _ in range(EXAMPLES_MAX_COUNT + 3):
-            await quarantine(container, NOBODYS)
+            await put_quarantined(container, NOBODYS)
 
     run(fill)
     result = doctor()
@@ -271,7 +274,7 @@ class TestExportQuarantine:
 
     @pytest.fixture(autouse=True)
     def _one(self, run: Run) -> None:
-        run(lambda container: quarantine(container, NOBODYS))
+        run(lambda container: put_quarantined(container, NOBODYS))
 
     @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
     def test_it_is_copied_for_its_owner_alone_and_stays(self, folder: Path, tmp_path: Path, umask: int) -> None:
@@ -326,7 +329,7 @@ class TestExportQuarantine:
 
         async def lose(container: Container) -> None:
             await container.images().add(image)
-            await quarantine(container, image.content_key, await draw(container))
+            await put_quarantined(container, image.content_key, await draw(container))
 
         run(lose)
         result = doctor("--repair", "--export-quarantine", str(folder))

@@ -13,8 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pixyproxy.adapters.archive.tar_reader import TarImageArchiveReader
-from pixyproxy.domain.image import Image, Prompt
+from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import StoredContent
+from pixyproxy.domain.prompt import Prompt
 from pixyproxy.entrypoints.cli import main
 from pixyproxy.entrypoints.cli.schema import ensure_schema
 from pixyproxy.entrypoints.container import Container, opened
@@ -268,7 +269,7 @@ def test_what_is_in_quarantine_is_counted_and_left_out(run: Run, folder: Path) -
         async def chunks() -> AsyncIterator[bytes]:
             yield b"no picture"
 
-        await container.contents().quarantine(image.content_key, chunks())
+        await container.contents().put_quarantined(image.content_key, chunks())
 
     run(fail)
     result = invoke("export", str(folder))

@@ -15,8 +15,9 @@ from litestar import Litestar
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.domain.errors import DBConnectionError
-from pixyproxy.domain.image import Image, ImageStatus, Prompt
+from pixyproxy.domain.image import Image, ImageStatus
 from pixyproxy.domain.ports import GeneratedImage
+from pixyproxy.domain.prompt import Prompt
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.app import create_app
 from pixyproxy.entrypoints.settings import Settings

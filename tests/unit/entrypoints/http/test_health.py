@@ -6,7 +6,7 @@ from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.domain.errors import ContentStoreError
 from pixyproxy.entrypoints.container import Container
 from tests.unit.entrypoints.http.conftest import Client
-from tests.unit.entrypoints.http.problems import problem
+from tests.unit.entrypoints.http.problem_bodies import problem
 
 
 class BrokenContentStore(InMemoryContentStore):

@@ -1,0 +1,98 @@
+"""What a bitmap is, judged by its bytes alone."""
+
+import io
+import time
+from typing import Final
+
+from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL.ImageFile import ImageFile
+
+from pixyproxy.adapters.pictures.bitmaps.frame import Frame, broken
+from pixyproxy.adapters.pictures.bitmaps.reading import first_frame
+from pixyproxy.adapters.pictures.pillow.picture import Picture, UnreadablePictureError
+from pixyproxy.domain.content import MediaType
+
+SECONDS: Final = 30.0
+"""How long one frame may be decoded. Its pixels and scans are bounded, so that this is for machines that are busy."""
+
+# The plugin classes are called by themselves: `Image.open` would also try every other format that some import has
+# registered, and would answer a large picture with a warning instead of an error.
+_PLUGINS: Final[dict[MediaType, type[ImageFile]]] = {
+    MediaType.PNG: PngImagePlugin.PngImageFile,
+    MediaType.JPEG: JpegImagePlugin.JpegImageFile,
+    MediaType.WEBP: WebPImagePlugin.WebPImageFile,
+    MediaType.GIF: GifImagePlugin.GifImageFile,
+}
+# Of these, what was decoded before an error is shown by browsers; it is clear that there is something.
+_SHOWN_IN_PART: Final = frozenset({MediaType.PNG, MediaType.GIF})
+
+_TRANSPOSITIONS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def inspect_bitmap(data: bytes) -> Picture:
+    """Return what kind of bitmap `data` is, whatever anybody has labelled it, and its size as it is shown.
+
+    It is one if a browser shows its first frame, or a part of it; this frame alone is decoded. That takes a while: call
+    it in a worker thread. Raises `UnreadablePictureError`.
+    """
+    frame = first_frame(data)
+    with decoded(frame):
+        pass
+    width, height = frame.shown_size
+    return Picture(media_type=frame.media_type, width=width, height=height)
+
+
+def drawn(frame: Frame, *, seconds: float = SECONDS) -> Image.Image:
+    """Return the frame upright, in RGB or RGBA with 8 bits each; raise `UnreadablePictureError`."""
+    with decoded(frame, seconds=seconds) as image:
+        if image.mode.startswith("I"):
+            # Pillow cuts 16 bits off at 255 instead of scaling them.
+            upright: Image.Image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+            upright = upright.convert("RGB")
+        else:
+            upright = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    turn = _TRANSPOSITIONS.get(frame.orientation)
+    return upright if turn is None else upright.transpose(turn)
+
+
+def decoded(frame: Frame, *, seconds: float = SECONDS) -> ImageFile:
+    """Return the frame decoded, as far as it can be; raise `UnreadablePictureError` if nothing of it can be shown."""
+    try:
+        image = _PLUGINS[frame.media_type](_File(frame.data, time.monotonic() + seconds))
+        try:
+            image.load()
+        except OSError:
+            if frame.media_type not in _SHOWN_IN_PART:
+                raise
+            # The pixels are there, as many as there were before the damage.
+            image.tile = []
+            image.load()
+    except (UnreadablePictureError, MemoryError):
+        raise
+    except Exception as exc:
+        # Damaged files raise a dozen unrelated kinds of errors, out of Pillow and out of the modules it uses.
+        raise broken(frame.media_type) from exc
+    if image.size != (frame.width, frame.height):
+        raise broken(frame.media_type)
+    return image
+
+
+class _File(io.BytesIO):
+    """A file in memory that can be read until a deadline."""
+
+    def __init__(self, data: bytes, deadline: float) -> None:
+        super().__init__(data)
+        self._deadline = deadline
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if time.monotonic() > self._deadline:
+            raise UnreadablePictureError("The picture takes too long to be decoded.")
+        return super().read(size)

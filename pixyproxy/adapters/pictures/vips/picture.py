@@ -1,0 +1,141 @@
+"""Pictures, out of one format and into another, by libvips."""
+
+import logging
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import pyvips
+
+from pixyproxy.adapters.pictures.bitmaps.frame import Frame, UnreadablePictureError
+from pixyproxy.adapters.pictures.bitmaps.reading import first_frame
+from pixyproxy.adapters.pictures.markup import in_utf8
+from pixyproxy.adapters.pictures.vips.errors import translated_errors
+from pixyproxy.domain.content import MediaType
+from pixyproxy.domain.errors import DamagedContentError
+from pixyproxy.domain.variant import Variant, VariantFormat
+
+# libvips' settings are those of the whole process. A cache would hold on to pictures that nobody asks for again, and
+# with one thread a picture, as many cores are at work as pictures are being made.
+pyvips.cache_set_max(0)
+pyvips.concurrency_set(1)
+# It logs at info level what its threads do.
+logging.getLogger("pyvips").setLevel(logging.WARNING)
+
+# The loader is chosen here and not by libvips, which would try some two dozen, most of them hardened less.
+_LOADERS: Final = {
+    MediaType.PNG: "pngload_buffer",
+    MediaType.JPEG: "jpegload_buffer",
+    MediaType.WEBP: "webpload_buffer",
+    MediaType.GIF: "gifload_buffer",
+}
+_MARKUP: Final = re.compile(
+    rb"(?:\xef\xbb\xbf)?[ \t\r\n]*<|(?:\xff\xfe)?(?:[ \t\r\n]\0)*<\0|(?:\xfe\xff)?(?:\0[ \t\r\n])*\0<"
+)
+
+# A JPEG can be loaded at 1/8, 1/4 or 1/2 of its size, and a WebP at any. That saves time and memory, and is coarse: so
+# twice of what is wanted is loaded.
+_JPEG_SHRINKS: Final = (8, 4, 2)
+_SPARE: Final = 2
+
+# AVIF at 64 looks about like a JPEG at 80.
+_AVIF_SHARE: Final = 0.8
+
+_WHITE: Final = [255, 255, 255]
+
+_SAVERS: Final[dict[VariantFormat, Callable[[Any, int], bytes]]] = {
+    VariantFormat.PNG: lambda image, _: image.pngsave_buffer(keep="none", filter="all"),
+    VariantFormat.JPEG: lambda image, quality: image.jpegsave_buffer(
+        keep="none", Q=quality, optimize_coding=True, interlace=True
+    ),
+    VariantFormat.WEBP: lambda image, quality: image.webpsave_buffer(keep="none", Q=quality),
+    # With more effort a large picture takes ten times as long.
+    VariantFormat.AVIF: lambda image, quality: image.heifsave_buffer(
+        keep="none", Q=max(1, round(quality * _AVIF_SHARE)), compression="av1", effort=2
+    ),
+}
+
+
+def is_markup(data: bytes) -> bool:
+    """Whether the content can only be an SVG, if it is a picture at all."""
+    return _MARKUP.match(data) is not None
+
+
+@translated_errors()
+def convert_bitmap(data: bytes, variant: Variant) -> bytes:
+    """Return the first frame of a PNG, JPEG, WebP or GIF as `variant`.
+
+    Raises `DamagedContentError` for anything that the inspector refuses, and for nothing else. Most pictures are read
+    row by row; those that can't be, such as interlaced ones, take 8 bytes for each pixel at most.
+    """
+    try:
+        frame = first_frame(data)
+        try:
+            return _save(_loaded(frame, variant), variant.size_of(*frame.shown_size), variant)
+        except pyvips.Error:
+            # Pillow is the inspector's judge: what it has accepted, though libvips can't read it, it can draw.
+            return _save(_drawn(frame), variant.size_of(*frame.shown_size), variant)
+    except UnreadablePictureError as exc:
+        raise DamagedContentError(str(exc)) from exc
+
+
+def _loaded(frame: Frame, variant: Variant) -> Any:
+    """Return the frame as libvips reads it row by row, upright, no smaller than the variant is to be."""
+    width, height = frame.shown_size
+    size = variant.size_of(width, height)
+    room = min(width / size[0], height / size[1]) / _SPARE
+    options: dict[str, float] = {}
+    if frame.media_type is MediaType.JPEG:
+        options["shrink"] = next((shrink for shrink in _JPEG_SHRINKS if shrink <= room), 1)
+    elif frame.media_type is MediaType.WEBP:
+        options["scale"] = 1 / max(1.0, room)
+    load = getattr(pyvips.Image, _LOADERS[frame.media_type])
+    image = load(frame.data, fail_on="none", access="sequential", **options).copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", frame.orientation)
+    return image
+
+
+def _drawn(frame: Frame) -> Any:
+    """Return the frame as Pillow draws it, or the part of it that there is."""
+    from pixyproxy.adapters.pictures.pillow.bitmap import drawn  # noqa: PLC0415 -- damaged pictures alone need it
+
+    image = drawn(frame)
+    return pyvips.Image.new_from_memory(image.tobytes(), *image.size, len(image.mode), "uchar").copy(
+        interpretation="srgb"
+    )
+
+
+@translated_errors()
+def draw_svg(data: bytes, variant: Variant) -> bytes:
+    """Return an SVG as `variant`; nothing that it refers to is loaded.
+
+    How long that takes and how much memory, nobody can say before: do it where it can be broken off. Raises
+    `DamagedContentError`.
+    """
+    try:
+        # librsvg knows fewer encodings than browsers, and no XML 1.1.
+        data = in_utf8(data)
+    except UnreadablePictureError as exc:
+        raise DamagedContentError(str(exc)) from exc
+    header = pyvips.Image.svgload_buffer(data, fail_on="error")
+    width, height = variant.size_of(header.width, header.height, is_scalable=True)
+    scale = (max if variant.cut else min)(width / header.width, height / header.height)
+    return _save(pyvips.Image.svgload_buffer(data, fail_on="error", scale=scale), (width, height), variant)
+
+
+def _save(image: Any, size: tuple[int, int], variant: Variant) -> bytes:
+    width, height = size
+    manner = {"crop": "centre"} if variant.cut else {"size": "force"}
+    image = image.thumbnail_image(
+        width,
+        height=height,
+        input_profile="cmyk" if image.interpretation == "cmyk" else "srgb",
+        output_profile="srgb",
+        fail_on="error",
+        **manner,
+    )
+    if variant.format is VariantFormat.JPEG and image.hasalpha():
+        image = image.flatten(background=_WHITE)
+    # From here on the original is no longer held.
+    image = image.copy_memory()
+    return bytes(_SAVERS[variant.format](image, variant.quality))

@@ -1,0 +1,241 @@
+"""From records to database rows and back; the tables of MySQL and SQLite have the same columns.
+
+A time is written and read as a text in UTC with six digits of a fraction: no driver and no session then has a say in
+its time zone, and parsing it is faster than a driver's.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from pixyproxy.domain.content import ContentInfo, MediaType
+from pixyproxy.domain.errors import DamagedRecordError, GenerationFailedError
+from pixyproxy.domain.failure import Failure
+from pixyproxy.domain.idempotency import Claim, ClaimedImage
+from pixyproxy.domain.image import Image, ImageId, ImageStatus, Visibility
+from pixyproxy.domain.listing import TagCount
+from pixyproxy.domain.ports import DamagedRecord, Lease, UpgradeProgress
+from pixyproxy.domain.prompt import Prompt
+from pixyproxy.domain.search import Phrase, terms_of
+from pixyproxy.domain.tag import Tag
+from pixyproxy.domain.user import PasswordHash, User, UserId, UserName
+
+# Their words are found in less time than another thread takes to begin.
+_FEW_CHARACTERS: Final = 1_000
+
+
+def time_to_text(time: datetime) -> str:
+    """Return a time in UTC as the text that the database keeps."""
+    return time.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def time_from_text(text: str) -> datetime:
+    """Return the time in UTC that `time_to_text` made `text` from."""
+    return datetime.fromisoformat(f"{text}Z")
+
+
+def image_to_row(image: Image) -> Mapping[str, object]:
+    """Return the columns of table `images` by name, all but the id."""
+    content = image.content
+    return {
+        "guid": str(image.guid),
+        "filename": image.filename,
+        "prompt": image.prompt,
+        "author": image.author,
+        "visibility": image.visibility.value,
+        "status": image.status.value,
+        "model": image.model,
+        "media_type": content and content.media_type.value,
+        "byte_size": content and content.byte_size,
+        "sha256": content and content.sha256,
+        "width": content and content.width,
+        "height": content and content.height,
+        "generator_usage": None if image.usage is None else json.dumps(image.usage),
+        "failure": image.failure and image.failure.detail,
+        "failure_kind": image.failure and image.failure.kind,
+        "maybe_billed": image.failure and image.failure.maybe_billed,
+        "generator_request_id": image.generator_request_id,
+        "created_at": time_to_text(image.created_at),
+        "updated_at": time_to_text(image.updated_at),
+        "version": image.version,
+    }
+
+
+def image_from_row(row: Sequence[Any]) -> Image:
+    """Return the image of a row: the columns of table `images` in their order, then the tags, one a line, or None.
+
+    Raises `DamagedRecordError` for a row that no image was ever stored as.
+    """
+    try:
+        return _image_from_row(row)
+    except ValueError as exc:
+        raise DamagedRecordError(f"The record of image {row[1]} is damaged.") from exc
+
+
+def scanned_from_row(row: Sequence[Any]) -> Image | DamagedRecord:
+    """Return the image of a row, or that it is damaged."""
+    try:
+        return image_from_row(row)
+    except DamagedRecordError:
+        return DamagedRecord(guid=row[1])
+
+
+def undamaged_images(rows: Iterable[Sequence[Any]]) -> Sequence[Image]:
+    """Return the images of those rows that an image was stored as."""
+    images = []
+    for row in rows:
+        with suppress(DamagedRecordError):
+            images.append(image_from_row(row))
+    return images
+
+
+def _image_from_row(row: Sequence[Any]) -> Image:
+    (
+        id_,
+        guid,
+        filename,
+        prompt,
+        author,
+        visibility,
+        status,
+        model,
+        media_type,
+        byte_size,
+        sha256,
+        width,
+        height,
+        usage,
+        failure,
+        failure_kind,
+        maybe_billed,
+        generator_request_id,
+        created_at,
+        updated_at,
+        version,
+        tags,
+    ) = row
+    return Image(
+        id=ImageId(id_),
+        guid=UUID(guid),
+        filename=filename,
+        prompt=Prompt(prompt),
+        tags=tuple(Tag(tag) for tag in tags.split("\n")) if tags else (),
+        author=author and UserName(author),
+        visibility=Visibility(visibility),
+        status=ImageStatus(status),
+        model=model,
+        content=media_type
+        and ContentInfo(
+            media_type=MediaType(media_type), byte_size=byte_size, sha256=sha256, width=width, height=height
+        ),
+        usage=usage and json.loads(usage),
+        failure=None if failure is None else _failure_from_row(failure, failure_kind, maybe_billed),
+        generator_request_id=generator_request_id,
+        created_at=time_from_text(created_at),
+        updated_at=time_from_text(updated_at),
+        version=version,
+    )
+
+
+def _failure_from_row(detail: str, kind: str | None, maybe_billed: int | None) -> Failure:
+    """Return the failure; before script 0004 nothing but its detail was kept."""
+    return Failure(kind=kind or GenerationFailedError.__name__, detail=detail, maybe_billed=maybe_billed != 0)
+
+
+def lease_to_row(lease: Lease | None) -> Mapping[str, object]:
+    """Return the parameters of a statement that stores a lease: its owner and its length."""
+    return {"lease_owner": lease and lease.owner, "lease_seconds": lease and lease.seconds}
+
+
+def claim_to_row(claim: Claim, guid: UUID, seconds: float) -> Mapping[str, object]:
+    """Return the parameters of the statement that stores the claim of an idempotency key."""
+    return {
+        "author": claim.author or "",
+        "idempotency_key": claim.key,
+        "guid": str(guid),
+        "fingerprint": claim.fingerprint,
+        "claim_seconds": seconds,
+    }
+
+
+def claimed_from_row(row: Sequence[Any]) -> ClaimedImage:
+    """Return what a key was used for, from its guid and its fingerprint."""
+    guid, fingerprint = row
+    return ClaimedImage(guid=UUID(guid), fingerprint=fingerprint)
+
+
+def tags_to_rows(image: Image, image_id: int) -> Sequence[Mapping[str, object]]:
+    """Return the rows of table `image_tags` that belong to an image, by column name."""
+    row = image_to_row(image)
+    copies = {column: row[column] for column in ("author", "visibility", "status", "created_at", "guid")}
+    return [
+        {"image_id": image_id, "position": position, "tag": tag, **copies} for position, tag in enumerate(image.tags)
+    ]
+
+
+def tag_count_from_row(row: Sequence[Any]) -> TagCount:
+    """Return a tag and how many images have it."""
+    tag, images = row
+    return TagCount(Tag(tag), images)
+
+
+def words_to_row(image_id: int, prompt: str) -> Mapping[str, object]:
+    """Return the row of table `image_words` that belongs to an image with this prompt, by column name."""
+    return {
+        "image_id": image_id,
+        "words": f" {' '.join(map(term_to_text, terms_of(prompt)))} ",
+        "prompt_digest": hashlib.sha256(prompt.encode()).hexdigest(),
+    }
+
+
+async def words_to_rows(rows: Sequence[Sequence[Any]]) -> Sequence[Mapping[str, object]]:
+    """Return what `words_to_row` does for rows that begin with id and prompt; the event loop goes on meanwhile."""
+
+    def work() -> Sequence[Mapping[str, object]]:
+        return [words_to_row(image_id, prompt) for image_id, prompt, *_ in rows]
+
+    is_short = sum(len(prompt) for _, prompt, *_ in rows) <= _FEW_CHARACTERS
+    return work() if is_short else await asyncio.to_thread(work)
+
+
+def term_to_text(term: str) -> str:
+    """Return a term as it is kept: the index of MySQL has no words of less than three letters and no stopwords."""
+    return f"zz{term}"
+
+
+def phrase_to_text(phrase: Phrase) -> str:
+    """Return what the words of an image contain when its prompt has the phrase."""
+    return f" {' '.join(map(term_to_text, phrase.terms))}{'' if phrase.is_prefix else ' '}"
+
+
+def progress_from_row(row: Sequence[Any]) -> UpgradeProgress:
+    """Return how far a data upgrade has come, from its position and when it was finished."""
+    position, finished_at = row
+    return UpgradeProgress(position=position, finished_at=finished_at and time_from_text(finished_at))
+
+
+def user_to_row(user: User) -> Mapping[str, object]:
+    """Return the columns of table `users` by name, all but the id."""
+    return {
+        "name": user.name,
+        "password_hash": user.password_hash,
+        "is_disabled": user.is_disabled,
+        "created_at": time_to_text(user.created_at),
+    }
+
+
+def user_from_row(row: Sequence[Any]) -> User:
+    """Return the user of a row: the columns of table `users` in their order."""
+    id_, name, password_hash, is_disabled, created_at = row
+    return User(
+        id=UserId(id_),
+        name=UserName(name),
+        password_hash=PasswordHash(password_hash),
+        is_disabled=bool(is_disabled),
+        created_at=time_from_text(created_at),
+    )

@@ -1,0 +1,413 @@
+"""Use case: find out whether records and contents fit together, and mend what can be mended."""
+
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from pixyproxy.application.correct_sizes import CorrectSizes
+from pixyproxy.application.generate_image import KEPT
+from pixyproxy.application.progress import no_progress
+from pixyproxy.domain.content import ContentInfo, ContentKey
+from pixyproxy.domain.errors import (
+    ConstraintViolationError,
+    ContentNotFoundError,
+    ContentStoreError,
+    DamagedContentError,
+    DamagedRecordError,
+    GenerationFailedError,
+    RecordNotFoundError,
+)
+from pixyproxy.domain.failure import Failure
+from pixyproxy.domain.image import Image, ImageStatus
+from pixyproxy.domain.ports import (
+    Clock,
+    ContentInspector,
+    ContentStore,
+    DamagedRecord,
+    ImageRepository,
+    Quarantined,
+    StoredContent,
+)
+
+FINDINGS_MAX_COUNT: Final = 1_000
+LEFTOVER_AGE: Final = timedelta(hours=1)
+UNKNOWN_AGE: Final = timedelta(hours=1)
+PAGE_SIZE: Final = 200
+
+
+class FindingKind(StrEnum):
+    """What can be wrong with an image or a content."""
+
+    RECORD_DAMAGED = "record-damaged"
+    CONTENT_MISSING = "content-missing"
+    CONTENT_UNREADABLE = "content-unreadable"
+    SIZE_DIFFERS = "size-differs"
+    DIGEST_DIFFERS = "digest-differs"
+    CONTENT_WITHOUT_IMAGE = "content-without-image"
+    CONTENT_UNCLAIMED = "content-unclaimed"
+    UNKNOWN_WITH_CONTENT = "unknown-with-content"
+    ABANDONED = "abandoned"
+    DELETION_UNFINISHED = "deletion-unfinished"
+    ORPHAN = "leftover"
+    ORPHAN_VARIANTS = "stray-variants"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong, the `name` of what it is wrong with (a guid, key or leftover), and if it was mended."""
+
+    kind: FindingKind
+    name: str
+    is_repaired: bool
+
+
+class QuarantinedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing in quarantine, the status of its image, or None if there is none, and why that one has failed.
+
+    `is_restored` says that it is a picture after all, and that its image is ready now.
+    """
+
+    item: Quarantined
+    status: ImageStatus | None = None
+    failure: Failure | None = None
+    is_restored: bool = False
+
+
+class Examination(msgspec.Struct, frozen=True, kw_only=True):
+    """How many images and contents were looked at, and what was found.
+
+    `found` and `repaired` count the findings of each kind; `findings` are the first 1,000 of each kind. Of abandoned
+    images, of unfinished deletions and of stray variants 1,000 are counted at most. `quarantined` counts the things in
+    quarantine, which are no findings, `restored` those that became pictures; `quarantine` are the first 1,000.
+    """
+
+    images: int
+    contents: int
+    quarantined: int = 0
+    restored: int = 0
+    quarantine: Sequence[QuarantinedItem] = ()
+    found: Mapping[FindingKind, int]
+    repaired: Mapping[FindingKind, int]
+    findings: Sequence[Finding]
+
+    @property
+    def remaining(self) -> int:
+        """How many findings were not repaired."""
+        return sum(self.found.values()) - sum(self.repaired.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckConsistency:
+    """Compare every record with its content, and every content with its record, while others may be at work.
+
+    With `repair`, what can be mended without guessing is: abandoned images are recovered (by calling `recover`),
+    deletions are finished (by calling `finish_deletions`), a failed or unknown image whose bytes are a picture by now
+    becomes ready, be they in their place or in quarantine, other content that no image claims and orphans are moved
+    into quarantine, and variants that have neither an image nor a content are removed. Without `with_digests` contents
+    are not read, only their sizes are compared. `on_progress` is told the number of images looked at after each of
+    them. Memory does not grow with the number of images, but with what is in quarantine.
+
+    Raises `DBConnectionError`, and `ContentStoreError` for a store that can't be listed.
+    """
+
+    images: ImageRepository
+    contents: ContentStore
+    inspector: ContentInspector
+    clock: Clock
+    recover: Callable[[], Awaitable[object]]
+    finish_deletions: Callable[[], Awaitable[object]]
+
+    async def __call__(
+        self, *, repair: bool = False, with_digests: bool = True, on_progress: Callable[[int], None] = no_progress
+    ) -> Examination:
+        record = _Record()
+        # What belongs to a process that is alive is different by the time all images have been looked at.
+        abandoned, deletions, orphans = await self._abandoned(), await self._deletions(), await self._leftovers()
+        orphan_variants: set[ContentKey] = set()
+        async for key, image, is_stored in self._pairs():
+            record.images += image is not None
+            record.contents += is_stored
+            if isinstance(image, DamagedRecord):
+                record.add(Finding(kind=FindingKind.RECORD_DAMAGED, name=image.guid, is_repaired=False))
+            elif image is None and not is_stored and len(orphan_variants) < FINDINGS_MAX_COUNT:
+                orphan_variants.add(key)
+            elif await self._difference(key, image, with_digests=with_digests) is not None:
+                await self._look_again(key, record, repair=repair, with_digests=with_digests)
+            elif repair and image is not None:
+                with suppress(ContentStoreError):
+                    await self._sizes.correct(image)
+            if image is not None:
+                on_progress(record.images)
+        await self._look_again_at_abandoned(abandoned, record, repair=repair)
+        await self._look_again_at_deletions(deletions, record, repair=repair)
+        await self._look_again_at_orphans(orphans, record, repair=repair)
+        await self._look_again_at_orphan_variants(orphan_variants, record, repair=repair)
+        for item in await self.contents.list_quarantine():
+            record.add_quarantined(await self._judge(item, repair=repair))
+        return record.examination()
+
+    @property
+    def _sizes(self) -> CorrectSizes:
+        return CorrectSizes(images=self.images, contents=self.contents, inspector=self.inspector, clock=self.clock)
+
+    async def _pairs(self) -> AsyncIterator[tuple[ContentKey, Image | DamagedRecord | None, bool]]:
+        """Yield every key of a record, a content or variants, once: with the record, if any, and if there is a content.
+
+        All three come in the order of their keys, so that they are compared like the pages of sorted lists.
+        """
+        records, keys, keys_of_variants = self._scan(), self.contents.keys(), self.contents.keys_of_variants()
+        record, stored = await anext(records, None), await anext(keys, None)
+        varied = await anext(keys_of_variants, None)
+        while record is not None or stored is not None or varied is not None:
+            guid = ContentKey(str(record.guid)) if record is not None else None
+            key = min(key for key in (guid, stored, varied) if key is not None)
+            yield key, record if key == guid else None, key == stored
+            if key == guid:
+                record = await anext(records, None)
+            if key == stored:
+                stored = await anext(keys, None)
+            if key == varied:
+                varied = await anext(keys_of_variants, None)
+
+    async def _scan(self) -> AsyncIterator[Image | DamagedRecord]:
+        after = ""
+        while page := await self.images.scan(after=after, limit=PAGE_SIZE):
+            for record in page:
+                yield record
+            after = str(page[-1].guid)
+
+    async def _look_again(self, key: ContentKey, record: "_Record", *, repair: bool, with_digests: bool) -> None:
+        """Compare a record and its content as they are now; note what is still wrong, mended where that is wanted."""
+        image = await self._find(key)
+        kind = await self._difference(key, image, with_digests=with_digests)
+        if kind is None:
+            return
+        is_repaired = repair and await self._repair(kind, key, image, with_digests=with_digests)
+        record.add(Finding(kind=kind, name=key, is_repaired=is_repaired))
+
+    async def _look_again_at_abandoned(self, names: set[str], record: "_Record", *, repair: bool) -> None:
+        names &= await self._abandoned()
+        if names and repair:
+            await self.recover()
+        record.add_all(FindingKind.ABANDONED, names, await self._abandoned())
+
+    async def _look_again_at_deletions(self, names: set[str], record: "_Record", *, repair: bool) -> None:
+        names &= await self._deletions()
+        if names and repair:
+            with suppress(ContentStoreError):
+                await self.finish_deletions()
+        left = {name for name in names if await self.images.is_being_deleted(UUID(name))}
+        record.add_all(FindingKind.DELETION_UNFINISHED, names, left)
+
+    async def _look_again_at_orphans(self, names: set[str], record: "_Record", *, repair: bool) -> None:
+        names &= await self._leftovers()
+        if repair:
+            for name in names:
+                await self.contents.quarantine_orphan(name)
+        record.add_all(FindingKind.ORPHAN, names, await self._leftovers())
+
+    async def _look_again_at_orphan_variants(self, keys: set[ContentKey], record: "_Record", *, repair: bool) -> None:
+        keys = await self._strays_among(keys)
+        if repair:
+            for key in keys:
+                with suppress(ContentStoreError):
+                    await self.contents.delete_variants(key)
+        record.add_all(FindingKind.ORPHAN_VARIANTS, set(keys), set(await self._strays_among(keys)))
+
+    async def _difference(self, key: ContentKey, image: Image | None, *, with_digests: bool) -> FindingKind | None:
+        """Return what is wrong between an image and the content under its key, as it is now."""
+        if image is not None and not image.status.is_final:
+            return None
+        expected = image.content if image is not None else None
+        try:
+            stored = await self.contents.open(key)
+            if image is None:
+                return None if await self._is_being_deleted(key) else FindingKind.CONTENT_WITHOUT_IMAGE
+            if expected is None:
+                return _UNEXPECTED[image.status]
+            return await _difference_in_bytes(stored, expected, with_digests=with_digests)
+        except ContentNotFoundError:
+            return FindingKind.CONTENT_MISSING if expected else None
+        except ContentStoreError:
+            return FindingKind.CONTENT_UNREADABLE
+
+    async def _repair(self, kind: FindingKind, key: ContentKey, image: Image | None, *, with_digests: bool) -> bool:
+        """Mend what can be mended without guessing, and return whether nothing is wrong any more."""
+        try:
+            if kind is FindingKind.CONTENT_WITHOUT_IMAGE:
+                await self.contents.quarantine(key)
+            elif kind in {FindingKind.CONTENT_UNCLAIMED, FindingKind.UNKNOWN_WITH_CONTENT} and image is not None:
+                await self._claim(image)
+            else:
+                return False
+        except (ContentStoreError, ConstraintViolationError, RecordNotFoundError):
+            # Either it can't be mended, or somebody else was faster; which of them shows below.
+            pass
+        return await self._difference(key, await self._find(key), with_digests=with_digests) is None
+
+    async def _claim(self, image: Image) -> None:
+        """Make an image ready whose content is in its place; move what is no picture into quarantine."""
+        try:
+            info = await self.inspector.inspect(await self.contents.open(image.content_key))
+        except DamagedContentError:
+            if image.status is ImageStatus.UNKNOWN:
+                if self.clock.now() - image.updated_at < UNKNOWN_AGE:
+                    # Its process may only be slow, and about to show it.
+                    return
+                reason = f"What the generator sent is no picture that can be shown. {KEPT}"
+                failed = image.failed(GenerationFailedError(reason, maybe_billed=True), at=self.clock.now())
+                await self.images.update(failed, expected=image.status)
+            await self.contents.quarantine(image.content_key)
+        else:
+            await self.images.update(image.completed(info, at=self.clock.now()), expected=image.status)
+
+    async def _judge(self, item: Quarantined, *, repair: bool) -> QuarantinedItem:
+        """Describe one thing in quarantine; with `repair` make its image ready if it is a picture."""
+        try:
+            image = await self._find(item.key) if item.key is not None else None
+        except DamagedRecordError:
+            image = None
+        if image is None:
+            return QuarantinedItem(item=item)
+        judged = QuarantinedItem(item=item, status=image.status, failure=image.failure)
+        if not repair or image.failure is None:
+            return judged
+        try:
+            is_restored = await self._restore(item.name, image)
+        except (ContentStoreError, ConstraintViolationError, RecordNotFoundError):
+            # It is no picture, the store does not work, or another process was faster.
+            return judged
+        return msgspec.structs.replace(judged, is_restored=is_restored)
+
+    async def _restore(self, name: str, image: Image) -> bool:
+        info = await self.inspector.inspect(await self.contents.open_quarantined(name))
+        if await self._has_content(image.content_key):
+            return False
+        # A copy, so that there is one whenever this is interrupted.
+        await self.contents.put(image.content_key, (await self.contents.open_quarantined(name)).chunks)
+        try:
+            await self.images.update(image.completed(info, at=self.clock.now()), expected=image.status)
+        except RecordNotFoundError:
+            # It was deleted meanwhile, and its bytes must not stay behind.
+            await self.contents.delete(image.content_key)
+            raise
+        await self.contents.delete_quarantined(name)
+        return True
+
+    async def _has_content(self, key: ContentKey) -> bool:
+        try:
+            await self.contents.open(key)
+        except ContentNotFoundError:
+            return False
+        return True
+
+    async def _strays_among(self, keys: set[ContentKey]) -> set[ContentKey]:
+        """Return those of `keys` that have variants, and now neither an image nor a content."""
+        if not keys:
+            return set()
+        return {key async for key in self.contents.keys_of_variants() if key in keys and await self._is_gone(key)}
+
+    async def _is_gone(self, key: ContentKey) -> bool:
+        """Whether there is no image and no content, and nobody is to delete what is left."""
+        if await self._find(key) is not None or await self._is_being_deleted(key):
+            return False
+        try:
+            await self.contents.open(key)
+        except ContentNotFoundError:
+            return True
+        except ContentStoreError:
+            # Whatever can't be opened is there.
+            return False
+        return False
+
+    async def _find(self, key: ContentKey) -> Image | None:
+        try:
+            image = await self.images.get(UUID(key))
+        except (ValueError, RecordNotFoundError):
+            return None
+        # A guid can be written in several ways, and only one of them is a content's key.
+        return image if image.content_key == key else None
+
+    async def _is_being_deleted(self, key: ContentKey) -> bool:
+        try:
+            return await self.images.is_being_deleted(UUID(key))
+        except ValueError:
+            return False
+
+    async def _deletions(self) -> set[str]:
+        return set(map(str, await self.images.list_deletions(limit=FINDINGS_MAX_COUNT)))
+
+    async def _abandoned(self) -> set[str]:
+        return {str(image.guid) for image in await self.images.list_abandoned(limit=FINDINGS_MAX_COUNT)}
+
+    async def _leftovers(self) -> set[str]:
+        return set(await self.contents.list_orphans(older_than=LEFTOVER_AGE))
+
+
+_UNEXPECTED: Final = {
+    ImageStatus.FAILED: FindingKind.CONTENT_UNCLAIMED,
+    ImageStatus.UNKNOWN: FindingKind.UNKNOWN_WITH_CONTENT,
+}
+
+
+async def _difference_in_bytes(
+    stored: StoredContent, expected: ContentInfo, *, with_digests: bool
+) -> FindingKind | None:
+    if stored.byte_size != expected.byte_size:
+        return FindingKind.SIZE_DIFFERS
+    if not with_digests:
+        return None
+    digest = hashlib.sha256()
+    async for chunk in stored.chunks:
+        digest.update(chunk)
+    return FindingKind.DIGEST_DIFFERS if digest.hexdigest() != expected.sha256 else None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Record:
+    """What the examination has come to so far."""
+
+    images: int = 0
+    contents: int = 0
+    _found: Counter[FindingKind] = field(default_factory=Counter)
+    _repaired: Counter[FindingKind] = field(default_factory=Counter)
+    _findings: list[Finding] = field(default_factory=list)
+    _quarantined: int = 0
+    _restored: int = 0
+    _quarantine: list[QuarantinedItem] = field(default_factory=list)
+
+    def add(self, finding: Finding) -> None:
+        self._found[finding.kind] += 1
+        self._repaired[finding.kind] += finding.is_repaired
+        if self._found[finding.kind] <= FINDINGS_MAX_COUNT:
+            self._findings.append(finding)
+
+    def add_all(self, kind: FindingKind, names: set[str], left: set[str]) -> None:
+        """Add a finding for each of `names`, repaired unless it is among those `left`."""
+        for name in sorted(names):
+            self.add(Finding(kind=kind, name=name, is_repaired=name not in left))
+
+    def add_quarantined(self, item: QuarantinedItem) -> None:
+        self._quarantined += 1
+        self._restored += item.is_restored
+        if self._quarantined <= FINDINGS_MAX_COUNT:
+            self._quarantine.append(item)
+
+    def examination(self) -> Examination:
+        return Examination(
+            images=self.images,
+            contents=self.contents,
+            found={kind: self._found[kind] for kind in FindingKind if self._found[kind]},
+            repaired={kind: self._repaired[kind] for kind in FindingKind if self._repaired[kind]},
+            findings=self._findings,
+            quarantined=self._quarantined,
+            restored=self._restored,
+            quarantine=self._quarantine,
+        )

@@ -1,0 +1,92 @@
+"""Cursors as texts: opaque, and of use only to whoever was given them, for the list that they were made for."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import struct
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from pixyproxy.domain.errors import DataValidationError
+from pixyproxy.domain.listing import ImageCursor, ImagePosition, TagCursor
+from pixyproxy.domain.ports import SecretStore
+from pixyproxy.domain.tag import Tag
+
+CURSOR_MAX_LENGTH: Final = 500
+
+_SECRET: Final = "cursor"  # noqa: S105 -- its name
+_MAC_SIZE: Final = 16
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+# Whether it leads back, microseconds since 1970, and the guid.
+_IMAGE: Final = struct.Struct(">?q16s")
+
+
+class CursorSigner:
+    """Turns cursors into texts and back, with an HMAC under a key that all processes share.
+
+    `list_name` is whatever tells one list from another: its filters, its order, and whose it is. Opening raises
+    `DataValidationError` for a text that was not made for that list.
+    """
+
+    def __init__(self, secrets: SecretStore) -> None:
+        self._secrets = secrets
+        self._key = b""
+
+    async def sign_image(self, cursor: ImageCursor | None, list_name: bytes) -> str | None:
+        """Return the text of a cursor, if there is one."""
+        if cursor is None:
+            return None
+        microseconds = (cursor.position.created_at - _EPOCH) // _MICROSECOND
+        payload = _IMAGE.pack(cursor.is_backward, microseconds, cursor.position.guid.bytes)
+        return await self._seal(payload, b"image " + list_name)
+
+    async def open_image(self, text: str | None, list_name: bytes) -> ImageCursor | None:
+        """Return the cursor of a text, if there is one."""
+        if text is None:
+            return None
+        is_backward, microseconds, guid = _IMAGE.unpack(await self._open(text, b"image " + list_name))
+        position = ImagePosition(_EPOCH + microseconds * _MICROSECOND, UUID(bytes=guid))
+        return ImageCursor(position, is_backward=is_backward)
+
+    async def sign_tag(self, cursor: TagCursor | None, list_name: bytes) -> str | None:
+        """Return the text of a cursor, if there is one."""
+        if cursor is None:
+            return None
+        return await self._seal(bytes([cursor.is_backward]) + cursor.tag.encode(), b"tag " + list_name)
+
+    async def open_tag(self, text: str | None, list_name: bytes) -> TagCursor | None:
+        """Return the cursor of a text, if there is one."""
+        if text is None:
+            return None
+        payload = await self._open(text, b"tag " + list_name)
+        return TagCursor(Tag(payload[1:].decode()), is_backward=bool(payload[0]))
+
+    async def _seal(self, payload: bytes, list_name: bytes) -> str:
+        sealed = payload + await self._mac(payload, list_name)
+        return _to_text(sealed)
+
+    async def _open(self, text: str, list_name: bytes) -> bytes:
+        try:
+            sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        except (ValueError, binascii.Error):
+            sealed = b""
+        if _to_text(sealed) != text:
+            # The same bytes can be written in several ways.
+            sealed = b""
+        payload, mac = sealed[:-_MAC_SIZE], sealed[-_MAC_SIZE:]
+        if not hmac.compare_digest(mac, await self._mac(payload, list_name)):
+            raise DataValidationError("cursor", "must be one that a page with the same filters and order has named")
+        return payload
+
+    async def _mac(self, payload: bytes, list_name: bytes) -> bytes:
+        if not self._key:
+            self._key = await self._secrets.get(_SECRET)
+        message = len(payload).to_bytes(4, "big") + payload + list_name
+        return hmac.digest(self._key, message, hashlib.sha256)[:_MAC_SIZE]
+
+
+def _to_text(sealed: bytes) -> str:
+    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")

@@ -1,0 +1,331 @@
+"""The bytes of images over HTTP: whole or in parts, as they are or as variants, to whoever does not have them yet."""
+
+import asyncio
+import base64
+import logging
+import re
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache, partial
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+import msgspec
+from litestar import Request
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+from msgspec import UNSET
+
+from pixyproxy.application import GetImageContent, GetImageVariant
+from pixyproxy.domain.content import with_extension
+from pixyproxy.domain.errors import ContentStoreError, PreconditionFailedError
+from pixyproxy.domain.image import Image, ImageScope
+from pixyproxy.domain.ports import StoredContent
+from pixyproxy.domain.user import ANONYMOUS, Principal
+from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.http.content.conditional import Validators, Verdict, conditions_of
+from pixyproxy.entrypoints.http.content.content_disposition import content_disposition
+from pixyproxy.entrypoints.http.content.ranges import ByteRange, parse_range
+from pixyproxy.entrypoints.http.content.representations import REVALIDATED
+from pixyproxy.entrypoints.http.content.variants import ORIGINAL, VariantQuery
+from pixyproxy.entrypoints.http.middleware.head import is_head
+from pixyproxy.entrypoints.http.problems.handler import handle_error
+
+# The extension of ASGI by which a server sends a file without its bytes passing through Python.
+ZERO_COPY: Final = "http.response.zerocopysend"
+
+# Nothing in a picture may run, load or send anything; an SVG may have styles, and bitmaps and fonts within itself.
+_CONTENT_SECURITY_POLICY: Final = (
+    b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; sandbox"
+)
+
+_READING: Final[frozenset[str]] = frozenset({"GET", "HEAD"})
+
+# nginx would judge these by itself before it knows the entity tag that it is told to send.
+_JUDGED_BY_NGINX: Final = frozenset({"if-match", "if-unmodified-since"})
+
+_PUBLIC_CONTENT: Final = re.compile(
+    r"/image/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/content", re.ASCII
+)
+_PATH_LENGTH: Final = len(f"/image/{UUID(int=0)}/content")
+
+_log = logging.getLogger("pixyproxy.errors")
+
+Header = tuple[bytes, bytes]
+
+
+class _Open(Protocol):
+    def __call__(self, *, start: int, end: int | None) -> Awaitable[StoredContent]: ...
+
+
+class _Representation(msgspec.Struct, frozen=True):
+    """What an image is served as."""
+
+    byte_size: int
+    sha256: str
+    media_type: str
+    filename: str
+    last_modified: datetime | None
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """What is said of a representation: by which it is known, what a 304 has of it, and what an answer with bytes."""
+
+    validators: Validators
+    brief: Sequence[Header]
+    whole: Sequence[Header]
+
+
+class ContentResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer as an ASGI application: a head and, if there is `content`, `byte_size` of its bytes from `start` on.
+
+    Whoever reads none of it for `send_timeout` seconds is given up.
+    """
+
+    status: int
+    headers: Sequence[Header]
+    content: StoredContent | None = None
+    start: int = 0
+    byte_size: int = 0
+    send_timeout: float = 60.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 -- ASGI's
+        """Send it; what breaks off under way is logged, and the server then closes the connection."""
+        headers: Any = self.headers
+        await send({"type": "http.response.start", "status": int(self.status), "headers": headers})
+        if self.content is None:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        elif self.content.file is not None and ZERO_COPY in (scope.get("extensions") or ()):
+            message: Any = {
+                "type": ZERO_COPY,
+                "file": self.content.file,
+                "offset": self.start,
+                "count": self.byte_size,
+                "more_body": False,
+            }
+            await send(message)
+        else:
+            await self._send_chunks(self.content, send, request_id=scope["state"]["request_id"])
+
+    async def _send_chunks(self, content: StoredContent, send: Send, *, request_id: str) -> None:
+        left = self.byte_size
+        try:
+            async for chunk in content.chunks:
+                left -= len(chunk)
+                async with asyncio.timeout(self.send_timeout):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
+        except ContentStoreError as exc:
+            facts = {"request_id": request_id, "problem": type(exc).__name__, "detail": exc.detail}
+            _log.error("content broken off", extra=facts)
+        except TimeoutError:
+            facts = {"request_id": request_id, "detail": "The client does not read."}
+            _log.warning("content broken off", extra=facts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentDelivery:
+    """Answers requests for the bytes of images, GET and HEAD, as RFC 9110 wants it.
+
+    Public pictures may be kept by everybody for `public_max_age` seconds. With `offload_path` a web server in front is
+    told where below that path it finds the file, and sends the bytes itself.
+    """
+
+    get_image_content: GetImageContent
+    get_image_variant: GetImageVariant
+    public_max_age: int
+    offload_path: str | None
+    send_timeout: float
+
+    async def answer(
+        self,
+        scope: HTTPScope,
+        guid: UUID,
+        principal: Principal,
+        image_scope: ImageScope,
+        variant: VariantQuery = ORIGINAL,
+        *,
+        is_download: bool = False,
+    ) -> ContentResponse:
+        """Return the answer to a request for an image of those in `image_scope`.
+
+        Raises what the use cases raise, `PreconditionFailedError`, and the `HTTPException` of a 416.
+        """
+        asked = conditions_of(scope)
+        image = await self.get_image_content.find(guid, principal, image_scope)
+        opened: _Open
+        if variant.is_original:
+            shown, opened = _original(image), partial(self.get_image_content.open, image, principal, image_scope)
+        else:
+            shown, opened = await self._variant(image, principal, image_scope, variant, asked.get("accept"))
+        head = _head(
+            shown,
+            image_scope,
+            self.public_max_age,
+            follows_accept=variant.follows_accept,
+            is_download=is_download,
+            is_linked=principal.linked is not UNSET,
+        )
+        match head.validators.judge(asked):
+            case Verdict.FAILED:
+                raise PreconditionFailedError("The content is not the one that the request has named.")
+            case Verdict.NOT_MODIFIED:
+                return ContentResponse(status=HTTPStatus.NOT_MODIFIED, headers=head.brief)
+        is_get = not is_head(scope)
+        part = None
+        if is_get and head.validators.allow_range(asked.get("if-range")):
+            part = parse_range(asked.get("range"), shown.byte_size)
+        if is_get and self.offload_path is not None and not _JUDGED_BY_NGINX & asked.keys():
+            content = await opened(start=0, end=None)
+            if content.file is not None:
+                place = f"{self.offload_path}{content.file.name}".encode()
+                headers = [*head.whole, (b"x-accel-redirect", place), (b"content-length", b"0")]
+                return ContentResponse(status=HTTPStatus.OK, headers=headers)
+        sent = part or ByteRange(0, shown.byte_size)
+        content = await opened(start=sent.start, end=sent.end)
+        length = str(sent.byte_size).encode()
+        headers = [*head.whole, (b"accept-ranges", b"bytes"), (b"content-length", length)]
+        if part is not None:
+            headers.append((b"content-range", f"bytes {part.start}-{part.end - 1}/{shown.byte_size}".encode()))
+        return ContentResponse(
+            status=HTTPStatus.OK if part is None else HTTPStatus.PARTIAL_CONTENT,
+            headers=headers,
+            content=content if is_get else None,
+            start=sent.start,
+            byte_size=sent.byte_size,
+            send_timeout=self.send_timeout,
+        )
+
+    async def _variant(
+        self, image: Image, principal: Principal, scope: ImageScope, query: VariantQuery, accept: str | None
+    ) -> tuple[_Representation, _Open]:
+        variant = query.variant_for(image.ready_content.media_type, accept)
+        digest = await self.get_image_variant(image, variant, principal, scope)
+        shown = _Representation(
+            byte_size=digest.byte_size,
+            sha256=digest.sha256,
+            media_type=variant.format.media_type,
+            filename=with_extension(image.filename, variant.format.extension),
+            # One URL may be answered with several, and one may be made anew with other bytes.
+            last_modified=None,
+        )
+        return shown, partial(self.get_image_variant.open, image, variant, digest, principal, scope)
+
+
+class ContentShortcut:
+    """Answers plain requests for public originals by itself, without Litestar, which would cost more than all the rest.
+
+    All others it leaves to the application. What the container is given after the first request, it does not see.
+    """
+
+    def __init__(self, app: ASGIApp, container: Container) -> None:
+        self._app = app
+        self._container = container
+        self._delivery: ContentDelivery | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        guid = _plainly_asked_for(scope)
+        await (self._app if guid is None else await self._answer(scope, guid))(scope, receive, send)
+
+    async def _answer(self, scope: Any, guid: UUID) -> ASGIApp:
+        if self._delivery is None:
+            self._delivery = delivery_from(self._container)
+        try:
+            return await self._delivery.answer(scope, guid, ANONYMOUS, ImageScope.PUBLIC)
+        except Exception as exc:  # noqa: BLE001 -- Litestar would hand over the same
+            request: Request[Any, Any, Any] = Request(scope)
+            return handle_error(request, exc).to_asgi_response(None, request)
+
+
+def _plainly_asked_for(scope: Scope) -> UUID | None:
+    """Return which public original the request is for, or None if it is for anything else."""
+    if (
+        scope["type"] != ScopeType.HTTP
+        or scope["query_string"]
+        or scope["method"] not in _READING
+        or len(scope["path"]) != _PATH_LENGTH
+    ):
+        return None
+    return _guid_in(scope["path"])
+
+
+@lru_cache(maxsize=1024)
+def _guid_in(path: str) -> UUID | None:
+    found = _PUBLIC_CONTENT.fullmatch(path)
+    return None if found is None else UUID(found[1])
+
+
+def delivery_from(container: Container) -> ContentDelivery:
+    """Return what answers requests for content, as the settings want it."""
+    settings = container.settings()
+    return ContentDelivery(
+        get_image_content=container.get_image_content(),
+        get_image_variant=container.get_image_variant(),
+        public_max_age=settings.public_max_age,
+        offload_path=settings.offload_path,
+        send_timeout=settings.send_timeout,
+    )
+
+
+def _original(image: Image) -> _Representation:
+    content = image.ready_content
+    # A record may have been written by hand, or by a version that did not mind the extension.
+    filename = with_extension(image.filename, content.media_type.extension)
+    return _Representation(content.byte_size, content.sha256, content.media_type, filename, image.created_at)
+
+
+# What a picture is answered with is the same each time, and making it anew would cost more than looking it up.
+@lru_cache(maxsize=1024)
+def _head(
+    shown: _Representation,
+    scope: ImageScope,
+    public_max_age: int,
+    *,
+    follows_accept: bool,
+    is_download: bool,
+    is_linked: bool,
+) -> _Head:
+    validators = Validators(f'"{shown.sha256}"', shown.last_modified)
+    brief = [
+        (b"etag", validators.entity_tag.encode()),
+        *_caching(scope, public_max_age, follows_accept=follows_accept),
+        # A browser sends a login along for any site that shows the picture, but a link is what its author has given it.
+        (
+            b"cross-origin-resource-policy",
+            b"cross-origin" if scope is ImageScope.PUBLIC or is_linked else b"same-origin",
+        ),
+    ]
+    if validators.http_date is not None:
+        brief.append((b"last-modified", validators.http_date.encode()))
+    return _Head(validators, brief, [*brief, *_description(shown, is_download=is_download)])
+
+
+def _caching(scope: ImageScope, public_max_age: int, *, follows_accept: bool) -> Sequence[Header]:
+    """Say who may keep the answer for how long, and by what in the request it differs.
+
+    What is public now may be private or deleted a moment later, so that nobody may keep it for long.
+    """
+    if scope is not ImageScope.PUBLIC:
+        policy, differing = f"private, {REVALIDATED}", ["Authorization"]
+    elif public_max_age:
+        policy, differing = f"public, max-age={public_max_age}, must-revalidate", []
+    else:
+        policy, differing = f"public, {REVALIDATED}", []
+    if follows_accept:
+        differing.append("Accept")
+    vary = [(b"vary", ", ".join(differing).encode())] if differing else []
+    return [(b"cache-control", policy.encode()), *vary]
+
+
+def _description(shown: _Representation, *, is_download: bool) -> Sequence[Header]:
+    """Say what the bytes are, and that they are a picture and nothing else."""
+    digest = base64.b64encode(bytes.fromhex(shown.sha256)).decode()
+    disposition = content_disposition(shown.filename, is_download=is_download)
+    return [
+        (b"content-type", shown.media_type.encode()),
+        (b"content-disposition", disposition.encode()),
+        (b"repr-digest", f"sha-256=:{digest}:".encode()),
+        (b"content-security-policy", _CONTENT_SECURITY_POLICY),
+        (b"x-content-type-options", b"nosniff"),
+    ]

@@ -1,0 +1,185 @@
+"""Responses that several routes give."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+import msgspec
+from litestar import MediaType, Request, Response
+from litestar.datastructures import ResponseHeader
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.response import ServerSentEvent
+from litestar.response.sse import ServerSentEventMessage
+
+from pixyproxy.application.bulk import BulkResult
+from pixyproxy.application.create_image import ImageRequest
+from pixyproxy.domain.errors import PixyProxyException
+from pixyproxy.domain.image import Image, ImageScope, Visibility
+from pixyproxy.domain.user import ANONYMOUS
+from pixyproxy.entrypoints.http.content.representations import FOR_ANYBODY, FOR_ONE, entity_tag_of, json_response
+from pixyproxy.entrypoints.http.images.preferences import Preferences
+from pixyproxy.entrypoints.http.images.schemas import BulkItem, ImageDetail, ImageEvent, Problem
+from pixyproxy.entrypoints.http.images.versions import tag_prefix
+from pixyproxy.entrypoints.http.middleware.head import is_head
+from pixyproxy.entrypoints.http.problems.handler import PROBLEM_MEDIA_TYPE, REPLAYED
+
+_log = logging.getLogger("pixyproxy.errors")
+
+_DESCRIPTIONS: Final = {
+    400: "The body, a parameter or the guid breaks a rule; `errors` names the field.",
+    401: "The route needs a login and none was given, or the one that was given is not valid.",
+    403: "The image is public, and another's; only its author may change or delete it. Or the link is not valid, or has"
+    " expired.",
+    404: "There is no such image, or none that you may know of.",
+    428: "`If-Match` is missing, and this service is set up to ask for it.",
+    409: "The image is still being made; or nobody knows what became of the one that this idempotency key was used for:"
+    " then `maybe_billed` is true, and only another key buys another image.",
+    412: "It is not the one that `If-Match` names; nothing was done. Or, of content, it has changed since the time in"
+    " `If-Unmodified-Since`.",
+    413: "The body is larger than 1 MiB.",
+    415: "The body has another media type than it must have.",
+    416: "There are no such bytes; `Content-Range` says how many there are.",
+    422: "The generator will not draw this prompt, or the idempotency key belongs to a request with another body.",
+    429: "Too many wrong logins with this user name from this address, or the generator wants fewer requests:"
+    " `Retry-After` says when to try again, where that is known.",
+    500: "PixyProxy is set up wrongly or has a fault; the log says more under the request id.",
+    502: "The generator answered with an error or with something that is no image.",
+    503: "Database, content store or generator is not available, too many images or variants are waiting already, or"
+    " the image is not ready yet: then `guid` says which.",
+    504: "The generator did not answer in time.",
+}
+
+PUBLIC_PATH: Final = "/image"
+PRIVATE_PATH: Final = "/private/image"
+
+LINK_HEADER: Final = ResponseHeader(
+    name="Link",
+    description='`<…>; rel="next"` and `<…>; rel="prev"`: the pages beside this one (RFC 8288), where there are any.',
+    documentation_only=True,
+)
+TOTAL_HEADER: Final = ResponseHeader(
+    name="X-Total-Count",
+    description="How many images fit, if `Prefer: count=exact` asked for it.",
+    documentation_only=True,
+)
+ETAG_HEADER: Final = ResponseHeader(
+    name="ETag",
+    description="Names this state of the details, for `If-Match` and `If-None-Match`.",
+    documentation_only=True,
+)
+LIST_ETAG_HEADER: Final = ResponseHeader(
+    name="ETag", description="Names this state of the page, for `If-None-Match`.", documentation_only=True
+)
+
+KEEP_ALIVE_SECONDS: Final = 15.0
+
+ANY_IMAGE: Final = "image/*"
+
+UNCHANGED: Final = {304: ResponseSpec(None, description="You have it already.", generate_examples=False)}
+
+CONTENT: Final = {
+    **UNCHANGED,
+    200: ResponseSpec(bytes, media_type=ANY_IMAGE, description="The bytes.", generate_examples=False),
+    206: ResponseSpec(
+        bytes,
+        media_type=ANY_IMAGE,
+        description="The one range of bytes that `Range` asks for; several at once are answered with the whole.",
+        generate_examples=False,
+    ),
+}
+
+ACCEPTED: Final = {
+    202: ResponseSpec(
+        ImageDetail,
+        description="The image is being made: look for it at `Location`, or follow its `events`.",
+        generate_examples=False,
+    )
+}
+
+EVENTS: Final = {
+    200: ResponseSpec(
+        ImageEvent,
+        media_type="text/event-stream",
+        description="An event for each state, named after it, with the details as JSON; the final state ends it. If it"
+        " ends before, ask again.",
+        generate_examples=False,
+    )
+}
+
+
+def problems(*statuses: int) -> dict[int, ResponseSpec]:
+    """Describe the problems that a route can answer with; one that takes a login can have seen too many wrong ones."""
+    return {
+        status: ResponseSpec(
+            Problem, media_type=PROBLEM_MEDIA_TYPE, description=_DESCRIPTIONS[status], generate_examples=False
+        )
+        for status in (*statuses, *([429] if 401 in statuses else []))  # noqa: PLR2004
+    }
+
+
+def creation_response(request: ImageRequest, preferences: Preferences, *, path: str) -> Response[ImageDetail]:
+    """Answer with an image that was asked for: 200 when it is ready, 202 while it is being made."""
+    headers = {REPLAYED: "true"} if request.is_replay else {}
+    if preferences.applied:
+        headers["Preference-Applied"] = preferences.applied
+    image = request.image
+    if not image.status.is_final:
+        headers["Location"] = f"{PRIVATE_PATH if image.visibility is Visibility.PRIVATE else path}/{image.guid}"
+    return Response(ImageDetail.from_image(image), headers=headers, status_code=200 if image.status.is_final else 202)
+
+
+def events_response(request: Request[Any, Any, Any], images: AsyncIterator[Image]) -> ServerSentEvent:
+    """Answer with a stream of what becomes of an image; a HEAD, with its headers alone."""
+    stream = _no_events() if is_head(request.scope) else _events(images)
+    return ServerSentEvent(stream, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+
+async def _no_events() -> AsyncIterator[ServerSentEventMessage]:
+    return
+    yield
+
+
+async def _events(images: AsyncIterator[Image]) -> AsyncIterator[ServerSentEventMessage]:
+    upcoming = asyncio.ensure_future(anext(images, None))
+    try:
+        while True:
+            # The waiting goes on beside the keep-alives, which tell proxies and clients that nobody has gone away.
+            done, _ = await asyncio.wait([upcoming], timeout=KEEP_ALIVE_SECONDS)
+            if not done:
+                yield ServerSentEventMessage(data=None, comment="keep-alive")
+                continue
+            try:
+                image = upcoming.result()
+            except PixyProxyException as exc:
+                # It is too late for a problem; the client sees that no final state has come, and asks again.
+                _log.warning("events broken off", extra={"problem": type(exc).__name__, "detail": exc.detail})
+                return
+            if image is None:
+                return
+            yield ServerSentEventMessage(event=image.status, data=msgspec.json.encode(ImageDetail.from_image(image)))
+            upcoming = asyncio.ensure_future(anext(images, None))
+    finally:
+        upcoming.cancel()
+
+
+def detail_response(
+    request: Request[Any, Any, Any], image: Image, scope: ImageScope = ImageScope.PUBLIC
+) -> Response[ImageDetail]:
+    """Answer a GET with an image's details as they are by now; raise `PreconditionFailedError`."""
+    is_for_anybody = scope is ImageScope.PUBLIC and image.is_readable_by(ANONYMOUS, scope)
+    headers = {**(FOR_ANYBODY if is_for_anybody else FOR_ONE), "Vary": "Authorization"}
+    return json_response(request, ImageDetail.from_image(image), headers, prefix=tag_prefix(image))
+
+
+def changed_response(image: Image) -> Response[ImageDetail]:
+    """Answer a PATCH with an image's details, and with the entity tag that they have now."""
+    body = msgspec.json.encode(ImageDetail.from_image(image))
+    headers = {"ETag": entity_tag_of(body, prefix=tag_prefix(image))}
+    response: Response[Any] = Response(body, media_type=MediaType.JSON, headers=headers)
+    return response
+
+
+def bulk_items(results: Sequence[BulkResult]) -> list[BulkItem]:
+    """Answer with what became of each of many images."""
+    return [BulkItem.from_result(result) for result in results]

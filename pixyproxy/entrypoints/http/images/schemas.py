@@ -1,0 +1,360 @@
+"""What goes over the wire; the domain can change without it, and it without the domain."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Self
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from pixyproxy.application.bulk import BulkResult
+from pixyproxy.domain.content import MediaType
+from pixyproxy.domain.errors import GenerationError, PixyProxyException
+from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, Visibility
+from pixyproxy.domain.variant import VARIANT_MAX_SIDE, Fit
+from pixyproxy.entrypoints.http.content.variants import FormatChoice, VariantQuery
+from pixyproxy.entrypoints.http.problems.problem_types import problem_type_of
+
+TagText = Annotated[
+    str,
+    Meta(
+        description="One line of 1 to 64 characters in NFC, without white space around it. One of them can be seen; new"
+        " tags have no bidirectional controls and no U+200B, U+2060 or U+FEFF, and no tag has more than 30 combining"
+        " marks in a row."
+    ),
+]
+Guids = Annotated[
+    list[UUID],
+    Meta(
+        description="Your images: 1 to 1,000 guids, no duplicates.", examples=[["0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e"]]
+    ),
+]
+
+Side = Annotated[int, Meta(ge=1, le=VARIANT_MAX_SIDE)]
+Percentage = Annotated[int, Meta(ge=1, le=100)]
+
+
+class CreatePublicImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to generate, and who may see it."""
+
+    prompt: Annotated[
+        str,
+        Meta(
+            description="What to draw: 1 to 32,000 characters after the white space around it is removed, no NUL,"
+            " and one of them can be seen.",
+            examples=["A lighthouse at dusk, in watercolour"],
+        ),
+    ]
+    tags: Annotated[
+        list[TagText],
+        Meta(description="Words to find the image by: at most 32, no duplicates.", examples=[["lighthouse", "draft"]]),
+    ] = []
+
+    visibility: Annotated[
+        Visibility, Meta(description="`public`: anyone may read the image; `private`: only you may.")
+    ] = Visibility.PUBLIC
+
+
+class CreatePrivateImage(CreatePublicImage, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to generate, and who may see it."""
+
+    visibility: Annotated[
+        Visibility, Meta(description="`private`: only you may read the image; `public`: anyone may.")
+    ] = Visibility.PRIVATE
+
+
+class ChangeImageBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be different (RFC 7396): what is absent stays as it is."""
+
+    tags: Annotated[
+        list[TagText] | UnsetType | None,
+        Meta(description="All tags from now on: at most 32, no duplicates; null for none.", examples=[["final"]]),
+    ] = UNSET
+    visibility: Annotated[
+        Visibility | UnsetType, Meta(description="`private` hides the image from others at once.")
+    ] = UNSET
+    filename: Annotated[
+        str | UnsetType | None,
+        Meta(
+            description="1 to 255 ASCII characters, or 80 of any script, without control or invisible characters and"
+            ' `" * / : < > ? \\ |`, and not beginning with `.` or `-`. It gets the extension of the'
+            " content's format. Null: the name made from the prompt.",
+            examples=["lighthouse.png"],
+        ),
+    ] = UNSET
+
+    def to_changes(self) -> ImageChanges:
+        """Return what the domain calls it."""
+        tags = [] if self.tags is None else self.tags
+        return ImageChanges(tags=tags, visibility=self.visibility, filename=self.filename)
+
+
+class TagImagesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which images get or lose which tags; nothing may be in both lists."""
+
+    guids: Guids
+    add: Annotated[
+        list[TagText],
+        Meta(description="Tags that all of the images are to have: at most 32.", examples=[["final"]]),
+    ] = []
+    remove: Annotated[
+        list[TagText],
+        Meta(description="Tags that none of the images is to have: at most 32.", examples=[["draft"]]),
+    ] = []
+
+
+class DeleteImagesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which images to delete for good."""
+
+    guids: Guids
+
+
+class CreateLinkBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For how long a link opens an image, and as what: without the other fields, the original."""
+
+    lifetime: Annotated[
+        int,
+        Meta(description="In how many seconds it expires: 60 to 604,800, which is a week.", ge=60, le=604_800),
+    ] = 3_600
+    width: Annotated[
+        Side | UnsetType, Meta(description="The picture is fitted into this width in pixels.", examples=[256])
+    ] = UNSET
+    height: Annotated[
+        Side | UnsetType, Meta(description="The picture is fitted into this height in pixels.", examples=[256])
+    ] = UNSET
+    fit: Annotated[
+        Fit | UnsetType,
+        Meta(description="`contain` shows all of the picture; `cover` fills width and height and cuts off the rest."),
+    ] = UNSET
+    format: Annotated[
+        FormatChoice | UnsetType, Meta(description="`auto`: what the client that opens the link likes best.")
+    ] = UNSET
+    quality: Annotated[
+        Percentage | UnsetType, Meta(description="How much of the picture a lossy format keeps.", examples=[80])
+    ] = UNSET
+
+    def to_query(self) -> VariantQuery:
+        """Return what the link is to open."""
+        asked = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not UNSET}
+        del asked["lifetime"]
+        return VariantQuery(**asked)
+
+
+class ImageLink(msgspec.Struct, frozen=True, kw_only=True):
+    """A link that opens one image without a login."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description="Whoever has it can open the image, so keep it like the image itself.",
+            examples=[
+                (
+                    "https://pixy.example/private/image/0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e/content?width=256"
+                    "&expires=1795258800&signature=q3ub8rYFZ1mS0DAdJ6nWv9oLk2RtQyXe"
+                )
+            ],
+        ),
+    ]
+    expires_at: Annotated[
+        datetime, Meta(description="From when on it opens nothing, in UTC.", examples=["2026-11-21T11:00:00Z"])
+    ]
+
+
+class GenerationProblem(msgspec.Struct, frozen=True, kw_only=True):
+    """Why there is no picture."""
+
+    type: Annotated[
+        str, Meta(description="The kind of problem.", examples=["urn:pixyproxy:problem:generation-timed-out"])
+    ]
+    title: Annotated[
+        str, Meta(description="The kind of problem, for people.", examples=["The generation took too long"])
+    ]
+    status: Annotated[
+        int, Meta(description="The HTTP status of the request that failed.", ge=400, le=599, examples=[504])
+    ]
+    detail: Annotated[str, Meta(description="What went wrong this time.", examples=["OpenAI did not answer in time."])]
+    retryable: Annotated[bool, Meta(description="Whether the same prompt may succeed another time.", examples=[True])]
+    maybe_billed: Annotated[bool, Meta(description="False only if the attempt surely cost nothing.", examples=[True])]
+
+    @classmethod
+    def from_error(cls, error: GenerationError) -> Self:
+        """Return the problem that a generation ended with."""
+        meaning = problem_type_of(type(error))
+        return cls(
+            type=meaning.type,
+            title=meaning.title,
+            status=meaning.status,
+            detail=error.detail,
+            retryable=error.is_retryable,
+            maybe_billed=error.maybe_billed,
+        )
+
+
+class ImageDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that may be known of an image; what its content is like, as soon as there is one."""
+
+    guid: Annotated[UUID, Meta(description="The public id.", examples=["0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e"])]
+    filename: Annotated[
+        str,
+        Meta(
+            description="Made from the prompt in ASCII and unique, unless its author has changed it.",
+            examples=["a-lighthouse-at-dusk-0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e.png"],
+        ),
+    ]
+    status: Annotated[
+        ImageStatus,
+        Meta(
+            description="`pending`: nothing is bought yet; `generating`; `ready`: there is a picture; `failed`: there"
+            " will be none; `unknown`: it may have been drawn and billed, and becomes `ready` if it turns up. Everybody"
+            " but the author sees ready images only."
+        ),
+    ]
+    prompt: Annotated[str, Meta(description="What was asked for.", examples=["A lighthouse at dusk, in watercolour"])]
+    tags: Annotated[Sequence[str], Meta(description="In the order given.", examples=[["lighthouse", "draft"]])]
+    author: Annotated[str | None, Meta(description="Who asked for it; null if nobody was logged in.", examples=["ann"])]
+    visibility: Annotated[Visibility, Meta(description="Who may read it.")]
+    created_at: Annotated[
+        datetime, Meta(description="When it was asked for, in UTC.", examples=["2026-11-21T10:00:00.123456Z"])
+    ]
+    updated_at: Annotated[
+        datetime, Meta(description="When the record last changed, in UTC.", examples=["2026-11-21T10:00:21.654321Z"])
+    ]
+    media_type: Annotated[MediaType | None, Meta(description="The content's media type, read from its bytes.")]
+    byte_size: Annotated[int | None, Meta(description="The content's size in bytes.", examples=[1_482_033])]
+    sha256: Annotated[
+        str | None,
+        Meta(description="The content's SHA-256 in hexadecimal.", examples=["9f86d081884c7d659a2feaa0c55ad015" * 2]),
+    ]
+    width: Annotated[
+        int | None,
+        Meta(description="In pixels, of the picture as it is shown, turned by its EXIF data.", examples=[1024]),
+    ]
+    height: Annotated[
+        int | None,
+        Meta(description="In pixels, of the picture as it is shown, turned by its EXIF data.", examples=[1024]),
+    ]
+    model: Annotated[str, Meta(description="The model that draws it.", examples=["gpt-image-2"])]
+    problem: Annotated[
+        GenerationProblem | None, Meta(description="Why there is no picture, if the image failed or is unknown.")
+    ]
+
+    @classmethod
+    def from_image(cls, image: Image) -> Self:
+        """Return the details of an image in whatever state."""
+        content, error = image.content, image.generation_error
+        return cls(
+            guid=image.guid,
+            filename=image.filename,
+            status=image.status,
+            prompt=image.prompt,
+            tags=image.tags,
+            author=image.author,
+            visibility=image.visibility,
+            created_at=image.created_at,
+            updated_at=image.updated_at,
+            media_type=content.media_type if content else None,
+            byte_size=content.byte_size if content else None,
+            sha256=content.sha256 if content else None,
+            width=content.width if content else None,
+            height=content.height if content else None,
+            model=image.model,
+            problem=GenerationProblem.from_error(error) if error else None,
+        )
+
+
+class ImageEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of the stream that tells what becomes of an image."""
+
+    event: Annotated[ImageStatus, Meta(description="The state that the image is in by now.")]
+    data: Annotated[str, Meta(description="The image's details, as `ImageDetail` in JSON.")]
+
+
+class BulkProblem(msgspec.Struct, frozen=True, kw_only=True):
+    """Why nothing was done with one of many images."""
+
+    type: Annotated[str, Meta(description="The kind of problem.", examples=["urn:pixyproxy:problem:record-not-found"])]
+    title: Annotated[str, Meta(description="The kind of problem, for people.", examples=["There is no such record"])]
+    status: Annotated[
+        int, Meta(description="The HTTP status that the image alone would have had.", ge=400, le=599, examples=[404])
+    ]
+    detail: Annotated[str, Meta(description="What is wrong this time.", examples=["There is no such image."])]
+
+    @classmethod
+    def from_error(cls, error: PixyProxyException) -> Self:
+        """Return the problem that one image ended with."""
+        meaning = problem_type_of(type(error))
+        return cls(type=meaning.type, title=meaning.title, status=meaning.status, detail=error.detail)
+
+
+class BulkItem(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one of many images."""
+
+    guid: Annotated[UUID, Meta(description="Which image.", examples=["0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e"])]
+    status: Annotated[
+        int, Meta(description="200: changed; 204: deleted; else that of the problem.", ge=200, le=599, examples=[200])
+    ]
+    image: Annotated[ImageDetail | None, Meta(description="The image as it is now, unless it is deleted.")]
+    problem: Annotated[BulkProblem | None, Meta(description="Why nothing was done.")]
+
+    @classmethod
+    def from_result(cls, result: BulkResult) -> Self:
+        """Return what became of one image."""
+        problem = BulkProblem.from_error(result.error) if result.error else None
+        image = ImageDetail.from_image(result.image) if result.image else None
+        status = problem.status if problem else 200 if image else 204
+        return cls(guid=result.guid, status=status, image=image, problem=problem)
+
+
+class TagDetail(msgspec.Struct, frozen=True):
+    """A tag, and how many images have it."""
+
+    tag: Annotated[str, Meta(description="The tag.", examples=["lighthouse"])]
+    images: Annotated[int, Meta(description="How many of the images that the list is about have it.", examples=[12])]
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """What is wrong with one field."""
+
+    field: Annotated[str, Meta(description="The field, parameter or header.", examples=["prompt"])]
+    detail: Annotated[
+        str, Meta(description="Which rule it breaks.", examples=["must have 1 to 32,000 characters, not 0"])
+    ]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a request was not served (RFC 9457)."""
+
+    type: Annotated[
+        str,
+        Meta(
+            description="The kind of problem, or `about:blank` where the status says it all.",
+            examples=["urn:pixyproxy:problem:data-validation"],
+        ),
+    ]
+    title: Annotated[str, Meta(description="The kind of problem, for people.", examples=["Data validation"])]
+    status: Annotated[int, Meta(description="The HTTP status.", ge=400, le=599, examples=[400])]
+    detail: Annotated[
+        str, Meta(description="What is wrong this time.", examples=["must have 1 to 32,000 characters, not 0"])
+    ]
+    request_id: Annotated[
+        str,
+        Meta(description="Under which the log says more.", examples=["4e5a3d6c0b8f4f0d9a7c1e2b3f4a5d6c"]),
+    ]
+    errors: Annotated[Sequence[FieldError], Meta(description="Which fields are wrong, where fields are.")]
+    retryable: Annotated[
+        bool | UnsetType, Meta(description="Of a creation: whether the same request may succeed another time.")
+    ] = UNSET
+    maybe_billed: Annotated[
+        bool | UnsetType, Meta(description="Of a creation: false only if it surely cost nothing.")
+    ] = UNSET
+    guid: Annotated[
+        UUID | UnsetType,
+        Meta(description="Of a creation that was begun: its image; the details tell what became of it."),
+    ] = UNSET
+
+
+class Health(msgspec.Struct, frozen=True):
+    """That the service works."""
+
+    status: Annotated[str, Meta(description="Always `ok`: anything else is a problem.", examples=["ok"])] = "ok"

@@ -1,0 +1,35 @@
+"""The version of an image as an entity tag (RFC 9110, section 8.8.3), and what `If-Match` asks for."""
+
+import re
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from pixyproxy.domain.errors import DataValidationError, PreconditionRequiredError
+from pixyproxy.domain.image import Image
+from pixyproxy.entrypoints.http.content.entity_tags import parse_entity_tags
+
+# The version, and a digest of the details, which tells what was changed without a new version, such as by SQL.
+_OPAQUE: Final = re.compile(r"([1-9][0-9]{0,9})(-[0-9a-f]{16})?", re.ASCII)
+
+
+def tag_prefix(image: Image) -> str:
+    """Return what the entity tags of the image's details begin with."""
+    return f"{image.version}-"
+
+
+def parse_if_match(lines: Sequence[str], *, is_required: bool) -> Collection[int] | None:
+    """Return the versions that the lines of the header `If-Match` name, or None if any version will do.
+
+    A weak entity tag matches nothing (RFC 9110, section 13.1.1), nor does one that is not PixyProxy's. Raises
+    `DataValidationError` for a malformed header, and `PreconditionRequiredError` for a missing one if it is required.
+    """
+    text = ",".join(lines).strip()
+    if not lines and is_required:
+        raise PreconditionRequiredError("Send the image's ETag as If-Match, or `*` to change it whatever it is by now.")
+    if not lines or text == "*":
+        return None
+    found = parse_entity_tags(text)
+    if not found:
+        raise DataValidationError("If-Match", 'must be `*` or entity tags in double quotes, such as "3"')
+    strong = [_OPAQUE.fullmatch(tag.opaque[1:-1]) for tag in found if not tag.is_weak]
+    return {int(match[1]) for match in strong if match}

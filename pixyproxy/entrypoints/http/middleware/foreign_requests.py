@@ -1,0 +1,121 @@
+"""Requests that a browser sends for a page of another site: DNS rebinding and cross-site request forgery."""
+
+import ipaddress
+import re
+from collections.abc import Collection
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from litestar import Request
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+
+from pixyproxy.domain.errors import BadRequestError, OperationNotAllowedError
+from pixyproxy.entrypoints.http.problems.handler import handle_error
+from pixyproxy.entrypoints.public_url import PublicURL
+
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_OWN_SITES: Final = frozenset({b"same-origin", b"none"})
+_EXEMPT: Final = "/health/"
+_DEFAULT_PORT: Final = re.compile(r":(?:80|443)$")
+
+
+class ForeignRequests:
+    """Refuses requests for a host that is not one of `allowed_hosts`, and unsafe ones from the pages of other sites.
+
+    `allowed_hosts` are names, or `*.example.org` for all below `example.org`; None or `*` allows any. An IP address is
+    always allowed, because DNS rebinding needs a name, and so is any host for `/health/`. `origins` are those whose
+    pages may send unsafe requests, beside the request's own host and that of `public_url`. What browsers say of a
+    page's site is in `Sec-Fetch-Site` (Fetch Metadata), or in `Origin` (RFC 6454); a client that sends neither is no
+    browser, and is let through.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        allowed_hosts: Collection[str] | None,
+        origins: Collection[str],
+        public_url: PublicURL | None,
+    ) -> None:
+        self._app = app
+        self._is_allowed_host = lru_cache(maxsize=1024)(_Hosts(allowed_hosts)) if allowed_hosts is not None else None
+        self._origins = frozenset(origin.lower().encode() for origin in origins)
+        self._own_hosts = frozenset({_plain(public_url.host)} if public_url else ())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP:
+            try:
+                self._check(scope)
+            except (BadRequestError, OperationNotAllowedError) as exc:
+                request: Request[Any, Any, Any] = Request(scope)
+                await handle_error(request, exc).to_asgi_response(None, request)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _check(self, scope: HTTPScope) -> None:
+        if self._is_allowed_host is not None and not scope["path"].startswith(_EXEMPT):
+            host = _header(scope, b"host")
+            if host is not None and not self._is_allowed_host(host):
+                raise BadRequestError(
+                    "This service does not answer to the name in the Host header; PIXYPROXY_ALLOWED_HOSTS says to which"
+                    " it does."
+                )
+        if scope["method"] not in _SAFE_METHODS and self._is_foreign(scope):
+            raise OperationNotAllowedError(
+                "A page of another site may not do this; PIXYPROXY_CORS_ORIGINS says which sites may."
+            )
+
+    def _is_foreign(self, scope: HTTPScope) -> bool:
+        origin = _header(scope, b"origin")
+        if origin is not None and origin.lower() in self._origins:
+            return False
+        site = _header(scope, b"sec-fetch-site")
+        if site is not None:
+            return site not in _OWN_SITES
+        if origin is None:
+            return False
+        try:
+            host = _plain(urlsplit(origin.decode("latin-1")).netloc)
+        except ValueError:
+            return True
+        return not host or host not in {_plain((_header(scope, b"host") or b"").decode("latin-1")), *self._own_hosts}
+
+
+class _Hosts:
+    """Whether a `Host` header names one of the allowed hosts."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        lowered = [name.lower() for name in names]
+        self._is_any = "*" in lowered
+        self._names = frozenset(name for name in lowered if not name.startswith("*"))
+        self._suffixes = tuple(name.removeprefix("*") for name in lowered if name.startswith("*."))
+
+    def __call__(self, host: bytes) -> bool:
+        name = _name(host.decode("latin-1"))
+        return self._is_any or name in self._names or name.endswith(self._suffixes) or _is_ip_address(name)
+
+
+def _header(scope: HTTPScope, name: bytes) -> bytes | None:
+    return next((value for each, value in scope["headers"] if each == name), None)
+
+
+def _name(host: str) -> str:
+    """Return the name of a host without its port, in small letters, without the dot that may end it."""
+    name, _, port = host.rpartition(":")
+    if not name or port.endswith("]"):
+        name = host
+    return name.lower().removesuffix(".")
+
+
+def _plain(host: str) -> str:
+    return _DEFAULT_PORT.sub("", host.lower())
+
+
+def _is_ip_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True

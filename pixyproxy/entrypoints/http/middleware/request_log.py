@@ -1,0 +1,95 @@
+"""The outermost layer: every request gets an id, a log line when it starts and one when it ends."""
+
+import asyncio
+import os
+import re
+import time
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from pixyproxy.entrypoints.access_log import log_request
+from pixyproxy.entrypoints.http.auth.client_address import client_address
+from pixyproxy.entrypoints.http.images.schemas import Problem
+from pixyproxy.entrypoints.http.middleware.response_headers import REQUEST_ID, complete_headers
+from pixyproxy.entrypoints.http.problems.handler import PROBLEM_MEDIA_TYPE, broken_off_problem
+
+_CLIENT_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+
+# The last two are extensions by which a server sends a file itself.
+_BODY_MESSAGES: Final = {"http.response.body", "http.response.zerocopysend", "http.response.pathsend"}
+
+
+class RequestLog:
+    """Wraps the whole application, because Litestar's own middleware does not see requests that match no route.
+
+    The request id is the client's `X-Request-ID` where that is 1 to 64 letters, digits, `_` or `-`, else a new one. It
+    is returned in the response and kept in the scope's state as `request_id`.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope["state"]["request_id"] = request_id
+        # The raw path is percent-encoded, so that no path can forge a log line; some servers add the query to it.
+        raw_path = scope.get("raw_path") or quote(scope["path"]).encode()
+        path = raw_path.partition(b"?")[0].decode("ascii", "replace")
+        client = client_address(scope)
+        facts = {"request_id": request_id, "method": scope["method"], "path": path, "client": client}
+        status: int | None = None
+        is_complete = False
+
+        async def send_and_watch(message: Message) -> None:
+            nonlocal status, is_complete
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = _completed(message, request_id)
+            try:
+                await send(message)
+            except OSError:
+                # The client has gone away (ASGI 2.4); to the application, sending does nothing from now on.
+                return
+            if message["type"] in _BODY_MESSAGES:
+                is_complete = not message.get("more_body", False)
+
+        started_at = time.perf_counter()
+        log_request("request started", facts)
+        try:
+            await self._app(scope, receive, send_and_watch)
+        except asyncio.CancelledError:
+            if status is not None:
+                raise
+            # The server's time to end is over, and it would answer in plain text.
+            await _send(broken_off_problem(scope), send_and_watch)
+        finally:
+            duration = round((time.perf_counter() - started_at) * 1000, 1)
+            log_request(
+                "request finished" if is_complete else "request broken off",
+                {**facts, "status": status, "duration_ms": duration},
+            )
+
+
+async def _send(problem: Problem, send: Send) -> None:
+    body = msgspec.json.encode(problem)
+    headers = [(b"content-type", PROBLEM_MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _completed(message: Any, request_id: str) -> Any:
+    return {**message, "headers": complete_headers(message.get("headers", ()), request_id)}
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == REQUEST_ID and _CLIENT_REQUEST_ID.fullmatch(value):
+            return value.decode()
+    return os.urandom(16).hex()

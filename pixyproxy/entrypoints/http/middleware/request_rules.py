@@ -1,0 +1,75 @@
+"""Rules for every request, whatever it asks for."""
+
+from http import HTTPStatus
+from typing import Any, Final
+
+from litestar import Request
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+
+from pixyproxy.domain.errors import BadRequestError, EndpointNotFoundError
+from pixyproxy.entrypoints.http.problems.handler import handle_error
+
+# Of these, two in one request could be understood in two ways.
+_SINGLE: Final = frozenset({b"host", b"authorization", b"content-type"})
+
+
+class RequestRules:
+    """Refuses requests that two programs on the way could understand differently, and bodies in an encoding.
+
+    A server may have seen to some of that already; not all do. Paths are taken as they are: Litestar's router would
+    drop empty segments, so that a rule for `/private/` in a proxy would not see `//private/`, and the server has
+    decoded `%2F`.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        try:
+            _check_headers(scope)
+            _check_path(scope)
+        except (BadRequestError, EndpointNotFoundError, HTTPException) as exc:
+            request: Request[Any, Any, Any] = Request(scope)
+            await handle_error(request, exc).to_asgi_response(None, request)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _check_headers(scope: HTTPScope) -> None:
+    """Raise `BadRequestError` for missing or repeated fields, `HTTPException` for a body that is encoded."""
+    seen = set()
+    for name, value in scope["headers"]:
+        if name in _SINGLE:
+            if name in seen:
+                raise BadRequestError(f"There must not be two {name.decode().title()} fields.")
+            seen.add(name)
+        elif name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
+            raise HTTPException(
+                status_code=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                detail="A body must have no Content-Encoding.",
+                # RFC 9110, section 12.5.3.
+                headers={"Accept-Encoding": "identity"},
+            )
+    if b"host" not in seen and scope["http_version"] == "1.1":
+        # RFC 9112, section 3.2.
+        raise BadRequestError("The field Host is missing.")
+
+
+def _check_path(scope: HTTPScope) -> None:
+    """Raise `EndpointNotFoundError` for a path with empty or dot segments, or with an encoded slash."""
+    path = scope["path"]
+    # Some servers add the query.
+    raw_path = (scope.get("raw_path") or b"").partition(b"?")[0]
+    if (
+        "//" in path
+        # A Litestar that this one is mounted in has dropped them from the path.
+        or b"//" in raw_path
+        or (b"%" in raw_path and b"%2f" in raw_path.lower())
+        or ("/." in path and not {".", ".."}.isdisjoint(path.split("/")))
+    ):
+        raise EndpointNotFoundError("There is no such endpoint.")

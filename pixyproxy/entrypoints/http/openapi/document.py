@@ -1,0 +1,351 @@
+"""The OpenAPI document, and the page that shows it."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+
+from litestar import HttpMethod, Litestar, Request, Response, Router, get
+from litestar.enums import OpenAPIMediaType
+from litestar.exceptions import NotFoundException
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import (
+    Components,
+    OpenAPI,
+    OpenAPIFormat,
+    OpenAPIHeader,
+    OpenAPIType,
+    Parameter,
+    Reference,
+    Schema,
+    SecurityScheme,
+)
+from litestar.params import FromPath
+from litestar.serialization import encode_json
+
+import pixyproxy
+from pixyproxy.application.bulk import BULK_MAX
+from pixyproxy.domain.content import FILENAME_PATTERN, MediaType
+from pixyproxy.domain.image import Visibility
+from pixyproxy.domain.prompt import PROMPT_MAX_LENGTH
+from pixyproxy.domain.tag import TAG_MAX_LENGTH, TAGS_MAX_COUNT
+from pixyproxy.domain.variant import VariantFormat
+from pixyproxy.entrypoints.http.auth.basic_auth import CHALLENGE
+from pixyproxy.entrypoints.http.content.representations import REVALIDATED, conditional_response, entity_tag_of
+from pixyproxy.entrypoints.http.images.responses import ANY_IMAGE
+from pixyproxy.entrypoints.http.middleware.path_prefix import prefix_of
+from pixyproxy.entrypoints.http.problems.handler import REPLAYED
+
+PATH: Final = "/schema"
+UI_PATH: Final = "/schema/ui"
+_UI_FOLDER: Final = Path(__file__).with_name("swagger_ui")
+_UI_FILES: Final = {
+    "start.js": "text/javascript",
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui-standalone-preset.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
+
+# Swagger UI shows pictures as blobs and has icons as data; all else comes from this service.
+_PAGE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:;"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_PAGE: Final = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>PixyProxy</title>
+<link rel="icon" type="image/png" href="%(folder)s/favicon-32x32.png">
+<link rel="stylesheet" href="%(folder)s/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-container"></div>
+<script src="%(folder)s/swagger-ui-bundle.js"></script>
+<script src="%(folder)s/swagger-ui-standalone-preset.js"></script>
+<script src="%(folder)s/start.js"></script>
+</body>
+</html>
+"""
+
+# What the domain's checks accept, as regular expressions that say the same to Python and to ECMAScript.
+_PROMPT_PATTERN: Final = r"^[^\x00]*[^\s\x00][^\x00]*$"
+_TAG_PATTERN: Final = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\s\x00-\x1f\x7f-\x9f])?$"
+_IDEMPOTENCY_KEY_PATTERN: Final = r"""^([!#-~]{1,255}|"([!#-\[\]-~]|\\["\\]){1,255}")$"""
+
+_USER_NAME_PATTERN: Final = r"^[^\s\x00-\x1f\x7f-\x9f:]([^\x00-\x1f\x7f-\x9f\u2028\u2029:]*[^\s\x00-\x1f\x7f-\x9f:])?$"
+_IF_MATCH_PATTERN: Final = r"""^(\*|(W/)?"[!#-~]*"(, (W/)?"[!#-~]*")*)$"""
+_NO_NUL_PATTERN: Final = r"^[^\x00]*$"
+
+_PARAMETER_RULES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "Idempotency-Key": {"pattern": _IDEMPOTENCY_KEY_PATTERN},
+    "If-Match": {"pattern": _IF_MATCH_PATTERN, "examples": ['"3"']},
+    "author": {"min_length": 1, "pattern": _USER_NAME_PATTERN},
+    "created_after": {"format": OpenAPIFormat.DATE_TIME},
+    "created_before": {"format": OpenAPIFormat.DATE_TIME},
+    "download": {"type": OpenAPIType.STRING, "enum": ["", "true", "false"]},
+    "media_type": {"enum": list(MediaType)},
+    "model": {"min_length": 1, "pattern": _NO_NUL_PATTERN},
+    "prefix": {"pattern": _NO_NUL_PATTERN},
+    "q": {"pattern": _NO_NUL_PATTERN},
+}
+
+_HEADER_PATTERN: Final = r"^[!-~]([ -~]*[!-~])?$"
+
+_CONTENT_MEDIA_TYPES: Final = (*MediaType, VariantFormat.AVIF.media_type)
+_CONDITIONS: Final[Mapping[str, str]] = {
+    "Range": "`bytes=0-99`, `bytes=100-`, `bytes=-100`: only this part.",
+    "If-Range": "The part only if the rest that you have is of this `ETag`, or of this `Last-Modified`; else all.",
+    "If-None-Match": "The `ETag` of what you have: nothing is sent again if it is still the same.",
+    "If-Modified-Since": "The `Last-Modified` of what you have, if you have no `ETag`.",
+    "If-Match": "The `ETag` that the picture must have, else nothing is sent.",
+    "If-Unmodified-Since": "The `Last-Modified` that the picture must have, if you have no `ETag`.",
+}
+_CONTENT_HEADER_DESCRIPTIONS: Final[Mapping[str, str]] = {
+    "Accept-Ranges": "`bytes`.",
+    "Cache-Control": "Who may keep it, and for how many seconds without asking again.",
+    "Content-Disposition": "Whether to show or to save it, and under which name.",
+    "Content-Range": "Which bytes of how many these are.",
+    "ETag": "The SHA-256 of the bytes.",
+    "Last-Modified": "When the image was asked for, and absent for a variant, which may be made anew.",
+    "Repr-Digest": "The SHA-256 of all of the bytes, also where a part is sent (RFC 9530).",
+    "Vary": "By what in the request the answer differs.",
+}
+_KEPT_HEADERS: Final = ("Cache-Control", "ETag", "Last-Modified", "Vary")
+_SENT_HEADERS: Final = (*_KEPT_HEADERS, "Accept-Ranges", "Content-Disposition", "Repr-Digest")
+_CONTENT_HEADERS: Final[Mapping[str, Sequence[str]]] = {
+    "200": _SENT_HEADERS,
+    "206": (*_SENT_HEADERS, "Content-Range"),
+    "304": _KEPT_HEADERS,
+    "416": ("Content-Range",),
+}
+
+_DESCRIPTION = """\
+PixyProxy generates images through the OpenAI images API and keeps them: the bytes, the prompt, the author, the tags, \
+the time.
+
+Public images are readable by anyone. Writing needs a login with HTTP Basic. Everything below `/private` is about your \
+own images.
+
+Where there is GET there is HEAD, with the same headers and no body. Details, lists and pictures have an `ETag`: send \
+it as `If-None-Match`, and the answer is a 304 without a body as long as nothing has changed.
+
+Every error is a problem (RFC 9457) with the media type `application/problem+json`. Every response carries an \
+`X-Request-ID`: yours, if you sent one of 1 to 64 letters, digits, `_` and `-`, else a new one. A trailing slash \
+changes nothing."""
+
+# What refuses a request before its idempotency key is looked at.
+_BEFORE_CREATION: Final = {"400", "401", "413", "415"}
+
+
+def openapi_config() -> OpenAPIConfig:
+    """Serve the document at /schema/openapi.json and the page at /schema, with nothing fetched from elsewhere."""
+    return OpenAPIConfig(
+        openapi_router=Router(PATH, route_handlers=[], include_in_schema=False, before_request=_answer_page),
+        title="PixyProxy",
+        version=pixyproxy.__version__,
+        description=_DESCRIPTION,
+        path=PATH,
+        use_handler_docstrings=True,
+        components=Components(
+            security_schemes={
+                "basic": SecurityScheme(type="http", scheme="basic", description="A user name and its password.")
+            }
+        ),
+        # What Litestar would answer with has a script of its own in the page, and no validators.
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+    )
+
+
+def complete_openapi(document: OpenAPI, *, anonymous_create: bool) -> None:
+    """Say in the document what Litestar can't derive from the handlers.
+
+    These are the rules of the domain, that unknown fields are refused, and the headers and media types of responses.
+    """
+    _complete_bodies(document.components.schemas)
+    if anonymous_create:
+        paths: Any = document.paths
+        paths["/image"].post.security.insert(0, {})
+    for operation in _operations(document):
+        for parameter in operation.parameters or []:
+            _complete_parameter(parameter)
+        for status, response in operation.responses.items():
+            response.headers = {**(response.headers or {}), **_headers(status)}
+            if "202" in operation.responses:
+                response.headers |= _creation_headers(status)
+            if response.content and (content := response.content.pop(ANY_IMAGE, None)):
+                response.content |= dict.fromkeys(_CONTENT_MEDIA_TYPES, content)
+        _complete_conditions(operation)
+    for item in (document.paths or {}).values():
+        if item.head:
+            _complete_head(item.head)
+
+
+@get(f"{UI_PATH}/{{name:str}}", include_in_schema=False)
+async def swagger_ui_file(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[bytes]:
+    """Return one of the files that the page is made of."""
+    if name not in _UI_FILES:
+        raise NotFoundException
+    content = await asyncio.to_thread(_UI_FOLDER.joinpath(name).read_bytes)
+    headers = {"Cache-Control": "public, max-age=3600"}
+    return conditional_response(request, content, _UI_FILES[name], entity_tag_of(content), headers)
+
+
+async def _answer_page(request: Request[Any, Any, Any]) -> Response[bytes] | None:
+    """Answer with the page or the document, and leave unknown pages to the handler of errors."""
+    if request.method == HttpMethod.OPTIONS:
+        return None
+    headers = {"Cache-Control": REVALIDATED}
+    prefix = prefix_of(request.scope)
+    match request.scope["path"].rstrip("/"):
+        case "/schema":
+            headers["Content-Security-Policy"] = _PAGE_POLICY
+            page = (_PAGE % {"folder": escape(f"{prefix}{UI_PATH}")}).encode()
+            return conditional_response(request, page, "text/html", entity_tag_of(page), headers)
+        case "/schema/openapi.json":
+            # Relative to the document's own address, so that the page works under each name of the service.
+            body = _document(request.app, prefix or "/")
+            headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+            return conditional_response(request, body, OpenAPIMediaType.OPENAPI_JSON, entity_tag_of(body), headers)
+        case _:
+            raise NotFoundException
+
+
+@lru_cache(maxsize=4)
+def _document(app: Litestar, address: str) -> bytes:
+    return encode_json({**app.openapi_schema.to_schema(), "servers": [{"url": address}]})
+
+
+def _complete_bodies(schemas: Any) -> None:
+    for name, visibility in (("CreatePublicImage", Visibility.PUBLIC), ("CreatePrivateImage", Visibility.PRIVATE)):
+        properties = _only(schemas[name])
+        _add(properties["prompt"], min_length=1, max_length=PROMPT_MAX_LENGTH, pattern=_PROMPT_PATTERN)
+        _add_tags(properties["tags"], default=[])
+        _add(properties["visibility"], default=visibility)
+    changes = _only(schemas["ChangeImageBody"])
+    _add_tags(next(kind for kind in changes["tags"].one_of if kind.items))
+    _add(
+        next(kind for kind in changes["filename"].one_of if kind.type is OpenAPIType.STRING),
+        pattern=FILENAME_PATTERN,
+    )
+    tagging = _only(schemas["TagImagesBody"])
+    _add_tags(tagging["add"], default=[])
+    _add_tags(tagging["remove"], default=[])
+    _only(schemas["CreateLinkBody"])
+    for guids in (tagging["guids"], _only(schemas["DeleteImagesBody"])["guids"]):
+        _add(guids, min_items=1, max_items=BULK_MAX, unique_items=True)
+
+
+def _complete_parameter(parameter: Any) -> None:
+    _refuse_null(parameter.schema)
+    if parameter.name == "tag":
+        _add_tags(parameter.schema)
+    _add(parameter.schema, **_PARAMETER_RULES.get(parameter.name, {}))
+
+
+def _complete_conditions(operation: Any) -> None:
+    if "206" in operation.responses:
+        _complete_content(operation)
+    elif "304" in operation.responses:
+        _complete_condition(operation)
+
+
+def _complete_content(operation: Any) -> None:
+    for name, description in _CONDITIONS.items():
+        schema = Schema(type=OpenAPIType.STRING, pattern=_HEADER_PATTERN)
+        operation.parameters.append(Parameter(name=name, param_in="header", schema=schema, description=description))
+    for status, names in _CONTENT_HEADERS.items():
+        operation.responses[status].headers |= {
+            name: OpenAPIHeader(
+                schema=Schema(type=OpenAPIType.STRING),
+                description=_CONTENT_HEADER_DESCRIPTIONS[name],
+                required=name not in {"Last-Modified", "Vary"},
+            )
+            for name in names
+        }
+
+
+def _complete_condition(operation: Any) -> None:
+    name = "If-None-Match"
+    schema = Schema(type=OpenAPIType.STRING, pattern=_HEADER_PATTERN)
+    parameter = Parameter(name=name, param_in="header", schema=schema, description=_CONDITIONS[name])
+    operation.parameters = [*(operation.parameters or []), parameter]
+    operation.responses["304"].headers |= {
+        "ETag": OpenAPIHeader(schema=Schema(type=OpenAPIType.STRING), description="The one that you have sent.")
+    }
+
+
+def _complete_head(operation: Any) -> None:
+    """Say that the answer to a HEAD has no body, and is never a part."""
+    operation.summary += ", without the bytes"
+    operation.responses.pop("206", None)
+    operation.responses.pop("416", None)
+    operation.parameters = [each for each in operation.parameters if each.name not in {"Range", "If-Range"}]
+    for response in operation.responses.values():
+        response.content = None
+
+
+def _only(body: Any) -> Any:
+    """Say that a body has no other fields, and return those that it has."""
+    body.additional_properties = False
+    return body.properties
+
+
+def _add_tags(tags: Any, **rules: Any) -> None:
+    _add(tags, max_items=TAGS_MAX_COUNT, unique_items=True, **rules)
+    _add(tags.items, min_length=1, max_length=TAG_MAX_LENGTH, pattern=_TAG_PATTERN)
+
+
+def _refuse_null(schema: Any) -> None:
+    """Take null out of a parameter: it may be absent, but there is no way to write null in a query or a header."""
+    for kind in schema.one_of or ():
+        if isinstance(kind, Reference):
+            _add(schema, all_of=[kind])
+        elif kind.type is not OpenAPIType.NULL:
+            _add(schema, type=kind.type, items=kind.items)
+    schema.one_of = None
+
+
+def _add(schema: Any, **rules: Any) -> None:
+    for name, value in rules.items():
+        setattr(schema, name, value)
+
+
+def _operations(document: OpenAPI) -> Iterator[Any]:
+    for item in (document.paths or {}).values():
+        yield from filter(None, (item.get, item.head, item.post, item.patch, item.delete))
+
+
+def _headers(status: str) -> dict[str, OpenAPIHeader]:
+    text = Schema(type=OpenAPIType.STRING)
+    headers = {"X-Request-ID": OpenAPIHeader(schema=text, description="Under which the log says more.", required=True)}
+    if status == "401":
+        headers["WWW-Authenticate"] = OpenAPIHeader(schema=text, description=f"`{CHALLENGE}`.", required=True)
+    if status in {"409", "429", "503"}:
+        seconds = Schema(type=OpenAPIType.INTEGER, minimum=0)
+        headers["Retry-After"] = OpenAPIHeader(
+            schema=seconds, description="In how many seconds to try again, if known."
+        )
+    return headers
+
+
+def _creation_headers(status: str) -> dict[str, OpenAPIHeader]:
+    text = Schema(type=OpenAPIType.STRING)
+    headers: dict[str, OpenAPIHeader] = {}
+    if status in {"200", "202"}:
+        headers["Preference-Applied"] = OpenAPIHeader(
+            schema=text, description="What of `Prefer` the answer follows; absent if nothing."
+        )
+    if status == "202":
+        headers["Location"] = OpenAPIHeader(schema=text, description="Where to look for the image.", required=True)
+    if status not in _BEFORE_CREATION:
+        headers[REPLAYED] = OpenAPIHeader(
+            schema=text, description="`true` if an earlier request with this idempotency key was answered with this."
+        )
+    return headers

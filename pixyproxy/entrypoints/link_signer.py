@@ -1,0 +1,67 @@
+"""Signed links: whoever has one may look at one image, as one variant, without a login and until it expires."""
+
+import base64
+import hashlib
+import hmac
+import re
+import struct
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from pixyproxy.domain.errors import OperationNotAllowedError
+from pixyproxy.domain.ports import SecretStore
+
+_SECRET: Final = "link"  # noqa: S105 -- its name
+_VERSION: Final = b"pixyproxy link 1"
+_MAC_SIZE: Final = 24
+# The length of the version, seconds since 1970, the guid, and the length of the variant.
+_HEAD: Final = struct.Struct(f">B{len(_VERSION)}sQ16sI")
+
+
+class LinkSigner:
+    """Signs links, and tells whether a link is one that was signed, with an HMAC under keys that all processes share.
+
+    Takes the `keys`, of which the first signs and every one is accepted, so that a new one can be put before an old one
+    whose links are still in use; without any, the database's own key does both. A signature holds for one guid, one
+    variant (its fixed text, empty for the original) and one time.
+    """
+
+    def __init__(self, secrets: SecretStore, keys: Sequence[bytes] = ()) -> None:
+        self._secrets = secrets
+        self._keys = tuple(keys)
+
+    async def seal(self, guid: UUID, variant: str, expires: int) -> str:
+        """Return the signature of a link that expires so many seconds after 1970 began, UTC."""
+        key, *_ = await self._all_keys()
+        return _signature(key, guid, variant, expires)
+
+    async def ensure_valid(self, guid: UUID, variant: str, expires: str, signature: str, now: datetime) -> None:
+        """Return if this is a link that was signed and `now` comes before its end, both as the link has them.
+
+        Raises `OperationNotAllowedError`; that a link has expired is told only to whoever really had one.
+        """
+        seconds = int(expires) if re.fullmatch(r"[1-9][0-9]{0,11}", expires) else 0
+        given = signature.encode("utf-8", "replace")
+        # Every key is tried, so that the time says nothing of which one fits.
+        fits = [
+            hmac.compare_digest(_signature(key, guid, variant, seconds).encode(), given)
+            for key in await self._all_keys()
+        ]
+        if not (seconds and any(fits)):
+            raise OperationNotAllowedError("The link is not valid.")
+        if now.timestamp() >= seconds:
+            raise OperationNotAllowedError("The link has expired.")
+
+    async def _all_keys(self) -> tuple[bytes, ...]:
+        if not self._keys:
+            self._keys = (await self._secrets.get(_SECRET),)
+        return self._keys
+
+
+def _signature(key: bytes, guid: UUID, variant: str, expires: int) -> str:
+    text = variant.encode()
+    message = _HEAD.pack(len(_VERSION), _VERSION, expires, guid.bytes, len(text)) + text
+    mac = hmac.digest(key, message, hashlib.sha256)[:_MAC_SIZE]
+    return base64.urlsafe_b64encode(mac).decode()

@@ -1,0 +1,423 @@
+"""A protocol for uvicorn that sends files as fast as the kernel can, and drops clients that stop reading.
+
+The files come in messages of ASGI's extension `http.response.zerocopysend`. uvicorn takes the class by its name:
+`uvicorn --http pixyproxy.entrypoints.server.sendfile_protocol:SendfileProtocol`.
+"""
+
+import asyncio
+import fcntl
+import os
+import socket
+import struct
+import termios
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from typing import Any, ClassVar, Final
+from weakref import WeakKeyDictionary
+
+from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, RequestResponseCycle
+from uvicorn.protocols.utils import ClientDisconnected
+
+from pixyproxy.entrypoints.access_log import log_request
+from pixyproxy.entrypoints.server.bounded_protocol import BoundedProtocol
+
+ZERO_COPY: Final = "http.response.zerocopysend"
+
+# What one call of sendfile may send, and so keep the event loop from others.
+_PIECE: Final = 512 << 10
+
+# Smaller ones are not worth waiting for one's turn.
+_SMALL: Final = 256 << 10
+
+# All downloads of an event loop together send one piece in a turn, so that many hold up others no more than one does.
+_TURNS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = WeakKeyDictionary()
+
+# The kernel reads ahead at least this far: what lies between two probes is in memory if they are.
+_PROBE: Final = 128 << 10
+
+# Without RWF_NOWAIT there is no telling whether sendfile would wait for a disk.
+_HAS_SENDFILE: Final = hasattr(os, "sendfile") and hasattr(os, "RWF_NOWAIT")
+
+# The headers by which uvicorn tells where an answer ends, and whether another follows.
+_FRAMING: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
+
+_WITHOUT_BODY: Final = frozenset({204, 304})
+
+# The kernel waits for what comes next.
+_MORE: Final = int(getattr(socket, "MSG_MORE", 0) | socket.MSG_DONTWAIT)
+
+# Threads of their own: a slow disk must not take those that hash passwords and read SQLite.
+_READERS: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="sendfile-reader")
+
+Message = dict[str, Any]
+Send = Callable[[Any], Awaitable[None]]
+
+
+class SendfileProtocol(BoundedProtocol):
+    """The bounded protocol, with `http.response.zerocopysend` where there is no TLS.
+
+    A connection whose client takes less than `min_rate` bytes a second, on average over `send_timeout` seconds, while
+    something is to be sent is aborted, whatever it is. To the application that looks as if the client had closed the
+    connection.
+
+    An answer to HTTP/1.0 has no chunks: where its length is not known it ends with the connection. Whether the
+    connection is kept is the server's to say, so that an answer has one `Connection` field at most.
+    """
+
+    send_timeout: ClassVar[float] = 60.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Begin to serve a connection."""
+        super().connection_made(transport)
+        self._descriptor: int = transport.get_extra_info("socket").fileno()
+        self._application: Callable[..., Awaitable[None]] = self.app
+        self.app = self._call_application
+        self._extensions: dict[str, Any] = {}
+        if _HAS_SENDFILE and self.scheme == "http":
+            self._extensions[ZERO_COPY] = {}
+        self._socket: socket.socket | None = None
+        # uvicorn's `cycle` is the last request that has come in, not the one that is being answered.
+        self._answered: RequestResponseCycle | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._head = b""
+        self._ends_with_connection = False
+        # How many bytes were handed over to be sent, and how many of them the client had when the clock was started.
+        self._handed_over = 0
+        self._taken = 0
+        self._stalled_since: float | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wake whatever still wants to write, and let go of everything."""
+        self._give_up()
+        # Who waits for it stops waiting first.
+        self.loop.call_soon(self._close_socket)
+        super().connection_lost(exc)
+        # Otherwise the protocol would refer to itself, and stay until the garbage collector finds it.
+        self.app = self._application
+        self._answered = None
+
+    def handle_websocket_upgrade(self) -> None:
+        """Leave the connection to another protocol."""
+        self._close_socket()
+        super().handle_websocket_upgrade()
+
+    def check(self, now: float, elapsed: float) -> None:
+        """Abort the connection if its client reads too slowly, and do what else there is to be done."""
+        self._check_reader(now)
+        super().check(now, elapsed)
+
+    def _check_reader(self, now: float) -> None:
+        """Abort the connection if the client has taken too little while something was to be sent.
+
+        What is to be sent is a part of a file, or what the transport holds. What the kernel holds is looked at because
+        that can be so much that a slow client takes minutes to make room in it.
+        """
+        buffered = self.transport.get_write_buffer_size()
+        if not (buffered or self._writable):
+            self._stalled_since = None
+            return
+        taken = self._handed_over - buffered - _unsent(self._descriptor)
+        if self._stalled_since is None:
+            self._stalled_since, self._taken = now, taken
+            return
+        waited = now - self._stalled_since
+        if waited >= self.send_timeout:
+            if taken - self._taken < self.min_rate * waited:
+                self._drop_reader()
+            else:
+                self._stalled_since, self._taken = now, taken
+
+    def _drop_reader(self) -> None:
+        detail = f"The client reads more slowly than {self.min_rate:,} bytes a second."
+        log_request("connection dropped", {"client": self.client[0] if self.client else None, "detail": detail})
+        self._abort()
+
+    @classmethod
+    def shortest_limit(cls) -> float:
+        """Return the shortest time after which something is done, in seconds."""
+        return min(super().shortest_limit(), cls.send_timeout)
+
+    def _abort(self) -> None:
+        self._give_up()
+        self.transport.abort()
+
+    def _give_up(self) -> None:
+        """Let nothing more be sent to the client, and wake what waits for it."""
+        self._head = b""
+        if self._answered is not None and not self._answered.response_complete:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
+        if self._writable is not None:
+            _wake(self._writable)
+
+    async def _call_application(self, scope: Any, receive: Any, send: Any) -> None:
+        # Its `send` is a method of what uvicorn calls a cycle: a request and its response.
+        self._answered = cycle = send.__self__
+        scope["extensions"] = {**scope.get("extensions", {}), **self._extensions}
+        try:
+            await self._application(scope, receive, partial(self._send, cycle))
+        except ClientDisconnected:
+            # An application need not know what `_send_file` raises.
+            pass
+        finally:
+            self._let_go_of_head()
+
+    def _send(self, cycle: RequestResponseCycle, message: Any) -> Awaitable[None]:
+        if not cycle.response_started:
+            return self._send_head(cycle, message)
+        if message["type"] not in self._extensions or cycle.response_complete:
+            self._let_go_of_head()
+            count = len(message.get("body", b""))
+            self._handed_over += count
+            if self._ends_with_connection:
+                # uvicorn counts what is left of a length.
+                cycle.expected_content_length = count
+            return cycle.send(message)
+        return self._send_file(cycle, message)
+
+    async def _send_head(self, cycle: RequestResponseCycle, message: Any) -> None:
+        """Have uvicorn write the head, and hold it back until it is known what follows.
+
+        uvicorn sees those headers that it acts on, or would refuse: it takes long for each, and most of the others are
+        the same each time.
+        """
+        lines: list[bytes] = []
+        seen: list[tuple[bytes, bytes]] = []
+        for name, value in message.get("headers", ()):
+            line = _line(name, value)
+            if line is None:
+                seen.append((name, value))
+            else:
+                lines.append(line)
+        if cycle.flow.write_paused:
+            await cycle.flow.drain()
+        message = {**message, "headers": self._framing_of(cycle, message.get("status"), seen)}
+        # It does nothing with it but write.
+        cycle.transport = self  # type: ignore[assignment]
+        try:
+            await cycle.send(message)
+        finally:
+            cycle.transport = self.transport
+        if not cycle.keep_alive:
+            # uvicorn would close the connection while the client may still send, and the answer be lost.
+            cycle.keep_alive = self._closes_after_answer = True
+        if self._head:
+            self._head = b"".join((self._head.removesuffix(b"\r\n"), *lines, b"\r\n"))
+
+    def _framing_of(
+        self, cycle: RequestResponseCycle, status: int | None, headers: list[tuple[bytes, bytes]]
+    ) -> list[tuple[bytes, bytes]]:
+        """Return the headers without what is the server's to say, which is whether the connection is kept."""
+        is_old = cycle.scope["http_version"] == "1.0"
+        kept, has_length = [], False
+        for name, value in headers:
+            match name.lower():
+                case b"connection":
+                    if b"close" in [token.strip().lower() for token in value.split(b",")]:
+                        cycle.keep_alive = False
+                    continue
+                case b"transfer-encoding" if is_old:
+                    continue
+                case b"content-length":
+                    has_length = True
+            kept.append((name, value))
+        if self._closes_after_answer or cycle.waiting_for_100_continue:
+            # In the latter case the client may send its body after all.
+            cycle.keep_alive = False
+        self._ends_with_connection = (
+            is_old and not has_length and cycle.scope["method"] != "HEAD" and status not in _WITHOUT_BODY
+        )
+        if self._ends_with_connection:
+            cycle.chunked_encoding = False
+        return kept
+
+    def write(self, head: bytes) -> None:
+        """Hold a head back, in place of the transport."""
+        self._head = head
+
+    def _let_go_of_head(self) -> None:
+        if self._head:
+            self.transport.write(self._head)
+            self._head = b""
+
+    async def _send_file(self, cycle: RequestResponseCycle, message: Message) -> None:
+        """Send a part of a file as `RequestResponseCycle.send` sends a part of a body."""
+        file = message["file"].fileno()
+        offset, count = message.get("offset"), message.get("count")
+        if offset is None:
+            offset = os.lseek(file, 0, os.SEEK_CUR)
+        if count is None:
+            count = max(os.fstat(file).st_size - offset, 0)
+        if count and cycle.scope["method"] != "HEAD" and not cycle.disconnected:
+            if cycle.chunked_encoding:
+                self._head += b"%x\r\n" % count
+            elif self._ends_with_connection:
+                pass
+            elif count > cycle.expected_content_length:
+                raise RuntimeError("Response content longer than Content-Length")
+            else:
+                cycle.expected_content_length -= count
+            try:
+                await self._transfer(cycle, file, offset, offset + count)
+            except BaseException:
+                # Nobody knows how much the client has by now, so that nothing sensible could follow.
+                self._abort()
+                raise
+            if cycle.chunked_encoding and not cycle.disconnected:
+                self.transport.write(b"\r\n")
+        else:
+            self._let_go_of_head()
+        if cycle.disconnected:
+            # For whatever notes that the answer was not sent to its end (ASGI 2.4).
+            raise ClientDisconnected
+        await cycle.send({"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)})
+
+    async def _transfer(self, cycle: RequestResponseCycle, file: int, offset: int, end: int) -> None:
+        """Send the bytes from `offset` to `end`, or as many of them as the client stays for.
+
+        Raises `EOFError` if the file ends before.
+        """
+        if end - offset <= _SMALL:
+            # A client that the first of several files wakes should find the others there, and not sleep again before
+            # each of them: waking it costs more than sending. So all that are ready are sent in one turn of the loop.
+            await asyncio.sleep(0)
+        if cycle.disconnected:
+            return
+        connection = self._socket or self._open_socket()
+        await self._push_head(connection)
+        in_memory_until = offset
+        while offset < end and not cycle.disconnected:
+            stop = min(offset + _PIECE, end)
+            try:
+                if offset >= in_memory_until and not _is_in_memory(file, offset, stop):
+                    await self.loop.run_in_executor(_READERS, _read_in, file, offset, stop)
+                    in_memory_until = stop
+                    continue
+                sent = await self._send_piece(cycle, connection, file, offset, stop - offset)
+            except BlockingIOError:
+                await self._until_writable(connection)
+                continue
+            except (ConnectionError, TimeoutError):
+                self._abort()
+                return
+            except OSError as exc:
+                # As it is, it would say that the client has gone away.
+                raise RuntimeError(f"The file can't be read: {exc.strerror}.") from exc
+            if not sent:
+                raise EOFError(f"The file has ended at byte {offset}, before byte {end}.")
+            self._handed_over += sent
+            offset += sent
+            if offset < stop:
+                await self._until_writable(connection)
+
+    async def _send_piece(
+        self, cycle: RequestResponseCycle, connection: socket.socket, file: int, offset: int, count: int
+    ) -> int:
+        """Send at most so many bytes, a large piece when its turn has come, and return how many were sent."""
+        if count <= _SMALL:
+            sent = os.sendfile(connection.fileno(), file, offset, count)
+            await asyncio.sleep(0)
+            return sent
+        async with _TURNS.setdefault(self.loop, asyncio.Lock()):
+            if cycle.disconnected:
+                raise ConnectionAbortedError
+            sent = os.sendfile(connection.fileno(), file, offset, count)
+            await asyncio.sleep(0)
+            return sent
+
+    async def _push_head(self, connection: socket.socket) -> None:
+        """Hand what is held back to the kernel, or wait until the transport has, or the connection is lost."""
+        if self._head and not self.transport.get_write_buffer_size():
+            self._head = self._head[_send_soon(connection, self._head) :]
+        self._let_go_of_head()
+        if self.transport.get_write_buffer_size():
+            self.transport.set_write_buffer_limits(high=0)
+            await self.flow.drain()
+            if not self.transport.is_closing():
+                self.transport.set_write_buffer_limits()
+
+    async def _until_writable(self, connection: socket.socket) -> None:
+        """Wait until the socket takes more, or the connection is given up."""
+        self._writable = self.loop.create_future()
+        self.loop.add_writer(connection, _wake, self._writable)
+        try:
+            await self._writable
+        finally:
+            self.loop.remove_writer(connection)
+            self._writable = None
+
+    def _open_socket(self) -> socket.socket:
+        """Make a socket of our own for the connection: uvloop's is not one, and lets nobody wait for its descriptor."""
+        try:
+            descriptor = os.dup(self._descriptor)
+        except OSError as exc:
+            # As it is, it would say that the client has gone away.
+            raise RuntimeError(f"There is no descriptor left: {exc.strerror}.") from exc
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=descriptor)
+        return self._socket
+
+    def _close_socket(self) -> None:
+        """Let go of it: as long as it is open, so is the connection."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+@lru_cache(maxsize=1024)
+def _line(name: bytes, value: bytes) -> bytes | None:
+    """Return the line of a header, or None for one that uvicorn has to see."""
+    if name.lower() in _FRAMING or HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
+        return None
+    return b"%b: %b\r\n" % (name.lower(), value)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _unsent(descriptor: int) -> int:
+    """Return how many bytes the kernel holds for the other end of a socket; 0 where it does not tell."""
+    try:
+        answer = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    return int(struct.unpack("i", answer)[0])
+
+
+def _send_soon(connection: socket.socket, text: bytes) -> int:
+    """Hand so much of a text to the kernel as it takes, to go out with what comes next; return how much that was."""
+    try:
+        return connection.send(text, _MORE)
+    except OSError:
+        # Whatever is wrong, the transport meets it again.
+        return 0
+
+
+def _is_in_memory(file: int, start: int, stop: int) -> bool:
+    """Tell whether the bytes can be read without waiting for a disk; where that can't be told, they can not."""
+    byte = [bytearray(1)]
+    try:
+        for offset in (*range(start, stop, _PROBE), stop - 1):
+            os.preadv(file, byte, offset, os.RWF_NOWAIT)
+    except OSError:
+        # Whatever else may be wrong with the file, the thread meets it again.
+        return False
+    return True
+
+
+def _read_in(file: int, start: int, stop: int) -> None:
+    """Have the kernel read the bytes, and all others between two probes, into its page cache.
+
+    Should the file be closed meanwhile, because its request was cancelled, nothing worse happens than that bytes of
+    another file are read in.
+    """
+    # Otherwise small parts, asked for here and there, would make a probe stand for bytes that are not there.
+    start, stop = start - start % _PROBE, stop + -stop % _PROBE
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        while start < stop and (count := os.sendfile(nowhere, file, start, stop - start)):
+            start += count
+    finally:
+        os.close(nowhere)

@@ -1,0 +1,116 @@
+"""What is made once for all who ask, and how much of it at a time."""
+
+import asyncio
+import gc
+
+import pytest
+
+from pixyproxy.application.single_flight import SingleFlight
+from pixyproxy.domain.errors import ContentStoreError, OverloadedError
+
+
+class Workshop:
+    """Makes a number of things, each when it is told to; `begun` are those that were begun."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.may_end = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def make(self, name: str) -> str:
+        self.begun.append(name)
+        await self.may_end.wait()
+        if self.error is not None:
+            raise self.error
+        return name
+
+
+async def ask(flight: SingleFlight[str], workshop: Workshop, name: str) -> asyncio.Task[str]:
+    """Return a task that has asked."""
+    task = asyncio.create_task(flight.result(name, lambda: workshop.make(name)))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return task
+
+
+async def test_many_who_ask_for_the_same_get_it_from_one_making() -> None:
+    flight, workshop = SingleFlight[str](), Workshop()
+    tasks = [await ask(flight, workshop, "a") for _ in range(50)]
+    workshop.may_end.set()
+    assert await asyncio.gather(*tasks) == ["a"] * 50
+    assert workshop.begun == ["a"]
+
+
+async def test_what_was_made_is_made_again_for_who_asks_later() -> None:
+    flight, workshop = SingleFlight[str](), Workshop()
+    workshop.may_end.set()
+    for _ in range(2):
+        assert await flight.result("a", lambda: workshop.make("a")) == "a"
+    assert workshop.begun == ["a", "a"]
+
+
+async def test_all_who_wait_get_the_error_and_the_next_one_tries_again() -> None:
+    flight, workshop = SingleFlight[str](), Workshop()
+    tasks = [await ask(flight, workshop, "a") for _ in range(3)]
+    workshop.error = ContentStoreError("The content store is full.")
+    workshop.may_end.set()
+    assert await asyncio.gather(*tasks, return_exceptions=True) == [workshop.error] * 3
+    workshop.error = None
+    assert await flight.result("a", lambda: workshop.make("a")) == "a"
+
+
+async def test_one_who_goes_away_takes_nothing_from_the_others() -> None:
+    flight, workshop = SingleFlight[str](), Workshop()
+    first, second = [await ask(flight, workshop, "a") for _ in range(2)]
+    first.cancel()
+    await asyncio.wait([first])
+    assert first.cancelled()
+    workshop.may_end.set()
+    assert await second == "a"
+    assert workshop.begun == ["a"]
+
+
+async def test_when_all_have_gone_away_it_is_made_all_the_same_and_its_error_is_nobodys() -> None:
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    flight, workshop = SingleFlight[str](), Workshop()
+    only = await ask(flight, workshop, "a")
+    only.cancel()
+    await asyncio.wait([only])
+    workshop.error = ContentStoreError("The content store is full.")
+    workshop.may_end.set()
+    await asyncio.sleep(0.01)
+    assert workshop.begun == ["a"]
+    # What nobody has looked at is reported when the last reference goes.
+    del only
+    gc.collect()
+    assert reported == []
+
+
+async def test_no_more_run_or_wait_than_may() -> None:
+    flight, workshop = SingleFlight[str](max_running=2, max_waiting=1), Workshop()
+    tasks = [await ask(flight, workshop, name) for name in "abc"]
+    assert workshop.begun == ["a", "b"]
+    with pytest.raises(OverloadedError) as caught:
+        await flight.result("d", lambda: workshop.make("d"))
+    assert caught.value.retry_after > 0
+    # Whoever asks for what is being made needs no place.
+    tasks.append(await ask(flight, workshop, "c"))
+    workshop.may_end.set()
+    assert await asyncio.gather(*tasks) == ["a", "b", "c", "c"]
+    assert await flight.result("d", lambda: workshop.make("d")) == "d"
+
+
+async def test_at_the_end_whoever_waits_is_told_so_and_nothing_is_begun() -> None:
+    flight, workshop = SingleFlight[str](max_running=1), Workshop()
+    tasks = [await ask(flight, workshop, name) for name in "aab"]
+    await asyncio.wait_for(flight.close(), 1)
+    for error in await asyncio.gather(*tasks, return_exceptions=True):
+        assert isinstance(error, OverloadedError)
+    with pytest.raises(OverloadedError):
+        await flight.result("c", lambda: workshop.make("c"))
+    assert workshop.begun == ["a"]
+
+
+async def test_without_anything_to_break_off_the_end_is_at_once() -> None:
+    await asyncio.wait_for(SingleFlight[str]().close(), 1)

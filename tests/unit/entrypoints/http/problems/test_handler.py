@@ -1,0 +1,95 @@
+"""From errors to problem details."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from dependency_injector import providers
+
+from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
+from pixyproxy.application import ListImages
+from pixyproxy.domain import errors
+from pixyproxy.domain.image import Image
+from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.http.problems.problem_types import PROBLEM_TYPES
+from tests.unit.entrypoints.http.conftest import ANN, Client
+from tests.unit.entrypoints.http.problem_bodies import problem
+
+
+def tree(root: type[errors.PixyProxyException]) -> Iterator[type[errors.PixyProxyException]]:
+    yield root
+    for child in root.__subclasses__():
+        if child.__module__ == errors.__name__:
+            yield from tree(child)
+
+
+@pytest.mark.parametrize("error", list(tree(errors.PixyProxyException)))
+def test_every_error_of_the_domain_has_a_meaning_of_its_own(error: type[errors.PixyProxyException]) -> None:
+    assert error in PROBLEM_TYPES
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "type_"),
+    [
+        (errors.DBConnectionError, 503, "db-connection"),
+        (errors.RecordNotFoundError, 404, "record-not-found"),
+        (errors.ConstraintViolationError, 409, "constraint-violation"),
+        (errors.UnauthorizedError, 401, "unauthorized"),
+        (errors.OperationNotAllowedError, 403, "operation-not-allowed"),
+        (errors.BadRequestError, 400, "bad-request"),
+        (errors.EndpointNotFoundError, 404, "endpoint-not-found"),
+        (errors.AuthenticationError, 401, "authentication"),
+        (errors.ContentStoreError, 503, "content-store"),
+        (errors.PixyProxyException, 500, "pixy-proxy-exception"),
+    ],
+)
+def test_an_error_keeps_its_status_and_detail(
+    client: Client, container: Container, error: type[errors.PixyProxyException], status: int, type_: str
+) -> None:
+    class FailingImageRepository(InMemoryImageRepository):
+        async def list(self, *_: Any, **__: Any) -> Sequence[Image]:
+            raise error("Exactly this.")
+
+    container.list_images.override(providers.Object(ListImages(images=FailingImageRepository())))
+
+    found = problem(client.get("/image"), status)
+
+    assert found["detail"] == "Exactly this."
+    assert found["type"] == f"urn:pixyproxy:problem:{type_}"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.GenerationRefusedError, 422),
+        (errors.GenerationFailedError, 502),
+        (errors.GenerationTimedOutError, 504),
+        (errors.GenerationRateLimitedError, 429),
+        (errors.GeneratorUnavailableError, 503),
+        (errors.GeneratorCredentialsError, 500),
+        (errors.GeneratorSetupError, 500),
+    ],
+)
+def test_each_failure_of_a_generation_has_its_status(
+    client: Client, container: Container, error: type[errors.GenerationError], status: int
+) -> None:
+    container.generator().fail_next(error("No image.", maybe_billed=False))
+    response = client.post("/image", json={"prompt": "a"}, auth=ANN)
+    problem(response, status)
+    assert "Retry-After" not in response.headers
+
+    container.generator().fail_next(error("No image.", maybe_billed=False, retry_after=1.2))
+    response = client.post("/image", json={"prompt": "a"}, auth=ANN)
+    problem(response, status)
+    assert response.headers["Retry-After"] == "2"
+
+
+def test_a_fault_leaks_nothing(client: Client, container: Container, caplog: pytest.LogCaptureFixture) -> None:
+    container.generator().fail_next(ZeroDivisionError("SELECT secret FROM /srv/pixyproxy/keys"))
+
+    response = client.post("/image", json={"prompt": "a"}, auth=ANN)
+
+    problem(response, 500)
+    for leak in ("SELECT", "/srv", "ZeroDivision", "Traceback", "secret"):
+        assert leak not in response.text
+    assert client.get("/image").json() == []
