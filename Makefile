@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run set-up test chaos bench-library bench-delivery bench-hostile check lint format lock clean
+.PHONY: help run set-up test chaos bench-reads bench-library bench-delivery bench-hostile check lint format lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -23,6 +23,9 @@ test: set-up .venv/dev ## Install what the tests need (as root or with sudo), ru
 chaos: .venv/dev ## Break 3,000 creations in all ways, under a new seed, and account for every one
 	PIXYPROXY_CHAOS_TRIALS=$${PIXYPROXY_CHAOS_TRIALS:-3000} \
 	PIXYPROXY_CHAOS_SEED=$${PIXYPROXY_CHAOS_SEED:-$$(date +%s)} $(BIN)/pytest tests/chaos/test_campaign.py
+
+bench-reads: .venv/dev .venv/bench ## Measure details, lists and thumbnails beside other services; write docs/benchmarks.md
+	PYTHONPATH=. $(BIN)/python bench/reads.py
 
 bench-library: .venv/dev ## Measure lists and searches of 1,000,000 images; write docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python bench/library.py
@@ -46,10 +49,11 @@ format: .venv/dev ## Format the code and apply the linter's safe fixes
 	$(BIN)/ruff format
 
 lock: .venv/dev ## Recompile requirements/*.txt from pyproject.toml
-	$(call compile,runtime,--group build)
-	$(call compile,dev,--group dev)
+	$(call compile,runtime,pyproject.toml --group build)
+	$(call compile,dev,pyproject.toml --group dev)
+	$(call compile,bench,--group bench)
 
-compile = $(UV) pip compile pyproject.toml $(2) --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+compile = $(UV) pip compile $(2) --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command 'make lock' --output-file requirements/$(1).txt
 
 clean: ## Remove what the other targets made, but never ./data
@@ -63,4 +67,9 @@ clean: ## Remove what the other targets made, but never ./data
 .venv/runtime .venv/dev: .venv/%: requirements/%.txt pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What only the peers of a benchmark need.
+.venv/bench: requirements/bench.txt .venv/dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -228,10 +228,15 @@ def _offloading(pictures: Pictures) -> Iterator[Server]:
             yield Server(nginx.url, nginx.pid)
 
 
+def _uvicorn(pictures: Pictures, *arguments: str) -> AbstractContextManager[Server]:
+    return uvicorn_server(pictures.folder.parent, pictures.settings, *arguments)
+
+
 @contextmanager
-def _uvicorn(pictures: Pictures, *arguments: str) -> Iterator[Server]:
+def uvicorn_server(folder: Path, settings: Mapping[str, str], *arguments: str) -> Iterator[Server]:
+    """Run an application on uvicorn in its quickest configuration, in `folder`, without an access log."""
     port = free_port()
-    log_path = pictures.folder.parent / f"log-{port}"
+    log_path = folder / f"log-{port}"
     with log_path.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 -- our own command
             [
@@ -239,8 +244,8 @@ def _uvicorn(pictures: Pictures, *arguments: str) -> Iterator[Server]:
                 *("--no-access-log", "--no-server-header", "--log-level", "warning"),
                 *("--host", "127.0.0.1", "--port", str(port)),
             ],
-            cwd=pictures.folder.parent,
-            env=clean_environment(pictures.settings),
+            cwd=folder,
+            env=clean_environment(settings),
             stdout=log,
             stderr=log,
         )

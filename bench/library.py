@@ -28,15 +28,13 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-import pymysql
 from library_images import AUTHORS, CHUNK, END, NEVER_TOGETHER, RARE, RAREST, SELDOM_TOGETHER, START, TAGS, make_chunk
+from library_rows import Rows, rows_of, write_rows
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.schema import MySQLSchema
-from pixyproxy.adapters.mysql.url import parse_url
 from pixyproxy.adapters.sql.list_queries import Query
-from pixyproxy.adapters.sql.rows import image_to_row, tags_to_rows, words_to_row
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
@@ -356,27 +354,14 @@ async def measure(database: CountingDatabase | PlanningDatabase, images: ImageRe
     return costs
 
 
-def rows_of_chunk(number: int, chunks: int) -> Mapping[str, Sequence[Mapping[str, object]]]:
+def rows_of_chunk(number: int, chunks: int) -> Rows:
     """Return the rows of a chunk of images, by table."""
-    images = make_chunk(number, chunks)
-    return {
-        "images": [{"id": image.id, **image_to_row(image)} for image in images],
-        "image_tags": [row for image in images for row in tags_to_rows(image, image.id or 0)],
-        "image_words": [words_to_row(image.id or 0, image.prompt) for image in images],
-    }
+    return rows_of(make_chunk(number, chunks))
 
 
 def fill_mysql(url: str, chunks: int, number: int) -> None:
     """Write a chunk of images to a database."""
-    options = parse_url(url)
-    with (
-        pymysql.connect(**options, charset="utf8mb4", init_command="SET time_zone = '+00:00'") as connection,
-        connection.cursor() as cursor,
-    ):
-        for table, rows in rows_of_chunk(number, chunks).items():
-            names, places = ", ".join(rows[0]), ", ".join(f"%({name})s" for name in rows[0])
-            cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({places})", rows)  # noqa: S608 -- our own names
-        connection.commit()
+    write_rows(url, rows_of_chunk(number, chunks))
 
 
 async def on_mysql(server: MySQLServer, count: int, cases: Sequence[Case]) -> tuple[Results, str]:
