@@ -16,7 +16,7 @@ steadier than requests per second.
 PIXYPROXY_BENCH_SECONDS (of a turn; 4), PIXYPROXY_BENCH_ROUNDS (7) and PIXYPROXY_BENCH_IMAGES (20,000) make a quick try.
 The results are written to docs/benchmarks.md only if none of them is set and nothing is left out.
 
-    --only CASES        some of details, list, private, thumbnail, unchanged, content, memory
+    --only CASES        some of details, list, private, thumbnail, unchanged, content, memory, creation, workers
     --without-peers     PixyProxy and the bare handlers only
     --asyncmy           PixyProxy with `mysql+asyncmy://`, too
     --json FILE         all figures as JSON; `-` for standard output
@@ -31,7 +31,6 @@ import argparse
 import base64
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -43,6 +42,7 @@ from typing import Final
 import httpx
 import msgspec
 from delivery_servers import CLIENTS_CORE, Server, awake, on_core
+from reads_figures import Target, Turn, Turns, as_json, medians, targets_of, targets_table, turns_table
 from reads_servers import (
     ASYNCMY,
     BARE,
@@ -53,15 +53,15 @@ from reads_servers import (
     ORIGINAL,
     PIXYPROXY,
     THUMBNAIL,
+    TWO_WORKERS,
+    WITH_LOGIN,
     Library,
-    all_servers,
     cpu_seconds,
     database,
     library,
-    peer,
-    pixyproxy,
-    rss_mib,
+    run_servers,
 )
+from reads_specials import creation, memory, shares
 
 SECONDS: Final = int(os.environ.get("PIXYPROXY_BENCH_SECONDS", "4"))
 ROUNDS: Final = int(os.environ.get("PIXYPROXY_BENCH_ROUNDS", "7"))
@@ -76,7 +76,6 @@ END_MARK: Final = "<!-- end of reads -->"
 CLIENTS: Final = 32
 DOWNLOADS: Final = 16
 BASIC: Final = f"Authorization: Basic {base64.b64encode(':'.join(LOGIN).encode()).decode()}"
-WITH_LOGIN: Final = "PixyProxy, private route with Basic"
 
 
 class Contender(msgspec.Struct, frozen=True):
@@ -96,39 +95,6 @@ class Case(msgspec.Struct, frozen=True):
     what: str
     contenders: Sequence[Contender]
     connections: int = CLIENTS
-
-
-class Turn(msgspec.Struct, frozen=True):
-    """What one server did in one round: times in ms, and CPU in µs per request."""
-
-    requests_per_second: float
-    p50: float
-    p99: float
-    cpu_us: float
-
-
-# The turns by case and by contender, round by round.
-Turns = Mapping[str, Mapping[str, Sequence[Turn]]]
-
-
-class Target(msgspec.Struct, frozen=True):
-    """A figure of each round, and what its median is to be."""
-
-    what: str
-    figures: Sequence[float]
-    at_least: float | None = None
-    at_most: float | None = None
-
-    @property
-    def figure(self) -> float:
-        """The median."""
-        return statistics.median(self.figures)
-
-    @property
-    def is_reached(self) -> bool:
-        """Whether it is as wanted."""
-        is_enough = self.at_least is None or self.figure >= self.at_least
-        return is_enough and (self.at_most is None or self.figure <= self.at_most)
 
 
 def make_cases(servers: Mapping[str, Server], library: Library) -> Iterator[Case]:
@@ -171,6 +137,9 @@ def make_cases(servers: Mapping[str, Server], library: Library) -> Iterator[Case
         if nginx:
             contenders.append(Contender(NGINX, nginx, [f"/images/{library.file(guid)}"]))
         yield Case("content", f"content of {name}", contenders, connections)
+    if TWO_WORKERS in servers:
+        contenders = [Contender(name, servers[name], details) for name in (PIXYPROXY, TWO_WORKERS)]
+        yield Case("workers", "details from two workers", contenders)
 
 
 def read_contenders(servers: Mapping[str, Server], paths: Sequence[str]) -> Iterator[Contender]:
@@ -244,87 +213,6 @@ def race(case: Case, folder: Path) -> Mapping[str, Sequence[Turn]]:
     return turns
 
 
-def medians(turns: Sequence[Turn]) -> tuple[float, ...]:
-    """Return the median of each figure."""
-    return tuple(statistics.median(figures) for figures in zip(*map(msgspec.structs.astuple, turns), strict=True))
-
-
-def targets_of(turns: Turns) -> Iterator[Target]:
-    """Yield what is wanted of the cases that were measured."""
-    if "details" in turns:
-        yield from read_targets("details", turns["details"], beside_bare=2.2, speed=1.5)
-        spread = [turn.p99 / turn.p50 for turn in turns["details"][PIXYPROXY]]
-        yield Target("details: p99 / p50", spread, at_most=3)
-    if found := turns.get("list of 100"):
-        if FASTAPI in found:
-            yield cpu_target("list of 100", found, FASTAPI, 0.5)
-        yield from read_targets("list of 100", found, speed=2)
-        if ORIGINAL in found:
-            yield speed_target("list of 100", found, ORIGINAL, 2)
-    if found := turns.get("private details beside public"):
-        yield speed_target("private details with Basic", found, PIXYPROXY, 0.85, of=WITH_LOGIN)
-    for what, found in turns.items():
-        if "thumbnails" in what:
-            yield cpu_target("a thumbnail that exists", found, BARE, 2)
-
-
-def read_targets(
-    what: str, found: Mapping[str, Sequence[Turn]], *, beside_bare: float | None = None, speed: float
-) -> Iterator[Target]:
-    """Yield what is wanted of details and lists."""
-    if beside_bare is not None:
-        yield cpu_target(what, found, BARE, beside_bare)
-    if FASTAPI in found:
-        yield speed_target(what, found, FASTAPI, speed)
-    if ASYNCMY in found:
-        yield speed_target(what, found, PIXYPROXY, 1, of=ASYNCMY)
-
-
-def cpu_target(what: str, found: Mapping[str, Sequence[Turn]], beside: str, at_most: float) -> Target:
-    """Return how much of the processor PixyProxy takes beside another."""
-    figures = [one.cpu_us / other.cpu_us for one, other in zip(found[PIXYPROXY], found[beside], strict=True)]
-    return Target(f"{what}: CPU beside {beside}", figures, at_most=at_most)
-
-
-def speed_target(
-    what: str, found: Mapping[str, Sequence[Turn]], beside: str, at_least: float, of: str = PIXYPROXY
-) -> Target:
-    """Return how many requests one serves beside another."""
-    pairs = zip(found[of], found[beside], strict=True)
-    figures = [one.requests_per_second / other.requests_per_second for one, other in pairs]
-    name = "" if of == PIXYPROXY else f"{of}, "
-    return Target(f"{what}: {name}requests/s beside {beside}", figures, at_least=at_least)
-
-
-def memory(library: Library) -> Target:
-    """Compare the memory of new processes that nothing was asked of yet."""
-    with pixyproxy(library) as service, peer(library, "bare") as bare:
-        ours, theirs = rss_mib(service.pid), rss_mib(bare.pid)
-    print(f"RSS idle: {ours:.0f} MiB, {BARE} {theirs:.0f} MiB", flush=True)
-    return Target(f"RSS idle beside {BARE}", [ours / theirs], at_most=1.6)
-
-
-def turns_table(turns: Turns) -> str:
-    """Return what was measured."""
-    lines = ["| what | who | requests/s | p50 · p99 ms | CPU µs per request |", "| --- | --- | ---: | ---: | ---: |"]
-    for what, found in turns.items():
-        for name, its_turns in found.items():
-            speed, p50, p99, cpu = medians(its_turns)
-            lines.append(f"| {what} | {name} | {speed:,.0f} | {p50:.1f} · {p99:.1f} | {cpu:,.0f} |")
-    return "\n".join(lines)
-
-
-def targets_table(targets: Sequence[Target]) -> str:
-    """Return what is wanted, and whether it is reached."""
-    lines = ["| what | figure | lowest and highest | wanted | |", "| --- | ---: | ---: | ---: | --- |"]
-    for target in targets:
-        wanted = f"≥ {target.at_least:g}" if target.at_least is not None else f"≤ {target.at_most:g}"
-        spread = f"{min(target.figures):.2f} to {max(target.figures):.2f}"
-        verdict = "reached" if target.is_reached else "**missed**"
-        lines.append(f"| {target.what} | {target.figure:.2f} | {spread} | {wanted} | {verdict} |")
-    return "\n".join(lines)
-
-
 def write(results: str) -> None:
     """Put the results in their place in the page."""
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
@@ -332,7 +220,7 @@ def write(results: str) -> None:
     PAGE.write_text(f"{before}{BEGIN}\n{results}\n{END_MARK}{after}", encoding="utf-8")
 
 
-SPECIALS: Final = {"memory": memory}
+SPECIALS: Final = {"memory": memory, "creation": creation, "workers": shares}
 KEYS: Final = ("details", "list", "private", "thumbnail", "unchanged", "content", *SPECIALS)
 
 
@@ -351,8 +239,12 @@ def options() -> argparse.Namespace:
 
 def run(library: Library, chosen: argparse.Namespace) -> tuple[Turns, Sequence[Target]]:
     """Measure what is chosen."""
+    names = {PIXYPROXY, BARE}
+    names |= set() if chosen.without_peers else {FASTAPI, ORIGINAL, NGINX}
+    names |= {ASYNCMY} if chosen.asyncmy else set()
+    names |= {TWO_WORKERS} if "workers" in chosen.only else set()
     turns = {}
-    with all_servers(library, with_peers=not chosen.without_peers, with_asyncmy=chosen.asyncmy) as servers:
+    with run_servers(library, names) as servers:
         for case in make_cases(servers, library):
             if case.key in chosen.only:
                 check(case)
@@ -360,7 +252,8 @@ def run(library: Library, chosen: argparse.Namespace) -> tuple[Turns, Sequence[T
     targets = [*targets_of(turns)]
     for key, special in SPECIALS.items():
         if key in chosen.only:
-            targets.append(special(library))
+            print(key, flush=True)
+            targets += special(library, ROUNDS)
     return turns, targets
 
 
@@ -394,11 +287,6 @@ Measured on {datetime.now(UTC):%d %B %Y} with `make bench-reads`, {ROUNDS} round
             Path(chosen.json).write_text(text, encoding="utf-8")
     if not IS_QUICK and {*chosen.only} == {*KEYS} and not chosen.without_peers:
         write(results)
-
-
-def as_json(target: Target) -> Mapping[str, object]:
-    """Return a target with its verdict."""
-    return {**msgspec.structs.asdict(target), "figure": target.figure, "is_reached": target.is_reached}
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """What `reads.py` measures: a library of images, pictures with thumbnails, PixyProxy and its peers on one processor."""
 
-import importlib.util
 import itertools
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -22,12 +22,17 @@ from tests.doubles.nginx import Nginx
 from tests.doubles.service import clean_environment, running_service
 
 PIXYPROXY: Final = "PixyProxy"
+TWO_WORKERS: Final = "PixyProxy, two workers"
 ASYNCMY: Final = "PixyProxy with asyncmy"
+WITH_LOGIN: Final = "PixyProxy, private route with Basic"
 BARE: Final = "bare Litestar handler"
 NGINX: Final = "nginx"
 FASTAPI: Final = "FastAPI + aiomysql"
 FASTAPI_SHORT: Final = "FastAPI + aiomysql, 5 columns"
 ORIGINAL: Final = "the original design, 5 columns"
+
+# Each needs a package that may be missing.
+OPTIONAL: Final = (ASYNCMY, ORIGINAL)
 
 SERVER_OPTIONS: Final = ("--innodb-buffer-pool-size=512M",)
 LOGIN: Final = ("reader", "a password for reading")
@@ -160,7 +165,7 @@ def library(server: MySQLServer, folder: Path, count: int) -> Iterator[Library]:
 
 
 def create(url: str, prompt: str) -> str:
-    """Have an image made; return its guid."""
+    """Create an image; return its guid."""
     body = {"prompt": prompt, "tags": ["lighthouse", "draft"]}
     answer = httpx.post(f"{url}/image", json=body, auth=LOGIN, timeout=60).raise_for_status()
     return str(answer.json()["guid"])
@@ -175,18 +180,21 @@ def _peers() -> str:
 
 
 @contextmanager
-def pixyproxy(library: Library, *arguments: str, **settings: str) -> Iterator[Server]:
+def pixyproxy(library: Library, *, workers: int = 1, **settings: str) -> Iterator[Server]:
     """Run PixyProxy as a user does, on the processor of the servers."""
     with (
         on_core(SERVERS_CORE),
-        running_service(library.folder, {**library.settings, **settings}, *arguments) as service,
+        running_service(library.folder, {**library.settings, **settings}, "--workers", str(workers)) as service,
     ):
+        # The first worker answers before the second one has started.
+        while service.output.count("Application startup complete.") < workers:
+            time.sleep(0.05)
         yield Server(service.url, service.process.pid)
 
 
 @contextmanager
 def pixyproxy_on_asyncmy(library: Library) -> Iterator[Server]:
-    """Run PixyProxy with the other driver; raise `AssertionError` where it does not start."""
+    """Run PixyProxy with the other driver."""
     url = library.settings["PIXYPROXY_DATABASE_URL"].replace("mysql:", "mysql+asyncmy:", 1)
     with pixyproxy(library, PIXYPROXY_DATABASE_URL=url) as server:
         yield server
@@ -203,29 +211,35 @@ def peer(library: Library, name: str) -> Iterator[Server]:
 
 
 @contextmanager
-def all_servers(library: Library, *, with_peers: bool, with_asyncmy: bool) -> Iterator[Mapping[str, Server]]:
-    """Run what is compared, on one processor; give the servers by name. What is not installed is left out."""
+def run_servers(library: Library, names: Collection[str]) -> Iterator[Mapping[str, Server]]:
+    """Run the servers of these names on one processor. What is not installed is left out."""
+    starts: Mapping[str, Callable[[], AbstractContextManager[Server]]] = {
+        PIXYPROXY: lambda: pixyproxy(library),
+        TWO_WORKERS: lambda: pixyproxy(library, workers=2),
+        ASYNCMY: lambda: pixyproxy_on_asyncmy(library),
+        BARE: lambda: peer(library, "bare"),
+        FASTAPI: lambda: peer(library, "fastapi_aiomysql"),
+        ORIGINAL: lambda: peer(library, "original"),
+        NGINX: lambda: nginx(library),
+    }
+    servers = {}
     with ExitStack() as stack:
-        servers: dict[str, Server] = {
-            PIXYPROXY: stack.enter_context(pixyproxy(library)),
-            BARE: stack.enter_context(peer(library, "bare")),
-        }
-        if with_asyncmy:
-            try:
-                servers[ASYNCMY] = stack.enter_context(pixyproxy_on_asyncmy(library))
-            except AssertionError as exc:
-                reason = str(exc).strip().splitlines()[-1]
-                print(f"Not measured: {ASYNCMY}, which does not start: {reason}")
-        if with_peers:
-            servers[FASTAPI] = stack.enter_context(peer(library, "fastapi_aiomysql"))
-            if importlib.util.find_spec("mysql"):
-                servers[ORIGINAL] = stack.enter_context(peer(library, "original"))
-            else:
-                print(f"Not measured: {ORIGINAL}, for want of mysql-connector-python; `make bench-reads` installs it.")
-            with on_core(SERVERS_CORE):
-                nginx = stack.enter_context(Nginx(STATIC % library.folder, options=LOGGED))
-            servers[NGINX] = Server(nginx.url, nginx.pid)
+        for name, start in starts.items():
+            if name in names:
+                try:
+                    servers[name] = stack.enter_context(start())
+                except (AssertionError, SystemExit) as exc:
+                    if name not in OPTIONAL:
+                        raise
+                    print(f"Not measured: {name}, which does not start: {str(exc).strip().splitlines()[-1]}")
         yield servers
+
+
+@contextmanager
+def nginx(library: Library) -> Iterator[Server]:
+    """Run nginx on the processor of the servers, with an access log."""
+    with on_core(SERVERS_CORE), Nginx(STATIC % library.folder, options=LOGGED) as server:
+        yield Server(server.url, server.pid)
 
 
 @contextmanager
