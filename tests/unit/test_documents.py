@@ -46,11 +46,18 @@ def test_the_embedding_example_of_the_readme_runs(tmp_path: Path) -> None:
     assert re.fullmatch(r"a-red-fox-in-the-snow-[0-9a-f-]{36}\.png image/png\n", done.stdout)
 
 
-def test_the_readme_has_every_setting_and_its_default() -> None:
-    documented = {name: default for name, default, _ in table_rows("README.md", "Settings")}
-    assert documented == {
-        environment_name(field.name): shown(field.default) for field in msgspec.structs.fields(Settings)
-    }
+def test_the_settings_page_has_every_setting_once_and_its_default() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    documented = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\| .+ \|$", page, re.MULTILINE)
+    assert sorted(documented) == sorted(
+        (environment_name(field.name), shown(field.default)) for field in msgspec.structs.fields(Settings)
+    )
+
+
+def test_the_settings_page_and_the_example_have_the_same_order() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)`", page, re.MULTILINE) == re.findall(r"^#([A-Z]\w+)=", example, re.MULTILINE)
 
 
 def test_the_api_page_has_every_kind_of_problem_and_its_status() -> None:
@@ -63,8 +70,47 @@ def test_the_api_page_has_every_kind_of_problem_and_its_status() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_between_documents_lead_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\((?!https?://)([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    links = re.findall(r"\]\((?!https?://)([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8"))
+    assert [(path, anchor) for path, anchor in links if not leads_somewhere(page, path, anchor)] == []
+
+
+def leads_somewhere(page: Path, path: str, anchor: str) -> bool:
+    """Return whether a link's file exists and, if it has an anchor, the heading that GitHub derives it from."""
+    target = page.parent / path if path else page
+    return target.exists() and (not anchor or anchor in anchors(target))
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_architecture_page_names_what_exists() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (tree,) = fenced_blocks(section("docs/architecture.md", "The rooms"), "text")
+    named = re.findall(r"`((?:[\w.]+/)+[\w.]+)`", page)
+    assert len(named) > 20
+    missing = [path for path in named if not any((folder / path).exists() for folder in (ROOT, ROOT / "pixyproxy"))]
+    assert missing + [path for path in paths_of(tree) if not (ROOT / path).exists()] == []
+
+
+def test_the_architecture_page_shows_every_room() -> None:
+    (tree,) = fenced_blocks(section("docs/architecture.md", "The rooms"), "text")
+    for layer in ("adapters", "entrypoints", "entrypoints/http"):
+        folders = {path for path in (ROOT / "pixyproxy" / layer).iterdir() if (path / "__init__.py").exists()}
+        assert folders <= {ROOT / path for path in paths_of(tree)}
+
+
+def paths_of(tree: str) -> list[Path]:
+    """Return the paths of a tree whose levels are indented by two spaces."""
+    paths: list[Path] = []
+    above: list[str] = []
+    for line in tree.splitlines():
+        name = line.split()[0]
+        above[(len(line) - len(line.lstrip())) // 2 :] = [name]
+        paths.append(Path(*above))
+    return paths
 
 
 def test_decisions_are_numbered_without_a_gap_and_listed() -> None:

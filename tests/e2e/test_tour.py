@@ -1,4 +1,4 @@
-"""The README's curl session, run as it is written: on the embedded default, and on MySQL with a stand-in for OpenAI."""
+"""The tour's curl session, run as it is written: on the embedded default, and on MySQL with a stand-in for OpenAI."""
 
 import contextlib
 import hashlib
@@ -48,7 +48,7 @@ def typed(service: Service, login: str, folder: Path) -> Session:
     """Run the session's blocks in one shell that ends at the first command that fails."""
     if not shutil.which("curl"):
         real_parts.lack("curl", "apt-get install -y --no-install-recommends curl")
-    variables, *blocks = fenced_blocks(section("README.md", "Use it"), "sh")
+    variables, *blocks = fenced_blocks(section("docs/tour.md", "The API"), "sh")
     assert re.findall(r"^(\w+)=", variables, re.MULTILINE) == ["url", "login"]
     script = "\n".join([f"url={service.url}", f"login={login}", *(f"{block}printf '{MARK}'" for block in blocks)])
     return Session(folder, *shell(script, folder).split(MARK)[:-1])
@@ -108,8 +108,8 @@ def mysql_and_openai(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sessi
 
 
 def set_up_mysql(server: ThrowawayServer, folder: Path) -> str:
-    """Run the README's commands that create database, user and tables, and return the URL that they set."""
-    variables, commands, *_ = fenced_blocks(section("README.md", "With MySQL and OpenAI"), "sh")
+    """Run the tour's commands that create database, user and tables, and return the URL that they set."""
+    variables, commands, *_ = fenced_blocks(section("docs/tour.md", "With MySQL and OpenAI"), "sh")
     assert re.findall(r"^(\w+)=", variables, re.MULTILINE) == ["admin", "server", "password"]
     # What the commands expect in the folder of the clone.
     (folder / "sql").symlink_to(ROOT / "sql")
@@ -127,7 +127,7 @@ password={secrets.token_hex(16)}
 
 @contextlib.contextmanager
 def stand_in_openai() -> Iterator[str]:
-    """Start the stand-in by the README's command, but for the port, and give its address."""
+    """Start the stand-in by the tour's command, but for the port, and give its address."""
     command = [sys.executable, "-m", "tests.doubles.openai_server"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -233,3 +233,15 @@ def test_an_image_is_followed_until_it_is_ready(session: Session) -> None:
     assert state == "ready"
     assert json.loads(data)["guid"] == begun["guid"]
     assert json.loads(data)["byte_size"] > 0
+
+
+def test_the_session_of_the_readme_works(tmp_path: Path) -> None:
+    (block,) = fenced_blocks(section("README.md", "Use it"), "sh")
+    variables, *commands = block.splitlines()
+    assert re.findall(r"(\w+)=", variables) == ["url", "login"]
+    with running_service(tmp_path) as service:
+        shell("\n".join([f"url={service.url} login={':'.join(service.login)}", *commands]), tmp_path)
+        created = json.loads((tmp_path / "fox.json").read_text())
+        assert created["prompt"] == "A red fox"
+        with Picture.open(tmp_path / "fox.webp") as picture:
+            assert (picture.format, picture.size) == ("WEBP", (256, 256))
