@@ -17,10 +17,10 @@ run: .venv/runtime ## Serve on http://127.0.0.1:8000, with SQLite and files unde
 set-up:
 	@tests/set_up
 
-test: set-up .venv/dev ## Install what the tests need (as root or with sudo), run the whole suite, say what was not tested
+test: set-up .venv/dev ## Install what the tests need (as root or with sudo), run the whole suite, report what was skipped
 	@$(BIN)/pytest --numprocesses auto --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
-chaos: .venv/dev ## Break 3,000 creations in all ways, under a new seed, and account for every one
+chaos: .venv/dev ## Break 3,000 creations in every way under a new seed, and account for each
 	PIXYPROXY_CHAOS_TRIALS=$${PIXYPROXY_CHAOS_TRIALS:-3000} \
 	PIXYPROXY_CHAOS_SEED=$${PIXYPROXY_CHAOS_SEED:-$$(date +%s)} $(BIN)/pytest tests/chaos/test_campaign.py
 
@@ -30,10 +30,10 @@ bench-reads: .venv/dev .venv/bench ## Measure details, lists and thumbnails besi
 bench-library: .venv/dev ## Measure lists and searches of 1,000,000 images; write docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python bench/library.py
 
-bench-delivery: .venv/dev ## Measure how fast pictures are sent, beside nginx; write docs/benchmarks.md
+bench-delivery: .venv/dev ## Measure delivery beside nginx; write docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python bench/delivery.py
 
-bench-hostile: .venv/dev ## Attack the service, and measure its memory and the wait of others; write docs/benchmarks.md
+bench-hostile: .venv/dev ## Attack the service, measure memory and latency of others; write docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python bench/hostile.py --write
 
 check: lint test ## Everything CI checks: format, lint, types, layers, tests
@@ -56,7 +56,7 @@ lock: .venv/dev ## Recompile requirements/*.txt from pyproject.toml
 compile = $(UV) pip compile $(2) --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command 'make lock' --output-file requirements/$(1).txt
 
-clean: ## Remove what the other targets made, but never ./data
+clean: ## Remove everything the other targets created, except ./data
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
 
 .venv/bin/python:
