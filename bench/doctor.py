@@ -27,7 +27,7 @@ from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentIn
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.system.clock import SystemClock
-from pixyproxy.application import CheckConsistency, FinishDeletions, RecoverImages
+from pixyproxy.application import CheckConsistency, CorrectSizes, FinishDeletions, RecoverImages
 from pixyproxy.domain.content import ContentInfo, MediaType, filename_for
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
 from pixyproxy.domain.prompt import Prompt
@@ -74,11 +74,22 @@ async def examine(folder: Path, count: int, *, with_digests: bool) -> None:
     contents, inspector, clock = FilesystemContentStore(folder / "images"), PillowContentInspector(), SystemClock()
     check_consistency = CheckConsistency(
         images=images,
+        leases=images,
+        deletions=images,
+        image_maintenance=images,
         contents=contents,
+        variants=contents,
+        quarantine=contents,
+        content_maintenance=contents,
         inspector=inspector,
         clock=clock,
-        recover=RecoverImages(images=images, contents=contents, inspector=inspector, clock=clock),
-        finish_deletions=FinishDeletions(images=images, contents=contents),
+        correct_size=CorrectSizes(
+            image_maintenance=images, contents=contents, inspector=inspector, clock=clock
+        ).correct,
+        recover=RecoverImages(
+            images=images, leases=images, contents=contents, quarantine=contents, inspector=inspector, clock=clock
+        ),
+        finish_deletions=FinishDeletions(deletions=images, contents=contents),
     )
     peak_before, start = peak_mib(), time.perf_counter()
     examination = await check_consistency(with_digests=with_digests)

@@ -96,9 +96,8 @@ async def export_to(archive: str, folder: Path, count: int) -> None:
     is_tar = archive == "-"
     stdout = os.fdopen(1, "wb", buffering=0)
     writer: ImageArchiveWriter = TarImageArchiveWriter(stdout) if is_tar else FolderImageArchiveWriter(Path(archive))
-    export_images = ExportImages(
-        images=SQLiteImageRepository(database=database), contents=FilesystemContentStore(folder / "images")
-    )
+    images, contents = SQLiteImageRepository(database=database), FilesystemContentStore(folder / "images")
+    export_images = ExportImages(images=images, image_maintenance=images, contents=contents, quarantine=contents)
     peak_before, start = peak_mib(), time.perf_counter()
     outcomes = await export_images(writer)
     is_resumed = ExportOutcome.UNCHANGED in outcomes
@@ -121,9 +120,12 @@ async def import_from(archive: str, folder: Path, count: int) -> None:
     reader: ImageArchiveReader = (
         TarImageArchiveReader(sys.stdin.buffer) if is_tar else FolderImageArchiveReader(Path(archive))
     )
+    images, contents = SQLiteImageRepository(database=database), FilesystemContentStore(folder / "images")
     import_images = ImportImages(
-        images=SQLiteImageRepository(database=database),
-        contents=FilesystemContentStore(folder / "images"),
+        images=images,
+        deletions=images,
+        contents=contents,
+        quarantine=contents,
         inspector=PillowContentInspector(),
     )
     peak_before, start = peak_mib(), time.perf_counter()

@@ -41,7 +41,7 @@ from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagFilter
-from pixyproxy.domain.ports import ImageRepository
+from pixyproxy.domain.ports import ImagePorts
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
 from tests.doubles.mariadb import MySQLServer, ThrowawayServer
@@ -73,7 +73,7 @@ MONTH: Final[Mapping[str, Any]] = {
 BEGIN: Final = "<!-- results -->"
 END_MARK: Final = "<!-- end of the results -->"
 
-Work = Callable[[ImageRepository, float], Awaitable[object]]
+Work = Callable[[ImagePorts, float], Awaitable[object]]
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -114,7 +114,7 @@ def listed(
     wanted.setdefault("visibility", Visibility.PUBLIC)
     image_filter = ImageFilter(search=None if q is None else Search.parse(q), **wanted)
 
-    async def work(images: ImageRepository, depth: float) -> Sequence[Image]:
+    async def work(images: ImagePorts, depth: float) -> Sequence[Image]:
         after = position_at(depth, order, image_filter)
         return await images.list(image_filter, limit=limit, order=order, after=after)
 
@@ -125,7 +125,7 @@ def counted(name: str, q: str | None = None, **wanted: Any) -> Case:
     """Return the case of counting public images."""
     image_filter = ImageFilter(visibility=Visibility.PUBLIC, search=None if q is None else Search.parse(q), **wanted)
 
-    async def work(images: ImageRepository, _: float) -> Sequence[None]:
+    async def work(images: ImagePorts, _: float) -> Sequence[None]:
         return [None] * await images.count_listed(image_filter)
 
     return Case(name, work, has_depth=False)
@@ -135,7 +135,7 @@ def tags_listed(name: str, *, descending: bool = False, **wanted: Any) -> Case:
     """Return the case of a list of tags."""
     tag_filter = TagFilter(**wanted)
 
-    async def work(images: ImageRepository, depth: float) -> object:
+    async def work(images: ImagePorts, depth: float) -> object:
         after = tag_at(1 - depth if descending else depth) if depth else None
         return await images.list_tags(tag_filter, limit=LIMIT, after=after, descending=descending)
 
@@ -253,7 +253,7 @@ def gotten(name: str) -> Case:
     """Return the case of getting one image by its guid."""
     guid: UUID | None = None
 
-    async def work(images: ImageRepository, _: float) -> Sequence[Image]:
+    async def work(images: ImagePorts, _: float) -> Sequence[Image]:
         nonlocal guid
         if guid is None:
             (image,) = await images.list(ImageFilter(author=AUTHORS[0]), limit=1)
@@ -329,7 +329,7 @@ class PlanningDatabase(SQLiteDatabase):
         return plans
 
 
-async def measure(database: CountingDatabase | PlanningDatabase, images: ImageRepository, case: Case) -> Sequence[Cost]:
+async def measure(database: CountingDatabase | PlanningDatabase, images: ImagePorts, case: Case) -> Sequence[Cost]:
     """Return what a case costs at each depth."""
     costs = []
     for depth in DEPTHS if case.has_depth else DEPTHS[:1]:
@@ -433,7 +433,7 @@ async def on_sqlite(count: int, cases: Sequence[Case]) -> Results:
 
 
 async def measure_all(
-    database: CountingDatabase | PlanningDatabase, images: ImageRepository, cases: Sequence[Case]
+    database: CountingDatabase | PlanningDatabase, images: ImagePorts, cases: Sequence[Case]
 ) -> Results:
     """Return the costs by case."""
     results = {}

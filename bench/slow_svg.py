@@ -39,7 +39,7 @@ SLOW = (
 async def main() -> None:
     """Print how long each of them waited."""
     images, contents, maker = InMemoryImageRepository(), InMemoryContentStore(), VipsVariantMaker(max_workers=3)
-    variants = GetImageVariant(images=images, contents=contents, maker=maker)
+    variants = GetImageVariant(images=images, contents=contents, variants=contents, maker=maker)
 
     async def stored(data: bytes) -> Image:
         async def chunks() -> AsyncIterator[bytes]:

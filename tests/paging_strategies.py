@@ -19,7 +19,7 @@ from pixyproxy.domain.listing import (
     TagCursor,
     TagPage,
 )
-from pixyproxy.domain.ports import ImageRepository
+from pixyproxy.domain.ports import ImagePorts
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import Principal, UserName
@@ -114,7 +114,7 @@ def pagings(draw: st.DrawFn) -> Paging:
 class _Others:
     """Those who write, with what would be listed after each write."""
 
-    def __init__(self, images: ImageRepository, paging: Paging) -> None:
+    def __init__(self, images: ImagePorts, paging: Paging) -> None:
         self._images = images
         self._paging = paging
         self._later = iter(paging.later)
@@ -177,7 +177,7 @@ class _Others:
         )
 
 
-async def follow_images(images: ImageRepository, paging: Paging) -> None:
+async def follow_images(images: ImagePorts, paging: Paging) -> None:
     """Paging through the list, to and fro, then to its end and back to its start, and check every page.
 
     Each page has what comes next at that moment, and neighbours where there is more. On the ways to the end and to the
@@ -215,8 +215,8 @@ async def follow_images(images: ImageRepository, paging: Paging) -> None:
 class _Reader:
     """The one who reads the list, and checks that each page has what is there at that moment."""
 
-    def __init__(self, images: ImageRepository, paging: Paging, others: _Others) -> None:
-        self._list_images = ListImages(images=images)
+    def __init__(self, images: ImagePorts, paging: Paging, others: _Others) -> None:
+        self._list_images = ListImages(catalogue=images)
         self._paging = paging
         self._others = others
 
@@ -268,13 +268,13 @@ def _check(shown: Sequence[Image], all_along: set[UUID], order: ImageOrder) -> N
     assert shown == in_order
 
 
-async def follow_tags(images: ImageRepository, paging: Paging, prefix: str) -> None:
+async def follow_tags(images: ImagePorts, paging: Paging, prefix: str) -> None:
     """Paging through the tags of all images in scope to their end and back to their start.
 
     On each way no tag comes twice, and all come that were there all along.
     """
     others = _Others(images, msgspec.structs.replace(paging, wanted=ImageFilter()))
-    list_tags = ListTags(images=images)
+    list_tags = ListTags(tags=images)
     await others.begin()
     steps = iter(paging.steps)
 

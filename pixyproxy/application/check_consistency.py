@@ -12,7 +12,6 @@ from uuid import UUID
 
 import msgspec
 
-from pixyproxy.application.correct_sizes import CorrectSizes
 from pixyproxy.application.generate_image import KEPT
 from pixyproxy.application.progress import no_progress
 from pixyproxy.domain.content import ContentInfo, ContentKey
@@ -30,11 +29,17 @@ from pixyproxy.domain.image import Image, ImageStatus
 from pixyproxy.domain.ports import (
     Clock,
     ContentInspector,
+    ContentMaintenance,
     ContentStore,
     DamagedRecord,
+    ImageDeletions,
+    ImageLeases,
+    ImageMaintenance,
     ImageRepository,
+    Quarantine,
     Quarantined,
     StoredContent,
+    VariantStore,
 )
 
 FINDINGS_MAX_COUNT: Final = 1_000
@@ -118,9 +123,16 @@ class CheckConsistency:
     """
 
     images: ImageRepository
+    leases: ImageLeases
+    deletions: ImageDeletions
+    image_maintenance: ImageMaintenance
     contents: ContentStore
+    variants: VariantStore
+    quarantine: Quarantine
+    content_maintenance: ContentMaintenance
     inspector: ContentInspector
     clock: Clock
+    correct_size: Callable[[Image], Awaitable[bool]]
     recover: Callable[[], Awaitable[object]]
     finish_deletions: Callable[[], Awaitable[object]]
 
@@ -142,27 +154,24 @@ class CheckConsistency:
                 await self._look_again(key, record, repair=repair, with_digests=with_digests)
             elif repair and image is not None:
                 with suppress(ContentStoreError):
-                    await self._sizes.correct(image)
+                    await self.correct_size(image)
             if image is not None:
                 on_progress(record.images)
         await self._look_again_at_abandoned(abandoned, record, repair=repair)
         await self._look_again_at_deletions(deletions, record, repair=repair)
         await self._look_again_at_orphans(orphans, record, repair=repair)
         await self._look_again_at_orphan_variants(orphan_variants, record, repair=repair)
-        for item in await self.contents.list_quarantine():
+        for item in await self.quarantine.list_quarantine():
             record.add_quarantined(await self._judge(item, repair=repair))
         return record.examination()
-
-    @property
-    def _sizes(self) -> CorrectSizes:
-        return CorrectSizes(images=self.images, contents=self.contents, inspector=self.inspector, clock=self.clock)
 
     async def _pairs(self) -> AsyncIterator[tuple[ContentKey, Image | DamagedRecord | None, bool]]:
         """Yield every key of a record, a content or variants, once: with the record, if any, and if there is a content.
 
         All three come in the order of their keys, so that they are compared like the pages of sorted lists.
         """
-        records, keys, keys_of_variants = self._scan(), self.contents.keys(), self.contents.keys_of_variants()
+        records, keys = self._scan(), self.content_maintenance.keys()
+        keys_of_variants = self.content_maintenance.keys_of_variants()
         record, stored = await anext(records, None), await anext(keys, None)
         varied = await anext(keys_of_variants, None)
         while record is not None or stored is not None or varied is not None:
@@ -178,7 +187,7 @@ class CheckConsistency:
 
     async def _scan(self) -> AsyncIterator[Image | DamagedRecord]:
         after = ""
-        while page := await self.images.scan(after=after, limit=PAGE_SIZE):
+        while page := await self.image_maintenance.scan(after=after, limit=PAGE_SIZE):
             for record in page:
                 yield record
             after = str(page[-1].guid)
@@ -203,14 +212,14 @@ class CheckConsistency:
         if names and repair:
             with suppress(ContentStoreError):
                 await self.finish_deletions()
-        left = {name for name in names if await self.images.is_being_deleted(UUID(name))}
+        left = {name for name in names if await self.deletions.is_being_deleted(UUID(name))}
         record.add_all(FindingKind.DELETION_UNFINISHED, names, left)
 
     async def _look_again_at_orphans(self, names: set[str], record: "_Record", *, repair: bool) -> None:
         names &= await self._leftovers()
         if repair:
             for name in names:
-                await self.contents.quarantine_orphan(name)
+                await self.content_maintenance.quarantine_orphan(name)
         record.add_all(FindingKind.ORPHAN, names, await self._leftovers())
 
     async def _look_again_at_orphan_variants(self, keys: set[ContentKey], record: "_Record", *, repair: bool) -> None:
@@ -218,7 +227,7 @@ class CheckConsistency:
         if repair:
             for key in keys:
                 with suppress(ContentStoreError):
-                    await self.contents.delete_variants(key)
+                    await self.variants.delete_variants(key)
         record.add_all(FindingKind.ORPHAN_VARIANTS, set(keys), set(await self._strays_among(keys)))
 
     async def _difference(self, key: ContentKey, image: Image | None, *, with_digests: bool) -> FindingKind | None:
@@ -242,7 +251,7 @@ class CheckConsistency:
         """Mend what can be mended without guessing, and return whether nothing is wrong any more."""
         try:
             if kind is FindingKind.CONTENT_WITHOUT_IMAGE:
-                await self.contents.quarantine(key)
+                await self.quarantine.move_to_quarantine(key)
             elif kind in {FindingKind.CONTENT_UNCLAIMED, FindingKind.UNKNOWN_WITH_CONTENT} and image is not None:
                 await self._claim(image)
             else:
@@ -264,7 +273,7 @@ class CheckConsistency:
                 reason = f"What the generator sent is no picture that can be shown. {KEPT}"
                 failed = image.failed(GenerationFailedError(reason, maybe_billed=True), at=self.clock.now())
                 await self.images.update(failed, expected=image.status)
-            await self.contents.quarantine(image.content_key)
+            await self.quarantine.move_to_quarantine(image.content_key)
         else:
             await self.images.update(image.completed(info, at=self.clock.now()), expected=image.status)
 
@@ -287,18 +296,18 @@ class CheckConsistency:
         return msgspec.structs.replace(judged, is_restored=is_restored)
 
     async def _restore(self, name: str, image: Image) -> bool:
-        info = await self.inspector.inspect(await self.contents.open_quarantined(name))
+        info = await self.inspector.inspect(await self.quarantine.open_quarantined(name))
         if await self._has_content(image.content_key):
             return False
         # A copy, so that there is one whenever this is interrupted.
-        await self.contents.put(image.content_key, (await self.contents.open_quarantined(name)).chunks)
+        await self.contents.put(image.content_key, (await self.quarantine.open_quarantined(name)).chunks)
         try:
             await self.images.update(image.completed(info, at=self.clock.now()), expected=image.status)
         except RecordNotFoundError:
             # It was deleted meanwhile, and its bytes must not stay behind.
             await self.contents.delete(image.content_key)
             raise
-        await self.contents.delete_quarantined(name)
+        await self.quarantine.delete_quarantined(name)
         return True
 
     async def _has_content(self, key: ContentKey) -> bool:
@@ -312,7 +321,8 @@ class CheckConsistency:
         """Return those of `keys` that have variants, and now neither an image nor a content."""
         if not keys:
             return set()
-        return {key async for key in self.contents.keys_of_variants() if key in keys and await self._is_gone(key)}
+        keys_of_variants = self.content_maintenance.keys_of_variants()
+        return {key async for key in keys_of_variants if key in keys and await self._is_gone(key)}
 
     async def _is_gone(self, key: ContentKey) -> bool:
         """Whether there is no image and no content, and nobody is to delete what is left."""
@@ -337,18 +347,18 @@ class CheckConsistency:
 
     async def _is_being_deleted(self, key: ContentKey) -> bool:
         try:
-            return await self.images.is_being_deleted(UUID(key))
+            return await self.deletions.is_being_deleted(UUID(key))
         except ValueError:
             return False
 
     async def _deletions(self) -> set[str]:
-        return set(map(str, await self.images.list_deletions(limit=FINDINGS_MAX_COUNT)))
+        return set(map(str, await self.deletions.list_deletions(limit=FINDINGS_MAX_COUNT)))
 
     async def _abandoned(self) -> set[str]:
-        return {str(image.guid) for image in await self.images.list_abandoned(limit=FINDINGS_MAX_COUNT)}
+        return {str(image.guid) for image in await self.leases.list_abandoned(limit=FINDINGS_MAX_COUNT)}
 
     async def _leftovers(self) -> set[str]:
-        return set(await self.contents.list_orphans(older_than=LEFTOVER_AGE))
+        return set(await self.content_maintenance.list_orphans(older_than=LEFTOVER_AGE))
 
 
 _UNEXPECTED: Final = {

@@ -1,17 +1,17 @@
 """Use case: can requests be served right now?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pixyproxy.domain.ports import ContentStore, ImageRepository
+from pixyproxy.domain.ports import HealthCheck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckReadiness:
-    """Return if database and content store both work; raise `DBConnectionError` or `ContentStoreError` if not."""
+    """Return if every dependency can answer; raise `DBConnectionError` or `ContentStoreError` if one can't."""
 
-    images: ImageRepository
-    contents: ContentStore
+    dependencies: Sequence[HealthCheck]
 
     async def __call__(self) -> None:
-        await self.images.check()
-        await self.contents.check()
+        for dependency in self.dependencies:
+            await dependency.check()

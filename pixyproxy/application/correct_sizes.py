@@ -9,7 +9,7 @@ from pixyproxy.application.upgrade_data import DataUpgrade, UpgradedBatch
 from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError, DamagedContentError
 from pixyproxy.domain.image import Image
-from pixyproxy.domain.ports import Clock, ContentInspector, ContentStore, ImageRepository
+from pixyproxy.domain.ports import Clock, ContentInspector, ContentStore, ImageMaintenance
 
 HEAD_SIZE: Final = 65_536
 
@@ -25,7 +25,7 @@ class CorrectSizes(DataUpgrade):
     does not work at all.
     """
 
-    images: ImageRepository
+    image_maintenance: ImageMaintenance
     contents: ContentStore
     inspector: ContentInspector
     clock: Clock
@@ -35,7 +35,7 @@ class CorrectSizes(DataUpgrade):
     summary = "corrected width and height of {} turned image(s)"
 
     async def upgrade(self, *, after: str) -> UpgradedBatch | None:
-        records = await self.images.scan(after=after, limit=self.batch)
+        records = await self.image_maintenance.scan(after=after, limit=self.batch)
         if not records:
             return None
         changed = 0
@@ -62,7 +62,9 @@ class CorrectSizes(DataUpgrade):
         found = await self.inspector.inspect(await self.contents.open(image.content_key))
         if found != exchanged(stored):
             return False
-        return await self.images.correct_size(msgspec.structs.replace(image, updated_at=self.clock.now()), found)
+        return await self.image_maintenance.correct_size(
+            msgspec.structs.replace(image, updated_at=self.clock.now()), found
+        )
 
 
 def exchanged(content: ContentInfo) -> ContentInfo:

@@ -17,11 +17,21 @@ from pixyproxy.domain.errors import (
     IdempotencyKeyInUseError,
     IdempotencyKeyReusedError,
     ImageDelayedError,
+    OperationNotAllowedError,
     RecordNotFoundError,
 )
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
 from pixyproxy.domain.image import Image, Visibility
-from pixyproxy.domain.ports import Clock, ContentStore, GuidSource, ImageGenerator, ImageRepository
+from pixyproxy.domain.ports import (
+    Clock,
+    ContentStore,
+    GuidSource,
+    IdempotencyKeys,
+    ImageGenerator,
+    ImageLeases,
+    ImageRepository,
+    Quarantine,
+)
 from pixyproxy.domain.user import Principal
 
 RETRY_AFTER = 5.0
@@ -47,7 +57,9 @@ class CreateImage:
     `max_wait` seconds, `IdempotencyKeyReusedError` for a key of another request and `IdempotencyKeyInUseError` for one
     whose image is not there yet. A failed image stays as a record with the reason; it is never shown.
 
-    `claim_seconds` is how long a key is remembered.
+    `claim_seconds` is how long a key is remembered. Three ports are optional. Without `leases` no other process may run
+    `RecoverImages`, without `idempotency_keys` a key raises `OperationNotAllowedError`, and without a `quarantine` the
+    bytes of a paid failure are lost.
     """
 
     images: ImageRepository
@@ -55,6 +67,9 @@ class CreateImage:
     generator: ImageGenerator
     clock: Clock
     guids: GuidSource
+    leases: ImageLeases | None = None
+    idempotency_keys: IdempotencyKeys | None = None
+    quarantine: Quarantine | None = None
     admission: Admission = field(default_factory=Admission)
     generations: Generations = field(default_factory=Generations)
     policy: GenerationPolicy = field(default_factory=GenerationPolicy)
@@ -110,8 +125,14 @@ class CreateImage:
             return await self._await(image, wait)
         return replay
 
+    @property
+    def _keys(self) -> IdempotencyKeys:
+        if self.idempotency_keys is None:
+            raise OperationNotAllowedError("Idempotency keys are not supported here.")
+        return self.idempotency_keys
+
     async def _find(self, claim: Claim) -> ClaimedImage | None:
-        return await self.images.find_claim(claim.author, claim.key)
+        return await self._keys.find_claim(claim.author, claim.key)
 
     async def _write_down(self, image: Image, claim: Claim | None) -> Image:
         try:
@@ -120,11 +141,12 @@ class CreateImage:
             if claim is None or await self._find(claim):
                 raise
             # The key's time is over, and nobody has swept it yet.
-            await self.images.forget_expired_claims()
+            await self._keys.forget_expired_claims()
         return await self._add(image, claim)
 
     async def _add(self, image: Image, claim: Claim | None) -> Image:
-        return await self.images.add(image, lease=self.policy.lease, claim=claim, claim_seconds=self.claim_seconds)
+        lease = self.policy.lease if self.leases is not None else None
+        return await self.images.add(image, lease=lease, claim=claim, claim_seconds=self.claim_seconds)
 
     async def _generate(self, image: Image, place: Place) -> Image:
         generate_image = GenerateImage(
@@ -132,6 +154,8 @@ class CreateImage:
             contents=self.contents,
             generator=self.generator,
             clock=self.clock,
+            leases=self.leases,
+            quarantine=self.quarantine,
             policy=self.policy,
         )
         try:
@@ -180,7 +204,7 @@ class CreateImage:
         image = await self._followed(claimed.guid, wait)
         error = image.generation_error
         if isinstance(error, GenerationNotStartedError):
-            await self.images.forget_claim(claim.author, claim.key, image.guid)
+            await self._keys.forget_claim(claim.author, claim.key, image.guid)
             return None
         if error is not None:
             error.is_replay = True

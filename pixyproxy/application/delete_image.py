@@ -8,7 +8,7 @@ from uuid import UUID
 from pixyproxy.application.versions import at_current_version
 from pixyproxy.domain.errors import ConstraintViolationError, ContentStoreError, DBConnectionError
 from pixyproxy.domain.image import LATE, Image, ImageStatus
-from pixyproxy.domain.ports import ContentStore, ImageRepository
+from pixyproxy.domain.ports import ContentStore, ImageDeletions, ImageRepository
 from pixyproxy.domain.user import Principal
 
 
@@ -22,6 +22,7 @@ class DeleteImage:
     """
 
     images: ImageRepository
+    deletions: ImageDeletions
     contents: ContentStore
     lease_seconds: float = 60.0
 
@@ -30,12 +31,12 @@ class DeleteImage:
         with suppress(ContentStoreError, DBConnectionError):
             await self.contents.delete(image.content_key)
             if image.status is not ImageStatus.UNKNOWN:
-                await self.images.finish_deletion(guid)
+                await self.deletions.finish_deletion(guid)
 
     async def _delete_record(self, image: Image) -> Image:
         if not image.status.is_final:
             raise ConstraintViolationError("An image that is still being made can't be deleted.")
         # The bytes of an image that is unknown may turn up for a while.
         seconds = LATE.total_seconds() if image.status is ImageStatus.UNKNOWN else self.lease_seconds
-        await self.images.delete(image.guid, expected_version=image.version, lease_seconds=seconds)
+        await self.deletions.delete(image.guid, expected_version=image.version, lease_seconds=seconds)
         return image

@@ -17,7 +17,9 @@ from pixyproxy.domain.ports import (
     ContentStore,
     DamagedRecord,
     ImageArchiveWriter,
+    ImageMaintenance,
     ImageRepository,
+    Quarantine,
     StoredContent,
 )
 from pixyproxy.domain.user import UserName
@@ -52,7 +54,9 @@ class ExportImages:
     """
 
     images: ImageRepository
+    image_maintenance: ImageMaintenance
     contents: ContentStore
+    quarantine: Quarantine
 
     async def __call__(
         self,
@@ -87,7 +91,7 @@ class ExportImages:
     async def _quarantined(self, author: UserName | None) -> int:
         """Return how many things are in quarantine, of all images or of one author's."""
         try:
-            items = await self.contents.list_quarantine()
+            items = await self.quarantine.list_quarantine()
         except ContentStoreError:
             return 0
         if author is None:
@@ -102,7 +106,7 @@ class ExportImages:
 
     async def _scan(self) -> AsyncIterator[Image | DamagedRecord]:
         after = ""
-        while page := await self.images.scan(after=after, limit=PAGE_SIZE):
+        while page := await self.image_maintenance.scan(after=after, limit=PAGE_SIZE):
             for image in page:
                 yield image
             after = str(page[-1].guid)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pixyproxy.domain.content import content_key_of
 from pixyproxy.domain.errors import ContentStoreError
-from pixyproxy.domain.ports import ContentStore, ImageRepository
+from pixyproxy.domain.ports import ContentStore, ImageDeletions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,7 @@ class FinishDeletions:
     then is done the next time.
     """
 
-    images: ImageRepository
+    deletions: ImageDeletions
     contents: ContentStore
     lease_seconds: float = 60.0
     batch: int = 100
@@ -24,14 +24,14 @@ class FinishDeletions:
     async def __call__(self) -> int:
         finished = 0
         failed: ContentStoreError | None = None
-        while guids := await self.images.claim_deletions(limit=self.batch, lease_seconds=self.lease_seconds):
+        while guids := await self.deletions.claim_deletions(limit=self.batch, lease_seconds=self.lease_seconds):
             for guid in guids:
                 try:
                     await self.contents.delete(content_key_of(guid))
                 except ContentStoreError as exc:
                     failed = exc
                 else:
-                    await self.images.finish_deletion(guid)
+                    await self.deletions.finish_deletion(guid)
                     finished += 1
         if failed is not None:
             raise failed

@@ -30,8 +30,10 @@ from pixyproxy.domain.ports import (
     ContentStore,
     GeneratedImage,
     ImageGenerator,
+    ImageLeases,
     ImageRepository,
     Lease,
+    Quarantine,
 )
 
 T = TypeVar("T")
@@ -59,13 +61,15 @@ class GenerateImage:
     Takes the stored image and returns it when it is ready. Raises a `GenerationError` when it failed, which is recorded
     if the database answers, and `ImageDelayedError` when the bytes are safe and the database does not come back soon
     enough: then the image is recovered later. What a generator was paid for and can't be shown is put into quarantine
-    before the failure is recorded.
+    before the failure is recorded. `leases` and `quarantine` are optional, as they are for `CreateImage`.
     """
 
     images: ImageRepository
     contents: ContentStore
     generator: ImageGenerator
     clock: Clock
+    leases: ImageLeases | None = None
+    quarantine: Quarantine | None = None
     policy: GenerationPolicy = field(default_factory=GenerationPolicy)
 
     async def __call__(self, image: Image) -> Image:
@@ -117,9 +121,9 @@ class GenerateImage:
 
         A content store that fails is tried again for `patience` seconds, those of the policy by default.
         """
-        if error.quarantine:
-            await self._quarantine(
-                image, error, error.quarantine, self.policy.patience if patience is None else patience
+        if error.quarantine and self.quarantine is not None:
+            await self._keep_aside(
+                image, error, error.quarantine, self.policy.patience if patience is None else patience, self.quarantine
             )
         await self._record_failure(image, error)
         error.guid = image.guid
@@ -173,10 +177,12 @@ class GenerateImage:
                 exc.detail, maybe_billed=True, request_id=generated.request_id, quarantine=generated.data
             ) from exc
 
-    async def _quarantine(self, image: Image, error: GenerationError, data: bytes | bytearray, patience: float) -> None:
+    async def _keep_aside(
+        self, image: Image, error: GenerationError, data: bytes | bytearray, patience: float, quarantine: Quarantine
+    ) -> None:
         """Put `data` into quarantine, and say in the error's detail whether it is there."""
         try:
-            await self._try_to_store(lambda: self.contents.put_quarantined(image.content_key, _chunks(data)), patience)
+            await self._try_to_store(lambda: quarantine.put_quarantined(image.content_key, _chunks(data)), patience)
             outcome = KEPT
         except ContentStoreError as exc:
             outcome = f"What came back could not be kept: {exc.detail}"
@@ -212,12 +218,12 @@ class GenerateImage:
             await self._record(image.failed(error, at=self.clock.now()), before=image)
 
     async def _renew_lease(self, image: Image) -> None:
-        while True:
+        while self.leases is not None:
             await asyncio.sleep(self.policy.lease.seconds / 3)
             # Whatever goes wrong, the next time is soon.
             with suppress(Exception):
                 async with asyncio.timeout(self.policy.lease.seconds / 3):
-                    await self.images.renew(image.guid, self.policy.lease)
+                    await self.leases.renew(image.guid, self.policy.lease)
 
 
 def _fault(generated: GeneratedImage | None = None) -> GenerationFaultError:

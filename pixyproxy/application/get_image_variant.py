@@ -10,7 +10,14 @@ from pixyproxy.application.single_flight import SingleFlight
 from pixyproxy.domain.content import ContentKey, MediaType
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError, DamagedContentError
 from pixyproxy.domain.image import Image, ImageScope
-from pixyproxy.domain.ports import ContentDigest, ContentStore, ImageRepository, StoredContent, VariantMaker
+from pixyproxy.domain.ports import (
+    ContentDigest,
+    ContentStore,
+    ImageRepository,
+    StoredContent,
+    VariantMaker,
+    VariantStore,
+)
 from pixyproxy.domain.user import Principal
 from pixyproxy.domain.variant import Variant, VariantName, VariantPolicy
 
@@ -29,6 +36,7 @@ class GetImageVariant:
 
     images: ImageRepository
     contents: ContentStore
+    variants: VariantStore
     maker: VariantMaker
     policy: VariantPolicy = field(default_factory=VariantPolicy)
     variant_flight: SingleFlight[ContentDigest] = field(default_factory=SingleFlight)
@@ -39,7 +47,7 @@ class GetImageVariant:
         self, image: Image, variant: Variant, principal: Principal, scope: ImageScope = ImageScope.PUBLIC
     ) -> ContentDigest:
         name = self._admit(image, variant, principal, scope)
-        digest = await self.contents.find_variant(image.content_key, name)
+        digest = await self.variants.find_variant(image.content_key, name)
         if digest is not None:
             return digest
         self.failures.ensure_none(_content(image), _pixels(image, variant))
@@ -70,11 +78,11 @@ class GetImageVariant:
         """
         name = self._admit(image, variant, principal, scope)
         try:
-            content = await self.contents.open_variant(image.content_key, name, start=start, end=end)
+            content = await self.variants.open_variant(image.content_key, name, start=start, end=end)
         except ContentNotFoundError:
             # Somebody has tidied up since it was found.
             await self(image, variant, principal, scope)
-            content = await self.contents.open_variant(image.content_key, name, start=start, end=end)
+            content = await self.variants.open_variant(image.content_key, name, start=start, end=end)
         if content.sha256 != digest.sha256:
             raise ContentStoreError("The variant has been replaced while it was being asked for.")
         return content
@@ -87,7 +95,7 @@ class GetImageVariant:
     async def _make(self, image: Image, variant: Variant, name: VariantName) -> ContentDigest:
         key = image.content_key
         # Who made it last may have ended while this one was being asked for.
-        digest = await self.contents.find_variant(key, name)
+        digest = await self.variants.find_variant(key, name)
         if digest is not None:
             return digest
         # Another variant of it may have failed meanwhile.
@@ -101,7 +109,7 @@ class GetImageVariant:
             self.failures.put(_content(image), _pixels(image, variant), exc)
             raise
         try:
-            digest = await self.contents.put_variant(key, name, _chunks(data))
+            digest = await self.variants.put_variant(key, name, _chunks(data))
             await self.images.get(image.guid)
         except ContentStoreError:
             # It was not stored.
@@ -110,7 +118,7 @@ class GetImageVariant:
             # The image is deleted, and who deleted it may have been done with its variants before this one came; or
             # nobody knows, and a variant can be made again.
             with suppress(ContentStoreError):
-                await self.contents.delete_variants(key)
+                await self.variants.delete_variants(key)
             raise
         return digest
 

@@ -27,7 +27,9 @@ from pixyproxy.domain.ports import (
     ContentInspector,
     ContentStore,
     ImageArchiveReader,
+    ImageDeletions,
     ImageRepository,
+    Quarantine,
     StoredContent,
 )
 
@@ -58,7 +60,9 @@ class ImportImages:
     """
 
     images: ImageRepository
+    deletions: ImageDeletions
     contents: ContentStore
+    quarantine: Quarantine
     inspector: ContentInspector
 
     async def __call__(
@@ -95,7 +99,7 @@ class ImportImages:
         if await self._is_stored(image):
             return await self._mend(archived)
         # Otherwise whoever deletes the content could do that when it is there again.
-        if await self.images.is_being_deleted(image.guid):
+        if await self.deletions.is_being_deleted(image.guid):
             raise _being_deleted()
         found = await self._put(archived)
         try:
@@ -106,9 +110,9 @@ class ImportImages:
                 return ImportOutcome.UNCHANGED
             raise _being_deleted() from exc
         except DataValidationError:
-            if await self.contents.list_quarantine(image.content_key):
+            if await self.quarantine.list_quarantine(image.content_key):
                 # What is there was paid for, and is not the archive's.
-                await self.contents.quarantine(image.content_key)
+                await self.quarantine.move_to_quarantine(image.content_key)
             else:
                 await self.contents.delete(image.content_key)
             raise

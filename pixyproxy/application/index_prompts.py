@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pixyproxy.application.progress import no_progress
 from pixyproxy.domain.image import ImageId
-from pixyproxy.domain.ports import ImageRepository
+from pixyproxy.domain.ports import SearchIndex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,12 +16,12 @@ class IndexPrompts:
     what is interrupted goes on the next time. Raises `DBConnectionError`.
     """
 
-    images: ImageRepository
+    index: SearchIndex
     batch: int = 100
 
     async def __call__(self, *, on_progress: Callable[[int], None] = no_progress) -> int:
         number, last = 0, ImageId(0)
-        while indexed := await self.images.make_searchable(after=last, limit=self.batch):
+        while indexed := await self.index.make_searchable(after=last, limit=self.batch):
             number, last = number + len(indexed), indexed[-1]
             on_progress(len(indexed))
         return number

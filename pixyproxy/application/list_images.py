@@ -10,7 +10,7 @@ from pixyproxy.application.pages import LIMIT_DEFAULT, PAGE_MAX_BYTES, count_fit
 from pixyproxy.domain.errors import UnauthorizedError
 from pixyproxy.domain.image import Image, ImageScope, Visibility
 from pixyproxy.domain.listing import ImageCursor, ImageFilter, ImageOrder, ImagePage, ImagePosition
-from pixyproxy.domain.ports import ImageRepository
+from pixyproxy.domain.ports import ImageCatalogue
 from pixyproxy.domain.user import Principal
 
 # How many images are fetched at once; the longest prompts of so many take 16 MB. The default page takes one query.
@@ -29,7 +29,7 @@ class ListImages:
     more there are. Raises `DataValidationError` for the limit, and `UnauthorizedError` for nobody's own images.
     """
 
-    images: ImageRepository
+    catalogue: ImageCatalogue
     max_bytes: int = PAGE_MAX_BYTES
 
     async def __call__(
@@ -61,7 +61,7 @@ class ListImages:
             images=page.entries,
             next=ImageCursor(ImagePosition.of(page.entries[-1])) if page.has_next else None,
             previous=ImageCursor(ImagePosition.of(page.entries[0]), is_backward=True) if page.has_previous else None,
-            total=await self.images.count_listed(within) if with_total else None,
+            total=await self.catalogue.count_listed(within) if with_total else None,
         )
 
     async def _find(
@@ -75,7 +75,7 @@ class ListImages:
         size = 0
         while len(found) < limit and size <= self.max_bytes:
             wanted = min(_BATCH, limit - len(found))
-            batch = await self.images.list(within, limit=wanted, order=order, after=after)
+            batch = await self.catalogue.list(within, limit=wanted, order=order, after=after)
             found += batch
             if len(batch) < wanted:
                 break

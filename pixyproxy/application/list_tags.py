@@ -6,7 +6,7 @@ from pixyproxy.application.pages import LIMIT_DEFAULT, cut_page, ensure_limit
 from pixyproxy.domain.errors import UnauthorizedError
 from pixyproxy.domain.image import ImageScope, Visibility
 from pixyproxy.domain.listing import TagCursor, TagFilter, TagPage
-from pixyproxy.domain.ports import ImageRepository
+from pixyproxy.domain.ports import TagCatalogue
 from pixyproxy.domain.user import Principal
 
 
@@ -18,7 +18,7 @@ class ListTags:
     the prefix, and `UnauthorizedError` for the tags of nobody's own images.
     """
 
-    images: ImageRepository
+    tags: TagCatalogue
 
     async def __call__(
         self,
@@ -31,7 +31,7 @@ class ListTags:
     ) -> TagPage:
         ensure_limit(limit)
         is_backward = cursor is not None and cursor.is_backward
-        found = await self.images.list_tags(
+        found = await self.tags.list_tags(
             _within(scope, principal, prefix),
             # One more than asked for tells whether there are more.
             limit=limit + 1,

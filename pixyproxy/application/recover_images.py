@@ -19,7 +19,7 @@ from pixyproxy.domain.errors import (
     RecordNotFoundError,
 )
 from pixyproxy.domain.image import LATE, Image, ImageStatus
-from pixyproxy.domain.ports import Clock, ContentInspector, ContentStore, ImageRepository
+from pixyproxy.domain.ports import Clock, ContentInspector, ContentStore, ImageLeases, ImageRepository, Quarantine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,9 @@ class RecoverImages:
     """
 
     images: ImageRepository
+    leases: ImageLeases
     contents: ContentStore
+    quarantine: Quarantine
     inspector: ContentInspector
     clock: Clock
     generations: Generations = field(default_factory=Generations)
@@ -46,7 +48,7 @@ class RecoverImages:
         unreadable: dict[UUID, ContentStoreError] = {}
         while True:
             ignored = len(self.generations) + len(unreadable)
-            abandoned = await self.images.list_abandoned(limit=self.batch + ignored)
+            abandoned = await self.leases.list_abandoned(limit=self.batch + ignored)
             todo = [image for image in abandoned if image.guid not in self.generations and image.guid not in unreadable]
             if not todo:
                 break
@@ -55,7 +57,7 @@ class RecoverImages:
                     recovered += await self._store(await self._ended(image), image)
                 except ContentStoreError as exc:
                     unreadable[image.guid] = exc
-        for image in await self.images.list_unknown(since=self.clock.now() - LATE, limit=self.batch):
+        for image in await self.leases.list_unknown(since=self.clock.now() - LATE, limit=self.batch):
             with suppress(ContentStoreError):
                 ready = image.completed(await self._content(image), at=self.clock.now())
                 recovered += await self._store(ready, image)
@@ -94,7 +96,7 @@ class RecoverImages:
 
     async def _reason(self, image: Image) -> GenerationError:
         """Return why there is no content of an image that was begun."""
-        if await self.contents.list_quarantine(image.content_key):
+        if await self.quarantine.list_quarantine(image.content_key):
             reason = f"The generator answered with something that is no picture. {KEPT}"
             return GenerationFailedError(reason, maybe_billed=True)
         return GenerationAbandonedError(

@@ -7,7 +7,7 @@ import msgspec
 from pixyproxy.application.upgrade_data import DataUpgrade, UpgradedBatch
 from pixyproxy.domain.errors import ConstraintViolationError, DamagedRecordError, RecordNotFoundError
 from pixyproxy.domain.image import Image
-from pixyproxy.domain.ports import Clock, DamagedRecord, ImageRepository
+from pixyproxy.domain.ports import Clock, DamagedRecord, ImageMaintenance, ImageRepository
 from pixyproxy.domain.tag import normalized_tags
 
 
@@ -20,6 +20,7 @@ class UpgradeTags(DataUpgrade):
     """
 
     images: ImageRepository
+    image_maintenance: ImageMaintenance
     clock: Clock
     batch: int = 100
 
@@ -32,7 +33,7 @@ class UpgradeTags(DataUpgrade):
         return "the tags of {} image(s)"
 
     async def upgrade(self, *, after: str) -> UpgradedBatch | None:
-        found = await self.images.scan(after=after, limit=self.batch)
+        found = await self.image_maintenance.scan(after=after, limit=self.batch)
         if not found:
             return None
         changed = 0

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pixyproxy.application.upgrade_data import DataUpgrade, UpgradedBatch
 from pixyproxy.domain.image import ImageId
-from pixyproxy.domain.ports import ImageRepository
+from pixyproxy.domain.ports import SearchIndex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +14,7 @@ class UpgradeWords(DataUpgrade):
     A change of the rules of `terms_of` gives this a new name, so that it runs once more.
     """
 
-    images: ImageRepository
+    index: SearchIndex
     batch: int = 100
 
     @property
@@ -26,5 +26,5 @@ class UpgradeWords(DataUpgrade):
         return "the words of {} image(s)"
 
     async def upgrade(self, *, after: str) -> UpgradedBatch | None:
-        rebuilt = await self.images.rebuild_words(after=ImageId(int(after or 0)), limit=self.batch)
+        rebuilt = await self.index.rebuild_words(after=ImageId(int(after or 0)), limit=self.batch)
         return None if rebuilt is None else UpgradedBatch(str(rebuilt.last), rebuilt.changed)

@@ -181,6 +181,9 @@ class Container(containers.DeclarativeContainer):
         CreateImage,
         images=images,
         contents=contents,
+        leases=images,
+        idempotency_keys=images,
+        quarantine=contents,
         generator=generator,
         clock=clock,
         guids=guids,
@@ -193,20 +196,32 @@ class Container(containers.DeclarativeContainer):
     recover_images = providers.Singleton(
         RecoverImages,
         images=images,
+        leases=images,
         contents=contents,
+        quarantine=contents,
         inspector=inspector,
         clock=clock,
         generations=generations,
     )
     finish_deletions = providers.Singleton(
-        FinishDeletions, images=images, contents=contents, lease_seconds=settings.provided.lease
+        FinishDeletions, deletions=images, contents=contents, lease_seconds=settings.provided.lease
+    )
+    correct_sizes = providers.Singleton(
+        CorrectSizes, image_maintenance=images, contents=contents, inspector=inspector, clock=clock
     )
     check_consistency = providers.Singleton(
         CheckConsistency,
         images=images,
+        leases=images,
+        deletions=images,
+        image_maintenance=images,
         contents=contents,
+        variants=contents,
+        quarantine=contents,
+        content_maintenance=contents,
         inspector=inspector,
         clock=clock,
+        correct_size=correct_sizes.provided.correct,
         recover=recover_images,
         finish_deletions=finish_deletions,
     )
@@ -217,29 +232,34 @@ class Container(containers.DeclarativeContainer):
         GetImageVariant,
         images=images,
         contents=contents,
+        variants=contents,
         maker=variant_maker,
         policy=providers.Singleton(VariantPolicy, sides=settings.provided.variant_sides),
         variant_flight=variant_flight,
         drawing_flight=drawing_flight,
     )
-    list_images = providers.Singleton(ListImages, images=images)
-    list_tags = providers.Singleton(ListTags, images=images)
+    list_images = providers.Singleton(ListImages, catalogue=images)
+    list_tags = providers.Singleton(ListTags, tags=images)
     change_image = providers.Singleton(ChangeImage, images=images, clock=clock)
     delete_image = providers.Singleton(
-        DeleteImage, images=images, contents=contents, lease_seconds=settings.provided.lease
+        DeleteImage, images=images, deletions=images, contents=contents, lease_seconds=settings.provided.lease
     )
     tag_images = providers.Singleton(TagImages, change_image=change_image)
     delete_images = providers.Singleton(DeleteImages, delete_image=delete_image)
-    export_images = providers.Singleton(ExportImages, images=images, contents=contents)
-    import_images = providers.Singleton(ImportImages, images=images, contents=contents, inspector=inspector)
-    index_prompts = providers.Singleton(IndexPrompts, images=images)
+    export_images = providers.Singleton(
+        ExportImages, images=images, image_maintenance=images, contents=contents, quarantine=contents
+    )
+    import_images = providers.Singleton(
+        ImportImages, images=images, deletions=images, contents=contents, quarantine=contents, inspector=inspector
+    )
+    index_prompts = providers.Singleton(IndexPrompts, index=images)
     data_upgrades = providers.List(
-        providers.Singleton(UpgradeTags, images=images, clock=clock),
-        providers.Singleton(UpgradeWords, images=images),
-        providers.Singleton(CorrectSizes, images=images, contents=contents, inspector=inspector, clock=clock),
+        providers.Singleton(UpgradeTags, images=images, image_maintenance=images, clock=clock),
+        providers.Singleton(UpgradeWords, index=images),
+        correct_sizes,
     )
     upgrade_data = providers.Singleton(UpgradeData, progress=upgrade_progress, upgrades=data_upgrades)
-    check_readiness = providers.Singleton(CheckReadiness, images=images, contents=contents)
+    check_readiness = providers.Singleton(CheckReadiness, dependencies=providers.List(images, contents))
     authenticate_user = providers.Singleton(
         AuthenticateUser,
         users=users,
@@ -261,7 +281,9 @@ async def opened(container: Container) -> AsyncIterator[Container]:
         database = container.database()
         stack.push_async_callback(database.close)
         await database.open()
-        await container.contents().prepare()
+        contents = container.contents()
+        stack.push_async_callback(contents.close)
+        await contents.prepare()
         stack.push_async_callback(container.generator().close)
         stack.push_async_callback(container.variant_maker().close)
         stack.push_async_callback(container.variant_flight().close)

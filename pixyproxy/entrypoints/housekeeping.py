@@ -15,7 +15,7 @@ from pixyproxy.application.index_prompts import IndexPrompts
 from pixyproxy.application.recover_images import RecoverImages
 from pixyproxy.application.upgrade_data import UpgradeData
 from pixyproxy.domain.errors import GenerationError, GenerationFaultError, PixyProxyException
-from pixyproxy.domain.ports import ImageRepository
+from pixyproxy.domain.ports import IdempotencyKeys
 
 _log = logging.getLogger("pixyproxy.generations")
 
@@ -58,7 +58,7 @@ async def housekeeping(
     finish_deletions: FinishDeletions,
     upgrade_data: UpgradeData,
     index_prompts: IndexPrompts,
-    images: ImageRepository,
+    idempotency_keys: IdempotencyKeys,
     *,
     every: float,
 ) -> AsyncIterator[None]:
@@ -71,7 +71,7 @@ async def housekeeping(
         asyncio.create_task(_do(index_prompts, "words of older images indexed")),
         asyncio.create_task(_repeat(recover_images, "abandoned images recovered", every)),
         asyncio.create_task(_repeat(finish_deletions, "interrupted deletions finished", every)),
-        asyncio.create_task(_repeat(images.forget_expired_claims, "idempotency keys forgotten", every)),
+        asyncio.create_task(_repeat(idempotency_keys.forget_expired_claims, "idempotency keys forgotten", every)),
     ]
     try:
         yield

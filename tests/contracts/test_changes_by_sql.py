@@ -18,7 +18,7 @@ from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import OperationNotAllowedError, RecordNotFoundError
 from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImagePosition, TagCount, TagFilter
-from pixyproxy.domain.ports import ImageRepository
+from pixyproxy.domain.ports import ImagePorts
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import Principal, UserName
@@ -44,13 +44,13 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
 class Database(msgspec.Struct, frozen=True):
     """A repository that has one image, and the `run` of a client that is set up as it comes."""
 
-    images: ImageRepository
+    images: ImagePorts
     run: Callable[[str], Sequence[Sequence[Any]]]
     keeps_updated_at: str
 
 
 @pytest.fixture
-def sqlite_client(sqlite_images: ImageRepository, sqlite_database: SQLiteDatabase) -> Database:
+def sqlite_client(sqlite_images: ImagePorts, sqlite_database: SQLiteDatabase) -> Database:
     def run(sql: str) -> Sequence[Sequence[Any]]:
         connection = sqlite3.connect(sqlite_database._path, isolation_level=None)
         try:
@@ -63,7 +63,7 @@ def sqlite_client(sqlite_images: ImageRepository, sqlite_database: SQLiteDatabas
 
 
 @pytest.fixture
-def mysql_client(mysql_images: ImageRepository, mysql_database: MySQLDatabase, mysql_url: str) -> Database:
+def mysql_client(mysql_images: ImagePorts, mysql_database: MySQLDatabase, mysql_url: str) -> Database:
     def run(sql: str) -> Sequence[Sequence[Any]]:
         options = parse_url(mysql_url)
         options["database"] = options.pop("db")

@@ -21,7 +21,7 @@ from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
-from pixyproxy.domain.ports import DamagedRecord, ImageRepository, RebuiltWords
+from pixyproxy.domain.ports import DamagedRecord, ImagePorts, RebuiltWords
 from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
@@ -75,7 +75,7 @@ def with_words(text: str, **fields: Any) -> ImageFilter:
 
 
 async def all_pages(
-    images: ImageRepository, wanted: ImageFilter = PUBLIC, *, limit: int, order: ImageOrder = ImageOrder.NEWEST_FIRST
+    images: ImagePorts, wanted: ImageFilter = PUBLIC, *, limit: int, order: ImageOrder = ImageOrder.NEWEST_FIRST
 ) -> list[Image]:
     found: list[Image] = []
     while page := await images.list(
@@ -86,7 +86,7 @@ async def all_pages(
     return found
 
 
-async def empty(images: ImageRepository) -> None:
+async def empty(images: ImagePorts) -> None:
     for image in await images.scan(limit=1000):
         assert isinstance(image, Image)
         await images.delete(image.guid, expected_version=image.version, lease_seconds=-1.0)
@@ -94,26 +94,26 @@ async def empty(images: ImageRepository) -> None:
         await images.finish_deletion(guid)
 
 
-async def guids(images: ImageRepository, wanted: ImageFilter, **arguments: Any) -> list[UUID]:
+async def guids(images: ImagePorts, wanted: ImageFilter, **arguments: Any) -> list[UUID]:
     return [image.guid for image in await images.list(wanted, **{"limit": 100, **arguments})]
 
 
 class TestLists:
     """The public images, and an author's own."""
 
-    async def test_an_empty_repository_lists_nothing(self, images: ImageRepository) -> None:
+    async def test_an_empty_repository_lists_nothing(self, images: ImagePorts) -> None:
         for wanted in (PUBLIC, ANNS, tagged("a"), with_words("a"), with_words("a", tags=("a", "b"))):
             assert await images.list(wanted, limit=10) == []
             assert await images.count_listed(wanted) == 0
         assert await images.list_tags(EVERYBODYS_TAGS, limit=10) == []
 
-    async def test_images_are_listed_with_all_their_fields(self, images: ImageRepository) -> None:
+    async def test_images_are_listed_with_all_their_fields(self, images: ImagePorts) -> None:
         added = await images.add(ImageFactory.build(author="ann", tags=("a", "b"), usage={"a": 1}, prompt="a b"))
         for wanted in (PUBLIC, ANNS, tagged("b"), with_words("b"), with_words("b", tags=("a", "b"))):
             for order in ImageOrder:
                 assert await images.list(wanted, limit=10, order=order) == [added]
 
-    async def test_the_newest_comes_first_unless_asked_otherwise(self, images: ImageRepository) -> None:
+    async def test_the_newest_comes_first_unless_asked_otherwise(self, images: ImagePorts) -> None:
         times = [NOON, NOON + 2 * SECOND, NOON + SECOND, NOON + timedelta(microseconds=1)]
         added = [await images.add(ImageFactory.build(created_at=time, author="ann", tags=("a",))) for time in times]
         expected = [added[1], added[2], added[3], added[0]]
@@ -121,7 +121,7 @@ class TestLists:
             assert await images.list(wanted, limit=10) == expected
             assert await images.list(wanted, limit=10, order=ImageOrder.OLDEST_FIRST) == expected[::-1]
 
-    async def test_images_of_the_same_time_are_ordered_by_guid(self, images: ImageRepository) -> None:
+    async def test_images_of_the_same_time_are_ordered_by_guid(self, images: ImagePorts) -> None:
         digits = [0, 9, 10, 0x7F, 0x80, 0xFF, 1 << 127, 0xA << 124, (1 << 128) - 1]
         expected = sorted([UUID(int=digit) for digit in digits] + [uuid4() for _ in range(11)], key=str)
         for guid in expected:
@@ -133,7 +133,7 @@ class TestLists:
     @pytest.mark.parametrize("order", ImageOrder)
     @pytest.mark.parametrize("limit", [1, 2, 3, 7, 8, 100])
     async def test_pages_follow_each_other_without_gap_or_repetition(
-        self, images: ImageRepository, limit: int, order: ImageOrder
+        self, images: ImagePorts, limit: int, order: ImageOrder
     ) -> None:
         times = [NOON, NOON, NOON, NOON + SECOND, NOON + SECOND, NOON - SECOND, NOON]
         added = [
@@ -143,7 +143,7 @@ class TestLists:
         for wanted in (PUBLIC, ANNS, tagged("a"), with_words("b")):
             assert await all_pages(images, wanted, limit=limit, order=order) == listed_by(wanted, added, order)
 
-    async def test_a_position_need_not_be_of_an_image_that_exists(self, images: ImageRepository) -> None:
+    async def test_a_position_need_not_be_of_an_image_that_exists(self, images: ImagePorts) -> None:
         added = await images.add(
             ImageFactory.build(guid=UUID(int=5), created_at=NOON, author="ann", tags=("a",), prompt="b")
         )
@@ -170,7 +170,7 @@ class TestLists:
 
     @pytest.mark.parametrize("wanted", [PUBLIC, tagged("a"), with_words("word"), tagged("a", "b", author=ANN)])
     async def test_no_image_is_missed_or_repeated_while_others_write(
-        self, images: ImageRepository, wanted: ImageFilter
+        self, images: ImagePorts, wanted: ImageFilter
     ) -> None:
         async def add(second: int) -> Image:
             created_at = NOON + second * SECOND
@@ -198,7 +198,7 @@ class TestLists:
         assert [image for image in found if image in before] == before
         assert len({image.guid for image in found}) == len(found)
 
-    async def test_only_ready_images_are_listed(self, images: ImageRepository) -> None:
+    async def test_only_ready_images_are_listed(self, images: ImagePorts) -> None:
         fields: dict[str, Any] = {"author": "ann", "tags": ("a",), "prompt": "b"}
         for factory in (PendingImageFactory, GeneratingImageFactory, FailedImageFactory, UnknownImageFactory):
             await images.add(factory.build(**fields))
@@ -208,7 +208,7 @@ class TestLists:
             assert await images.count_listed(wanted) == 1
         assert await images.list_tags(EVERYBODYS_TAGS, limit=10) == [TagCount(Tag("a"), 1)]
 
-    async def test_an_image_is_listed_once_it_is_completed(self, images: ImageRepository) -> None:
+    async def test_an_image_is_listed_once_it_is_completed(self, images: ImagePorts) -> None:
         generating = await images.add(GeneratingImageFactory.build(tags=("a", "c"), prompt="b"))
         lists = (PUBLIC, tagged("a"), with_words("b"), tagged("c", "a"))
         for wanted in lists:
@@ -219,7 +219,7 @@ class TestLists:
             assert await images.list(wanted, limit=10) == [ready]
         assert await images.list_tags(EVERYBODYS_TAGS, limit=10) == [TagCount(Tag("a"), 1), TagCount(Tag("c"), 1)]
 
-    async def test_private_images_are_listed_for_their_author_only(self, images: ImageRepository) -> None:
+    async def test_private_images_are_listed_for_their_author_only(self, images: ImagePorts) -> None:
         private = await images.add(ImageFactory.build(author="ann", visibility=Visibility.PRIVATE, created_at=NOON))
         public = await images.add(ImageFactory.build(author="ann", created_at=NOON + SECOND))
         others = await images.add(ImageFactory.build(author="bob", created_at=NOON + 2 * SECOND))
@@ -230,7 +230,7 @@ class TestLists:
         assert await images.list(ImageFilter(author=ANN, visibility=Visibility.PUBLIC), limit=10) == [public]
         assert await images.list(ImageFilter(author=ANN, visibility=Visibility.PRIVATE), limit=10) == [private]
 
-    async def test_an_image_changes_lists_at_once(self, images: ImageRepository) -> None:
+    async def test_an_image_changes_lists_at_once(self, images: ImagePorts) -> None:
         image = await images.add(ImageFactory.build(author="ann", tags=("a", "b"), prompt="c"))
         hidden = image.changed(ImageChanges(visibility=Visibility.PRIVATE), at=NOON)
         await images.change(hidden, expected_version=1)
@@ -251,7 +251,7 @@ class TestLists:
             assert await images.list(wanted, limit=10) == []
         assert await images.list_tags(EVERYBODYS_TAGS, limit=10) == [TagCount(Tag("b"), 1), TagCount(Tag("c"), 1)]
 
-    async def test_authors_are_compared_character_by_character(self, images: ImageRepository) -> None:
+    async def test_authors_are_compared_character_by_character(self, images: ImagePorts) -> None:
         await images.add(ImageFactory.build(author="ann", tags=("a",)))
         await images.add(ImageFactory.build(author=None, tags=("a",)))
         for other in ("Ann", "ANN", "änn", "an", "annn", "ann%", "_nn", "' OR '1'='1", "None", "%", "\\"):
@@ -259,7 +259,7 @@ class TestLists:
                 assert await images.list(ImageFilter(author=UserName(other), tags=tags), limit=10) == []
             assert await images.list_tags(TagFilter(author=UserName(other)), limit=10) == []
 
-    async def test_models_are_compared_character_by_character(self, images: ImageRepository) -> None:
+    async def test_models_are_compared_character_by_character(self, images: ImagePorts) -> None:
         models = ("m", "M", "m ", " m", "m\u00a0", "m%", "mm", "m\\", "ḿ", "'", "😀" * 255)
         for model in models:
             await images.add(ImageFactory.build(model=model, author="ann"))
@@ -268,13 +268,13 @@ class TestLists:
                 found = await images.list(msgspec.structs.replace(wanted, model=model), limit=20)
                 assert [image.model for image in found] == [model]
 
-    async def test_the_largest_page_is_served(self, images: ImageRepository) -> None:
+    async def test_the_largest_page_is_served(self, images: ImagePorts) -> None:
         added = [await images.add(ImageFactory.build(tags=("a", "b"), prompt="c")) for _ in range(120)]
         for wanted in (PUBLIC, tagged("a"), with_words("c"), with_words("c", tags=("b", "a"))):
             assert await images.list(wanted, limit=1001) == newest_first(added)
             assert await images.count_listed(wanted) == 120
 
-    async def test_as_many_tags_as_an_image_has_can_be_asked_for(self, images: ImageRepository) -> None:
+    async def test_as_many_tags_as_an_image_has_can_be_asked_for(self, images: ImagePorts) -> None:
         tags = tuple(Tag(f"{number:02}" + "😀" * 62) for number in range(32))
         added = await images.add(ImageFactory.build(tags=tags, prompt="a"))
         await images.add(ImageFactory.build(tags=tags[1:], prompt="a"))
@@ -295,18 +295,18 @@ class TestTags:
     """Lists by tag, and the tags themselves."""
 
     @pytest.fixture
-    async def tagged_images(self, images: ImageRepository) -> Sequence[Image]:
+    async def tagged_images(self, images: ImagePorts) -> Sequence[Image]:
         return [await images.add(ImageFactory.build(tags=(tag,))) for tag in AWKWARD_TAGS]
 
     async def test_a_tag_is_found_as_it_is_and_not_by_its_look_alikes(
-        self, images: ImageRepository, tagged_images: Sequence[Image]
+        self, images: ImagePorts, tagged_images: Sequence[Image]
     ) -> None:
         for image, tag in zip(tagged_images, AWKWARD_TAGS, strict=True):
             assert await images.list(tagged(tag), limit=10) == [image]
             assert await images.count_listed(tagged(tag)) == 1
 
     async def test_all_tags_are_listed_in_the_order_of_their_code_points(
-        self, images: ImageRepository, tagged_images: Sequence[Image]
+        self, images: ImagePorts, tagged_images: Sequence[Image]
     ) -> None:
         await images.add(ImageFactory.build(tags=("cat", "😀")))
         expected = [TagCount(Tag(tag), 1 + (tag in {"cat", "😀"})) for tag in sorted(AWKWARD_TAGS)]
@@ -316,7 +316,7 @@ class TestTags:
         assert await images.list_tags(EVERYBODYS_TAGS, limit=3, descending=True) == expected[::-1][:3]
 
     async def test_tags_are_listed_by_what_they_begin_with(
-        self, images: ImageRepository, tagged_images: Sequence[Image]
+        self, images: ImagePorts, tagged_images: Sequence[Image]
     ) -> None:
         for prefix in [*AWKWARD_TAGS, "", " ", "black ", "cat ", "x" * 64, "\x01", "C", "100%%", "\U0010ffff" * 64]:
             expected = sorted(tag for tag in AWKWARD_TAGS if tag.startswith(prefix))
@@ -328,7 +328,7 @@ class TestTags:
     @pytest.mark.parametrize("descending", [False, True])
     @pytest.mark.parametrize("prefix", ["", "c", "\ud7ff", "\U0010ffff"])
     async def test_pages_of_tags_follow_each_other(
-        self, images: ImageRepository, tagged_images: Sequence[Image], prefix: str, *, descending: bool
+        self, images: ImagePorts, tagged_images: Sequence[Image], prefix: str, *, descending: bool
     ) -> None:
         wanted = TagFilter(visibility=Visibility.PUBLIC, prefix=prefix)
         found: list[Tag] = []
@@ -339,7 +339,7 @@ class TestTags:
             found += [each.tag for each in page]
         assert found == sorted((tag for tag in AWKWARD_TAGS if tag.startswith(prefix)), reverse=descending)
 
-    async def test_a_page_may_begin_behind_a_tag_that_does_not_exist(self, images: ImageRepository) -> None:
+    async def test_a_page_may_begin_behind_a_tag_that_does_not_exist(self, images: ImagePorts) -> None:
         await images.add(ImageFactory.build(tags=("b",)))
         for after, descending in (("a", False), ("", False), ("B", False), ("c", True), ("bb", True), ("😀", True)):
             found = await images.list_tags(EVERYBODYS_TAGS, limit=10, after=Tag(after), descending=descending)
@@ -347,7 +347,7 @@ class TestTags:
         for after, descending in (("c", False), ("b", False), ("b", True), ("a", True), ("bb", False)):
             assert await images.list_tags(EVERYBODYS_TAGS, limit=10, after=Tag(after), descending=descending) == []
 
-    async def test_the_tags_of_public_images_and_of_ones_own_are_counted_apart(self, images: ImageRepository) -> None:
+    async def test_the_tags_of_public_images_and_of_ones_own_are_counted_apart(self, images: ImagePorts) -> None:
         await images.add(ImageFactory.build(author="ann", tags=("a", "b"), visibility=Visibility.PRIVATE))
         await images.add(ImageFactory.build(author="ann", tags=("b", "c")))
         await images.add(ImageFactory.build(author="bob", tags=("c", "d")))
@@ -433,7 +433,7 @@ class TestSearch:
         "c" * 500: [],
     }
 
-    async def test_words_are_found(self, images: ImageRepository) -> None:
+    async def test_words_are_found(self, images: ImagePorts) -> None:
         added = [
             await images.add(ImageFactory.build(prompt=prompt, created_at=NOON - number * SECOND))
             for number, prompt in enumerate(self.PROMPTS)
@@ -456,21 +456,21 @@ class TestSearch:
         ],
         ids=["numbers", "one phrase", "many words", "many beginnings", "long words", "one long word"],
     )
-    async def test_the_longest_texts_are_found(self, images: ImageRepository, text: str) -> None:
+    async def test_the_longest_texts_are_found(self, images: ImagePorts, text: str) -> None:
         added = await images.add(ImageFactory.build(prompt=text))
         await images.add(ImageFactory.build(prompt=text[: len(text) // 3].strip()))
         wanted = with_words(text[:500])
         assert len(await images.list(wanted, limit=10)) == await images.count_listed(wanted)
         assert added in await images.list(wanted, limit=10)
 
-    async def test_a_prompt_of_32_000_characters_is_found_by_its_last_word(self, images: ImageRepository) -> None:
+    async def test_a_prompt_of_32_000_characters_is_found_by_its_last_word(self, images: ImagePorts) -> None:
         for prompt in ("word " * 6_398 + "last", "😀" * 31_995 + " last", "ж" * 31_995 + " last"):
             added = await images.add(ImageFactory.build(prompt=prompt))
             assert await images.list(with_words("last"), limit=1) == [added]
             await images.delete(added.guid, expected_version=1, lease_seconds=0.0)
 
     async def test_words_of_an_image_that_was_never_committed_or_is_deleted_are_not_found(
-        self, images: ImageRepository
+        self, images: ImagePorts
     ) -> None:
         first = await images.add(ImageFactory.build(prompt="a word"))
         with pytest.raises(Exception, match="stored already"):
@@ -551,7 +551,7 @@ QUESTIONS = st.tuples(
 class TestLanguages:
     """Words of all languages, found by every repository alike."""
 
-    async def test_words_of_all_languages(self, images: ImageRepository) -> None:
+    async def test_words_of_all_languages(self, images: ImagePorts) -> None:
         guids = {
             prompt: (await images.add(ImageFactory.build(visibility=Visibility.PUBLIC, prompt=Prompt(prompt)))).guid
             for prompt in {prompt for prompt, _, _ in SEARCHES}
@@ -573,7 +573,7 @@ class TestEquality:
     )
     async def test_any_list_has_the_images_that_fit_in_their_order(
         self,
-        images: ImageRepository,
+        images: ImagePorts,
         monkeypatch: pytest.MonkeyPatch,
         stretch: int,
         stored: Sequence[Image],
@@ -603,7 +603,7 @@ class TestEquality:
     @example(prompts=["a\u0345\u0301", "ŉ ǰ ΐ"], texts=["ά", "ŉ", "*", "\x1f"])
     @example(prompts=["' OR 1=1 --", "\\", "%s %(match)s :match ?"], texts=["' OR 1=1 --", "\\", "%s", ":match", "'"])
     async def test_any_words_are_found_where_they_are(
-        self, images: ImageRepository, prompts: Sequence[str], texts: Sequence[str]
+        self, images: ImagePorts, prompts: Sequence[str], texts: Sequence[str]
     ) -> None:
         await empty(images)
         added = [
@@ -653,7 +653,7 @@ class TestEquality:
     )
     async def test_any_list_of_tags_has_those_that_fit_in_their_order(
         self,
-        images: ImageRepository,
+        images: ImagePorts,
         stored: Sequence[tuple[Sequence[str], Visibility, UserName]],
         questions: Sequence[tuple[TagFilter, str, Tag | None, bool, int]],
     ) -> None:
@@ -678,7 +678,7 @@ class TestPaging:
     @brief
     @given(paging_strategies.pagings())
     async def test_each_image_is_shown_once_while_others_write(
-        self, images: ImageRepository, paging: paging_strategies.Paging
+        self, images: ImagePorts, paging: paging_strategies.Paging
     ) -> None:
         await empty(images)
         await paging_strategies.follow_images(images, paging)
@@ -686,7 +686,7 @@ class TestPaging:
     @brief
     @given(paging_strategies.pagings(), st.sampled_from(["", "se"]))
     async def test_each_tag_is_shown_once_while_others_write(
-        self, images: ImageRepository, paging: paging_strategies.Paging, prefix: str
+        self, images: ImagePorts, paging: paging_strategies.Paging, prefix: str
     ) -> None:
         await empty(images)
         await paging_strategies.follow_tags(images, paging, prefix)
@@ -695,12 +695,12 @@ class TestPaging:
 class Tables(msgspec.Struct, frozen=True):
     """A repository in tables, and a way to run a plain statement behind its back."""
 
-    images: ImageRepository
+    images: ImagePorts
     run: Callable[[str], Awaitable[Sequence[Sequence[Any]]]]
 
 
 @pytest.fixture
-def sqlite_tables(sqlite_images: ImageRepository, sqlite_database: SQLiteDatabase) -> Tables:
+def sqlite_tables(sqlite_images: ImagePorts, sqlite_database: SQLiteDatabase) -> Tables:
     async def run(sql: str) -> Sequence[Sequence[Any]]:
         async with sqlite_database.transaction() as connection:
             return list(await connection.execute_fetchall(sql))
@@ -709,7 +709,7 @@ def sqlite_tables(sqlite_images: ImageRepository, sqlite_database: SQLiteDatabas
 
 
 @pytest.fixture
-def mysql_tables(mysql_images: ImageRepository, mysql_database: MySQLDatabase) -> Tables:
+def mysql_tables(mysql_images: ImagePorts, mysql_database: MySQLDatabase) -> Tables:
     async def run(sql: str) -> Sequence[Sequence[Any]]:
         async with mysql_database.autocommit() as cursor:
             await cursor.execute(sql)

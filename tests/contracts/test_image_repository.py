@@ -25,7 +25,7 @@ from pixyproxy.domain.failure import Failure
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, TagCount, TagFilter
-from pixyproxy.domain.ports import DamagedRecord, ImageRepository, Lease
+from pixyproxy.domain.ports import DamagedRecord, ImagePorts, Lease
 from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
@@ -86,7 +86,7 @@ async def eventually(is_so: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def wait_until_a_short_lease_is_over(images: ImageRepository) -> None:
+async def wait_until_a_short_lease_is_over(images: ImagePorts) -> None:
     """Return when a lease that begins now, and with it every earlier one of its length, is over."""
     latest = await images.add(PendingImageFactory.build(), lease=SHORT)
 
@@ -104,25 +104,25 @@ def newest_first(images: Sequence[Image]) -> list[Image]:
 class TestAdd:
     """A new image."""
 
-    async def test_an_added_image_comes_back_with_an_id_and_all_its_fields(self, images: ImageRepository) -> None:
+    async def test_an_added_image_comes_back_with_an_id_and_all_its_fields(self, images: ImagePorts) -> None:
         for image in (*(factory.build() for factory in FACTORIES), PendingImageFactory.build(author=None)):
             added = await images.add(image)
             assert added.id is not None
             assert added == msgspec.structs.replace(image, id=added.id)
             assert await images.get(image.guid) == added
 
-    async def test_each_image_has_an_id_of_its_own(self, images: ImageRepository) -> None:
+    async def test_each_image_has_an_id_of_its_own(self, images: ImagePorts) -> None:
         added = [await images.add(image) for image in ImageFactory.batch(3)]
         assert len({image.id for image in added}) == 3
 
-    async def test_a_taken_guid_is_refused_and_the_first_image_stays(self, images: ImageRepository) -> None:
+    async def test_a_taken_guid_is_refused_and_the_first_image_stays(self, images: ImagePorts) -> None:
         first = await images.add(ImageFactory.build(tags=("first",)))
         with pytest.raises(ConstraintViolationError, match="image with this guid is stored already"):
             await images.add(ImageFactory.build(guid=first.guid, tags=("second", "third")))
         assert await images.get(first.guid) == first
         assert await images.list(PUBLIC, limit=10) == [first]
 
-    async def test_of_many_who_add_the_same_guid_at_once_one_succeeds(self, images: ImageRepository) -> None:
+    async def test_of_many_who_add_the_same_guid_at_once_one_succeeds(self, images: ImagePorts) -> None:
         guid = uuid4()
         results = await asyncio.gather(
             *(images.add(PendingImageFactory.build(guid=guid)) for _ in range(50)), return_exceptions=True
@@ -131,12 +131,12 @@ class TestAdd:
         assert sum(isinstance(result, ConstraintViolationError) for result in results) == 49
         assert await images.get(guid) == winner
 
-    async def test_fifty_can_be_added_at_once(self, images: ImageRepository) -> None:
+    async def test_fifty_can_be_added_at_once(self, images: ImagePorts) -> None:
         added = await asyncio.gather(*(images.add(image) for image in ImageFactory.batch(50)))
         assert len({image.id for image in added}) == 50
         assert await images.list(PUBLIC, limit=100) == newest_first(added)
 
-    async def test_an_image_is_never_seen_without_its_tags(self, images: ImageRepository) -> None:
+    async def test_an_image_is_never_seen_without_its_tags(self, images: ImagePorts) -> None:
         image = ImageFactory.build(tags=tuple(Tag(f"tag {number}") for number in range(32)))
         adding = asyncio.create_task(images.add(image))
         seen: list[Image] = []
@@ -146,7 +146,7 @@ class TestAdd:
         assert seen == [await adding]
 
     async def test_an_image_whose_adding_is_cancelled_is_there_as_a_whole_or_not_at_all(
-        self, images: ImageRepository
+        self, images: ImagePorts
     ) -> None:
         for turns in range(40):
             image = ImageFactory.build(tags=("a", "b", "c"))
@@ -167,28 +167,28 @@ class TestFidelity:
     """What is stored comes back unchanged."""
 
     @pytest.mark.parametrize("text", AWKWARD_TEXTS.values(), ids=AWKWARD_TEXTS.keys())
-    async def test_a_prompt_is_kept_whatever_is_in_it(self, images: ImageRepository, text: str) -> None:
+    async def test_a_prompt_is_kept_whatever_is_in_it(self, images: ImagePorts, text: str) -> None:
         added = await images.add(ImageFactory.build(prompt=text))
         assert (await images.get(added.guid)).prompt == text
 
-    async def test_a_prompt_of_32_000_emoji_is_kept(self, images: ImageRepository) -> None:
+    async def test_a_prompt_of_32_000_emoji_is_kept(self, images: ImagePorts) -> None:
         added = await images.add(ImageFactory.build(prompt="😀" * 32_000))
         assert (await images.get(added.guid)).prompt == "😀" * 32_000
 
-    async def test_tags_keep_their_order_case_and_characters(self, images: ImageRepository) -> None:
+    async def test_tags_keep_their_order_case_and_characters(self, images: ImagePorts) -> None:
         tags = ("b", "a", "B", "A", "ä", "é", "e\u0301", "it's", '"', "100%s", "\\", "\\n", ",", "ﬁ", "fi", "ß", "ss")
         added = await images.add(ImageFactory.build(tags=tags))
         assert (await images.get(added.guid)).tags == tags
         assert [image.tags for image in await images.list(PUBLIC, limit=1)] == [tags]
 
-    async def test_32_tags_of_64_emoji_are_kept(self, images: ImageRepository) -> None:
+    async def test_32_tags_of_64_emoji_are_kept(self, images: ImagePorts) -> None:
         tags = tuple("😀" * 63 + chr(ord("a") + number) for number in range(26)) + tuple(
             "😀" * 62 + f"{number:02}" for number in range(6)
         )
         added = await images.add(ImageFactory.build(tags=tags))
         assert (await images.get(added.guid)).tags == tags
 
-    async def test_an_image_has_its_own_tags_only(self, images: ImageRepository) -> None:
+    async def test_an_image_has_its_own_tags_only(self, images: ImagePorts) -> None:
         added = [await images.add(ImageFactory.build(tags=tags)) for tags in (("a", "b"), (), ("b", "c"))]
         assert await images.list(PUBLIC, limit=3) == newest_first(added)
 
@@ -204,7 +204,7 @@ class TestFidelity:
         ],
     )
     async def test_times_are_kept_to_the_microsecond(
-        self, images: ImageRepository, time: datetime, microsecond: int
+        self, images: ImagePorts, time: datetime, microsecond: int
     ) -> None:
         exact = time.replace(microsecond=microsecond)
         added = await images.add(ImageFactory.build(created_at=exact, updated_at=exact))
@@ -223,12 +223,12 @@ class TestFidelity:
             {"text": 'it\'s 100% "quoted" \\ 😀 \u2028 \x00', "😀": ""},
         ],
     )
-    async def test_usage_is_kept_as_it_is(self, images: ImageRepository, usage: dict[str, Any] | None) -> None:
+    async def test_usage_is_kept_as_it_is(self, images: ImagePorts, usage: dict[str, Any] | None) -> None:
         added = await images.add(ImageFactory.build(usage=usage))
         found = (await images.get(added.guid)).usage
         assert repr(found) == repr(usage)
 
-    async def test_the_longest_values_are_kept(self, images: ImageRepository) -> None:
+    async def test_the_longest_values_are_kept(self, images: ImagePorts) -> None:
         pending = await images.add(PendingImageFactory.build(filename="x" * 255, model="😀" * 255, author="😀" * 64))
         error = GenerationRefusedError("😀" * 2_000, maybe_billed=True, request_id="x" * 255)
         failed = pending.failed(error, at=pending.updated_at)
@@ -262,9 +262,7 @@ class TestFidelity:
             st.text(max_size=9), st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists)
         ),
     )
-    async def test_any_image_survives_the_round_trip(
-        self, images: ImageRepository, tags: list[str], **fields: Any
-    ) -> None:
+    async def test_any_image_survives_the_round_trip(self, images: ImagePorts, tags: list[str], **fields: Any) -> None:
         added = await images.add(ImageFactory.build(tags=tuple(tags), **fields))
         assert await images.get(added.guid) == added
 
@@ -272,24 +270,24 @@ class TestFidelity:
 class TestGet:
     """One image."""
 
-    async def test_unknown_guid_is_not_found(self, images: ImageRepository) -> None:
+    async def test_unknown_guid_is_not_found(self, images: ImagePorts) -> None:
         await images.add(ImageFactory.build())
         guid = uuid4()
         with pytest.raises(RecordNotFoundError, match=f"There is no image {guid}."):
             await images.get(guid)
 
-    async def test_an_image_is_found_in_whatever_state_it_is(self, images: ImageRepository) -> None:
+    async def test_an_image_is_found_in_whatever_state_it_is(self, images: ImagePorts) -> None:
         added = [await images.add(factory.build()) for factory in FACTORIES]
         added.append(await images.add(ImageFactory.build(visibility=Visibility.PRIVATE)))
         for image in added:
             assert await images.get(image.guid) == image
 
-    async def test_fifty_can_be_fetched_at_once(self, images: ImageRepository) -> None:
+    async def test_fifty_can_be_fetched_at_once(self, images: ImagePorts) -> None:
         added = [await images.add(image) for image in ImageFactory.batch(10)]
         found = await asyncio.gather(*(images.get(image.guid) for image in added * 5))
         assert list(found) == added * 5
 
-    async def test_of_many_asked_for_at_once_each_gets_its_own_answer(self, images: ImageRepository) -> None:
+    async def test_of_many_asked_for_at_once_each_gets_its_own_answer(self, images: ImagePorts) -> None:
         added = await asyncio.gather(*(images.add(image) for image in ImageFactory.batch(100)))
         asked = [guid for image in added for guid in (image.guid, uuid4())]
         found = await asyncio.gather(*(images.get(guid) for guid in asked), return_exceptions=True)
@@ -299,7 +297,7 @@ class TestGet:
 
     @pytest.mark.parametrize("turns", range(3))
     async def test_who_no_longer_wants_an_image_takes_none_from_the_others(
-        self, images: ImageRepository, turns: int
+        self, images: ImagePorts, turns: int
     ) -> None:
         added = [await images.add(image) for image in ImageFactory.batch(3)]
         asking = [asyncio.create_task(images.get(image.guid)) for image in (*added, *added)]
@@ -310,7 +308,7 @@ class TestGet:
         found = await asyncio.gather(*asking, return_exceptions=True)
         assert found[2:] == [added[2], *added]
 
-    async def test_what_was_changed_before_is_seen_whoever_else_asks(self, images: ImageRepository) -> None:
+    async def test_what_was_changed_before_is_seen_whoever_else_asks(self, images: ImagePorts) -> None:
         image = await images.add(ImageFactory.build(tags=("0",)))
 
         async def change() -> None:
@@ -330,19 +328,19 @@ class TestGet:
 class TestUpdate:
     """A new state of an image."""
 
-    async def test_a_completed_image_is_stored_as_a_whole(self, images: ImageRepository) -> None:
+    async def test_a_completed_image_is_stored_as_a_whole(self, images: ImagePorts) -> None:
         generating = await images.add(GeneratingImageFactory.build())
         ready = completed(generating, {"total_tokens": 7})
         await images.update(ready, expected=ImageStatus.GENERATING)
         assert await images.get(generating.guid) == ready
 
-    async def test_a_failed_image_is_stored_with_the_reason(self, images: ImageRepository) -> None:
+    async def test_a_failed_image_is_stored_with_the_reason(self, images: ImagePorts) -> None:
         generating = await images.add(GeneratingImageFactory.build())
         failed = generating.failed(refusal("it's 100% 😀 refused"), at=generating.updated_at + SECOND)
         await images.update(failed, expected=ImageStatus.GENERATING)
         assert await images.get(generating.guid) == failed
 
-    async def test_nothing_but_the_state_is_stored(self, images: ImageRepository) -> None:
+    async def test_nothing_but_the_state_is_stored(self, images: ImagePorts) -> None:
         generating = await images.add(GeneratingImageFactory.build(author="ann", tags=("a",)))
         ready = completed(generating)
         tampered = msgspec.structs.replace(
@@ -358,12 +356,12 @@ class TestUpdate:
         await images.update(tampered, expected=ImageStatus.GENERATING)
         assert await images.get(generating.guid) == ready
 
-    async def test_no_other_image_is_touched(self, images: ImageRepository) -> None:
+    async def test_no_other_image_is_touched(self, images: ImagePorts) -> None:
         image, other = [await images.add(generating) for generating in GeneratingImageFactory.batch(2)]
         await images.update(completed(image), expected=ImageStatus.GENERATING)
         assert await images.get(other.guid) == other
 
-    async def test_an_image_in_another_state_than_expected_is_refused_and_stays(self, images: ImageRepository) -> None:
+    async def test_an_image_in_another_state_than_expected_is_refused_and_stays(self, images: ImagePorts) -> None:
         generating = await images.add(GeneratingImageFactory.build())
         ready = completed(generating)
         await images.update(ready, expected=ImageStatus.GENERATING)
@@ -371,17 +369,17 @@ class TestUpdate:
             await images.update(generating.failed(refusal("too late"), at=NOON), expected=ImageStatus.GENERATING)
         assert await images.get(generating.guid) == ready
 
-    async def test_an_unknown_image_is_not_found(self, images: ImageRepository) -> None:
+    async def test_an_unknown_image_is_not_found(self, images: ImagePorts) -> None:
         await images.add(GeneratingImageFactory.build())
         with pytest.raises(RecordNotFoundError):
             await images.update(completed(GeneratingImageFactory.build()), expected=ImageStatus.GENERATING)
 
-    async def test_an_update_that_changes_nothing_is_no_error(self, images: ImageRepository) -> None:
+    async def test_an_update_that_changes_nothing_is_no_error(self, images: ImagePorts) -> None:
         generating = await images.add(GeneratingImageFactory.build())
         await images.update(generating, expected=ImageStatus.GENERATING)
         assert await images.get(generating.guid) == msgspec.structs.replace(generating, version=2)
 
-    async def test_of_many_who_complete_an_image_at_once_one_succeeds(self, images: ImageRepository) -> None:
+    async def test_of_many_who_complete_an_image_at_once_one_succeeds(self, images: ImagePorts) -> None:
         generating = await images.add(GeneratingImageFactory.build())
         candidates = [completed(generating, {"candidate": number}) for number in range(50)]
         results = await asyncio.gather(
@@ -392,9 +390,7 @@ class TestUpdate:
         assert sum(isinstance(result, ConstraintViolationError) for result in results) == 49
         assert await images.get(generating.guid) == candidates[winner]
 
-    async def test_of_one_who_completes_and_one_who_gives_up_at_once_one_succeeds(
-        self, images: ImageRepository
-    ) -> None:
+    async def test_of_one_who_completes_and_one_who_gives_up_at_once_one_succeeds(self, images: ImagePorts) -> None:
         for _ in range(10):
             generating = await images.add(GeneratingImageFactory.build())
             ends = [completed(generating), generating.failed(refusal(), at=generating.updated_at + SECOND)]
@@ -405,7 +401,7 @@ class TestUpdate:
             assert [type(result) for result in results if result is not None] == [ConstraintViolationError]
             assert await images.get(generating.guid) == winner
 
-    async def test_an_image_goes_through_its_whole_life(self, images: ImageRepository) -> None:
+    async def test_an_image_goes_through_its_whole_life(self, images: ImagePorts) -> None:
         pending = await images.add(PendingImageFactory.build(), lease=LONG)
         generating = pending.started(at=pending.updated_at + SECOND)
         await images.update(generating, expected=ImageStatus.PENDING)
@@ -428,7 +424,7 @@ class TestUpdate:
         "kind", [GenerationRefusedError, GenerationRateLimitedError, GenerationTimedOutError, ContentNotKeptError]
     )
     async def test_a_failure_is_kept_with_its_kind_whether_it_was_billed_and_the_generators_name_for_it(
-        self, images: ImageRepository, kind: type[GenerationError], request_id: str | None, *, maybe_billed: bool
+        self, images: ImagePorts, kind: type[GenerationError], request_id: str | None, *, maybe_billed: bool
     ) -> None:
         generating = await images.add(GeneratingImageFactory.build())
         error = kind("It went wrong.", maybe_billed=maybe_billed, request_id=request_id)
@@ -444,9 +440,7 @@ class TestChange:
     """What an author changes of an image."""
 
     @pytest.mark.parametrize("factory", FINAL_FACTORIES)
-    async def test_a_changed_image_is_stored_as_a_whole(
-        self, images: ImageRepository, factory: type[ImageFactory]
-    ) -> None:
+    async def test_a_changed_image_is_stored_as_a_whole(self, images: ImagePorts, factory: type[ImageFactory]) -> None:
         image = await images.add(factory.build(tags=("a", "b"), author="ann"))
         changes = ImageChanges(tags=["c", "b", "ä"], visibility=Visibility.PRIVATE)
         changed = image.changed(changes, at=image.updated_at + SECOND)
@@ -454,7 +448,7 @@ class TestChange:
         assert await images.get(image.guid) == changed
         assert changed.version == 2
 
-    async def test_a_file_name_is_stored(self, images: ImageRepository) -> None:
+    async def test_a_file_name_is_stored(self, images: ImagePorts) -> None:
         image = await images.add(ImageFactory.build())
         changed = image.changed(ImageChanges(filename="x" * 255), at=NOON)
         await images.change(changed, expected_version=1)
@@ -473,7 +467,7 @@ class TestChange:
         ],
     )
     async def test_tags_are_replaced_in_their_order(
-        self, images: ImageRepository, before: tuple[str, ...], after: tuple[str, ...]
+        self, images: ImagePorts, before: tuple[str, ...], after: tuple[str, ...]
     ) -> None:
         image = await images.add(ImageFactory.build(tags=before))
         changed = image.changed(ImageChanges(tags=after), at=NOON)
@@ -481,7 +475,7 @@ class TestChange:
         assert (await images.get(image.guid)).tags == after
         assert [found.tags for found in await images.list(PUBLIC, limit=10)] == [after]
 
-    async def test_nothing_but_what_may_be_changed_is_stored(self, images: ImageRepository) -> None:
+    async def test_nothing_but_what_may_be_changed_is_stored(self, images: ImagePorts) -> None:
         image = await images.add(ImageFactory.build(author="ann", tags=("a",)))
         changed = image.changed(ImageChanges(tags=["b"]), at=image.updated_at + SECOND)
         tampered = msgspec.structs.replace(
@@ -496,13 +490,13 @@ class TestChange:
         await images.change(tampered, expected_version=1)
         assert await images.get(image.guid) == changed
 
-    async def test_no_other_image_is_touched(self, images: ImageRepository) -> None:
+    async def test_no_other_image_is_touched(self, images: ImagePorts) -> None:
         image, other = [await images.add(each) for each in ImageFactory.batch(2, author="ann", tags=("a", "b"))]
         changed = image.changed(ImageChanges(tags=["c"], visibility=Visibility.PRIVATE), at=NOON)
         await images.change(changed, expected_version=1)
         assert await images.get(other.guid) == other
 
-    async def test_another_version_than_expected_is_refused_and_the_image_stays(self, images: ImageRepository) -> None:
+    async def test_another_version_than_expected_is_refused_and_the_image_stays(self, images: ImagePorts) -> None:
         image = await images.add(ImageFactory.build(tags=("a",)))
         changed = image.changed(ImageChanges(tags=["b"]), at=image.updated_at + SECOND)
         await images.change(changed, expected_version=1)
@@ -513,7 +507,7 @@ class TestChange:
             await images.change(changed, expected_version=3)
         assert await images.get(image.guid) == changed
 
-    async def test_a_size_is_corrected(self, images: ImageRepository) -> None:
+    async def test_a_size_is_corrected(self, images: ImagePorts) -> None:
         content = msgspec.structs.replace(ContentInfoFactory.build(), width=80, height=40)
         image = await images.add(ImageFactory.build(content=content))
         right = msgspec.structs.replace(content, width=40, height=80)
@@ -524,7 +518,7 @@ class TestChange:
         assert await images.correct_size(later, right) is False
         assert await images.get(image.guid) == corrected
 
-    async def test_no_size_of_another_content_or_image_is_corrected(self, images: ImageRepository) -> None:
+    async def test_no_size_of_another_content_or_image_is_corrected(self, images: ImagePorts) -> None:
         content = msgspec.structs.replace(ContentInfoFactory.build(), width=80, height=40)
         image = await images.add(ImageFactory.build(content=content))
         right = msgspec.structs.replace(content, width=40, height=80)
@@ -535,12 +529,12 @@ class TestChange:
         assert await images.correct_size(ImageFactory.build(content=content), right) is False
         assert await images.get(image.guid) == image
 
-    async def test_an_unknown_image_is_not_found(self, images: ImageRepository) -> None:
+    async def test_an_unknown_image_is_not_found(self, images: ImagePorts) -> None:
         await images.add(ImageFactory.build())
         with pytest.raises(RecordNotFoundError):
             await images.change(ImageFactory.build(), expected_version=1)
 
-    async def test_of_ten_who_change_a_version_at_once_one_succeeds(self, images: ImageRepository) -> None:
+    async def test_of_ten_who_change_a_version_at_once_one_succeeds(self, images: ImagePorts) -> None:
         image = await images.add(ImageFactory.build(author="ann", tags=("a", "b")))
         candidates = [
             image.changed(
@@ -556,7 +550,7 @@ class TestChange:
         assert [type(result) for result in results if result is not None] == [ConstraintViolationError] * 9
         assert await images.get(image.guid) == candidates[winner]
 
-    async def test_of_one_who_changes_and_one_who_deletes_at_once_one_succeeds(self, images: ImageRepository) -> None:
+    async def test_of_one_who_changes_and_one_who_deletes_at_once_one_succeeds(self, images: ImagePorts) -> None:
         for _ in range(10):
             image = await images.add(ImageFactory.build(tags=("a",)))
             changed = image.changed(ImageChanges(tags=["b"]), at=NOON)
@@ -573,7 +567,7 @@ class TestChange:
                 assert results[1] is None
                 assert await images.is_being_deleted(image.guid)
 
-    async def test_a_change_that_is_cancelled_is_there_as_a_whole_or_not_at_all(self, images: ImageRepository) -> None:
+    async def test_a_change_that_is_cancelled_is_there_as_a_whole_or_not_at_all(self, images: ImagePorts) -> None:
         for turns in range(30):
             image = await images.add(ImageFactory.build(author="ann", tags=("a", "b", "c")))
             changes = ImageChanges(tags=["d", "a"], visibility=Visibility.PRIVATE)
@@ -585,7 +579,7 @@ class TestChange:
             await asyncio.wait([changing])
             assert await images.get(image.guid) in ([image, changed] if changing.cancelled() else [changed])
 
-    async def test_many_may_add_change_and_delete_at_once(self, images: ImageRepository) -> None:
+    async def test_many_may_add_change_and_delete_at_once(self, images: ImagePorts) -> None:
         added = [
             await images.add(ImageFactory.build(author="ann", tags=("a", "b"), prompt="the same words"))
             for _ in range(20)
@@ -610,7 +604,7 @@ class TestChange:
         assert await images.list_deletions(limit=100) == []
 
     @pytest.mark.parametrize("first", [(), ("a",), ("a", "b", "c")])
-    async def test_neighbours_may_be_tagged_at_once(self, images: ImageRepository, first: tuple[str, ...]) -> None:
+    async def test_neighbours_may_be_tagged_at_once(self, images: ImagePorts, first: tuple[str, ...]) -> None:
         added = [await images.add(ImageFactory.build(tags=first)) for _ in range(20)]
 
         async def tag(image: Image) -> None:
@@ -629,7 +623,7 @@ class TestDelete:
 
     @pytest.mark.parametrize("factory", FINAL_FACTORIES)
     async def test_a_deleted_image_is_gone_from_everywhere(
-        self, images: ImageRepository, factory: type[ImageFactory]
+        self, images: ImagePorts, factory: type[ImageFactory]
     ) -> None:
         image, other = [await images.add(factory.build(tags=("a", "b"), author="ann")) for _ in range(2)]
         await images.delete(image.guid, expected_version=1, lease_seconds=60.0)
@@ -649,7 +643,7 @@ class TestDelete:
         assert await images.count() == 1
         assert await images.get(other.guid) == other
 
-    async def test_another_version_than_expected_is_refused_and_the_image_stays(self, images: ImageRepository) -> None:
+    async def test_another_version_than_expected_is_refused_and_the_image_stays(self, images: ImagePorts) -> None:
         image = await images.add(ImageFactory.build(tags=("a",)))
         for version in (0, 2):
             with pytest.raises(ConstraintViolationError, match="changed by somebody else"):
@@ -658,13 +652,13 @@ class TestDelete:
         assert not await images.is_being_deleted(image.guid)
         assert await images.list_deletions(limit=10) == []
 
-    async def test_an_unknown_image_is_not_found(self, images: ImageRepository) -> None:
+    async def test_an_unknown_image_is_not_found(self, images: ImagePorts) -> None:
         guid = uuid4()
         with pytest.raises(RecordNotFoundError):
             await images.delete(guid, expected_version=1, lease_seconds=0.0)
         assert not await images.is_being_deleted(guid)
 
-    async def test_an_image_is_deleted_once(self, images: ImageRepository) -> None:
+    async def test_an_image_is_deleted_once(self, images: ImagePorts) -> None:
         image = await images.add(ImageFactory.build())
         results = await asyncio.gather(
             *(images.delete(image.guid, expected_version=1, lease_seconds=60.0) for _ in range(10)),
@@ -673,7 +667,7 @@ class TestDelete:
         assert results.count(None) == 1
         assert [type(result) for result in results if result is not None] == [RecordNotFoundError] * 9
 
-    async def test_a_guid_is_taken_until_the_content_is_deleted_too(self, images: ImageRepository) -> None:
+    async def test_a_guid_is_taken_until_the_content_is_deleted_too(self, images: ImagePorts) -> None:
         image = await images.add(ImageFactory.build(tags=("a",)))
         await images.delete(image.guid, expected_version=1, lease_seconds=0.0)
         again = PendingImageFactory.build(guid=image.guid, tags=("b",))
@@ -687,7 +681,7 @@ class TestDelete:
         assert await images.get(image.guid) == added
         assert added.version == 1
 
-    async def test_a_guid_can_not_be_taken_while_its_image_is_deleted(self, images: ImageRepository) -> None:
+    async def test_a_guid_can_not_be_taken_while_its_image_is_deleted(self, images: ImagePorts) -> None:
         for _ in range(10):
             image = await images.add(ImageFactory.build(tags=("a",)))
             again = PendingImageFactory.build(guid=image.guid, tags=("a",))
@@ -701,7 +695,7 @@ class TestDelete:
             assert await images.is_being_deleted(image.guid)
         assert await images.count() == 0
 
-    async def test_a_deletion_goes_on_until_it_is_finished(self, images: ImageRepository) -> None:
+    async def test_a_deletion_goes_on_until_it_is_finished(self, images: ImagePorts) -> None:
         image, other = [await images.add(each) for each in ImageFactory.batch(2)]
         for each in (image, other):
             assert not await images.is_being_deleted(each.guid)
@@ -712,13 +706,13 @@ class TestDelete:
         assert not await images.is_being_deleted(image.guid)
         assert await images.is_being_deleted(other.guid)
 
-    async def test_while_somebody_is_at_work_on_a_deletion_nobody_else_gets_it(self, images: ImageRepository) -> None:
+    async def test_while_somebody_is_at_work_on_a_deletion_nobody_else_gets_it(self, images: ImagePorts) -> None:
         image = await images.add(ImageFactory.build())
         await images.delete(image.guid, expected_version=1, lease_seconds=60.0)
         assert await images.list_deletions(limit=10) == []
         assert await images.claim_deletions(limit=10, lease_seconds=60.0) == []
 
-    async def test_a_deletion_that_somebody_has_left_is_claimed_again_and_again(self, images: ImageRepository) -> None:
+    async def test_a_deletion_that_somebody_has_left_is_claimed_again_and_again(self, images: ImagePorts) -> None:
         image = await images.add(ImageFactory.build())
         await images.delete(image.guid, expected_version=1, lease_seconds=1.0)
         assert await images.list_deletions(limit=10) == []
@@ -734,7 +728,7 @@ class TestDelete:
         await images.finish_deletion(image.guid)
         assert await images.list_deletions(limit=10) == []
 
-    async def test_the_smallest_guids_come_first_and_no_more_than_asked_for(self, images: ImageRepository) -> None:
+    async def test_the_smallest_guids_come_first_and_no_more_than_asked_for(self, images: ImagePorts) -> None:
         guids = [UUID(int=number << 124 | number) for number in (9, 0xA, 1, 0xF, 0)]
         for guid in guids:
             await images.add(ImageFactory.build(guid=guid))
@@ -746,7 +740,7 @@ class TestDelete:
         assert await images.list_deletions(limit=10) == expected[3:]
         assert await images.claim_deletions(limit=3, lease_seconds=60.0) == expected[3:]
 
-    async def test_of_those_who_claim_at_once_each_deletion_goes_to_one(self, images: ImageRepository) -> None:
+    async def test_of_those_who_claim_at_once_each_deletion_goes_to_one(self, images: ImagePorts) -> None:
         added = [await images.add(image) for image in ImageFactory.batch(12)]
         for image in added:
             await images.delete(image.guid, expected_version=1, lease_seconds=-1.0)
@@ -754,7 +748,7 @@ class TestDelete:
         claimed = [guid for claim in claims for guid in claim]
         assert sorted(claimed) == sorted(image.guid for image in added)
 
-    async def test_a_key_outlives_the_image_it_was_used_for(self, images: ImageRepository) -> None:
+    async def test_a_key_outlives_the_image_it_was_used_for(self, images: ImagePorts) -> None:
         image = await images.add(FailedImageFactory.build(), claim=a_claim())
         await images.delete(image.guid, expected_version=1, lease_seconds=60.0)
         claimed = await images.find_claim(ANN, KEY)
@@ -767,14 +761,14 @@ class TestLeases:
 
     @pytest.mark.parametrize("factory", RUNNING_FACTORIES)
     async def test_an_image_without_a_lease_is_abandoned_at_once(
-        self, images: ImageRepository, factory: type[ImageFactory]
+        self, images: ImagePorts, factory: type[ImageFactory]
     ) -> None:
         image = await images.add(factory.build(tags=("a", "b")))
         assert await images.list_abandoned(limit=10) == [image]
 
     @pytest.mark.parametrize("factory", RUNNING_FACTORIES)
     async def test_an_image_is_abandoned_when_its_lease_is_over_and_not_before(
-        self, images: ImageRepository, factory: type[ImageFactory]
+        self, images: ImagePorts, factory: type[ImageFactory]
     ) -> None:
         await images.add(factory.build(), lease=LONG)
         image = await images.add(factory.build(), lease=Lease(owner="one", seconds=1.0))
@@ -786,13 +780,13 @@ class TestLeases:
         await eventually(is_abandoned)
 
     @pytest.mark.parametrize("factory", FINAL_FACTORIES)
-    async def test_a_final_image_is_never_abandoned(self, images: ImageRepository, factory: type[ImageFactory]) -> None:
+    async def test_a_final_image_is_never_abandoned(self, images: ImagePorts, factory: type[ImageFactory]) -> None:
         await images.add(factory.build())
         await images.add(factory.build(), lease=SHORT)
         await wait_until_a_short_lease_is_over(images)
         assert await images.list_abandoned(limit=10) == []
 
-    async def test_the_lease_goes_on_when_the_generator_is_called(self, images: ImageRepository) -> None:
+    async def test_the_lease_goes_on_when_the_generator_is_called(self, images: ImagePorts) -> None:
         pending = await images.add(PendingImageFactory.build(), lease=LONG)
         generating = pending.started(at=pending.updated_at)
         await images.update(generating, expected=ImageStatus.PENDING)
@@ -801,7 +795,7 @@ class TestLeases:
         await wait_until_a_short_lease_is_over(images)
         assert await images.list_abandoned(limit=10) == [generating]
 
-    async def test_the_oldest_are_listed_first_and_no_more_than_asked_for(self, images: ImageRepository) -> None:
+    async def test_the_oldest_are_listed_first_and_no_more_than_asked_for(self, images: ImagePorts) -> None:
         times = [NOON, NOON - SECOND, NOON + SECOND, NOON + timedelta(microseconds=1)]
         added = [await images.add(GeneratingImageFactory.build(created_at=time)) for time in times]
         await images.add(GeneratingImageFactory.build(created_at=NOON - 2 * SECOND), lease=LONG)
@@ -811,7 +805,7 @@ class TestLeases:
 
     @pytest.mark.parametrize("factory", RUNNING_FACTORIES)
     async def test_a_renewed_lease_runs_from_then_on_and_nothing_else_changes(
-        self, images: ImageRepository, factory: type[ImageFactory]
+        self, images: ImagePorts, factory: type[ImageFactory]
     ) -> None:
         image = await images.add(factory.build(), lease=SHORT)
         await images.renew(image.guid, LONG)
@@ -819,14 +813,14 @@ class TestLeases:
         assert await images.list_abandoned(limit=10) == []
         assert await images.get(image.guid) == image
 
-    async def test_a_lease_that_is_over_can_still_be_renewed(self, images: ImageRepository) -> None:
+    async def test_a_lease_that_is_over_can_still_be_renewed(self, images: ImagePorts) -> None:
         image = await images.add(GeneratingImageFactory.build(), lease=SHORT)
         await wait_until_a_short_lease_is_over(images)
         assert await images.list_abandoned(limit=10) == [image]
         await images.renew(image.guid, LONG)
         assert await images.list_abandoned(limit=10) == []
 
-    async def test_nobody_else_can_renew_a_lease(self, images: ImageRepository) -> None:
+    async def test_nobody_else_can_renew_a_lease(self, images: ImagePorts) -> None:
         image = await images.add(GeneratingImageFactory.build(), lease=SHORT)
         unowned = await images.add(GeneratingImageFactory.build(created_at=image.created_at + SECOND))
         for owner in ("two", "One", "on", ""):
@@ -835,13 +829,13 @@ class TestLeases:
         await wait_until_a_short_lease_is_over(images)
         assert await images.list_abandoned(limit=10) == [image, unowned]
 
-    async def test_renewing_the_lease_of_one_image_leaves_the_others(self, images: ImageRepository) -> None:
+    async def test_renewing_the_lease_of_one_image_leaves_the_others(self, images: ImagePorts) -> None:
         image, other = [await images.add(GeneratingImageFactory.build(), lease=SHORT) for _ in range(2)]
         await images.renew(image.guid, LONG)
         await wait_until_a_short_lease_is_over(images)
         assert await images.list_abandoned(limit=10) == [other]
 
-    async def test_renewing_the_lease_of_an_unknown_image_does_nothing(self, images: ImageRepository) -> None:
+    async def test_renewing_the_lease_of_an_unknown_image_does_nothing(self, images: ImagePorts) -> None:
         guid = uuid4()
         await images.renew(guid, LONG)
         image = await images.add(GeneratingImageFactory.build(guid=guid))
@@ -850,7 +844,7 @@ class TestLeases:
     @pytest.mark.parametrize("is_renewed", [False, True])
     @pytest.mark.parametrize("status", [ImageStatus.READY, ImageStatus.FAILED, ImageStatus.UNKNOWN])
     async def test_a_final_state_ends_the_lease_for_good(
-        self, images: ImageRepository, status: ImageStatus, *, is_renewed: bool
+        self, images: ImagePorts, status: ImageStatus, *, is_renewed: bool
     ) -> None:
         image = await images.add(GeneratingImageFactory.build(), lease=LONG)
         end = {
@@ -868,13 +862,13 @@ class TestLeases:
 
     @pytest.mark.parametrize("factory", FINAL_FACTORIES)
     async def test_renewing_changes_nothing_of_a_final_image(
-        self, images: ImageRepository, factory: type[ImageFactory]
+        self, images: ImagePorts, factory: type[ImageFactory]
     ) -> None:
         image = await images.add(factory.build(), lease=LONG)
         await images.renew(image.guid, SHORT)
         assert await images.get(image.guid) == image
 
-    async def test_an_abandoned_image_is_taken_on_only_while_nobody_has_a_lease(self, images: ImageRepository) -> None:
+    async def test_an_abandoned_image_is_taken_on_only_while_nobody_has_a_lease(self, images: ImagePorts) -> None:
         image = await images.add(GeneratingImageFactory.build(), lease=LONG)
         unknown = image.failed(GenerationAbandonedError("Nobody knows.", maybe_billed=True), at=image.updated_at)
         with pytest.raises(ConstraintViolationError):
@@ -886,9 +880,7 @@ class TestLeases:
         await images.update(unknown, expected=ImageStatus.GENERATING, if_abandoned=True)
         assert (await images.get(abandoned.guid)).status is ImageStatus.UNKNOWN
 
-    async def test_the_images_that_became_unknown_lately_are_listed_the_latest_first(
-        self, images: ImageRepository
-    ) -> None:
+    async def test_the_images_that_became_unknown_lately_are_listed_the_latest_first(self, images: ImagePorts) -> None:
         noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
         for factory in (ImageFactory, PendingImageFactory, GeneratingImageFactory, FailedImageFactory):
             await images.add(factory.build(updated_at=noon))
@@ -907,7 +899,7 @@ class TestClaims:
     @pytest.mark.parametrize("author", [ANN, None, UserName("😀" * 64)])
     @pytest.mark.parametrize("key", [KEY, "x" * 255, "!", "\\'%s\"`;--"])
     async def test_a_key_leads_to_the_image_that_it_was_used_for(
-        self, images: ImageRepository, author: UserName | None, key: str
+        self, images: ImagePorts, author: UserName | None, key: str
     ) -> None:
         claim = a_claim(author, key, "0123456789abcdef" * 4)
         assert await images.find_claim(author, claim.key) is None
@@ -916,9 +908,7 @@ class TestClaims:
             guid=image.guid, fingerprint="0123456789abcdef" * 4
         )
 
-    async def test_the_same_key_of_the_same_author_is_refused_and_nothing_is_stored(
-        self, images: ImageRepository
-    ) -> None:
+    async def test_the_same_key_of_the_same_author_is_refused_and_nothing_is_stored(self, images: ImagePorts) -> None:
         first = await images.add(PendingImageFactory.build(), lease=LONG, claim=a_claim())
         second = PendingImageFactory.build(tags=("a", "b"))
         for fingerprint in ("0" * 64, "1" * 64):
@@ -932,16 +922,14 @@ class TestClaims:
         added = await images.add(msgspec.structs.replace(second, tags=(Tag("c"),)))
         assert (await images.get(added.guid)).tags == ("c",)
 
-    async def test_a_taken_guid_leaves_the_key_unused(self, images: ImageRepository) -> None:
+    async def test_a_taken_guid_leaves_the_key_unused(self, images: ImagePorts) -> None:
         image = await images.add(PendingImageFactory.build())
         with pytest.raises(ConstraintViolationError):
             await images.add(PendingImageFactory.build(guid=image.guid), claim=a_claim())
         assert await images.find_claim(ANN, KEY) is None
         await images.add(PendingImageFactory.build(), claim=a_claim())
 
-    async def test_each_author_has_keys_of_their_own_and_so_have_those_without_a_name(
-        self, images: ImageRepository
-    ) -> None:
+    async def test_each_author_has_keys_of_their_own_and_so_have_those_without_a_name(self, images: ImagePorts) -> None:
         authors = (ANN, BOB, None, UserName("Ann"), UserName("änn"))
         added = [await images.add(PendingImageFactory.build(), claim=a_claim(author)) for author in authors]
         for author, image in zip(authors, added, strict=True):
@@ -951,7 +939,7 @@ class TestClaims:
         with pytest.raises(ConstraintViolationError):
             await images.add(PendingImageFactory.build(), claim=a_claim(None))
 
-    async def test_keys_differ_in_case(self, images: ImageRepository) -> None:
+    async def test_keys_differ_in_case(self, images: ImagePorts) -> None:
         lower = await images.add(PendingImageFactory.build(), claim=a_claim(key="key"))
         assert await images.find_claim(ANN, IdempotencyKey("KEY")) is None
         upper = await images.add(PendingImageFactory.build(), claim=a_claim(key="KEY"))
@@ -960,14 +948,12 @@ class TestClaims:
             assert claimed
             assert claimed.guid == image.guid
 
-    async def test_images_without_a_key_do_not_get_in_each_others_way(self, images: ImageRepository) -> None:
+    async def test_images_without_a_key_do_not_get_in_each_others_way(self, images: ImagePorts) -> None:
         for _ in range(2):
             await images.add(PendingImageFactory.build())
         assert await images.count() == 2
 
-    async def test_a_key_is_forgotten_when_its_time_is_over_and_can_be_used_again(
-        self, images: ImageRepository
-    ) -> None:
+    async def test_a_key_is_forgotten_when_its_time_is_over_and_can_be_used_again(self, images: ImagePorts) -> None:
         other = IdempotencyKey("another")
         await images.add(PendingImageFactory.build(), claim=a_claim(key=other), claim_seconds=60.0)
         old = await images.add(PendingImageFactory.build(), claim=a_claim(), claim_seconds=1.0)
@@ -989,7 +975,7 @@ class TestClaims:
         assert await images.get(old.guid) == old
         assert await images.find_claim(ANN, other)
 
-    async def test_all_keys_whose_time_is_over_are_forgotten_and_counted(self, images: ImageRepository) -> None:
+    async def test_all_keys_whose_time_is_over_are_forgotten_and_counted(self, images: ImagePorts) -> None:
         for number in range(5):
             claim = a_claim(key=f"short-{number}")
             await images.add(PendingImageFactory.build(), claim=claim, claim_seconds=0.05)
@@ -1005,7 +991,7 @@ class TestClaims:
 
     @pytest.mark.parametrize("author", [ANN, None])
     async def test_of_many_who_use_a_key_at_once_one_succeeds(
-        self, images: ImageRepository, author: UserName | None
+        self, images: ImagePorts, author: UserName | None
     ) -> None:
         results = await asyncio.gather(
             *(images.add(PendingImageFactory.build(tags=("a",)), claim=a_claim(author)) for _ in range(20)),
@@ -1019,7 +1005,7 @@ class TestClaims:
         assert claimed.guid == winner.guid
 
     async def test_many_may_use_different_keys_at_once_while_expired_ones_are_forgotten(
-        self, images: ImageRepository
+        self, images: ImagePorts
     ) -> None:
         async def add(number: int) -> Image:
             claim = a_claim(key=f"key-{number}")
@@ -1031,9 +1017,7 @@ class TestClaims:
         await asyncio.gather(*map(add, range(40)))
         assert await images.count() == 40
 
-    async def test_a_key_is_forgotten_for_the_image_it_was_used_for_and_for_no_other(
-        self, images: ImageRepository
-    ) -> None:
+    async def test_a_key_is_forgotten_for_the_image_it_was_used_for_and_for_no_other(self, images: ImagePorts) -> None:
         image, other = PendingImageFactory.batch(2, author=UserName("ann"))
         claim = Claim.on(image, IdempotencyKey("key"))
         anonymous = Claim(author=None, key=claim.key, fingerprint=claim.fingerprint)
@@ -1050,14 +1034,12 @@ class TestClaims:
 class TestScan:
     """All images there are."""
 
-    async def test_an_empty_repository_has_nothing_to_scan_or_count(self, images: ImageRepository) -> None:
+    async def test_an_empty_repository_has_nothing_to_scan_or_count(self, images: ImagePorts) -> None:
         assert await images.scan(limit=10) == []
         assert await images.count() == 0
 
     @pytest.mark.parametrize("limit", [1, 2, 3, 10, 11, 100])
-    async def test_pages_cover_every_image_once_in_the_order_of_the_guids(
-        self, images: ImageRepository, limit: int
-    ) -> None:
+    async def test_pages_cover_every_image_once_in_the_order_of_the_guids(self, images: ImagePorts, limit: int) -> None:
         guids = [UUID(int=number << shift) for number in (1, 9, 0xA, 0xF) for shift in (0, 124)] + [UUID(int=0)]
         added = [
             await images.add(FACTORIES[number % len(FACTORIES)].build(guid=guid, tags=("a", "b")))
@@ -1072,7 +1054,7 @@ class TestScan:
         assert found == sorted(added, key=lambda image: str(image.guid))
         assert await images.count() == len(added)
 
-    async def test_a_scan_may_begin_behind_a_guid_that_does_not_exist(self, images: ImageRepository) -> None:
+    async def test_a_scan_may_begin_behind_a_guid_that_does_not_exist(self, images: ImagePorts) -> None:
         image = await images.add(FailedImageFactory.build(guid=UUID(int=5)))
         assert await images.scan(after=str(UUID(int=4)), limit=10) == [image]
         assert await images.scan(after=str(UUID(int=5)), limit=10) == []
@@ -1082,11 +1064,11 @@ class TestScan:
 class TestCheck:
     """Whether the repository can answer."""
 
-    async def test_a_repository_that_can_answer_passes(self, images: ImageRepository) -> None:
+    async def test_a_repository_that_can_answer_passes(self, images: ImagePorts) -> None:
         await images.check()
 
 
-async def test_records_of_earlier_versions_are_read_as_they_are(images: ImageRepository) -> None:
+async def test_records_of_earlier_versions_are_read_as_they_are(images: ImagePorts) -> None:
     added = await images.add(
         ImageFactory.build(
             author=UserName("Zoe\u0308"),

@@ -25,7 +25,7 @@ from pixyproxy.domain.errors import SchemaOutdatedError
 from pixyproxy.domain.failure import Failure
 from pixyproxy.domain.image import Image, ImageChanges, ImageId, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, TagFilter
-from pixyproxy.domain.ports import ImageRepository, Schema
+from pixyproxy.domain.ports import ImagePorts, Schema
 from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
@@ -84,7 +84,7 @@ class Target(Protocol):
         """Return the schema that has these scripts, or those of this version."""
 
     @abstractmethod
-    def images(self) -> ImageRepository:
+    def images(self) -> ImagePorts:
         """Return the image records, once the schema is there."""
 
     @abstractmethod
@@ -108,7 +108,7 @@ class MySQLTarget(Target):
     def schema(self, scripts: Sequence[SchemaScript] | None = None) -> Schema:
         return MySQLSchema(database=self.database, scripts=load_scripts("mysql") if scripts is None else scripts)
 
-    def images(self) -> ImageRepository:
+    def images(self) -> ImagePorts:
         return MySQLImageRepository(database=self.database)
 
     async def run(self, sql: str) -> Sequence[Sequence[Any]]:
@@ -133,7 +133,7 @@ class SQLiteTarget(Target):
     def schema(self, scripts: Sequence[SchemaScript] | None = None) -> Schema:
         return SQLiteSchema(database=self.database, scripts=load_scripts("sqlite") if scripts is None else scripts)
 
-    def images(self) -> ImageRepository:
+    def images(self) -> ImagePorts:
         return SQLiteImageRepository(database=self.database)
 
     async def run(self, sql: str) -> Sequence[Sequence[Any]]:
@@ -280,7 +280,7 @@ class TestLifeCycle:
     NUMBERS: ClassVar = {"pending": 1, "ready": 2, "failed": 3}
 
     @pytest.fixture
-    async def images(self, target: Target) -> ImageRepository:
+    async def images(self, target: Target) -> ImagePorts:
         await target.schema(load_scripts(target.dialect)[:3]).upgrade()
         for status, number in self.NUMBERS.items():
             content = f"'image/png', 3, '{'0' * 64}', 1, 2, '{{}}'" if status == "ready" else ", ".join(["NULL"] * 6)
@@ -310,25 +310,23 @@ class TestLifeCycle:
         }
         return Image(**{**fields, **changes})
 
-    async def test_a_pending_image_may_have_been_bought_and_is_abandoned(self, images: ImageRepository) -> None:
+    async def test_a_pending_image_may_have_been_bought_and_is_abandoned(self, images: ImagePorts) -> None:
         expected = self.an_image("pending", status=ImageStatus.GENERATING)
         assert await images.get(UUID(int=1)) == expected
         assert await images.list_abandoned(limit=10) == [expected]
 
-    async def test_a_ready_image_is_what_it_was(self, images: ImageRepository) -> None:
+    async def test_a_ready_image_is_what_it_was(self, images: ImagePorts) -> None:
         content = ContentInfo(media_type=MediaType.PNG, byte_size=3, sha256="0" * 64, width=1, height=2)
         expected = self.an_image("ready", content=content, usage={})
         assert await images.get(UUID(int=2)) == expected
         for wanted in (ImageFilter(author=ANN), ImageFilter(author=ANN, tags=(Tag("sea"),))):
             assert await images.list(wanted, limit=10) == [expected]
 
-    async def test_a_failed_image_has_failed_for_some_reason_and_may_have_been_billed(
-        self, images: ImageRepository
-    ) -> None:
+    async def test_a_failed_image_has_failed_for_some_reason_and_may_have_been_billed(self, images: ImagePorts) -> None:
         failure = Failure(kind="GenerationFailedError", detail="The generator refused.", maybe_billed=True)
         assert await images.get(UUID(int=3)) == self.an_image("failed", failure=failure)
 
-    async def test_no_image_is_lost_or_added(self, images: ImageRepository) -> None:
+    async def test_no_image_is_lost_or_added(self, images: ImagePorts) -> None:
         assert [image.guid for image in await images.scan(limit=10)] == [UUID(int=number) for number in (1, 2, 3)]
 
 
@@ -369,7 +367,7 @@ class TestLibrary:
             )
             await target.run(f"INSERT INTO images ({self.COLUMNS}) VALUES ({row})")  # noqa: S608 -- the test's own
 
-    async def check(self, images: ImageRepository) -> None:
+    async def check(self, images: ImagePorts) -> None:
         """See that the images are what they were, and in every list."""
         for number, prompt, author, visibility, status, tags in self.IMAGES:
             image = await images.get(UUID(int=number))
@@ -404,7 +402,7 @@ class TestLibrary:
         images = target.images()
         told: list[int] = []
         applied = await target.schema().upgrade()
-        index_prompts = IndexPrompts(images=images, batch=4)
+        index_prompts = IndexPrompts(index=images, batch=4)
         assert await index_prompts(on_progress=told.append) == 6
         assert [each.version for each in applied] == [each.version for each in load_scripts(target.dialect)[OLD:]]
         assert told == [4, 2]
@@ -427,7 +425,7 @@ class TestLibrary:
             row = f"{number}, '', ''"
             await mysql_target.run(f"INSERT INTO schema_migrations (version, name, checksum) VALUES ({row})")  # noqa: S608
         applied = await mysql_target.schema().upgrade()
-        await IndexPrompts(images=mysql_target.images())()
+        await IndexPrompts(index=mysql_target.images())()
         assert [each.version for each in applied] == list(range(number, len(scripts) + 1))
         await self.check(mysql_target.images())
         assert await mysql_target.schema().upgrade() == []
@@ -436,7 +434,7 @@ class TestLibrary:
         await target.schema(load_scripts(target.dialect)[:OLD]).upgrade()
         await self.fill(target)
         applied = await asyncio.gather(*(target.schema().upgrade() for _ in range(4)))
-        index_prompts = IndexPrompts(images=target.images(), batch=2)
+        index_prompts = IndexPrompts(index=target.images(), batch=2)
         await asyncio.gather(*(index_prompts() for _ in range(4)))
         assert sorted(map(len, applied)) == [0, 0, 0, len(load_scripts(target.dialect)) - OLD]
         await self.check(target.images())
@@ -446,7 +444,7 @@ class TestLibrary:
         await self.fill(target)
         images = target.images()
         await target.schema().upgrade()
-        await IndexPrompts(images=images)()
+        await IndexPrompts(index=images)()
         image = await images.get(UUID(int=2))
         changed = image.changed(
             ImageChanges(tags=["sea"], visibility=Visibility.PUBLIC), at=datetime(2026, 1, 2, tzinfo=UTC)
@@ -496,9 +494,9 @@ class TestCopies:
         images = mysql_target.images()
         lighthouse = ImageFilter(author=ANN, search=Search.parse("lighthouse"))
         assert await images.list(lighthouse, limit=10) == []
-        assert await IndexPrompts(images=images)() == 6
+        assert await IndexPrompts(index=images)() == 6
         assert [image.guid.int for image in await images.list(lighthouse, limit=10)] == [2]
-        assert await IndexPrompts(images=images)() == 0
+        assert await IndexPrompts(index=images)() == 0
 
 
 @pytest.mark.parametrize("dialect", ["mysql", "sqlite"])

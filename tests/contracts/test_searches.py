@@ -15,7 +15,7 @@ from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.domain.errors import OverloadedError
 from pixyproxy.domain.image import Visibility
 from pixyproxy.domain.listing import ImageFilter
-from pixyproxy.domain.ports import ImageRepository
+from pixyproxy.domain.ports import ImagePorts
 from pixyproxy.domain.search import Search
 from tests.factories import ImageFactory
 
@@ -65,7 +65,7 @@ def database(request: pytest.FixtureRequest) -> Database:
 
 
 @pytest.fixture
-def images(database: Database) -> ImageRepository:
+def images(database: Database) -> ImagePorts:
     if isinstance(database, MySQLDatabase):
         return MySQLImageRepository(database=database)
     return SQLiteImageRepository(database=database)
@@ -80,7 +80,7 @@ async def search_for_ever(database: Database, started: asyncio.Event | None = No
 
 @pytest.mark.filterwarnings("ignore:.*PROCESSLIST.*deprecated")
 async def test_a_search_that_takes_too_long_is_ended_and_the_next_one_works(
-    database: Database, images: ImageRepository
+    database: Database, images: ImagePorts
 ) -> None:
     image = await images.add(ImageFactory.build(prompt="a fox", visibility=Visibility.PUBLIC))
     for _ in range(2):
@@ -95,7 +95,7 @@ async def test_a_search_that_takes_too_long_is_ended_and_the_next_one_works(
             assert not [row for row in await cursor.fetchall() if "ordinal_position" in str(row[7])]
 
 
-async def test_nothing_else_waits_for_a_search(database: Database, images: ImageRepository) -> None:
+async def test_nothing_else_waits_for_a_search(database: Database, images: ImagePorts) -> None:
     image = await images.add(ImageFactory.build(prompt="a fox", visibility=Visibility.PUBLIC))
     started = asyncio.Event()
     search = asyncio.create_task(search_for_ever(database, started))
@@ -109,7 +109,7 @@ async def test_nothing_else_waits_for_a_search(database: Database, images: Image
         await search
 
 
-async def test_searches_wait_for_their_turn_and_only_so_many(database: Database, images: ImageRepository) -> None:
+async def test_searches_wait_for_their_turn_and_only_so_many(database: Database, images: ImagePorts) -> None:
     image = await images.add(ImageFactory.build(prompt="a fox", visibility=Visibility.PUBLIC))
     async with database.search():
         waiting = [asyncio.create_task(images.list(WITH_WORDS, limit=10)) for _ in range(8)]
@@ -121,15 +121,13 @@ async def test_searches_wait_for_their_turn_and_only_so_many(database: Database,
     assert await asyncio.gather(*waiting) == [[image]] * 8
 
 
-async def test_a_search_waits_no_longer_than_it_may_run(database: Database, images: ImageRepository) -> None:
+async def test_a_search_waits_no_longer_than_it_may_run(database: Database, images: ImagePorts) -> None:
     async with database.search():
         with pytest.raises(OverloadedError, match="Too many searches"):
             await images.list(WITH_WORDS, limit=10)
 
 
-async def test_a_search_that_is_cancelled_leaves_its_turn_to_the_next(
-    database: Database, images: ImageRepository
-) -> None:
+async def test_a_search_that_is_cancelled_leaves_its_turn_to_the_next(database: Database, images: ImagePorts) -> None:
     image = await images.add(ImageFactory.build(prompt="a fox", visibility=Visibility.PUBLIC))
     started = asyncio.Event()
     search = asyncio.create_task(search_for_ever(database, started))
@@ -143,7 +141,7 @@ async def test_a_search_that_is_cancelled_leaves_its_turn_to_the_next(
 
 
 @pytest.mark.parametrize("text", [" ".join(f"{letter}*" for letter in "abcdefghijklmnopqrstuvwxyz"), "f*", "p* fo*"])
-async def test_short_prefixes_find_what_they_should(images: ImageRepository, text: str) -> None:
+async def test_short_prefixes_find_what_they_should(images: ImagePorts, text: str) -> None:
     alphabet = " ".join(letter * 3 for letter in "abcdefghijklmnopqrstuvwxyz")
     added = [
         await images.add(ImageFactory.build(prompt=prompt, author="ann", visibility=Visibility.PUBLIC))

@@ -13,7 +13,7 @@ from pixyproxy.application import UpgradeData, UpgradeTags
 from pixyproxy.application.upgrade_data import UpgradedBatch
 from pixyproxy.domain.image import Image, ImageChanges, Visibility
 from pixyproxy.domain.listing import ImageFilter
-from pixyproxy.domain.ports import ImageRepository
+from pixyproxy.domain.ports import ImagePorts
 from pixyproxy.domain.tag import Tag
 from tests.factories import GeneratingImageFactory, ImageFactory
 
@@ -34,12 +34,14 @@ TAGS = [
 ]
 
 
-def upgrade_of(images: ImageRepository, batch: int = 2) -> UpgradeData:
-    upgrade = UpgradeTags(images=images, clock=InMemoryClock(NOW, step=timedelta(0)), batch=batch)
+def upgrade_of(images: ImagePorts, batch: int = 2) -> UpgradeData:
+    upgrade = UpgradeTags(
+        images=images, image_maintenance=images, clock=InMemoryClock(NOW, step=timedelta(0)), batch=batch
+    )
     return UpgradeData(progress=InMemoryDataUpgrades(), upgrades=[upgrade])
 
 
-async def store(images: ImageRepository) -> list[Image]:
+async def store(images: ImagePorts) -> list[Image]:
     return [
         await images.add(
             ImageFactory.build(visibility=Visibility.PUBLIC, author="ann", tags=tuple(map(Tag, tags)), version=3)
@@ -54,7 +56,7 @@ def expected(image: Image, tags: tuple[str, ...]) -> Image:
     return msgspec.structs.replace(image, tags=tuple(map(Tag, tags)), version=4, updated_at=NOW)
 
 
-async def test_tags_are_normalised_and_twins_merged_in_their_places(images: ImageRepository) -> None:
+async def test_tags_are_normalised_and_twins_merged_in_their_places(images: ImagePorts) -> None:
     stored = await store(images)
     changed = sum(before != after for before, after in TAGS)
     assert await upgrade_of(images)() == [f"the tags of {changed} image(s)"]
@@ -67,13 +69,13 @@ async def test_tags_are_normalised_and_twins_merged_in_their_places(images: Imag
     assert await upgrade_of(images)() == []
 
 
-async def test_an_image_that_is_being_made_is_upgraded_too(images: ImageRepository) -> None:
+async def test_an_image_that_is_being_made_is_upgraded_too(images: ImagePorts) -> None:
     image = await images.add(GeneratingImageFactory.build(tags=(Tag("Zoe\u0308"),)))
     await upgrade_of(images)()
     assert (await images.get(image.guid)).tags == ("Zo\u00eb",)
 
 
-async def test_several_processes_may_upgrade_at_once_while_others_write(images: ImageRepository) -> None:
+async def test_several_processes_may_upgrade_at_once_while_others_write(images: ImagePorts) -> None:
     stored = await store(images)
     shown = datetime(2026, 11, 26, 13, tzinfo=UTC)
 
@@ -92,7 +94,7 @@ async def test_several_processes_may_upgrade_at_once_while_others_write(images: 
         assert all(tag in {one for _, tags in TAGS for one in tags} for tag in record.tags)
 
 
-async def test_a_change_of_somebody_else_is_kept(images: ImageRepository, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_change_of_somebody_else_is_kept(images: ImagePorts, monkeypatch: pytest.MonkeyPatch) -> None:
     image = await images.add(
         ImageFactory.build(author="ann", visibility=Visibility.PUBLIC, tags=(Tag("Zoe\u0308"),), version=1)
     )
@@ -106,7 +108,9 @@ async def test_a_change_of_somebody_else_is_kept(images: ImageRepository, monkey
         return found
 
     monkeypatch.setattr(type(images), "scan", lambda _self, **fields: scan_and_change(**fields))
-    upgrade = UpgradeTags(images=images, clock=InMemoryClock(NOW, step=timedelta(0)), batch=10)
+    upgrade = UpgradeTags(
+        images=images, image_maintenance=images, clock=InMemoryClock(NOW, step=timedelta(0)), batch=10
+    )
     assert await upgrade.upgrade(after="") == UpgradedBatch(str(image.guid), 1)
     stored = await images.get(image.guid)
     assert (stored.visibility, stored.tags, stored.version) == (Visibility.PRIVATE, ("Zo\u00eb",), 3)

@@ -24,7 +24,7 @@ from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.listing import ImageFilter
-from pixyproxy.domain.ports import ContentStore, ImageRepository, StoredContent
+from pixyproxy.domain.ports import ContentPorts, ImagePorts, StoredContent
 from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
@@ -64,9 +64,9 @@ MADE = [FailedImageFactory, UnknownImageFactory]
 class Home:
     """A database and a content store, and the environment that leads the commands to them."""
 
-    def __init__(self, images: ImageRepository, folder: Path, database_url: str) -> None:
+    def __init__(self, images: ImagePorts, folder: Path, database_url: str) -> None:
         self.images = images
-        self.contents: ContentStore = FilesystemContentStore(folder)
+        self.contents: ContentPorts = FilesystemContentStore(folder)
         self.environment = clean_environment(
             {
                 "PIXYPROXY_DATABASE_URL": database_url,

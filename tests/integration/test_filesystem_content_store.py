@@ -201,7 +201,7 @@ class TestPlace:
             store.open_variant(ContentKey(key), NAME),
             store.put_variant(ContentKey(key), NAME, in_chunks(b"x")),
             store.delete(ContentKey(key)),
-            store.quarantine(ContentKey(key)),
+            store.move_to_quarantine(ContentKey(key)),
         ):
             with pytest.raises(ContentStoreError, match="key is malformed"):
                 await call
@@ -679,7 +679,7 @@ class TestKeys:
 class TestSettingAside:
     async def test_it_lies_in_a_folder_of_its_own(self, store: FilesystemContentStore, root: Path) -> None:
         await store.put(KEY, in_chunks(b"content"))
-        await store.quarantine(KEY)
+        await store.move_to_quarantine(KEY)
         assert files_below(root) == [root / "set-aside" / KEY]
         assert bytes_of(root / "set-aside" / KEY) == b"content"
 
@@ -687,7 +687,7 @@ class TestSettingAside:
         contents = [b"one", b"two", b"three"]
         for content in contents:
             await store.put(KEY, in_chunks(content))
-            await store.quarantine(KEY)
+            await store.move_to_quarantine(KEY)
         files = files_below(root)
         assert {path.parent for path in files} == {root / "set-aside"}
         assert bytes_of(root / "set-aside" / KEY) == b"one"
@@ -697,7 +697,7 @@ class TestSettingAside:
         self, store: FilesystemContentStore, root: Path
     ) -> None:
         before = entries_below(root)
-        await store.quarantine(KEY)
+        await store.move_to_quarantine(KEY)
         assert entries_below(root) == before
 
     async def test_content_that_somebody_takes_away_meanwhile_leaves_no_file(
@@ -706,7 +706,7 @@ class TestSettingAside:
         await store.put(KEY, in_chunks(b"content"))
         with monkeypatch.context() as patched:
             patched.setattr(os, "replace", Fault(os.replace, errno.ENOENT))
-            await store.quarantine(KEY)
+            await store.move_to_quarantine(KEY)
         assert files_below(root) == [place_of(root)]
 
     @pytest.mark.parametrize("function", ["replace", "open", "mkdir"])
@@ -717,7 +717,7 @@ class TestSettingAside:
         with monkeypatch.context() as patched:
             patched.setattr(os, function, Fault(getattr(os, function), errno.EROFS))
             with pytest.raises(ContentStoreError, match="read-only"):
-                await store.quarantine(KEY)
+                await store.move_to_quarantine(KEY)
         assert files_below(root) == [place_of(root)]
         assert await read(store) == b"content"
 
@@ -739,7 +739,7 @@ class TestSettingAside:
         with monkeypatch.context() as patched:
             patched.setattr(os, "fsync", spied_fsync)
             patched.setattr(os, "replace", spied_replace)
-            await store.quarantine(KEY)
+            await store.move_to_quarantine(KEY)
         assert calls == [
             f"fsync {root}",
             "replace",
@@ -749,7 +749,7 @@ class TestSettingAside:
 
     async def test_a_malformed_key_is_an_error(self, store: FilesystemContentStore) -> None:
         with pytest.raises(ContentStoreError, match="malformed"):
-            await store.quarantine(ContentKey("../../etc/passwd"))
+            await store.move_to_quarantine(ContentKey("../../etc/passwd"))
 
 
 class TestQuarantine:
@@ -1182,7 +1182,7 @@ class TestEventLoop:
             await store.put_variant(KEY, NAME, in_chunks(b"two"))
             await variant(store)
             assert [key async for key in store.keys_of_variants()] == [KEY]
-            await store.quarantine(KEY)
+            await store.move_to_quarantine(KEY)
             assert await store.find_variant(KEY, OTHER_NAME) is None
             assert list(await store.list_orphans(older_than=timedelta())) == []
             await store.quarantine_orphan("none")
@@ -1655,7 +1655,7 @@ class TestVariants:
         place_of_variants(root).mkdir(parents=True)
         assert [key async for key in store.keys_of_variants()] == [KEY]
         assert await store.find_variant(KEY, NAME) is None
-        await store.quarantine(KEY)
+        await store.move_to_quarantine(KEY)
         assert [key async for key in store.keys_of_variants()] == []
 
     async def test_a_missing_root_is_an_error(self, store: FilesystemContentStore, root: Path) -> None:

@@ -22,7 +22,7 @@ from pixyproxy.adapters.filesystem.upload import Upload
 from pixyproxy.adapters.filesystem.variants import VariantFolder, receipt_of, sha256_of
 from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
-from pixyproxy.domain.ports import ContentDigest, ContentStore, Quarantined, StoredContent
+from pixyproxy.domain.ports import ContentDigest, ContentPorts, Quarantined, StoredContent
 from pixyproxy.domain.variant import VariantName
 
 INCOMING: Final = "incoming"
@@ -37,7 +37,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class FilesystemContentStore(ContentStore):
+class FilesystemContentStore(ContentPorts):
     """Keeps each content in a file of its own below `root`.
 
     A content with the key `abcdef…` lies in `root/ab/cd/abcdef…`, and its variant `name` in
@@ -136,7 +136,7 @@ class FilesystemContentStore(ContentStore):
                 for key in await _keys_in(inner, _folders_in):
                     yield key
 
-    async def quarantine(self, key: ContentKey) -> None:
+    async def move_to_quarantine(self, key: ContentKey) -> None:
         path = self._root / _name_of(key)
         with translated_errors():
             await _to_thread(_set_aside, path, self._aside)

@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar
 
 from pixyproxy.adapters.filesystem.errors import translated_errors
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
-from pixyproxy.domain.ports import StoredContent, StoredFile
+from pixyproxy.domain.ports import SendableFile, StoredContent
 
 CHUNK_SIZE = 256 * 1024
 CLOSED = -1
@@ -37,7 +37,7 @@ async def in_reader(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwar
     return await asyncio.get_running_loop().run_in_executor(_READERS, partial(function, *args, **kwargs))
 
 
-class Download(StoredFile):
+class Download(SendableFile):
     """A file that is open for reading, until nobody holds this object any more.
 
     `name` is its path below `root`. The constructor blocks. Raises `ContentNotFoundError`, and `ContentStoreError` for

@@ -11,7 +11,7 @@ import msgspec
 
 from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
-from pixyproxy.domain.ports import ContentDigest, ContentStore, Quarantined, StoredContent
+from pixyproxy.domain.ports import ContentDigest, ContentPorts, Quarantined, StoredContent
 from pixyproxy.domain.variant import VariantName
 
 CHUNK_SIZE: Final = 256 * 1024
@@ -19,7 +19,7 @@ CHUNK_SIZE: Final = 256 * 1024
 _VARIANT_NAME: Final = re.compile(r"[0-9a-z][0-9a-z.-]{0,127}")
 
 
-class InMemoryContentStore(ContentStore):
+class InMemoryContentStore(ContentPorts):
     """Keeps content, its variants and its quarantine for as long as the process lives."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class InMemoryContentStore(ContentStore):
         for key in sorted(self._variants):
             yield key
 
-    async def quarantine(self, key: ContentKey) -> None:
+    async def move_to_quarantine(self, key: ContentKey) -> None:
         if key in self._contents:
             self._add_to_quarantine(key, self._contents.pop(key))
         await self.delete_variants(key)

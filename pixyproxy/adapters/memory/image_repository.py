@@ -13,12 +13,12 @@ from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageId, ImageStatus, image_not_found
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
-from pixyproxy.domain.ports import DamagedRecord, ImageRepository, Lease, RebuiltWords
+from pixyproxy.domain.ports import DamagedRecord, ImagePorts, Lease, RebuiltWords
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 
 
-class InMemoryImageRepository(ImageRepository):
+class InMemoryImageRepository(ImagePorts):
     """Keeps image records as long as the object lives; for tests and for hosts that need no more."""
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:

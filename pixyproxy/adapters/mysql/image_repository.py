@@ -32,7 +32,7 @@ from pixyproxy.domain.errors import ConstraintViolationError, DBConnectionError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageId, ImageStatus, image_not_found
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
-from pixyproxy.domain.ports import DamagedRecord, ImageRepository, Lease, RebuiltWords
+from pixyproxy.domain.ports import DamagedRecord, ImagePorts, Lease, RebuiltWords
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 
@@ -197,7 +197,7 @@ class _Recent(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MySQLImageRepository(ImageRepository):
+class MySQLImageRepository(ImagePorts):
     """Keeps image records in tables `images`, `image_tags` and `image_words`, and what else belongs to them."""
 
     database: MySQLDatabase

@@ -30,7 +30,7 @@ from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageId, ImageStatus, image_not_found
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
-from pixyproxy.domain.ports import DamagedRecord, ImageRepository, Lease, RebuiltWords
+from pixyproxy.domain.ports import DamagedRecord, ImagePorts, Lease, RebuiltWords
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 
@@ -171,7 +171,7 @@ _FORGET_CLAIMS: Final = "DELETE FROM idempotency_keys WHERE expires_at <= strfti
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SQLiteImageRepository(ImageRepository):
+class SQLiteImageRepository(ImagePorts):
     """Keeps image records in tables `images`, `image_tags` and `image_words`, and what else belongs to them."""
 
     database: SQLiteDatabase

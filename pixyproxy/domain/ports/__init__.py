@@ -4,19 +4,32 @@ Each docstring is the contract that the contract suite holds adapters to. Every 
 for a world that fails: `DBConnectionError` for repositories and schema, `ContentStoreError` for the content store.
 """
 
+from pixyproxy.domain.ports.bundles import ContentPorts, ImagePorts
 from pixyproxy.domain.ports.clock import Clock
 from pixyproxy.domain.ports.content_inspector import ContentInspector
-from pixyproxy.domain.ports.content_store import ContentDigest, ContentStore, Quarantined, StoredContent, StoredFile
+from pixyproxy.domain.ports.content_maintenance import ContentMaintenance
+from pixyproxy.domain.ports.content_store import ContentDigest, ContentStore, StoredContent
 from pixyproxy.domain.ports.data_upgrades import DataUpgrades, UpgradeProgress
 from pixyproxy.domain.ports.guid_source import GuidSource
+from pixyproxy.domain.ports.health_check import HealthCheck
+from pixyproxy.domain.ports.idempotency_keys import IdempotencyKeys
 from pixyproxy.domain.ports.image_archive import ArchivedImage, ArchiveProblem, ImageArchiveReader, ImageArchiveWriter
+from pixyproxy.domain.ports.image_catalogue import ImageCatalogue
+from pixyproxy.domain.ports.image_deletions import ImageDeletions
 from pixyproxy.domain.ports.image_generator import GeneratedImage, ImageGenerator
-from pixyproxy.domain.ports.image_repository import DamagedRecord, ImageRepository, Lease, RebuiltWords
+from pixyproxy.domain.ports.image_leases import ImageLeases, Lease
+from pixyproxy.domain.ports.image_maintenance import DamagedRecord, ImageMaintenance
+from pixyproxy.domain.ports.image_repository import ImageRepository
 from pixyproxy.domain.ports.password_hasher import PasswordHasher
+from pixyproxy.domain.ports.quarantine import Quarantine, Quarantined
 from pixyproxy.domain.ports.schema import Migration, Schema
+from pixyproxy.domain.ports.search_index import RebuiltWords, SearchIndex
 from pixyproxy.domain.ports.secret_store import SecretStore
+from pixyproxy.domain.ports.sendable_file import SendableFile
+from pixyproxy.domain.ports.tag_catalogue import TagCatalogue
 from pixyproxy.domain.ports.user_repository import UserRepository
 from pixyproxy.domain.ports.variant_maker import VariantMaker
+from pixyproxy.domain.ports.variant_store import VariantStore
 from pixyproxy.domain.ports.verified_logins import VerifiedLogins
 
 __all__ = [
@@ -25,26 +38,39 @@ __all__ = [
     "Clock",
     "ContentDigest",
     "ContentInspector",
+    "ContentMaintenance",
+    "ContentPorts",
     "ContentStore",
     "DamagedRecord",
     "DataUpgrades",
     "GeneratedImage",
     "GuidSource",
+    "HealthCheck",
+    "IdempotencyKeys",
     "ImageArchiveReader",
     "ImageArchiveWriter",
+    "ImageCatalogue",
+    "ImageDeletions",
     "ImageGenerator",
+    "ImageLeases",
+    "ImageMaintenance",
+    "ImagePorts",
     "ImageRepository",
     "Lease",
     "Migration",
     "PasswordHasher",
+    "Quarantine",
     "Quarantined",
     "RebuiltWords",
     "Schema",
+    "SearchIndex",
     "SecretStore",
+    "SendableFile",
     "StoredContent",
-    "StoredFile",
+    "TagCatalogue",
     "UpgradeProgress",
     "UserRepository",
     "VariantMaker",
+    "VariantStore",
     "VerifiedLogins",
 ]

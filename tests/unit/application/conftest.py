@@ -60,7 +60,16 @@ def create_image(
     generator: InMemoryImageGenerator,
     clock: InMemoryClock,
 ) -> CreateImage:
-    return CreateImage(images=images, contents=contents, generator=generator, clock=clock, guids=RandomGuidSource())
+    return CreateImage(
+        images=images,
+        leases=images,
+        idempotency_keys=images,
+        contents=contents,
+        quarantine=contents,
+        generator=generator,
+        clock=clock,
+        guids=RandomGuidSource(),
+    )
 
 
 @pytest.fixture

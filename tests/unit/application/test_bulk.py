@@ -28,7 +28,7 @@ def tag_images(images: InMemoryImageRepository, clock: InMemoryClock) -> TagImag
 
 @pytest.fixture
 def delete_images(images: InMemoryImageRepository, contents: InMemoryContentStore) -> DeleteImages:
-    return DeleteImages(delete_image=DeleteImage(images=images, contents=contents))
+    return DeleteImages(delete_image=DeleteImage(images=images, deletions=images, contents=contents))
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.application import CheckConsistency, FinishDeletions
 from pixyproxy.application.check_consistency import FINDINGS_MAX_COUNT, PAGE_SIZE, Examination, Finding, FindingKind
-from pixyproxy.application.correct_sizes import exchanged
+from pixyproxy.application.correct_sizes import CorrectSizes, exchanged
 from pixyproxy.application.generate_image import KEPT
 from pixyproxy.domain.content import ContentInfo, ContentKey, MediaType
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
 from pixyproxy.domain.image import Image, ImageStatus
-from pixyproxy.domain.ports import ContentDigest, ContentStore, DamagedRecord, Lease, StoredContent
+from pixyproxy.domain.ports import ContentDigest, ContentPorts, DamagedRecord, Lease, StoredContent
 from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.variant import VariantName
 from tests import odd_pictures
@@ -99,7 +99,7 @@ class Recovery:
             await self._images.update(started.failed(failure, at=self._clock.now()), expected=image.status)
 
 
-async def quarantined(contents: ContentStore) -> dict[str, bytes]:
+async def quarantined(contents: ContentPorts) -> dict[str, bytes]:
     """Return what is in quarantine, by name."""
     opened = {item.name: await contents.open_quarantined(item.name) for item in await contents.list_quarantine()}
     return {name: b"".join([chunk async for chunk in stored.chunks]) for name, stored in opened.items()}
@@ -118,15 +118,24 @@ def check_consistency(
 
 
 def examiner(
-    images: InMemoryImageRepository, contents: ContentStore, clock: InMemoryClock, recovery: Recovery
+    images: InMemoryImageRepository, contents: ContentPorts, clock: InMemoryClock, recovery: Recovery
 ) -> CheckConsistency:
     return CheckConsistency(
         images=images,
+        leases=images,
+        deletions=images,
+        image_maintenance=images,
         contents=contents,
+        variants=contents,
+        quarantine=contents,
+        content_maintenance=contents,
         inspector=PillowContentInspector(),
         clock=clock,
+        correct_size=CorrectSizes(
+            image_maintenance=images, contents=contents, inspector=PillowContentInspector(), clock=clock
+        ).correct,
         recover=recovery,
-        finish_deletions=FinishDeletions(images=images, contents=contents),
+        finish_deletions=FinishDeletions(deletions=images, contents=contents),
     )
 
 
@@ -135,31 +144,31 @@ async def picture(generator: InMemoryImageGenerator) -> bytes:
     return (await generator.generate(Prompt("a lighthouse"))).data
 
 
-async def put(contents: ContentStore, key: str, data: bytes) -> None:
+async def put(contents: ContentPorts, key: str, data: bytes) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield data
 
     await contents.put(ContentKey(key), chunks())
 
 
-async def put_variant(contents: ContentStore, key: str) -> None:
+async def put_variant(contents: ContentPorts, key: str) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"variant"
 
     await contents.put_variant(ContentKey(key), NAME, chunks())
 
 
-async def keys_of_variants_in(contents: ContentStore) -> list[ContentKey]:
+async def keys_of_variants_in(contents: ContentPorts) -> list[ContentKey]:
     keys = contents.keys_of_variants()
     return [key async for key in keys]
 
 
-async def keys_in(contents: ContentStore) -> list[ContentKey]:
+async def keys_in(contents: ContentPorts) -> list[ContentKey]:
     keys = contents.keys()
     return [key async for key in keys]
 
 
-async def read(contents: ContentStore, key: str) -> bytes:
+async def read(contents: ContentPorts, key: str) -> bytes:
     return b"".join([chunk async for chunk in (await contents.open(ContentKey(key))).chunks])
 
 
@@ -168,7 +177,7 @@ def ready(data: bytes, guid: UUID | None = None) -> Image:
     return ImageFactory.build(content=info, **({} if guid is None else {"guid": guid}))
 
 
-async def keep(images: InMemoryImageRepository, contents: ContentStore, *, count: int) -> Sequence[Image]:
+async def keep(images: InMemoryImageRepository, contents: ContentPorts, *, count: int) -> Sequence[Image]:
     """Add images that nothing is wrong with."""
     kept = []
     for number in range(count):
@@ -444,11 +453,20 @@ class TestRepairThatFails:
         image = await images.add(GeneratingImageFactory.build())
         check_consistency = CheckConsistency(
             images=images,
+            leases=images,
+            deletions=images,
+            image_maintenance=images,
             contents=contents,
+            variants=contents,
+            quarantine=contents,
+            content_maintenance=contents,
             inspector=PillowContentInspector(),
             clock=clock,
+            correct_size=CorrectSizes(
+                image_maintenance=images, contents=contents, inspector=PillowContentInspector(), clock=clock
+            ).correct,
             recover=recover_nothing,
-            finish_deletions=FinishDeletions(images=images, contents=contents),
+            finish_deletions=FinishDeletions(deletions=images, contents=contents),
         )
         examination = await check_consistency(repair=True)
         assert examination.findings == [Finding(kind=FindingKind.ABANDONED, name=str(image.guid), is_repaired=False)]
@@ -457,7 +475,7 @@ class TestRepairThatFails:
         self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
     ) -> None:
         class ReadOnlyContentStore(InMemoryContentStore):
-            async def quarantine(self, key: ContentKey) -> None:
+            async def move_to_quarantine(self, key: ContentKey) -> None:
                 raise ContentStoreError("The content store is read-only.")
 
         contents = ReadOnlyContentStore()
@@ -590,7 +608,7 @@ class TestStrayVariants:
         (image,) = await keep(images, contents, count=1)
         await put_variant(contents, image.content_key)
         await images.delete(image.guid, expected_version=image.version, lease_seconds=60)
-        await contents.quarantine(image.content_key)
+        await contents.move_to_quarantine(image.content_key)
         await put_variant(contents, image.content_key)
         assert (await check_consistency(repair=True)).findings == []
         assert await keys_of_variants_in(contents) == [image.content_key]
@@ -893,7 +911,7 @@ class TestQuarantine:
         assert (await check_consistency()).quarantined == 1
 
 
-async def put_quarantined(contents: ContentStore, key: ContentKey, data: bytes) -> None:
+async def put_quarantined(contents: ContentPorts, key: ContentKey, data: bytes) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield data
 

@@ -23,14 +23,14 @@ class BrokenContentStore(InMemoryContentStore):
 
 
 async def test_working_parts_are_ready(images: InMemoryImageRepository, contents: InMemoryContentStore) -> None:
-    await CheckReadiness(images=images, contents=contents)()
+    await CheckReadiness(dependencies=[images, contents])()
 
 
 async def test_a_database_that_does_not_answer_is_not_ready(contents: InMemoryContentStore) -> None:
     with pytest.raises(DBConnectionError):
-        await CheckReadiness(images=BrokenImageRepository(), contents=contents)()
+        await CheckReadiness(dependencies=[BrokenImageRepository(), contents])()
 
 
 async def test_a_content_store_that_does_not_write_is_not_ready(images: InMemoryImageRepository) -> None:
     with pytest.raises(ContentStoreError):
-        await CheckReadiness(images=images, contents=BrokenContentStore())()
+        await CheckReadiness(dependencies=[images, BrokenContentStore()])()

@@ -62,7 +62,9 @@ def contents() -> WatchedContentStore:
 
 @pytest.fixture
 def correct_sizes(images: InMemoryImageRepository, contents: WatchedContentStore, clock: InMemoryClock) -> CorrectSizes:
-    return CorrectSizes(images=images, contents=contents, inspector=PillowContentInspector(), clock=clock, batch=2)
+    return CorrectSizes(
+        image_maintenance=images, contents=contents, inspector=PillowContentInspector(), clock=clock, batch=2
+    )
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ from pixyproxy.domain.image import Image, ImageChanges, ImageScope, ImageStatus,
 from pixyproxy.domain.ports import ContentDigest, GeneratedImage, GuidSource, Lease
 from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
+from tests.use_cases import with_contents, with_images
 
 GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
 ANN = Principal(name=UserName("ann"))
@@ -154,7 +155,7 @@ async def assert_failed_and_never_shown(images: InMemoryImageRepository, content
             await GetImage(images=images)(GUID, Principal(name=UserName("eve")), scope)
         with pytest.raises(RecordNotFoundError):
             await GetImageContent(images=images, contents=contents)(GUID, Principal(name=image.author), scope)
-    assert (await ListImages(images=images)(ANONYMOUS)).images == []
+    assert (await ListImages(catalogue=images)(ANONYMOUS)).images == []
     with pytest.raises(ContentNotFoundError):
         await contents.open(image.content_key)
     return image
@@ -233,7 +234,7 @@ async def test_the_content_is_stored_before_the_image_is_ready(
             await super().update(image, expected=expected, if_abandoned=if_abandoned)
 
     images = LookingRepository()
-    await dataclasses.replace(create_image, images=images)(prompt="a lighthouse", principal=ANONYMOUS)
+    await with_images(create_image, images)(prompt="a lighthouse", principal=ANONYMOUS)
     assert (await images.get(GUID)).status is ImageStatus.READY
 
 
@@ -279,7 +280,7 @@ async def test_bad_input_buys_nothing_and_leaves_no_record(
 async def test_nothing_is_bought_while_the_database_does_not_answer(
     create_image: CreateImage, generator: InMemoryImageGenerator
 ) -> None:
-    create_image = dataclasses.replace(create_image, images=UnreachableImageRepository())
+    create_image = with_images(create_image, UnreachableImageRepository())
     with pytest.raises(DBConnectionError):
         await create_image(prompt="a lighthouse", principal=ANONYMOUS)
     assert generator.prompts == []
@@ -319,7 +320,7 @@ async def test_a_content_store_that_fails_leaves_a_failed_record_that_may_be_bil
 ) -> None:
     contents = BrokenContentStore(ContentStoreError("The content store is full."))
     with pytest.raises(ContentNotKeptError, match="full"):
-        await dataclasses.replace(create_image, contents=contents)(prompt="a lighthouse", principal=ann)
+        await with_contents(create_image, contents)(prompt="a lighthouse", principal=ann)
     failed = await assert_failed_and_never_shown(images, contents)
     assert failed.failure == Failure(
         kind="ContentNotKeptError", detail=f"The content store is full. {KEPT}", maybe_billed=True
@@ -331,9 +332,7 @@ async def test_a_content_store_that_recovers_soon_enough_keeps_the_image(
 ) -> None:
     contents = BrokenContentStore(ContentStoreError("The content store is full."), times=2)
     patient = GenerationPolicy(patience=5, pause=0)
-    image = await dataclasses.replace(create_image, contents=contents, policy=patient)(
-        prompt="a lighthouse", principal=ANONYMOUS
-    )
+    image = await with_contents(create_image, contents, policy=patient)(prompt="a lighthouse", principal=ANONYMOUS)
     assert image.status is ImageStatus.READY
     assert len(generator.prompts) == 1
 
@@ -343,7 +342,7 @@ async def test_what_can_not_be_kept_is_not_bought(
 ) -> None:
     contents = FullContentStore()
     with pytest.raises(ContentNotKeptError, match="full"):
-        await dataclasses.replace(create_image, contents=contents)(prompt="a lighthouse", principal=ann)
+        await with_contents(create_image, contents)(prompt="a lighthouse", principal=ann)
     assert generator.prompts == []
     failed = await assert_failed_and_never_shown(images, contents)
     assert failed.failure == Failure(
@@ -357,7 +356,7 @@ async def test_an_unexpected_error_is_recorded_without_its_text(
 ) -> None:
     contents = BrokenContentStore(fault)
     with pytest.raises(GenerationFaultError) as caught:
-        await dataclasses.replace(create_image, contents=contents)(prompt="a lighthouse", principal=ANN)
+        await with_contents(create_image, contents)(prompt="a lighthouse", principal=ANN)
     assert caught.value.__cause__ is fault
     failed = await assert_failed_and_never_shown(images, contents)
     assert failed.failure is not None
@@ -386,7 +385,7 @@ async def test_what_can_not_be_written_down_as_begun_is_not_bought(
 
     images = ForgetfulRepository()
     with pytest.raises(GenerationNotStartedError) as caught:
-        await dataclasses.replace(create_image, images=images)(prompt="a lighthouse", principal=ANONYMOUS)
+        await with_images(create_image, images)(prompt="a lighthouse", principal=ANONYMOUS)
     assert not caught.value.maybe_billed
     assert caught.value.guid == GUID
     assert generator.prompts == []
@@ -403,9 +402,7 @@ async def test_a_database_that_is_lost_while_the_client_waits_a_little_leaves_it
     async def draw_for_ever() -> None:
         await asyncio.Event().wait()
 
-    create_image = dataclasses.replace(
-        create_image, images=LostImageRepository(), generator=LookingGenerator(draw_for_ever)
-    )
+    create_image = with_images(create_image, LostImageRepository(), generator=LookingGenerator(draw_for_ever))
     with pytest.raises(ImageDelayedError) as caught:
         await create_image.request(prompt="a lighthouse", principal=ANONYMOUS, wait=0)
     assert caught.value.guid == GUID
@@ -417,18 +414,18 @@ async def test_a_database_that_fails_after_the_content_is_stored_leaves_both_for
 ) -> None:
     images = BrokenImageRepository(DBConnectionError("The database does not answer."))
     with pytest.raises(ImageDelayedError) as caught:
-        await dataclasses.replace(create_image, images=images)(prompt="a lighthouse", principal=ANONYMOUS)
+        await with_images(create_image, images)(prompt="a lighthouse", principal=ANONYMOUS)
     assert caught.value.guid == GUID
     generating = await images.get(GUID)
     assert generating.status is ImageStatus.GENERATING
     assert (await contents.open(generating.content_key)).byte_size > 0
-    assert (await ListImages(images=images)(ANONYMOUS)).images == []
+    assert (await ListImages(catalogue=images)(ANONYMOUS)).images == []
 
 
 async def test_a_database_that_comes_back_soon_enough_is_waited_for(create_image: CreateImage) -> None:
     images = BrokenImageRepository(DBConnectionError("The database does not answer."), times=2)
     patient = GenerationPolicy(patience=5, pause=0)
-    image = await dataclasses.replace(create_image, images=images, policy=patient)(prompt="a", principal=ANONYMOUS)
+    image = await with_images(create_image, images, policy=patient)(prompt="a", principal=ANONYMOUS)
     assert image == await images.get(GUID)
     assert image.status is ImageStatus.READY
 
@@ -444,7 +441,7 @@ async def test_an_end_that_was_stored_although_the_database_said_otherwise_is_no
 
     images = ForgetfulRepository()
     patient = GenerationPolicy(patience=5, pause=0)
-    image = await dataclasses.replace(create_image, images=images, policy=patient)(prompt="a", principal=ANONYMOUS)
+    image = await with_images(create_image, images, policy=patient)(prompt="a", principal=ANONYMOUS)
     assert image == await images.get(GUID)
 
 
@@ -462,7 +459,7 @@ async def test_the_client_hears_of_the_generation_even_if_its_failure_can_not_be
     generator.fail_next(GenerationRefusedError("The generator will not draw this.", maybe_billed=False))
     images = BrokenImageRepository(second)
     with pytest.raises(GenerationRefusedError):
-        await dataclasses.replace(create_image, images=images)(prompt="a lighthouse", principal=ANONYMOUS)
+        await with_images(create_image, images)(prompt="a lighthouse", principal=ANONYMOUS)
     assert (await images.get(GUID)).status is ImageStatus.GENERATING
 
 
@@ -543,7 +540,7 @@ async def test_breaking_off_while_the_content_is_stored_leaves_a_record_for_reco
     create_image: CreateImage, images: InMemoryImageRepository
 ) -> None:
     contents = StuckContentStore()
-    create_image = dataclasses.replace(create_image, contents=contents)
+    create_image = with_contents(create_image, contents)
     caller = asyncio.create_task(create_image(prompt="a lighthouse", principal=ANONYMOUS))
     await contents.is_storing.wait()
     await create_image.generations.close(0)
@@ -590,7 +587,7 @@ async def test_bytes_that_have_come_are_stored_even_when_the_process_ends_meanwh
             return await InMemoryContentStore.put(self, key, chunks)
 
     contents = SlowContentStore()
-    create_image = dataclasses.replace(create_image, contents=contents, policy=GenerationPolicy(patience=10))
+    create_image = with_contents(create_image, contents, policy=GenerationPolicy(patience=10))
     await create_image.request(prompt="a lighthouse", principal=ANONYMOUS, wait=0)
     await contents.is_storing.wait()
     closing = asyncio.create_task(create_image.generations.close(0))
@@ -659,7 +656,7 @@ async def test_a_lease_is_renewed_again_after_whatever_went_wrong(create_image: 
 
     policy = GenerationPolicy(lease=Lease(owner="a", seconds=0.01), patience=0)
     images = StumblingRepository()
-    image = await dataclasses.replace(create_image, images=images, generator=LookingGenerator(draw), policy=policy)(
+    image = await with_images(create_image, images, generator=LookingGenerator(draw), policy=policy)(
         prompt="a", principal=ANONYMOUS
     )
     assert image.status is ImageStatus.READY
@@ -671,5 +668,5 @@ async def test_an_image_whose_record_is_gone_when_it_comes_may_have_been_billed(
 ) -> None:
     images = BrokenImageRepository(error)
     with pytest.raises(GenerationFaultError) as caught:
-        await dataclasses.replace(create_image, images=images)(prompt="a lighthouse", principal=ANONYMOUS)
+        await with_images(create_image, images)(prompt="a lighthouse", principal=ANONYMOUS)
     assert caught.value.maybe_billed

@@ -77,12 +77,12 @@ def contents() -> FailingContentStore:
 
 @pytest.fixture
 def delete_image(images: InMemoryImageRepository, contents: FailingContentStore) -> DeleteImage:
-    return DeleteImage(images=images, contents=contents)
+    return DeleteImage(images=images, deletions=images, contents=contents)
 
 
 @pytest.fixture
 def finish_deletions(images: InMemoryImageRepository, contents: FailingContentStore) -> FinishDeletions:
-    return FinishDeletions(images=images, contents=contents, batch=2)
+    return FinishDeletions(deletions=images, contents=contents, batch=2)
 
 
 async def keys(contents: InMemoryContentStore) -> set[ContentKey]:
@@ -129,7 +129,7 @@ class TestDeleteImage:
         self, images: InMemoryImageRepository, contents: FailingContentStore, ann: Principal
     ) -> None:
         image = await put(contents, await images.add(ImageFactory.build(author=ann.name)))
-        deleting = asyncio.create_task(DeleteImage(images=images, contents=contents)(image.guid, ann))
+        deleting = asyncio.create_task(DeleteImage(images=images, deletions=images, contents=contents)(image.guid, ann))
         while await images.count():
             assert await keys(contents) == {image.content_key}
             await asyncio.sleep(0)
@@ -194,7 +194,7 @@ class TestDeleteImage:
 
         images = Lost()
         image = await put(contents, await images.add(ImageFactory.build(author=ann.name)))
-        await DeleteImage(images=images, contents=contents)(image.guid, ann)
+        await DeleteImage(images=images, deletions=images, contents=contents)(image.guid, ann)
         assert await images.is_being_deleted(image.guid)
         assert await keys(contents) == set()
 
@@ -253,7 +253,7 @@ class TestDeleteImage:
 
         images = Changing()
         image = await put(contents, await images.add(ImageFactory.build(author=ann.name)))
-        delete_image = DeleteImage(images=images, contents=contents)
+        delete_image = DeleteImage(images=images, deletions=images, contents=contents)
         if versions:
             with pytest.raises(PreconditionFailedError):
                 await delete_image(image.guid, ann, versions=versions)

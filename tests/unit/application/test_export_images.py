@@ -90,7 +90,7 @@ def archive() -> WatchedArchive:
 
 @pytest.fixture
 def export_images(images: InMemoryImageRepository, contents: InMemoryContentStore) -> ExportImages:
-    return ExportImages(images=images, contents=contents)
+    return ExportImages(images=images, image_maintenance=images, contents=contents, quarantine=contents)
 
 
 async def put(contents: InMemoryContentStore, image: Image, data: bytes) -> None:
@@ -234,7 +234,9 @@ async def test_an_image_whose_content_is_missing_or_damaged_is_reported_and_the_
     else:
         await put(contents, broken, stored)
     problems: list[ArchiveProblem] = []
-    outcomes = await ExportImages(images=images, contents=contents)(archive, on_problem=problems.append)
+    outcomes = await ExportImages(images=images, image_maintenance=images, contents=contents, quarantine=contents)(
+        archive, on_problem=problems.append
+    )
     assert outcomes == {ExportOutcome.EXPORTED: 4, ExportOutcome.FAILED: 1}
     assert problems == [ArchiveProblem(str(broken.guid), detail)]
     assert await guids_in(archive) == {image.guid for image in kept} - {broken.guid}
@@ -247,7 +249,9 @@ async def test_a_damaged_record_is_reported_and_the_others_exported(
     images = PartlyDamagedRepository("0000 no guid")
     kept = await keep(images, contents)
     problems: list[ArchiveProblem] = []
-    outcomes = await ExportImages(images=images, contents=contents)(archive, on_problem=problems.append)
+    outcomes = await ExportImages(images=images, image_maintenance=images, contents=contents, quarantine=contents)(
+        archive, on_problem=problems.append
+    )
     assert outcomes == {ExportOutcome.FAILED: 1, ExportOutcome.EXPORTED: 1}
     assert problems == [ArchiveProblem("0000 no guid", "The record is damaged.")]
     assert await guids_in(archive) == {kept.guid}
@@ -259,7 +263,9 @@ async def test_a_content_that_can_not_be_read_to_its_end_is_reported(
     contents = UnreadableContentStore()
     image = await keep(images, contents)
     problems: list[ArchiveProblem] = []
-    outcomes = await ExportImages(images=images, contents=contents)(archive, on_problem=problems.append)
+    outcomes = await ExportImages(images=images, image_maintenance=images, contents=contents, quarantine=contents)(
+        archive, on_problem=problems.append
+    )
     assert outcomes == {ExportOutcome.FAILED: 1}
     assert problems == [ArchiveProblem(str(image.guid), "The content store does not work.")]
     assert await guids_in(archive) == set()
@@ -275,7 +281,12 @@ async def test_an_image_that_is_deleted_meanwhile_is_no_problem(
     contents = InterruptedContentStore(delete)
     image = await keep(images, contents)
     problems: list[ArchiveProblem] = []
-    assert await ExportImages(images=images, contents=contents)(archive, on_problem=problems.append) == {}
+    assert (
+        await ExportImages(images=images, image_maintenance=images, contents=contents, quarantine=contents)(
+            archive, on_problem=problems.append
+        )
+        == {}
+    )
     assert problems == []
 
 
@@ -301,7 +312,7 @@ async def test_a_database_that_fails_ends_the_export_and_is_not_finished(
     contents = InterruptedContentStore(fail)
     await keep(images, contents)
     with pytest.raises(DBConnectionError):
-        await ExportImages(images=images, contents=contents)(archive)
+        await ExportImages(images=images, image_maintenance=images, contents=contents, quarantine=contents)(archive)
     assert "finish" not in archive.calls
 
 

@@ -82,7 +82,7 @@ def maker(halting_maker: HaltingVariantMaker) -> HaltingVariantMaker:
 def get_image_variant(
     images: InMemoryImageRepository, contents: InMemoryContentStore, halting_maker: HaltingVariantMaker
 ) -> GetImageVariant:
-    return GetImageVariant(images=images, contents=contents, maker=halting_maker)
+    return GetImageVariant(images=images, contents=contents, variants=contents, maker=halting_maker)
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def change_image(images: InMemoryImageRepository, clock: InMemoryClock) -> Chang
 
 @pytest.fixture
 def delete_image(images: InMemoryImageRepository, contents: InMemoryContentStore) -> DeleteImage:
-    return DeleteImage(images=images, contents=contents)
+    return DeleteImage(images=images, deletions=images, contents=contents)
 
 
 @pytest.fixture
@@ -182,7 +182,12 @@ async def test_one_who_goes_away_takes_nothing_from_the_others(
 async def test_who_asks_while_one_is_being_stored_has_none_made_again(
     get_image_variant: GetImageVariant, contents: InMemoryContentStore, image: Image, maker: HaltingVariantMaker
 ) -> None:
-    late = GetImageVariant(images=get_image_variant.images, contents=BlindContentStore(contents), maker=maker)
+    late = GetImageVariant(
+        images=get_image_variant.images,
+        contents=contents,
+        variants=BlindContentStore(contents),
+        maker=maker,
+    )
     await get_image_variant(image, WEBP, ANONYMOUS)
     await late(image, WEBP, ANONYMOUS)
     assert maker.made == [WEBP]
@@ -276,6 +281,7 @@ async def test_too_many_variants_at_once_are_turned_away_but_not_those_that_are_
     busy = GetImageVariant(
         images=get_image_variant.images,
         contents=get_image_variant.contents,
+        variants=get_image_variant.variants,
         maker=halting_maker,
         variant_flight=SingleFlight(max_running=1, max_waiting=0),
     )
@@ -301,6 +307,7 @@ async def test_a_variant_that_the_policy_does_not_allow_is_not_made(
     generous = GetImageVariant(
         images=get_image_variant.images,
         contents=get_image_variant.contents,
+        variants=get_image_variant.variants,
         maker=maker,
         policy=VariantPolicy(sides=None),
     )
@@ -350,7 +357,8 @@ async def test_of_an_image_that_is_deleted_meanwhile_nothing_is_left(
     maker.meanwhile = lambda: delete_image(image.guid, ann)
     with pytest.raises(RecordNotFoundError):
         await get_image_variant(image, WEBP, ANONYMOUS)
-    assert [key async for key in get_image_variant.contents.keys_of_variants()] == []
+    assert isinstance(get_image_variant.variants, InMemoryContentStore)
+    assert [key async for key in get_image_variant.variants.keys_of_variants()] == []
 
 
 async def test_a_content_that_is_stored_again_meanwhile_is_left_alone(
@@ -417,7 +425,7 @@ async def test_of_what_is_broken_off_while_it_is_stored_nothing_is_left(
     late = LateContentStore()
     late._contents = contents._contents
     with pytest.raises(asyncio.CancelledError):
-        await GetImageVariant(images=images, contents=late, maker=maker)(image, WEBP, ANONYMOUS)
+        await GetImageVariant(images=images, contents=late, variants=late, maker=maker)(image, WEBP, ANONYMOUS)
     assert [key async for key in late.keys_of_variants()] == []
 
 

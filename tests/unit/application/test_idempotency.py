@@ -31,6 +31,7 @@ from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.ports import GeneratedImage, Lease
 from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.user import ANONYMOUS, Principal
+from tests.use_cases import with_images
 
 KEY = IdempotencyKey("8e03978e-40d5-43dd-bc93-6894a57f9324")
 OTHER_KEY = IdempotencyKey("another")
@@ -169,7 +170,12 @@ async def test_after_a_crash_the_key_tells_that_nobody_knows_and_buys_nothing(
     await gated.is_called.wait()
     await crashing.generations.close(0)
     recover_images = RecoverImages(
-        images=images, contents=contents, inspector=PillowContentInspector(), clock=create_image.clock
+        images=images,
+        leases=images,
+        contents=contents,
+        quarantine=contents,
+        inspector=PillowContentInspector(),
+        clock=create_image.clock,
     )
     assert await recover_images() == 1
     with pytest.raises(GenerationAbandonedError) as caught:
@@ -203,7 +209,7 @@ async def test_what_is_turned_away_before_anything_is_written_down_does_not_use_
             raise DBConnectionError("The database does not answer.")
 
     with pytest.raises(DBConnectionError):
-        await dataclasses.replace(create_image, images=UnreachableImageRepository())(
+        await with_images(create_image, UnreachableImageRepository())(
             prompt="a fox", principal=ann, idempotency_key=KEY
         )
     assert generator.prompts == []
@@ -218,7 +224,7 @@ async def test_a_key_whose_image_is_gone_buys_nothing(
             self._images.clear()
 
     images = ForgetfulRepository()
-    create_image = dataclasses.replace(create_image, images=images)
+    create_image = with_images(create_image, images)
     await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
     images.forget()
     with pytest.raises(ConstraintViolationError, match="gone"):
@@ -227,7 +233,7 @@ async def test_a_key_whose_image_is_gone_buys_nothing(
 
 
 async def test_a_key_whose_image_was_never_begun_is_not_used_up(
-    create_image: CreateImage, generator: InMemoryImageGenerator, images: InMemoryImageRepository, ann: Principal
+    create_image: CreateImage, generator: InMemoryImageGenerator, contents: InMemoryContentStore, ann: Principal
 ) -> None:
     class ForgetfulRepository(InMemoryImageRepository):
         """Adds the image and says that it did not, as a database does whose connection breaks at the commit."""
@@ -241,15 +247,15 @@ async def test_a_key_whose_image_was_never_begun_is_not_used_up(
             return added
 
     images = ForgetfulRepository()
-    create_image = dataclasses.replace(
-        create_image, images=images, policy=GenerationPolicy(lease=Lease(owner="a", seconds=0))
-    )
+    create_image = with_images(create_image, images, policy=GenerationPolicy(lease=Lease(owner="a", seconds=0)))
     with pytest.raises(DBConnectionError):
         await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
     images.is_lost = False
     recover_images = RecoverImages(
         images=images,
-        contents=create_image.contents,
+        leases=images,
+        contents=contents,
+        quarantine=contents,
         inspector=PillowContentInspector(),
         clock=create_image.clock,
     )
@@ -275,7 +281,7 @@ async def test_a_database_that_is_lost_while_the_answer_is_looked_up_does_not_de
             return await super().get(guid)
 
     images = LosingRepository()
-    create_image = dataclasses.replace(create_image, images=images)
+    create_image = with_images(create_image, images)
     first = await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
     images.is_lost = True
     with pytest.raises(ImageDelayedError) as caught:

@@ -28,7 +28,7 @@ from pixyproxy.domain.errors import (
     DBConnectionError,
 )
 from pixyproxy.domain.image import Image, Visibility
-from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ContentStore, ImageArchiveReader, StoredContent
+from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ContentPorts, ImageArchiveReader, StoredContent
 from pixyproxy.domain.prompt import Prompt
 from tests import odd_pictures
 from tests.factories import (
@@ -111,8 +111,10 @@ def import_images(images: InMemoryImageRepository, contents: InMemoryContentStor
     return importer(images, contents)
 
 
-def importer(images: InMemoryImageRepository, contents: ContentStore) -> ImportImages:
-    return ImportImages(images=images, contents=contents, inspector=PillowContentInspector())
+def importer(images: InMemoryImageRepository, contents: ContentPorts) -> ImportImages:
+    return ImportImages(
+        images=images, deletions=images, contents=contents, quarantine=contents, inspector=PillowContentInspector()
+    )
 
 
 @pytest.fixture
@@ -139,7 +141,7 @@ def archived(image: Image, data: bytes) -> ArchivedImage:
     return ArchivedImage(image, content_of(data))
 
 
-async def content_in(contents: ContentStore, image: Image) -> bytes | None:
+async def content_in(contents: ContentPorts, image: Image) -> bytes | None:
     try:
         stored = await contents.open(image.content_key)
     except ContentNotFoundError:
@@ -308,7 +310,7 @@ async def test_an_export_of_before_the_size_was_corrected_is_unchanged(
     lying, data = turned
     stored = await images.add(lying)
     await contents.put(lying.content_key, pieces(data))
-    correct = CorrectSizes(images=images, contents=contents, inspector=PillowContentInspector(), clock=clock)
+    correct = CorrectSizes(image_maintenance=images, contents=contents, inspector=PillowContentInspector(), clock=clock)
     assert await correct.correct(stored)
     assert await import_images(ListedArchive(archived(lying, data))) == {ImportOutcome.UNCHANGED: 1}
 
@@ -503,7 +505,7 @@ async def test_an_export_can_be_imported_elsewhere(
     unknown = UnknownImageFactory.build(created_at=image.created_at - timedelta(days=400))
     await images.add(unknown)
     archive, other_images, other_contents = InMemoryImageArchive(), InMemoryImageRepository(), InMemoryContentStore()
-    await ExportImages(images=images, contents=contents)(archive)
+    await ExportImages(images=images, image_maintenance=images, contents=contents, quarantine=contents)(archive)
     assert await importer(other_images, other_contents)(archive) == {ImportOutcome.IMPORTED: 3}
     assert await stored_in(other_images) == await stored_in(images)
     assert await content_in(other_contents, image) == picture

@@ -25,13 +25,13 @@ class OldImageRepository(InMemoryImageRepository):
 async def test_all_images_are_made_searchable() -> None:
     images = OldImageRepository(1, 2, 3, 5, 8, 13, 21)
     told: list[int] = []
-    assert await IndexPrompts(images=images, batch=3)(on_progress=told.append) == 7
+    assert await IndexPrompts(index=images, batch=3)(on_progress=told.append) == 7
     assert told == [3, 3, 1]
     assert images.unsearchable == []
 
 
 async def test_nothing_to_do_is_no_error() -> None:
-    assert await IndexPrompts(images=OldImageRepository())() == 0
+    assert await IndexPrompts(index=OldImageRepository())() == 0
 
 
 async def test_what_was_interrupted_goes_on_where_it_was() -> None:
@@ -41,6 +41,6 @@ async def test_what_was_interrupted_goes_on_where_it_was() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        await IndexPrompts(images=images, batch=3)(on_progress=interrupt)
+        await IndexPrompts(index=images, batch=3)(on_progress=interrupt)
     assert images.unsearchable == [4, 5]
-    assert await IndexPrompts(images=images)() == 2
+    assert await IndexPrompts(index=images)() == 2

@@ -30,7 +30,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def list_images(images: InMemoryImageRepository) -> ListImages:
-    return ListImages(images=images)
+    return ListImages(catalogue=images)
 
 
 async def add_images(images: InMemoryImageRepository, count: int) -> list[Image]:
@@ -233,7 +233,7 @@ async def add_prompts(images: InMemoryImageRepository, *lengths: int) -> list[Im
 
 async def test_a_page_ends_before_it_has_too_many_bytes(images: InMemoryImageRepository) -> None:
     added = await add_prompts(images, 3000, 3000, 3000, 3000, 200)
-    list_images = ListImages(images=images, max_bytes=8000)
+    list_images = ListImages(catalogue=images, max_bytes=8000)
     first = await list_images(ANONYMOUS)
     assert (first.images, first.previous) == (added[:2], None)
     second = await list_images(ANONYMOUS, cursor=first.next)
@@ -247,14 +247,14 @@ async def test_the_next_page_is_known_when_the_bytes_and_the_limit_end_it_at_onc
     images: InMemoryImageRepository,
 ) -> None:
     added = await add_prompts(images, 3000, 3000, 3000)
-    page = await ListImages(images=images, max_bytes=8000)(ANONYMOUS, limit=2)
+    page = await ListImages(catalogue=images, max_bytes=8000)(ANONYMOUS, limit=2)
     assert page.images == added[:2]
     assert page.next is not None
 
 
 async def test_a_page_has_one_image_at_least(images: InMemoryImageRepository) -> None:
     added = await add_prompts(images, 3000, 3000)
-    list_images = ListImages(images=images, max_bytes=10)
+    list_images = ListImages(catalogue=images, max_bytes=10)
     first = await list_images(ANONYMOUS)
     second = await list_images(ANONYMOUS, cursor=first.next)
     assert [*first.images, *second.images] == added
@@ -284,14 +284,14 @@ class CountingImageRepository(InMemoryImageRepository):
 async def test_images_that_do_not_fit_on_a_page_are_not_fetched() -> None:
     images = CountingImageRepository()
     await add_prompts(images, *[60_000] * 500)
-    assert len((await ListImages(images=images)(ANONYMOUS, limit=500)).images) == 4 * 2**20 // 60_512
+    assert len((await ListImages(catalogue=images)(ANONYMOUS, limit=500)).images) == 4 * 2**20 // 60_512
     assert images.fetched == [128]
 
 
 async def test_a_page_of_the_default_size_takes_one_query() -> None:
     images = CountingImageRepository()
     await add_images(images, 300)
-    assert len((await ListImages(images=images)(ANONYMOUS)).images) == 100
+    assert len((await ListImages(catalogue=images)(ANONYMOUS)).images) == 100
     assert images.fetched == [101]
-    assert len((await ListImages(images=images)(ANONYMOUS, limit=1000)).images) == 300
+    assert len((await ListImages(catalogue=images)(ANONYMOUS, limit=1000)).images) == 300
     assert images.fetched == [101, 128, 128, 44]

@@ -17,7 +17,7 @@ from tests.factories import FailedImageFactory, ImageFactory
 
 @pytest.fixture
 def list_tags(images: InMemoryImageRepository) -> ListTags:
-    return ListTags(images=images)
+    return ListTags(tags=images)
 
 
 def counts(**numbers: int) -> list[TagCount]:

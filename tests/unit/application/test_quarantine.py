@@ -34,6 +34,7 @@ from pixyproxy.domain.image import Image, ImageStatus
 from pixyproxy.domain.ports import ContentDigest, ContentStore, GeneratedImage, Lease
 from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
+from tests.use_cases import with_contents, with_images
 
 ANN = Principal(name=UserName("ann"))
 ANSWER = b'{"data": "no picture"}'
@@ -92,6 +93,7 @@ def create_image(create_image: CreateImage) -> CreateImage:
 
 async def quarantined(contents: ContentStore, image: Image) -> Mapping[str, bytes]:
     """Return what is in quarantine under the key of an image, by name."""
+    assert isinstance(contents, InMemoryContentStore)
     opened = {
         item.name: await contents.open_quarantined(item.name)
         for item in await contents.list_quarantine(image.content_key)
@@ -100,6 +102,7 @@ async def quarantined(contents: ContentStore, image: Image) -> Mapping[str, byte
 
 
 async def only_image(create_image: CreateImage) -> Image:
+    assert isinstance(create_image.images, InMemoryImageRepository)
     (image,) = await create_image.images.scan(limit=10)
     assert isinstance(image, Image)
     return image
@@ -128,7 +131,7 @@ async def test_what_came_back_is_in_quarantine_before_the_failure_is_recorded(
     create_image: CreateImage, contents: InMemoryContentStore, kind: type[GenerationError], status: ImageStatus
 ) -> None:
     images = WatchedImageRepository(contents)
-    create_image = dataclasses.replace(create_image, images=images)
+    create_image = with_images(create_image, images)
     error = await fail(create_image, kind("No picture came.", maybe_billed=True, quarantine=ANSWER))
     image = await only_image(create_image)
     assert images.kept_by_then == [ANSWER]
@@ -167,7 +170,7 @@ async def test_the_client_that_asks_again_hears_that_it_was_kept(create_image: C
 async def test_a_quarantine_that_is_full_is_said_to_be_so_and_the_failure_is_recorded(
     create_image: CreateImage,
 ) -> None:
-    create_image = dataclasses.replace(create_image, contents=FullQuarantine())
+    create_image = with_contents(create_image, FullQuarantine())
     error = await fail(create_image, GenerationFailedError("No.", maybe_billed=True, quarantine=ANSWER))
     assert error.detail == "No. What came back could not be kept: The content store is full."
     image = await only_image(create_image)
@@ -178,7 +181,7 @@ async def test_a_quarantine_that_is_full_is_said_to_be_so_and_the_failure_is_rec
 async def test_a_fault_of_the_quarantine_does_not_keep_the_failure_from_being_recorded(
     create_image: CreateImage,
 ) -> None:
-    create_image = dataclasses.replace(create_image, contents=FullQuarantine(error=RuntimeError("hunter2")))
+    create_image = with_contents(create_image, FullQuarantine(error=RuntimeError("hunter2")))
     error = await fail(create_image, GenerationFailedError("No.", maybe_billed=True, quarantine=ANSWER))
     assert error.detail == "No. What came back could not be kept."
     assert (await only_image(create_image)).status is ImageStatus.FAILED
@@ -186,7 +189,7 @@ async def test_a_fault_of_the_quarantine_does_not_keep_the_failure_from_being_re
 
 async def test_a_quarantine_that_has_room_again_soon_enough_is_waited_for(create_image: CreateImage) -> None:
     contents = FullQuarantine(times=3)
-    create_image = dataclasses.replace(create_image, contents=contents, policy=GenerationPolicy(patience=10, pause=0))
+    create_image = with_contents(create_image, contents, policy=GenerationPolicy(patience=10, pause=0))
     error = await fail(create_image, GenerationFailedError("No.", maybe_billed=True, quarantine=ANSWER))
     assert error.detail == f"No. {KEPT}"
     assert list((await quarantined(contents, await only_image(create_image))).values()) == [ANSWER]
@@ -289,7 +292,7 @@ async def test_a_picture_that_its_place_does_not_take_is_put_into_quarantine(cre
 
     contents = Unwilling()
     with pytest.raises(ContentNotKeptError, match="does not work"):
-        await dataclasses.replace(create_image, contents=contents)(prompt="a lighthouse", principal=ANN)
+        await with_contents(create_image, contents)(prompt="a lighthouse", principal=ANN)
     image = await only_image(create_image)
     (kept,) = (await quarantined(contents, image)).values()
     assert kept.startswith(b"\x89PNG")
@@ -298,7 +301,7 @@ async def test_a_picture_that_its_place_does_not_take_is_put_into_quarantine(cre
 async def test_a_disk_that_is_full_is_said_to_be_so_once(create_image: CreateImage) -> None:
     contents = FullQuarantine(is_all_full=True)
     with pytest.raises(ContentNotKeptError) as caught:
-        await dataclasses.replace(create_image, contents=contents)(prompt="a lighthouse", principal=ANN)
+        await with_contents(create_image, contents)(prompt="a lighthouse", principal=ANN)
     assert caught.value.detail == "The content store is full."
     assert (await only_image(create_image)).status is ImageStatus.FAILED
 
@@ -318,9 +321,7 @@ async def test_what_came_back_is_kept_even_when_the_process_ends_meanwhile(creat
     contents = SlowQuarantine()
     generator = InMemoryImageGenerator()
     generator.fail_next(GenerationFailedError("No.", maybe_billed=True, quarantine=ANSWER))
-    create_image = dataclasses.replace(
-        create_image, contents=contents, generator=generator, policy=GenerationPolicy(patience=10)
-    )
+    create_image = with_contents(create_image, contents, generator=generator, policy=GenerationPolicy(patience=10))
     await create_image.request(prompt="a lighthouse", principal=ANONYMOUS, wait=0)
     await contents.is_storing.wait()
     closing = asyncio.create_task(create_image.generations.close(0))
@@ -345,10 +346,17 @@ async def test_an_image_whose_process_died_behind_the_quarantine_has_failed_and_
 
     images = Gone()
     policy = GenerationPolicy(lease=Lease(owner="a process that died", seconds=-1), patience=0)
-    create_image = dataclasses.replace(create_image, images=images, policy=policy)
+    create_image = with_images(create_image, images, policy=policy)
     await fail(create_image, GenerationBrokenOffError("No.", maybe_billed=True, quarantine=ANSWER))
     images.is_gone = False
-    recover = RecoverImages(images=images, contents=contents, inspector=PillowContentInspector(), clock=clock)
+    recover = RecoverImages(
+        images=images,
+        leases=images,
+        contents=contents,
+        quarantine=contents,
+        inspector=PillowContentInspector(),
+        clock=clock,
+    )
     assert await recover() == 1
     image = await only_image(create_image)
     assert image.failure is not None
@@ -359,13 +367,13 @@ async def test_an_image_whose_process_died_behind_the_quarantine_has_failed_and_
 
 @pytest.mark.parametrize("is_interrupted", [False, True])
 async def test_the_quarantine_is_deleted_with_its_image(
-    create_image: CreateImage, contents: InMemoryContentStore, is_interrupted: bool
+    create_image: CreateImage, images: InMemoryImageRepository, contents: InMemoryContentStore, is_interrupted: bool
 ) -> None:
     await fail(create_image, GenerationFailedError("No.", maybe_billed=True, quarantine=ANSWER))
     image = await only_image(create_image)
     if is_interrupted:
-        await create_image.images.delete(image.guid, expected_version=image.version, lease_seconds=-1)
-        assert await FinishDeletions(images=create_image.images, contents=contents)() == 1
+        await images.delete(image.guid, expected_version=image.version, lease_seconds=-1)
+        assert await FinishDeletions(deletions=images, contents=contents)() == 1
     else:
-        await DeleteImage(images=create_image.images, contents=contents)(image.guid, ANN)
+        await DeleteImage(images=images, deletions=images, contents=contents)(image.guid, ANN)
     assert await contents.list_quarantine() == []

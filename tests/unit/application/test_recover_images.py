@@ -23,7 +23,14 @@ from tests.factories import PendingImageFactory
 def recover_images(
     images: InMemoryImageRepository, contents: InMemoryContentStore, clock: InMemoryClock
 ) -> RecoverImages:
-    return RecoverImages(images=images, contents=contents, inspector=PillowContentInspector(), clock=clock)
+    return RecoverImages(
+        images=images,
+        leases=images,
+        contents=contents,
+        quarantine=contents,
+        inspector=PillowContentInspector(),
+        clock=clock,
+    )
 
 
 async def abandoned(images: InMemoryImageRepository, *, is_begun: bool, lease: Lease | None = None) -> Image:
@@ -103,7 +110,9 @@ async def test_what_this_process_is_at_work_on_is_left_alone_even_if_its_lease_i
     generations = Generations()
     recover_images = RecoverImages(
         images=images,
+        leases=images,
         contents=contents,
+        quarantine=contents,
         inspector=PillowContentInspector(),
         clock=clock,
         generations=generations,
@@ -156,8 +165,15 @@ async def test_a_store_that_does_not_answer_decides_nothing_and_holds_up_no_othe
                 raise ContentStoreError("The disk has an error.")
             return await super().open(key, start=start, end=end)
 
+    contents = HalfReadableContentStore()
     recover_images = RecoverImages(
-        images=images, contents=HalfReadableContentStore(), inspector=PillowContentInspector(), clock=clock, batch=1
+        images=images,
+        leases=images,
+        contents=contents,
+        quarantine=contents,
+        inspector=PillowContentInspector(),
+        clock=clock,
+        batch=1,
     )
     with pytest.raises(ContentStoreError):
         await recover_images()
@@ -186,8 +202,14 @@ async def test_an_image_whose_lease_is_renewed_while_it_is_looked_at_is_left_alo
             await images.renew(image.guid, Lease(owner="slow", seconds=60))
             return await super().open(key, start=start, end=end)
 
+    contents = WakingContentStore()
     recover_images = RecoverImages(
-        images=images, contents=WakingContentStore(), inspector=PillowContentInspector(), clock=clock
+        images=images,
+        leases=images,
+        contents=contents,
+        quarantine=contents,
+        inspector=PillowContentInspector(),
+        clock=clock,
     )
     assert await recover_images() == 0
     assert await images.get(image.guid) == image

@@ -60,12 +60,18 @@ def _everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def deletions_of(images: InMemoryImageRepository) -> FinishDeletions:
-    return FinishDeletions(images=images, contents=InMemoryContentStore())
+    return FinishDeletions(deletions=images, contents=InMemoryContentStore())
 
 
 def recovery_of(images: InMemoryImageRepository) -> RecoverImages:
+    contents = InMemoryContentStore()
     return RecoverImages(
-        images=images, contents=InMemoryContentStore(), inspector=PillowContentInspector(), clock=InMemoryClock()
+        images=images,
+        leases=images,
+        contents=contents,
+        quarantine=contents,
+        inspector=PillowContentInspector(),
+        clock=InMemoryClock(),
     )
 
 
@@ -74,7 +80,7 @@ async def test_what_was_left_behind_is_recovered_at_the_start(caplog: pytest.Log
     pending = await images.add(PendingImageFactory.build())
     generating = await images.add(GeneratingImageFactory.build())
     async with housekeeping(
-        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexPrompts(images=images), images, every=3600
+        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexPrompts(index=images), images, every=3600
     ):
         await images.reach_round(1)
         await asyncio.sleep(0)
@@ -88,7 +94,7 @@ async def test_what_was_left_behind_is_recovered_at_the_start(caplog: pytest.Log
 async def test_what_is_left_behind_later_is_recovered_too() -> None:
     images = WatchedImageRepository()
     async with housekeeping(
-        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexPrompts(images=images), images, every=0.01
+        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexPrompts(index=images), images, every=0.01
     ):
         await images.reach_round(1)
         image = await images.add(GeneratingImageFactory.build())
@@ -103,7 +109,7 @@ async def test_idempotency_keys_whose_time_is_over_are_forgotten(caplog: pytest.
     claim = Claim.on(image, IdempotencyKey("abc"))
     await images.add(image, claim=claim, claim_seconds=-1)
     async with housekeeping(
-        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexPrompts(images=images), images, every=3600
+        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexPrompts(index=images), images, every=3600
     ):
         await images.reach_round(1)
         await asyncio.sleep(0)
@@ -125,7 +131,7 @@ async def test_it_goes_on_after_an_error(
     images = WatchedImageRepository(error, error)
     image = await images.add(GeneratingImageFactory.build())
     async with housekeeping(
-        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexPrompts(images=images), images, every=0.01
+        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexPrompts(index=images), images, every=0.01
     ):
         await images.reach_round(4)
 
@@ -154,7 +160,7 @@ async def test_data_upgrades_are_retried_until_they_are_finished(caplog: pytest.
         progress=progress, upgrades=[OneUpgrade(DBConnectionError("The database does not answer."), ValueError("boom"))]
     )
     async with housekeeping(
-        recovery_of(images), deletions_of(images), upgrade_data, IndexPrompts(images=images), images, every=0.01
+        recovery_of(images), deletions_of(images), upgrade_data, IndexPrompts(index=images), images, every=0.01
     ):
         await images.reach_round(10)
 
@@ -166,7 +172,7 @@ async def test_data_upgrades_are_retried_until_they_are_finished(caplog: pytest.
 async def test_nothing_to_do_is_not_worth_a_line(caplog: pytest.LogCaptureFixture) -> None:
     images = WatchedImageRepository()
     async with housekeeping(
-        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexPrompts(images=images), images, every=0.01
+        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexPrompts(index=images), images, every=0.01
     ):
         await images.reach_round(3)
 
@@ -183,7 +189,7 @@ async def test_it_ends_with_the_block(is_error: bool) -> None:
             recovery_of(images),
             deletions_of(images),
             NOTHING_TO_UPGRADE,
-            IndexPrompts(images=images),
+            IndexPrompts(index=images),
             images,
             every=3600,
         ):

@@ -50,7 +50,7 @@ def test_an_error_keeps_its_status_and_detail(
         async def list(self, *_: Any, **__: Any) -> Sequence[Image]:
             raise error("Exactly this.")
 
-    container.list_images.override(providers.Object(ListImages(images=FailingImageRepository())))
+    container.list_images.override(providers.Object(ListImages(catalogue=FailingImageRepository())))
 
     found = problem(client.get("/image"), status)
 

@@ -1,0 +1,31 @@
+"""All that a content store holds, for the consistency check."""
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from typing import Protocol
+
+from pixyproxy.domain.content import ContentKey
+
+
+class ContentMaintenance(Protocol):
+    """All that a content store holds, for the consistency check.
+
+    Every method raises `ContentStoreError` when the store fails.
+    """
+
+    @abstractmethod
+    def keys(self) -> AsyncIterator[ContentKey]:
+        """Yield the key of every content in the order of their texts, with few in memory at a time."""
+
+    @abstractmethod
+    def keys_of_variants(self) -> AsyncIterator[ContentKey]:
+        """Yield each key that has variants in the order of their texts, with or without content."""
+
+    @abstractmethod
+    async def list_orphans(self, *, older_than: timedelta) -> Sequence[str]:
+        """Return the names of what broken uploads have left and nothing has written to for so long."""
+
+    @abstractmethod
+    async def quarantine_orphan(self, name: str) -> None:
+        """Move one of `list_orphans` into quarantine, if it is still there."""
