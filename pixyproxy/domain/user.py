@@ -7,7 +7,6 @@ from typing import NewType
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from pixyproxy.domain.errors import DataValidationError, RecordNotFoundError
 from pixyproxy.domain.text import (
@@ -92,8 +91,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: UserName | None = None
-    # Cursors are sealed for the JSON of a principal, and must open for one without a link as they always did.
-    linked: UUID | UnsetType = UNSET
+    linked: UUID | None = None
 
     @property
     def is_anonymous(self) -> bool:

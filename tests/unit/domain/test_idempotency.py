@@ -179,6 +179,24 @@ class TestClaim:
         asked = b'["A lighthouse at dusk",["sea","night"],"public"]'
         assert Claim.on(an_image(), KEY).fingerprint == hashlib.sha256(asked).hexdigest()
 
+    # The first is as the release 482b97f made it; that without an author is younger.
+    @pytest.mark.parametrize(
+        ("author", "key", "fingerprint"),
+        [
+            ("ann", KEY, "4a78f9714ac9f8b582e6fae1de20537dc929e8b5870a93c70f8215a5b879f74d"),
+            (
+                None,
+                "46209f26e051b18618390ec2dfc8bc19ffe31b6426fee2ccb44f6ab44cad68d3",
+                "4a78f9714ac9f8b582e6fae1de20537dc929e8b5870a93c70f8215a5b879f74d",
+            ),
+        ],
+    )
+    def test_a_claim_of_an_earlier_version_is_that_of_the_same_request(
+        self, author: UserName | None, key: IdempotencyKey, fingerprint: str
+    ) -> None:
+        claim = Claim.on(msgspec.structs.replace(an_image(), author=author), KEY)
+        assert claim == Claim(author=author, key=key, fingerprint=fingerprint)
+
 
 def an_image() -> Image:
     return PendingImageFactory.build(

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import uuid4
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,10 +126,6 @@ def test_a_principal_without_a_name_is_anonymous() -> None:
     assert ANONYMOUS.is_anonymous
     assert not Principal(name=UserName("ann")).is_anonymous
     assert Principal(linked=uuid4()).is_anonymous
-
-
-def test_cursors_that_were_sealed_before_there_were_links_still_open() -> None:
-    assert msgspec.json.encode([Principal(name=UserName("ann")), ANONYMOUS]) == b'[{"name":"ann"},{"name":null}]'
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "a:b", "a\nb"])

@@ -16,7 +16,6 @@ import msgspec
 from litestar import Request
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
-from msgspec import UNSET
 
 from pixyproxy.application import GetImageContent, GetImageVariant
 from pixyproxy.domain.content import with_extension
@@ -165,7 +164,7 @@ class ContentDelivery:
             self.public_max_age,
             follows_accept=variant.follows_accept,
             is_download=is_download,
-            is_linked=principal.linked is not UNSET,
+            is_linked=principal.linked is not None,
         )
         match head.validators.judge(asked):
             case Verdict.FAILED:

@@ -1,7 +1,7 @@
 """Pages of images and of tags, and the links between them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -17,6 +17,30 @@ from pixyproxy.entrypoints.http.images.schemas import ImageDetail, TagDetail
 
 T = TypeVar("T")
 
+# The filters of the first release: the names of its lists have them all, null where they are not given.
+_NAMED_ALWAYS: Final = frozenset(
+    {"visibility", "author", "tags", "model", "media_type", "created_after", "created_before", "search"}
+)
+
+
+def image_list_name(principal: Principal, scope: ImageScope, wanted: ImageFilter, order: ImageOrder) -> bytes:
+    """Return the text that a list's cursors are signed with; a filter added later is in it only where it is given.
+
+    Changing the text of a list makes the cursors that clients hold invalid.
+    """
+    given = msgspec.structs.asdict(wanted).items()
+    filters = {name: value for name, value in given if value or name in _NAMED_ALWAYS}
+    return msgspec.json.encode((_owner(principal), scope, filters, order))
+
+
+def tag_list_name(principal: Principal, scope: ImageScope, prefix: str) -> bytes:
+    """Return the text that the cursors of a list of tags are signed with."""
+    return msgspec.json.encode((_owner(principal), scope, prefix))
+
+
+def _owner(principal: Principal) -> dict[str, str | None]:
+    return {"name": principal.name}
+
 
 class ImageQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which images a client wants to see in which order, and whether it wants to know how many there are."""
@@ -29,7 +53,7 @@ class ImageQuery(msgspec.Struct, frozen=True, kw_only=True):
 class Pager(msgspec.Struct, frozen=True):
     """Makes the page of a list that a request asks for: at most `limit` entries from `cursor` on.
 
-    A cursor is sealed for one list: the same scope, principal, filters and order.
+    A cursor is signed for one list: the same scope, principal, filters and order.
     """
 
     request: Request[Any, Any, Any]
@@ -41,7 +65,7 @@ class Pager(msgspec.Struct, frozen=True):
         self, list_images: ListImages, principal: Principal, scope: ImageScope, query: ImageQuery
     ) -> Response[list[ImageDetail]]:
         """Answer with a page of images."""
-        name = msgspec.json.encode((principal, scope, query.wanted, query.order))
+        name = image_list_name(principal, scope, query.wanted, query.order)
         page = await list_images(
             principal,
             scope,
@@ -63,7 +87,7 @@ class Pager(msgspec.Struct, frozen=True):
         self, list_tags: ListTags, principal: Principal, scope: ImageScope, prefix: str
     ) -> Response[list[TagDetail]]:
         """Answer with a page of tags."""
-        name = msgspec.json.encode((principal, scope, prefix))
+        name = tag_list_name(principal, scope, prefix)
         page = await list_tags(
             principal,
             scope,
