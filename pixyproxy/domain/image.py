@@ -256,6 +256,31 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
             return self
         return msgspec.structs.replace(changed, updated_at=at, version=self.version + 1)
 
+    def with_state_of(self, other: Self) -> Self:
+        """Return this stored image as `ImageRepository.update` stores it: with the state of `other`, as a new version."""
+        return msgspec.structs.replace(
+            self,
+            status=other.status,
+            filename=other.filename,
+            content=other.content,
+            usage=other.usage,
+            failure=other.failure,
+            generator_request_id=other.generator_request_id,
+            updated_at=other.updated_at,
+            version=self.version + 1,
+        )
+
+    def with_changes_of(self, other: Self) -> Self:
+        """Return this stored image as `ImageRepository.change` stores it."""
+        return msgspec.structs.replace(
+            self,
+            tags=other.tags,
+            filename=other.filename,
+            visibility=other.visibility,
+            updated_at=other.updated_at,
+            version=other.version,
+        )
+
     @property
     def content_key(self) -> ContentKey:
         """The key of the content in the content store, derived from the guid so that either leads to the other."""

@@ -19,7 +19,7 @@ from pixyproxy.adapters.disk.folders import make_data_folder, make_folder_within
 from pixyproxy.adapters.filesystem.download import Download, RecentFiles, in_reader
 from pixyproxy.adapters.filesystem.errors import translated_errors
 from pixyproxy.adapters.filesystem.upload import Upload
-from pixyproxy.adapters.filesystem.variants import VariantFolder, receipt_of, sha256_of
+from pixyproxy.adapters.filesystem.variants import VariantFolder, digest_of, sha256_of
 from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
 from pixyproxy.domain.ports import ContentDigest, ContentPorts, Quarantined, StoredContent
@@ -79,7 +79,7 @@ class FilesystemContentStore(ContentPorts):
     async def find_variant(self, key: ContentKey, name: VariantName) -> ContentDigest | None:
         variant = _variant_name_of(key, name)
         file = self._recent.find(variant)
-        digest = receipt_of(self._root, file) if file is not None else None
+        digest = digest_of(self._root, file) if file is not None else None
         if file is None or digest is None:
             found = await in_reader(self._variants_of(key).find, name)
             if found is None:

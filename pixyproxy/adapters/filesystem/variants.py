@@ -41,7 +41,7 @@ class VariantFolder:
     def find(self, name: VariantName) -> tuple[str, ContentDigest] | None:
         """Return the path below the root of the variant's file and what is known of it, or None when there is none."""
         for file in self._current(name):
-            digest = receipt_of(self._root, file)
+            digest = digest_of(self._root, file)
             if digest is not None:
                 return file, digest
         return None
@@ -154,7 +154,7 @@ class VariantFolder:
             os.close(folder)
 
 
-def receipt_of(root: Path, file: str) -> ContentDigest | None:
+def digest_of(root: Path, file: str) -> ContentDigest | None:
     """Return what a variant's file says of it, or None when it is gone."""
     with translated_errors():
         try:

@@ -30,14 +30,14 @@ class InMemoryContentStore(ContentPorts):
     async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
         content = b"".join([chunk async for chunk in chunks])
         self._contents[key] = content
-        return _receipt(content)
+        return _digest(content)
 
     async def open(self, key: ContentKey, *, start: int = 0, end: int | None = None) -> StoredContent:
         return _stored(self._contents.get(key), start, end)
 
     async def find_variant(self, key: ContentKey, name: VariantName) -> ContentDigest | None:
         content = self._find_variant(key, name)
-        return None if content is None else _receipt(content)
+        return None if content is None else _digest(content)
 
     async def open_variant(
         self, key: ContentKey, name: VariantName, *, start: int = 0, end: int | None = None
@@ -50,7 +50,7 @@ class InMemoryContentStore(ContentPorts):
         _check_name(name)
         content = b"".join([chunk async for chunk in chunks])
         self._variants.setdefault(key, {})[name] = content
-        return _receipt(content)
+        return _digest(content)
 
     async def delete(self, key: ContentKey) -> None:
         self._contents.pop(key, None)
@@ -79,7 +79,7 @@ class InMemoryContentStore(ContentPorts):
     async def put_quarantined(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
         content = b"".join([chunk async for chunk in chunks])
         self._add_to_quarantine(key, content)
-        return _receipt(content)
+        return _digest(content)
 
     async def list_quarantine(self, key: ContentKey | None = None) -> Sequence[Quarantined]:
         return [
@@ -118,7 +118,7 @@ def _check_name(name: VariantName) -> None:
         raise ContentStoreError("The variant's name is malformed.")
 
 
-def _receipt(content: bytes) -> ContentDigest:
+def _digest(content: bytes) -> ContentDigest:
     return ContentDigest(len(content), hashlib.sha256(content).hexdigest())
 
 

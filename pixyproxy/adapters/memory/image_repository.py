@@ -57,30 +57,13 @@ class InMemoryImageRepository(ImagePorts):
         stored = await self.get(image.guid)
         if stored.status is not expected or (if_abandoned and self._is_leased(image.guid)):
             raise ConstraintViolationError("The image has been changed by somebody else.")
-        self._images[image.guid] = msgspec.structs.replace(
-            stored,
-            status=image.status,
-            filename=image.filename,
-            content=image.content,
-            usage=image.usage,
-            failure=image.failure,
-            generator_request_id=image.generator_request_id,
-            updated_at=image.updated_at,
-            version=stored.version + 1,
-        )
+        self._images[image.guid] = stored.with_state_of(image)
         if image.status.is_final:
             self._leases.pop(image.guid, None)
 
     async def change(self, image: Image, *, expected_version: int) -> None:
         stored = await self._get_version(image.guid, expected_version)
-        self._images[image.guid] = msgspec.structs.replace(
-            stored,
-            tags=image.tags,
-            filename=image.filename,
-            visibility=image.visibility,
-            updated_at=image.updated_at,
-            version=image.version,
-        )
+        self._images[image.guid] = stored.with_changes_of(image)
 
     async def correct_size(self, image: Image, content: ContentInfo) -> bool:
         stored = self._images.get(image.guid)
