@@ -257,7 +257,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(changed, updated_at=at, version=self.version + 1)
 
     def with_state_of(self, other: Self) -> Self:
-        """Return this stored image as `ImageRepository.update` stores it: with the state of `other`, as a new version."""
+        """Return this stored image as `ImageRepository.update` stores it."""
         return msgspec.structs.replace(
             self,
             status=other.status,

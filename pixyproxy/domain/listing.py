@@ -1,6 +1,6 @@
 """Which images a list has, in which order, and where in it a page begins."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
@@ -86,6 +86,18 @@ class ImagePosition(msgspec.Struct, frozen=True, order=True):
     def of(cls, image: Image) -> Self:
         """Return where the image stands."""
         return cls(image.created_at, image.guid)
+
+
+def listed(
+    images: Iterable[Image], wanted: ImageFilter, *, limit: int, order: ImageOrder, after: ImagePosition | None
+) -> Sequence[Image]:
+    """Return of `images` what `ImageCatalogue.list` returns, for adapters that have all of them in memory."""
+    descending = order is ImageOrder.NEWEST_FIRST
+    found = {ImagePosition.of(image): image for image in images if wanted.fits(image)}
+    positions = sorted(found, reverse=descending)
+    if after is not None:
+        positions = [at for at in positions if (at < after if descending else at > after)]
+    return [found[at] for at in positions[:limit]]
 
 
 class ImageCursor(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from tests.contents import (
     OTHER_KEY,
     broken_after,
     content_of,
+    digest_of,
     has,
     in_chunks,
     keys_in,
@@ -21,7 +22,6 @@ from tests.contents import (
     put,
     put_variant,
     read,
-    digest_of,
     variant,
 )
 

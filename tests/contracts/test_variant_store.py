@@ -21,13 +21,13 @@ from tests.contents import (
     StuckChunks,
     broken_after,
     content_of,
+    digest_of,
     has,
     in_chunks,
     keys_of_variants_in,
     put,
     put_variant,
     read,
-    digest_of,
     variant,
 )
 

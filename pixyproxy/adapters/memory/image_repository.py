@@ -12,7 +12,7 @@ from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageId, ImageStatus, image_not_found
-from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
+from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter, listed
 from pixyproxy.domain.ports import DamagedRecord, ImagePorts, Lease, RebuiltWords
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
@@ -148,11 +148,7 @@ class InMemoryImageRepository(ImagePorts):
         order: ImageOrder = ImageOrder.NEWEST_FIRST,
         after: ImagePosition | None = None,
     ) -> Sequence[Image]:
-        descending = order is ImageOrder.NEWEST_FIRST
-        found = {ImagePosition.of(image): image for image in self._images.values() if wanted.fits(image)}
-        places = sorted(found, reverse=descending)
-        behind = [place for place in places if after is None or (place < after if descending else place > after)]
-        return [found[place] for place in behind[:limit]]
+        return listed(self._images.values(), wanted, limit=limit, order=order, after=after)
 
     async def count_listed(self, wanted: ImageFilter) -> int:
         return sum(wanted.fits(image) for image in self._images.values())
