@@ -59,7 +59,8 @@ class ContentInfo(msgspec.Struct, frozen=True, kw_only=True):
     width: int
     height: int
 
-    def __post_init__(self) -> None:
+    def ensure_valid(self) -> None:
+        """Raise `DataValidationError` for a field that breaks a rule."""
         if min(self.byte_size, self.width, self.height) < 1:
             raise DataValidationError("content", "must not be empty")
         if not _SHA256.fullmatch(self.sha256):

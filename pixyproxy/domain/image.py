@@ -128,8 +128,10 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     `id` is the database's own, None until the image is stored, and never shown; `guid` is the public id. `content` is
     there once the image is ready, `failure` once it has failed or nobody knows. `usage` is the generator's own account
     of what it spent, and `generator_request_id` its name for the attempt. `version` is 1 for a new record and grows
-    with each change. The times are in UTC to the microsecond. Raises `DataValidationError` for a field that breaks a
-    rule.
+    with each change. The times are in UTC to the microsecond.
+
+    Building one checks nothing, because a list builds hundreds. The methods return valid images only; call
+    `ensure_valid` for an image that is built from data of others.
     """
 
     guid: UUID
@@ -149,11 +151,16 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
     id: ImageId | None = None
 
-    def __post_init__(self) -> None:
-        # Others are the rules for what is new: whatever was stored once can be read.
+    def ensure_valid(self) -> Self:
+        """Return the image; raise `DataValidationError` for a field that breaks a rule.
+
+        New images have stricter rules, so that all that was stored once can be read.
+        """
         ensure_prompt(self.prompt)
         ensure_tags(self.tags)
         ensure_filename(self.filename)
+        if self.content is not None:
+            self.content.ensure_valid()
         if self.author is not None:
             ensure_user_name("author", self.author)
         if (self.status is ImageStatus.READY) != (self.content is not None):
@@ -163,6 +170,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         for field in ("created_at", "updated_at"):
             if getattr(self, field).utcoffset() != timedelta(0):
                 raise DataValidationError(field, "must be in UTC")
+        return self
 
     @classmethod
     def requested(
@@ -190,7 +198,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
             model=model,
             created_at=at,
             updated_at=at,
-        )
+        ).ensure_valid()
 
     def started(self, *, at: datetime) -> Self:
         """Return the image as being bought from the time `at` on."""
@@ -227,7 +235,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     def _become(self, status: ImageStatus, at: datetime, **changes: Any) -> Self:
         if not self.status.may_become(status):
             raise ConstraintViolationError(f"An image that is {self.status} can't become {status}.")
-        return msgspec.structs.replace(self, status=status, updated_at=at, version=self.version + 1, **changes)
+        changed = msgspec.structs.replace(self, status=status, updated_at=at, version=self.version + 1, **changes)
+        return changed.ensure_valid()
 
     def changed(self, changes: ImageChanges, *, at: datetime) -> Self:
         """Return the image with `changes`, or itself if they change nothing.
@@ -254,7 +263,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
                 changed = msgspec.structs.replace(changed, filename=filename)
         if changed == self:
             return self
-        return msgspec.structs.replace(changed, updated_at=at, version=self.version + 1)
+        return msgspec.structs.replace(changed, updated_at=at, version=self.version + 1).ensure_valid()
 
     def with_state_of(self, other: Self) -> Self:
         """Return this stored image as `ImageRepository.update` stores it."""

@@ -194,7 +194,7 @@ def _image_from_json(data: bytes) -> Image:
         failure=_failure_of(record.failure) if record.failure else None,
         generator_request_id=record.generator_request_id,
         version=record.version,
-    )
+    ).ensure_valid()
 
 
 def _content_of(record: _Record) -> ContentInfo | None:

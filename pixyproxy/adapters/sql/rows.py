@@ -139,7 +139,7 @@ def _image_from_row(row: Sequence[Any]) -> Image:
         created_at=time_from_text(created_at),
         updated_at=time_from_text(updated_at),
         version=version,
-    )
+    ).ensure_valid()
 
 
 def _failure_from_row(detail: str, kind: str | None, maybe_billed: int | None) -> Failure:

@@ -270,33 +270,33 @@ class TestContentInfo:
     @pytest.mark.parametrize("value", [0, -1])
     def test_it_is_never_empty(self, field: str, value: int) -> None:
         with pytest.raises(DataValidationError, match="empty"):
-            msgspec.structs.replace(CONTENT, **{field: value})
+            msgspec.structs.replace(CONTENT, **{field: value}).ensure_valid()
 
     @pytest.mark.parametrize("sha256", ["", "0" * 63, "0" * 65, "A" * 64, "g" * 64, "0" * 64 + "\n", "\u0660" * 64])
     def test_its_digest_is_64_hexadecimal_digits_in_lower_case(self, sha256: str) -> None:
         with pytest.raises(DataValidationError) as caught:
-            msgspec.structs.replace(CONTENT, sha256=sha256)
+            msgspec.structs.replace(CONTENT, sha256=sha256).ensure_valid()
         assert caught.value.field == "sha256"
 
 
 class TestInvariants:
-    """Nothing invalid can be built, whoever builds it."""
+    """`ensure_valid` refuses what breaks a rule, and so do the methods that return another image."""
 
     @pytest.mark.parametrize("prompt", ["", " ", " a", "a ", "a\0", "x" * 32_001])
     def test_the_prompt_keeps_its_rules(self, prompt: str) -> None:
         with pytest.raises(DataValidationError) as caught:
-            an_image(prompt=prompt)
+            an_image(prompt=prompt).ensure_valid()
         assert caught.value.field == "prompt"
 
     @pytest.mark.parametrize("tags", [("a", "a"), ("",), ("x" * 65,), tuple(str(number) for number in range(33))])
     def test_the_tags_keep_their_rules(self, tags: tuple[str, ...]) -> None:
         with pytest.raises(DataValidationError) as caught:
-            an_image(tags=tags)
+            an_image(tags=tags).ensure_valid()
         assert caught.value.field.startswith("tags")
 
     @pytest.mark.parametrize("filename", ["a.png", "x" * 255, "a-b_c.d", "0"])
     def test_a_safe_filename_is_accepted(self, filename: str) -> None:
-        assert an_image(filename=filename).filename == filename
+        assert an_image(filename=filename).ensure_valid().filename == filename
 
     @pytest.mark.parametrize(
         "filename",
@@ -304,13 +304,13 @@ class TestInvariants:
     )
     def test_a_filename_that_is_not_safe_is_refused(self, filename: str) -> None:
         with pytest.raises(DataValidationError) as caught:
-            an_image(filename=filename)
+            an_image(filename=filename).ensure_valid()
         assert caught.value.field == "filename"
 
     @pytest.mark.parametrize("author", ["", "a:b", "x" * 65])
     def test_the_author_is_a_user_name(self, author: str) -> None:
         with pytest.raises(DataValidationError):
-            an_image(author=author)
+            an_image(author=author).ensure_valid()
 
     def test_a_private_image_that_nobody_authored_is_seen_by_nobody(self) -> None:
         for status in ImageStatus:
@@ -349,17 +349,36 @@ class TestInvariants:
             (ImageStatus.UNKNOWN, None, FAILURE),
         }
         if (status, content, failure) in fitting:
-            an_image(status=status, content=content, failure=failure)
+            an_image(status=status, content=content, failure=failure).ensure_valid()
         else:
             with pytest.raises(DataValidationError):
-                an_image(status=status, content=content, failure=failure)
+                an_image(status=status, content=content, failure=failure).ensure_valid()
 
     @pytest.mark.parametrize("field", ["created_at", "updated_at"])
     @pytest.mark.parametrize("zone", [None, timezone(timedelta(hours=2))])
     def test_the_times_are_in_utc(self, field: str, zone: timezone | None) -> None:
         with pytest.raises(DataValidationError, match="UTC") as caught:
-            an_image(**{field: NOON.replace(tzinfo=zone)})
+            an_image(**{field: NOON.replace(tzinfo=zone)}).ensure_valid()
         assert caught.value.field == field
+
+    def test_no_method_returns_an_invalid_image(self) -> None:
+        local = NOON.replace(tzinfo=None)
+        with pytest.raises(DataValidationError, match="UTC"):
+            an_image_that_is(ImageStatus.READY).changed(ImageChanges(tags=["new"]), at=local)
+        with pytest.raises(DataValidationError, match="UTC"):
+            an_image_that_is(ImageStatus.PENDING).started(at=local)
+        with pytest.raises(DataValidationError, match="empty"):
+            an_image_that_is(ImageStatus.GENERATING).completed(msgspec.structs.replace(CONTENT, width=0), at=NOON)
+        with pytest.raises(DataValidationError, match="UTC"):
+            Image.requested(
+                guid=GUID,
+                prompt="A fox",
+                tags=(),
+                visibility=Visibility.PUBLIC,
+                principal=Principal(),
+                model="",
+                at=local,
+            )
 
     def test_an_image_can_not_be_changed(self) -> None:
         with pytest.raises(AttributeError):
