@@ -1,19 +1,11 @@
-"""The log lines of requests: there are so many that the way of all other lines would take them too long."""
+"""The access log: two lines for each request."""
 
-import asyncio
 import logging
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Final, TextIO
 
 REQUESTS: Final = "pixyproxy.requests"
-
-# What is written at once is not torn by the lines of another process (POSIX's least PIPE_BUF is 512; Linux has 4,096).
-_PIECE: Final = 4_096
-
-# By then, whoever has to ask the database has asked it, and the lines are made while it answers.
-_TURNS: Final = 4
 
 _log = logging.getLogger(REQUESTS)
 _parent = logging.getLogger(REQUESTS.partition(".")[0])
@@ -29,17 +21,17 @@ def log_request(event: str, facts: Mapping[str, object]) -> None:
         return
     handlers = logging.root.handlers
     if len(handlers) == 1 and isinstance(handlers[0], LineHandler) and not (_log.handlers or _parent.handlers):
-        handlers[0].write_soon(event, facts)
+        handlers[0].write_line(event, facts)
     else:
         _log.info(event, extra=facts)
 
 
 class LineHandler(logging.StreamHandler[TextIO]):
-    """Writes every line of a process to `stream`, in their order.
+    """Writes log records to `stream`, and the lines of requests by templates.
 
-    The lines of requests are made and written a few turns of the event loop later, all at once, or before any other
-    line. Each event has a template, which `template` makes from the names of its facts, with a `%(name)s` for each and
-    for the time; `to_text` writes the facts.
+    `template` renders an event once, from the names of its facts, with a `%(name)s` for each and for the time, and
+    `to_text` renders a fact. Filling in a template costs a quarter of making and rendering a record, which takes as
+    long as all the rest of a small request.
     """
 
     def __init__(
@@ -49,80 +41,20 @@ class LineHandler(logging.StreamHandler[TextIO]):
         self._template = template
         self._to_text = to_text
         self._templates: dict[str, str] = {}
-        self._waiting: deque[tuple[str, Mapping[str, object], int]] = deque()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._second = (0, "", "")
 
-    def write_soon(self, event: str, facts: Mapping[str, object]) -> None:
-        """Write the line of a request's event before the event loop waits again; nobody changes `facts` any more."""
-        # Who writes first says that nobody is about to, and then takes what is there: so no line is left behind.
-        self._waiting.append((event, facts, time.time_ns()))
-        loop = asyncio.get_running_loop()
-        # An event loop may have ended without another turn.
-        if self._loop is not loop:
-            self._loop = loop
-            self._write_in(loop, _TURNS)
-
-    def _write_in(self, loop: asyncio.AbstractEventLoop, turns: int) -> None:
-        if turns:
-            loop.call_soon(self._write_in, loop, turns - 1)
-        else:
-            self._loop = None
-            self._write()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write the line of a record now."""
-        self._write()
-        super().emit(record)
-
-    def flush(self) -> None:
-        """Leave no line waiting."""
-        self._write()
-        super().flush()
-
-    def _lines(self) -> Iterator[str]:
-        """Take what waits, and yield the lines."""
-        while self._waiting:
-            event, facts, nanoseconds = self._waiting.popleft()
-            template = self._templates.get(event)
-            if template is None:
-                template = self._templates[event] = self._template(event, facts)
-            texts = {name: self._to_text(fact) for name, fact in facts.items()}
-            texts["time"] = self._time(nanoseconds)
-            yield template % texts + self.terminator
-
-    def _time(self, nanoseconds: int) -> str:
-        second, nanosecond = divmod(nanoseconds, 1_000_000_000)
-        known, before, behind = self._second
-        if second != known:
-            text = self._to_text(time.strftime("%Y-%m-%dT%H:%M:%S.@Z", time.gmtime(second)))
-            before, _, behind = text.partition("@")
-            self._second = (second, before, behind)
-        return f"{before}{nanosecond // 1000:06}{behind}"
-
-    def _write(self) -> None:
+    def write_line(self, event: str, facts: Mapping[str, object]) -> None:
+        """Write the line of a request's event."""
+        template = self._templates.get(event)
+        if template is None:
+            template = self._templates[event] = self._template(event, facts)
+        texts = {name: self._to_text(fact) for name, fact in facts.items()}
+        texts["time"] = self._to_text(datetime.now(UTC).isoformat().replace("+00:00", "Z"))
         self.acquire()
         try:
-            for piece in _pieces(self._lines()):
-                self._write_piece(piece)
+            # All at once, so that the lines of other processes do not tear it.
+            self.stream.write(template % texts + self.terminator)
+            self.flush()
+        except Exception:  # noqa: BLE001 -- a log that can't be written stops no request
+            self.handleError(logging.makeLogRecord({"msg": event}))
         finally:
             self.release()
-
-    def _write_piece(self, piece: str) -> None:
-        try:
-            self.stream.write(piece)
-            super().flush()
-        except Exception:  # noqa: BLE001 -- as for any other line, a log that can't be written stops no request
-            self.handleError(logging.makeLogRecord({"msg": "the lines of some requests"}))
-
-
-def _pieces(lines: Iterable[str]) -> Iterator[str]:
-    """Join lines, whole, to pieces that are not torn unless a line alone is longer."""
-    piece = ""
-    for line in lines:
-        if piece and len(piece) + len(line) > _PIECE:
-            yield piece
-            piece = ""
-        piece += line
-    if piece:
-        yield piece
