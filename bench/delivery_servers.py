@@ -21,8 +21,8 @@ from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.domain.content import ContentInfo, MediaType, filename_for
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.entrypoints.server.sendfile_protocol import SendfileProtocol
 from tests.doubles.nginx import Nginx, documented
 from tests.doubles.service import clean_environment, free_port, running_service
@@ -146,12 +146,12 @@ async def store_pictures(url: str, folder: Path) -> Pictures:
 
 
 def _image_of(data: bytes) -> Image:
-    guid, prompt = UUID(int=random.getrandbits(128), version=4), Prompt("a lighthouse")
+    guid, prompt = UUID(int=random.getrandbits(128), version=4), "a lighthouse"
     at = datetime(2026, 1, 1, tzinfo=UTC)
     return Image(
         guid=guid,
         filename=filename_for(prompt, guid, MediaType.PNG),
-        prompt=prompt,
+        request=GenerationRequest(prompt=prompt),
         author=None,
         visibility=Visibility.PUBLIC,
         status=ImageStatus.READY,

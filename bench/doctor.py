@@ -29,8 +29,8 @@ from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.system.clock import SystemClock
 from pixyproxy.application import CheckConsistency, CorrectSizes, FinishDeletions, RecoverImages
 from pixyproxy.domain.content import ContentInfo, MediaType, filename_for
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
-from pixyproxy.domain.prompt import Prompt
 
 SEED = 7
 
@@ -41,7 +41,7 @@ def make_images(count: int, byte_size: int) -> Iterator[tuple[Image, bytes]]:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     for number in range(count):
         guid, data = UUID(int=source.getrandbits(128), version=4), source.randbytes(byte_size)
-        prompt, at = Prompt(f"a lighthouse with {number} windows"), start + timedelta(seconds=number)
+        prompt, at = f"a lighthouse with {number} windows", start + timedelta(seconds=number)
         content = ContentInfo(
             media_type=MediaType.PNG,
             byte_size=byte_size,
@@ -53,7 +53,7 @@ def make_images(count: int, byte_size: int) -> Iterator[tuple[Image, bytes]]:
             Image(
                 guid=guid,
                 filename=filename_for(prompt, guid, MediaType.PNG),
-                prompt=prompt,
+                request=GenerationRequest(prompt=prompt),
                 author=None,
                 visibility=Visibility.PUBLIC,
                 status=ImageStatus.READY,

@@ -37,9 +37,9 @@ from pixyproxy.application import ExportImages, ImportImages
 from pixyproxy.application.export_images import ExportOutcome
 from pixyproxy.application.import_images import ImportOutcome
 from pixyproxy.domain.content import ContentInfo, MediaType, filename_for
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
 from pixyproxy.domain.ports import ImageArchiveReader, ImageArchiveWriter
-from pixyproxy.domain.prompt import Prompt
 
 SEED = 7
 
@@ -53,7 +53,7 @@ def make_images(count: int, pixels: int) -> Iterator[tuple[Image, bytes]]:
         file = io.BytesIO()
         Picture.frombytes("L", (pixels, pixels), source.randbytes(pixels * pixels)).save(file, "png")
         data = file.getvalue()
-        prompt, at = Prompt(f"a lighthouse with {number} windows"), start + timedelta(seconds=number)
+        prompt, at = f"a lighthouse with {number} windows", start + timedelta(seconds=number)
         content = ContentInfo(
             media_type=MediaType.PNG,
             byte_size=len(data),
@@ -65,7 +65,7 @@ def make_images(count: int, pixels: int) -> Iterator[tuple[Image, bytes]]:
             Image(
                 guid=guid,
                 filename=filename_for(prompt, guid, MediaType.PNG),
-                prompt=prompt,
+                request=GenerationRequest(prompt=prompt),
                 author=None,
                 visibility=Visibility.PUBLIC,
                 status=ImageStatus.READY,

@@ -14,8 +14,8 @@ from embedded_library import fill, prepare
 from hostile_kit import MIB, Target, attack, connections, count_open, first_line, pour
 
 from pixyproxy.domain.content import ContentInfo, MediaType
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
-from pixyproxy.domain.prompt import Prompt
 
 _GET: Final = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
 _POST: Final = b"POST /image HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -152,7 +152,7 @@ def _long_prompts(folder: Path) -> None:
                         guid=guid,
                         filename="a.png",
                         # Each of its characters takes four bytes.
-                        prompt=Prompt("\N{FOX FACE}" * 32_000),
+                        request=GenerationRequest(prompt="\N{FOX FACE}" * 32_000),
                         author=None,
                         visibility=Visibility.PUBLIC,
                         status=ImageStatus.READY,

@@ -13,8 +13,8 @@ from uuid import UUID
 
 from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.failure import Failure
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageId, ImageStatus, Visibility
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 
@@ -107,7 +107,7 @@ def _make_image(source: random.Random, number: int, at: datetime) -> Image:
         id=ImageId(number),
         guid=guid,
         filename=f"{prompt[:60].replace(' ', '-').replace(',', '')}-{guid}{media_type.extension}",
-        prompt=prompt,
+        request=GenerationRequest(prompt=prompt),
         tags=_make_tags(source),
         author=author,
         visibility=Visibility.PRIVATE if source.random() < PRIVATE else Visibility.PUBLIC,
@@ -131,7 +131,7 @@ def _make_image(source: random.Random, number: int, at: datetime) -> Image:
     )
 
 
-def _make_prompt(source: random.Random, number: int) -> Prompt:
+def _make_prompt(source: random.Random, number: int) -> str:
     style, adjective, subject, action = (_choose(source, words) for words in (STYLES, ADJECTIVES, SUBJECTS, ACTIONS))
     text = (
         f"a {_choose(source, MANNERS)} {style} of a {adjective} {subject} {action} in the {_choose(source, SUBJECTS)}"
@@ -146,7 +146,7 @@ def _make_prompt(source: random.Random, number: int) -> Prompt:
     *styles, one_in = SELDOM_TOGETHER
     if number % one_in == one_in // 3:
         text += f", half {styles[0]}, half {styles[1]}"
-    return Prompt(text)
+    return text
 
 
 def _make_tags(source: random.Random) -> tuple[Tag, ...]:

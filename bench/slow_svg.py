@@ -21,13 +21,13 @@ from pixyproxy.adapters.pictures.vips.variant_maker import VipsVariantMaker
 from pixyproxy.application import GetImageVariant
 from pixyproxy.domain.content import filename_for
 from pixyproxy.domain.errors import ContentStoreError
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
 from pixyproxy.domain.ports import StoredContent
-from pixyproxy.domain.prompt import parse_prompt
 from pixyproxy.domain.user import ANONYMOUS
 from pixyproxy.domain.variant import Variant, VariantFormat
 
-PROMPT = parse_prompt("a red fox")
+REQUEST = GenerationRequest(prompt="a red fox")
 SLOW = (
     b'<svg xmlns="http://www.w3.org/2000/svg" width="4096" height="4096"><filter id="b">'
     b'<feGaussianBlur stdDeviation="50"/></filter>'
@@ -50,8 +50,8 @@ async def main() -> None:
         image = await images.add(
             Image(
                 guid=guid,
-                filename=filename_for(PROMPT, guid, content.media_type),
-                prompt=PROMPT,
+                filename=filename_for(REQUEST.prompt, guid, content.media_type),
+                request=REQUEST,
                 author=None,
                 visibility=Visibility.PUBLIC,
                 status=ImageStatus.READY,
@@ -74,7 +74,7 @@ async def main() -> None:
         await asyncio.sleep(1)
         return await wait(image, 64)
 
-    slow, small = await stored(SLOW), await stored((await InMemoryImageGenerator().generate(PROMPT)).data)
+    slow, small = await stored(SLOW), await stored((await InMemoryImageGenerator().generate(REQUEST)).data)
     *waits, other = await asyncio.gather(*(wait(slow, side) for side in (1_024, 512, 1_024)), later(small))
     print(f"the slow SVG, three at once:  {', '.join(f'{seconds:.1f}' for seconds in waits)} s")
     print(f"a small PNG meanwhile:        {other:.1f} s")

@@ -11,8 +11,8 @@ from polyfactory.factories.msgspec_factory import MsgspecFactory
 from pixyproxy.domain.content import ContentInfo, filename_for
 from pixyproxy.domain.errors import GenerationRefusedError, GenerationTimedOutError
 from pixyproxy.domain.failure import Failure
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import PasswordHash, User, UserName
 
@@ -77,9 +77,16 @@ class ImageFactory(MsgspecFactory[Image]):
     model = "gpt-image-2"
 
     @classmethod
-    def prompt(cls) -> Prompt:
-        """Return a sentence."""
-        return Prompt(cls.__faker__.sentence())
+    def process_kwargs(cls, **kwargs: Any) -> dict[str, Any]:
+        """Take a `prompt` in place of a request."""
+        if "prompt" in kwargs:
+            kwargs["request"] = GenerationRequest(prompt=kwargs.pop("prompt"))
+        return super().process_kwargs(**kwargs)
+
+    @classmethod
+    def request(cls) -> GenerationRequest:
+        """Return one for a sentence."""
+        return GenerationRequest(prompt=cls.__faker__.sentence())
 
     @classmethod
     def tags(cls) -> tuple[Tag, ...]:
@@ -104,9 +111,9 @@ class ImageFactory(MsgspecFactory[Image]):
 
     @post_generated
     @classmethod
-    def filename(cls, prompt: str, guid: UUID, content: ContentInfo | None) -> str:
+    def filename(cls, request: GenerationRequest, guid: UUID, content: ContentInfo | None) -> str:
         """Return the name that the domain makes."""
-        return filename_for(prompt, guid, content.media_type if content else None)
+        return filename_for(request.prompt, guid, content.media_type if content else None)
 
 
 class PendingImageFactory(ImageFactory):

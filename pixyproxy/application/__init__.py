@@ -14,6 +14,7 @@ from pixyproxy.application.delete_images import DeleteImages
 from pixyproxy.application.disable_user import DisableUser
 from pixyproxy.application.export_images import ExportImages
 from pixyproxy.application.finish_deletions import FinishDeletions
+from pixyproxy.application.generate_image import GenerateImage
 from pixyproxy.application.get_image import GetImage
 from pixyproxy.application.get_image_content import GetImageContent
 from pixyproxy.application.get_image_variant import GetImageVariant
@@ -44,6 +45,7 @@ __all__ = [
     "DisableUser",
     "ExportImages",
     "FinishDeletions",
+    "GenerateImage",
     "GetImage",
     "GetImageContent",
     "GetImageVariant",

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from pixyproxy.application.generate_image import KEPT
+from pixyproxy.application.generate_image import QUARANTINE_NOTE
 from pixyproxy.application.progress import no_progress
 from pixyproxy.domain.content import ContentInfo, ContentKey
 from pixyproxy.domain.errors import (
@@ -270,7 +270,7 @@ class CheckConsistency:
                 if self.clock.now() - image.updated_at < UNKNOWN_AGE:
                     # Its process may only be slow, and about to show it.
                     return
-                reason = f"What the generator sent is no picture that can be shown. {KEPT}"
+                reason = f"What the generator sent is no picture that can be shown. {QUARANTINE_NOTE}"
                 failed = image.failed(GenerationFailedError(reason, maybe_billed=True), at=self.clock.now())
                 await self.images.update(failed, expected=image.status)
             await self.quarantine.move_to_quarantine(image.content_key)

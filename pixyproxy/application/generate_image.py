@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Final, NoReturn, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
+from pixyproxy.application.admission import Slot
 from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
@@ -38,15 +39,15 @@ from pixyproxy.domain.ports import (
 
 T = TypeVar("T")
 
-KEPT: Final = "What came back is kept in quarantine."
-"""What the reason of a failure ends with when there is something in quarantine."""
+QUARANTINE_NOTE: Final = "What came back is kept in quarantine."
+"""The last sentence of a failure's reason when there is something in quarantine."""
 
 
 class GenerationPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """How long what takes; all in seconds.
+    """Time limits, in seconds.
 
-    `lease` is what each image that is being made is held with. `patience` is how long a database or a content store
-    that fails when the image is there already is tried again.
+    Each image is held with `lease` until it is final. A database or a content store that fails after the image was
+    bought is retried every `pause` for `patience`.
     """
 
     lease: Lease = Lease(owner="pixyproxy", seconds=15.0)
@@ -56,12 +57,15 @@ class GenerationPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerateImage:
-    """Buy an image that is pending, store its bytes, and only then show it; the life cycle is drawn at `ImageStatus`.
+    """Buy a pending image, store its bytes, and only then show it; `ImageStatus` draws the life cycle.
 
-    Takes the stored image and returns it when it is ready. Raises a `GenerationError` when it failed, which is recorded
-    if the database answers, and `ImageDelayedError` when the bytes are safe and the database does not come back soon
-    enough: then the image is recovered later. What a generator was paid for and can't be shown is put into quarantine
-    before the failure is recorded. `leases` and `quarantine` are optional, as they are for `CreateImage`.
+    Takes the stored image and its slot, waits for the slot, returns the image when it is ready, and releases the slot.
+    Raises a `GenerationError` when the image failed, after recording it if the database answers, and
+    `ImageDelayedError` when the bytes are safe and the database stays away: the image is recovered later. Content that
+    was paid for and can't be shown is quarantined before the failure is recorded.
+
+    Two ports are optional. Without `leases` no other process may run `RecoverImages`, and without a `quarantine` the
+    bytes of a paid failure are lost.
     """
 
     images: ImageRepository
@@ -72,87 +76,124 @@ class GenerateImage:
     quarantine: Quarantine | None = None
     policy: GenerationPolicy = field(default_factory=GenerationPolicy)
 
-    async def __call__(self, image: Image) -> Image:
+    @property
+    def lease(self) -> Lease | None:
+        """The lease that a new image is stored with."""
+        return self.policy.lease if self.leases is not None else None
+
+    async def __call__(self, image: Image, slot: Slot) -> Image:
         try:
-            # What can't be kept must not be bought.
+            async with self._lease_kept(image):
+                return await self._make(image, slot)
+        finally:
+            slot.release()
+
+    async def _make(self, image: Image, slot: Slot) -> Image:
+        try:
+            await slot.granted()
+            image = await self._start(image)
+            generated = await self._generate(image)
+            return await self._show(await self._store(generated, image), before=image)
+        except GenerationError as exc:
+            await self._give_up(image, exc)
+            # The client must hear why, even if the failure could not be recorded.
+            raise
+
+    async def _start(self, image: Image) -> Image:
+        """Record that the image is about to be bought; don't buy what can't be stored or recorded."""
+        try:
             await self.contents.check()
         except ContentStoreError as exc:
-            await self.give_up(image, ContentNotKeptError(exc.detail, maybe_billed=False), cause=exc)
+            raise ContentNotKeptError(exc.detail, maybe_billed=False) from exc
         generating = image.started(at=self.clock.now())
         try:
             await self.images.update(generating, expected=image.status)
         except (DBConnectionError, ConstraintViolationError, RecordNotFoundError) as exc:
             reason = "What is about to be bought could not be written down."
-            await self.give_up(image, GenerationNotStartedError(reason, maybe_billed=False), cause=exc)
+            raise GenerationNotStartedError(reason, maybe_billed=False) from exc
+        return generating
+
+    async def _generate(self, image: Image) -> GeneratedImage:
         try:
-            generated = await self.generator.generate(generating.prompt)
-        except GenerationError as exc:
-            await self.give_up(generating, exc)
-        except Exception as exc:  # noqa: BLE001 -- it is recorded and raised again
-            await self.give_up(generating, _fault(), cause=exc)
+            return await self.generator.generate(image.request)
+        except GenerationError:
+            raise
+        except Exception as exc:
+            raise _fault() from exc
+
+    async def _store(self, generated: GeneratedImage, image: Image) -> Image:
+        """Store the bytes and return the image as ready, which is not recorded yet."""
         try:
-            generated = _checked(generated)
-            digest = await self._keep(generating, generated)
-            ready = self._completed(generating, generated, digest)
-        except ContentNotKeptError as exc:
-            await self.give_up(generating, exc, patience=0)
-        except Exception as exc:  # noqa: BLE001 -- it is recorded and raised again
-            await self.give_up(generating, _fault(generated), cause=exc)
+            media_type = _checked_media_type(generated)
+            digest = await self._put(lambda: self.contents.put(image.content_key, generated.chunks()))
+            content = ContentInfo(
+                media_type=media_type,
+                byte_size=digest.byte_size,
+                sha256=digest.sha256,
+                width=generated.width,
+                height=generated.height,
+            )
+            return image.completed(content, generated.usage, generated.request_id, at=self.clock.now())
+        except ContentStoreError as exc:
+            raise ContentNotKeptError(
+                exc.detail, maybe_billed=True, request_id=generated.request_id, quarantine=generated.data
+            ) from exc
+        except Exception as exc:
+            raise _fault(generated) from exc
+
+    async def _show(self, ready: Image, *, before: Image) -> Image:
         try:
-            return await self._record(ready, before=generating)
+            return await self._record(ready, before=before)
         except (ConstraintViolationError, RecordNotFoundError, DamagedRecordError) as exc:
             reason = "The image was bought, and its record is gone or not what it was."
-            await self.give_up(generating, GenerationFaultError(reason, maybe_billed=True), cause=exc)
+            raise GenerationFaultError(reason, maybe_billed=True) from exc
 
-    @asynccontextmanager
-    async def lease_kept(self, image: Image) -> AsyncIterator[None]:
-        """Renew the lease of an image for as long as the block runs."""
-        renewing = asyncio.create_task(self._renew_lease(image))
-        try:
-            yield
-        finally:
-            renewing.cancel()
-            await asyncio.wait([renewing])
-
-    async def give_up(
-        self, image: Image, error: GenerationError, *, cause: Exception | None = None, patience: float | None = None
-    ) -> NoReturn:
-        """Quarantine what came back, record why there is no image, as far as that can be done, and raise it.
-
-        A content store that fails is tried again for `patience` seconds, those of the policy by default.
-        """
+    async def _give_up(self, image: Image, error: GenerationError) -> None:
+        """Quarantine what came back and record the failure, as far as that can be done."""
         if error.quarantine and self.quarantine is not None:
-            await self._keep_aside(
-                image, error, error.quarantine, self.policy.patience if patience is None else patience, self.quarantine
-            )
-        await self._record_failure(image, error)
+            await self._quarantine(image, error, error.quarantine, self.quarantine)
+        with suppress(PixyProxyException):
+            await self._record(image.failed(error, at=self.clock.now()), before=image)
         error.guid = image.guid
-        # The error and the frames of its traceback hold each other until the garbage collector comes.
+        # The bytes must not live as long as the error.
         error.quarantine = None
-        # The client must hear why the generation failed, also when that can't be recorded.
-        raise error from cause or error.__cause__
+
+    async def _quarantine(
+        self, image: Image, error: GenerationError, data: bytes | bytearray, quarantine: Quarantine
+    ) -> None:
+        """Put `data` into quarantine, and note in the error's detail whether it is there."""
+        # A store that did not keep the image was retried already.
+        patience = 0 if isinstance(error, ContentNotKeptError) else self.policy.patience
+        try:
+            await self._put(lambda: quarantine.put_quarantined(image.content_key, _chunks(data)), patience)
+            note = QUARANTINE_NOTE
+        except ContentStoreError as exc:
+            note = f"What came back could not be kept: {exc.detail}"
+        except Exception:  # noqa: BLE001 -- the failure must be recorded all the same
+            note = "What came back could not be kept."
+        if note == QUARANTINE_NOTE or not isinstance(error, ContentNotKeptError):
+            error.detail = f"{error.detail[: FAILURE_MAX_LENGTH - len(note) - 1]} {note}"
+
+    async def _put(self, put: Callable[[], Awaitable[ContentDigest]], patience: float | None = None) -> ContentDigest:
+        """Call `put`, again while the content store fails; a cancelled call may end: the bytes are paid for."""
+        return await self._retried(lambda: _finished(put(), self.policy.patience), ContentStoreError, patience)
 
     async def _record(self, final: Image, *, before: Image) -> Image:
-        """Store the final state of an image that was stored as `before`, trying again while the database is away.
+        """Store the final state of an image that was stored as `before`, and return what is stored then.
 
-        Returns what is stored then: somebody else may have recovered the image meanwhile. Raises `ImageDelayedError`
-        when the database stays away, and `ConstraintViolationError` when the image has come to another end.
+        Another process may have recovered the image meanwhile. Raises `ImageDelayedError` when the database stays away,
+        and `ConstraintViolationError` when the image has come to another end.
         """
-        clock = asyncio.get_running_loop().time
-        ends_at = clock() + self.policy.patience
-        while True:
-            try:
-                return await self._store(final, expected=before.status)
-            except DBConnectionError as exc:
-                if clock() >= ends_at:
-                    raise ImageDelayedError(
-                        "The image may be there, but the database does not answer; it will be shown when it does.",
-                        guid=final.guid,
-                        retry_after=self.policy.lease.seconds,
-                    ) from exc
-            await asyncio.sleep(self.policy.pause)
+        try:
+            return await self._retried(lambda: self._update(final, expected=before.status), DBConnectionError)
+        except DBConnectionError as exc:
+            raise ImageDelayedError(
+                "The image may be there, but the database does not answer; it will be shown when it does.",
+                guid=final.guid,
+                retry_after=self.policy.lease.seconds,
+            ) from exc
 
-    async def _store(self, final: Image, *, expected: ImageStatus) -> Image:
+    async def _update(self, final: Image, *, expected: ImageStatus) -> Image:
         try:
             await self.images.update(final, expected=expected)
         except ConstraintViolationError:
@@ -161,61 +202,34 @@ class GenerateImage:
                 return stored
             if stored.status is expected or not stored.status.may_become(final.status):
                 raise
-            await self._store(final, expected=stored.status)
-            # What somebody else has changed stays.
+            await self._update(final, expected=stored.status)
+            # The other process may have changed more than the status.
             return await self.images.get(final.guid)
         return final
 
-    async def _keep(self, image: Image, generated: GeneratedImage) -> ContentDigest:
-        """Store the bytes, trying again while the content store fails: they are paid for."""
-        try:
-            return await self._try_to_store(
-                lambda: self.contents.put(image.content_key, generated.chunks()), self.policy.patience
-            )
-        except ContentStoreError as exc:
-            raise ContentNotKeptError(
-                exc.detail, maybe_billed=True, request_id=generated.request_id, quarantine=generated.data
-            ) from exc
-
-    async def _keep_aside(
-        self, image: Image, error: GenerationError, data: bytes | bytearray, patience: float, quarantine: Quarantine
-    ) -> None:
-        """Put `data` into quarantine, and say in the error's detail whether it is there."""
-        try:
-            await self._try_to_store(lambda: quarantine.put_quarantined(image.content_key, _chunks(data)), patience)
-            outcome = KEPT
-        except ContentStoreError as exc:
-            outcome = f"What came back could not be kept: {exc.detail}"
-        except Exception:  # noqa: BLE001 -- the failure must be recorded all the same
-            outcome = "What came back could not be kept."
-        if outcome == KEPT or not isinstance(error, ContentNotKeptError):
-            error.detail = f"{error.detail[: FAILURE_MAX_LENGTH - len(outcome) - 1]} {outcome}"
-
-    async def _try_to_store(self, store: Callable[[], Awaitable[ContentDigest]], patience: float) -> ContentDigest:
-        """Call `store`, again for `patience` seconds while it fails; raise the last `ContentStoreError`."""
+    async def _retried(
+        self, call: Callable[[], Awaitable[T]], transient: type[Exception], patience: float | None = None
+    ) -> T:
+        """Return what `call` does; on a `transient` error call again for `patience` seconds, then raise the last."""
         clock = asyncio.get_running_loop().time
-        ends_at = clock() + patience
+        ends_at = clock() + (self.policy.patience if patience is None else patience)
         while True:
             try:
-                return await _finished(store(), self.policy.patience)
-            except ContentStoreError:
+                return await call()
+            except transient:
                 if clock() >= ends_at:
                     raise
             await asyncio.sleep(self.policy.pause)
 
-    def _completed(self, image: Image, generated: GeneratedImage, digest: ContentDigest) -> Image:
-        content = ContentInfo(
-            media_type=generated.media_type,
-            byte_size=digest.byte_size,
-            sha256=digest.sha256,
-            width=generated.width,
-            height=generated.height,
-        )
-        return image.completed(content, generated.usage, generated.request_id, at=self.clock.now())
-
-    async def _record_failure(self, image: Image, error: GenerationError) -> None:
-        with suppress(PixyProxyException):
-            await self._record(image.failed(error, at=self.clock.now()), before=image)
+    @asynccontextmanager
+    async def _lease_kept(self, image: Image) -> AsyncIterator[None]:
+        """Renew the lease of an image for as long as the block runs."""
+        renewing = asyncio.create_task(self._renew_lease(image))
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.wait([renewing])
 
     async def _renew_lease(self, image: Image) -> None:
         while self.leases is not None:
@@ -236,11 +250,11 @@ def _fault(generated: GeneratedImage | None = None) -> GenerationFaultError:
     )
 
 
-def _checked(generated: GeneratedImage) -> GeneratedImage:
-    """Return what a generator has returned; raise an error for what is no picture on the face of it."""
+def _checked_media_type(generated: GeneratedImage) -> MediaType:
+    """Return the picture's media type; raise an error unless it has bytes, pixels and a known type."""
     if not generated.data or min(generated.width, generated.height) < 1:
         raise ValueError("The generator has returned a picture without bytes or without pixels.")
-    return msgspec.structs.replace(generated, media_type=MediaType(generated.media_type))
+    return MediaType(generated.media_type)
 
 
 async def _chunks(data: bytes | bytearray) -> AsyncIterator[bytes]:
@@ -249,7 +263,7 @@ async def _chunks(data: bytes | bytearray) -> AsyncIterator[bytes]:
 
 
 async def _finished(storing: Awaitable[T], seconds: float) -> T:
-    """Return what `storing` does; when cancelled, give it so many seconds to end: the bytes are paid for."""
+    """Return what `storing` does; when cancelled, give it `seconds` to end."""
     task = asyncio.ensure_future(storing)
     try:
         return await asyncio.shield(task)

@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from pixyproxy.application.generate_image import KEPT
+from pixyproxy.application.generate_image import QUARANTINE_NOTE
 from pixyproxy.application.generations import Generations
 from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.errors import (
@@ -97,7 +97,7 @@ class RecoverImages:
     async def _reason(self, image: Image) -> GenerationError:
         """Return why there is no content of an image that was begun."""
         if await self.quarantine.list_quarantine(image.content_key):
-            reason = f"The generator answered with something that is no picture. {KEPT}"
+            reason = f"The generator answered with something that is no picture. {QUARANTINE_NOTE}"
             return GenerationFailedError(reason, maybe_billed=True)
         return GenerationAbandonedError(
             "PixyProxy ended while the generator was at work; nobody knows whether it drew and billed the image.",

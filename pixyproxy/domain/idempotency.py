@@ -5,7 +5,6 @@ After draft-ietf-httpapi-idempotency-key-header-07, with the behaviour of Stripe
 
 import hashlib
 import re
-from collections.abc import Sequence
 from typing import NewType, Self
 from uuid import UUID
 
@@ -44,7 +43,9 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def on(cls, image: Image, key: IdempotencyKey) -> Self:
         """Return the claim of `key` for what `image` was asked for with."""
-        asked: Sequence[object] = (image.prompt, image.tags, image.visibility)
+        # Options that are not given are left out, so that keys stay valid when a later version adds options.
+        options = image.request.options
+        asked = (image.prompt, image.tags, image.visibility, *([options] if options else ()))
         fingerprint = hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
         if image.author is None:
             key = IdempotencyKey(hashlib.sha256(f"{key} {fingerprint}".encode()).hexdigest())

@@ -27,7 +27,7 @@ from pixyproxy.domain.errors import (
     RecordNotFoundError,
 )
 from pixyproxy.domain.failure import Failure
-from pixyproxy.domain.prompt import Prompt, ensure_prompt, parse_prompt
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.tag import Tag, ensure_tags, parse_new_tags
 from pixyproxy.domain.user import Principal, UserName, ensure_user_name
 
@@ -136,7 +136,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
     guid: UUID
     filename: str
-    prompt: Prompt
+    request: GenerationRequest
     tags: tuple[Tag, ...] = ()
     author: UserName | None
     visibility: Visibility
@@ -156,7 +156,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
         New images have stricter rules, so that all that was stored once can be read.
         """
-        ensure_prompt(self.prompt)
+        self.request.ensure_valid()
         ensure_tags(self.tags)
         ensure_filename(self.filename)
         if self.content is not None:
@@ -177,7 +177,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         cls,
         *,
         guid: UUID,
-        prompt: str,
+        request: GenerationRequest,
         tags: Sequence[str],
         visibility: Visibility,
         principal: Principal,
@@ -185,12 +185,12 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         at: datetime,
     ) -> Self:
         """Return the pending image that `principal` asks for at the time `at`; raise `DataValidationError`."""
-        parsed = parse_prompt(prompt)
+        request = request.normalized()
         _ensure_author_of_private(principal.name, visibility)
         return cls(
             guid=guid,
-            filename=filename_for(parsed, guid),
-            prompt=parsed,
+            filename=filename_for(request.prompt, guid),
+            request=request,
             tags=parse_new_tags(tags),
             author=principal.name,
             visibility=visibility,
@@ -289,6 +289,11 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
             updated_at=other.updated_at,
             version=other.version,
         )
+
+    @property
+    def prompt(self) -> str:
+        """The prompt of the request."""
+        return self.request.prompt
 
     @property
     def content_key(self) -> ContentKey:

@@ -52,6 +52,7 @@ from pixyproxy.application import (
     DisableUser,
     ExportImages,
     FinishDeletions,
+    GenerateImage,
     GetImage,
     GetImageContent,
     GetImageVariant,
@@ -177,19 +178,25 @@ class Container(containers.DeclarativeContainer):
         patience=settings.provided.patience,
     )
 
-    create_image = providers.Singleton(
-        CreateImage,
+    generate_image = providers.Singleton(
+        GenerateImage,
         images=images,
         contents=contents,
         leases=images,
-        idempotency_keys=images,
         quarantine=contents,
         generator=generator,
+        clock=clock,
+        policy=policy,
+    )
+    create_image = providers.Singleton(
+        CreateImage,
+        images=images,
+        idempotency_keys=images,
+        generate_image=generate_image,
         clock=clock,
         guids=guids,
         admission=admission,
         generations=generations,
-        policy=policy,
         max_wait=settings.provided.max_wait,
         claim_seconds=settings.provided.idempotency_key_lifetime,
     )

@@ -25,10 +25,10 @@ import pixyproxy.adapters.openai.endpoint  # noqa: F401
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.domain.content import ContentKey
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import Claim
 from pixyproxy.domain.image import Image, ImageStatus
 from pixyproxy.domain.ports import ContentDigest, GeneratedImage, ImageGenerator, Lease
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.entrypoints.cli.serve import GRACE_SECONDS, hurry_when_told_to_stop
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.app import create_app
@@ -70,9 +70,9 @@ class Halts:
     """Where generations halt; `prompts` are those of the images that this process makes, by content key."""
 
     folder: Path
-    prompts: dict[ContentKey, Prompt] = field(default_factory=dict)
+    prompts: dict[ContentKey, str] = field(default_factory=dict)
 
-    async def reach(self, step: str, prompt: Prompt) -> None:
+    async def reach(self, step: str, prompt: str) -> None:
         """Return when the prompt does not ask to halt at this step, or is let go."""
         released = self.folder / RELEASED
         match = _DIRECTIVE.search(prompt)
@@ -134,7 +134,7 @@ class HaltingContentStore(FilesystemContentStore):
             await self._halts.reach(DELETING, self._halts.prompts[key])
         await super().delete(key)
 
-    async def _halves(self, prompt: Prompt, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    async def _halves(self, prompt: str, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
         async for chunk in chunks:
             middle = len(chunk) // 2
             yield chunk[:middle]
@@ -153,9 +153,9 @@ class HaltingImageGenerator(ImageGenerator):
     def model(self) -> str:
         return self.generator.model
 
-    async def generate(self, prompt: Prompt) -> GeneratedImage:
-        generated = await self.generator.generate(prompt)
-        await self.halts.reach(Step.ANSWERED, prompt)
+    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+        generated = await self.generator.generate(request)
+        await self.halts.reach(Step.ANSWERED, request.prompt)
         return generated
 
     async def close(self) -> None:

@@ -19,9 +19,9 @@ from pixyproxy.adapters.archive.tar_reader import TarImageArchiveReader
 from pixyproxy.adapters.archive.tar_writer import SPOOL_SIZE, TarImageArchiveWriter
 from pixyproxy.adapters.memory.image_archive import InMemoryImageArchive
 from pixyproxy.domain.failure import Failure
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
 from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ImageArchiveReader, ImageArchiveWriter
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.tag import Tag, normalized_tags
 from pixyproxy.domain.user import UserName
 from tests.factories import ContentInfoFactory, FailedImageFactory, ImageFactory, UnknownImageFactory
@@ -288,7 +288,9 @@ def images(draw: st.DrawFn) -> Image:
     return Image(
         guid=draw(st.uuids()),
         filename=draw(st.from_regex(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,254}", fullmatch=True)),
-        prompt=Prompt(draw(st.sampled_from(["a", "two\nlines \u2028 \ufeff ', \"", "\U0010ffff \x01 \\u0041"]))),
+        request=GenerationRequest(
+            prompt=draw(st.sampled_from(["a", "two\nlines \u2028 \ufeff ', \"", "\U0010ffff \x01 \\u0041"]))
+        ),
         tags=draw(tags),
         author=None if author is None else UserName(author),
         visibility=visibility,

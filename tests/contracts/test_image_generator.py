@@ -18,8 +18,8 @@ from pixyproxy.adapters.pictures.pillow.inspection import inspect_picture
 from pixyproxy.adapters.sketch import canvas
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.domain.errors import GenerationError, GenerationFailedError
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.ports import ImageGenerator
-from pixyproxy.domain.prompt import parse_prompt
 from tests.doubles.openai_server import OpenAIServer
 
 
@@ -50,7 +50,7 @@ async def generator(request: pytest.FixtureRequest) -> AsyncIterator[ImageGenera
 
 
 async def test_the_result_is_the_picture_that_it_is_said_to_be(generator: ImageGenerator) -> None:
-    image = await generator.generate(parse_prompt("a red fox"))
+    image = await generator.generate(GenerationRequest(prompt="a red fox"))
     found = inspect_picture(image.data)
 
     assert (image.media_type, image.width, image.height) == (found.media_type, found.width, found.height)
@@ -58,7 +58,7 @@ async def test_the_result_is_the_picture_that_it_is_said_to_be(generator: ImageG
 
 @pytest.mark.parametrize("text", ["x", "🦊" * 32_000, "שלום עולם", "\u0085a\u2028b", '"}{[[', "../../etc/passwd"])
 async def test_any_prompt_that_the_domain_allows_is_drawn(generator: ImageGenerator, text: str) -> None:
-    image = await generator.generate(parse_prompt(text))
+    image = await generator.generate(GenerationRequest(prompt=text))
 
     assert image.data
 
@@ -68,30 +68,32 @@ async def test_the_model_has_a_name_that_can_be_recorded(generator: ImageGenerat
 
 
 async def test_several_images_can_be_asked_for_at_once(generator: ImageGenerator) -> None:
-    images = await asyncio.gather(*(generator.generate(parse_prompt(f"fox {number}")) for number in range(5)))
+    images = await asyncio.gather(
+        *(generator.generate(GenerationRequest(prompt=f"fox {number}")) for number in range(5))
+    )
 
     assert all(inspect_picture(image.data) for image in images)
 
 
 async def test_usage_is_an_account_or_nothing(generator: ImageGenerator) -> None:
-    image = await generator.generate(parse_prompt("a red fox"))
+    image = await generator.generate(GenerationRequest(prompt="a red fox"))
 
     assert image.usage is None or image.usage["total_tokens"] > 0
 
 
 async def test_the_name_of_the_attempt_can_be_recorded_or_is_nothing(generator: ImageGenerator) -> None:
-    image = await generator.generate(parse_prompt("a red fox"))
+    image = await generator.generate(GenerationRequest(prompt="a red fox"))
 
     assert image.request_id is None or re.fullmatch(r"[ -~]{1,255}", image.request_id)
 
 
 async def test_giving_up_leaves_a_generator_that_still_draws(generator: ImageGenerator) -> None:
-    given_up = asyncio.create_task(generator.generate(parse_prompt("never mind")))
+    given_up = asyncio.create_task(generator.generate(GenerationRequest(prompt="never mind")))
     await asyncio.sleep(0)
     given_up.cancel()
     await asyncio.gather(given_up, return_exceptions=True)
 
-    assert (await generator.generate(parse_prompt("a red fox"))).data
+    assert (await generator.generate(GenerationRequest(prompt="a red fox"))).data
 
 
 async def test_closing_is_possible_before_anything_was_drawn_and_twice(generator: ImageGenerator) -> None:
@@ -112,7 +114,7 @@ async def test_pictures_are_worked_on_outside_of_the_event_loop(
             return original(*args)  # type: ignore[operator]
 
         monkeypatch.setattr(module, name, spy)
-    await generator.generate(parse_prompt("a red fox"))
+    await generator.generate(GenerationRequest(prompt="a red fox"))
 
     assert threads
     assert threading.current_thread() not in threads
@@ -125,10 +127,10 @@ async def test_the_errors_of_the_in_memory_generator_come_in_their_order_and_the
 
     for error in errors:
         with pytest.raises(GenerationError) as raised:
-            await generator.generate(parse_prompt("a red fox"))
+            await generator.generate(GenerationRequest(prompt="a red fox"))
         assert raised.value is error
-    assert (await generator.generate(parse_prompt("a blue fox"))).data
-    assert generator.prompts == ["a red fox", "a red fox", "a blue fox"]
+    assert (await generator.generate(GenerationRequest(prompt="a blue fox"))).data
+    assert [request.prompt for request in generator.requests] == ["a red fox", "a red fox", "a blue fox"]
 
 
 @pytest.mark.parametrize("module", ["memory", "sketch", "openai"])

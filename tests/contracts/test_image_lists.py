@@ -22,7 +22,6 @@ from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
 from pixyproxy.domain.ports import DamagedRecord, ImagePorts, RebuiltWords
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
@@ -524,7 +523,7 @@ def stored_images(draw: st.DrawFn) -> Image:
         "visibility": draw(st.sampled_from(Visibility)) if author else Visibility.PUBLIC,
         "tags": tuple(draw(st.lists(st.sampled_from(TAGS), unique=True, max_size=4))),
         "model": draw(st.sampled_from(MODELS)),
-        "prompt": Prompt(prompt),
+        "prompt": prompt,
     }
     if factory is ImageFactory:
         fields["content"] = ContentInfoFactory.build(media_type=draw(st.sampled_from(MEDIA_TYPES)))
@@ -553,7 +552,7 @@ class TestLanguages:
 
     async def test_words_of_all_languages(self, images: ImagePorts) -> None:
         guids = {
-            prompt: (await images.add(ImageFactory.build(visibility=Visibility.PUBLIC, prompt=Prompt(prompt)))).guid
+            prompt: (await images.add(ImageFactory.build(visibility=Visibility.PUBLIC, prompt=prompt))).guid
             for prompt in {prompt for prompt, _, _ in SEARCHES}
         }
         for prompt, query, wanted in SEARCHES:

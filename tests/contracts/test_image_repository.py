@@ -22,11 +22,11 @@ from pixyproxy.domain.errors import (
     RecordNotFoundError,
 )
 from pixyproxy.domain.failure import Failure
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, TagCount, TagFilter
 from pixyproxy.domain.ports import DamagedRecord, ImagePorts, Lease
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
@@ -346,7 +346,7 @@ class TestUpdate:
         tampered = msgspec.structs.replace(
             ready,
             id=None,
-            prompt="another",
+            request=GenerationRequest(prompt="another"),
             tags=("b",),
             author=UserName("bob"),
             visibility=Visibility.PRIVATE,
@@ -480,7 +480,7 @@ class TestChange:
         changed = image.changed(ImageChanges(tags=["b"]), at=image.updated_at + SECOND)
         tampered = msgspec.structs.replace(
             changed,
-            prompt="another",
+            request=GenerationRequest(prompt="another"),
             author=UserName("ann"),
             model="another",
             content=ContentInfoFactory.build(),
@@ -1073,7 +1073,7 @@ async def test_records_of_earlier_versions_are_read_as_they_are(images: ImagePor
         ImageFactory.build(
             author=UserName("Zoe\u0308"),
             visibility=Visibility.PRIVATE,
-            prompt=Prompt("\u200b"),
+            prompt="\u200b",
             tags=tuple(
                 map(Tag, ("Zoe\u0308", "Zo\u00eb", "a\u202eb", "\u2060", "a\u200db", "e" + "\u0301\u0323" * 31))
             ),

@@ -23,10 +23,10 @@ from pixyproxy.application import IndexPrompts
 from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import SchemaOutdatedError
 from pixyproxy.domain.failure import Failure
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageChanges, ImageId, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, TagFilter
 from pixyproxy.domain.ports import ImagePorts, Schema
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
@@ -299,7 +299,7 @@ class TestLifeCycle:
             "id": ImageId(self.NUMBERS[old_status]),
             "guid": UUID(int=self.NUMBERS[old_status]),
             "filename": "a.png",
-            "prompt": Prompt("A lighthouse"),
+            "request": GenerationRequest(prompt="A lighthouse"),
             "tags": (Tag("sea"),),
             "author": UserName("ann"),
             "visibility": Visibility.PRIVATE,

@@ -25,7 +25,6 @@ from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.listing import ImageFilter
 from pixyproxy.domain.ports import ContentPorts, ImagePorts, StoredContent
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
 from tests.doubles.service import clean_environment
@@ -135,7 +134,7 @@ async def finished_images() -> Sequence[tuple[Image, bytes | None]]:
         time = TIMES[number % len(TIMES)]
         has_author = number % 3 != 0
         image = ImageFactory.build(
-            prompt=Prompt(prompt.strip()),
+            prompt=prompt,
             # Not in the order of the alphabet; and a database may find some of them equal.
             tags=tuple(map(Tag, ["z", "a", "A", "ä", "日本", "x" * 64, "a b"])) if number else (),
             author="ann" if has_author else None,

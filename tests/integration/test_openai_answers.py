@@ -28,12 +28,13 @@ from pixyproxy.domain.errors import (
     GeneratorSetupError,
     GeneratorUnavailableError,
 )
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.ports import GeneratedImage
-from pixyproxy.domain.prompt import parse_prompt
 from tests.doubles.openai_server import ANSWERS, OpenAIServer, Order
 from tests.doubles.strange_answers import CODINGS, ENCODINGS, HEAPS, LABELS, USAGES
 
-PROMPT = parse_prompt("a red fox in the snow")
+PROMPT = "a red fox in the snow"
+REQUEST = GenerationRequest(prompt=PROMPT)
 PICTURE = Order({"prompt": PROMPT, "size": "64x64"}).picture()
 Generators = Callable[..., OpenAIImageGenerator]
 
@@ -72,7 +73,7 @@ def generate(server: OpenAIServer, generators: Generators) -> Generate:
 
     async def generate(behaviour: str, **settings: Any) -> GeneratedImage:
         server.script(behaviour)
-        return await generators(**settings).generate(PROMPT)
+        return await generators(**settings).generate(REQUEST)
 
     return generate
 
@@ -410,7 +411,7 @@ async def test_the_prompt_and_the_key_are_cut_out(
     )
     message = f"We can't take {said} with the key {server.api_key}, sorry"
     server.script(f"says 400 {json.dumps({'error': {'message': message, 'code': said, 'param': said}})}")
-    error = await failure(generators().generate(parse_prompt(prompt)))
+    error = await failure(generators().generate(GenerationRequest(prompt=prompt)))
     text = " ".join(str(value) for value in told(caplog).values()) + error.detail
 
     assert "We can't take" in text
@@ -434,7 +435,7 @@ async def test_a_failed_connection_names_host_and_cause_in_the_log(  # noqa: PLR
     generators: Generators, ports: dict[str, int], caplog: pytest.LogCaptureFixture, scheme: str, host: str, cause: str
 ) -> None:
     host = host.format(**ports)
-    error = await failure(generators(base_url=f"{scheme}://{host}/v1").generate(PROMPT))
+    error = await failure(generators(base_url=f"{scheme}://{host}/v1").generate(REQUEST))
     line = told(caplog)
 
     assert type(error) is GeneratorUnavailableError

@@ -14,8 +14,8 @@ import pytest
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.openai.picture_download import Origin, PictureDownload
 from pixyproxy.domain.errors import GenerationError, GenerationFailedError
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.ports import GeneratedImage
-from pixyproxy.domain.prompt import parse_prompt
 from tests.doubles.openai_server import OpenAIServer, Order
 
 PICTURE = Order({"prompt": "a picture", "size": "64x64"}).picture()
@@ -52,7 +52,7 @@ async def generate(server: OpenAIServer) -> AsyncIterator[Generate]:
             defaults = {"api_key": server.api_key, "base_url": server.base_url, "size": "64x64"}
             generator = OpenAIImageGenerator(**{**defaults, **settings})
             stack.push_async_callback(generator.close)
-            return await generator.generate(parse_prompt("a red fox"))
+            return await generator.generate(GenerationRequest(prompt="a red fox"))
 
         yield generate
 

@@ -29,11 +29,12 @@ from pixyproxy.domain.errors import (
     GeneratorSetupError,
     GeneratorUnavailableError,
 )
-from pixyproxy.domain.prompt import Prompt, parse_prompt
+from pixyproxy.domain.generation_request import GenerationRequest
 from tests.doubles.hostile_svg import hostile_svg
 from tests.doubles.openai_server import OpenAIServer
 
-PROMPT = parse_prompt("a red fox in the snow")
+PROMPT = "a red fox in the snow"
+REQUEST = GenerationRequest(prompt=PROMPT)
 Generators = Callable[..., OpenAIImageGenerator]
 
 
@@ -73,9 +74,9 @@ def generator(generators: Generators) -> OpenAIImageGenerator:
     return generators()
 
 
-async def failure(generator: OpenAIImageGenerator, prompt: Prompt = PROMPT) -> GenerationError:
+async def failure(generator: OpenAIImageGenerator, request: GenerationRequest = REQUEST) -> GenerationError:
     with pytest.raises(GenerationError) as raised:
-        await generator.generate(prompt)
+        await generator.generate(request)
     return raised.value
 
 
@@ -83,7 +84,7 @@ async def failure(generator: OpenAIImageGenerator, prompt: Prompt = PROMPT) -> G
 
 
 async def test_only_what_is_set_is_sent(server: OpenAIServer, generators: Generators) -> None:
-    await generators(size=None).generate(PROMPT)
+    await generators(size=None).generate(REQUEST)
 
     assert server.requests[0].json == {"model": "gpt-image-2", "prompt": PROMPT, "n": 1}
 
@@ -96,7 +97,7 @@ async def test_everything_that_is_set_is_sent(server: OpenAIServer, generators: 
         "output_format": "webp",
         "background": "transparent",
     }
-    image = await generators(**settings).generate(PROMPT)
+    image = await generators(**settings).generate(REQUEST)
 
     assert server.requests[0].json == {**settings, "prompt": PROMPT, "n": 1}
     assert (image.media_type, image.width, image.height) == (MediaType.WEBP, 1536, 864)
@@ -105,14 +106,14 @@ async def test_everything_that_is_set_is_sent(server: OpenAIServer, generators: 
 async def test_the_key_is_sent_and_compression_is_not_asked_for(
     server: OpenAIServer, generator: OpenAIImageGenerator
 ) -> None:
-    await generator.generate(PROMPT)
+    await generator.generate(REQUEST)
 
     assert server.requests[0].headers["authorization"] == f"Bearer {server.api_key}"
     assert server.requests[0].headers["accept-encoding"] == "identity"
 
 
 async def test_white_space_around_the_key_is_not_sent(server: OpenAIServer, generators: Generators) -> None:
-    await generators(api_key=f" {server.api_key}\n").generate(PROMPT)
+    await generators(api_key=f" {server.api_key}\n").generate(REQUEST)
 
     assert len(server.billed) == 1
 
@@ -120,7 +121,7 @@ async def test_white_space_around_the_key_is_not_sent(server: OpenAIServer, gene
 @pytest.mark.parametrize("background", [None, "opaque", "auto"])
 @pytest.mark.parametrize("output_format", ["png", "jpeg", "webp", "gif", "svg"])
 async def test_every_format_is_taken(generators: Generators, output_format: str, background: str | None) -> None:
-    image = await generators(output_format=output_format, background=background).generate(PROMPT)
+    image = await generators(output_format=output_format, background=background).generate(REQUEST)
 
     assert image.media_type is MediaType[output_format.upper()]
     assert (image.width, image.height) == (256, 256)
@@ -147,7 +148,7 @@ async def test_every_format_is_taken(generators: Generators, output_format: str,
 )
 async def test_a_good_answer_is_an_image(server: OpenAIServer, generator: OpenAIImageGenerator, behaviour: str) -> None:
     server.script(behaviour)
-    image = await generator.generate(PROMPT)
+    image = await generator.generate(REQUEST)
 
     assert Image.open(io.BytesIO(image.data)).size == (image.width, image.height)
     assert len(server.requests) == 1
@@ -155,7 +156,7 @@ async def test_a_good_answer_is_an_image(server: OpenAIServer, generator: OpenAI
 
 async def test_the_account_of_tokens_is_kept(server: OpenAIServer, generator: OpenAIImageGenerator) -> None:
     server.script("svg-usage")
-    usage = (await generator.generate(PROMPT)).usage
+    usage = (await generator.generate(REQUEST)).usage
 
     assert usage is not None
     assert usage["output_tokens_details"] == {"image_tokens": 256, "text_tokens": 0}
@@ -168,18 +169,18 @@ async def test_a_strange_account_does_not_cost_the_image(
 ) -> None:
     server.script(behaviour)
 
-    assert (await generator.generate(PROMPT)).usage is None
+    assert (await generator.generate(REQUEST)).usage is None
 
 
 async def test_the_first_of_several_images_is_kept(server: OpenAIServer, generator: OpenAIImageGenerator) -> None:
     server.script("ok", "two")
 
-    assert (await generator.generate(PROMPT)).data == (await generator.generate(PROMPT)).data
+    assert (await generator.generate(REQUEST)).data == (await generator.generate(REQUEST)).data
 
 
 async def test_an_svg_is_kept_as_it_came_whatever_it_can_do(server: OpenAIServer, generators: Generators) -> None:
     server.script("hostile-svg http://127.0.0.1:9")
-    image = await generators(output_format="svg").generate(PROMPT)
+    image = await generators(output_format="svg").generate(REQUEST)
 
     assert image.data == hostile_svg("http://127.0.0.1:9")
     assert (image.media_type, image.width, image.height) == (MediaType.SVG, 320, 200)
@@ -259,7 +260,7 @@ async def test_each_thing_that_goes_wrong_is_one_error_of_its_own_kind_and_one_r
 async def test_another_format_than_was_asked_for_is_kept(server: OpenAIServer, generators: Generators) -> None:
     server.script("wrong-format")
 
-    assert (await generators(output_format="webp").generate(PROMPT)).media_type is MediaType.PNG
+    assert (await generators(output_format="webp").generate(REQUEST)).media_type is MediaType.PNG
 
 
 async def test_a_wrong_key_is_an_error_of_its_own(generators: Generators) -> None:
@@ -293,14 +294,14 @@ async def test_an_image_has_the_id_that_openai_gave_the_request(
 ) -> None:
     server.script(behaviour)
 
-    assert (await generator.generate(PROMPT)).request_id == server.requests[0].request_id
+    assert (await generator.generate(REQUEST)).request_id == server.requests[0].request_id
 
 
 async def test_images_that_are_bought_at_once_have_each_its_own_id(
     server: OpenAIServer, generator: OpenAIImageGenerator
 ) -> None:
-    prompts = [parse_prompt(f"fox {number} [[slow {number % 3 / 10}]]") for number in range(8)]
-    images = await asyncio.gather(*(generator.generate(prompt) for prompt in prompts))
+    prompts = [f"fox {number} [[slow {number % 3 / 10}]]" for number in range(8)]
+    images = await asyncio.gather(*(generator.generate(GenerationRequest(prompt=prompt)) for prompt in prompts))
 
     assert [[image.request_id] for image in images] == [server.request_ids[prompt] for prompt in prompts]
 
@@ -311,7 +312,7 @@ async def test_an_id_of_printable_ascii_is_taken(
 ) -> None:
     server.script(f"request-id {text}")
 
-    assert (await generator.generate(PROMPT)).request_id == text
+    assert (await generator.generate(REQUEST)).request_id == text
 
 
 @pytest.mark.parametrize("argument", ["", " ключ", " caf\xe9", " a\tb", " " + "x" * 256])
@@ -319,7 +320,7 @@ async def test_any_other_id_is_none_and_costs_nothing(
     server: OpenAIServer, generator: OpenAIImageGenerator, argument: str
 ) -> None:
     server.script(f"request-id{argument}")
-    image = await generator.generate(PROMPT)
+    image = await generator.generate(REQUEST)
 
     assert image.data
     assert image.request_id is None
@@ -340,7 +341,7 @@ async def test_the_id_is_that_of_the_last_attempt(server: OpenAIServer, generato
     server.script("rate-limit 0", "refuse", "rate-limit 0", "drop", "rate-limit 0", "ok")
     refused = await failure(generators())
     broken_off = await failure(generators())
-    image = await generators().generate(PROMPT)
+    image = await generators().generate(REQUEST)
 
     assert refused.request_id == server.requests[1].request_id
     assert broken_off.request_id is None
@@ -369,9 +370,9 @@ async def test_no_error_and_no_log_line_has_the_key_the_prompt_or_the_content(
     caplog.set_level(logging.DEBUG)
     server.script(behaviour)
     generator = generators(timeout=1)
-    prompt = parse_prompt("verysecretwords")
+    prompt = "verysecretwords"
     try:
-        text = repr(await generator.generate(prompt))[:0]
+        text = repr(await generator.generate(GenerationRequest(prompt=prompt)))[:0]
     except GenerationError as exc:
         text = f"{exc!s} {exc!r} {exc.detail}"
         text += "" if behaviour == "echo" else "".join(traceback.format_exception(exc))
@@ -388,7 +389,7 @@ async def test_a_short_rate_limit_is_waited_for(
     server: OpenAIServer, generator: OpenAIImageGenerator, pauses: list[float]
 ) -> None:
     server.script("rate-limit 2", "rate-limit 0.5")
-    await generator.generate(PROMPT)
+    await generator.generate(REQUEST)
 
     assert len(server.requests) == 3
     assert len(server.billed) == 1
@@ -442,7 +443,7 @@ async def test_pauses_differ_by_chance(server: OpenAIServer, generators: Generat
     server.script(*["rate-limit 1", "ok"] * 8)
     generator = generators(retry=RetryPolicy(sleep=sleep))
     for _ in range(8):
-        await generator.generate(PROMPT)
+        await generator.generate(REQUEST)
 
     assert all(1 <= pause <= 1.5 for pause in pauses)
     assert len(set(pauses)) == 8
@@ -494,7 +495,7 @@ async def test_a_connection_that_can_be_made_at_last_brings_the_image(
         await late.__aenter__()
 
     retry = RetryPolicy(sleep=open_late, max_retries=1)
-    image = await generators(base_url=f"http://127.0.0.1:{unused_tcp_port}/v1", retry=retry).generate(PROMPT)
+    image = await generators(base_url=f"http://127.0.0.1:{unused_tcp_port}/v1", retry=retry).generate(REQUEST)
     await late.__aexit__(None, None, None)
 
     assert image.data
@@ -545,19 +546,19 @@ async def test_giving_up_ends_the_request_and_is_no_generation_error(
     server: OpenAIServer, generator: OpenAIImageGenerator
 ) -> None:
     server.script("hang")
-    task = asyncio.create_task(generator.generate(PROMPT))
+    task = asyncio.create_task(generator.generate(REQUEST))
     await server.began_to_draw.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert (await generator.generate(PROMPT)).data
+    assert (await generator.generate(REQUEST)).data
 
 
 async def test_one_client_serves_all(server: OpenAIServer, generator: OpenAIImageGenerator) -> None:
-    await asyncio.gather(*(generator.generate(PROMPT) for _ in range(8)))
+    await asyncio.gather(*(generator.generate(REQUEST) for _ in range(8)))
     first = generator._endpoint
-    await generator.generate(PROMPT)
+    await generator.generate(REQUEST)
 
     assert generator._endpoint is first
     assert server.most_at_once > 1
@@ -574,7 +575,7 @@ async def test_answers_are_decoded_one_at_a_time_and_not_on_the_event_loop(
 
     b64decode = pybase64.b64decode
     monkeypatch.setattr("pixyproxy.adapters.openai.encoded.pybase64.b64decode", decode)
-    await asyncio.gather(*(generator.generate(PROMPT) for _ in range(8)))
+    await asyncio.gather(*(generator.generate(REQUEST) for _ in range(8)))
 
     assert len(threads) == 1
     assert threading.current_thread() not in threads

@@ -7,12 +7,12 @@ import pytest
 
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.domain.errors import GenerationError, GenerationFaultError, GeneratorSetupError
-from pixyproxy.domain.prompt import Prompt
+from pixyproxy.domain.generation_request import GenerationRequest
 from tests.doubles.openai_server import OpenAIServer
 from tests.doubles.socks_proxy import SocksProxy
 
 KEY = "sk-test"
-PROMPT = Prompt("a fox")
+REQUEST = GenerationRequest(prompt="a fox")
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def test_images_are_bought_through_a_socks_proxy(
     async with SocksProxy() as proxy:
         monkeypatch.setenv("ALL_PROXY", proxy.url)
         await generator.open()
-        assert (await generator.generate(PROMPT)).data
+        assert (await generator.generate(REQUEST)).data
         await generator.close()
         assert [f":{port}/" in server.base_url for port in proxy.connected] == [True]
 
@@ -44,7 +44,7 @@ async def test_a_socks_proxy_that_is_not_there_is_not_billed(
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", f"socks5://127.0.0.1:{unused_tcp_port}")
     with pytest.raises(GenerationError) as caught:
-        await generator.generate(PROMPT)
+        await generator.generate(REQUEST)
     assert not caught.value.maybe_billed
 
 
@@ -62,7 +62,7 @@ async def test_an_environment_that_can_not_work_is_found_out_at_the_start(
     generator: OpenAIImageGenerator, monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    for attempt in (generator.open(), generator.generate(PROMPT)):
+    for attempt in (generator.open(), generator.generate(REQUEST)):
         with pytest.raises(GeneratorSetupError) as caught:
             await attempt
         assert not caught.value.maybe_billed
@@ -89,6 +89,6 @@ async def test_whatever_goes_wrong_before_the_request_is_sent_is_not_billed(
     # What JSON can't hold.
     generator._options["size"] = object()  # type: ignore[assignment]
     with pytest.raises(GenerationFaultError) as caught:
-        await generator.generate(PROMPT)
+        await generator.generate(REQUEST)
     assert not caught.value.maybe_billed
     assert server.requests == []

@@ -16,8 +16,8 @@ from msgspec import Meta
 from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.failure import FAILURE_MAX_LENGTH, Failure
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import MODEL_MAX_LENGTH, USAGE_MAX_DEPTH, Image, ImageStatus, Visibility, is_deeper
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.tag import Tag, ensure_tags, normalized_tags
 from pixyproxy.domain.user import normalized_user_name
 
@@ -181,7 +181,7 @@ def _image_from_json(data: bytes) -> Image:
     return Image(
         guid=record.guid,
         filename=record.filename,
-        prompt=Prompt(record.prompt),
+        request=GenerationRequest(prompt=record.prompt),
         tags=normalized_tags([Tag(tag) for tag in record.tags]),
         author=record.author if record.author is None else normalized_user_name(record.author),
         visibility=record.visibility,

@@ -5,21 +5,21 @@ import zlib
 from collections import deque
 
 from pixyproxy.domain.content import MediaType
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.ports import GeneratedImage, ImageGenerator
-from pixyproxy.domain.prompt import Prompt
 
 WIDTH = 8
 HEIGHT = 8
 
 
 class InMemoryImageGenerator(ImageGenerator):
-    """Answers every prompt at once with the same small PNG, unless it was told to fail.
+    """Answers every request at once with the same small PNG, or with an error that it was told to raise.
 
-    `prompts` are those it was asked for, in their order, failed ones included.
+    `requests` records all requests in their order, failed ones included.
     """
 
     def __init__(self) -> None:
-        self.prompts: list[Prompt] = []
+        self.requests: list[GenerationRequest] = []
         self._failures: deque[Exception] = deque()
 
     @property
@@ -31,9 +31,9 @@ class InMemoryImageGenerator(ImageGenerator):
         """Raise these errors from the next calls of `generate`, one each."""
         self._failures.extend(errors)
 
-    async def generate(self, prompt: Prompt) -> GeneratedImage:
+    async def generate(self, request: GenerationRequest) -> GeneratedImage:
         """Return the picture, or raise the next of the errors that `fail_next` was given."""
-        self.prompts.append(prompt)
+        self.requests.append(request)
         if self._failures:
             raise self._failures.popleft()
         return GeneratedImage(data=_PNG, media_type=MediaType.PNG, width=WIDTH, height=HEIGHT)

@@ -12,8 +12,8 @@ from pixyproxy.adapters.openai.answer import OUTPUT_FORMATS, Answer, NoPicture, 
 from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.retry_policy import RetryPolicy
 from pixyproxy.domain.errors import GenerationFailedError
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.ports import GeneratedImage, ImageGenerator
-from pixyproxy.domain.prompt import Prompt
 
 if TYPE_CHECKING:
     from pixyproxy.adapters.openai.endpoint import ImagesEndpoint
@@ -92,12 +92,12 @@ class OpenAIImageGenerator(ImageGenerator):
         """The name of OpenAI's model."""
         return self._model
 
-    async def generate(self, prompt: Prompt) -> GeneratedImage:
+    async def generate(self, request: GenerationRequest) -> GeneratedImage:
         """Buy one image; raise the `GenerationError` that says what went wrong and whether it may be billed."""
         endpoint = await self._connected()
-        return await self._picture(endpoint, await self._bought(endpoint, prompt))
+        return await self._picture(endpoint, await self._bought(endpoint, request.prompt))
 
-    async def _bought(self, endpoint: "ImagesEndpoint", prompt: Prompt) -> GeneratedImage | NoPicture:
+    async def _bought(self, endpoint: "ImagesEndpoint", prompt: str) -> GeneratedImage | NoPicture:
         """Return what an answer brings; no error that is raised of it must hold the answer, which may be large."""
         answer = await endpoint.buy({"model": self._model, "prompt": prompt, "n": 1, **self._options})
         return await self._in_decoder(self._read, answer, prompt)
@@ -123,7 +123,7 @@ class OpenAIImageGenerator(ImageGenerator):
             # The error's traceback leads to this frame: only the garbage collector would free what came back.
             del error, found
 
-    def _read(self, answer: Answer, prompt: Prompt) -> GeneratedImage | NoPicture:
+    def _read(self, answer: Answer, prompt: str) -> GeneratedImage | NoPicture:
         redact = Redaction(api_key=self._api_key, prompt=prompt)
         return read_answer(answer, max_size=self._max_answer_size, redact=redact)
 

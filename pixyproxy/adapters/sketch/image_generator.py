@@ -9,8 +9,8 @@ from pixyproxy.adapters.sketch import canvas
 from pixyproxy.adapters.sketch.palette import choose_palette
 from pixyproxy.adapters.sketch.scenes import choose_scene
 from pixyproxy.domain.content import MediaType
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.ports import GeneratedImage, ImageGenerator
-from pixyproxy.domain.prompt import Prompt
 
 
 class SketchImageGenerator(ImageGenerator):
@@ -29,9 +29,9 @@ class SketchImageGenerator(ImageGenerator):
         """The name under which sketches are recorded."""
         return "sketch"
 
-    async def generate(self, prompt: Prompt) -> GeneratedImage:
+    async def generate(self, request: GenerationRequest) -> GeneratedImage:
         """Draw the prompt's sketch in a worker thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._painters, draw, prompt)
+        return await asyncio.get_running_loop().run_in_executor(self._painters, draw, request.prompt)
 
     async def close(self) -> None:
         """End the threads, each when it has finished its sketch; the generator can't be used any more."""

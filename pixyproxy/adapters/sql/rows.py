@@ -16,11 +16,11 @@ from uuid import UUID
 from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import DamagedRecordError, GenerationFailedError
 from pixyproxy.domain.failure import Failure
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import Claim, ClaimedImage
 from pixyproxy.domain.image import Image, ImageId, ImageStatus, Visibility
 from pixyproxy.domain.listing import TagCount
 from pixyproxy.domain.ports import DamagedRecord, Lease, UpgradeProgress
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.search import Phrase, terms_of
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import PasswordHash, User, UserId, UserName
@@ -123,7 +123,7 @@ def _image_from_row(row: Sequence[Any]) -> Image:
         id=ImageId(id_),
         guid=UUID(guid),
         filename=filename,
-        prompt=Prompt(prompt),
+        request=GenerationRequest(prompt=prompt),
         tags=tuple(Tag(tag) for tag in tags.split("\n")) if tags else (),
         author=author and UserName(author),
         visibility=Visibility(visibility),

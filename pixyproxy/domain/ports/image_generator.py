@@ -1,4 +1,4 @@
-"""What turns a prompt into content."""
+"""Image generators."""
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import msgspec
 
 from pixyproxy.domain.content import MediaType
-from pixyproxy.domain.prompt import Prompt
+from pixyproxy.domain.generation_request import GenerationRequest
 
 
 class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +31,7 @@ class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImageGenerator(Protocol):
-    """What turns a prompt into content."""
+    """Draws what a request asks for."""
 
     @property
     @abstractmethod
@@ -39,7 +39,7 @@ class ImageGenerator(Protocol):
         """The name of the model that draws, at most 255 characters."""
 
     @abstractmethod
-    async def generate(self, prompt: Prompt) -> GeneratedImage:
+    async def generate(self, request: GenerationRequest) -> GeneratedImage:
         """Draw one image, without holding up the event loop; raise a `GenerationError` when none comes out."""
 
     async def open(self) -> None:

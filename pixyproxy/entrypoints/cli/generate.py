@@ -38,6 +38,7 @@ def generate(
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from pixyproxy.application.user_names import find_user
+    from pixyproxy.domain.generation_request import GenerationRequest
     from pixyproxy.domain.image import Visibility
     from pixyproxy.domain.user import Principal
     from pixyproxy.entrypoints.http.images.schemas import ImageDetail
@@ -48,14 +49,14 @@ def generate(
     async def work(container: "Container") -> "tuple[Image, bytes]":
         await ensure_schema(container)
         name = (await find_user(container.users(), author)).name if author else None
-        image = await container.create_image()(
-            prompt=prompt,
+        created = await container.create_image()(
+            GenerationRequest(prompt=prompt),
             tags=tags,
             visibility=Visibility.PRIVATE if private else Visibility.PUBLIC,
             principal=Principal(name=name),
         )
-        content = await container.contents().open(image.content_key)
-        return image, b"".join([chunk async for chunk in content.chunks])
+        content = await container.contents().open(created.image.content_key)
+        return created.image, b"".join([chunk async for chunk in content.chunks])
 
     terminal = Console(stderr=True)
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()

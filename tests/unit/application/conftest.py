@@ -9,7 +9,7 @@ from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.memory.password_hasher import InMemoryPasswordHasher
 from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
 from pixyproxy.adapters.system.guid_source import RandomGuidSource
-from pixyproxy.application import AddUser, CreateImage
+from pixyproxy.application import AddUser, CreateImage, GenerateImage
 from pixyproxy.domain.user import Principal, UserName
 
 
@@ -60,13 +60,13 @@ def create_image(
     generator: InMemoryImageGenerator,
     clock: InMemoryClock,
 ) -> CreateImage:
+    generate_image = GenerateImage(
+        images=images, leases=images, contents=contents, quarantine=contents, generator=generator, clock=clock
+    )
     return CreateImage(
         images=images,
-        leases=images,
         idempotency_keys=images,
-        contents=contents,
-        quarantine=contents,
-        generator=generator,
+        generate_image=generate_image,
         clock=clock,
         guids=RandomGuidSource(),
     )

@@ -16,12 +16,12 @@ from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentIn
 from pixyproxy.application import CheckConsistency, FinishDeletions
 from pixyproxy.application.check_consistency import FINDINGS_MAX_COUNT, PAGE_SIZE, Examination, Finding, FindingKind
 from pixyproxy.application.correct_sizes import CorrectSizes, exchanged
-from pixyproxy.application.generate_image import KEPT
+from pixyproxy.application.generate_image import QUARANTINE_NOTE
 from pixyproxy.domain.content import ContentInfo, ContentKey, MediaType
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus
 from pixyproxy.domain.ports import ContentDigest, ContentPorts, DamagedRecord, Lease, StoredContent
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.variant import VariantName
 from tests import odd_pictures
 from tests.factories import (
@@ -141,7 +141,7 @@ def examiner(
 
 @pytest.fixture
 async def picture(generator: InMemoryImageGenerator) -> bytes:
-    return (await generator.generate(Prompt("a lighthouse"))).data
+    return (await generator.generate(GenerationRequest(prompt="a lighthouse"))).data
 
 
 async def put(contents: ContentPorts, key: str, data: bytes) -> None:
@@ -906,7 +906,7 @@ class TestQuarantine:
         assert examination.remaining == 0
         assert stored.failure is not None
         assert (stored.status, stored.failure.maybe_billed) == (ImageStatus.FAILED, True)
-        assert stored.failure.detail.endswith(KEPT)
+        assert stored.failure.detail.endswith(QUARANTINE_NOTE)
         assert await quarantined(contents) == {image.content_key: b"no picture"}
         assert (await check_consistency()).quarantined == 1
 
@@ -919,7 +919,7 @@ async def put_quarantined(contents: ContentPorts, key: ContentKey, data: bytes) 
 
 
 async def a_picture() -> bytes:
-    return (await InMemoryImageGenerator().generate(Prompt("a lighthouse"))).data
+    return (await InMemoryImageGenerator().generate(GenerationRequest(prompt="a lighthouse"))).data
 
 
 async def test_a_turned_picture_is_right_either_way_and_repair_stores_what_is_shown(

@@ -1,7 +1,6 @@
 """Generating an image and keeping it."""
 
 import asyncio
-import dataclasses
 import hashlib
 import sys
 from collections.abc import AsyncIterable, Awaitable, Callable
@@ -19,7 +18,7 @@ from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.system.guid_source import RandomGuidSource
 from pixyproxy.application import CreateImage, GetImage, GetImageContent, ListImages
 from pixyproxy.application.admission import Admission
-from pixyproxy.application.generate_image import KEPT, GenerationPolicy
+from pixyproxy.application.generate_image import QUARANTINE_NOTE, GenerationPolicy
 from pixyproxy.domain.content import ContentKey, MediaType
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
@@ -43,11 +42,11 @@ from pixyproxy.domain.errors import (
     RecordNotFoundError,
 )
 from pixyproxy.domain.failure import Failure
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageChanges, ImageScope, ImageStatus, Visibility
 from pixyproxy.domain.ports import ContentDigest, GeneratedImage, GuidSource, Lease
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
-from tests.use_cases import with_contents, with_images
+from tests.use_cases import FOX, LIGHTHOUSE, with_parts
 
 GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
 ANN = Principal(name=UserName("ann"))
@@ -68,15 +67,15 @@ class LookingGenerator(InMemoryImageGenerator):
         super().__init__()
         self._look = look
 
-    async def generate(self, prompt: Prompt) -> GeneratedImage:
+    async def generate(self, request: GenerationRequest) -> GeneratedImage:
         await self._look()
-        return await super().generate(prompt)
+        return await super().generate(request)
 
 
 class SpendingGenerator(InMemoryImageGenerator):
     """Draws 2 MiB of a WebP and says what it has spent."""
 
-    async def generate(self, prompt: Prompt) -> GeneratedImage:
+    async def generate(self, request: GenerationRequest) -> GeneratedImage:
         return GeneratedImage(
             data=bytes(range(256)) * 8192, media_type=MediaType.WEBP, width=640, height=480, usage={"total_tokens": 42}
         )
@@ -142,7 +141,7 @@ class UnreachableImageRepository(InMemoryImageRepository):
 
 @pytest.fixture
 def create_image(create_image: CreateImage) -> CreateImage:
-    return dataclasses.replace(create_image, guids=OneGuid(), policy=GenerationPolicy(patience=0, pause=0))
+    return with_parts(create_image, guids=OneGuid(), policy=GenerationPolicy(patience=0, pause=0))
 
 
 async def assert_failed_and_never_shown(images: InMemoryImageRepository, contents: InMemoryContentStore) -> Image:
@@ -162,10 +161,15 @@ async def assert_failed_and_never_shown(images: InMemoryImageRepository, content
 
 
 async def test_a_created_image_is_ready_and_described(create_image: CreateImage, ann: Principal) -> None:
-    create_image = dataclasses.replace(create_image, generator=SpendingGenerator())
-    image = await create_image(
-        prompt="  A lighthouse at dusk ", tags=["sea"], visibility=Visibility.PRIVATE, principal=ann
+    create_image = with_parts(create_image, generator=SpendingGenerator())
+    created = await create_image(
+        GenerationRequest(prompt="  A lighthouse at dusk "),
+        tags=["sea"],
+        visibility=Visibility.PRIVATE,
+        principal=ann,
     )
+    image = created.image
+    assert not created.is_replay
     assert image.guid == GUID
     assert image.status is ImageStatus.READY
     assert image.prompt == "A lighthouse at dusk"
@@ -187,7 +191,7 @@ async def test_a_created_image_is_ready_and_described(create_image: CreateImage,
 
 
 async def test_what_is_returned_is_what_is_stored(create_image: CreateImage, ann: Principal) -> None:
-    image = await create_image(prompt="a lighthouse", tags=["sea"], principal=ann)
+    image = (await create_image(LIGHTHOUSE, tags=["sea"], principal=ann)).image
     assert image.id is not None
     assert image == await create_image.images.get(GUID)
 
@@ -195,15 +199,15 @@ async def test_what_is_returned_is_what_is_stored(create_image: CreateImage, ann
 async def test_the_stored_content_is_what_the_generator_drew(
     create_image: CreateImage, contents: InMemoryContentStore
 ) -> None:
-    create_image = dataclasses.replace(create_image, generator=SpendingGenerator())
-    image = await create_image(prompt="a lighthouse", principal=ANONYMOUS)
+    create_image = with_parts(create_image, generator=SpendingGenerator())
+    image = (await create_image(LIGHTHOUSE, principal=ANONYMOUS)).image
     stored = await contents.open(image.content_key)
     assert b"".join([chunk async for chunk in stored.chunks]) == bytes(range(256)) * 8192
 
 
 async def test_the_times_are_those_of_the_request_and_of_the_completion(create_image: CreateImage) -> None:
-    create_image = dataclasses.replace(create_image, clock=InMemoryClock(step=timedelta(seconds=20)))
-    image = await create_image(prompt="a lighthouse", principal=ANONYMOUS)
+    create_image = with_parts(create_image, clock=InMemoryClock(step=timedelta(seconds=20)))
+    image = (await create_image(LIGHTHOUSE, principal=ANONYMOUS)).image
     assert image.updated_at - image.created_at == timedelta(seconds=40)
 
 
@@ -217,8 +221,8 @@ async def test_what_is_about_to_be_bought_is_stored_before_the_generator_is_call
         with pytest.raises(RecordNotFoundError):
             await GetImage(images=images)(GUID, ANONYMOUS)
 
-    create_image = dataclasses.replace(create_image, generator=LookingGenerator(look))
-    await create_image(prompt="a lighthouse", tags=["sea"], principal=ann)
+    create_image = with_parts(create_image, generator=LookingGenerator(look))
+    await create_image(LIGHTHOUSE, tags=["sea"], principal=ann)
     [generating] = seen
     assert generating.status is ImageStatus.GENERATING
     assert (generating.prompt, generating.tags, generating.author) == ("a lighthouse", ("sea",), "ann")
@@ -234,23 +238,23 @@ async def test_the_content_is_stored_before_the_image_is_ready(
             await super().update(image, expected=expected, if_abandoned=if_abandoned)
 
     images = LookingRepository()
-    await with_images(create_image, images)(prompt="a lighthouse", principal=ANONYMOUS)
+    await with_parts(create_image, images=images)(LIGHTHOUSE, principal=ANONYMOUS)
     assert (await images.get(GUID)).status is ImageStatus.READY
 
 
 async def test_an_image_is_public_unless_it_is_asked_to_be_private(create_image: CreateImage, ann: Principal) -> None:
-    assert (await create_image(prompt="a lighthouse", principal=ann)).visibility is Visibility.PUBLIC
+    assert (await create_image(LIGHTHOUSE, principal=ann)).image.visibility is Visibility.PUBLIC
 
 
 async def test_an_anonymous_image_has_no_author(create_image: CreateImage) -> None:
-    assert (await create_image(prompt="a lighthouse", principal=ANONYMOUS)).author is None
+    assert (await create_image(LIGHTHOUSE, principal=ANONYMOUS)).image.author is None
 
 
 async def test_the_generator_gets_the_trimmed_prompt(
     create_image: CreateImage, generator: InMemoryImageGenerator
 ) -> None:
-    await create_image(prompt="\n a lighthouse ", principal=ANONYMOUS)
-    assert generator.prompts == ["a lighthouse"]
+    await create_image(GenerationRequest(prompt="\n a lighthouse "), principal=ANONYMOUS)
+    assert generator.requests == [LIGHTHOUSE]
 
 
 @pytest.mark.parametrize(
@@ -271,8 +275,8 @@ async def test_bad_input_buys_nothing_and_leaves_no_record(
     visibility: Visibility,
 ) -> None:
     with pytest.raises(DataValidationError):
-        await create_image(prompt=prompt, tags=tags, visibility=visibility, principal=ANONYMOUS)
-    assert generator.prompts == []
+        await create_image(GenerationRequest(prompt=prompt), tags=tags, visibility=visibility, principal=ANONYMOUS)
+    assert generator.requests == []
     with pytest.raises(RecordNotFoundError):
         await create_image.images.get(GUID)
 
@@ -280,10 +284,10 @@ async def test_bad_input_buys_nothing_and_leaves_no_record(
 async def test_nothing_is_bought_while_the_database_does_not_answer(
     create_image: CreateImage, generator: InMemoryImageGenerator
 ) -> None:
-    create_image = with_images(create_image, UnreachableImageRepository())
+    create_image = with_parts(create_image, images=UnreachableImageRepository())
     with pytest.raises(DBConnectionError):
-        await create_image(prompt="a lighthouse", principal=ANONYMOUS)
-    assert generator.prompts == []
+        await create_image(LIGHTHOUSE, principal=ANONYMOUS)
+    assert generator.requests == []
 
 
 @pytest.mark.parametrize(
@@ -305,7 +309,7 @@ async def test_a_failed_generation_leaves_a_record_with_the_reason(
     generator = InMemoryImageGenerator()
     generator.fail_next(error)
     with pytest.raises(type(error)) as caught:
-        await dataclasses.replace(create_image, generator=generator)(prompt="a lighthouse", principal=ANN)
+        await with_parts(create_image, generator=generator)(LIGHTHOUSE, principal=ANN)
     assert caught.value is error
     assert caught.value.guid == GUID
     failed = await assert_failed_and_never_shown(images, contents)
@@ -320,10 +324,10 @@ async def test_a_content_store_that_fails_leaves_a_failed_record_that_may_be_bil
 ) -> None:
     contents = BrokenContentStore(ContentStoreError("The content store is full."))
     with pytest.raises(ContentNotKeptError, match="full"):
-        await with_contents(create_image, contents)(prompt="a lighthouse", principal=ann)
+        await with_parts(create_image, contents=contents)(LIGHTHOUSE, principal=ann)
     failed = await assert_failed_and_never_shown(images, contents)
     assert failed.failure == Failure(
-        kind="ContentNotKeptError", detail=f"The content store is full. {KEPT}", maybe_billed=True
+        kind="ContentNotKeptError", detail=f"The content store is full. {QUARANTINE_NOTE}", maybe_billed=True
     )
 
 
@@ -332,9 +336,10 @@ async def test_a_content_store_that_recovers_soon_enough_keeps_the_image(
 ) -> None:
     contents = BrokenContentStore(ContentStoreError("The content store is full."), times=2)
     patient = GenerationPolicy(patience=5, pause=0)
-    image = await with_contents(create_image, contents, policy=patient)(prompt="a lighthouse", principal=ANONYMOUS)
+    create_image = with_parts(create_image, contents=contents, policy=patient)
+    image = (await create_image(LIGHTHOUSE, principal=ANONYMOUS)).image
     assert image.status is ImageStatus.READY
-    assert len(generator.prompts) == 1
+    assert len(generator.requests) == 1
 
 
 async def test_what_can_not_be_kept_is_not_bought(
@@ -342,8 +347,8 @@ async def test_what_can_not_be_kept_is_not_bought(
 ) -> None:
     contents = FullContentStore()
     with pytest.raises(ContentNotKeptError, match="full"):
-        await with_contents(create_image, contents)(prompt="a lighthouse", principal=ann)
-    assert generator.prompts == []
+        await with_parts(create_image, contents=contents)(LIGHTHOUSE, principal=ann)
+    assert generator.requests == []
     failed = await assert_failed_and_never_shown(images, contents)
     assert failed.failure == Failure(
         kind="ContentNotKeptError", detail="The content store is full.", maybe_billed=False
@@ -356,7 +361,7 @@ async def test_an_unexpected_error_is_recorded_without_its_text(
 ) -> None:
     contents = BrokenContentStore(fault)
     with pytest.raises(GenerationFaultError) as caught:
-        await with_contents(create_image, contents)(prompt="a lighthouse", principal=ANN)
+        await with_parts(create_image, contents=contents)(LIGHTHOUSE, principal=ANN)
     assert caught.value.__cause__ is fault
     failed = await assert_failed_and_never_shown(images, contents)
     assert failed.failure is not None
@@ -385,10 +390,10 @@ async def test_what_can_not_be_written_down_as_begun_is_not_bought(
 
     images = ForgetfulRepository()
     with pytest.raises(GenerationNotStartedError) as caught:
-        await with_images(create_image, images)(prompt="a lighthouse", principal=ANONYMOUS)
+        await with_parts(create_image, images=images)(LIGHTHOUSE, principal=ANONYMOUS)
     assert not caught.value.maybe_billed
     assert caught.value.guid == GUID
-    assert generator.prompts == []
+    assert generator.requests == []
     assert (await images.get(GUID)).status is ImageStatus.FAILED
 
 
@@ -402,9 +407,9 @@ async def test_a_database_that_is_lost_while_the_client_waits_a_little_leaves_it
     async def draw_for_ever() -> None:
         await asyncio.Event().wait()
 
-    create_image = with_images(create_image, LostImageRepository(), generator=LookingGenerator(draw_for_ever))
+    create_image = with_parts(create_image, images=LostImageRepository(), generator=LookingGenerator(draw_for_ever))
     with pytest.raises(ImageDelayedError) as caught:
-        await create_image.request(prompt="a lighthouse", principal=ANONYMOUS, wait=0)
+        await create_image(LIGHTHOUSE, principal=ANONYMOUS, wait=0)
     assert caught.value.guid == GUID
     await create_image.generations.close(0)
 
@@ -414,7 +419,7 @@ async def test_a_database_that_fails_after_the_content_is_stored_leaves_both_for
 ) -> None:
     images = BrokenImageRepository(DBConnectionError("The database does not answer."))
     with pytest.raises(ImageDelayedError) as caught:
-        await with_images(create_image, images)(prompt="a lighthouse", principal=ANONYMOUS)
+        await with_parts(create_image, images=images)(LIGHTHOUSE, principal=ANONYMOUS)
     assert caught.value.guid == GUID
     generating = await images.get(GUID)
     assert generating.status is ImageStatus.GENERATING
@@ -425,7 +430,8 @@ async def test_a_database_that_fails_after_the_content_is_stored_leaves_both_for
 async def test_a_database_that_comes_back_soon_enough_is_waited_for(create_image: CreateImage) -> None:
     images = BrokenImageRepository(DBConnectionError("The database does not answer."), times=2)
     patient = GenerationPolicy(patience=5, pause=0)
-    image = await with_images(create_image, images, policy=patient)(prompt="a", principal=ANONYMOUS)
+    create_image = with_parts(create_image, images=images, policy=patient)
+    image = (await create_image(LIGHTHOUSE, principal=ANONYMOUS)).image
     assert image == await images.get(GUID)
     assert image.status is ImageStatus.READY
 
@@ -441,7 +447,8 @@ async def test_an_end_that_was_stored_although_the_database_said_otherwise_is_no
 
     images = ForgetfulRepository()
     patient = GenerationPolicy(patience=5, pause=0)
-    image = await with_images(create_image, images, policy=patient)(prompt="a", principal=ANONYMOUS)
+    create_image = with_parts(create_image, images=images, policy=patient)
+    image = (await create_image(LIGHTHOUSE, principal=ANONYMOUS)).image
     assert image == await images.get(GUID)
 
 
@@ -459,7 +466,7 @@ async def test_the_client_hears_of_the_generation_even_if_its_failure_can_not_be
     generator.fail_next(GenerationRefusedError("The generator will not draw this.", maybe_billed=False))
     images = BrokenImageRepository(second)
     with pytest.raises(GenerationRefusedError):
-        await with_images(create_image, images)(prompt="a lighthouse", principal=ANONYMOUS)
+        await with_parts(create_image, images=images)(LIGHTHOUSE, principal=ANONYMOUS)
     assert (await images.get(GUID)).status is ImageStatus.GENERATING
 
 
@@ -471,8 +478,8 @@ async def test_an_image_that_somebody_has_given_up_becomes_ready_when_it_comes_a
         lost = GenerationAbandonedError("Nobody knows.", maybe_billed=True)
         await images.update(generating.failed(lost, at=generating.created_at), expected=ImageStatus.GENERATING)
 
-    create_image = dataclasses.replace(create_image, generator=LookingGenerator(give_up))
-    image = await create_image(prompt="a", principal=ANONYMOUS)
+    create_image = with_parts(create_image, generator=LookingGenerator(give_up))
+    image = (await create_image(LIGHTHOUSE, principal=ANONYMOUS)).image
     assert image == await images.get(GUID)
     assert image.status is ImageStatus.READY
     assert image.failure is None
@@ -488,8 +495,8 @@ async def test_what_an_author_changed_of_an_image_that_comes_late_is_returned(
         changed = unknown.changed(ImageChanges(tags=["late"]), at=generating.created_at)
         await images.change(changed, expected_version=unknown.version)
 
-    create_image = dataclasses.replace(create_image, generator=LookingGenerator(give_up))
-    image = await create_image(prompt="a", principal=ANONYMOUS)
+    create_image = with_parts(create_image, generator=LookingGenerator(give_up))
+    image = (await create_image(LIGHTHOUSE, principal=ANONYMOUS)).image
     assert image == await images.get(GUID)
     assert image.status is ImageStatus.READY
     assert image.tags == ("late",)
@@ -504,8 +511,8 @@ async def test_a_generation_goes_on_when_its_caller_is_cancelled(
         is_drawing.set()
         await may_end.wait()
 
-    create_image = dataclasses.replace(create_image, generator=LookingGenerator(draw))
-    caller = asyncio.create_task(create_image(prompt="a lighthouse", principal=ANONYMOUS))
+    create_image = with_parts(create_image, generator=LookingGenerator(draw))
+    caller = asyncio.create_task(create_image(LIGHTHOUSE, principal=ANONYMOUS))
     await is_drawing.wait()
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -524,8 +531,8 @@ async def test_a_generation_that_is_broken_off_leaves_a_record_for_recovery_and_
         is_drawing.set()
         await asyncio.Event().wait()
 
-    create_image = dataclasses.replace(create_image, generator=LookingGenerator(draw_for_ever))
-    caller = asyncio.create_task(create_image(prompt="a lighthouse", principal=ANONYMOUS))
+    create_image = with_parts(create_image, generator=LookingGenerator(draw_for_ever))
+    caller = asyncio.create_task(create_image(LIGHTHOUSE, principal=ANONYMOUS))
     await is_drawing.wait()
     assert await create_image.generations.close(0) == [GUID]
     with pytest.raises(asyncio.CancelledError):
@@ -540,8 +547,8 @@ async def test_breaking_off_while_the_content_is_stored_leaves_a_record_for_reco
     create_image: CreateImage, images: InMemoryImageRepository
 ) -> None:
     contents = StuckContentStore()
-    create_image = with_contents(create_image, contents)
-    caller = asyncio.create_task(create_image(prompt="a lighthouse", principal=ANONYMOUS))
+    create_image = with_parts(create_image, contents=contents)
+    caller = asyncio.create_task(create_image(LIGHTHOUSE, principal=ANONYMOUS))
     await contents.is_storing.wait()
     await create_image.generations.close(0)
     with pytest.raises(asyncio.CancelledError):
@@ -550,17 +557,17 @@ async def test_breaking_off_while_the_content_is_stored_leaves_a_record_for_reco
 
 
 async def test_a_guid_that_is_taken_buys_nothing(create_image: CreateImage, generator: InMemoryImageGenerator) -> None:
-    first = await create_image(prompt="a lighthouse", principal=ANONYMOUS)
+    first = (await create_image(LIGHTHOUSE, principal=ANONYMOUS)).image
     with pytest.raises(ConstraintViolationError):
-        await create_image(prompt="another", principal=ANONYMOUS)
-    assert generator.prompts == ["a lighthouse"]
+        await create_image(GenerationRequest(prompt="another"), principal=ANONYMOUS)
+    assert generator.requests == [LIGHTHOUSE]
     assert await create_image.images.get(GUID) == first
 
 
 async def test_one_failed_generation_does_not_touch_another_image(
     create_image: CreateImage, generator: InMemoryImageGenerator
 ) -> None:
-    first = await create_image(prompt="a lighthouse", principal=ANONYMOUS)
+    first = (await create_image(LIGHTHOUSE, principal=ANONYMOUS)).image
 
     class OtherGuid(GuidSource):
         def new(self) -> UUID:
@@ -568,7 +575,7 @@ async def test_one_failed_generation_does_not_touch_another_image(
 
     generator.fail_next(GenerationRefusedError("No.", maybe_billed=False))
     with pytest.raises(GenerationRefusedError):
-        await dataclasses.replace(create_image, guids=OtherGuid())(prompt="another", principal=ANONYMOUS)
+        await with_parts(create_image, guids=OtherGuid())(GenerationRequest(prompt="another"), principal=ANONYMOUS)
     assert await create_image.images.get(GUID) == first
     assert (await create_image.images.get(OTHER)).status is ImageStatus.FAILED
 
@@ -587,8 +594,8 @@ async def test_bytes_that_have_come_are_stored_even_when_the_process_ends_meanwh
             return await InMemoryContentStore.put(self, key, chunks)
 
     contents = SlowContentStore()
-    create_image = with_contents(create_image, contents, policy=GenerationPolicy(patience=10))
-    await create_image.request(prompt="a lighthouse", principal=ANONYMOUS, wait=0)
+    create_image = with_parts(create_image, contents=contents, policy=GenerationPolicy(patience=10))
+    await create_image(LIGHTHOUSE, principal=ANONYMOUS, wait=0)
     await contents.is_storing.wait()
     closing = asyncio.create_task(create_image.generations.close(0))
     await asyncio.sleep(0.01)
@@ -603,23 +610,23 @@ async def test_who_waits_for_a_turn_is_not_generated_when_the_process_ends(
 ) -> None:
     may_end = asyncio.Event()
     generator = LookingGenerator(lambda: asyncio.wait_for(may_end.wait(), 10))  # type: ignore[arg-type]
-    create_image = dataclasses.replace(
+    create_image = with_parts(
         create_image, generator=generator, guids=RandomGuidSource(), admission=Admission(max_running=1)
     )
-    first = await create_image.request(prompt="a lighthouse", principal=ANONYMOUS, wait=0)
-    second = await create_image.request(prompt="a fox", principal=ANONYMOUS, wait=0)
+    first = await create_image(LIGHTHOUSE, principal=ANONYMOUS, wait=0)
+    second = await create_image(FOX, principal=ANONYMOUS, wait=0)
     await asyncio.sleep(0.01)
     create_image.admission.close()
     may_end.set()
     assert await create_image.generations.close(10) == []
-    assert generator.prompts == ["a lighthouse"]
+    assert generator.requests == [LIGHTHOUSE]
     assert (await images.get(first.image.guid)).status is ImageStatus.READY
     turned_away = await images.get(second.image.guid)
     assert turned_away.status is ImageStatus.FAILED
     assert turned_away.failure is not None
     assert not turned_away.failure.maybe_billed
     with pytest.raises(OverloadedError):
-        await create_image(prompt="a wolf", principal=ANONYMOUS)
+        await create_image(GenerationRequest(prompt="a wolf"), principal=ANONYMOUS)
 
 
 async def test_a_process_that_was_only_slow_tells_what_it_heard_in_the_end(
@@ -633,7 +640,7 @@ async def test_a_process_that_was_only_slow_tells_what_it_heard_in_the_end(
     generator = LookingGenerator(give_up)
     generator.fail_next(GenerationRefusedError("No.", maybe_billed=False))
     with pytest.raises(GenerationRefusedError):
-        await dataclasses.replace(create_image, generator=generator)(prompt="a", principal=ANONYMOUS)
+        await with_parts(create_image, generator=generator)(LIGHTHOUSE, principal=ANONYMOUS)
     refused = await images.get(GUID)
     assert refused.failure is not None
     assert (refused.status, refused.failure.maybe_billed) == (ImageStatus.FAILED, False)
@@ -656,9 +663,8 @@ async def test_a_lease_is_renewed_again_after_whatever_went_wrong(create_image: 
 
     policy = GenerationPolicy(lease=Lease(owner="a", seconds=0.01), patience=0)
     images = StumblingRepository()
-    image = await with_images(create_image, images, generator=LookingGenerator(draw), policy=policy)(
-        prompt="a", principal=ANONYMOUS
-    )
+    create_image = with_parts(create_image, images=images, generator=LookingGenerator(draw), policy=policy)
+    image = (await create_image(LIGHTHOUSE, principal=ANONYMOUS)).image
     assert image.status is ImageStatus.READY
 
 
@@ -668,5 +674,5 @@ async def test_an_image_whose_record_is_gone_when_it_comes_may_have_been_billed(
 ) -> None:
     images = BrokenImageRepository(error)
     with pytest.raises(GenerationFaultError) as caught:
-        await with_images(create_image, images)(prompt="a lighthouse", principal=ANONYMOUS)
+        await with_parts(create_image, images=images)(LIGHTHOUSE, principal=ANONYMOUS)
     assert caught.value.maybe_billed

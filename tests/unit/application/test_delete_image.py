@@ -19,8 +19,8 @@ from pixyproxy.domain.errors import (
     PreconditionFailedError,
     RecordNotFoundError,
 )
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageChanges, Visibility
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from tests.factories import (
     FailedImageFactory,
@@ -90,7 +90,7 @@ async def keys(contents: InMemoryContentStore) -> set[ContentKey]:
 
 
 async def put(contents: InMemoryContentStore, image: Image) -> Image:
-    picture = await InMemoryImageGenerator().generate(Prompt("a"))
+    picture = await InMemoryImageGenerator().generate(GenerationRequest(prompt="a"))
     await contents.put(image.content_key, picture.chunks())
     return image
 

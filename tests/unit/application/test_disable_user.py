@@ -8,6 +8,7 @@ from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
 from pixyproxy.application import AddUser, CreateImage, DisableUser, GetImage
 from pixyproxy.domain.errors import RecordNotFoundError
 from pixyproxy.domain.user import ANONYMOUS, Principal
+from tests.use_cases import LIGHTHOUSE
 
 
 @pytest.fixture
@@ -50,6 +51,6 @@ async def test_the_images_of_a_disabled_user_stay(
     disable_user: DisableUser, add_user: AddUser, create_image: CreateImage, images: InMemoryImageRepository
 ) -> None:
     ann = await add_user("ann", "correct horse")
-    image = await create_image(prompt="a lighthouse", principal=Principal(name=ann.name))
+    image = (await create_image(LIGHTHOUSE, principal=Principal(name=ann.name))).image
     await disable_user("ann")
     assert await GetImage(images=images)(image.guid, ANONYMOUS) == image

@@ -12,6 +12,7 @@ from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError, Rec
 from pixyproxy.domain.image import ImageScope, Visibility
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from tests.factories import ImageFactory, PendingImageFactory
+from tests.use_cases import LIGHTHOUSE
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ async def some_bytes() -> AsyncIterator[bytes]:
 async def test_the_content_comes_with_its_image(
     get_image_content: GetImageContent, create_image: CreateImage, ann: Principal
 ) -> None:
-    created = await create_image(prompt="a lighthouse", principal=ann)
+    created = (await create_image(LIGHTHOUSE, principal=ann)).image
     image, content = await get_image_content(created.guid, ANONYMOUS)
     data = b"".join([chunk async for chunk in content.chunks])
     assert image == created
@@ -37,7 +38,7 @@ async def test_the_content_comes_with_its_image(
 async def test_the_author_gets_the_content_of_a_private_image(
     get_image_content: GetImageContent, create_image: CreateImage, ann: Principal
 ) -> None:
-    created = await create_image(prompt="a lighthouse", visibility=Visibility.PRIVATE, principal=ann)
+    created = (await create_image(LIGHTHOUSE, visibility=Visibility.PRIVATE, principal=ann)).image
     image, _ = await get_image_content(created.guid, ann, ImageScope.OWN)
     assert image == created
 
@@ -45,7 +46,7 @@ async def test_the_author_gets_the_content_of_a_private_image(
 async def test_nobody_else_gets_the_content_of_a_private_image(
     get_image_content: GetImageContent, create_image: CreateImage, ann: Principal, bob: Principal
 ) -> None:
-    created = await create_image(prompt="a lighthouse", visibility=Visibility.PRIVATE, principal=ann)
+    created = (await create_image(LIGHTHOUSE, visibility=Visibility.PRIVATE, principal=ann)).image
     for principal in (ANONYMOUS, bob):
         for scope in ImageScope:
             with pytest.raises(RecordNotFoundError):
@@ -70,7 +71,7 @@ async def test_a_pending_image_shows_no_content_even_if_it_is_stored(
 async def test_content_that_is_not_as_long_as_it_was_is_damaged(
     get_image_content: GetImageContent, create_image: CreateImage, contents: InMemoryContentStore
 ) -> None:
-    created = await create_image(prompt="a lighthouse", principal=ANONYMOUS)
+    created = (await create_image(LIGHTHOUSE, principal=ANONYMOUS)).image
     await contents.put(created.content_key, some_bytes())
     with pytest.raises(ContentStoreError, match="damaged"):
         await get_image_content(created.guid, ANONYMOUS)

@@ -28,11 +28,13 @@ from pixyproxy.domain.errors import (
     OverloadedError,
     RecordNotFoundError,
 )
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageChanges, ImageScope, Visibility
 from pixyproxy.domain.ports import ContentDigest, StoredContent
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.domain.variant import Variant, VariantFormat, VariantName, VariantPolicy
 from tests.factories import ImageFactory
+from tests.use_cases import LIGHTHOUSE
 
 WEBP = Variant(format=VariantFormat.WEBP, width=64)
 
@@ -97,7 +99,7 @@ def delete_image(images: InMemoryImageRepository, contents: InMemoryContentStore
 
 @pytest.fixture
 async def image(create_image: CreateImage, ann: Principal) -> Image:
-    return await create_image(prompt="a lighthouse", principal=ann)
+    return (await create_image(LIGHTHOUSE, principal=ann)).image
 
 
 def both_ways(get_image_variant: GetImageVariant) -> tuple[Callable[..., Awaitable[object]], ...]:
@@ -146,7 +148,7 @@ async def test_a_part_of_a_variant_can_be_read(
 async def test_a_variant_is_made_once_for_each_image_and_each_look(
     get_image_variant: GetImageVariant, create_image: CreateImage, image: Image, maker: HaltingVariantMaker
 ) -> None:
-    other = await create_image(prompt="another lighthouse", principal=ANONYMOUS)
+    other = (await create_image(GenerationRequest(prompt="another lighthouse"), principal=ANONYMOUS)).image
     png = Variant(format=VariantFormat.PNG)
     for _ in range(2):
         for each in (image, other):
@@ -323,7 +325,7 @@ async def test_nobody_else_gets_a_variant_of_a_private_image(
     ann: Principal,
     bob: Principal,
 ) -> None:
-    image = await create_image(prompt="a lighthouse", visibility=Visibility.PRIVATE, principal=ann)
+    image = (await create_image(LIGHTHOUSE, visibility=Visibility.PRIVATE, principal=ann)).image
     assert (await get_image_variant(image, WEBP, ann, ImageScope.OWN)).byte_size
     for principal, scope in ((ANONYMOUS, ImageScope.PUBLIC), (bob, ImageScope.PUBLIC), (bob, ImageScope.OWN)):
         for ask in both_ways(get_image_variant):

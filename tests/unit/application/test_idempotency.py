@@ -1,7 +1,6 @@
 """Asking for the same image again."""
 
 import asyncio
-import dataclasses
 from typing import Any
 from uuid import UUID
 
@@ -26,12 +25,12 @@ from pixyproxy.domain.errors import (
     ImageDelayedError,
     OverloadedError,
 )
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import IdempotencyKey
 from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.ports import GeneratedImage, Lease
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.user import ANONYMOUS, Principal
-from tests.use_cases import with_images
+from tests.use_cases import FOX, with_parts
 
 KEY = IdempotencyKey("8e03978e-40d5-43dd-bc93-6894a57f9324")
 OTHER_KEY = IdempotencyKey("another")
@@ -45,10 +44,10 @@ class GatedGenerator(InMemoryImageGenerator):
         self.is_called = asyncio.Event()
         self.may_draw = asyncio.Event()
 
-    async def generate(self, prompt: Prompt) -> GeneratedImage:
+    async def generate(self, request: GenerationRequest) -> GeneratedImage:
         self.is_called.set()
         await self.may_draw.wait()
-        return await super().generate(prompt)
+        return await super().generate(request)
 
 
 @pytest.fixture
@@ -59,85 +58,85 @@ def gated() -> GatedGenerator:
 async def test_the_same_key_and_body_give_the_same_image_and_buy_one(
     create_image: CreateImage, generator: InMemoryImageGenerator, ann: Principal
 ) -> None:
-    first = await create_image.request(prompt="a fox", tags=["a"], principal=ann, idempotency_key=KEY)
-    second = await create_image.request(prompt=" a fox ", tags=["a"], principal=ann, idempotency_key=KEY)
+    first = await create_image(FOX, tags=["a"], principal=ann, idempotency_key=KEY)
+    second = await create_image(GenerationRequest(prompt=" a fox "), tags=["a"], principal=ann, idempotency_key=KEY)
     assert (first.is_replay, second.is_replay) == (False, True)
     assert second.image == first.image
-    assert len(generator.prompts) == 1
+    assert len(generator.requests) == 1
 
 
 async def test_another_key_or_none_buys_another_image(
     create_image: CreateImage, generator: InMemoryImageGenerator, ann: Principal
 ) -> None:
     for key in (KEY, OTHER_KEY, None, None):
-        await create_image(prompt="a fox", principal=ann, idempotency_key=key)
-    assert len(generator.prompts) == 4
+        await create_image(FOX, principal=ann, idempotency_key=key)
+    assert len(generator.requests) == 4
 
 
 async def test_each_author_has_keys_of_their_own(
     create_image: CreateImage, generator: InMemoryImageGenerator, ann: Principal, bob: Principal
 ) -> None:
     guids = {
-        (await create_image(prompt="a fox", principal=principal, idempotency_key=KEY)).guid
+        (await create_image(FOX, principal=principal, idempotency_key=KEY)).image.guid
         for principal in (ann, bob, ANONYMOUS)
     }
-    assert len(guids) == len(generator.prompts) == 3
+    assert len(guids) == len(generator.requests) == 3
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        {"prompt": "a wolf"},
-        {"prompt": "a fox", "tags": ["a"]},
-        {"prompt": "a fox", "visibility": Visibility.PRIVATE},
+        {"request": GenerationRequest(prompt="a wolf")},
+        {"tags": ["a"]},
+        {"visibility": Visibility.PRIVATE},
     ],
 )
 async def test_the_same_key_with_another_body_is_refused(
-    create_image: CreateImage, generator: InMemoryImageGenerator, ann: Principal, other: dict[str, object]
+    create_image: CreateImage, generator: InMemoryImageGenerator, ann: Principal, other: dict[str, Any]
 ) -> None:
-    await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
+    await create_image(FOX, principal=ann, idempotency_key=KEY)
     with pytest.raises(IdempotencyKeyReusedError):
-        await create_image(**other, principal=ann, idempotency_key=KEY)  # type: ignore[arg-type]
-    assert generator.prompts == ["a fox"]
+        await create_image(**{"request": FOX, **other}, principal=ann, idempotency_key=KEY)
+    assert generator.requests == [FOX]
 
 
 async def test_while_the_first_runs_the_second_waits_for_it(
     create_image: CreateImage, gated: GatedGenerator, ann: Principal
 ) -> None:
-    create_image = dataclasses.replace(create_image, generator=gated)
-    callers = [asyncio.create_task(create_image(prompt="a fox", principal=ann, idempotency_key=KEY)) for _ in range(10)]
+    create_image = with_parts(create_image, generator=gated)
+    callers = [asyncio.create_task(create_image(FOX, principal=ann, idempotency_key=KEY)) for _ in range(10)]
     await gated.is_called.wait()
     await asyncio.sleep(0.01)
     assert not any(caller.done() for caller in callers)
     gated.may_draw.set()
-    guids = {image.guid for image in await asyncio.gather(*callers)}
-    assert len(guids) == len(gated.prompts) == 1
+    guids = {created.image.guid for created in await asyncio.gather(*callers)}
+    assert len(guids) == len(gated.requests) == 1
 
 
 async def test_a_second_in_another_process_waits_for_the_first(
     create_image: CreateImage, gated: GatedGenerator, ann: Principal
 ) -> None:
-    create_image = dataclasses.replace(create_image, generator=gated)
-    elsewhere = dataclasses.replace(create_image, generations=Generations(), admission=Admission())
-    first = asyncio.create_task(create_image(prompt="a fox", principal=ann, idempotency_key=KEY))
+    create_image = with_parts(create_image, generator=gated)
+    elsewhere = with_parts(create_image, generations=Generations(), admission=Admission())
+    first = asyncio.create_task(create_image(FOX, principal=ann, idempotency_key=KEY))
     await gated.is_called.wait()
-    second = asyncio.create_task(elsewhere(prompt="a fox", principal=ann, idempotency_key=KEY))
+    second = asyncio.create_task(elsewhere(FOX, principal=ann, idempotency_key=KEY))
     await asyncio.sleep(0.01)
     gated.may_draw.set()
-    assert (await second).guid == (await first).guid
-    assert len(gated.prompts) == 1
+    assert (await second).image == (await first).image
+    assert len(gated.requests) == 1
 
 
 async def test_the_wait_for_the_first_is_bounded(
     create_image: CreateImage, gated: GatedGenerator, ann: Principal
 ) -> None:
-    create_image = dataclasses.replace(create_image, generator=gated)
-    begun = await create_image.request(prompt="a fox", principal=ann, idempotency_key=KEY, wait=0)
+    create_image = with_parts(create_image, generator=gated)
+    begun = await create_image(FOX, principal=ann, idempotency_key=KEY, wait=0)
     assert not begun.image.status.is_final
     with pytest.raises(IdempotencyKeyInUseError) as caught:
-        await dataclasses.replace(create_image, max_wait=0.01)(prompt="a fox", principal=ann, idempotency_key=KEY)
+        await with_parts(create_image, max_wait=0.01)(FOX, principal=ann, idempotency_key=KEY)
     assert caught.value.guid == begun.image.guid
-    again = await create_image.request(prompt="a fox", principal=ann, idempotency_key=KEY, wait=0)
+    again = await create_image(FOX, principal=ann, idempotency_key=KEY, wait=0)
     assert again.is_replay
     assert again.image.guid == begun.image.guid
     gated.may_draw.set()
@@ -149,11 +148,11 @@ async def test_a_failure_is_replayed_as_it_was(
     generator.fail_next(GenerationRefusedError("No.", maybe_billed=False))
     for is_replay in (False, True):
         with pytest.raises(GenerationRefusedError, match=r"No\.") as caught:
-            await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
+            await create_image(FOX, principal=ann, idempotency_key=KEY)
         assert caught.value.is_replay is is_replay
         assert not caught.value.maybe_billed
         assert caught.value.guid
-    assert len(generator.prompts) == 1
+    assert len(generator.requests) == 1
 
 
 async def test_after_a_crash_the_key_tells_that_nobody_knows_and_buys_nothing(
@@ -163,10 +162,8 @@ async def test_after_a_crash_the_key_tells_that_nobody_knows_and_buys_nothing(
     gated: GatedGenerator,
     ann: Principal,
 ) -> None:
-    crashing = dataclasses.replace(
-        create_image, generator=gated, policy=GenerationPolicy(lease=Lease(owner="gone", seconds=0))
-    )
-    await crashing.request(prompt="a fox", principal=ann, idempotency_key=KEY, wait=0)
+    crashing = with_parts(create_image, generator=gated, policy=GenerationPolicy(lease=Lease(owner="gone", seconds=0)))
+    await crashing(FOX, principal=ann, idempotency_key=KEY, wait=0)
     await gated.is_called.wait()
     await crashing.generations.close(0)
     recover_images = RecoverImages(
@@ -179,41 +176,39 @@ async def test_after_a_crash_the_key_tells_that_nobody_knows_and_buys_nothing(
     )
     assert await recover_images() == 1
     with pytest.raises(GenerationAbandonedError) as caught:
-        await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
+        await create_image(FOX, principal=ann, idempotency_key=KEY)
     assert caught.value.maybe_billed
     assert caught.value.is_replay
-    await create_image(prompt="a fox", principal=ann, idempotency_key=OTHER_KEY)
+    await create_image(FOX, principal=ann, idempotency_key=OTHER_KEY)
 
 
 async def test_a_key_whose_time_is_over_can_be_used_again(
     create_image: CreateImage, generator: InMemoryImageGenerator, ann: Principal
 ) -> None:
-    create_image = dataclasses.replace(create_image, claim_seconds=0)
-    first = await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
-    second = await create_image(prompt="a wolf", principal=ann, idempotency_key=KEY)
+    create_image = with_parts(create_image, claim_seconds=0)
+    first = (await create_image(FOX, principal=ann, idempotency_key=KEY)).image
+    second = (await create_image(GenerationRequest(prompt="a wolf"), principal=ann, idempotency_key=KEY)).image
     assert first.guid != second.guid
-    assert len(generator.prompts) == 2
+    assert len(generator.requests) == 2
 
 
 async def test_what_is_turned_away_before_anything_is_written_down_does_not_use_the_key(
     create_image: CreateImage, generator: InMemoryImageGenerator, ann: Principal
 ) -> None:
     with pytest.raises(DataValidationError):
-        await create_image(prompt=" ", principal=ann, idempotency_key=KEY)
-    full = dataclasses.replace(create_image, admission=Admission(max_running=0, max_waiting=0))
+        await create_image(GenerationRequest(prompt=" "), principal=ann, idempotency_key=KEY)
+    full = with_parts(create_image, admission=Admission(max_running=0, max_waiting=0))
     with pytest.raises(OverloadedError):
-        await full(prompt="a fox", principal=ann, idempotency_key=KEY)
+        await full(FOX, principal=ann, idempotency_key=KEY)
 
     class UnreachableImageRepository(InMemoryImageRepository):
         async def add(self, image: Image, **_: object) -> Image:
             raise DBConnectionError("The database does not answer.")
 
     with pytest.raises(DBConnectionError):
-        await with_images(create_image, UnreachableImageRepository())(
-            prompt="a fox", principal=ann, idempotency_key=KEY
-        )
-    assert generator.prompts == []
-    assert not (await create_image.request(prompt="a wolf", principal=ann, idempotency_key=KEY)).is_replay
+        await with_parts(create_image, images=UnreachableImageRepository())(FOX, principal=ann, idempotency_key=KEY)
+    assert generator.requests == []
+    assert not (await create_image(GenerationRequest(prompt="a wolf"), principal=ann, idempotency_key=KEY)).is_replay
 
 
 async def test_a_key_whose_image_is_gone_buys_nothing(
@@ -224,12 +219,12 @@ async def test_a_key_whose_image_is_gone_buys_nothing(
             self._images.clear()
 
     images = ForgetfulRepository()
-    create_image = with_images(create_image, images)
-    await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
+    create_image = with_parts(create_image, images=images)
+    await create_image(FOX, principal=ann, idempotency_key=KEY)
     images.forget()
     with pytest.raises(ConstraintViolationError, match="gone"):
-        await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
-    assert len(generator.prompts) == 1
+        await create_image(FOX, principal=ann, idempotency_key=KEY)
+    assert len(generator.requests) == 1
 
 
 async def test_a_key_whose_image_was_never_begun_is_not_used_up(
@@ -247,9 +242,9 @@ async def test_a_key_whose_image_was_never_begun_is_not_used_up(
             return added
 
     images = ForgetfulRepository()
-    create_image = with_images(create_image, images, policy=GenerationPolicy(lease=Lease(owner="a", seconds=0)))
+    create_image = with_parts(create_image, images=images, policy=GenerationPolicy(lease=Lease(owner="a", seconds=0)))
     with pytest.raises(DBConnectionError):
-        await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
+        await create_image(FOX, principal=ann, idempotency_key=KEY)
     images.is_lost = False
     recover_images = RecoverImages(
         images=images,
@@ -261,12 +256,10 @@ async def test_a_key_whose_image_was_never_begun_is_not_used_up(
     )
     assert await recover_images() == 1
     guids = {
-        image.guid
-        for image in await asyncio.gather(
-            *(create_image(prompt="a fox", principal=ann, idempotency_key=KEY) for _ in range(5))
-        )
+        created.image.guid
+        for created in await asyncio.gather(*(create_image(FOX, principal=ann, idempotency_key=KEY) for _ in range(5)))
     }
-    assert len(guids) == len(generator.prompts) == 1
+    assert len(guids) == len(generator.requests) == 1
 
 
 async def test_a_database_that_is_lost_while_the_answer_is_looked_up_does_not_deny_the_purchase(
@@ -281,9 +274,9 @@ async def test_a_database_that_is_lost_while_the_answer_is_looked_up_does_not_de
             return await super().get(guid)
 
     images = LosingRepository()
-    create_image = with_images(create_image, images)
-    first = await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
+    create_image = with_parts(create_image, images=images)
+    first = (await create_image(FOX, principal=ann, idempotency_key=KEY)).image
     images.is_lost = True
     with pytest.raises(ImageDelayedError) as caught:
-        await create_image(prompt="a fox", principal=ann, idempotency_key=KEY)
+        await create_image(FOX, principal=ann, idempotency_key=KEY)
     assert caught.value.guid == first.guid

@@ -27,9 +27,9 @@ from pixyproxy.domain.errors import (
     DataValidationError,
     DBConnectionError,
 )
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ContentPorts, ImageArchiveReader, StoredContent
-from pixyproxy.domain.prompt import Prompt
 from tests import odd_pictures
 from tests.factories import (
     FailedImageFactory,
@@ -119,7 +119,7 @@ def importer(images: InMemoryImageRepository, contents: ContentPorts) -> ImportI
 
 @pytest.fixture
 async def picture(generator: InMemoryImageGenerator) -> bytes:
-    return (await generator.generate(Prompt("a lighthouse"))).data
+    return (await generator.generate(GenerationRequest(prompt="a lighthouse"))).data
 
 
 @pytest.fixture
@@ -214,7 +214,14 @@ async def test_a_damaged_content_mends_nothing(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"tags": ("another",)}, {"prompt": "another"}, {"author": "somebody else"}, {"usage": None}], ids=repr
+    "changes",
+    [
+        {"tags": ("another",)},
+        {"request": GenerationRequest(prompt="another")},
+        {"author": "somebody else"},
+        {"usage": None},
+    ],
+    ids=repr,
 )
 async def test_an_image_that_is_stored_with_other_fields_is_reported_and_left_alone(
     images: InMemoryImageRepository,

@@ -13,7 +13,6 @@ from pixyproxy.application import ListImages
 from pixyproxy.domain.errors import DataValidationError, UnauthorizedError
 from pixyproxy.domain.image import Image, ImageScope, Visibility
 from pixyproxy.domain.listing import ImageCursor, ImageFilter, ImageOrder, ImagePage, ImagePosition
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from tests import paging_strategies
@@ -225,7 +224,7 @@ async def add_prompts(images: InMemoryImageRepository, *lengths: int) -> list[Im
     """Store public images whose prompts have so many bytes, the first one as the newest, and return them."""
     return [
         await images.add(
-            ImageFactory.build(created_at=NOON - timedelta(seconds=number), prompt=Prompt("é" * (length // 2)), tags=())
+            ImageFactory.build(created_at=NOON - timedelta(seconds=number), prompt="é" * (length // 2), tags=())
         )
         for number, length in enumerate(lengths)
     ]

@@ -1,7 +1,6 @@
 """What was paid for and can't be shown is kept: no path from the generator to the record throws it away."""
 
 import asyncio
-import dataclasses
 import sys
 from collections.abc import AsyncIterable, Mapping
 from typing import Any
@@ -15,7 +14,7 @@ from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.application import CreateImage, DeleteImage, FinishDeletions, RecoverImages
-from pixyproxy.application.generate_image import KEPT, GenerationPolicy
+from pixyproxy.application.generate_image import QUARANTINE_NOTE, GenerationPolicy
 from pixyproxy.domain.content import ContentKey, MediaType
 from pixyproxy.domain.errors import (
     ContentNotFoundError,
@@ -30,11 +29,11 @@ from pixyproxy.domain.errors import (
     GenerationTimedOutError,
 )
 from pixyproxy.domain.failure import FAILURE_MAX_LENGTH
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus
 from pixyproxy.domain.ports import ContentDigest, ContentStore, GeneratedImage, Lease
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
-from tests.use_cases import with_contents, with_images
+from tests.use_cases import LIGHTHOUSE, with_parts
 
 ANN = Principal(name=UserName("ann"))
 ANSWER = b'{"data": "no picture"}'
@@ -47,8 +46,8 @@ class OddGenerator(InMemoryImageGenerator):
         super().__init__()
         self._odd = odd
 
-    async def generate(self, prompt: Prompt) -> GeneratedImage:
-        return msgspec.structs.replace(await super().generate(prompt), **self._odd)
+    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+        return msgspec.structs.replace(await super().generate(request), **self._odd)
 
 
 class WatchedImageRepository(InMemoryImageRepository):
@@ -88,7 +87,7 @@ class FullQuarantine(InMemoryContentStore):
 
 @pytest.fixture
 def create_image(create_image: CreateImage) -> CreateImage:
-    return dataclasses.replace(create_image, policy=GenerationPolicy(patience=0, pause=0))
+    return with_parts(create_image, policy=GenerationPolicy(patience=0, pause=0))
 
 
 async def quarantined(contents: ContentStore, image: Image) -> Mapping[str, bytes]:
@@ -113,7 +112,7 @@ async def fail(create_image: CreateImage, error: GenerationError) -> GenerationE
     generator = InMemoryImageGenerator()
     generator.fail_next(error)
     with pytest.raises(type(error)) as caught:
-        await dataclasses.replace(create_image, generator=generator)(prompt="a lighthouse", principal=ANN)
+        await with_parts(create_image, generator=generator)(LIGHTHOUSE, principal=ANN)
     return caught.value
 
 
@@ -131,12 +130,12 @@ async def test_what_came_back_is_in_quarantine_before_the_failure_is_recorded(
     create_image: CreateImage, contents: InMemoryContentStore, kind: type[GenerationError], status: ImageStatus
 ) -> None:
     images = WatchedImageRepository(contents)
-    create_image = with_images(create_image, images)
+    create_image = with_parts(create_image, images=images)
     error = await fail(create_image, kind("No picture came.", maybe_billed=True, quarantine=ANSWER))
     image = await only_image(create_image)
     assert images.kept_by_then == [ANSWER]
     assert await quarantined(contents, image) == {image.content_key: ANSWER}
-    assert error.detail == f"No picture came. {KEPT}"
+    assert error.detail == f"No picture came. {QUARANTINE_NOTE}"
     assert image.failure is not None
     assert (image.status, image.failure.detail, image.failure.maybe_billed) == (status, error.detail, True)
     with pytest.raises(ContentNotFoundError):
@@ -157,20 +156,20 @@ async def test_the_sentence_fits_into_the_record_behind_a_reason_of_any_length(c
     image = await only_image(create_image)
     assert image.failure is not None
     assert len(image.failure.detail) == FAILURE_MAX_LENGTH
-    assert image.failure.detail.endswith(f"x {KEPT}")
+    assert image.failure.detail.endswith(f"x {QUARANTINE_NOTE}")
 
 
 async def test_the_client_that_asks_again_hears_that_it_was_kept(create_image: CreateImage) -> None:
     await fail(create_image, GenerationFailedError("No.", maybe_billed=True, quarantine=ANSWER))
     error = (await only_image(create_image)).generation_error
     assert error is not None
-    assert error.detail == f"No. {KEPT}"
+    assert error.detail == f"No. {QUARANTINE_NOTE}"
 
 
 async def test_a_quarantine_that_is_full_is_said_to_be_so_and_the_failure_is_recorded(
     create_image: CreateImage,
 ) -> None:
-    create_image = with_contents(create_image, FullQuarantine())
+    create_image = with_parts(create_image, contents=FullQuarantine())
     error = await fail(create_image, GenerationFailedError("No.", maybe_billed=True, quarantine=ANSWER))
     assert error.detail == "No. What came back could not be kept: The content store is full."
     image = await only_image(create_image)
@@ -181,7 +180,7 @@ async def test_a_quarantine_that_is_full_is_said_to_be_so_and_the_failure_is_rec
 async def test_a_fault_of_the_quarantine_does_not_keep_the_failure_from_being_recorded(
     create_image: CreateImage,
 ) -> None:
-    create_image = with_contents(create_image, FullQuarantine(error=RuntimeError("hunter2")))
+    create_image = with_parts(create_image, contents=FullQuarantine(error=RuntimeError("hunter2")))
     error = await fail(create_image, GenerationFailedError("No.", maybe_billed=True, quarantine=ANSWER))
     assert error.detail == "No. What came back could not be kept."
     assert (await only_image(create_image)).status is ImageStatus.FAILED
@@ -189,9 +188,9 @@ async def test_a_fault_of_the_quarantine_does_not_keep_the_failure_from_being_re
 
 async def test_a_quarantine_that_has_room_again_soon_enough_is_waited_for(create_image: CreateImage) -> None:
     contents = FullQuarantine(times=3)
-    create_image = with_contents(create_image, contents, policy=GenerationPolicy(patience=10, pause=0))
+    create_image = with_parts(create_image, contents=contents, policy=GenerationPolicy(patience=10, pause=0))
     error = await fail(create_image, GenerationFailedError("No.", maybe_billed=True, quarantine=ANSWER))
-    assert error.detail == f"No. {KEPT}"
+    assert error.detail == f"No. {QUARANTINE_NOTE}"
     assert list((await quarantined(contents, await only_image(create_image))).values()) == [ANSWER]
 
 
@@ -212,13 +211,13 @@ async def test_an_own_generator_that_does_not_keep_to_its_port_is_a_fault_and_it
 ) -> None:
     generator = OddGenerator(**odd)
     with pytest.raises(GenerationFaultError) as caught:
-        await dataclasses.replace(create_image, generator=generator)(prompt="a lighthouse", principal=ANN)
+        await with_parts(create_image, generator=generator)(LIGHTHOUSE, principal=ANN)
     assert caught.value.maybe_billed
     image = await only_image(create_image)
     assert image.failure is not None
     assert (image.status, image.failure.kind) == (ImageStatus.FAILED, "GenerationFaultError")
     assert image.failure.maybe_billed
-    assert image.failure.detail.endswith(KEPT)
+    assert image.failure.detail.endswith(QUARANTINE_NOTE)
     (kept,) = (await quarantined(contents, image)).values()
     assert kept.startswith(b"\x89PNG")
 
@@ -228,7 +227,7 @@ async def test_an_own_generator_that_returns_no_bytes_is_a_fault_and_the_image_h
     create_image: CreateImage, contents: InMemoryContentStore, data: Any
 ) -> None:
     with pytest.raises(GenerationFaultError) as caught:
-        await dataclasses.replace(create_image, generator=OddGenerator(data=data))(prompt="a", principal=ANN)
+        await with_parts(create_image, generator=OddGenerator(data=data))(LIGHTHOUSE, principal=ANN)
     assert caught.value.maybe_billed
     image = await only_image(create_image)
     assert image.status is ImageStatus.FAILED
@@ -242,7 +241,7 @@ class Returning(InMemoryImageGenerator):
         super().__init__()
         self._returned = returned
 
-    async def generate(self, prompt: Prompt) -> GeneratedImage:
+    async def generate(self, request: GenerationRequest) -> GeneratedImage:
         generated: GeneratedImage = self._returned
         return generated
 
@@ -252,16 +251,16 @@ async def test_an_own_generator_that_returns_something_else_is_a_fault_and_the_i
     create_image: CreateImage, returned: object
 ) -> None:
     with pytest.raises(GenerationFaultError):
-        await dataclasses.replace(create_image, generator=Returning(returned))(prompt="a", principal=ANN)
+        await with_parts(create_image, generator=Returning(returned))(LIGHTHOUSE, principal=ANN)
     image = await only_image(create_image)
     assert image.status is ImageStatus.FAILED
-    kept = list((await quarantined(create_image.contents, image)).values())
+    kept = list((await quarantined(create_image.generate_image.contents, image)).values())
     assert kept == ([returned] if isinstance(returned, bytes) else [])
 
 
 async def test_a_media_type_that_is_text_is_as_good_as_any(create_image: CreateImage) -> None:
     generator = OddGenerator(media_type="image/png")
-    image = await dataclasses.replace(create_image, generator=generator)(prompt="a", principal=ANN)
+    image = (await with_parts(create_image, generator=generator)(LIGHTHOUSE, principal=ANN)).image
     assert image.ready_content.media_type is MediaType.PNG
 
 
@@ -281,7 +280,8 @@ async def test_a_media_type_that_is_text_is_as_good_as_any(create_image: CreateI
 async def test_what_is_odd_beside_the_picture_does_not_cost_the_picture(
     create_image: CreateImage, odd: dict[str, Any]
 ) -> None:
-    image = await dataclasses.replace(create_image, generator=OddGenerator(**odd))(prompt="a", principal=ANN)
+    create_image = with_parts(create_image, generator=OddGenerator(**odd))
+    image = (await create_image(LIGHTHOUSE, principal=ANN)).image
     assert (image.status, image.usage, image.generator_request_id) == (ImageStatus.READY, None, None)
 
 
@@ -292,7 +292,7 @@ async def test_a_picture_that_its_place_does_not_take_is_put_into_quarantine(cre
 
     contents = Unwilling()
     with pytest.raises(ContentNotKeptError, match="does not work"):
-        await with_contents(create_image, contents)(prompt="a lighthouse", principal=ANN)
+        await with_parts(create_image, contents=contents)(LIGHTHOUSE, principal=ANN)
     image = await only_image(create_image)
     (kept,) = (await quarantined(contents, image)).values()
     assert kept.startswith(b"\x89PNG")
@@ -301,7 +301,7 @@ async def test_a_picture_that_its_place_does_not_take_is_put_into_quarantine(cre
 async def test_a_disk_that_is_full_is_said_to_be_so_once(create_image: CreateImage) -> None:
     contents = FullQuarantine(is_all_full=True)
     with pytest.raises(ContentNotKeptError) as caught:
-        await with_contents(create_image, contents)(prompt="a lighthouse", principal=ANN)
+        await with_parts(create_image, contents=contents)(LIGHTHOUSE, principal=ANN)
     assert caught.value.detail == "The content store is full."
     assert (await only_image(create_image)).status is ImageStatus.FAILED
 
@@ -321,8 +321,10 @@ async def test_what_came_back_is_kept_even_when_the_process_ends_meanwhile(creat
     contents = SlowQuarantine()
     generator = InMemoryImageGenerator()
     generator.fail_next(GenerationFailedError("No.", maybe_billed=True, quarantine=ANSWER))
-    create_image = with_contents(create_image, contents, generator=generator, policy=GenerationPolicy(patience=10))
-    await create_image.request(prompt="a lighthouse", principal=ANONYMOUS, wait=0)
+    create_image = with_parts(
+        create_image, contents=contents, generator=generator, policy=GenerationPolicy(patience=10)
+    )
+    await create_image(LIGHTHOUSE, principal=ANONYMOUS, wait=0)
     await contents.is_storing.wait()
     closing = asyncio.create_task(create_image.generations.close(0))
     await asyncio.sleep(0.01)
@@ -346,7 +348,7 @@ async def test_an_image_whose_process_died_behind_the_quarantine_has_failed_and_
 
     images = Gone()
     policy = GenerationPolicy(lease=Lease(owner="a process that died", seconds=-1), patience=0)
-    create_image = with_images(create_image, images, policy=policy)
+    create_image = with_parts(create_image, images=images, policy=policy)
     await fail(create_image, GenerationBrokenOffError("No.", maybe_billed=True, quarantine=ANSWER))
     images.is_gone = False
     recover = RecoverImages(
@@ -361,7 +363,7 @@ async def test_an_image_whose_process_died_behind_the_quarantine_has_failed_and_
     image = await only_image(create_image)
     assert image.failure is not None
     assert (image.status, image.failure.maybe_billed) == (ImageStatus.FAILED, True)
-    assert image.failure.detail.endswith(KEPT)
+    assert image.failure.detail.endswith(QUARANTINE_NOTE)
     assert list((await quarantined(contents, image)).values()) == [ANSWER]
 
 

@@ -13,9 +13,9 @@ from pixyproxy.application import RecoverImages
 from pixyproxy.application.generations import Generations
 from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.errors import ContentStoreError
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus
 from pixyproxy.domain.ports import ContentDigest, Lease, StoredContent
-from pixyproxy.domain.prompt import Prompt
 from tests.factories import PendingImageFactory
 
 
@@ -43,7 +43,7 @@ async def abandoned(images: InMemoryImageRepository, *, is_begun: bool, lease: L
 
 
 async def store_picture(contents: InMemoryContentStore, image: Image) -> ContentDigest:
-    picture = await InMemoryImageGenerator().generate(Prompt("a"))
+    picture = await InMemoryImageGenerator().generate(GenerationRequest(prompt="a"))
     return await contents.put(image.content_key, picture.chunks())
 
 

@@ -1,6 +1,5 @@
 """Idempotency keys, and what they were used for."""
 
-import hashlib
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pixyproxy.domain.errors import DataValidationError
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import Claim, IdempotencyKey, parse_idempotency_key
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
 from pixyproxy.domain.tag import Tag
@@ -140,8 +140,8 @@ class TestClaim:
     @pytest.mark.parametrize(
         "changes",
         [
-            {"prompt": "A lighthouse at dawn"},
-            {"prompt": "a lighthouse at dusk"},
+            {"request": GenerationRequest(prompt="A lighthouse at dawn")},
+            {"request": GenerationRequest(prompt="a lighthouse at dusk")},
             {"tags": ("night", "sea")},
             {"tags": ("sea",)},
             {"tags": ()},
@@ -176,8 +176,20 @@ class TestClaim:
         assert Claim.on(an_image(), KEY).fingerprint == Claim.on(an_image(), IdempotencyKey("another")).fingerprint
 
     def test_a_fingerprint_stays_what_it_was_from_version_to_version(self) -> None:
-        asked = b'["A lighthouse at dusk",["sea","night"],"public"]'
-        assert Claim.on(an_image(), KEY).fingerprint == hashlib.sha256(asked).hexdigest()
+        # SHA-256 of ["A lighthouse at dusk",["sea","night"],"public"], as the first version made it.
+        fingerprint = "4a78f9714ac9f8b582e6fae1de20537dc929e8b5870a93c70f8215a5b879f74d"
+        assert Claim.on(an_image(), KEY).fingerprint == fingerprint
+
+    def test_an_option_counts_only_if_it_is_given(self) -> None:
+        class SizedRequest(GenerationRequest, frozen=True, kw_only=True, omit_defaults=True):
+            size: str | None = None
+
+        def fingerprint(**options: str) -> str:
+            request = SizedRequest(prompt=an_image().prompt, **options)
+            return Claim.on(msgspec.structs.replace(an_image(), request=request), KEY).fingerprint
+
+        assert fingerprint() == Claim.on(an_image(), KEY).fingerprint
+        assert len({fingerprint(), fingerprint(size="1024x1024"), fingerprint(size="1024x1536")}) == 3
 
     # The first is as the release 482b97f made it; that without an author is younger.
     @pytest.mark.parametrize(

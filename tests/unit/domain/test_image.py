@@ -26,8 +26,8 @@ from pixyproxy.domain.errors import (
     RecordNotFoundError,
 )
 from pixyproxy.domain.failure import FAILURE_MAX_LENGTH, Failure
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageChanges, ImageScope, ImageStatus, Visibility, image_not_found
-from pixyproxy.domain.prompt import Prompt, parse_prompt
 from pixyproxy.domain.tag import parse_tags
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
 
@@ -87,9 +87,11 @@ SAFE_FILENAME = re.compile(
 
 def an_image(**changes: Any) -> Image:
     """Build an image from a valid pending one and `changes`."""
+    if "prompt" in changes:
+        changes["request"] = GenerationRequest(prompt=changes.pop("prompt"))
     valid = Image.requested(
         guid=GUID,
-        prompt="A lighthouse at dusk",
+        request=GenerationRequest(prompt="A lighthouse at dusk"),
         tags=["sea", "night"],
         visibility=Visibility.PUBLIC,
         principal=Principal(name=ANN),
@@ -150,38 +152,6 @@ def ends(
     if step[0] == 0 and grid.get(place) == " ":
         place = (place[0], place[1] + step[1])
     return {states[place]}
-
-
-class TestPrompt:
-    @pytest.mark.parametrize("text", ["a", "x" * 32_000, "😀" * 32_000, "line\nbreak", "a\tb", "e\u0301"])
-    def test_1_to_32000_characters_are_kept_as_they_are(self, text: str) -> None:
-        assert parse_prompt(text) == text
-
-    def test_the_white_space_around_is_trimmed(self) -> None:
-        assert parse_prompt(" \n\t\u3000a lighthouse \r\n") == "a lighthouse"
-
-    def test_the_length_is_measured_after_trimming(self) -> None:
-        assert len(parse_prompt(" " * 50_000 + "x" * 32_000 + "\n")) == 32_000
-
-    @pytest.mark.parametrize("text", ["", " ", "\n\t \u3000", "x" * 32_001, "😀" * 32_001])
-    def test_blank_and_too_long_ones_are_refused(self, text: str) -> None:
-        with pytest.raises(DataValidationError, match="1 to 32,000 characters") as caught:
-            parse_prompt(text)
-        assert caught.value.field == "prompt"
-
-    @pytest.mark.parametrize("text", ["a\0b", "\0", "\ud83d", "a \udc00 b"])
-    def test_nul_and_lone_surrogates_are_refused(self, text: str) -> None:
-        with pytest.raises(DataValidationError, match=r"NUL|surrogate") as caught:
-            parse_prompt(text)
-        assert caught.value.field == "prompt"
-
-    @given(st.text())
-    def test_a_parsed_prompt_parses_to_itself(self, text: str) -> None:
-        try:
-            prompt = parse_prompt(text)
-        except DataValidationError:
-            return
-        assert parse_prompt(prompt) == prompt
 
 
 class TestTags:
@@ -327,7 +297,7 @@ class TestInvariants:
         with pytest.raises(DataValidationError, match="must be public for an image without an author"):
             Image.requested(
                 guid=GUID,
-                prompt="A fox",
+                request=GenerationRequest(prompt="A fox"),
                 tags=(),
                 visibility=Visibility.PRIVATE,
                 principal=Principal(),
@@ -372,7 +342,7 @@ class TestInvariants:
         with pytest.raises(DataValidationError, match="UTC"):
             Image.requested(
                 guid=GUID,
-                prompt="A fox",
+                request=GenerationRequest(prompt="A fox"),
                 tags=(),
                 visibility=Visibility.PUBLIC,
                 principal=Principal(),
@@ -382,14 +352,14 @@ class TestInvariants:
 
     def test_an_image_can_not_be_changed(self) -> None:
         with pytest.raises(AttributeError):
-            an_image().prompt = Prompt("another")  # type: ignore[misc]
+            an_image().model = "another"  # type: ignore[misc]
 
 
 class TestLife:
     def test_a_requested_image_is_pending_and_belongs_to_who_asked(self) -> None:
         image = Image.requested(
             guid=GUID,
-            prompt="  A lighthouse\n",
+            request=GenerationRequest(prompt="  A lighthouse\n"),
             tags=["sea"],
             visibility=Visibility.PRIVATE,
             principal=Principal(name=ANN),
@@ -399,7 +369,7 @@ class TestLife:
         assert image == Image(
             guid=GUID,
             filename=f"a-lighthouse-{GUID}",
-            prompt=Prompt("A lighthouse"),
+            request=GenerationRequest(prompt="A lighthouse"),
             tags=parse_tags(["sea"]),
             author=ANN,
             visibility=Visibility.PRIVATE,
@@ -414,7 +384,7 @@ class TestLife:
         with pytest.raises(DataValidationError):
             Image.requested(
                 guid=GUID,
-                prompt=prompt,
+                request=GenerationRequest(prompt=prompt),
                 tags=tags,
                 visibility=Visibility.PUBLIC,
                 principal=ANONYMOUS,

@@ -79,15 +79,15 @@ async def create_private_image(
     preferences: NamedDependency[Preferences],
 ) -> Response[ImageDetail]:
     """Generate an image from a prompt and keep it, for its author alone unless `visibility` says otherwise."""
-    request = await create_image.request(
-        prompt=data.prompt,
+    created = await create_image(
+        data.to_request(),
         tags=data.tags,
         visibility=data.visibility,
         principal=principal,
         idempotency_key=idempotency_key,
         wait=preferences.seconds,
     )
-    return creation_response(request, preferences, path=PRIVATE_PATH)
+    return creation_response(created, preferences, path=PRIVATE_PATH)
 
 
 @get(

@@ -59,15 +59,15 @@ async def create_public_image(
     preferences: NamedDependency[Preferences],
 ) -> Response[ImageDetail]:
     """Generate an image from a prompt and keep it. It takes 10 to 120 seconds with OpenAI and costs money."""
-    request = await create_image.request(
-        prompt=data.prompt,
+    created = await create_image(
+        data.to_request(),
         tags=data.tags,
         visibility=data.visibility,
         principal=principal,
         idempotency_key=idempotency_key,
         wait=preferences.seconds,
     )
-    return creation_response(request, preferences, path=PUBLIC_PATH)
+    return creation_response(created, preferences, path=PUBLIC_PATH)
 
 
 @get(

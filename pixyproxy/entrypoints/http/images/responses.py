@@ -13,7 +13,7 @@ from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
 from pixyproxy.application.bulk import BulkResult
-from pixyproxy.application.create_image import ImageRequest
+from pixyproxy.application.create_image import CreatedImage
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.image import Image, ImageScope, Visibility
 from pixyproxy.domain.user import ANONYMOUS
@@ -118,12 +118,12 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
     }
 
 
-def creation_response(request: ImageRequest, preferences: Preferences, *, path: str) -> Response[ImageDetail]:
+def creation_response(created: CreatedImage, preferences: Preferences, *, path: str) -> Response[ImageDetail]:
     """Answer with an image that was asked for: 200 when it is ready, 202 while it is being made."""
-    headers = {REPLAYED: "true"} if request.is_replay else {}
+    headers = {REPLAYED: "true"} if created.is_replay else {}
     if preferences.applied:
         headers["Preference-Applied"] = preferences.applied
-    image = request.image
+    image = created.image
     if not image.status.is_final:
         headers["Location"] = f"{PRIVATE_PATH if image.visibility is Visibility.PRIVATE else path}/{image.guid}"
     return Response(ImageDetail.from_image(image), headers=headers, status_code=200 if image.status.is_final else 202)

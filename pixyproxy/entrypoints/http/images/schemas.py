@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from pixyproxy.application.bulk import BulkResult
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import GenerationError, PixyProxyException
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, Visibility
 from pixyproxy.domain.variant import VARIANT_MAX_SIDE, Fit
 from pixyproxy.entrypoints.http.content.variants import FormatChoice, VariantQuery
@@ -54,6 +55,10 @@ class CreatePublicImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     visibility: Annotated[
         Visibility, Meta(description="`public`: anyone may read the image; `private`: only you may.")
     ] = Visibility.PUBLIC
+
+    def to_request(self) -> GenerationRequest:
+        """Return what is to be drawn."""
+        return GenerationRequest(prompt=self.prompt)
 
 
 class CreatePrivateImage(CreatePublicImage, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -29,8 +29,8 @@ from litestar.serialization import encode_json
 import pixyproxy
 from pixyproxy.application.bulk import BULK_MAX
 from pixyproxy.domain.content import FILENAME_PATTERN, MediaType
+from pixyproxy.domain.generation_request import PROMPT_MAX_LENGTH
 from pixyproxy.domain.image import Visibility
-from pixyproxy.domain.prompt import PROMPT_MAX_LENGTH
 from pixyproxy.domain.tag import TAG_MAX_LENGTH, TAGS_MAX_COUNT
 from pixyproxy.domain.variant import VariantFormat
 from pixyproxy.entrypoints.http.auth.basic_auth import CHALLENGE

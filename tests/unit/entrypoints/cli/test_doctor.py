@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 from pixyproxy.application.check_consistency import FindingKind
 from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.failure import Failure
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus
 from pixyproxy.domain.ports import GeneratedImage
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.variant import VariantName
 from pixyproxy.entrypoints.cli import main
 from pixyproxy.entrypoints.cli.doctor import DESCRIPTIONS, EXAMPLES_MAX_COUNT
@@ -77,7 +77,7 @@ async def put_quarantined(container: Container, key: ContentKey, data: bytes = b
 
 
 async def draw(container: Container) -> bytes:
-    generated: GeneratedImage = await container.generator().generate(Prompt("a lighthouse"))
+    generated: GeneratedImage = await container.generator().generate(GenerationRequest(prompt="a lighthouse"))
     return generated.data
 
 

@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pixyproxy.adapters.archive.tar_reader import TarImageArchiveReader
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import StoredContent
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.entrypoints.cli import main
 from pixyproxy.entrypoints.cli.schema import ensure_schema
 from pixyproxy.entrypoints.container import Container, opened
@@ -75,7 +75,7 @@ def invoke(*arguments: str, stdin: bytes | None = None) -> Result:
 
 async def keep(container: Container, author: str = "ann") -> Image:
     """Add an image that nothing is wrong with."""
-    data = (await container.generator().generate(Prompt("a lighthouse"))).data
+    data = (await container.generator().generate(GenerationRequest(prompt="a lighthouse"))).data
 
     async def chunks() -> AsyncIterator[bytes]:
         yield data

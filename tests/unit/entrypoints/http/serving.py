@@ -15,9 +15,9 @@ from litestar import Litestar
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.domain.errors import DBConnectionError
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus
 from pixyproxy.domain.ports import GeneratedImage
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.app import create_app
 from pixyproxy.entrypoints.settings import Settings
@@ -41,12 +41,12 @@ class HeldGenerator(InMemoryImageGenerator):
         """Let all prompts be drawn, those of now and those to come."""
         self._may_go_on.set()
 
-    async def generate(self, prompt: Prompt) -> GeneratedImage:
+    async def generate(self, request: GenerationRequest) -> GeneratedImage:
         self.is_drawing.set()
-        self.prompts.append(prompt)
+        self.requests.append(request)
         await self._may_go_on.wait()
-        self.prompts.remove(prompt)
-        return await super().generate(prompt)
+        self.requests.remove(request)
+        return await super().generate(request)
 
 
 class FailingImageRepository(InMemoryImageRepository):
@@ -72,10 +72,10 @@ class Served:
         self._later: list[asyncio.Task[Response]] = []
 
     @property
-    def prompts(self) -> list[Prompt]:
+    def requests(self) -> list[GenerationRequest]:
         """What the generator was asked for."""
-        prompts: list[Prompt] = self.container.generator().prompts
-        return prompts
+        requests: list[GenerationRequest] = self.container.generator().requests
+        return requests
 
     async def get(self, path: str, auth: Login | None = None) -> Response:
         """Send a GET."""

@@ -8,14 +8,14 @@ from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.pictures.pillow.inspection import inspect_picture
 from pixyproxy.adapters.pictures.pillow.picture import UnreadablePictureError
 from pixyproxy.domain.content import MediaType
-from pixyproxy.domain.prompt import parse_prompt
+from pixyproxy.domain.generation_request import GenerationRequest
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="12" height="7"/>'
 DECLARED = f"<?xml version='1.0' encoding='utf-16'?>{SVG}"
 
 
 async def test_a_bitmap_is_known_by_its_bytes() -> None:
-    image = await InMemoryImageGenerator().generate(parse_prompt("a red fox"))
+    image = await InMemoryImageGenerator().generate(GenerationRequest(prompt="a red fox"))
     found = inspect_picture(image.data)
 
     assert (found.media_type, found.width, found.height) == (MediaType.PNG, image.width, image.height)

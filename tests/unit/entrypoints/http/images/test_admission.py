@@ -3,8 +3,8 @@
 import asyncio
 
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.ports import GeneratedImage
-from pixyproxy.domain.prompt import Prompt
 from tests.unit.entrypoints.http.conftest import ANN, BOB
 from tests.unit.entrypoints.http.problem_bodies import problem
 from tests.unit.entrypoints.http.serving import SOON, HeldGenerator, serving, with_settings
@@ -20,12 +20,12 @@ class CountingGenerator(InMemoryImageGenerator):
         self._drawing = 0
         self.most = 0
 
-    async def generate(self, prompt: Prompt) -> GeneratedImage:
+    async def generate(self, request: GenerationRequest) -> GeneratedImage:
         self._drawing += 1
         self.most = max(self.most, self._drawing)
         await asyncio.sleep(0.01)
         self._drawing -= 1
-        return await super().generate(prompt)
+        return await super().generate(request)
 
 
 async def test_no_more_than_so_many_run_at_once_and_all_get_their_turn() -> None:

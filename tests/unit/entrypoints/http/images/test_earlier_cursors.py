@@ -9,7 +9,6 @@ from dependency_injector import providers
 from pixyproxy.domain.image import ImageScope, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder
 from pixyproxy.domain.ports import SecretStore
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import ANONYMOUS, UserName
 from pixyproxy.entrypoints.container import Container
@@ -41,7 +40,7 @@ async def container(container: Container) -> Container:
                 guid=UUID(int=first + number),
                 filename=f"{visibility}-{number}",
                 author=UserName("ann"),
-                prompt=Prompt("a red fox"),
+                prompt="a red fox",
                 tags=(Tag("fox"), Tag(f"tag{number}")),
                 visibility=visibility,
                 created_at=NOON + timedelta(minutes=number + 1),

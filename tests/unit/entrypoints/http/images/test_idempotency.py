@@ -7,6 +7,7 @@ import pytest
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.domain.errors import GenerationFailedError, GenerationRefusedError, GenerationTimedOutError
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import Claim, IdempotencyKey
 from pixyproxy.domain.image import ImageStatus
 from tests.factories import GeneratingImageFactory
@@ -28,7 +29,7 @@ async def test_the_same_request_again_gets_the_same_answer_and_buys_nothing(path
         assert second.json() == first.json()
         assert second.headers["Idempotency-Replayed"] == "true"
         assert "Idempotency-Replayed" not in first.headers
-        assert len(served.prompts) == 1
+        assert len(served.requests) == 1
 
 
 async def test_without_a_key_the_same_request_buys_again() -> None:
@@ -58,7 +59,7 @@ async def test_a_key_belongs_to_its_author() -> None:
 
         assert anns.json()["guid"] != bobs.json()["guid"]
         assert "Idempotency-Replayed" not in bobs.headers
-        assert len(served.prompts) == 2
+        assert len(served.requests) == 2
 
 
 async def test_without_a_login_key_and_body_together_say_what_is_asked_for_again() -> None:
@@ -112,7 +113,7 @@ async def test_a_key_with_another_body_is_refused(body: object) -> None:
 
         assert found["type"] == "urn:pixyproxy:problem:idempotency-key-reused"
         assert (found["retryable"], found["maybe_billed"]) == (False, False)
-        assert len(served.prompts) == 1
+        assert len(served.requests) == 1
 
 
 async def test_a_key_with_another_visibility_is_refused() -> None:
@@ -137,7 +138,7 @@ async def test_a_request_whose_first_is_running_waits_for_it() -> None:
         assert [response.status_code for response in responses] == [200, 200]
         assert responses[0].json() == responses[1].json()
         assert responses[1].headers["Idempotency-Replayed"] == "true"
-        assert generator.prompts == ["a red fox"]
+        assert generator.requests == [GenerationRequest(prompt="a red fox")]
 
 
 async def test_many_at_once_with_one_key_buy_one_image() -> None:
@@ -147,7 +148,7 @@ async def test_many_at_once_with_one_key_buy_one_image() -> None:
         assert {response.status_code for response in responses} == {200}
         assert len({response.json()["guid"] for response in responses}) == 1
         assert sum("Idempotency-Replayed" not in response.headers for response in responses) == 1
-        assert len(served.prompts) == 1
+        assert len(served.requests) == 1
 
 
 async def test_a_request_whose_first_takes_too_long_is_told_which_image_to_look_for() -> None:
@@ -161,7 +162,7 @@ async def test_a_request_whose_first_takes_too_long_is_told_which_image_to_look_
         assert found["guid"] == delayed["guid"]
         assert (found["retryable"], found["maybe_billed"]) == (True, True)
         assert int(response.headers["Retry-After"]) > 0
-        assert generator.prompts == ["a red fox"]
+        assert generator.requests == [GenerationRequest(prompt="a red fox")]
 
         generator.go_on()
         await served.ready(found["guid"])
@@ -180,7 +181,7 @@ async def test_a_client_that_went_away_finds_its_image_by_its_key() -> None:
 
         assert response.json()["status"] == "ready"
         assert response.headers["Idempotency-Replayed"] == "true"
-        assert generator.prompts == ["a red fox"]
+        assert generator.requests == [GenerationRequest(prompt="a red fox")]
 
 
 @pytest.mark.parametrize(
@@ -202,7 +203,7 @@ async def test_a_failure_is_replayed_as_it_was(error: Exception, status: int, ma
         assert first == second
         assert second["maybe_billed"] is maybe_billed
         assert [response.headers.get("Idempotency-Replayed") for response in responses] == [None, "true"]
-        assert len(generator.prompts) == 1
+        assert len(generator.requests) == 1
 
 
 async def test_after_a_crash_the_key_tells_the_truth_and_buys_nothing() -> None:
@@ -222,7 +223,7 @@ async def test_after_a_crash_the_key_tells_the_truth_and_buys_nothing() -> None:
             assert found["maybe_billed"] is True
             assert response.headers["Idempotency-Replayed"] == "true"
         assert detail["status"] == "unknown"
-        assert served.prompts == []
+        assert served.requests == []
 
 
 async def test_an_image_that_the_database_lost_sight_of_is_found_by_its_key() -> None:
@@ -237,7 +238,7 @@ async def test_an_image_that_the_database_lost_sight_of_is_found_by_its_key() ->
 
         assert response.json()["guid"] == delayed["guid"]
         assert response.headers["Idempotency-Replayed"] == "true"
-        assert len(served.prompts) == 1
+        assert len(served.requests) == 1
 
 
 @BOTH

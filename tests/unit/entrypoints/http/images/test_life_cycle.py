@@ -7,7 +7,7 @@ import pytest
 
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.application.generate_image import KEPT
+from pixyproxy.application.generate_image import QUARANTINE_NOTE
 from pixyproxy.domain.errors import (
     GenerationBrokenOffError,
     GenerationError,
@@ -15,8 +15,8 @@ from pixyproxy.domain.errors import (
     GenerationRefusedError,
     GenerationTimedOutError,
 )
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus
-from pixyproxy.domain.prompt import Prompt
 from tests.factories import FailedImageFactory, GeneratingImageFactory, PendingImageFactory, UnknownImageFactory
 from tests.unit.entrypoints.http.conftest import ANN, BOB
 from tests.unit.entrypoints.http.problem_bodies import problem
@@ -222,7 +222,7 @@ async def test_a_picture_that_the_database_lost_sight_of_comes_when_it_is_back()
         assert (detail["status"], detail["media_type"], detail["width"]) == ("ready", "image/png", 8)
         content = await served.get(f"/image/{found['guid']}/content")
         assert len(content.content) == detail["byte_size"]
-        assert len(served.prompts) == 1
+        assert len(served.requests) == 1
 
 
 async def test_nothing_is_bought_when_the_database_does_not_take_the_beginning() -> None:
@@ -230,7 +230,7 @@ async def test_nothing_is_bought_when_the_database_does_not_take_the_beginning()
         found = problem(await served.post(), 503)
 
         assert (found["retryable"], found["maybe_billed"]) == (True, False)
-        assert served.prompts == []
+        assert served.requests == []
 
 
 @pytest.mark.parametrize(
@@ -240,17 +240,17 @@ async def test_what_is_in_quarantine_is_told_of_never_served_and_deleted_with_th
     kind: type[GenerationError], status: ImageStatus
 ) -> None:
     # A picture, so that nothing but its place keeps it from being shown.
-    picture = (await InMemoryImageGenerator().generate(Prompt("a"))).data
+    picture = (await InMemoryImageGenerator().generate(GenerationRequest(prompt="a"))).data
     generator = InMemoryImageGenerator()
     generator.fail_next(kind("No.", maybe_billed=True, quarantine=picture))
     async with serving(generator=generator) as served:
         failed = problem(await served.post(path="/private/image"), 502)
-        assert failed["detail"] == f"No. {KEPT}"
+        assert failed["detail"] == f"No. {QUARANTINE_NOTE}"
         guid = failed["guid"]
         contents = served.container.contents()
         assert (await served.stored(guid)).status is status
         assert [item.key for item in await contents.list_quarantine()] == [guid]
-        assert (await served.get(f"/private/image/{guid}", ANN)).json()["problem"]["detail"] == f"No. {KEPT}"
+        assert (await served.get(f"/private/image/{guid}", ANN)).json()["problem"]["detail"] == f"No. {QUARANTINE_NOTE}"
         for path in ("/image", "/private/image"):
             for query in ("", "?width=8", "?format=png", "?download"):
                 for method in ("GET", "HEAD"):

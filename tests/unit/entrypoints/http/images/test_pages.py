@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.image import Visibility
-from pixyproxy.domain.prompt import Prompt
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 from pixyproxy.entrypoints.container import Container
@@ -41,10 +40,10 @@ async def add(container: Container, name: str, minutes: int, **fields: Any) -> N
 
 @pytest.fixture
 async def library(container: Container) -> None:
-    await add(container, "fox", 0, prompt=Prompt("A red fox, in the snow"), tags=(Tag("fox"), Tag("snow")))
-    await add(container, "light", 1, prompt=Prompt("A lighthouse at dusk"), tags=(Tag("snow"),), model="rare")
-    await add(container, "secret", 2, visibility=Visibility.PRIVATE, prompt=Prompt("The fox is red"))
-    await add(container, "bobs", 3, author=UserName("bob"), media_type=MediaType.WEBP, prompt=Prompt("Über dem Meer"))
+    await add(container, "fox", 0, prompt="A red fox, in the snow", tags=(Tag("fox"), Tag("snow")))
+    await add(container, "light", 1, prompt="A lighthouse at dusk", tags=(Tag("snow"),), model="rare")
+    await add(container, "secret", 2, visibility=Visibility.PRIVATE, prompt="The fox is red")
+    await add(container, "bobs", 3, author=UserName("bob"), media_type=MediaType.WEBP, prompt="Über dem Meer")
 
 
 def names(client: Client, path: str, **parameters: Any) -> list[str]:

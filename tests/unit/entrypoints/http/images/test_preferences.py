@@ -124,7 +124,7 @@ async def test_a_client_that_prefers_so_is_answered_at_once(path: str) -> None:
         await served.ready(detail["guid"])
         assert (await served.get(response.headers["Location"], ANN)).json()["status"] == "ready"
         assert (await served.get(f"{response.headers['Location']}/content", ANN)).status_code == 200
-        assert len(served.prompts) == 1
+        assert len(served.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -207,4 +207,4 @@ async def test_a_replayed_request_may_prefer_another_way_of_being_answered() -> 
 
         assert third.status_code == 200
         assert third.json()["guid"] == first.json()["guid"]
-        assert len(generator.prompts) == 1
+        assert len(generator.requests) == 1

@@ -103,7 +103,7 @@ def test_a_field_that_is_there_twice_is_refused(  # noqa: PLR0917 -- each way
     response = client.request(method, path, content=body, headers={"Content-Type": "application/json"}, auth=ANN)
 
     assert "twice" in problem(response, 400, field)["detail"]
-    assert container.generator().prompts == []
+    assert container.generator().requests == []
 
 
 @given(
@@ -220,7 +220,7 @@ def test_nothing_is_written_down_for_bad_input(client: Client, container: Contai
     post(client, "/image", b'{"prompt": ""}')
     post(client, "/image", b'{"prompt": "a", "tags": [""]}')
 
-    assert container.generator().prompts == []
+    assert container.generator().requests == []
 
 
 @pytest.mark.parametrize("path", ["/nope", "/image/a/b/c", "/private", "/schema/nope", "/schema/ui/../app.py", "/%00"])
