@@ -1,4 +1,4 @@
--- The terms of each prompt, between spaces, as `pixyproxy.adapters.sql.rows` makes them. The FULLTEXT index narrows a search
+-- The terms of each prompt, between spaces, as `pixyproxy.adapters.rows` makes them. The FULLTEXT index narrows a search
 -- down; whether an image has what is looked for is decided by the text itself.
 CREATE TABLE image_words (
     image_id INT NOT NULL PRIMARY KEY,

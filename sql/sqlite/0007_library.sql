@@ -35,7 +35,7 @@ ALTER TABLE image_tags_2 RENAME TO image_tags;
 CREATE INDEX image_tags_public ON image_tags (visibility, status, tag, created_at, guid);
 CREATE INDEX image_tags_author ON image_tags (author, status, tag, created_at, guid, visibility);
 
--- The terms of each prompt, between spaces, as `pixyproxy.adapters.sql.rows` makes them; its rowid is the image's id. The
+-- The terms of each prompt, between spaces, as `pixyproxy.adapters.rows` makes them; its rowid is the image's id. The
 -- index narrows a search down; whether an image has what is looked for is decided by the text itself.
 CREATE VIRTUAL TABLE image_words USING fts5 (words, tokenize = "ascii tokenchars '_'", detail = none);
 CREATE TRIGGER image_words_deleted AFTER DELETE ON images BEGIN
