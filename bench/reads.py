@@ -200,8 +200,9 @@ def race(case: Case, folder: Path) -> Mapping[str, Sequence[Turn]]:
         files[contender.name].write_text("\n".join(contender.paths), encoding="ascii")
     turns: dict[str, list[Turn]] = {contender.name: [] for contender in case.contenders}
     with on_core(CLIENTS_CORE):
-        for contender in case.contenders:
-            ask(contender, files[contender.name], case.connections, 1)
+        if ROUNDS > 1:
+            for contender in case.contenders:
+                ask(contender, files[contender.name], case.connections, 1)
         for turn in range(ROUNDS):
             # The order changes with each round.
             first = turn % len(case.contenders)

@@ -1,7 +1,8 @@
 """What a good author would write today: FastAPI, pydantic models, aiomysql with its own pool.
 
 `/image` and `/image/{guid}` answer PixyProxy's fields, tags included, with one query each, in which MariaDB joins the
-tags of an image. `/short/…` does the same with five columns and no tags.
+tags of an image. `/short/…` does the same with five columns and no tags. FastAPI makes the models from the rows, which
+costs less than making them in the handlers.
 """
 
 import os
@@ -15,6 +16,8 @@ from uuid import UUID
 import aiomysql
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
+
+Row = dict[str, Any]
 
 POOL_SIZE = 16
 
@@ -75,11 +78,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 app = FastAPI(lifespan=lifespan, openapi_url=None)
 
 
-async def fetch(sql: str, parameter: object) -> Sequence[dict[str, Any]]:
+async def fetch(sql: str, parameter: object) -> Sequence[Row]:
     """Return the rows of a query; times are in UTC."""
     async with app.state.pool.acquire() as connection, connection.cursor() as cursor:
         await cursor.execute(sql, (parameter,))
-        rows: Sequence[dict[str, Any]] = await cursor.fetchall()
+        rows: Sequence[Row] = await cursor.fetchall()
     for row in rows:
         row["created_at"] = row["created_at"].replace(tzinfo=UTC)
         row["updated_at"] = row["updated_at"].replace(tzinfo=UTC)
@@ -88,32 +91,32 @@ async def fetch(sql: str, parameter: object) -> Sequence[dict[str, Any]]:
     return rows
 
 
-def only(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def only(rows: Sequence[Row]) -> Row:
     """Return the only row."""
     if not rows:
         raise HTTPException(404, "There is no such image.")
     return rows[0]
 
 
-@app.get("/image/{guid}")
-async def details(guid: UUID) -> ImageDetail:
+@app.get("/image/{guid}", response_model=ImageDetail)
+async def details(guid: UUID) -> Row:
     """Return one image."""
-    return ImageDetail(**only(await fetch(f"SELECT {COLUMNS}, {TAGS} {ONE}", str(guid))))
+    return only(await fetch(f"SELECT {COLUMNS}, {TAGS} {ONE}", str(guid)))
 
 
-@app.get("/image")
-async def images(limit: int = 100) -> list[ImageDetail]:
+@app.get("/image", response_model=list[ImageDetail])
+async def images(limit: int = 100) -> Sequence[Row]:
     """Return the newest images."""
-    return [ImageDetail(**row) for row in await fetch(f"SELECT {COLUMNS}, {TAGS} {NEWEST}", limit)]
+    return await fetch(f"SELECT {COLUMNS}, {TAGS} {NEWEST}", limit)
 
 
-@app.get("/short/image/{guid}")
-async def short_details(guid: UUID) -> ShortDetail:
+@app.get("/short/image/{guid}", response_model=ShortDetail)
+async def short_details(guid: UUID) -> Row:
     """Return five columns of one image."""
-    return ShortDetail(**only(await fetch(f"SELECT {SHORT_COLUMNS} {ONE}", str(guid))))
+    return only(await fetch(f"SELECT {SHORT_COLUMNS} {ONE}", str(guid)))
 
 
-@app.get("/short/image")
-async def short_images(limit: int = 100) -> list[ShortDetail]:
+@app.get("/short/image", response_model=list[ShortDetail])
+async def short_images(limit: int = 100) -> Sequence[Row]:
     """Return five columns of the newest images."""
-    return [ShortDetail(**row) for row in await fetch(f"SELECT {SHORT_COLUMNS} {NEWEST}", limit)]
+    return await fetch(f"SELECT {SHORT_COLUMNS} {NEWEST}", limit)
