@@ -1,8 +1,6 @@
 """What `reads.py` measures: a library of images, pictures with thumbnails, PixyProxy and its peers on one processor."""
 
 import itertools
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -17,9 +15,10 @@ from library_images import CHUNK, make_chunk
 from library_rows import Rows, rows_of, write_rows
 
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
+from pixyproxy.domain.user import UserName
 from tests.doubles.mariadb import MySQLServer, ThrowawayServer
 from tests.doubles.nginx import Nginx
-from tests.doubles.service import clean_environment, running_service
+from tests.doubles.service import running_service
 
 PIXYPROXY: Final = "PixyProxy"
 TWO_WORKERS: Final = "PixyProxy, two workers"
@@ -35,10 +34,10 @@ ORIGINAL: Final = "the original design, 5 columns"
 OPTIONAL: Final = (ASYNCMY, ORIGINAL)
 
 SERVER_OPTIONS: Final = ("--innodb-buffer-pool-size=512M",)
-LOGIN: Final = ("reader", "a password for reading")
 TAGS: Final = 2
 THUMBNAIL: Final = "width=256&format=webp"
-THUMBNAILS: Final = 100
+# So many images come to one thumbnail: 20,000 to 100.
+IMAGES_PER_THUMBNAIL: Final = 200
 SIZES: Final[Mapping[str, int]] = {"50 KB": 50_000, "0.9 MB": 900_000, "1.5 MB": 1_500_000, "8 MB": 8_000_000}
 
 PEER_SCHEMA: Final = (
@@ -64,6 +63,7 @@ class Library(msgspec.Struct, frozen=True):
     """The same images in a database for PixyProxy and in one for its peers, and pictures with thumbnails."""
 
     guids: Sequence[str]
+    login: tuple[str, str]
     folder: Path
     settings: Mapping[str, str]
     peer_settings: Mapping[str, str]
@@ -75,7 +75,7 @@ class Library(msgspec.Struct, frozen=True):
         return f"{guid[:2]}/{guid[2:4]}/{guid}"
 
 
-def make_images(count: int) -> Sequence[Image]:
+def make_images(count: int, author: str) -> Sequence[Image]:
     """Return public images of one author, with two tags each, newer than all pictures that are made meanwhile."""
     chunks = -(-count * 2 // CHUNK)
     made = itertools.chain.from_iterable(make_chunk(number, chunks) for number in range(chunks))
@@ -87,7 +87,7 @@ def make_images(count: int) -> Sequence[Image]:
         images.append(
             msgspec.structs.replace(
                 image,
-                author=LOGIN[0],
+                author=UserName(author),
                 visibility=Visibility.PUBLIC,
                 tags=image.tags[:TAGS],
                 created_at=at,
@@ -109,19 +109,6 @@ def peer_rows_of(images: Sequence[Image]) -> Rows:
     }
 
 
-def command(folder: Path, settings: Mapping[str, str], *arguments: str, standard_input: str = "") -> None:
-    """Run a command of PixyProxy."""
-    subprocess.run(  # noqa: S603 -- our own command
-        [sys.executable, "-m", "pixyproxy", *arguments],
-        cwd=folder,
-        env=clean_environment(settings),
-        input=standard_input,
-        text=True,
-        check=True,
-        capture_output=True,
-    )
-
-
 @contextmanager
 def library(server: MySQLServer, folder: Path, count: int) -> Iterator[Library]:
     """Make the databases and the pictures."""
@@ -135,20 +122,22 @@ def library(server: MySQLServer, folder: Path, count: int) -> Iterator[Library]:
         settings = {
             "PIXYPROXY_DATABASE_URL": url,
             "PIXYPROXY_CONTENT_URL": f"file://{contents}",
+            "PIXYPROXY_AUTO_UPGRADE": "true",
             "OPENAI_API_KEY": "sk-any",
             "OPENAI_BASE_URL": f"{openai.url}/v1",
         }
-        command(folder, settings, "db", "upgrade")
-        command(folder, settings, "users", "add", LOGIN[0], "--password-stdin", standard_input=LOGIN[1])
         with running_service(folder, settings) as service:
-            thumbnails = [create(service.url, f"a lighthouse, number {n}") for n in range(THUMBNAILS)]
+            login = service.login
+            thumbnails = [
+                create(service.url, login, f"lighthouse {n}") for n in range(-(-count // IMAGES_PER_THUMBNAIL))
+            ]
+            (folder / "thumbnails").mkdir()
             for guid in thumbnails:
                 thumbnail = httpx.get(f"{service.url}/image/{guid}/content?{THUMBNAIL}").raise_for_status()
                 # nginx has it in a file of its own.
-                (folder / "thumbnails").mkdir(exist_ok=True)
                 (folder / "thumbnails" / guid).write_bytes(thumbnail.content)
-            stored = {name: create(service.url, f"noise [[big {size}]]") for name, size in SIZES.items()}
-        images = [msgspec.structs.replace(image, id=1_000 + n) for n, image in enumerate(make_images(count))]
+            stored = {name: create(service.url, login, f"noise [[big {size}]]") for name, size in SIZES.items()}
+        images = [msgspec.structs.replace(image, id=1_000 + n) for n, image in enumerate(make_images(count, login[0]))]
         write_rows(url, rows_of(images))
         server.execute_all(PEER_SCHEMA, database=_name(peer_url))
         write_rows(peer_url, peer_rows_of(images))
@@ -156,6 +145,7 @@ def library(server: MySQLServer, folder: Path, count: int) -> Iterator[Library]:
             server.execute("ANALYZE TABLE images, image_tags", database=_name(database))
         yield Library(
             [str(image.guid) for image in images],
+            login,
             folder,
             settings,
             {"PEER_DATABASE_URL": peer_url},
@@ -164,10 +154,10 @@ def library(server: MySQLServer, folder: Path, count: int) -> Iterator[Library]:
         )
 
 
-def create(url: str, prompt: str) -> str:
+def create(url: str, login: tuple[str, str], prompt: str) -> str:
     """Create an image; return its guid."""
     body = {"prompt": prompt, "tags": ["lighthouse", "draft"]}
-    answer = httpx.post(f"{url}/image", json=body, auth=LOGIN, timeout=60).raise_for_status()
+    answer = httpx.post(f"{url}/image", json=body, auth=login, timeout=60).raise_for_status()
     return str(answer.json()["guid"])
 
 

@@ -19,8 +19,8 @@ from reads_servers import BARE, Library, cpu_seconds, create, peer, pixyproxy, p
 
 # Pictures of which size are made, how many of them in a round, and the CPU and the wait that are wanted.
 CREATIONS: Final = (
-    ("2 MB", 2_000_000, 10, 20.0, 3.0),
-    ("20 MB", 20_000_000, 4, None, 10.0),
+    ("2 MB", 2_000_000, 6, 20.0, 3.0),
+    ("20 MB", 20_000_000, 2, None, 10.0),
 )
 SHARED: Final = 10_000
 CLIENTS: Final = 32
@@ -46,12 +46,12 @@ def creation(library: Library, rounds: int) -> Iterator[Target]:
     with pixyproxy(library) as service, on_core(CLIENTS_CORE):
         for name, size, count, cpu_max, wait_max in CREATIONS:
             prompt = f"noise [[big {size}]]"
-            create(service.url, prompt)
+            create(service.url, library.login, prompt)
             cpu, alone, meanwhile = [], [], []
             for _ in range(rounds):
                 before, start = cpu_seconds(service.pid), time.perf_counter()
                 for _ in range(count):
-                    create(service.url, prompt)
+                    create(service.url, library.login, prompt)
                 seconds = time.perf_counter() - start
                 cpu.append((cpu_seconds(service.pid) - before) / count * 1e3)
                 with probe(service) as waits:
@@ -59,7 +59,7 @@ def creation(library: Library, rounds: int) -> Iterator[Target]:
                 alone.append(max(waits))
                 with probe(service) as waits:
                     for _ in range(count):
-                        create(service.url, prompt)
+                        create(service.url, library.login, prompt)
                 meanwhile.append(max(waits))
             what = f"`POST /image`, {name}"
             yield Target(f"{what}: CPU per image, ms", cpu, at_most=cpu_max)
