@@ -70,7 +70,7 @@ def searches(target: Target) -> str:
 
 def _wait_for_words(target: Target) -> None:
     ends_at = time.monotonic() + _INDEXING_SECONDS
-    while "words of older images indexed" not in target.log():
+    while "prompts indexed" not in target.log():
         if time.monotonic() > ends_at:
             raise SystemExit(f"the words were not indexed in {_INDEXING_SECONDS:.0f} s")
         time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""Cursors as texts: opaque, and of use only to whoever was given them, for the list that they were made for."""
+"""Signed cursors: opaque texts, each valid for one list only."""
 
 import base64
 import binascii
@@ -20,7 +20,7 @@ _SECRET: Final = "cursor"  # noqa: S105 -- its name
 _MAC_SIZE: Final = 16
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-# Whether it leads back, microseconds since 1970, and the guid.
+# Whether the cursor points backward, microseconds since 1970, and the guid.
 _IMAGE: Final = struct.Struct(">?q16s")
 
 

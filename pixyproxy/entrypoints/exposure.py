@@ -1,4 +1,4 @@
-"""What a start warns of: settings that work, and that an operator may not have meant."""
+"""Warnings at start: settings that expose the service to others."""
 
 import ipaddress
 import stat
@@ -13,26 +13,26 @@ TRUSTED_PROXIES: Final = "FORWARDED_ALLOW_IPS"
 
 
 def warnings_of(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence for each thing that others could use or see.
+    """Yield a sentence for each exposure.
 
-    Takes the `environment` for the trusted proxies, which uvicorn's own variable names. Looks at the modes of the
-    SQLite file and of the content folder, where they are there.
+    Reads the trusted proxies from uvicorn's variable in `environment`, and the modes of the SQLite file and the content
+    folder if they exist.
     """
     if not _is_loopback(settings.host) and not environment.get(TRUSTED_PROXIES):
         yield (
-            f"PixyProxy listens on {settings.host}, beyond this machine, and no proxy is known: passwords are sent"
-            f" readably unless a proxy with TLS is in front. Name its address in {TRUSTED_PROXIES}."
+            f"PixyProxy listens on {settings.host}, beyond this machine, without a known proxy: passwords are readable"
+            f" on the network unless a proxy with TLS is in front. Set its address in {TRUSTED_PROXIES}."
         )
     if not _is_loopback(settings.host) and environment.get(TRUSTED_PROXIES, "").strip() == "*":
         yield (
-            f"{TRUSTED_PROXIES} is *: every client may claim any address, which is then logged, and wrong logins are"
-            " counted by. Name the address of the proxy."
+            f"{TRUSTED_PROXIES} is *: clients can forge the address that is logged and by which wrong logins are"
+            " counted. Set the address of the proxy."
         )
     base = urlsplit(settings.openai_base_url)
     if settings.generator_kind is GeneratorKind.OPENAI and base.scheme == "http" and not _is_loopback(base.hostname):
-        yield f"OPENAI_BASE_URL begins with http://: the API key and the prompts are sent readably to {base.hostname}."
+        yield f"OPENAI_BASE_URL starts with http://: API key and prompts are sent unencrypted to {base.hostname}."
     if settings.anonymous_create:
-        yield "PIXYPROXY_ANONYMOUS_CREATE is true: every client can buy images at your cost, without a login."
+        yield "PIXYPROXY_ANONYMOUS_CREATE is true: every client can create images at your cost, without a login."
     yield from _readable_by_others(settings)
 
 
@@ -43,11 +43,11 @@ def _readable_by_others(settings: Settings) -> Iterator[str]:
         paths = {"database": file, "database's folder": file.parent, **paths}
     for what, path in paths.items():
         if rights := _rights_of_others(path):
-            yield f"Other users of this machine may {rights} the {what} {path.absolute()}: chmod o-rwx takes that away."
+            yield f"Other users of this machine can {rights} the {what} {path.absolute()}: run chmod o-rwx on it."
 
 
 def _rights_of_others(path: Path) -> str:
-    """Return what others may do with a file, or in a folder: nothing where they can't get there."""
+    """Return what others may do with a file or folder; nothing if they can't reach it."""
     path = path.absolute()
     try:
         mode = path.stat().st_mode

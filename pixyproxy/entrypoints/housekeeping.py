@@ -1,4 +1,4 @@
-"""What a process does for the images beside answering requests: it recovers what was left behind, and ends in order."""
+"""Background work of a serving process: recovery, interrupted deletions, data upgrades, and an orderly shutdown."""
 
 import asyncio
 import logging
@@ -21,18 +21,18 @@ _log = logging.getLogger("pixyproxy.generations")
 
 
 def process_name() -> str:
-    """Return the name under which this process holds leases: for people who look at the table."""
+    """Return the name under which this process holds leases, for people who read the table."""
     return f"{socket.gethostname()}:{os.getpid()}".encode("ascii", "replace").decode()[-255:]
 
 
 def log_end(guid: UUID, error: BaseException | None) -> None:
-    """Log how a generation has ended."""
+    """Log the outcome of a generation."""
     facts = {"guid": str(guid)}
     match error:
         case None:
             _log.info("image ready", extra=facts)
         case asyncio.CancelledError():
-            _log.warning("generation broken off and left to recovery", extra=facts)
+            _log.warning("generation interrupted and left to recovery", extra=facts)
         case GenerationFaultError():
             _log.error("generation failed unexpectedly", extra=facts, exc_info=error.__cause__)
         case GenerationError():
@@ -45,7 +45,7 @@ def log_end(guid: UUID, error: BaseException | None) -> None:
 
 
 async def end_generations(admission: Admission, generations: Generations, seconds: float) -> None:
-    """Begin no generation any more, and let those that run come to their end, for at most so many seconds."""
+    """Start no more generations, and wait at most `seconds` for the running ones."""
     admission.close()
     if generations:
         _log.info("waiting for generations", extra={"number": len(generations), "at_most_seconds": seconds})
@@ -62,16 +62,16 @@ async def housekeeping(
     *,
     every: float,
 ) -> AsyncIterator[None]:
-    """Recover abandoned images, finish deletions and forget old idempotency keys, during the block.
+    """Recover abandoned images, finish deletions and drop expired idempotency keys during the block.
 
-    It is done at once and every so many seconds. Stored records are upgraded, and words indexed that are not yet, once.
+    Runs at once and then `every` so many seconds. Upgrades stored records and indexes prompts once.
     """
     tasks = [
         asyncio.create_task(_upgrade(upgrade_data, every)),
-        asyncio.create_task(_do(index_prompts, "words of older images indexed")),
+        asyncio.create_task(_do(index_prompts, "prompts indexed")),
         asyncio.create_task(_repeat(recover_images, "abandoned images recovered", every)),
         asyncio.create_task(_repeat(finish_deletions, "interrupted deletions finished", every)),
-        asyncio.create_task(_repeat(idempotency_keys.forget_expired_claims, "idempotency keys forgotten", every)),
+        asyncio.create_task(_repeat(idempotency_keys.forget_expired_claims, "expired idempotency keys dropped", every)),
     ]
     try:
         yield
@@ -101,7 +101,7 @@ async def _upgrade(upgrade_data: UpgradeData, every: float) -> None:
 
 
 async def _do(work: Callable[[], Awaitable[int]], event: str) -> bool:
-    """Do the work and log how it went; return whether it went well."""
+    """Do the work, log the outcome, and return whether it succeeded."""
     try:
         number = await work()
     except PixyProxyException as exc:

@@ -1,4 +1,4 @@
-"""Signed links: whoever has one may look at one image, as one variant, without a login and until it expires."""
+"""Signed links: access to one variant of one image, without a login, until the link expires."""
 
 import base64
 import hashlib
@@ -21,30 +21,30 @@ _HEAD: Final = struct.Struct(f">B{len(_VERSION)}sQ16sI")
 
 
 class LinkSigner:
-    """Signs links, and tells whether a link is one that was signed, with an HMAC under keys that all processes share.
+    """Signs and verifies links with an HMAC under keys that all processes share.
 
-    Takes the `keys`, of which the first signs and every one is accepted, so that a new one can be put before an old one
-    whose links are still in use; without any, the database's own key does both. A signature holds for one guid, one
-    variant (its fixed text, empty for the original) and one time.
+    The first of `keys` signs and all of them verify, so that a key can be rotated while its links are in use. Without
+    keys, the database's own key does both. A signature covers a guid, a variant (its canonical text, empty for the
+    original) and an expiry time.
     """
 
     def __init__(self, secrets: SecretStore, keys: Sequence[bytes] = ()) -> None:
         self._secrets = secrets
         self._keys = tuple(keys)
 
-    async def seal(self, guid: UUID, variant: str, expires: int) -> str:
-        """Return the signature of a link that expires so many seconds after 1970 began, UTC."""
+    async def sign(self, guid: UUID, variant: str, expires: int) -> str:
+        """Return the signature of a link that expires at the Unix time `expires`."""
         key, *_ = await self._all_keys()
         return _signature(key, guid, variant, expires)
 
     async def ensure_valid(self, guid: UUID, variant: str, expires: str, signature: str, now: datetime) -> None:
-        """Return if this is a link that was signed and `now` comes before its end, both as the link has them.
+        """Raise `OperationNotAllowedError` if the signature is invalid or the link has expired.
 
-        Raises `OperationNotAllowedError`; that a link has expired is told only to whoever really had one.
+        Only a valid signature is told that it has expired.
         """
         seconds = int(expires) if re.fullmatch(r"[1-9][0-9]{0,11}", expires) else 0
         given = signature.encode("utf-8", "replace")
-        # Every key is tried, so that the time says nothing of which one fits.
+        # Every key is tried, so that the duration does not reveal which one matches.
         fits = [
             hmac.compare_digest(_signature(key, guid, variant, seconds).encode(), given)
             for key in await self._all_keys()

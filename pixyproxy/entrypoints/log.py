@@ -1,4 +1,4 @@
-"""Log lines: one renderer for PixyProxy's own and for every library's."""
+"""Logging: one renderer for PixyProxy and all libraries."""
 
 import logging
 import re
@@ -12,12 +12,12 @@ import structlog
 from pixyproxy.entrypoints.access_log import REQUESTS, LineHandler
 from pixyproxy.entrypoints.settings import LogFormat
 
-# A text with one of these is quoted for a terminal.
+# The console renderer quotes values with one of these.
 _AMBIGUOUS: Final = re.compile("[ \t=\r\n\"']")
 
 
 def configure_logging(log_format: LogFormat) -> None:
-    """Send every log line of the process to standard error in the given format."""
+    """Send all log lines of the process to standard error in the given format."""
     facts: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -25,7 +25,7 @@ def configure_logging(log_format: LogFormat) -> None:
         _without_uvicorns_colours,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
     ]
-    # Neither renderer may show the frames' local variables: prompts and passwords are among them.
+    # Never render local variables of a traceback: they include prompts and passwords.
     plain_traceback = structlog.dev.plain_traceback
     render: list[Any] = (
         [
@@ -42,7 +42,7 @@ def configure_logging(log_format: LogFormat) -> None:
         line |= {name: f"%({name})s" for name in (*names, "time")}
         for processor in render:
             line = processor(None, "info", line)
-        # Where a text belongs, it brings its quotes.
+        # Text values bring their own quotes.
         return str(line).replace('"%(', "%(").replace(')s"', ")s")
 
     handler = LineHandler(
@@ -57,7 +57,7 @@ def configure_logging(log_format: LogFormat) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
-    # The client logs each request's options, the prompt among them, at debug level and each call at info level.
+    # The OpenAI client logs each request with its prompt at debug level, and each call at info level.
     for name in ("httpx", "httpx2", "httpcore", "openai"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -65,18 +65,18 @@ def configure_logging(log_format: LogFormat) -> None:
 def _without_uvicorns_colours(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Drop the second, coloured text that uvicorn attaches to its lines."""
+    """Drop the coloured copy of the text that uvicorn attaches."""
     event.pop("color_message", None)
     return event
 
 
 def _to_console(fact: object) -> str:
-    """Write a fact as the console's renderer does."""
+    """Render a value like the console renderer."""
     return fact if isinstance(fact, str) and _AMBIGUOUS.search(fact) is None else repr(fact)
 
 
 def _to_json(fact: object) -> str:
-    """Write a fact, a text or a number or None, as the renderer of JSON does."""
+    """Render a text, a number or None like the JSON renderer."""
     if isinstance(fact, str):
         return encode_basestring_ascii(fact)
     return "null" if fact is None else repr(fact)

@@ -1,4 +1,4 @@
-"""What can be set from outside, read once from an environment."""
+"""The settings, loaded from environment variables."""
 
 import difflib
 import re
@@ -18,13 +18,13 @@ PREFIX = "PIXYPROXY_"
 ANY = "any"
 X_ACCEL = "x-accel:"
 LINK_KEY_MIN_LENGTH = 32
-# Read by the test suite, not by the service.
+# Read by the test suite only.
 FOREIGN_NAMES = frozenset({"PIXYPROXY_TEST_MYSQL_URL"})
 
-# Docker's --env-file and systemd's Environment= leave them as they are.
+# Docker's --env-file and systemd's Environment= do not expand these.
 _FOR_A_SHELL: Final = re.compile(r"/*(?:~|\$[{A-Za-z_])")
-_NO_SHELL: Final = "begins with ~ or $, which no shell has replaced: write the whole path,"
-# Also an address of IPv6, and a name in any script.
+_NO_SHELL: Final = "starts with ~ or $, which no shell has expanded: write the whole path,"
+# IPv6 addresses and names in any script, too.
 _HOST: Final = re.compile(r"[^\s/\\%]+")
 _HOST_NAME: Final = re.compile(r"\*|(\*\.)?[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*", re.ASCII)
 
@@ -36,7 +36,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 
 class SettingsError(Exception):
-    """Settings that can't be used; `problems` has a sentence for each, and all of them."""
+    """Invalid settings; `problems` has one sentence for each."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -44,14 +44,14 @@ class SettingsError(Exception):
 
 
 class DatabaseKind(StrEnum):
-    """Which database adapter is in use."""
+    """The database adapter."""
 
     SQLITE = "sqlite"
     MYSQL = "mysql"
 
 
 class GeneratorKind(StrEnum):
-    """Which generator is in use; `auto` is `openai` when there is a key, else `sketch`."""
+    """The generator; `auto` is `openai` if there is a key, else `sketch`."""
 
     AUTO = "auto"
     OPENAI = "openai"
@@ -59,7 +59,7 @@ class GeneratorKind(StrEnum):
 
 
 class LogFormat(StrEnum):
-    """How log lines are written: for a person at a terminal, or one JSON object a line."""
+    """The log format: for people, or one JSON object per line."""
 
     CONSOLE = "console"
     JSON = "json"
@@ -116,16 +116,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shutdown_timeout: Duration = 200.0
 
     def __repr__(self) -> str:
-        # The key and the database's password must not reach a log or a traceback.
+        # Keep the API key and the database password out of logs and tracebacks.
         return f"{type(self).__name__}(…)"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        # Rich, where a host application prints its tracebacks with it, would list all the fields.
+        # Rich tracebacks of a host application would list all fields.
         return []
 
     @property
     def database_kind(self) -> DatabaseKind:
-        """The database adapter that `database_url` asks for."""
+        """The database adapter that `database_url` selects."""
         return DatabaseKind(urlsplit(self.database_url).scheme)
 
     @property
@@ -137,47 +137,47 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def database_path(self) -> str:
-        """The path of the SQLite file, relative to the working directory unless the URL has a fourth slash."""
+        """The path of the SQLite file, absolute if the URL has a fourth slash."""
         return unquote(urlsplit(self.database_url).path.removeprefix("/"))
 
     @property
     def content_path(self) -> str:
-        """The path of the content store's folder."""
+        """The path of the content folder."""
         return unquote(urlsplit(self.content_url).path)
 
     @property
     def variant_sides(self) -> frozenset[int] | None:
-        """The widths and heights in pixels that variants may be asked for in, or None for any."""
+        """The allowed widths and heights of variants in pixels, or None for any."""
         return None if self.variant_sizes == ANY else frozenset(map(int, self.variant_sizes.split(",")))
 
     @property
     def answer_origins(self) -> tuple[str, ...]:
-        """The origins that pictures are fetched from, beside that of the base URL."""
+        """The origins that pictures may be downloaded from, besides the base URL's."""
         return tuple(origin for origin in re.split(r"[,\s]+", self.openai_answer_origins or "") if origin)
 
     @property
     def link_secrets(self) -> tuple[bytes, ...]:
-        """The keys of signed links, of which the first signs; none where the database's own is to be used."""
+        """The keys of signed links, of which the first signs; empty to use the database's own."""
         return tuple(key.strip().encode() for key in (self.link_keys or "").split(",") if key.strip())
 
     @property
     def offload_path(self) -> str | None:
-        """The path below which a web server in front finds the content store's files, or None if it takes no part."""
+        """The path prefix of the content files in the web server in front, or None without one."""
         return None if self.content_offload is None else self.content_offload.removeprefix(X_ACCEL)
 
     @property
     def public_address(self) -> PublicURL | None:
-        """The address that clients know the service by, or None where it is the one that they use."""
+        """The public URL, or None to use that of each request."""
         return None if self.public_url is None else parse_public_url(self.public_url)
 
     @property
     def host_names(self) -> Sequence[str] | None:
-        """The names that the service answers to, or None if it was not told."""
+        """The host names to accept, or None if not set."""
         return None if self.allowed_hosts is None else _listed(self.allowed_hosts)
 
     @property
     def allowed_origins(self) -> Sequence[str]:
-        """The origins whose pages may use the service from elsewhere."""
+        """The origins of front ends on other sites."""
         return tuple(parse_public_url(origin).origin for origin in _listed(self.cors_origins or ""))
 
 
@@ -188,10 +188,9 @@ def environment_name(field: str) -> str:
 
 
 def load_settings(environment: Mapping[str, str]) -> Settings:
-    """Return the settings that `environment` names, with defaults for the rest; an empty value counts as not set.
+    """Return the settings from `environment`, with defaults for the rest; an empty value counts as not set.
 
-    Raises `SettingsError`, which lists everything that is wrong at once: values that can't be used, and names that
-    look like a misspelt setting.
+    Raises `SettingsError` with all problems at once: invalid values, and names that look like a misspelt setting.
     """
     problems: list[str] = []
     values: dict[str, Any] = {}
@@ -201,8 +200,8 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         if not text or _is_set_by_kubernetes(name, text):
             continue
         if len(text) > 1 and text[0] in "\"'" and text[-1] == text[0]:
-            # Docker's --env-file and systemd's Environment= keep them.
-            problems.append(f"{name} is in quotation marks, which would be part of it: leave them out.")
+            # Docker's --env-file and systemd's Environment= keep the quotes.
+            problems.append(f"{name} is in quotation marks, which would be part of the value: remove them.")
             continue
         try:
             values[field.name] = msgspec.convert(text, field.type, strict=False)
@@ -217,7 +216,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def _allowed(kind: Any) -> str:
-    """Return what a setting of this type may be, for a person."""
+    """Describe the allowed values of a type."""
     if get_origin(kind) in {Union, UnionType}:
         return _allowed(next(each for each in get_args(kind) if each is not NoneType))
     if get_origin(kind) is Literal:
@@ -235,24 +234,24 @@ def _allowed(kind: Any) -> str:
 
 
 def _is_set_by_kubernetes(name: str, text: str) -> bool:
-    """Whether Kubernetes has set this in every pod beside a service that is called pixyproxy."""
+    """Whether Kubernetes set this, as it does in every pod beside a service named pixyproxy."""
     return name == "PIXYPROXY_PORT" and "://" in text
 
 
 def _misspelt(environment: Mapping[str, str]) -> Iterator[str]:
-    # Other PIXYPROXY_ names may be nobody's mistake: Kubernetes sets PIXYPROXY_SERVICE_HOST for a service of this name.
+    # Ignore other names: Kubernetes sets PIXYPROXY_SERVICE_HOST for a service named pixyproxy.
     known = {PREFIX + field.upper(): environment_name(field) for field in Settings.__struct_fields__}
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in known.values() and name not in FOREIGN_NAMES:
             for near in difflib.get_close_matches(name, known, n=1, cutoff=0.85):
-                yield f"{name} is no setting; did you mean {known[near]}?"
+                yield f"{name} is not a setting; did you mean {known[near]}?"
 
 
 def _split(url: str) -> SplitResult | None:
     try:
         return urlsplit(url)
     except ValueError:
-        # What it says would quote the password.
+        # The error would quote the password.
         return None
 
 
@@ -273,7 +272,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         or not settings.content_path
         or "\0" in settings.content_path
     ):
-        yield "PIXYPROXY_CONTENT_URL must name a folder and nothing else, such as file:data/images."
+        yield "PIXYPROXY_CONTENT_URL must be a folder without query or host, such as file:data/images."
     elif _FOR_A_SHELL.match(settings.content_path):
         yield f"PIXYPROXY_CONTENT_URL {_NO_SHELL} such as file:///home/ann/images."
     yield from _generator_problems(settings)
@@ -313,7 +312,7 @@ def _delivery_problems(settings: Settings) -> Iterator[str]:
     if settings.link_keys is not None and not all(
         re.fullmatch(rf"[!-~]{{{LINK_KEY_MIN_LENGTH},}}", key.strip()) for key in settings.link_keys.split(",")
     ):
-        # What is wrong with which of them would say too much of a secret.
+        # A more specific message would reveal parts of a secret.
         yield (
             "PIXYPROXY_LINK_KEYS must be one or more keys between commas, each of"
             f" {LINK_KEY_MIN_LENGTH} characters or more, printable ASCII without spaces."
@@ -327,11 +326,11 @@ def _delivery_problems(settings: Settings) -> Iterator[str]:
 def _database_problems(settings: Settings) -> Iterator[str]:
     database = _split(settings.database_url)
     if database is None:
-        yield "PIXYPROXY_DATABASE_URL is no URL; special characters in user and password must be percent-encoded."
+        yield "PIXYPROXY_DATABASE_URL is not a URL; percent-encode special characters in user and password."
     elif database.scheme == DatabaseKind.SQLITE:
         path = settings.database_path
         if not _is_path_alone(database) or path in {"", ":memory:"} or "\0" in path:
-            yield "PIXYPROXY_DATABASE_URL must name a file and nothing else, such as sqlite:///data/pixyproxy.db."
+            yield "PIXYPROXY_DATABASE_URL must be a file without query or host, such as sqlite:///data/pixyproxy.db."
         elif _FOR_A_SHELL.match(path):
             yield f"PIXYPROXY_DATABASE_URL {_NO_SHELL} such as sqlite:////home/ann/pixyproxy.db."
     elif database.scheme == DatabaseKind.MYSQL:
@@ -340,7 +339,7 @@ def _database_problems(settings: Settings) -> Iterator[str]:
         except ValueError as exc:
             yield f"PIXYPROXY_DATABASE_URL can't be used. {exc}"
     else:
-        yield "PIXYPROXY_DATABASE_URL must begin with sqlite:/// or mysql://."
+        yield "PIXYPROXY_DATABASE_URL must start with sqlite:/// or mysql://."
 
 
 def _generator_problems(settings: Settings) -> Iterator[str]:
@@ -352,7 +351,7 @@ def _generator_problems(settings: Settings) -> Iterator[str]:
         yield "PIXYPROXY_OPENAI_BACKGROUND can be transparent only in the output formats png and webp."
     base = _split(settings.openai_base_url)
     if base is None or base.scheme not in {"http", "https"} or not _names_host(base):
-        yield "OPENAI_BASE_URL must begin with http:// or https:// and name a host, and a port if need be."
+        yield "OPENAI_BASE_URL must start with http:// or https:// and a host, optionally with a port."
     elif base.query or base.fragment:
         yield "OPENAI_BASE_URL must end with its path, such as https://api.openai.com/v1."
     if not all(map(_is_origin, settings.answer_origins)):

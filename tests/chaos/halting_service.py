@@ -29,7 +29,7 @@ from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import Claim
 from pixyproxy.domain.image import Image, ImageStatus
 from pixyproxy.domain.ports import ContentDigest, GeneratedImage, ImageGenerator, Lease
-from pixyproxy.entrypoints.cli.serve import GRACE_SECONDS, hurry_when_told_to_stop
+from pixyproxy.entrypoints.cli.serve import GRACE_SECONDS, stop_waiting_on_signals
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.app import create_app
 from pixyproxy.entrypoints.log import configure_logging
@@ -178,7 +178,7 @@ def serve(folder: Path, environment: Mapping[str, str], output: Connection) -> N
     settings = load_settings(environment)
     configure_logging(settings.log_format)
     app = create_app(settings, halting_container(settings, Halts(folder=folder)))
-    app.on_startup.append(partial(hurry_when_told_to_stop, app.state.container, settings.shutdown_timeout))
+    app.on_startup.append(partial(stop_waiting_on_signals, app.state.container, settings.shutdown_timeout))
     uvicorn.run(
         app,
         host=settings.host,

@@ -209,7 +209,7 @@ def test_what_can_not_be_finished_before_the_service_stops_is_left_to_recovery_a
     with running_service(tmp_path, environment) as first:
         login, address = first.login, begin(first, "a fox [[hang]]")
         first.stop(signal.SIGTERM, timeout=15)
-        assert "generation broken off and left to recovery" in first.output
+        assert "generation interrupted and left to recovery" in first.output
     with running_service(tmp_path, environment) as second:
         details = wait_for_status(login, address.replace(first.url, second.url), "unknown")
     assert details["problem"]["type"] == "urn:pixyproxy:problem:generation-abandoned"

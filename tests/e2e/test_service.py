@@ -61,7 +61,7 @@ def test_the_first_start_says_what_is_in_use_and_how_to_begin(service: Service) 
 
 
 def test_the_printed_curl_lines_do_what_they_say(service: Service, folder: Path, tmp_path: Path) -> None:
-    commands = service.output.partition("look at the newest one:\n")[2].partition("\n20")[0]
+    commands = service.output.partition("download the newest one:\n")[2].partition("\n20")[0]
 
     done = subprocess.run(["bash", "-euc", commands], cwd=tmp_path, capture_output=True, text=True, check=True)
 
@@ -75,7 +75,7 @@ def test_what_was_created_is_there_after_a_restart(tmp_path: Path) -> None:
         login = first.login
         created = httpx.post(f"{first.url}/image", json={"prompt": "a red fox"}, auth=login, timeout=30).json()
     with running_service(tmp_path) as second:
-        assert "This login was created" not in second.output
+        assert "PixyProxy created this login" not in second.output
         assert httpx.get(f"{second.url}/image").json() == [created]
         content = httpx.get(f"{second.url}/image/{created['guid']}/content").content
         assert hashlib.sha256(content).hexdigest() == created["sha256"]

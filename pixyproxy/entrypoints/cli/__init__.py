@@ -1,6 +1,6 @@
 """The command line.
 
-What is heavy is imported inside the commands, so that `pixyproxy --help` answers at once.
+Commands import heavy modules when they run, so that `pixyproxy --help` answers at once.
 """
 
 import click
@@ -18,9 +18,9 @@ from pixyproxy.entrypoints.cli.users import users
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(pixyproxy.__version__, prog_name="pixyproxy")
 def main() -> None:
-    """Generate images through the OpenAI images API, and keep them.
+    """Generate images through the OpenAI images API and keep them.
 
-    Settings come from the environment; .env.example names and explains them all.
+    Settings are environment variables; docs/settings.md and .env.example list them.
     """
 
 

@@ -1,4 +1,4 @@
-"""What `pixyproxy export` and `pixyproxy import` show alike."""
+"""Output that `pixyproxy export` and `pixyproxy import` share."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,25 +9,25 @@ if TYPE_CHECKING:
 
     from pixyproxy.domain.ports import ArchiveProblem
 
-AGAIN: Final = "The same command again does the rest."
+AGAIN: Final = "Run the same command again to continue."
 
 
 def print_problem(terminal: "Console", problem: "ArchiveProblem") -> None:
-    """Print one line, above the progress bar if there is one."""
+    """Print a line above the progress bar, if there is one."""
     line = f"{problem.name}: {problem.detail}"
-    # A file's name, or what is in it, may hold anything, also what would steer the terminal.
+    # File names and contents may include terminal control characters.
     _print(terminal, "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line))
 
 
 @contextmanager
 def told_how_to_go_on(terminal: "Console", done: Callable[[], int], advice: str) -> Iterator[None]:
-    """Say what an error of PixyProxy's means for what is `done` so far, with `advice`, and let it pass."""
+    """On an error, print how many images are `done` and the `advice`, and re-raise it."""
     from pixyproxy.domain.errors import PixyProxyException
 
     try:
         yield
     except PixyProxyException:
-        _print(terminal, f"Broken off behind {done():,} images. {advice}")
+        _print(terminal, f"Stopped after {done():,} images. {advice}")
         raise
 
 

@@ -1,4 +1,4 @@
-"""`pixyproxy db`: the database's schema."""
+"""`pixyproxy db`: the database schema."""
 
 from typing import TYPE_CHECKING
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @click.group()
 def db() -> None:
-    """Bring the database's schema up to date."""
+    """Manage the database schema."""
 
 
 @db.command()
 def upgrade() -> None:
-    """Apply the schema scripts that are missing and bring stored records up to date; safe at any time.
+    """Apply missing schema scripts and upgrade stored records. Safe at any time.
 
-    What is interrupted goes on where it was the next time.
+    An interrupted upgrade continues where it stopped.
     """
 
     async def work(
@@ -40,7 +40,7 @@ def upgrade() -> None:
     for sentence in upgraded:
         click.echo(f"upgraded  {sentence}")
     if indexed:
-        click.echo(f"indexed  the words of {indexed:,} image(s)")
+        click.echo(f"indexed  {indexed:,} prompt(s)")
     if applied:
         click.echo(f"{len(applied)} script(s) applied.")
     elif not (indexed or upgraded):
@@ -50,7 +50,7 @@ def upgrade() -> None:
 
 @db.command()
 def status() -> None:
-    """Say which schema scripts are applied; the exit status is 1 if one is missing or a data upgrade is unfinished."""
+    """List the schema scripts. The exit status is 1 if a script is missing or a data upgrade is unfinished."""
 
     async def work(container: "Container") -> tuple["Sequence[Migration]", "Sequence[str]"]:
         migrations = await container.schema().status()
@@ -62,9 +62,9 @@ def status() -> None:
         applied_at = migration.applied_at.isoformat(" ", "seconds") if migration.applied_at else "missing"
         click.echo(f"{migration.version:04}  {applied_at:<25}  {migration.name}")
     if any(migration.applied_at is None for migration in migrations):
-        raise click.ClickException("the schema is not up to date; run: pixyproxy db upgrade")
+        raise click.ClickException("the schema is outdated; run: pixyproxy db upgrade")
     if unfinished:
         raise click.ClickException(
-            f"stored records are not up to date ({', '.join(unfinished)}): a running service goes on with them, and so"
-            " does: pixyproxy db upgrade"
+            f"data upgrades are unfinished ({', '.join(unfinished)}): a running service continues them; or run:"
+            " pixyproxy db upgrade"
         )

@@ -1,4 +1,4 @@
-"""`pixyproxy doctor`: whether what the database says and what the content store holds fit together."""
+"""`pixyproxy doctor`: check that database and content store are consistent."""
 
 import errno
 from pathlib import Path
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 EXAMPLES_MAX_COUNT: Final = 20
 
 DESCRIPTIONS: Final = {
-    "record-damaged": "The database holds a record that breaks the rules: somebody else has written it.",
-    "content-missing": "The image is ready, and its bytes are gone.",
-    "content-unreadable": "The bytes are there and can't be read.",
-    "size-differs": "There are more or fewer bytes than were stored.",
-    "digest-differs": "The bytes are not those that were stored.",
-    "content-without-image": "Bytes that no image has; --repair moves them into quarantine.",
-    "content-unclaimed": "The image has failed, and there are bytes; --repair makes it ready if they are a picture.",
-    "unknown-with-content": "Nobody knew how the image ended, and its bytes are there; --repair makes it ready.",
-    "abandoned": "The process that made the image died; --repair brings it to an end. Counted up to 1,000.",
-    "deletion-unfinished": "The image is deleted, its bytes may be there; --repair deletes them. Counted up to 1,000.",
-    "leftover": "A part of an upload that broke off more than an hour ago; --repair moves it into quarantine.",
-    "stray-variants": "Variants of an image that is no more; --repair deletes them. Counted up to 1,000.",
+    "record-damaged": "A record violates the rules; PixyProxy did not write it.",
+    "content-missing": "The image is ready, but its content is missing.",
+    "content-unreadable": "The content can't be read.",
+    "size-differs": "The content has another size than the record.",
+    "digest-differs": "The content has another SHA-256 than the record.",
+    "content-without-image": "Content without a record; --repair moves it into quarantine.",
+    "content-unclaimed": "A failed image has content; --repair makes it ready if the content is a picture.",
+    "unknown-with-content": "An unknown image has content; --repair makes it ready.",
+    "abandoned": "The process that generated the image died; --repair recovers it. Counted up to 1,000.",
+    "deletion-unfinished": "The image is deleted, its content may remain; --repair deletes it. Counted up to 1,000.",
+    "leftover": "A partial upload, older than an hour; --repair moves it into quarantine.",
+    "stray-variants": "Variants of a deleted image; --repair deletes them. Counted up to 1,000.",
 }
 
 
@@ -40,21 +40,21 @@ DESCRIPTIONS: Final = {
 @click.option(
     "--repair",
     is_flag=True,
-    help="Mend what can be mended without guessing. Bytes without a record are kept in quarantine; those that are a "
-    "picture by now are shown.",
+    help="Repair what needs no guessing. Move content without a record into quarantine, and inspect the quarantine "
+    "again: pictures in it are shown.",
 )
-@click.option("--no-digests", is_flag=True, help="Compare sizes alone, without reading every byte.")
+@click.option("--no-digests", is_flag=True, help="Compare only sizes; do not read every byte.")
 @click.option(
     "--export-quarantine",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="First copy what is in quarantine into this folder, over no file that is there, for its owner alone.",
+    help="First copy the quarantine into this private folder. Existing files are not overwritten.",
 )
 def doctor(repair: bool, no_digests: bool, export_quarantine: Path | None) -> None:
-    """Compare every image with its stored bytes, also while a server runs, and list what is in quarantine.
+    """Check that database and content are consistent, and list the quarantine. Safe while a server runs.
 
-    The exit status is 1 when something is wrong that was not repaired, or could not be copied. In quarantine is what
-    was paid for and can't be shown; that is nothing wrong.
+    The exit status is 1 if a finding was not repaired or a file not copied. The quarantine has paid responses that
+    could not be shown; they are no findings.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -67,7 +67,7 @@ def doctor(repair: bool, no_digests: bool, export_quarantine: Path | None) -> No
         is_copied = export_quarantine is None or await _export_quarantine(container, export_quarantine)
         total = await container.images().count()
         with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
-            task = progress.add_task("examining", total=total)
+            task = progress.add_task("checking", total=total)
             examination: Examination = await container.check_consistency()(
                 repair=repair,
                 with_digests=not no_digests,
@@ -104,7 +104,7 @@ def _print_table(examination: "Examination") -> None:
 
 
 def _print_examples(examination: "Examination") -> None:
-    # What was repaired needs no attention any more.
+    # Repaired findings need no attention.
     examples = sorted(examination.findings, key=lambda finding: finding.is_repaired)[:EXAMPLES_MAX_COUNT]
     for finding in examples:
         click.echo(f"{finding.kind.value:<22}  {_shown(finding.name)}{'  (repaired)' if finding.is_repaired else ''}")
@@ -117,7 +117,7 @@ def _print_examples(examination: "Examination") -> None:
 def _print_quarantine(examination: "Examination") -> None:
     restored = f", {examination.restored:,} of them ready now" if examination.restored else ""
     click.echo(f"In quarantine: {examination.quarantined:,}{restored}")
-    # What came out of it needs no attention any more.
+    # Restored images need no attention.
     listed = sorted(examination.quarantine, key=lambda found: found.is_restored)[:EXAMPLES_MAX_COUNT]
     for found in listed:
         status = "no image" if found.status is None else "ready now" if found.is_restored else found.status.value
@@ -129,7 +129,7 @@ def _print_quarantine(examination: "Examination") -> None:
 
 
 def _shown(text: str) -> str:
-    """Return `text` in printable ASCII: a file's name may hold anything, also what would steer the terminal."""
+    """Return `text` in printable ASCII: file names may include terminal control characters."""
     return ascii(text)[1:-1]
 
 
@@ -138,16 +138,14 @@ def _opened_folder(container: "Container", folder: Path) -> "PrivateFolder":
         private: PrivateFolder = container.private_folder(folder)
     except OSError as exc:
         reason = "it is a link" if exc.errno == errno.ELOOP else exc.strerror
-        raise click.ClickException(f"nothing can be copied into {folder}: {reason}.") from exc
+        raise click.ClickException(f"can't copy into {folder}: {reason}.") from exc
     if private.is_shared:
-        click.echo(
-            f"{folder}: Others may write to this folder, so that they can remove and replace what is copied.", err=True
-        )
+        click.echo(f"{folder}: Others can write to this folder, and so remove and replace the copies.", err=True)
     return private
 
 
 async def _export_quarantine(container: "Container", folder: Path) -> bool:
-    """Copy what is in quarantine into a folder, and return whether all of it is there."""
+    """Copy the quarantine into a folder; return whether all of it was copied."""
     from pixyproxy.domain.errors import ContentStoreError
 
     contents = container.contents()
@@ -159,7 +157,7 @@ async def _export_quarantine(container: "Container", folder: Path) -> bool:
             copied += 1
         except FileExistsError:
             missing += 1
-            click.echo(f"{_shown(item.name)} is there already and was left as it is.", err=True)
+            click.echo(f"{_shown(item.name)} exists already and was not overwritten.", err=True)
         except (OSError, ContentStoreError) as exc:
             missing += 1
             reason = exc.strerror if isinstance(exc, OSError) else exc.detail

@@ -1,4 +1,4 @@
-"""`pixyproxy export`: images and their records, out of the database and the content store."""
+"""`pixyproxy export`: write images and their records into a folder or a tar."""
 
 import sys
 from collections.abc import Mapping
@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folder", metavar="DIR|-", type=click.Path(file_okay=False, allow_dash=True))
-@click.option("--author", metavar="NAME", help="Only the images of this user; everybody's by default.")
+@click.option("--author", metavar="NAME", help="Export only this user's images; the default is all.")
 def export(folder: str, author: str | None) -> None:
-    """Write images and their records into the folder DIR, or as a tar to the standard output.
+    """Write images and their records into the folder DIR, or as a tar to standard output.
 
-    A folder that has some of them already gets the rest, and what has changed. Private images are written too. May be
-    done while a server runs. The exit status is 1 when an image could not be written, because its content is missing
-    or damaged; all others are there then.
+    Repeat the command to add new and changed images to the same folder. Private images are included. Safe while a
+    server runs. The exit status is 1 if the content of an image is missing or damaged; all others are exported.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -36,13 +35,13 @@ def export(folder: str, author: str | None) -> None:
     is_tar = folder == "-"
     output = sys.stdout.buffer
     if is_tar and output.isatty():
-        raise click.UsageError("a tar is nothing for a terminal; redirect the output, or name a folder.")
+        raise click.UsageError("can't write a tar to a terminal; redirect the output, or name a folder.")
     terminal = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 
     def archive_of(container: "Container") -> "ImageArchiveWriter":
         if is_tar:
-            # Without a buffer nothing is left to be written when the reader has gone away.
+            # Unbuffered, so that no data is left to flush when the reader has closed the pipe.
             return container.tar_archive_writer(getattr(output, "raw", output))
         return container.folder_archive_writer(Path(folder))
 
@@ -52,7 +51,7 @@ def export(folder: str, author: str | None) -> None:
         total = await container.images().count()
         with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
             task = progress.add_task("exporting", total=total)
-            advice = "This tar is not whole; begin again." if is_tar else AGAIN
+            advice = "This tar is incomplete; start again." if is_tar else AGAIN
             with told_how_to_go_on(terminal, lambda: int(progress.tasks[task].completed), advice):
                 outcomes: Mapping[ExportOutcome, int] = await container.export_images()(
                     archive_of(container),

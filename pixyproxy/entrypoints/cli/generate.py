@@ -1,4 +1,4 @@
-"""`pixyproxy generate`: the use case without a server, and the simplest example of embedding."""
+"""`pixyproxy generate`: create an image without a server."""
 
 import os
 from pathlib import Path
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("prompt")
-@click.option("--tag", "tags", multiple=True, metavar="TAG", help="A word to find the image by; may be repeated.")
-@click.option("--author", metavar="NAME", help="The user whose image it is; nobody's by default.")
-@click.option("--private", is_flag=True, help="Only the author may see it.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag of the image; may be repeated.")
+@click.option("--author", metavar="NAME", help="The user who owns the image; none by default.")
+@click.option("--private", is_flag=True, help="Make it visible only to the author.")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     metavar="FILE",
-    help="Write a copy of the picture here.",
+    help="Write a copy of the picture to FILE.",
 )
 def generate(
     prompt: str,
@@ -44,7 +44,7 @@ def generate(
     from pixyproxy.entrypoints.http.images.schemas import ImageDetail
 
     if out and not os.access(out.absolute().parent, os.W_OK):
-        raise click.ClickException(f"no file can be made at {out}.")
+        raise click.ClickException(f"can't write to {out}.")
 
     async def work(container: "Container") -> "tuple[Image, bytes]":
         await ensure_schema(container)
@@ -68,4 +68,6 @@ def generate(
         try:
             out.write_bytes(content)
         except OSError as exc:
-            raise click.ClickException(f"the image is kept, but not written to {out}: {exc.strerror}.") from exc
+            raise click.ClickException(
+                f"the image is stored, but could not be written to {out}: {exc.strerror}."
+            ) from exc

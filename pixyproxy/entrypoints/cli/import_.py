@@ -1,4 +1,4 @@
-"""`pixyproxy import`: images and their records, into the database and the content store."""
+"""`pixyproxy import`: store the images of an archive."""
 
 import sys
 from collections.abc import Mapping
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 @click.command("import")
 @click.argument("source", metavar="DIR|FILE.tar|-", type=click.Path(exists=True, allow_dash=True))
 def import_(source: str) -> None:
-    """Store the images that `pixyproxy export` has written, with the same guids and all their fields.
+    """Import the images of `pixyproxy export`, with the same guids and all their fields.
 
-    They are read from a folder, from a tar, or as a tar from the standard input. An image that is stored already is
-    passed over, so that this may be done again. The exit status is 1 when something was not taken, such as a damaged
-    picture or an image that is stored with other fields; all others are stored then.
+    Reads a folder, a tar, or a tar from standard input. Images that are stored already are skipped, so the command can
+    be repeated. The exit status is 1 if something was refused, such as a damaged picture or an image that is stored
+    with other fields; all others are imported.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -33,7 +33,7 @@ def import_(source: str) -> None:
     from pixyproxy.application.import_images import ImportOutcome
 
     if source == "-" and sys.stdin.buffer.isatty():
-        raise click.UsageError("a tar does not come from a terminal; redirect the input, or name a folder or a file.")
+        raise click.UsageError("can't read a tar from a terminal; redirect the input, or name a folder or a file.")
     terminal = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[done]:,}"), TimeRemainingColumn()
 

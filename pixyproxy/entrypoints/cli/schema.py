@@ -1,4 +1,4 @@
-"""Bringing the database's schema up to date, where that may happen by itself."""
+"""Upgrading the schema before a command runs."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 async def ensure_schema(container: "Container") -> None:
-    """Bring the database up to date on SQLite, or where the settings say so; else raise `SchemaOutdatedError`."""
+    """Upgrade the schema on SQLite or with `auto_upgrade`; otherwise raise `SchemaOutdatedError` if it is outdated."""
     from pixyproxy.entrypoints.settings import DatabaseKind
 
     settings = container.settings()

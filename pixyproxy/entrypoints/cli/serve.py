@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 FIRST_USER = "pixy"
 
-# By then whoever waited for an image has been answered; what still runs is a download that is slow, or is never read.
+# By then every waiting client has its answer; only slow downloads still run.
 GRACE_SECONDS = 5
 
 
 @click.command()
-@click.option("--host", metavar="ADDRESS", help="Where to listen; PIXYPROXY_HOST, or 127.0.0.1.")
-@click.option("--port", metavar="PORT", help="Where to listen; PIXYPROXY_PORT, or 8000.")
-@click.option("--workers", metavar="N", help="How many processes; PIXYPROXY_WORKERS, or 1.")
-@click.option("--log-format", metavar="FORMAT", help="console or json; PIXYPROXY_LOG_FORMAT, or console.")
+@click.option("--host", metavar="ADDRESS", help="The address to listen on. Default: PIXYPROXY_HOST, or 127.0.0.1.")
+@click.option("--port", metavar="PORT", help="The port to listen on. Default: PIXYPROXY_PORT, or 8000.")
+@click.option("--workers", metavar="N", help="The number of processes. Default: PIXYPROXY_WORKERS, or 1.")
+@click.option("--log-format", metavar="FORMAT", help="console or json. Default: PIXYPROXY_LOG_FORMAT, or console.")
 def serve(**flags: str | None) -> None:
     """Serve the HTTP API.
 
-    On SIGTERM or SIGINT no new connection is accepted, and what runs is finished first, for at most
+    On SIGTERM or SIGINT it accepts no new connections, and finishes running requests and generations for at most
     PIXYPROXY_SHUTDOWN_TIMEOUT seconds.
     """
     import uvicorn
@@ -44,7 +44,7 @@ def serve(**flags: str | None) -> None:
     from pixyproxy.entrypoints.log import configure_logging
     from pixyproxy.entrypoints.server.sendfile_protocol import SendfileProtocol
 
-    # The workers read the environment, so a flag has to be in it.
+    # Worker processes read the environment, so pass flags through it.
     os.environ.update({f"PIXYPROXY_{name.upper()}": value for name, value in flags.items() if value is not None})
     settings = settings_from(os.environ)
     _ensure_free(settings.host, settings.port)
@@ -65,7 +65,7 @@ def serve(**flags: str | None) -> None:
         timeout_keep_alive=settings.keep_alive_timeout,
         lifespan="on",
         access_log=False,
-        # The application does it, in the way that `ProxyHeaders` says.
+        # `ProxyHeaders` does it.
         proxy_headers=False,
         server_header=False,
         log_config=None,
@@ -74,7 +74,7 @@ def serve(**flags: str | None) -> None:
 
 
 def _ensure_free(host: str, port: int) -> None:
-    """Leave with one line if nobody can listen there, before a password is made up and printed."""
+    """Exit with one line if the port is taken, before a password is generated and printed."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, port), family=family).close()
@@ -83,7 +83,7 @@ def _ensure_free(host: str, port: int) -> None:
 
 
 def application() -> "ProxyHeaders":
-    """Return the application for the environment's settings; each worker process calls this once."""
+    """Return the application for the settings of the environment; each worker process calls this once."""
     from pixyproxy.entrypoints.exposure import TRUSTED_PROXIES
     from pixyproxy.entrypoints.http.app import create_app
     from pixyproxy.entrypoints.log import configure_logging
@@ -97,15 +97,15 @@ def application() -> "ProxyHeaders":
     SendfileProtocol.min_rate = settings.min_rate
     configure_logging(settings.log_format)
     app = create_app(with_allowed_hosts(settings))
-    app.on_startup.append(partial(hurry_when_told_to_stop, app.state.container, settings.shutdown_timeout))
-    # As in uvicorn.
+    app.on_startup.append(partial(stop_waiting_on_signals, app.state.container, settings.shutdown_timeout))
+    # The default is uvicorn's.
     return ProxyHeaders(app, os.environ.get(TRUSTED_PROXIES) or "127.0.0.1")
 
 
 def with_allowed_hosts(settings: "Settings") -> "Settings":
-    """Return the settings with the host names that are allowed where none are set.
+    """Return the settings with default allowed hosts if none are set.
 
-    These are the loopback's, the one that is listened on, and that of the public URL; IP addresses always are.
+    The defaults are localhost, the host to listen on, and the host of the public URL.
     """
     import msgspec
 
@@ -117,26 +117,26 @@ def with_allowed_hosts(settings: "Settings") -> "Settings":
     return msgspec.structs.replace(settings, allowed_hosts=",".join(names))
 
 
-async def hurry_when_told_to_stop(container: "Container", seconds: float) -> None:
-    """From SIGTERM or SIGINT on begin no generation, and let nobody wait for one for more than so many seconds.
+async def stop_waiting_on_signals(container: "Container", seconds: float) -> None:
+    """On SIGTERM or SIGINT, start no more generations, and end every wait for one after `seconds`.
 
-    uvicorn has taken the signals by now. Left to itself it would break off whoever still waits, without an answer, and
-    tell the application only then.
+    Wraps uvicorn's signal handlers: uvicorn alone would cut off waiting clients without an answer before it tells the
+    application.
     """
     loop = asyncio.get_running_loop()
 
-    def hurry_and_stop(stop: Any, number: int, frame: FrameType | None) -> None:
+    def on_signal(stop: Any, number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(container.admission().close)
         loop.call_soon_threadsafe(loop.call_later, seconds, container.generations().stop_waiting)
         if callable(stop):
             stop(number, frame)
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, partial(hurry_and_stop, signal.getsignal(number)))
+        signal.signal(number, partial(on_signal, signal.getsignal(number)))
 
 
 async def _prepare(container: "Container") -> str | None:
-    """Bring the schema up to date, try the generator, and return the first user's password if this start made one."""
+    """Upgrade the schema, test the generator, and return the first user's password if this start created the user."""
     await ensure_schema(container)
     await container.generator().open()
     password = secrets.token_urlsafe(12)
@@ -148,21 +148,21 @@ def _print_banner(settings: "Settings", password: str | None) -> None:
 
     url = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
     is_sketch = settings.generator_kind is GeneratorKind.SKETCH
-    click.echo(f"PixyProxy on {url}, described at {url}/schema")
+    click.echo(f"PixyProxy on {url}, API docs at {url}/schema")
     click.echo(f"  database   {_database(settings)}")
     click.echo(f"  content    files in {settings.content_path}")
     click.echo(f"  generator  {'sketch (offline)' if is_sketch else f'OpenAI, {settings.openai_model}'}")
     if is_sketch:
-        click.echo("\nThe pictures are sketches, drawn offline, until OPENAI_API_KEY is set.")
+        click.echo("\nImages are sketches, drawn offline, until OPENAI_API_KEY is set.")
     if password:
         click.echo(
             f"""
-This login was created for you; its password is shown only now:
+PixyProxy created this login. The password is shown only once:
 
   user name  {FIRST_USER}
   password   {password}
 
-Generate an image, list the images, and look at the newest one:
+Create an image, list the images, and download the newest one:
 
   curl -u {FIRST_USER}:{password} {url}/image -H 'Content-Type: application/json' \\
     -d '{{"prompt": "A lighthouse at dusk, in watercolour", "tags": ["first"]}}'

@@ -1,4 +1,4 @@
-"""What every command does around its own work."""
+"""Running a command with settings and container."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def settings_from(environment: Mapping[str, str]) -> "Settings":
-    """Load the settings, or leave with every problem listed and exit status 1."""
+    """Load the settings, or exit with status 1 and a list of every problem."""
     from pixyproxy.entrypoints.settings import SettingsError, load_settings
 
     try:
@@ -25,7 +25,7 @@ def settings_from(environment: Mapping[str, str]) -> "Settings":
 
 
 def run_with_container(work: Callable[["Container"], Awaitable[T]], settings: "Settings | None" = None) -> T:
-    """Run `work` with an opened container; an error of PixyProxy's becomes one line and exit status 1."""
+    """Run `work` with an open container; turn a `PixyProxyException` into one line and exit status 1."""
     from pixyproxy.domain.errors import DataValidationError, PixyProxyException
     from pixyproxy.entrypoints.container import Container, opened
 

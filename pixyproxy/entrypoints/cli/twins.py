@@ -1,4 +1,4 @@
-"""Users whose names look the same."""
+"""Users whose names are equal after normalisation."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 def warn_of_twins(users: Sequence["User"]) -> None:
-    """Name the users whose names are the same once they are normalised, on standard error."""
+    """Warn on standard error of users whose names are equal after normalisation."""
     from pixyproxy.domain.user import twins_among
 
     for twins in twins_among([user.name for user in users]):
-        # As they look the same, they are told apart by their code points.
+        # They look the same, so show their code points.
         names = ", ".join(ascii(name) for name in twins)
         click.echo(
-            f"Warning: {len(twins)} users have the same name once it is normalised (NFC): {names}."
-            " Each logs in with the name as it is stored; disable those that are not needed.",
+            f"Warning: the names of {len(twins)} users are equal after normalisation (NFC): {names}."
+            " Each logs in with the stored name; disable those that are not needed.",
             err=True,
         )

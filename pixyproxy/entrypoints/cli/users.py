@@ -1,4 +1,4 @@
-"""`pixyproxy users`: who may log in."""
+"""`pixyproxy users`: manage logins."""
 
 import sys
 from typing import TYPE_CHECKING, TypeVar
@@ -21,14 +21,14 @@ password_stdin = click.option("--password-stdin", is_flag=True, help="Read the p
 
 @click.group()
 def users() -> None:
-    """Manage who may log in."""
+    """Manage users."""
 
 
 @users.command()
 @click.argument("name")
 @password_stdin
 def add(name: str, password_stdin: bool) -> None:
-    """Let NAME log in, with a password of 8 to 1,024 characters."""
+    """Add the user NAME, with a password of 8 to 1,024 characters."""
     password = _read_password(from_stdin=password_stdin)
     _run(lambda container: container.add_user()(name, password))
     click.echo(f"{name} can log in now.")
@@ -48,7 +48,7 @@ def list_() -> None:
 @click.argument("name")
 @password_stdin
 def passwd(name: str, password_stdin: bool) -> None:
-    """Give NAME another password."""
+    """Change the password of NAME."""
     password = _read_password(from_stdin=password_stdin)
     _run(lambda container: container.change_password()(name, password))
     click.echo(f"{name} has a new password. {_DELAY}")
@@ -57,12 +57,12 @@ def passwd(name: str, password_stdin: bool) -> None:
 @users.command()
 @click.argument("name")
 def disable(name: str) -> None:
-    """Stop NAME from logging in; the images of NAME stay."""
+    """Disable the login of NAME; the images of NAME stay."""
     _run(lambda container: container.disable_user()(name))
-    click.echo(f"{name} can't log in any more. {_DELAY}")
+    click.echo(f"{name} can no longer log in. {_DELAY}")
 
 
-_DELAY = "A running server may remember the old login for as long as PIXYPROXY_LOGIN_MEMORY says."
+_DELAY = "A running server may accept the old login for another PIXYPROXY_LOGIN_MEMORY seconds."
 
 
 def _read_password(*, from_stdin: bool) -> str:

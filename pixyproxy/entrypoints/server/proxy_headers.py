@@ -1,4 +1,4 @@
-"""What trusted proxies say of a request: the client's address, scheme and path prefix."""
+"""Forwarded headers of trusted proxies: client address, scheme and path prefix."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,13 +13,14 @@ _SCHEMES: Final = frozenset({"http", "https"})
 
 
 class ProxyHeaders:
-    """Believes `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Prefix` of the proxies in `trusted`.
+    """Applies `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Prefix` of the proxies in `trusted`.
 
-    `trusted` are IP addresses and networks between commas, or `*`, as in uvicorn. Of the first header the last address
-    that is not trusted counts, or of `*` the first; what is no address, such as `unknown`, leaves the client that of
-    the proxy. The second may be a list, in any case, of which the first is the client's; only http and https count. The
-    third becomes ASGI's `root_path`; without it, and without a public URL, links would lack what the proxy has taken
-    from the path.
+    `trusted` are comma-separated IP addresses and networks, or `*`, as in uvicorn.
+
+    - `X-Forwarded-For`: the last untrusted address is the client, or with `*` the first. If it is no address, such as
+      `unknown`, the client is the proxy.
+    - `X-Forwarded-Proto`: the first of a list, in any case; only http and https count.
+    - `X-Forwarded-Prefix`: becomes ASGI's `root_path`, so that links include what the proxy stripped from the path.
     """
 
     def __init__(self, app: Any, trusted: str) -> None:
@@ -52,10 +53,9 @@ def _joined(headers: list[tuple[bytes, bytes]]) -> dict[bytes, str]:
 
 
 def _below(prefix: str, scope: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of the scope differs below the prefix: a path has it in front of it (ASGI, HTTP connection scope).
+    """Return the changes of the scope below `prefix`: ASGI's path starts with the root path.
 
-    A proxy may have left it there. If it could be a route, only the usual meaning of the header is not ambiguous: that
-    the proxy has taken it away.
+    The proxy may have kept the prefix in the path. If the prefix could be a route, assume that it was stripped.
     """
     if f"{scope['path']}/".startswith(f"{prefix}/") and not begins_with_route(prefix):
         return {"root_path": prefix}

@@ -114,7 +114,7 @@ async def test_idempotency_keys_whose_time_is_over_are_forgotten(caplog: pytest.
         await images.reach_round(1)
         await asyncio.sleep(0)
 
-    assert caplog.messages == ["idempotency keys forgotten"]
+    assert caplog.messages == ["expired idempotency keys dropped"]
     await images.add(ImageFactory.build(), claim=claim)
 
 
@@ -231,7 +231,7 @@ GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
             "WARNING",
             {"problem": "ImageDelayedError"},
         ),
-        (asyncio.CancelledError(), "generation broken off and left to recovery", "WARNING", {}),
+        (asyncio.CancelledError(), "generation interrupted and left to recovery", "WARNING", {}),
         (ZeroDivisionError("boom"), "generation failed unexpectedly", "ERROR", {}),
     ],
 )
@@ -292,7 +292,7 @@ async def test_the_end_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) 
     assert caplog.messages == [
         "waiting for generations",
         "image ready",
-        "generation broken off and left to recovery",
+        "generation interrupted and left to recovery",
     ]
 
 

@@ -21,12 +21,12 @@ ARABIC_DIGITS = "".join(chr(0x660 + int(digit)) for digit in str(EXPIRES))
 OLD, NEW = b"o" * 32, b"n" * 32
 
 
-def seal_with(*keys: bytes) -> LinkSigner:
+def signer_with(*keys: bytes) -> LinkSigner:
     return LinkSigner(InMemorySecretStore(), keys)
 
 
 async def opens(
-    seal: LinkSigner,
+    signer: LinkSigner,
     signature: str,
     *,
     guid: UUID = GUID,
@@ -34,7 +34,7 @@ async def opens(
     expires: str = str(EXPIRES),
 ) -> bool:
     try:
-        await seal.ensure_valid(guid, variant, expires, signature, BEFORE)
+        await signer.ensure_valid(guid, variant, expires, signature, BEFORE)
     except OperationNotAllowedError as exc:
         if exc.detail != "The link is not valid.":
             raise
@@ -44,32 +44,32 @@ async def opens(
 
 @pytest.mark.parametrize("keys", [(), (NEW,), (NEW, OLD)])
 async def test_a_link_is_opened_until_it_expires(keys: tuple[bytes, ...]) -> None:
-    seal = seal_with(*keys)
-    signature = await seal.seal(GUID, VARIANT, EXPIRES)
+    signer = signer_with(*keys)
+    signature = await signer.sign(GUID, VARIANT, EXPIRES)
 
-    await seal.ensure_valid(GUID, VARIANT, str(EXPIRES), signature, BEFORE)
+    await signer.ensure_valid(GUID, VARIANT, str(EXPIRES), signature, BEFORE)
     for late in (NOON, NOON + timedelta(days=1)):
         with pytest.raises(OperationNotAllowedError, match=r"^The link has expired\.$"):
-            await seal.ensure_valid(GUID, VARIANT, str(EXPIRES), signature, late)
+            await signer.ensure_valid(GUID, VARIANT, str(EXPIRES), signature, late)
 
 
 async def test_a_link_that_was_never_signed_is_not_told_that_it_has_expired() -> None:
-    seal = seal_with(NEW)
+    signer = signer_with(NEW)
 
     with pytest.raises(OperationNotAllowedError, match=r"^The link is not valid\.$"):
-        await seal.ensure_valid(GUID, VARIANT, str(EXPIRES), "A" * 32, NOON)
+        await signer.ensure_valid(GUID, VARIANT, str(EXPIRES), "A" * 32, NOON)
 
 
 async def test_a_link_holds_for_its_guid_its_variant_and_its_end_alone() -> None:
-    seal = seal_with(NEW)
-    signature = await seal.seal(GUID, VARIANT, EXPIRES)
+    signer = signer_with(NEW)
+    signature = await signer.sign(GUID, VARIANT, EXPIRES)
 
-    assert await opens(seal, signature)
-    assert not await opens(seal, signature, guid=uuid4())
+    assert await opens(signer, signature)
+    assert not await opens(signer, signature, guid=uuid4())
     for variant in ("", "width=256", "width=512&format=webp", "width=256&format=webp&quality=1"):
-        assert not await opens(seal, signature, variant=variant)
+        assert not await opens(signer, signature, variant=variant)
     for seconds in (EXPIRES - 1, EXPIRES + 1, EXPIRES + (1 << 32)):
-        assert not await opens(seal, signature, expires=str(seconds))
+        assert not await opens(signer, signature, expires=str(seconds))
 
 
 @pytest.mark.parametrize(
@@ -80,15 +80,15 @@ async def test_a_link_holds_for_its_guid_its_variant_and_its_end_alone() -> None
     ],
 )
 async def test_an_end_that_is_written_in_another_way_opens_nothing(expires: str) -> None:
-    seal = seal_with(NEW)
+    signer = signer_with(NEW)
 
-    assert not await opens(seal, await seal.seal(GUID, VARIANT, EXPIRES), expires=expires)
-    assert not await opens(seal, await seal.seal(GUID, VARIANT, 0), expires=expires)
+    assert not await opens(signer, await signer.sign(GUID, VARIANT, EXPIRES), expires=expires)
+    assert not await opens(signer, await signer.sign(GUID, VARIANT, 0), expires=expires)
 
 
 async def test_a_signature_has_one_spelling_and_can_stand_in_an_address() -> None:
-    seal = seal_with(NEW)
-    signature = await seal.seal(GUID, VARIANT, EXPIRES)
+    signer = signer_with(NEW)
+    signature = await signer.sign(GUID, VARIANT, EXPIRES)
 
     assert len(signature) == 32
     assert set(signature) <= set(string.ascii_letters + string.digits + "-_")
@@ -101,23 +101,23 @@ async def test_a_signature_has_one_spelling_and_can_stand_in_an_address() -> Non
         "",
         "ü\ud800",
     ):
-        assert not await opens(seal, other)
+        assert not await opens(signer, other)
 
 
 @given(st.data())
 async def test_a_signature_with_another_character_opens_nothing(data: st.DataObject) -> None:
-    seal = seal_with(NEW, OLD)
-    signature = await seal.seal(GUID, VARIANT, EXPIRES)
+    signer = signer_with(NEW, OLD)
+    signature = await signer.sign(GUID, VARIANT, EXPIRES)
     place = data.draw(st.integers(0, len(signature) - 1))
     other = data.draw(st.characters().filter(lambda character: character != signature[place]))
 
-    assert not await opens(seal, signature[:place] + other + signature[place + 1 :])
+    assert not await opens(signer, signature[:place] + other + signature[place + 1 :])
 
 
 async def test_the_first_key_signs_and_all_are_accepted() -> None:
-    with_old, rotated, with_new = seal_with(OLD), seal_with(NEW, OLD), seal_with(NEW)
-    from_old = await with_old.seal(GUID, VARIANT, EXPIRES)
-    from_rotated = await rotated.seal(GUID, VARIANT, EXPIRES)
+    with_old, rotated, with_new = signer_with(OLD), signer_with(NEW, OLD), signer_with(NEW)
+    from_old = await with_old.sign(GUID, VARIANT, EXPIRES)
+    from_rotated = await rotated.sign(GUID, VARIANT, EXPIRES)
 
     assert await opens(rotated, from_old)
     assert await opens(rotated, from_rotated)
@@ -126,14 +126,14 @@ async def test_the_first_key_signs_and_all_are_accepted() -> None:
 
 
 async def test_a_key_that_is_taken_away_ends_its_links() -> None:
-    signature = await seal_with(OLD).seal(GUID, VARIANT, EXPIRES)
+    signature = await signer_with(OLD).sign(GUID, VARIANT, EXPIRES)
 
-    assert not await opens(seal_with(NEW), signature)
+    assert not await opens(signer_with(NEW), signature)
 
 
 async def test_without_keys_all_processes_share_the_databases_own() -> None:
     secrets = InMemorySecretStore()
-    signature = await LinkSigner(secrets).seal(GUID, VARIANT, EXPIRES)
+    signature = await LinkSigner(secrets).sign(GUID, VARIANT, EXPIRES)
 
     assert await opens(LinkSigner(secrets), signature)
     assert not await opens(LinkSigner(InMemorySecretStore()), signature)
@@ -142,7 +142,7 @@ async def test_without_keys_all_processes_share_the_databases_own() -> None:
 
 async def test_the_key_is_no_other_of_the_databases_keys() -> None:
     secrets = InMemorySecretStore()
-    signature = await LinkSigner(secrets).seal(GUID, VARIANT, EXPIRES)
+    signature = await LinkSigner(secrets).sign(GUID, VARIANT, EXPIRES)
 
     assert not await opens(LinkSigner(InMemorySecretStore(), [await secrets.get("cursor")]), signature)
     assert await opens(LinkSigner(InMemorySecretStore(), [await secrets.get("link")]), signature)
@@ -154,5 +154,5 @@ async def test_the_key_is_no_other_of_the_databases_keys() -> None:
     )
 )
 async def test_no_two_links_have_the_same_signature(links: list[tuple[UUID, str, int]]) -> None:
-    seal = seal_with(NEW)
-    assert len({await seal.seal(*link) for link in links}) == len(links)
+    signer = signer_with(NEW)
+    assert len({await signer.sign(*link) for link in links}) == len(links)

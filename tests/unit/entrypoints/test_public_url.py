@@ -56,7 +56,7 @@ def test_a_url_has_an_origin_a_host_and_a_prefix(text: str, parts: PublicURL) ->
     ],
 )
 def test_anything_else_is_refused_with_a_reason(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^(It|Its|Behind) .*\.$") as caught:
+    with pytest.raises(ValueError, match=r"^(It|Its|After) .*\.$") as caught:
         parse_public_url(text)
     assert "secret" not in str(caught.value)
 

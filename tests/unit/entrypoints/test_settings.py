@@ -265,7 +265,7 @@ def test_all_problems_are_listed_at_once() -> None:
     ],
 )
 def test_a_misspelt_name_is_a_problem_that_suggests_the_right_one(name: str, meant: str) -> None:
-    assert problems_of({name: KEY}) == [f"{name} is no setting; did you mean {meant}?"]
+    assert problems_of({name: KEY}) == [f"{name} is not a setting; did you mean {meant}?"]
 
 
 def test_what_kubernetes_sets_for_a_service_of_this_name_is_nobodys_mistake() -> None:
@@ -536,4 +536,4 @@ def test_quotation_marks_around_a_value_are_refused(name: str, text: str, mark: 
 )
 def test_a_home_that_no_shell_has_replaced_is_refused(name: str, text: str) -> None:
     (problem,) = problems_of({name: text})
-    assert problem.startswith(f"{name} begins with ~")
+    assert problem.startswith(f"{name} starts with ~")

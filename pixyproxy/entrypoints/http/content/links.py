@@ -94,7 +94,7 @@ class LinkMaker:
             # Of all that `auto` may come to, AVIF has to keep the most rules.
             self.policy.ensure_allowed(query.variant_for(image.ready_content.media_type, VariantFormat.AVIF.media_type))
         expires = int(self.clock.now().timestamp()) + lifetime
-        signature = await self.link_signer.seal(guid, query.canonical, expires)
+        signature = await self.link_signer.sign(guid, query.canonical, expires)
         wanted = "&".join(filter(None, [query.canonical, f"{_EXPIRES}={expires}", f"{_SIGNATURE}={signature}"]))
         return ImageLink(
             url=f"{self.address}{PRIVATE_PATH}/{guid}/content?{wanted}",

@@ -65,7 +65,7 @@ def test_an_interrupted_upgrade_goes_on_where_it_was(counting: type[Counting], m
     assert db("upgrade").exit_code == 1
     unfinished = db("status")
     assert unfinished.exit_code == 1
-    assert "stored records are not up to date (counting)" in unfinished.stderr
+    assert "data upgrades are unfinished (counting)" in unfinished.stderr
     monkeypatch.setattr(counting, "failing_at", None)
     assert "upgraded  counted 3 image(s)" in db("upgrade").stdout.splitlines()
     assert db("status").exit_code == 0
@@ -104,6 +104,6 @@ def test_users_whose_names_are_the_same_in_nfc_are_reported_and_left_alone(count
     for command in (["db", "upgrade"], ["users", "list"], ["doctor"]):
         result = CliRunner().invoke(main, command)
         assert result.exit_code == 0, result.output
-        assert "2 users have the same name once it is normalised (NFC): 'Zoe\\u0308', 'Zo\\xeb'." in result.stderr
+        assert "the names of 2 users are equal after normalisation (NFC): 'Zoe\\u0308', 'Zo\\xeb'." in result.stderr
     listed = CliRunner().invoke(main, ["users", "list"]).stdout
     assert [line.split()[-1] for line in listed.splitlines()] == ["Zoe\u0308", "Zo\u00eb", "ann"]

@@ -303,7 +303,7 @@ class TestExportQuarantine:
             os.mkfifo(folder / NOBODYS)
         result = doctor("--export-quarantine", str(folder))
         assert result.exit_code == 1
-        assert f"{NOBODYS} is there already and was left as it is.\n" in result.stderr
+        assert f"{NOBODYS} exists already and was not overwritten.\n" in result.stderr
         assert "not copied: 1." in result.stdout
         assert other.read_bytes() == b"other"
         assert kind != "file" or (folder / NOBODYS).read_bytes() == b"mine"
@@ -321,7 +321,7 @@ class TestExportQuarantine:
         folder.chmod(0o777)
         result = doctor("--export-quarantine", str(folder))
         assert result.exit_code == 0
-        assert "Others may write to this folder" in result.stderr
+        assert "Others can write to this folder" in result.stderr
         assert stat.S_IMODE((folder / NOBODYS).stat().st_mode) == 0o600
 
     def test_it_is_copied_before_anything_is_repaired(self, run: Run, folder: Path) -> None:

@@ -225,7 +225,7 @@ def test_a_tar_that_breaks_off_says_how_to_go_on(run: Run, use: Callable[[str], 
     result = invoke("import", "-", stdin=tar[:-20_000])
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
-        "Broken off behind 1 images. The same command again does the rest.\n"
+        "Stopped after 1 images. Run the same command again to continue.\n"
         "Error: The archive breaks off before its end.\n"
     )
     assert invoke("import", "-", stdin=tar).stdout.startswith("1 images imported, 1 there already, ")
