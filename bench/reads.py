@@ -240,9 +240,12 @@ def options() -> argparse.Namespace:
 def run(library: Library, chosen: argparse.Namespace) -> tuple[Turns, Sequence[Target]]:
     """Measure what is chosen."""
     names = {PIXYPROXY, BARE}
-    names |= set() if chosen.without_peers else {FASTAPI, ORIGINAL, NGINX}
-    names |= {ASYNCMY} if chosen.asyncmy else set()
-    names |= {TWO_WORKERS} if "workers" in chosen.only else set()
+    if not chosen.without_peers:
+        names |= {FASTAPI, ORIGINAL, NGINX}
+    if chosen.asyncmy:
+        names.add(ASYNCMY)
+    if "workers" in chosen.only:
+        names.add(TWO_WORKERS)
     turns = {}
     with run_servers(library, names) as servers:
         for case in make_cases(servers, library):
