@@ -1,7 +1,7 @@
-"""A protocol for uvicorn that bounds what a client may send, how much of it, and how slowly.
+"""A uvicorn protocol with limits on the size, duration and rate of what clients send.
 
-uvicorn's own bounds neither the head nor the time it takes, and parses, and keeps, all the requests of a pipeline that
-have come. This one parses one request at a time, the next when the one before is answered.
+uvicorn's own limits neither the head nor its duration, and parses and keeps all pipelined requests. This one parses one
+request at a time, and the next when the previous is answered.
 """
 
 import asyncio
@@ -27,15 +27,15 @@ from pixyproxy.entrypoints.access_log import log_request
 from pixyproxy.entrypoints.http.middleware.response_headers import complete_headers
 from pixyproxy.entrypoints.http.problems.handler import PROBLEM_MEDIA_TYPE, plain_problem
 
-# How much of a chunked body is parsed at once.
+# Bytes of a chunked body parsed at once.
 _PIECE: Final = 64 << 10
 
-# The fields of a head that tell where its body ends, and whether the client waits before it sends it.
+# The fields that delimit the body, and the one by which the client waits before it sends it.
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"expect"})
 
 _METHOD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ ")
 
-# How often an operator is told that there are too many connections or files, in seconds.
+# Seconds between log lines about too many connections or files.
 _REMINDER: Final = 60.0
 
 _TOO_MANY: Final = frozenset({errno.EMFILE, errno.ENFILE})
@@ -44,24 +44,24 @@ _log = logging.getLogger("pixyproxy.server")
 
 
 class Phase(Enum):
-    """What the client's next byte belongs to."""
+    """What the next byte of the client belongs to."""
 
     IDLE = auto()
     """A new request."""
     HEAD = auto()
     BODY = auto()
     ANSWER = auto()
-    """A later request, which is not looked at before this one is answered."""
+    """A pipelined request, which is not parsed before this one is answered."""
     REST = auto()
-    """Data behind the last answer: it is dropped until the connection is closed."""
+    """Data after the last response: dropped until the connection is closed."""
 
 
-# Looking them up in the class takes longer, which each request would do a dozen times.
+# Module globals are faster than class attributes; each request reads a dozen.
 _IDLE, _HEAD, _BODY, _ANSWER, _REST = Phase
 
 
 class RefusalError(Exception):
-    """A request that is not passed on to the application."""
+    """A request that is not passed to the application."""
 
     def __init__(self, status: HTTPStatus, detail: str) -> None:
         super().__init__(detail)
@@ -70,28 +70,28 @@ class RefusalError(Exception):
 
 
 class BoundedFlow(FlowControl):
-    """uvicorn's flow control, which does not resume reading while it `is_held`."""
+    """uvicorn's flow control, which does not resume reading while `is_held`."""
 
     is_held = False
 
     def resume_reading(self) -> None:
-        """Read on, unless that would read more requests than one."""
+        """Resume reading, unless a pipelined request has to wait."""
         if not self.is_held:
             super().resume_reading()
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol with bounds; what is beyond them is answered with a problem, and the connection closed.
+    """uvicorn's HTTP protocol with limits. Beyond them it answers with a problem and closes the connection.
 
-    A head has `head_size` bytes and `head_lines` lines at most, and so have the trailers of a chunked body; the
-    extensions of a chunk have `head_size` bytes at most (431, or 414 for the target). A head is whole `head_timeout`
-    seconds after its first byte, and of a body `min_rate` bytes a second come, on average over each `head_timeout`
-    seconds (408). Time that the application lets the client wait does not count. A connection on which no
-    request has begun is closed after `head_timeout`, and after uvicorn's `timeout_keep_alive` once it has had one.
-    What a client sends when it has its answer is read for `rest_timeout` seconds and `rest_size` bytes at most, so that
-    the answer gets to it (RFC 9112, section 9.6), and is dropped.
+    - A head, and the trailers of a chunked body, have at most `head_size` bytes and `head_lines` lines; chunk
+      extensions have at most `head_size` bytes (431, or 414 for the target).
+    - A head is complete `head_timeout` seconds after its first byte. A body arrives with `min_rate` bytes a second, on
+      average over each `head_timeout` seconds (408). Time in which the client waits for the application does not count.
+    - An idle connection is closed after `head_timeout`, or after uvicorn's `timeout_keep_alive` once it had a request.
+    - Data after the response is read and dropped for `rest_timeout` seconds and `rest_size` bytes, so that the response
+      reaches the client (RFC 9112, section 9.6).
 
-    One timer of a server looks after all its connections, once a second.
+    One timer per server checks all connections once a second.
     """
 
     head_size: ClassVar[int] = 64 << 10
@@ -104,7 +104,7 @@ class BoundedProtocol(HttpToolsProtocol):
     flow: BoundedFlow
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """Begin to serve a connection."""
+        """Start serving a connection."""
         super().connection_made(transport)
         self.flow = BoundedFlow(transport)
         self._phase = _IDLE
@@ -117,30 +117,30 @@ class BoundedProtocol(HttpToolsProtocol):
         Watch.of(self).make_room_for(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of everything."""
+        """Release everything."""
         super().connection_lost(exc)
         self._unread = b""
         self._phase = _REST
 
     def _reset(self) -> None:
-        """Be ready for the next request."""
+        """Prepare for the next request."""
         self._has_begun = False
         self._has_surplus = False
         self._head_bytes = 0
         self._has_line = False
         self._last = b""
         self._framing: list[tuple[bytes, bytes]] = []
-        # How many bytes of the body are still to come, None if chunks tell.
+        # Remaining bytes of the body, None if it is chunked.
         self._left: int | None = 0
         self._received = 0
         self._received_before = 0
         self._since_data = 0
         self._trailers = 0
 
-    # What comes in.
+    # Input.
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come."""
+        """Parse received data."""
         if self._phase is _REST:
             self._drop(len(data))
             return
@@ -151,7 +151,7 @@ class BoundedProtocol(HttpToolsProtocol):
             and data.find(b"\r\n\r\n") == len(data) - 4
             and not self.flow.write_paused
         ):
-            # Nearly all requests: a whole head and nothing else.
+            # The fast path of nearly all requests: a complete head and nothing else.
             self._phase, self._since = _HEAD, self.loop.time()
             try:
                 self._parse(data, 0, len(data))
@@ -163,10 +163,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._advance()
 
     def _advance(self) -> None:
-        """Parse what has come, up to the end of the first request that is not answered yet."""
+        """Parse received data up to the end of the first unanswered request."""
         while self._offset < len(self._unread) and not self.transport.is_closing():
             if self._phase is _ANSWER or (self._phase is _IDLE and self.flow.write_paused):
-                # Reading does not go on before the client has taken what was answered.
+                # Stop reading until the client has taken the response.
                 self.flow.pause_reading()
                 self.flow.is_held = True
                 return
@@ -181,7 +181,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def _feed(self) -> None:
-        """Let the parser have the next piece, which ends where the head or the body does, if it has so much."""
+        """Parse the next piece, at most up to the end of the head or the body."""
         data, start = self._unread, self._offset
         if self._phase is _BODY:
             end = min(len(data), start + (_PIECE if self._left is None else self._left))
@@ -194,12 +194,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._parse(data, start, end)
 
     def _parse(self, data: bytes, start: int, end: int) -> None:
-        """Let the parser have a piece of the data, and see what has become of the request."""
+        """Parse a piece of the data, and update the state of the request."""
         piece: Any = data if end - start == len(data) else memoryview(data)[start:end]
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade as exc:
-            # Nothing is upgraded to but WebSockets, where uvicorn finds a library for them: others go on with HTTP/1.1.
+            # Only WebSockets are supported, if uvicorn finds a library; other requests continue with HTTP/1.1.
             if self._should_upgrade():
                 self._phase = _REST
                 self.handle_websocket_upgrade()
@@ -211,10 +211,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._settle(data, end - start)
 
     def _settle(self, data: bytes, count: int) -> None:
-        """See what has become of a request that is not simply whole by so many bytes more."""
+        """Update the state of a request that `count` more bytes did not simply complete."""
         if self._has_surplus:
-            # The parser has seen the next request, too, because it came behind chunks in one piece. A client that
-            # sends one before it has its answer has to be ready for a close (RFC 9112, section 9.3.2).
+            # The parser has seen the next request, too, because it followed chunks in the same piece. Clients that
+            # pipeline must expect a close (RFC 9112, section 9.3.2).
             self._offset = len(data)
             self._closes_after_answer = True
         if self._phase is _ANSWER and self.cycle.response_complete:
@@ -230,7 +230,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 )
 
     def _head_end(self, data: bytes, start: int) -> int:
-        """Return where the head ends, or the data if it does not."""
+        """Return the end of the head, or of the data if the head is incomplete."""
         if self._last:
             seam = self._last + data[start : start + 3]
             if (found := seam.find(b"\r\n\r\n")) >= 0:
@@ -241,7 +241,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return len(data)
 
     def _count_head(self, data: bytes, start: int, end: int) -> None:
-        """Raise a `RefusalError` if the head has become too large."""
+        """Raise a `RefusalError` if the head is too large."""
         before = self._head_bytes
         self._head_bytes += end - start
         if not self._has_line and (found := data.find(b"\n", start, end)) >= 0:
@@ -254,10 +254,10 @@ class BoundedProtocol(HttpToolsProtocol):
             HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The head is larger than {self.head_size:,} bytes."
         )
 
-    # What the parser has found.
+    # Parser callbacks.
 
     def on_message_begin(self) -> None:
-        """Begin a request, if the parser has not met one already."""
+        """Start a request, unless the parser has one already."""
         if self._has_begun:
             self._has_surplus = True
         else:
@@ -265,12 +265,12 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        """Take a part of the target."""
+        """Append to the target."""
         if not self._has_surplus:
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a line of the head; the trailers are counted and dropped."""
+        """Append a field of the head; count and drop trailers."""
         if self._phase is not _HEAD:
             self._trailers += 1
             if self._trailers > self.head_lines and not self._has_surplus:
@@ -288,7 +288,7 @@ class BoundedProtocol(HttpToolsProtocol):
             )
 
     def on_headers_complete(self) -> None:
-        """Have the application answer the request."""
+        """Start the application for the request."""
         if self._has_surplus:
             return
         if self._framing or self.url[:1] != b"/" or self.parser.get_http_version() not in {"1.1", "1.0"}:
@@ -298,7 +298,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _check_head(self) -> None:
-        """Take note of what is rare in a head; raise a `RefusalError` for what has no meaning."""
+        """Process the rare fields of a head; raise a `RefusalError` for unsupported ones."""
         version = self.parser.get_http_version()
         if version not in {"1.1", "1.0"}:
             raise RefusalError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "The version of HTTP must be 1.1 or 1.0.")
@@ -306,7 +306,7 @@ class BoundedProtocol(HttpToolsProtocol):
             raise RefusalError(HTTPStatus.NOT_IMPLEMENTED, "The method CONNECT is not supported.")
         for name, value in self._framing:
             if name == b"content-length":
-                # The parser has seen to it that there is one, and that it is a number.
+                # The parser guarantees that there is one, and that it is a number.
                 self._left = int(value)
             elif name == b"expect":
                 self.expect_100_continue = value.lower() == b"100-continue"
@@ -322,20 +322,20 @@ class BoundedProtocol(HttpToolsProtocol):
             self._take_absolute_target()
 
     def _take_absolute_target(self) -> None:
-        """Take the host of a target such as `http://example.com`, whatever `Host` says (RFC 9112, section 3.2.2)."""
+        """Use the host of a target such as `http://example.com` instead of `Host` (RFC 9112, section 3.2.2)."""
         parsed = httptools.parse_url(self.url)
         if parsed.host is None:
             return
         host = b"[%b]" % parsed.host if b":" in parsed.host else parsed.host
         if parsed.port is not None:
             host += b":%d" % parsed.port
-        # In place, because the scope has this list.
+        # In place, because the scope refers to this list.
         self.headers[:] = [(name, host if name == b"host" else value) for name, value in self.headers]
         if parsed.path is None:
             self.url = b"/" if parsed.query is None else b"/?" + parsed.query
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body."""
+        """Append to the body."""
         if self._has_surplus:
             return
         self._received += len(body)
@@ -345,28 +345,28 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Take note that the request is whole."""
+        """Mark the request as complete."""
         if self._has_surplus:
             return
         super().on_message_complete()
         self._phase = _ANSWER
 
-    # What goes out.
+    # Output.
 
     def on_response_complete(self) -> None:
-        """Go on to the next request, or drop what is left of this one."""
+        """Continue with the next request, or drop the rest of this one."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
         if self._phase is _ANSWER or self._closes_after_answer:
             self._go_on()
         else:
-            # The rest of the body is read, and so bounded from now on.
+            # From now on the rest of the body is read within the limits on dropped data.
             self._since, self._received = self.loop.time(), 0
             self.flow.resume_reading()
 
     def _go_on(self) -> None:
-        """Close the connection, or await the next request on it, when this one is answered."""
+        """After the response, close the connection or wait for the next request."""
         if not self._closes_after_answer:
             self._reset()
             self._phase, self._since = _IDLE, self.loop.time()
@@ -380,19 +380,19 @@ class BoundedProtocol(HttpToolsProtocol):
             self._drop_the_rest()
 
     def resume_writing(self) -> None:
-        """Go on to the next request, which may have waited for the client to read."""
+        """Continue with the next request, which may have waited for the client to read."""
         super().resume_writing()
         if self._unread and self._phase is _IDLE:
             self.loop.call_soon(self._advance)
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        """Answer what is not passed on, if nothing else has been answered yet, and close the connection."""
+        """Answer with a problem unless the response has started, and close the connection."""
         request_id = os.urandom(16).hex()
         client = self.client[0] if self.client else None
         log_request(
             "request refused", {"request_id": request_id, "client": client, "status": int(status), "detail": detail}
         )
-        # The application learns that the client is gone.
+        # Tell the application that the client is gone.
         is_answered = self._phase is _BODY and self.cycle.response_started
         if self._phase is _BODY and not self.cycle.response_complete:
             self.cycle.disconnected = True
@@ -415,7 +415,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._drop_the_rest()
 
     def _drop_the_rest(self) -> None:
-        """Close the connection, but not before the client has had the time to read its answer."""
+        """Close the connection after the client has had time to read its response."""
         self._phase, self._since = _REST, self.loop.time()
         self._received = len(self._unread) - self._offset
         self._unread, self._offset = b"", 0
@@ -434,10 +434,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._received > self.rest_size:
             self.transport.close()
 
-    # What takes too long.
+    # Time-outs.
 
     def check(self, now: float, elapsed: float) -> None:
-        """Close the connection if its client takes too long; this is called each `elapsed` seconds or so."""
+        """Close the connection if its client takes too long; called about every `elapsed` seconds."""
         waited = now - self._since
         if self.transport.is_closing():
             return
@@ -448,7 +448,9 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.transport.close()
         elif self._phase is _HEAD:
             if waited > self.head_timeout:
-                self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"The head was not whole after {self.head_timeout:g} seconds.")
+                self._refuse(
+                    HTTPStatus.REQUEST_TIMEOUT, f"The head was incomplete after {self.head_timeout:g} seconds."
+                )
         elif self._phase is _REST:
             if waited > self.rest_timeout:
                 self.transport.close()
@@ -460,24 +462,24 @@ class BoundedProtocol(HttpToolsProtocol):
             if waited > self.rest_timeout:
                 self.transport.close()
         elif self.flow.read_paused or self.cycle.waiting_for_100_continue:
-            # The client is the one who waits.
+            # The client waits for us.
             self._since = min(now, self._since + elapsed)
         elif waited >= self.head_timeout:
             if self._received - self._received_before < self.min_rate * waited:
                 self._refuse(
-                    HTTPStatus.REQUEST_TIMEOUT, f"The body came more slowly than {self.min_rate:,} bytes a second."
+                    HTTPStatus.REQUEST_TIMEOUT, f"The body arrived more slowly than {self.min_rate:,} bytes a second."
                 )
             else:
                 self._since, self._received_before = now, self._received
 
     @classmethod
     def shortest_limit(cls) -> float:
-        """Return the shortest time after which something is done, in seconds."""
+        """Return the shortest time-out in seconds."""
         return min(cls.head_timeout, cls.rest_timeout)
 
     @property
     def without_request_since(self) -> float | None:
-        """Since when no whole head has come, and nothing is to be sent; None if a request is in work."""
+        """Since when the connection has been idle; None if a request is in progress."""
         if self.transport.is_closing():
             return None
         if self._phase in {_IDLE, _HEAD, _REST} and not self.transport.get_write_buffer_size():
@@ -486,10 +488,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class Watch:
-    """Looks after all connections of a server with one timer.
+    """Checks all connections of a server with one timer.
 
-    When there are so many that files for requests could be missing, the one that has had no request for longest is
-    closed. It says so in the log, and when no file can be opened, but not more than once a minute.
+    If there are so many that file descriptors could run out, it closes the one idle for longest. It logs this, and that
+    no file can be opened, at most once a minute.
     """
 
     _watches: ClassVar[WeakKeyDictionary[ServerState, "Watch"]] = WeakKeyDictionary()
@@ -505,7 +507,7 @@ class Watch:
 
     @classmethod
     def of(cls, connection: BoundedProtocol) -> "Watch":
-        """Return the watch of a connection's server."""
+        """Return the watch of the connection's server."""
         watch = cls._watches.get(connection.server_state)
         if watch is None:
             shortest = min(connection.shortest_limit(), connection.timeout_keep_alive)
@@ -514,7 +516,7 @@ class Watch:
         return watch
 
     def make_room_for(self, new: BoundedProtocol) -> None:
-        """Close a connection if there are too many, but not the new one."""
+        """Close the connection idle for longest, but not `new`, if there are too many."""
         connections = new.server_state.connections
         if len(connections) <= self._max_connections:
             return
@@ -528,8 +530,8 @@ class Watch:
         if idle:
             min(idle)[2].transport.abort()
         self._remind(
-            f"There are more than {self._max_connections} connections, and the process may open no more files; the"
-            " connections without a request are closed. Raise its limit (ulimit -n)."
+            f"There are more than {self._max_connections} connections, close to the limit of open files: idle"
+            " connections are closed. Raise the limit (ulimit -n)."
         )
 
     def _check(self) -> None:
@@ -546,7 +548,7 @@ class Watch:
             os.close(os.open(os.devnull, os.O_RDONLY))
         except OSError as exc:
             if exc.errno in _TOO_MANY:
-                # The event loop accepts connections then and closes them at once, so that none waits.
+                # The event loop then accepts connections and closes them at once.
                 self._remind(
                     f"No file can be opened ({exc.strerror}): new connections are closed at once, and requests may"
                     " fail. Raise the limit of the process (ulimit -n)."
@@ -561,7 +563,7 @@ class Watch:
 
 
 def max_connections() -> int:
-    """Return how many connections leave enough files for requests: three quarters of what the process may open."""
+    """Return the maximum of connections: three quarters of the files that the process may open."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         return sys.maxsize
@@ -572,12 +574,12 @@ def _open_files() -> int:
     try:
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 -- it is no folder to walk
     except OSError:
-        # Not on every system; a service has some for its database, its listener and its event loop.
+        # Not on every system; assume some for the database, the listener and the event loop.
         return 16
 
 
 def _refusal(exc: httptools.HttpParserError, piece: bytes) -> RefusalError:
-    """Return what an error of the parser means."""
+    """Translate an error of the parser."""
     if isinstance(exc, httptools.HttpParserCallbackError):
         cause = exc.__context__
         if isinstance(cause, RefusalError):
@@ -586,7 +588,7 @@ def _refusal(exc: httptools.HttpParserError, piece: bytes) -> RefusalError:
             _log.error("A request could not be parsed.", exc_info=cause)
         return RefusalError(HTTPStatus.BAD_REQUEST, "The target of the request is malformed.")
     if isinstance(exc, httptools.HttpParserInvalidMethodError) and _METHOD.match(piece):
-        return RefusalError(HTTPStatus.NOT_IMPLEMENTED, "The method is not known.")
+        return RefusalError(HTTPStatus.NOT_IMPLEMENTED, "The method is unknown.")
     reason = str(exc)
     if reason in {"Invalid HTTP version", "Pause on PRI/Upgrade"}:
         return RefusalError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "The version of HTTP must be 1.1 or 1.0.")
