@@ -2,6 +2,8 @@
 
 import re
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 
@@ -17,3 +19,17 @@ def section(document: str, heading: str) -> str:
 def fenced_blocks(markdown: str, language: str) -> list[str]:
     """Return the fenced blocks that are in `language`, in their order."""
     return re.findall(rf"^```{language}\n(.*?)^```$", markdown, re.MULTILINE | re.DOTALL)
+
+
+def examples(document: str) -> dict[str, str]:
+    """Return the Python files that a Markdown file shows, by their names without the suffix."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    blocks = [*fenced_blocks(text, "python"), *fenced_blocks(text, "py")]
+    return {block.partition("\n")[0].removeprefix("# ").removesuffix(".py"): block for block in blocks}
+
+
+def load_example(document: str, name: str) -> Any:
+    """Return a Python file that a Markdown file shows, as a module."""
+    module = ModuleType(name)
+    exec(compile(examples(document)[name], f"{name}.py", "exec"), module.__dict__)  # noqa: S102 -- the project's own
+    return module

@@ -1,5 +1,7 @@
 """Every adapter of the port that most contracts are about."""
 
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
-from pixyproxy.domain.ports import ContentPorts, ImagePorts
+from pixyproxy.domain.ports import ContentPorts, ContentStore, ImagePorts
+from tests.documents import load_example
 
 
 @pytest.fixture
@@ -36,10 +39,34 @@ def images(request: pytest.FixtureRequest) -> ImagePorts:
     return repository
 
 
-@pytest.fixture(params=["memory", "filesystem"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> ContentPorts:
-    """An empty content store of each kind."""
-    is_memory = request.param == "memory"
-    store: ContentPorts = InMemoryContentStore() if is_memory else FilesystemContentStore(tmp_path / "images")
+@pytest.fixture
+def memory_store() -> ContentPorts:
+    return InMemoryContentStore()
+
+
+@pytest.fixture
+async def filesystem_store(tmp_path: Path) -> ContentPorts:
+    store = FilesystemContentStore(tmp_path / "images")
     await store.prepare()
+    return store
+
+
+@pytest.fixture(params=["memory", "filesystem"])
+def store(request: pytest.FixtureRequest) -> ContentPorts:
+    """An empty content store of each kind."""
+    store: ContentPorts = request.getfixturevalue(f"{request.param}_store")
+    return store
+
+
+@pytest.fixture
+def host_database() -> Iterator[sqlite3.Connection]:
+    """The database of the host application in docs/embedding.md."""
+    database = sqlite3.connect(":memory:")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def host_store(host_database: sqlite3.Connection) -> ContentStore:
+    store: ContentStore = load_example("docs/embedding.md", "own_adapters").HostContents(host_database)
     return store

@@ -27,6 +27,13 @@ from tests.contents import (
 )
 
 
+@pytest.fixture(params=["memory", "filesystem", "host"])
+def store(request: pytest.FixtureRequest) -> ContentStore:
+    """An empty content store of each kind, the one in docs/embedding.md included."""
+    store: ContentStore = request.getfixturevalue(f"{request.param}_store")
+    return store
+
+
 async def test_what_was_put_is_read_back(store: ContentStore) -> None:
     await store.put(KEY, in_chunks(b"one ", b"two ", b"three"))
     assert await read(store) == b"one two three"

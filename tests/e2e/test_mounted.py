@@ -1,21 +1,20 @@
-"""The service within other applications, as docs/embedding.md shows it, under a real server."""
+"""The service as docs/embedding.md has other applications serve it, under a real server."""
 
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.documents import ROOT, fenced_blocks
+from tests.documents import ROOT, examples
 from tests.doubles.service import clean_environment, free_port
 
-BLOCKS = fenced_blocks((ROOT / "docs" / "embedding.md").read_text(encoding="utf-8"), "py")
-HOSTS = {block.partition("\n")[0].removeprefix("# ").removesuffix(".py"): block for block in BLOCKS}
+HOSTS = {name: code for name, code in examples("docs/embedding.md").items() if name.startswith("in_")}
 PASSWORD = "correct horse"
 
 
@@ -28,14 +27,16 @@ def serving(folder: Path, name: str, *options: str) -> Iterator[str]:
         pixyproxy = [sys.executable, "-m", "pixyproxy", *command]
         subprocess.run(pixyproxy, cwd=folder, env=environment, input=text, text=True, check=True, capture_output=True)
     port = free_port()
+    command = [sys.executable, "-m", "uvicorn", f"{name}:app", "--port", str(port), *options]
+    with running(command, folder, environment, port) as url:
+        yield url
+
+
+@contextmanager
+def running(command: list[str], folder: Path, environment: Mapping[str, str], port: int) -> Iterator[str]:
+    """Run a command that listens on the port, and yield its address."""
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", f"{name}:app", "--port", str(port), *options],
-            cwd=folder,
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + 30
@@ -87,3 +88,20 @@ def test_the_prefix_of_a_proxy_stands_before_that_of_the_host(name: str, tmp_pat
     with serving(tmp_path, name, "--root-path", "/apps") as url:
         answer = httpx.get(f"{url}/pixy/", follow_redirects=False)
         assert answer.headers["Location"] == "/apps/pixy/schema"
+
+
+def test_the_service_runs_with_an_adapter_of_the_hosts(tmp_path: Path) -> None:
+    for name in ("no_dragons", "own_service"):
+        tmp_path.joinpath(f"{name}.py").write_text(examples("docs/embedding.md")[name], encoding="utf-8")
+    port = free_port()
+    environment = clean_environment({"PYTHONPATH": str(ROOT), "FIRST_PASSWORD": PASSWORD, "PORT": str(port)})
+    with (
+        running([sys.executable, "own_service.py"], tmp_path, environment, port) as url,
+        httpx.Client(base_url=url, auth=("ann", PASSWORD)) as client,
+    ):
+        created = client.post("/image", json={"prompt": "A red fox"})
+        assert created.status_code == 200, created.text
+        assert client.get(f"/image/{created.json()['guid']}/content").headers["Content-Type"] == "image/png"
+        refused = client.post("/image", json={"prompt": "A dragon"})
+        assert (refused.status_code, refused.json()["detail"]) == (422, "This house draws no dragons.")
+    assert "request finished" in (tmp_path / "log").read_text(encoding="utf-8")

@@ -255,4 +255,4 @@ def test_the_embedding_page_does_what_it_says(installed: Installed, tmp_path: Pa
     printed = [installed.run("python", "-X", "dev", path.name, cwd=tmp_path) for path in applications]
 
     assert printed == fenced_blocks(page, "text")
-    assert len(list(tmp_path.glob("*.png"))) == 2
+    assert len(list(tmp_path.glob("*.png"))) == 3

@@ -9,9 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pixyproxy.domain import ports
 from pixyproxy.entrypoints.http.problems import problem_types
 from pixyproxy.entrypoints.settings import Settings, environment_name
 from tests.documents import ROOT, fenced_blocks, section
+from tests.doubles.container import in_memory_container
 
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -66,6 +68,26 @@ def test_the_api_page_has_every_kind_of_problem_and_its_status() -> None:
         problem_types.kebab_case(error.__name__): int(status)
         for error, (status, _) in problem_types.PROBLEM_TYPES.items()
     }
+
+
+def test_the_embedding_page_has_the_methods_of_each_port_of_images_and_contents() -> None:
+    rows = table_rows("docs/embedding.md", "The ports")
+    assert {getattr(ports, name) for name, *_ in rows} >= {
+        port
+        for bundle in (ports.ImagePorts, ports.ContentPorts)
+        for port in bundle.__mro__
+        if port.__module__.startswith(ports.__name__) and port.__module__ != bundle.__module__
+    }
+    for name, methods, _ in rows:
+        own = vars(getattr(ports, name)).items()
+        assert re.findall(r"\w+", methods) == [method for method, of in own if hasattr(of, "__isabstractmethod__")]
+
+
+def test_the_embedding_page_names_providers_and_their_ports() -> None:
+    rows = table_rows("docs/embedding.md", "Adapters of one's own in the service")
+    container = in_memory_container(Settings())
+    for provider, port in rows:
+        assert getattr(ports, port) in type(getattr(container, provider)()).__mro__, provider
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
