@@ -18,8 +18,6 @@ import msgspec
 
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
-from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.domain.content import ContentInfo, MediaType, filename_for
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
@@ -129,8 +127,8 @@ async def store_pictures(url: str, folder: Path) -> Pictures:
     """Write the schema, the images and their contents."""
     database = MySQLDatabase(url)
     await database.open()
-    await MySQLSchema(database=database).upgrade()
-    images, contents = MySQLImageRepository(database=database), FilesystemContentStore(folder)
+    await database.schema.upgrade()
+    images, contents = database.images, FilesystemContentStore(folder)
     await contents.prepare()
     by_size: dict[str, list[Image]] = {}
     for size, byte_size in SIZES.items():

@@ -25,7 +25,6 @@ from embedded_library import fill, peak_mib, prepare
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.system.clock import SystemClock
 from pixyproxy.application import CheckConsistency, CorrectSizes, FinishDeletions, RecoverImages
 from pixyproxy.domain.content import ContentInfo, MediaType, filename_for
@@ -70,7 +69,7 @@ async def examine(folder: Path, count: int, *, with_digests: bool) -> None:
     """Examine the images in `folder` and print one line of results."""
     database = SQLiteDatabase(folder / "pixyproxy.db")
     await database.open()
-    images = SQLiteImageRepository(database=database)
+    images = database.images
     contents, inspector, clock = FilesystemContentStore(folder / "images"), PillowContentInspector(), SystemClock()
     check_consistency = CheckConsistency(
         images=images,

@@ -7,7 +7,6 @@ from pathlib import Path
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.sql.rows import image_to_row
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.domain.image import Image
 
 
@@ -15,7 +14,7 @@ async def prepare(folder: Path) -> None:
     """Make an empty database and an empty content store in `folder`."""
     database = SQLiteDatabase(folder / "pixyproxy.db")
     await database.open()
-    await SQLiteSchema(database=database).upgrade()
+    await database.schema.upgrade()
     await database.close()
     await FilesystemContentStore(folder / "images").prepare()
 

@@ -32,7 +32,6 @@ from pixyproxy.adapters.archive.tar_writer import TarImageArchiveWriter
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.application import ExportImages, ImportImages
 from pixyproxy.application.export_images import ExportOutcome
 from pixyproxy.application.import_images import ImportOutcome
@@ -96,7 +95,7 @@ async def export_to(archive: str, folder: Path, count: int) -> None:
     is_tar = archive == "-"
     stdout = os.fdopen(1, "wb", buffering=0)
     writer: ImageArchiveWriter = TarImageArchiveWriter(stdout) if is_tar else FolderImageArchiveWriter(Path(archive))
-    images, contents = SQLiteImageRepository(database=database), FilesystemContentStore(folder / "images")
+    images, contents = database.images, FilesystemContentStore(folder / "images")
     export_images = ExportImages(images=images, image_maintenance=images, contents=contents, quarantine=contents)
     peak_before, start = peak_mib(), time.perf_counter()
     outcomes = await export_images(writer)
@@ -120,7 +119,7 @@ async def import_from(archive: str, folder: Path, count: int) -> None:
     reader: ImageArchiveReader = (
         TarImageArchiveReader(sys.stdin.buffer) if is_tar else FolderImageArchiveReader(Path(archive))
     )
-    images, contents = SQLiteImageRepository(database=database), FilesystemContentStore(folder / "images")
+    images, contents = database.images, FilesystemContentStore(folder / "images")
     import_images = ImportImages(
         images=images,
         deletions=images,

@@ -9,7 +9,6 @@ from typing import Any, Final
 from uuid import UUID
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.entrypoints.access_log import log_request
 from pixyproxy.entrypoints.log import configure_logging
 from pixyproxy.entrypoints.server.sendfile_protocol import ZERO_COPY
@@ -21,7 +20,7 @@ FOLDER: Final = os.environ["PIXYPROXY_CONTENT_URL"].removeprefix("file://")
 GUID: Final = slice(len("/image/"), -len("/content"))
 
 _database = MySQLDatabase(os.environ["PIXYPROXY_DATABASE_URL"])
-_images = MySQLImageRepository(database=_database)
+_images = _database.images
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -32,12 +32,8 @@ from library_images import AUTHORS, CHUNK, END, NEVER_TOGETHER, RARE, RAREST, SE
 from library_rows import Rows, rows_of, write_rows
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
-from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.adapters.sql.list_queries import Query
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
-from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagFilter
@@ -369,14 +365,14 @@ async def on_mysql(server: MySQLServer, count: int, cases: Sequence[Case]) -> tu
     with server.new_database() as url:
         database = CountingDatabase(url)
         await database.open()
-        await MySQLSchema(database=database).upgrade()
+        await database.schema.upgrade()
         with timed(f"MySQL: {count:,} images are written"), ProcessPoolExecutor(2) as processes:
             chunks = count // CHUNK
             for _ in processes.map(partial(fill_mysql, url, chunks), range(chunks)):
                 pass
         async with database.dedicated() as cursor:
             await cursor.execute("ANALYZE TABLE images, image_tags, image_words")
-        results = await measure_all(database, MySQLImageRepository(database=database), cases)
+        results = await measure_all(database, database.images, cases)
         sizes = await table_sizes(database)
         await database.close()
     return results, sizes
@@ -412,7 +408,7 @@ async def on_sqlite(count: int, cases: Sequence[Case]) -> Results:
         path = Path(folder) / "pixyproxy.db"
         database = PlanningDatabase(path)
         await database.open()
-        await SQLiteSchema(database=database).upgrade()
+        await database.schema.upgrade()
         chunks = count // CHUNK
         with (
             timed(f"SQLite: {count:,} images are written"),
@@ -427,7 +423,7 @@ async def on_sqlite(count: int, cases: Sequence[Case]) -> Results:
                     sql = f"INSERT INTO {table} ({names}) VALUES ({places})"  # noqa: S608 -- our own names
                     connection.executemany(sql, rows)
         connection.close()
-        results = await measure_all(database, SQLiteImageRepository(database=database), cases)
+        results = await measure_all(database, database.images, cases)
         await database.close()
         return results
 

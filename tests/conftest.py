@@ -12,10 +12,8 @@ from uuid import UUID
 import pytest
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.adapters.mysql.url import parse_url
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from tests import real_parts
 from tests.doubles.mariadb import MySQLServer, ThrowawayServer
 
@@ -82,7 +80,7 @@ def _migrated_mysql_url(mysql_server: MySQLServer) -> Iterator[str]:
 async def _upgrade(url: str) -> None:
     database = MySQLDatabase(url)
     await database.open()
-    await MySQLSchema(database=database).upgrade()
+    await database.schema.upgrade()
     await database.close()
 
 
@@ -109,7 +107,7 @@ def _migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     async def upgrade() -> None:
         database = SQLiteDatabase(path)
         await database.open()
-        await SQLiteSchema(database=database).upgrade()
+        await database.schema.upgrade()
         await database.close()
 
     path = tmp_path_factory.mktemp("migrated") / "pixyproxy.db"

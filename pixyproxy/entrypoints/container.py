@@ -19,22 +19,12 @@ from pixyproxy.adapters.archive.tar_writer import TarImageArchiveWriter
 from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.memory.verified_logins import InMemoryVerifiedLogins
-from pixyproxy.adapters.mysql.data_upgrades import MySQLDataUpgrades
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
-from pixyproxy.adapters.mysql.schema import MySQLSchema
-from pixyproxy.adapters.mysql.secret_store import MySQLSecretStore
-from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.adapters.pictures.vips.variant_maker import VipsVariantMaker
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
-from pixyproxy.adapters.sqlite.data_upgrades import SQLiteDataUpgrades
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
-from pixyproxy.adapters.sqlite.schema import SQLiteSchema
-from pixyproxy.adapters.sqlite.secret_store import SQLiteSecretStore
-from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
 from pixyproxy.adapters.system.clock import SystemClock
 from pixyproxy.adapters.system.guid_source import RandomGuidSource
 from pixyproxy.application import (
@@ -105,31 +95,11 @@ class Container(containers.DeclarativeContainer):
             search_timeout=settings.provided.search_timeout,
         ),
     )
-    schema = providers.Selector(
-        settings.provided.database_kind,
-        sqlite=providers.Singleton(SQLiteSchema, database=database),
-        mysql=providers.Singleton(MySQLSchema, database=database),
-    )
-    images = providers.Selector(
-        settings.provided.database_kind,
-        sqlite=providers.Singleton(SQLiteImageRepository, database=database),
-        mysql=providers.Singleton(MySQLImageRepository, database=database),
-    )
-    users = providers.Selector(
-        settings.provided.database_kind,
-        sqlite=providers.Singleton(SQLiteUserRepository, database=database),
-        mysql=providers.Singleton(MySQLUserRepository, database=database),
-    )
-    secrets = providers.Selector(
-        settings.provided.database_kind,
-        sqlite=providers.Singleton(SQLiteSecretStore, database=database),
-        mysql=providers.Singleton(MySQLSecretStore, database=database),
-    )
-    upgrade_progress = providers.Selector(
-        settings.provided.database_kind,
-        sqlite=providers.Singleton(SQLiteDataUpgrades, database=database),
-        mysql=providers.Singleton(MySQLDataUpgrades, database=database),
-    )
+    schema = database.provided.schema
+    images = database.provided.images
+    users = database.provided.users
+    secrets = database.provided.secrets
+    upgrade_progress = database.provided.data_upgrades
     cursor_signer = providers.Singleton(CursorSigner, secrets)
     link_signer = providers.Singleton(LinkSigner, secrets, settings.provided.link_secrets)
     contents = providers.Singleton(FilesystemContentStore, providers.Factory(Path, settings.provided.content_path))

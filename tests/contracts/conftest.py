@@ -10,9 +10,7 @@ from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.domain.ports import ContentPorts, ContentStore, ImagePorts
 from tests.documents import load_example
 
@@ -24,12 +22,12 @@ def memory_images() -> ImagePorts:
 
 @pytest.fixture
 def sqlite_images(sqlite_database: SQLiteDatabase) -> ImagePorts:
-    return SQLiteImageRepository(database=sqlite_database)
+    return sqlite_database.images
 
 
 @pytest.fixture
 def mysql_images(mysql_database: MySQLDatabase) -> ImagePorts:
-    return MySQLImageRepository(database=mysql_database)
+    return mysql_database.images
 
 
 @pytest.fixture(params=["memory", "sqlite", "mysql"])

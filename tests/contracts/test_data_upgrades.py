@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from pixyproxy.adapters.memory.data_upgrades import InMemoryDataUpgrades
-from pixyproxy.adapters.mysql.data_upgrades import MySQLDataUpgrades
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.sqlite.data_upgrades import SQLiteDataUpgrades
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.application.upgrade_data import DataUpgrade, UpgradeData, UpgradedBatch
 from pixyproxy.domain.ports import DataUpgrades, UpgradeProgress
@@ -21,12 +19,12 @@ def memory_progress() -> DataUpgrades:
 
 @pytest.fixture
 def sqlite_progress(sqlite_database: SQLiteDatabase) -> DataUpgrades:
-    return SQLiteDataUpgrades(database=sqlite_database)
+    return sqlite_database.data_upgrades
 
 
 @pytest.fixture
 def mysql_progress(mysql_database: MySQLDatabase) -> DataUpgrades:
-    return MySQLDataUpgrades(database=mysql_database)
+    return mysql_database.data_upgrades
 
 
 @pytest.fixture(params=["memory", "sqlite", "mysql"])

@@ -13,11 +13,9 @@ import msgspec
 import pytest
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.adapters.sql.schema_scripts import SchemaScript, load_scripts
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.application import IndexPrompts
 from pixyproxy.domain.content import ContentInfo, MediaType
@@ -51,9 +49,7 @@ IMPORTS = """
 import asyncio
 from pathlib import Path
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 """
 
 ANN = UserName("ann")
@@ -62,10 +58,9 @@ UPGRADE = """
 async def main(address):
     is_mysql = address.startswith("mysql:")
     database = MySQLDatabase(address) if is_mysql else SQLiteDatabase(Path(address))
-    schema = MySQLSchema(database=database) if is_mysql else SQLiteSchema(database=database)
     try:
         await database.open()
-        print(len(await schema.upgrade()))
+        print(len(await database.schema.upgrade()))
     finally:
         await database.close()
 
@@ -109,7 +104,7 @@ class MySQLTarget(Target):
         return MySQLSchema(database=self.database, scripts=load_scripts("mysql") if scripts is None else scripts)
 
     def images(self) -> ImagePorts:
-        return MySQLImageRepository(database=self.database)
+        return self.database.images
 
     async def run(self, sql: str) -> Sequence[Sequence[Any]]:
         async with self.database.autocommit() as cursor:
@@ -134,7 +129,7 @@ class SQLiteTarget(Target):
         return SQLiteSchema(database=self.database, scripts=load_scripts("sqlite") if scripts is None else scripts)
 
     def images(self) -> ImagePorts:
-        return SQLiteImageRepository(database=self.database)
+        return self.database.images
 
     async def run(self, sql: str) -> Sequence[Sequence[Any]]:
         async with self.database.transaction() as connection:

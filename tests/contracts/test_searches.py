@@ -8,10 +8,7 @@ from typing import Any
 import pytest
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
-from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.domain.errors import OverloadedError
 from pixyproxy.domain.image import Visibility
 from pixyproxy.domain.listing import ImageFilter
@@ -45,7 +42,7 @@ BOUNDS: dict[str, Any] = {"max_searches": 1, "search_timeout": 0.5}
 async def sqlite_searches(tmp_path: Path) -> AsyncIterator[Database]:
     database = SQLiteDatabase(tmp_path / "pixyproxy.db", **BOUNDS)
     await database.open()
-    await SQLiteSchema(database=database).upgrade()
+    await database.schema.upgrade()
     yield database
     await database.close()
 
@@ -67,8 +64,8 @@ def database(request: pytest.FixtureRequest) -> Database:
 @pytest.fixture
 def images(database: Database) -> ImagePorts:
     if isinstance(database, MySQLDatabase):
-        return MySQLImageRepository(database=database)
-    return SQLiteImageRepository(database=database)
+        return database.images
+    return database.images
 
 
 async def search_for_ever(database: Database, started: asyncio.Event | None = None) -> None:

@@ -6,9 +6,8 @@ import pytest
 
 from pixyproxy.adapters.memory.secret_store import InMemorySecretStore
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.secret_store import MySQLSecretStore
+from pixyproxy.adapters.sql.secret_store import SQLSecretStore
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.secret_store import SQLiteSecretStore
 from pixyproxy.domain.ports import SecretStore
 
 
@@ -19,12 +18,12 @@ def memory_secrets() -> list[SecretStore]:
 
 @pytest.fixture
 def sqlite_secrets(sqlite_database: SQLiteDatabase) -> list[SecretStore]:
-    return [SQLiteSecretStore(database=sqlite_database) for _ in range(2)]
+    return [SQLSecretStore(database=sqlite_database) for _ in range(2)]
 
 
 @pytest.fixture
 def mysql_secrets(mysql_database: MySQLDatabase) -> list[SecretStore]:
-    return [MySQLSecretStore(database=mysql_database) for _ in range(2)]
+    return [SQLSecretStore(database=mysql_database) for _ in range(2)]
 
 
 @pytest.fixture(params=["memory", "sqlite", "mysql"])

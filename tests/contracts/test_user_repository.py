@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 
 from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
 from pixyproxy.domain.errors import ConstraintViolationError, RecordNotFoundError
 from pixyproxy.domain.ports import UserRepository
 from pixyproxy.domain.user import PasswordHash, UserName
@@ -26,12 +24,12 @@ def memory_users() -> UserRepository:
 
 @pytest.fixture
 def sqlite_users(sqlite_database: SQLiteDatabase) -> UserRepository:
-    return SQLiteUserRepository(database=sqlite_database)
+    return sqlite_database.users
 
 
 @pytest.fixture
 def mysql_users(mysql_database: MySQLDatabase) -> UserRepository:
-    return MySQLUserRepository(database=mysql_database)
+    return mysql_database.users
 
 
 @pytest.fixture(params=["memory", "sqlite", "mysql"])

@@ -13,8 +13,6 @@ from PIL import Image as Picture
 
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
-from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.user import UserName
@@ -77,8 +75,8 @@ def fill(folder: Path, paintings: Iterable[Painting], users: Mapping[str, str]) 
 async def _store(folder: Path, paintings: Iterable[Painting]) -> None:
     database = SQLiteDatabase(folder / DATABASE)
     await database.open()
-    await SQLiteSchema(database=database).upgrade()
-    images, contents = SQLiteImageRepository(database=database), FilesystemContentStore(folder / CONTENTS)
+    await database.schema.upgrade()
+    images, contents = database.images, FilesystemContentStore(folder / CONTENTS)
     await contents.prepare()
     for image, data in paintings:
         await contents.put(image.content_key, _only(data))

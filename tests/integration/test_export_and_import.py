@@ -16,11 +16,8 @@ from PIL import Image as Picture
 
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
-from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.listing import ImageFilter
@@ -113,7 +110,7 @@ async def chunks_of(data: bytes) -> AsyncIterator[bytes]:
 async def source(sqlite_database: SQLiteDatabase, tmp_path: Path) -> Home:
     """Return a home on SQLite that has images of every kind, and what is still being made."""
     home = Home(
-        SQLiteImageRepository(database=sqlite_database),
+        sqlite_database.images,
         tmp_path / "source images",
         f"sqlite:///{tmp_path}/pixyproxy.db",
     )
@@ -155,7 +152,7 @@ async def finished_images() -> Sequence[tuple[Image, bytes | None]]:
 @pytest.fixture
 async def target(mysql_database: MySQLDatabase, mysql_url: str, tmp_path: Path) -> Home:
     """Return an empty home on MySQL."""
-    home = Home(MySQLImageRepository(database=mysql_database), tmp_path / "target images", mysql_url)
+    home = Home(mysql_database.images, tmp_path / "target images", mysql_url)
     await home.contents.prepare()
     return home
 
@@ -225,8 +222,8 @@ async def test_and_back_again_every_byte_and_field_is_the_same(source: Home, tar
     await run_through_a_pipe(source, target)
     database = SQLiteDatabase(tmp_path / "third.db")
     await database.open()
-    await SQLiteSchema(database=database).upgrade()
-    third = Home(SQLiteImageRepository(database=database), tmp_path / "third images", f"sqlite:///{tmp_path}/third.db")
+    await database.schema.upgrade()
+    third = Home(database.images, tmp_path / "third images", f"sqlite:///{tmp_path}/third.db")
     await third.contents.prepare()
     await run_through_a_pipe(target, third)
     assert await third.everything() == await finished(source)

@@ -8,8 +8,7 @@ import pytest
 
 from pixyproxy.adapters.mysql import image_repository as image_repository_module
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
-from pixyproxy.adapters.mysql.schema import MySQLSchema
+from pixyproxy.adapters.mysql.dialect import MYSQL
 from pixyproxy.domain.errors import DamagedRecordError, DBConnectionError, RecordNotFoundError
 from pixyproxy.domain.image import Image, ImageChanges, Visibility
 from tests.doubles.mariadb import ThrowawayServer
@@ -24,7 +23,7 @@ async def statement_count(database: MySQLDatabase) -> int:
 
 
 async def test_many_images_are_looked_up_by_one_query(mysql_database: MySQLDatabase) -> None:
-    images = MySQLImageRepository(database=mysql_database)
+    images = mysql_database.images
     added = [await images.add(image) for image in ImageFactory.batch(30)]
     before = await statement_count(mysql_database)
     assert await asyncio.gather(*(images.get(image.guid) for image in added)) == added
@@ -32,7 +31,7 @@ async def test_many_images_are_looked_up_by_one_query(mysql_database: MySQLDatab
 
 
 async def test_a_damaged_record_is_the_trouble_of_who_asked_for_it_alone(mysql_database: MySQLDatabase) -> None:
-    images = MySQLImageRepository(database=mysql_database)
+    images = mysql_database.images
     added = await asyncio.gather(*(images.add(image) for image in ImageFactory.batch(100)))
     damaged = {image.guid for image in added[::3]}
     async with mysql_database.autocommit() as cursor:
@@ -58,8 +57,8 @@ async def test_a_server_that_went_away_is_a_connection_error_for_each(
     with server.new_database() as url:
         database = MySQLDatabase(url)
         await database.open()
-        await MySQLSchema(database=database).upgrade()
-        images = MySQLImageRepository(database=database)
+        await database.schema.upgrade()
+        images = database.images
         added = [await images.add(image) for image in ImageFactory.batch(3)]
         server.stop()
         results = await asyncio.gather(*(images.get(image.guid) for image in added), return_exceptions=True)
@@ -70,7 +69,7 @@ async def test_a_server_that_went_away_is_a_connection_error_for_each(
 
 
 async def test_a_record_that_is_what_it_was_is_not_decoded_again(mysql_database: MySQLDatabase) -> None:
-    images, others = (MySQLImageRepository(database=mysql_database) for _ in range(2))
+    images, others = (mysql_database.images for _ in range(2))
     image = await others.add(ImageFactory.build(tags=("a",)))
     first = await images.get(image.guid)
     before = await statement_count(mysql_database)
@@ -86,7 +85,7 @@ async def test_a_record_that_is_what_it_was_is_not_decoded_again(mysql_database:
 async def test_an_image_that_is_deleted_and_stored_anew_is_another_although_all_else_is_the_same(
     mysql_database: MySQLDatabase,
 ) -> None:
-    images, others = (MySQLImageRepository(database=mysql_database) for _ in range(2))
+    images, others = (mysql_database.images for _ in range(2))
     image = ImageFactory.build(tags=("a",))
     for tags in (("b",), ("c", "d")):
         added = await others.add(msgspec.structs.replace(image, tags=tags))
@@ -103,7 +102,7 @@ async def test_an_image_that_is_deleted_and_stored_anew_is_another_although_all_
 
 
 async def test_what_is_hidden_by_hand_is_hidden_at_once(mysql_database: MySQLDatabase) -> None:
-    images = MySQLImageRepository(database=mysql_database)
+    images = mysql_database.images
     image = await images.add(ImageFactory.build(author="ann", visibility=Visibility.PUBLIC))
     assert await images.get(image.guid) == image
     async with mysql_database.autocommit() as cursor:
@@ -118,7 +117,7 @@ async def test_the_images_that_were_asked_for_last_are_remembered(
     mysql_database: MySQLDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(image_repository_module, "_RECENT_MAX_COUNT", 2)
-    images = MySQLImageRepository(database=mysql_database)
+    images = mysql_database.images
     a, b, c = [await images.add(image) for image in ImageFactory.batch(3, prompt="a fox")]
     for image in (a, b, a, c):
         assert await images.get(image.guid) == image
@@ -128,7 +127,7 @@ async def test_the_images_that_were_asked_for_last_are_remembered(
 async def test_an_image_whose_record_is_long_is_not_remembered(
     mysql_database: MySQLDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = MySQLImageRepository(database=mysql_database)
+    images = mysql_database.images
     long = await images.add(ImageFactory.build(prompt="x" * 10_000))
     grown = await images.add(ImageFactory.build(tags=()))
     for image in (long, grown):
@@ -145,11 +144,13 @@ async def test_an_image_whose_record_is_long_is_not_remembered(
 async def test_however_many_are_looked_up_no_table_is_read_as_a_whole(
     mysql_database: MySQLDatabase, count: int
 ) -> None:
-    images = MySQLImageRepository(database=mysql_database)
+    images = mysql_database.images
     added: list[Image] = [await images.add(image) for image in ImageFactory.batch(5)]
     guids = [str(image.guid) for image in added] + [str(uuid4()) for _ in range(95)]
     async with mysql_database.autocommit() as cursor:
-        await cursor.execute(f"EXPLAIN FORMAT=TRADITIONAL {image_repository_module._GET}", {"guids": guids[:count]})
+        await cursor.execute(
+            f"EXPLAIN FORMAT=TRADITIONAL {MYSQL.sql(image_repository_module._GET)}", {"guids": guids[:count]}
+        )
         names = [column[0] for column in cursor.description]
         plan = [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
     assert [(step["table"], step["key"]) for step in plan] == [("images", "images_guid"), ("image_tags", "PRIMARY")]

@@ -9,15 +9,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiomysql
 import pytest
 from pymysql.constants import CLIENT
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
-from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.adapters.mysql.url import parse_url
-from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
+from pixyproxy.adapters.sql.database import Transaction
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     DataValidationError,
@@ -28,7 +25,7 @@ from tests.doubles.certificates import Authority
 from tests.doubles.mariadb import MySQLServer, ThrowawayServer
 from tests.factories import ImageFactory
 
-ADD_ONE = "UPDATE users SET password_hash = password_hash + 1 WHERE name = %(name)s"
+ADD_ONE = "UPDATE users SET password_hash = password_hash + 1 WHERE name = :name"
 
 
 @asynccontextmanager
@@ -84,7 +81,7 @@ class TestSession:
     async def test_a_missing_schema_is_said(self, empty_mysql_url: str) -> None:
         async with opened(empty_mysql_url) as database:
             with pytest.raises(SchemaOutdatedError, match="pixyproxy db upgrade"):
-                await MySQLImageRepository(database=database).check()
+                await database.images.check()
 
 
 class TestTransaction:
@@ -142,22 +139,20 @@ class TestRetries:
     @pytest.fixture(autouse=True)
     async def _two_users(self, mysql_database: MySQLDatabase) -> None:
         for name in ("ann", "bob"):
-            await mysql_database.execute(
-                "INSERT INTO users (name, password_hash) VALUES (%(name)s, '0')", {"name": name}
-            )
+            await mysql_database.execute("INSERT INTO users (name, password_hash) VALUES (:name, '0')", {"name": name})
 
     async def test_both_of_two_that_deadlock_succeed(self, mysql_database: MySQLDatabase) -> None:
         attempts = 0
         have_met = asyncio.Barrier(2)
 
         async def add(first: str, second: str) -> None:
-            async def work(cursor: aiomysql.Cursor) -> None:
+            async def work(transaction: Transaction) -> None:
                 nonlocal attempts
                 attempts += 1
-                await cursor.execute(ADD_ONE, {"name": first})
+                await transaction.execute(ADD_ONE, {"name": first})
                 if attempts <= 2:
                     await have_met.wait()
-                await cursor.execute(ADD_ONE, {"name": second})
+                await transaction.execute(ADD_ONE, {"name": second})
 
             await mysql_database.write(work)
 
@@ -171,16 +166,16 @@ class TestRetries:
 
         async def lock() -> None:
             async with mysql_database.transaction() as cursor:
-                await cursor.execute(ADD_ONE, {"name": "ann"})
+                await cursor.execute("UPDATE users SET password_hash = password_hash + 1 WHERE name = 'ann'")
                 is_locked.set()
                 while attempts < 2:  # noqa: ASYNC110 -- the server notices in its own time
                     await asyncio.sleep(0.01)
 
-        async def work(cursor: aiomysql.Cursor) -> None:
+        async def work(transaction: Transaction) -> None:
             nonlocal attempts
             attempts += 1
-            await cursor.execute("SET SESSION innodb_lock_wait_timeout = 1")
-            await cursor.execute(ADD_ONE, {"name": "ann"})
+            await transaction.execute("SET SESSION innodb_lock_wait_timeout = 1")
+            await transaction.execute(ADD_ONE, {"name": "ann"})
 
         locking = asyncio.create_task(lock())
         await is_locked.wait()
@@ -193,15 +188,14 @@ class TestRetries:
     ) -> None:
         if not await has_isolated_snapshots(mysql_database):
             pytest.skip("the server has no innodb_snapshot_isolation")
-        seen = []
+        seen: list[object] = []
 
-        async def work(cursor: aiomysql.Cursor) -> None:
-            await cursor.execute("SET SESSION innodb_snapshot_isolation = ON")
-            await cursor.execute("SELECT password_hash FROM users WHERE name = 'ann'")
-            seen.append(await cursor.fetchone())
+        async def work(transaction: Transaction) -> None:
+            await transaction.execute("SET SESSION innodb_snapshot_isolation = ON")
+            seen.extend(await transaction.fetch_all("SELECT password_hash FROM users WHERE name = 'ann'"))
             if len(seen) == 1:
                 await mysql_database.execute(ADD_ONE, {"name": "ann"})
-            await cursor.execute(ADD_ONE, {"name": "ann"})
+            await transaction.execute(ADD_ONE, {"name": "ann"})
 
         await mysql_database.write(work)
         assert seen == [("0",), ("1",)]
@@ -211,11 +205,11 @@ class TestRetries:
     async def test_retries_have_an_end_and_leave_nothing(self, mysql_database: MySQLDatabase, code: int) -> None:
         attempts = 0
 
-        async def work(cursor: aiomysql.Cursor) -> None:
+        async def work(transaction: Transaction) -> None:
             nonlocal attempts
             attempts += 1
-            await cursor.execute(ADD_ONE, {"name": "ann"})
-            await cursor.execute(f"SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = {code}")
+            await transaction.execute(ADD_ONE, {"name": "ann"})
+            await transaction.execute(f"SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = {code}")
 
         with pytest.raises(DBConnectionError, match="too busy"):
             await mysql_database.write(work)
@@ -225,10 +219,10 @@ class TestRetries:
     async def test_what_would_fail_again_is_not_retried(self, mysql_database: MySQLDatabase) -> None:
         attempts = 0
 
-        async def work(cursor: aiomysql.Cursor) -> None:
+        async def work(transaction: Transaction) -> None:
             nonlocal attempts
             attempts += 1
-            await cursor.execute("INSERT INTO users (name, password_hash) VALUES ('ann', '0')")
+            await transaction.execute("INSERT INTO users (name, password_hash) VALUES ('ann', '0')")
 
         with pytest.raises(ConstraintViolationError):
             await mysql_database.write(work)
@@ -238,9 +232,7 @@ class TestRetries:
         """Both lock a row, and then the other's."""
         names = [f"user-{number}" for number in range(20)]
         for name in names:
-            await mysql_database.execute(
-                "INSERT INTO users (name, password_hash) VALUES (%(name)s, '0')", {"name": name}
-            )
+            await mysql_database.execute("INSERT INTO users (name, password_hash) VALUES (:name, '0')", {"name": name})
         statement = "UPDATE users SET password_hash = password_hash + 1 ORDER BY name"
         await asyncio.gather(*(mysql_database.execute(f"{statement} {way}", {}) for way in ("ASC", "DESC") * 10))
         assert await scalar(mysql_database, "SELECT GROUP_CONCAT(DISTINCT password_hash) FROM users") == "20"
@@ -504,13 +496,13 @@ class TestAbsence:
     async def test_open_needs_no_server(self) -> None:
         async with opened("mysql://ann:hunter2@127.0.0.1:1/pixy") as database:
             with pytest.raises(DBConnectionError) as caught:
-                await MySQLImageRepository(database=database).check()
+                await database.images.check()
         assert "127.0.0.1" not in caught.value.detail
 
     async def test_a_missing_socket_is_a_connection_error(self, tmp_path: Path) -> None:
         async with opened(f"mysql://ann@/pixy?unix_socket={tmp_path}/none") as database:
             with pytest.raises(DBConnectionError):
-                await MySQLUserRepository(database=database).list()
+                await database.users.list()
 
     async def test_a_wrong_password_is_a_connection_error_that_names_nobody(self, mysql_server: MySQLServer) -> None:
         async with opened(mysql_server.url("pixy", login="nobody-knows-me:hunter2")) as database:
@@ -552,8 +544,8 @@ class TestAbsence:
         server = throwaway_mysql_server
         with server.new_database() as url:
             async with opened(url, pool_size=8) as database:
-                await MySQLSchema(database=database).upgrade()
-                users = MySQLUserRepository(database=database)
+                await database.schema.upgrade()
+                users = database.users
                 await asyncio.gather(*(hold(database, 0.02) for _ in range(8)))
                 working = asyncio.create_task(hold(database))
                 await asyncio.sleep(0.05)
@@ -616,13 +608,13 @@ class TestEnvironment:
                 server.execute("CREATE USER ann IDENTIFIED BY 'secret'")
                 server.execute(f"GRANT ALL ON {name}.* TO ann")
                 async with opened(server.tcp_url(name, "ann", "secret")) as database:
-                    await MySQLSchema(database=database).upgrade()
-                    images = MySQLImageRepository(database=database)
+                    await database.schema.upgrade()
+                    images = database.images
                     image = await images.add(ImageFactory.build(prompt="😀 é", tags=("ß", "😀")))
                     assert await images.get(image.guid) == image
                     stored = await scalar(database, "SELECT UNIX_TIMESTAMP(created_at) FROM images")
                     assert str(stored) == f"{image.created_at.timestamp():.6f}"
-                    (status, *_) = await MySQLSchema(database=database).status()
+                    (status, *_) = await database.schema.status()
                     assert status.applied_at
                     assert abs(status.applied_at.timestamp() - time.time()) < 60
                     async with database.transaction() as cursor:

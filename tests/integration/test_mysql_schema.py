@@ -16,9 +16,7 @@ from msgspec.structs import replace
 
 from pixyproxy.adapters.mysql import schema as schema_module
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.mysql.schema import MySQLSchema
-from pixyproxy.adapters.mysql.user_repository import MySQLUserRepository
 from pixyproxy.adapters.sql.schema_scripts import SchemaScript, load_scripts
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DBConnectionError, GenerationRefusedError
@@ -96,12 +94,12 @@ class TestUpgrade:
         await run(empty_database, "UPDATE schema_migrations SET applied_at = NULL")
         if not took_effect:
             await run(empty_database, "DROP TABLE images")
-        schema = MySQLSchema(database=empty_database)
+        schema = empty_database.schema
         assert {migration.applied_at for migration in await schema.status()} == {None}
         assert [migration.version for migration in await schema.upgrade()] == [
             each.version for each in (first, *others)
         ]
-        await MySQLImageRepository(database=empty_database).check()
+        await empty_database.images.check()
 
     @pytest.mark.parametrize(
         "statement",
@@ -127,7 +125,7 @@ class TestUpgrade:
     async def test_an_upgrade_waits_for_the_one_that_runs(
         self, empty_database: MySQLDatabase, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        schema = MySQLSchema(database=empty_database)
+        schema = empty_database.schema
         async with empty_database.dedicated() as cursor:
             await cursor.execute(schema_module._LOCK, {"seconds": 0})
             monkeypatch.setattr(schema_module, "_LOCK_SECONDS", 0)
@@ -145,7 +143,7 @@ class TestUpgrade:
         async with mysql_database.dedicated() as cursor:
             await cursor.execute(schema_module._LOCK, {"seconds": 0})
             async with asyncio.timeout(10):
-                await MySQLSchema(database=empty_database).upgrade()
+                await empty_database.schema.upgrade()
 
 
 class TestTables:
@@ -160,14 +158,14 @@ class TestTables:
             mysql_database,
             "INSERT INTO images (guid, filename, prompt) VALUES ('c0ffee00-0000-4000-8000-000000000000', 'a', 'b')",
         )
-        images = MySQLImageRepository(database=mysql_database)
+        images = mysql_database.images
         image = await images.get(guid)
         assert (image.prompt, image.status, image.tags) == ("b", ImageStatus.PENDING, ())
         assert abs(image.created_at - before) < timedelta(minutes=1)
         assert await images.list(ImageFilter(visibility=Visibility.PUBLIC), limit=10) == []
 
     async def test_all_images_can_be_deleted_with_one_plain_statement(self, mysql_database: MySQLDatabase) -> None:
-        await MySQLImageRepository(database=mysql_database).add(ImageFactory.build(tags=("a", "b")))
+        await mysql_database.images.add(ImageFactory.build(tags=("a", "b")))
         await run(mysql_database, "DELETE FROM images")
         for table in ("image_tags", "image_words"):
             assert await run(mysql_database, f"SELECT COUNT(*) FROM {table}") == ((0,),)  # noqa: S608
@@ -196,7 +194,7 @@ def filled_mysql_url(mysql_server: MySQLServer) -> Iterator[str]:
 async def fill(url: str) -> None:
     """Add 3,000 images with tags to an empty database."""
     async with opened(url) as database:
-        await MySQLSchema(database=database).upgrade()
+        await database.schema.upgrade()
         async with database.transaction() as cursor:
             await cursor.executemany(
                 "INSERT INTO images"
@@ -229,11 +227,11 @@ class TestPlans:
     """Lists cost what they return, however many images there are."""
 
     @pytest.fixture
-    async def images(self, filled_mysql_url: str) -> AsyncIterator[MySQLImageRepository]:
+    async def filled(self, filled_mysql_url: str) -> AsyncIterator[MySQLDatabase]:
         async with opened(filled_mysql_url) as database:
             # Each new connection begins with statements of its own.
             await run(database, "SELECT 1")
-            yield MySQLImageRepository(database=database)
+            yield database
             await run(database, "DELETE FROM images WHERE filename <> 'a'")
 
     @pytest.mark.parametrize("order", ImageOrder)
@@ -242,7 +240,7 @@ class TestPlans:
     async def test_a_list_walks_an_index_and_reads_little_more_than_it_returns(
         self,
         *,
-        images: MySQLImageRepository,
+        filled: MySQLDatabase,
         monkeypatch: pytest.MonkeyPatch,
         wanted: ImageFilter,
         key: str,
@@ -250,50 +248,48 @@ class TestPlans:
         order: ImageOrder,
     ) -> None:
         after = ImagePosition(datetime(2026, 1, 1, 0, 25, 0, 500_000, UTC), uuid4()) if has_position else None
-        monkeypatch.setattr("pixyproxy.adapters.mysql.image_repository.image_from_row", lambda row: row)
+        monkeypatch.setattr("pixyproxy.adapters.sql.image_repository.image_from_row", lambda row: row)
         async with recorded_statements() as statements:
-            found = await images.list(wanted, limit=10, order=order, after=after)
+            found = await filled.images.list(wanted, limit=10, order=order, after=after)
         assert len(found) == 10
-        plan, read = await cost(images.database, statements, table="walk")
+        plan, read = await cost(filled, statements, table="walk")
         assert plan["key"] == key
         assert "filesort" not in (plan["Extra"] or "")
         # Ten images, for each of them its tags, and the places where the range begins and ends.
         assert read < 60
 
-    async def test_the_abandoned_are_found_without_reading_those_that_are_not(
-        self, images: MySQLImageRepository
-    ) -> None:
-        leased = [await images.add(factory.build(), lease=LEASE) for factory in RUNNING_FACTORIES for _ in range(5)]
-        abandoned = [await images.add(factory.build()) for factory in RUNNING_FACTORIES for _ in range(2)]
+    async def test_the_abandoned_are_found_without_reading_those_that_are_not(self, filled: MySQLDatabase) -> None:
+        leased = [
+            await filled.images.add(factory.build(), lease=LEASE) for factory in RUNNING_FACTORIES for _ in range(5)
+        ]
+        abandoned = [await filled.images.add(factory.build()) for factory in RUNNING_FACTORIES for _ in range(2)]
         async with recorded_statements() as statements:
-            found = await images.list_abandoned(limit=10)
+            found = await filled.images.list_abandoned(limit=10)
         assert found == sorted(abandoned, key=lambda image: (image.created_at, str(image.guid)))
-        plan, read = await cost(images.database, statements)
+        plan, read = await cost(filled, statements)
         assert plan["key"] == "images_lease"
         assert read < 4 * (len(leased) + len(abandoned))
 
     async def test_a_lease_is_renewed_and_a_state_stored_without_reading_other_images(
-        self, images: MySQLImageRepository
+        self, filled: MySQLDatabase
     ) -> None:
-        image = await images.add(GeneratingImageFactory.build(), lease=LEASE)
+        image = await filled.images.add(GeneratingImageFactory.build(), lease=LEASE)
         async with recorded_statements() as statements:
-            await images.renew(image.guid, LEASE)
+            await filled.images.renew(image.guid, LEASE)
             error = GenerationRefusedError("refused", maybe_billed=False)
-            await images.update(image.failed(error, at=image.updated_at), expected=ImageStatus.GENERATING)
+            await filled.images.update(image.failed(error, at=image.updated_at), expected=ImageStatus.GENERATING)
         updates = [statement for statement in statements if "UPDATE" in statement]
         assert len(updates) == 2
         for statement in updates:
-            plan, _ = await cost(images.database, [statement])
+            plan, _ = await cost(filled, [statement])
             assert plan["key"] == "images_guid"
 
-    async def test_a_scan_reads_a_page_in_order(
-        self, images: MySQLImageRepository, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("pixyproxy.adapters.mysql.image_repository.scanned_from_row", lambda row: row)
+    async def test_a_scan_reads_a_page_in_order(self, filled: MySQLDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("pixyproxy.adapters.sql.image_repository.scanned_from_row", lambda row: row)
         async with recorded_statements() as statements:
-            found = await images.scan(after=str(UUID(int=1 << 127)), limit=10)
+            found = await filled.images.scan(after=str(UUID(int=1 << 127)), limit=10)
         assert len(found) == 10
-        plan, read = await cost(images.database, statements)
+        plan, read = await cost(filled, statements)
         assert plan["key"] == "images_guid"
         assert "filesort" not in (plan["Extra"] or "")
         assert read < 40
@@ -301,7 +297,7 @@ class TestPlans:
     async def test_a_key_is_found_by_the_primary_key_and_an_expired_one_by_its_time(
         self, mysql_database: MySQLDatabase
     ) -> None:
-        images = MySQLImageRepository(database=mysql_database)
+        images = mysql_database.images
         async with mysql_database.transaction() as cursor:
             await cursor.executemany(
                 "INSERT INTO idempotency_keys (author, idempotency_key, guid, fingerprint, expires_at)"
@@ -388,7 +384,7 @@ class TestRights:
         server.execute("ALTER USER 'pixyproxy'@'%' IDENTIFIED BY 'a secret' ACCOUNT UNLOCK")
         database = MySQLDatabase(server.tcp_url("pixyproxy", "pixyproxy", "a secret"))
         await database.open()
-        await MySQLSchema(database=database).upgrade()
+        await database.schema.upgrade()
         for forbidden in ("DROP TABLE users", "CREATE DATABASE another", "SELECT * FROM mysql.user", "TRUNCATE users"):
             with pytest.raises(DBConnectionError, match="does not grant it enough"):
                 await run(database, forbidden)
@@ -396,8 +392,8 @@ class TestRights:
 
         server.execute("REVOKE CREATE, ALTER, INDEX, REFERENCES ON pixyproxy.* FROM 'pixyproxy'@'%'")
         await database.open()
-        assert await MySQLSchema(database=database).upgrade() == []
-        images, users = MySQLImageRepository(database=database), MySQLUserRepository(database=database)
+        assert await database.schema.upgrade() == []
+        images, users = database.images, database.users
         image = await images.add(PendingImageFactory.build(tags=("a",)))
         error = GenerationRefusedError("refused", maybe_billed=False)
         await images.update(image.failed(error, at=image.updated_at), expected=ImageStatus.PENDING)

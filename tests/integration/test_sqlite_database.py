@@ -18,9 +18,7 @@ from msgspec.structs import replace
 from pixyproxy.adapters.sql.schema_scripts import load_scripts
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.errors import translated_errors
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
-from pixyproxy.adapters.sqlite.user_repository import SQLiteUserRepository
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DamagedRecordError, DBConnectionError, SchemaOutdatedError
 from pixyproxy.domain.idempotency import IdempotencyKey
@@ -63,8 +61,6 @@ IMPORTS = """
 import asyncio
 from pathlib import Path
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.adapters.sqlite.image_repository import SQLiteImageRepository
-from pixyproxy.adapters.sqlite.schema import SQLiteSchema
 from tests.factories import ImageFactory
 """
 
@@ -73,8 +69,8 @@ async def main(path):
     database = SQLiteDatabase(path)
     try:
         await database.open()
-        await SQLiteSchema(database=database).upgrade()
-        images = SQLiteImageRepository(database=database)
+        await database.schema.upgrade()
+        images = database.images
         for _ in range(10):
             await asyncio.gather(*(images.add(ImageFactory.build(tags=("a", "b"))) for _ in range(5)))
     finally:
@@ -98,7 +94,7 @@ class TestFile:
         database = SQLiteDatabase(path)
         await database.open()
         try:
-            await SQLiteSchema(database=database).upgrade()
+            await database.schema.upgrade()
             files = sorted(path.parent.iterdir())
             assert [file.name for file in files] == ["pixyproxy.db", "pixyproxy.db-shm", "pixyproxy.db-wal"]
             assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
@@ -124,11 +120,11 @@ class TestFile:
     async def test_what_was_stored_is_there_when_the_file_is_opened_again(self, tmp_path: Path) -> None:
         database = SQLiteDatabase(tmp_path / "pixyproxy.db")
         await database.open()
-        await SQLiteSchema(database=database).upgrade()
-        image = await SQLiteImageRepository(database=database).add(ImageFactory.build())
+        await database.schema.upgrade()
+        image = await database.images.add(ImageFactory.build())
         await database.close()
         await database.open()
-        assert await SQLiteImageRepository(database=database).get(image.guid) == image
+        assert await database.images.get(image.guid) == image
         await database.close()
 
 
@@ -151,7 +147,7 @@ class TestAbsence:
         assert path.read_text() == "Dear Ann, " * 1000
 
     async def test_a_full_disk_is_a_connection_error_and_leaves_nothing(self, sqlite_database: SQLiteDatabase) -> None:
-        images = SQLiteImageRepository(database=sqlite_database)
+        images = sqlite_database.images
         assert sqlite_database._writer
         pages = await scalar(sqlite_database, "PRAGMA page_count")
         await sqlite_database._writer.execute(f"PRAGMA max_page_count = {pages}")
@@ -166,14 +162,14 @@ class TestAbsence:
         path = tmp_path / "pixyproxy.db"
         database = SQLiteDatabase(path)
         await database.open()
-        await SQLiteSchema(database=database).upgrade()
+        await database.schema.upgrade()
         await database.close()
         content = path.read_bytes()
         path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
 
         async def use() -> None:
             await database.open()
-            await SQLiteImageRepository(database=database).get(uuid4())
+            await database.images.get(uuid4())
 
         with pytest.raises(DBConnectionError, match="damaged"):
             await use()
@@ -183,16 +179,16 @@ class TestAbsence:
         await sqlite_database.close()
         await sqlite_database.close()
         with pytest.raises(DBConnectionError, match="closed"):
-            await SQLiteImageRepository(database=sqlite_database).check()
+            await sqlite_database.images.check()
         with pytest.raises(DBConnectionError, match="closed"):
-            await SQLiteUserRepository(database=sqlite_database).add(UserFactory.build())
+            await sqlite_database.users.add(UserFactory.build())
 
     async def test_a_missing_schema_is_said(self, tmp_path: Path) -> None:
         database = SQLiteDatabase(tmp_path / "pixyproxy.db")
         await database.open()
         for operation in (
-            SQLiteImageRepository(database=database).check(),
-            SQLiteUserRepository(database=database).add(UserFactory.build()),
+            database.images.check(),
+            database.users.add(UserFactory.build()),
         ):
             with pytest.raises(SchemaOutdatedError, match="pixyproxy db upgrade"):
                 await operation
@@ -249,7 +245,7 @@ class TestTransactions:
         await run_at_once(IMPORTS, ADD, str(path))
         database = SQLiteDatabase(path)
         await database.open()
-        assert len(await SQLiteImageRepository(database=database).list(PUBLIC, limit=1000)) == 200
+        assert len(await database.images.list(PUBLIC, limit=1000)) == 200
         await database.close()
 
     @pytest.mark.parametrize("applied_before", [0, 1])
@@ -263,7 +259,7 @@ class TestTransactions:
 
         async def upgrade(database: SQLiteDatabase) -> int:
             await database.open()
-            return len(await SQLiteSchema(database=database).upgrade())
+            return len(await database.schema.upgrade())
 
         applied = await asyncio.gather(*map(upgrade, databases))
         assert sorted(applied) == [0] * 15 + [len(scripts) - applied_before]
@@ -273,7 +269,7 @@ class TestTransactions:
     async def test_a_write_lock_that_another_process_keeps_is_a_connection_error(
         self, sqlite_database: SQLiteDatabase
     ) -> None:
-        images = SQLiteImageRepository(database=sqlite_database)
+        images = sqlite_database.images
         assert sqlite_database._writer
         await sqlite_database._writer.execute("PRAGMA busy_timeout = 100")
         other = sqlite3.connect(sqlite_database._path, isolation_level=None)
@@ -301,7 +297,7 @@ class TestTransactions:
         await sqlite_database._writer.execute("PRAGMA busy_timeout = 10")
         await sqlite_database._writer.set_trace_callback(release)
         other.execute("BEGIN IMMEDIATE")
-        images = SQLiteImageRepository(database=sqlite_database)
+        images = sqlite_database.images
         image = await images.add(ImageFactory.build())
         other.close()
         assert begun == 2
@@ -317,14 +313,14 @@ class TestTables:
         before = datetime.now(UTC)
         async with sqlite_database.transaction() as connection:
             await connection.execute(INSERT)
-        images = SQLiteImageRepository(database=sqlite_database)
+        images = sqlite_database.images
         image = await images.get(UUID("c0ffee00-0000-4000-8000-000000000000"))
         assert (image.prompt, image.status, image.tags) == ("b", ImageStatus.PENDING, ())
         assert abs(image.created_at - before) < timedelta(minutes=1)
         assert await images.list(PUBLIC, limit=10) == []
 
     async def test_all_images_can_be_deleted_with_one_plain_statement(self, sqlite_database: SQLiteDatabase) -> None:
-        await SQLiteImageRepository(database=sqlite_database).add(ImageFactory.build(tags=("a", "b")))
+        await sqlite_database.images.add(ImageFactory.build(tags=("a", "b")))
         async with sqlite_database.transaction() as connection:
             await connection.execute("DELETE FROM images")
         for table in ("image_tags", "image_words"):
@@ -342,7 +338,7 @@ class TestTables:
         has_position: bool,
         order: ImageOrder,
     ) -> None:
-        images = SQLiteImageRepository(database=sqlite_database)
+        images = sqlite_database.images
         after = ImagePosition(datetime(2026, 1, 1, tzinfo=UTC), uuid4()) if has_position else None
         plan = await plan_of(sqlite_database, images.list(wanted, limit=10, order=order, after=after))
         assert re.match(rf"SEARCH walk USING (COVERING )?INDEX {key} \(", plan[0])
@@ -354,7 +350,7 @@ class TestTables:
     async def test_a_page_deep_inside_a_list_takes_no_more_steps_than_the_first(
         self, sqlite_database: SQLiteDatabase, order: ImageOrder
     ) -> None:
-        images = SQLiteImageRepository(database=sqlite_database)
+        images = sqlite_database.images
         await fill(sqlite_database)
         after = ImagePosition(datetime(2026, 1, 1, 0, 25, 0, 500_000, UTC), uuid4())
         for walk in WALKS:
@@ -369,7 +365,7 @@ class TestTables:
     async def test_the_abandoned_a_page_of_all_and_a_key_are_found_by_an_index(
         self, sqlite_database: SQLiteDatabase
     ) -> None:
-        images = SQLiteImageRepository(database=sqlite_database)
+        images = sqlite_database.images
         abandoned = await plan_of(sqlite_database, images.list_abandoned(limit=10))
         assert any(step.startswith("SEARCH images USING INDEX images_lease (status=?") for step in abandoned)
         page = await plan_of(sqlite_database, images.scan(after=str(uuid4()), limit=10))
@@ -449,7 +445,7 @@ async def steps_of(database: SQLiteDatabase, operation: Coroutine[Any, Any, obje
 
 
 async def test_a_damaged_record_holds_up_the_recovery_of_no_other(sqlite_database: SQLiteDatabase) -> None:
-    images = SQLiteImageRepository(database=sqlite_database)
+    images = sqlite_database.images
     damaged, fine = [await images.add(PendingImageFactory.build()) for _ in range(2)]
     async with sqlite_database.transaction() as connection:
         await connection.execute("UPDATE images SET filename = '../x' WHERE guid = ?", (str(damaged.guid),))
@@ -463,14 +459,14 @@ class TestReserve:
     """A deletion needs room for the write-ahead log, and on a full disk it is what makes room."""
 
     @pytest.fixture
-    async def images(self, tmp_path: Path) -> AsyncIterator[SQLiteImageRepository]:
+    async def database(self, tmp_path: Path) -> AsyncIterator[SQLiteDatabase]:
         database = SQLiteDatabase(tmp_path / "pixyproxy.db")
         await database.open()
-        await SQLiteSchema(database=database).upgrade()
-        yield SQLiteImageRepository(database=database)
+        await database.schema.upgrade()
+        yield database
         await database.close()
 
-    async def test_a_deletion_takes_it_and_makes_it_again(self, images: SQLiteImageRepository, tmp_path: Path) -> None:
+    async def test_a_deletion_takes_it_and_makes_it_again(self, database: SQLiteDatabase, tmp_path: Path) -> None:
         kept: list[int] = []
 
         async def delete(_: object) -> str:
@@ -479,28 +475,28 @@ class TestReserve:
                 raise full()
             return "deleted"
 
-        assert await images.database.write(delete, makes_room=True) == "deleted"
+        assert await database.write(delete, makes_room=True) == "deleted"
         assert kept == [5 << 20, 0]
         assert kept_without_a_name(tmp_path) == 5 << 20
 
-    async def test_nothing_else_takes_it(self, images: SQLiteImageRepository, tmp_path: Path) -> None:
+    async def test_nothing_else_takes_it(self, database: SQLiteDatabase, tmp_path: Path) -> None:
         async def add(_: object) -> None:
             raise full()
 
         with pytest.raises(DBConnectionError, match="no space"):
-            await images.database.write(add)
+            await database.write(add)
         assert kept_without_a_name(tmp_path) == 5 << 20
 
-    async def test_it_ends_with_the_connections(self, images: SQLiteImageRepository, tmp_path: Path) -> None:
-        await images.database.close()
+    async def test_it_ends_with_the_connections(self, database: SQLiteDatabase, tmp_path: Path) -> None:
+        await database.close()
         assert kept_without_a_name(tmp_path) == 0
 
-    async def test_where_it_is_not_enough_the_deletion_fails(self, images: SQLiteImageRepository) -> None:
+    async def test_where_it_is_not_enough_the_deletion_fails(self, database: SQLiteDatabase) -> None:
         async def delete(_: object) -> None:
             raise full()
 
         with pytest.raises(DBConnectionError, match="no space"):
-            await images.database.write(delete, makes_room=True)
+            await database.write(delete, makes_room=True)
 
     async def test_a_full_disk_lets_all_images_be_deleted(self, tmp_path: Path) -> None:
         with disk_at(tmp_path / "disk") as disk:
@@ -509,8 +505,8 @@ class TestReserve:
             database = SQLiteDatabase(disk.folder / "pixyproxy.db")
             await database.open()
             try:
-                await SQLiteSchema(database=database).upgrade()
-                images = SQLiteImageRepository(database=database)
+                await database.schema.upgrade()
+                images = database.images
                 stored = [await images.add(ImageFactory.build()) for _ in range(30)]
                 disk.fill([])
                 with pytest.raises(DBConnectionError, match="no space"):

@@ -9,7 +9,7 @@ import aiomysql
 from pymysql.constants import ER
 from pymysql.err import MySQLError
 
-from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.mysql.connections import MySQLConnections
 from pixyproxy.adapters.mysql.errors import error_code
 from pixyproxy.adapters.sql.schema_scripts import SchemaRecord, SchemaScript, compare, load_scripts, missing
 from pixyproxy.domain.errors import DBConnectionError
@@ -64,7 +64,7 @@ class MySQLSchema(Schema):
     Raises `SchemaOutdatedError` where `compare` does, and when the database holds what a script would create.
     """
 
-    database: MySQLDatabase
+    database: MySQLConnections
     scripts: Sequence[SchemaScript] = field(default_factory=partial(load_scripts, "mysql"))
 
     async def status(self) -> Sequence[Migration]:

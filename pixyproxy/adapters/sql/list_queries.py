@@ -10,13 +10,15 @@ the words of each image that it comes by: frequent words fill a page soon, and a
 for rare words the index is asked for all that have them.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
+from pixyproxy.adapters.sql.database import Fetch, Parameters, Rows
+from pixyproxy.adapters.sql.dialect import Dialect
 from pixyproxy.adapters.sql.rows import phrase_to_text, term_to_text, time_to_text
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagFilter
 from pixyproxy.domain.search import Search, character_count
@@ -50,47 +52,7 @@ _INDEXES: Final[Mapping[str, Sequence[str]]] = {
 
 _COPIED_TO_TAGS: Final = ("author", "visibility", "status")
 
-_COLUMNS: Final = """
-    images.id, images.guid, images.filename, images.prompt, images.author, images.visibility, images.status,
-    images.model, images.media_type, images.byte_size, images.sha256, images.width, images.height,
-    images.generator_usage, images.failure, images.failure_kind, images.maybe_billed, images.generator_request_id,
-    images.created_at, images.updated_at, images.version
-"""
-
-Query = tuple[str, Mapping[str, object]]
-Rows = Sequence[Sequence[Any]]
-
-
-class Dialect(msgspec.Struct, frozen=True, kw_only=True):
-    """What a database writes in its own way; all but `tags`, `words_id`, `is_of_prompt` and `join` are templates.
-
-    `is_of_prompt` is the condition that words are those of the image's prompt, unless that is always so. `walked` is a
-    table with the index that it is to be read by, `join` a join that reads its left side first, and `match` the
-    question to the index of words, which is made of a `match_term` for each.
-    """
-
-    parameter: str
-    equal_texts: str
-    walked: str
-    join: str
-    tags: str
-    words_id: str
-    is_of_prompt: str | None
-    match: str
-    match_term: str
-
-    @property
-    def select(self) -> str:
-        """The beginning of a query for whole images, up to its `FROM`."""
-        return f"SELECT {_COLUMNS}, {self.tags} AS tags"
-
-    def p(self, name: str) -> str:
-        """Return the parameter with this name."""
-        return self.parameter.format(name)
-
-    def equal(self, column: str, name: str) -> str:
-        """Return the condition that a column has exactly the text of the parameter with this name."""
-        return self.equal_texts.format(column=column, parameter=self.p(name))
+Query = tuple[str, Parameters]
 
 
 class Walk(msgspec.Struct, frozen=True):
@@ -126,7 +88,7 @@ class ImageLists:
     """
 
     dialect: Dialect
-    fetch_all: Callable[[str, Mapping[str, object]], Awaitable[Rows]]
+    fetch_all: Fetch
 
     async def page(self, wanted: ImageFilter, order: ImageOrder, after: ImagePosition | None, limit: int) -> Rows:
         """Return the rows of a page, in its order."""
@@ -226,7 +188,7 @@ class ImageListQueries(msgspec.Struct, frozen=True):
             conditions += [*self._has_phrases(self.wanted.search), *self._are_of_prompt]
         sql = (
             f"{self.dialect.select} FROM {source}{self._with_images(walk)} {_where(conditions)}"
-            f" {self._ordered('walk')} LIMIT {self.dialect.p('limit')}"
+            f" {self._ordered('walk')} LIMIT :limit"
         )
         return sql, {**self._parameters(), "until": until, "limit": limit}
 
@@ -235,7 +197,7 @@ class ImageListQueries(msgspec.Struct, frozen=True):
         # Only what is on the page is read whole.
         found = (
             f"SELECT images.id FROM {self._words} {_where(self._found_by_words(search))}"
-            f" {self._ordered('images')} LIMIT {self.dialect.p('limit')}"
+            f" {self._ordered('images')} LIMIT :limit"
         )
         sql = (
             f"{self.dialect.select} FROM ({found}) AS found {self.dialect.join} images ON images.id = found.id"
@@ -304,7 +266,7 @@ class ImageListQueries(msgspec.Struct, frozen=True):
 
     def _found_by_words(self, search: Search) -> Sequence[str]:
         return [
-            self.dialect.match.format(self.dialect.p("match")),
+            self.dialect.match,
             *self._has_phrases(search),
             *self._are_of_prompt,
             *(self._column("images", column) for column in self._columns),
@@ -323,10 +285,10 @@ class ImageListQueries(msgspec.Struct, frozen=True):
             return f"{table}.status = 'ready'"
         if column in {"author", "model"}:
             return self.dialect.equal(f"{table}.{column}", column)
-        return f"{table}.{column} = {self.dialect.p(column)}"
+        return f"{table}.{column} = :{column}"
 
     def _tag(self, tag: Tag) -> str:
-        return self.dialect.p(f"tag_{self.wanted.tags.index(tag)}")
+        return f":tag_{self.wanted.tags.index(tag)}"
 
     def _with_tags(self, image_id: str, tags: Sequence[Tag]) -> Sequence[str]:
         if not tags:
@@ -340,13 +302,10 @@ class ImageListQueries(msgspec.Struct, frozen=True):
         return [] if self.dialect.is_of_prompt is None else [self.dialect.is_of_prompt]
 
     def _has_phrases(self, search: Search) -> Sequence[str]:
-        return [
-            f"INSTR(image_words.words, {self.dialect.p(f'phrase_{number}')}) > 0"
-            for number in range(len(search.phrases))
-        ]
+        return [f"INSTR(image_words.words, :phrase_{number}) > 0" for number in range(len(search.phrases))]
 
     def _range(self, table: str, until: str | None = None) -> Sequence[str]:
-        p, descending = self.dialect.p, self.order is ImageOrder.NEWEST_FIRST
+        descending = self.order is ImageOrder.NEWEST_FIRST
         first, end, after = self.wanted.created_after, self.wanted.created_before, self.after
         # Of two bounds on one side, SQLite may take the wider one, and read what lies between them. So there is one a
         # side: `until` lies within the range, and of the cursor and the range's end the narrower one counts.
@@ -358,18 +317,16 @@ class ImageListQueries(msgspec.Struct, frozen=True):
             first, end = (None, end) if descending else (first, None)
         conditions = []
         if first is not None:
-            conditions.append(f"{table}.created_at >= {p('created_after')}")
+            conditions.append(f"{table}.created_at >= :created_after")
         if end is not None:
-            conditions.append(f"{table}.created_at < {p('created_before')}")
+            conditions.append(f"{table}.created_at < :created_before")
         if until is not None:
-            conditions.append(f"{table}.created_at {'>=' if descending else '<='} {p('until')}")
+            conditions.append(f"{table}.created_at {'>=' if descending else '<='} :until")
         if after is not None:
             sign = "<" if descending else ">"
             # MariaDB scans the whole table for the shorter (created_at, guid) < (…, …).
-            conditions.append(f"{table}.created_at {sign}= {p('after_created_at')}")
-            conditions.append(
-                f"({table}.created_at {sign} {p('after_created_at')} OR {table}.guid {sign} {p('after_guid')})"
-            )
+            conditions.append(f"{table}.created_at {sign}= :after_created_at")
+            conditions.append(f"({table}.created_at {sign} :after_created_at OR {table}.guid {sign} :after_guid)")
         return conditions
 
     def _ordered(self, table: str) -> str:
@@ -412,27 +369,26 @@ class ImageListQueries(msgspec.Struct, frozen=True):
 
 def tags_query(dialect: Dialect, wanted: TagFilter, after: Tag | None, limit: int, *, descending: bool) -> Query:
     """Return the query for a page of tags with their numbers of images."""
-    p = dialect.p
     conditions = ["status = 'ready'"]
     if wanted.visibility is not None:
-        conditions.append(f"visibility = {p('visibility')}")
+        conditions.append("visibility = :visibility")
     if wanted.author is not None:
         conditions.append(dialect.equal("author", "author"))
     if after is not None:
-        conditions.append(f"tag {'<' if descending else '>'} {p('after')}")
+        conditions.append(f"tag {'<' if descending else '>'} :after")
     end = _behind_all_with(wanted.prefix)
     if wanted.prefix:
-        conditions.append(f"tag >= {p('prefix')}")
+        conditions.append("tag >= :prefix")
         # Not SUBSTR, LEFT or LIKE: MariaDB 11.8 makes ranges of them that end before the characters beyond U+FFFF.
-        conditions.append(f"INSTR(tag, {p('prefix')}) = 1")
+        conditions.append("INSTR(tag, :prefix) = 1")
     if end is not None:
-        conditions.append(f"tag < {p('end')}")
+        conditions.append("tag < :end")
     walked = dialect.walked.format(
         table="image_tags", index="image_tags_public" if wanted.author is None else "image_tags_author"
     )
     sql = (
         f"SELECT tag, COUNT(*) FROM {walked} {_where(conditions)}"
-        f" GROUP BY tag ORDER BY tag {'DESC' if descending else 'ASC'} LIMIT {p('limit')}"
+        f" GROUP BY tag ORDER BY tag {'DESC' if descending else 'ASC'} LIMIT :limit"
     )
     return sql, {
         "visibility": wanted.visibility and wanted.visibility.value,

@@ -149,7 +149,7 @@ def _failure_from_row(detail: str, kind: str | None, maybe_billed: int | None) -
 
 def lease_to_row(lease: Lease | None) -> Mapping[str, object]:
     """Return the parameters of a statement that stores a lease: its owner and its length."""
-    return {"lease_owner": lease and lease.owner, "lease_seconds": lease and lease.seconds}
+    return {"lease_owner": lease and lease.owner, "seconds": lease and lease.seconds}
 
 
 def claim_to_row(claim: Claim, guid: UUID, seconds: float) -> Mapping[str, object]:
@@ -159,7 +159,7 @@ def claim_to_row(claim: Claim, guid: UUID, seconds: float) -> Mapping[str, objec
         "idempotency_key": claim.key,
         "guid": str(guid),
         "fingerprint": claim.fingerprint,
-        "claim_seconds": seconds,
+        "seconds": seconds,
     }
 
 

@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-import aiosqlite
-
+from pixyproxy.adapters.sql.database import SQLDatabase, Transaction
 from pixyproxy.adapters.sql.schema_scripts import SchemaRecord, SchemaScript, compare, load_scripts, missing
-from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.ports import Migration, Schema
 
 _CREATE: Final = """
@@ -28,7 +26,7 @@ _SELECT: Final = "SELECT version, name, checksum, applied_at FROM schema_migrati
 
 _RECORD: Final = """
     INSERT INTO schema_migrations (version, name, checksum, applied_at)
-    VALUES (:version, :name, :checksum, strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+    VALUES (:version, :name, :checksum, {now})
 """
 
 
@@ -40,7 +38,7 @@ class SQLiteSchema(Schema):
     `SchemaOutdatedError` where `compare` does, and when the database holds what a script would create.
     """
 
-    database: SQLiteDatabase
+    database: SQLDatabase
     scripts: Sequence[SchemaScript] = field(default_factory=partial(load_scripts, "sqlite"))
 
     async def status(self) -> Sequence[Migration]:
@@ -48,14 +46,14 @@ class SQLiteSchema(Schema):
         return compare(self.scripts, [SchemaRecord(*row) for row in rows])
 
     async def upgrade(self) -> Sequence[Migration]:
-        async def apply(connection: aiosqlite.Connection) -> Collection[int]:
-            await connection.execute(_CREATE)
-            records = [SchemaRecord(*row) for row in await connection.execute_fetchall(_SELECT)]
+        async def apply(transaction: Transaction) -> Collection[int]:
+            await transaction.execute(_CREATE)
+            records = [SchemaRecord(*row) for row in await transaction.fetch_all(_SELECT)]
             todo = {script.version: script for script in missing(self.scripts, records)}
             for script in todo.values():
                 for statement in _statements(script.sql):
-                    await connection.execute(statement)
-                await connection.execute(
+                    await transaction.execute(statement)
+                await transaction.execute(
                     _RECORD, {"version": script.version, "name": script.name, "checksum": script.checksum}
                 )
             return todo.keys()

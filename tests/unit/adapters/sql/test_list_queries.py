@@ -3,7 +3,7 @@
 import pytest
 
 from pixyproxy.adapters.sql.list_queries import ImageListQueries
-from pixyproxy.adapters.sqlite.image_repository import _DIALECT
+from pixyproxy.adapters.sqlite.dialect import SQLITE
 from pixyproxy.domain.listing import ImageFilter
 from pixyproxy.domain.search import Search
 
@@ -25,4 +25,4 @@ from pixyproxy.domain.search import Search
     ],
 )
 def test_the_index_of_words_is_asked_for_the_longest_words_and_for_no_short_prefix(text: str, match: str) -> None:
-    assert ImageListQueries(_DIALECT, ImageFilter(search=Search.parse(text))).match == match
+    assert ImageListQueries(SQLITE, ImageFilter(search=Search.parse(text))).match == match

@@ -1,22 +1,22 @@
-"""Shared keys in SQLite."""
+"""Shared keys in a database."""
 
 import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.adapters.sql.database import SQLDatabase
 from pixyproxy.domain.ports import SecretStore
 
 _FIND: Final = "SELECT value FROM secrets WHERE name = :name"
 
-_ADD: Final = "INSERT INTO secrets (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING"
+_ADD: Final = "INSERT INTO secrets (name, value) VALUES (:name, :value) {skip_taken}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SQLiteSecretStore(SecretStore):
+class SQLSecretStore(SecretStore):
     """Keeps keys in table `secrets`."""
 
-    database: SQLiteDatabase
+    database: SQLDatabase
 
     async def get(self, name: str) -> bytes:
         if not await self._find(name):

@@ -1,4 +1,4 @@
-"""Image records in SQLite."""
+"""Image records in a database."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Final, NoReturn
 from uuid import UUID
 
-import aiosqlite
 import msgspec
 
-from pixyproxy.adapters.sql.list_queries import Dialect, ImageLists, tags_query
+from pixyproxy.adapters.sql.database import SQLDatabase, Transaction
+from pixyproxy.adapters.sql.list_queries import ImageLists, tags_query
 from pixyproxy.adapters.sql.rows import (
     claim_to_row,
     claimed_from_row,
@@ -24,7 +24,6 @@ from pixyproxy.adapters.sql.rows import (
     undamaged_images,
     words_to_rows,
 )
-from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
@@ -41,33 +40,31 @@ _ADD: Final = """
         created_at, updated_at, version
     ) VALUES (
         :guid, :filename, :prompt, :author, :visibility, :status, :model, :media_type, :byte_size, :sha256, :width,
-        :height, :generator_usage, :failure, :failure_kind, :maybe_billed, :generator_request_id, :lease_owner,
-        strftime('%Y-%m-%d %H:%M:%f000', 'now', :lease_seconds || ' seconds'), :created_at, :updated_at,
-        :version
+        :height, :generator_usage, :failure, :failure_kind, :maybe_billed, :generator_request_id, :lease_owner, {later},
+        :created_at, :updated_at, :version
     )
 """
 
 _ADD_TAG: Final = """
     INSERT INTO image_tags (image_id, position, tag, author, visibility, status, created_at, guid)
-    VALUES (:image_id, :position, :tag, :author, :visibility, :status, :created_at, :guid)
+    VALUES (:image_id, :position, :tag, {tag_author}, :visibility, :status, :created_at, :guid)
 """
 
-_REMOVE_TAGS: Final = "DELETE FROM image_tags WHERE image_id = :image_id"
+_TAGS: Final = "SELECT position, tag FROM image_tags WHERE image_id = :image_id ORDER BY position"
 
-# An image may have been deleted meanwhile, or another process may have been faster.
-_ADD_WORDS: Final = """
-    INSERT OR REPLACE INTO image_words (rowid, words) SELECT id, :words FROM images WHERE id = :image_id
-"""
+# By its whole key each row is locked and no gap beside it, where the tags of two neighbours would wait for each other.
+_REMOVE_TAG: Final = "DELETE FROM image_tags WHERE image_id = :image_id AND position = :position"
 
 _UPDATE: Final = """
     UPDATE images
     SET status = :status, filename = :filename, media_type = :media_type, byte_size = :byte_size, sha256 = :sha256,
         width = :width, height = :height, generator_usage = :generator_usage, failure = :failure,
         failure_kind = :failure_kind, maybe_billed = :maybe_billed, generator_request_id = :generator_request_id,
-        updated_at = :updated_at, version = version + 1, lease_owner = iif(:is_final, NULL, lease_owner),
-        lease_until = iif(:is_final, NULL, lease_until)
+        updated_at = :updated_at, version = version + 1,
+        lease_owner = CASE WHEN :is_final THEN NULL ELSE lease_owner END,
+        lease_until = CASE WHEN :is_final THEN NULL ELSE lease_until END
     WHERE guid = :guid AND status = :expected
-        AND (NOT :if_abandoned OR lease_until IS NULL OR lease_until <= strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+        AND (NOT :if_abandoned OR lease_until IS NULL OR lease_until <= {now})
 """
 
 _CHANGE: Final = """
@@ -84,63 +81,39 @@ _CORRECT_SIZE: Final = """
 
 _DELETE: Final = "DELETE FROM images WHERE guid = :guid AND version = :expected_version"
 
-_ADD_DELETION: Final = """
-    INSERT INTO image_deletions (guid, lease_until)
-    VALUES (:guid, strftime('%Y-%m-%d %H:%M:%f000', 'now', :lease_seconds || ' seconds'))
-"""
+_ADD_DELETION: Final = "INSERT INTO image_deletions (guid, lease_until) VALUES (:guid, {later})"
 
-_DELETIONS: Final = """
-    SELECT guid FROM image_deletions WHERE lease_until <= strftime('%Y-%m-%d %H:%M:%f000', 'now')
-    ORDER BY guid LIMIT :limit
-"""
+_DELETIONS: Final = "SELECT guid FROM image_deletions WHERE lease_until <= {now} ORDER BY guid LIMIT :limit"
 
 _CLAIM_DELETION: Final = """
-    UPDATE image_deletions SET lease_until = strftime('%Y-%m-%d %H:%M:%f000', 'now', :lease_seconds || ' seconds')
-    WHERE guid = :guid AND lease_until <= strftime('%Y-%m-%d %H:%M:%f000', 'now')
+    UPDATE image_deletions SET lease_until = {later} WHERE guid = :guid AND lease_until <= {now}
 """
 
 _FIND_DELETION: Final = "SELECT guid FROM image_deletions WHERE guid = :guid"
 
 _FINISH_DELETION: Final = "DELETE FROM image_deletions WHERE guid = :guid"
 
-_DIALECT: Final = Dialect(
-    parameter=":{}",
-    equal_texts="{column} = {parameter}",
-    walked="{table} INDEXED BY {index}",
-    join="CROSS JOIN",
-    # The inner query orders the tags: group_concat has an ORDER BY of its own only since SQLite 3.44.
-    tags=(
-        "(SELECT group_concat(tag, char(10))"
-        " FROM (SELECT tag FROM image_tags WHERE image_id = images.id ORDER BY position))"
-    ),
-    words_id="image_words.rowid",
-    # A trigger deletes the words of another prompt.
-    is_of_prompt=None,
-    match="image_words MATCH {}",
-    match_term='"{}"',
-)
-
-_SELECT: Final = f"{_DIALECT.select} FROM images"
+_SELECT: Final = "{select} FROM images"
 
 _UNSEARCHABLE: Final = """
-    SELECT images.id, images.prompt FROM images LEFT JOIN image_words ON image_words.rowid = images.id
-    WHERE images.id > :after AND image_words.rowid IS NULL ORDER BY images.id LIMIT :limit
+    SELECT images.id, images.prompt FROM images LEFT JOIN image_words ON {has_words}
+    WHERE images.id > :after AND {words_id} IS NULL ORDER BY images.id LIMIT :limit
 """
 
 _WORDS: Final = """
     SELECT images.id, images.prompt, image_words.words FROM images
-    LEFT JOIN image_words ON image_words.rowid = images.id
+    LEFT JOIN image_words ON {words_id} = images.id
     WHERE images.id > :after ORDER BY images.id LIMIT :limit
 """
 
+# MySQL would otherwise change updated_at by itself.
 _RENEW: Final = """
-    UPDATE images SET lease_until = strftime('%Y-%m-%d %H:%M:%f000', 'now', :lease_seconds || ' seconds')
+    UPDATE images SET lease_until = {later}, updated_at = updated_at
     WHERE guid = :guid AND lease_owner = :lease_owner AND status IN ('pending', 'generating')
 """
 
 _ABANDONED: Final = """
-    WHERE status IN ('pending', 'generating')
-        AND (lease_until IS NULL OR lease_until <= strftime('%Y-%m-%d %H:%M:%f000', 'now'))
+    WHERE status IN ('pending', 'generating') AND (lease_until IS NULL OR lease_until <= {now})
     ORDER BY created_at, guid LIMIT :limit
 """
 
@@ -150,16 +123,12 @@ _UNKNOWN: Final = """
 
 _CLAIM: Final = """
     INSERT INTO idempotency_keys (author, idempotency_key, guid, fingerprint, expires_at)
-    VALUES (
-        :author, :idempotency_key, :guid, :fingerprint,
-        strftime('%Y-%m-%d %H:%M:%f000', 'now', :claim_seconds || ' seconds')
-    )
+    VALUES (:author, :idempotency_key, :guid, :fingerprint, {later})
 """
 
 _FIND_CLAIM: Final = """
     SELECT guid, fingerprint FROM idempotency_keys
-    WHERE author = :author AND idempotency_key = :idempotency_key
-        AND expires_at > strftime('%Y-%m-%d %H:%M:%f000', 'now')
+    WHERE author = :author AND idempotency_key = :idempotency_key AND expires_at > {now}
 """
 
 _FORGET_CLAIM: Final = """
@@ -167,29 +136,31 @@ _FORGET_CLAIM: Final = """
     WHERE author = :author AND idempotency_key = :idempotency_key AND guid = :guid
 """
 
-_FORGET_CLAIMS: Final = "DELETE FROM idempotency_keys WHERE expires_at <= strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+_FORGET_CLAIMS: Final = "DELETE FROM idempotency_keys WHERE expires_at <= {now}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SQLiteImageRepository(ImagePorts):
+class SQLImageRepository(ImagePorts):
     """Keeps image records in tables `images`, `image_tags` and `image_words`, and what else belongs to them."""
 
-    database: SQLiteDatabase
+    database: SQLDatabase
 
     async def add(
         self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None, claim_seconds: float = 86_400.0
     ) -> Image:
         (words,) = await words_to_rows([(0, image.prompt)])
 
-        async def store(connection: aiosqlite.Connection) -> ImageId:
-            cursor = await connection.execute(_ADD, {**image_to_row(image), **lease_to_row(lease)})
-            image_id = ImageId(cursor.lastrowid or 0)
-            if await connection.execute_fetchall(_FIND_DELETION, {"guid": str(image.guid)}):
-                raise ConstraintViolationError("An image with this guid is being deleted.")
-            await connection.executemany(_ADD_TAG, tags_to_rows(image, image_id))
-            await connection.execute(_ADD_WORDS, {**words, "image_id": image_id})
+        async def store(transaction: Transaction) -> ImageId:
+            # First what others may hold a lock on, and only then the transaction's first plain SELECT: where snapshots
+            # are isolated (MariaDB since 11.6), nothing that is locked later may have changed since that.
             if claim is not None:
-                await connection.execute(_CLAIM, claim_to_row(claim, image.guid, claim_seconds))
+                await transaction.execute(_CLAIM, claim_to_row(claim, image.guid, claim_seconds))
+            image_id = ImageId(await transaction.insert(_ADD, {**image_to_row(image), **lease_to_row(lease)}))
+            # A transaction that is deleting an image with this guid has ended by now.
+            if await transaction.fetch_all(_FIND_DELETION, {"guid": str(image.guid)}):
+                raise ConstraintViolationError("An image with this guid is being deleted.")
+            await transaction.execute_many(_ADD_TAG, tags_to_rows(image, image_id))
+            await transaction.execute("{add_words}", {**words, "image_id": image_id})
             return image_id
 
         return msgspec.structs.replace(image, id=await self.database.write(store))
@@ -206,12 +177,15 @@ class SQLiteImageRepository(ImagePorts):
             await self._explain(image.guid)
 
     async def change(self, image: Image, *, expected_version: int) -> None:
-        async def store(connection: aiosqlite.Connection) -> bool:
+        async def store(transaction: Transaction) -> bool:
             row = {**image_to_row(image), "expected_version": expected_version}
-            was_changed = (await connection.execute(_CHANGE, row)).rowcount == 1
+            was_changed = bool(await transaction.execute(_CHANGE, row))
             if was_changed and image.id is not None:
-                await connection.execute(_REMOVE_TAGS, {"image_id": image.id})
-                await connection.executemany(_ADD_TAG, tags_to_rows(image, image.id))
+                stored = await transaction.fetch_all(_TAGS, {"image_id": image.id})
+                if [tag for _, tag in stored] != list(image.tags):
+                    rows = [{"image_id": image.id, "position": position} for position, _ in stored]
+                    await transaction.execute_many(_REMOVE_TAG, rows)
+                    await transaction.execute_many(_ADD_TAG, tags_to_rows(image, image.id))
             return was_changed
 
         if not await self.database.write(store):
@@ -222,11 +196,11 @@ class SQLiteImageRepository(ImagePorts):
         return bool(await self.database.execute(_CORRECT_SIZE, {**image_to_row(image), **new}))
 
     async def delete(self, guid: UUID, *, expected_version: int, lease_seconds: float) -> None:
-        async def remove(connection: aiosqlite.Connection) -> bool:
+        async def remove(transaction: Transaction) -> bool:
             row = {"guid": str(guid), "expected_version": expected_version}
-            was_deleted = (await connection.execute(_DELETE, row)).rowcount == 1
+            was_deleted = bool(await transaction.execute(_DELETE, row))
             if was_deleted:
-                await connection.execute(_ADD_DELETION, {"guid": str(guid), "lease_seconds": lease_seconds})
+                await transaction.execute(_ADD_DELETION, {"guid": str(guid), "seconds": lease_seconds})
             return was_deleted
 
         if not await self.database.write(remove, makes_room=True):
@@ -237,7 +211,7 @@ class SQLiteImageRepository(ImagePorts):
             guid
             for guid in await self.list_deletions(limit=limit)
             if await self.database.execute(
-                _CLAIM_DELETION, {"guid": str(guid), "lease_seconds": lease_seconds}, makes_room=True
+                _CLAIM_DELETION, {"guid": str(guid), "seconds": lease_seconds}, makes_room=True
             )
         ]
 
@@ -269,13 +243,15 @@ class SQLiteImageRepository(ImagePorts):
     async def list_tags(
         self, wanted: TagFilter, *, limit: int, after: Tag | None = None, descending: bool = False
     ) -> Sequence[TagCount]:
-        rows = await self.database.fetch_list(*tags_query(_DIALECT, wanted, after, limit, descending=descending))
+        rows = await self.database.fetch_list(
+            *tags_query(self.database.dialect, wanted, after, limit, descending=descending)
+        )
         return [tag_count_from_row(row) for row in rows]
 
     async def make_searchable(self, *, after: ImageId | None = None, limit: int) -> Sequence[ImageId]:
         rows = await self.database.fetch_list(_UNSEARCHABLE, {"after": after or 0, "limit": limit})
         words = await words_to_rows(rows)
-        await self.database.write(lambda connection: connection.executemany(_ADD_WORDS, words))
+        await self.database.write(lambda transaction: transaction.execute_many("{add_words}", words))
         return [ImageId(image_id) for image_id, _ in rows]
 
     async def rebuild_words(self, *, after: ImageId | None = None, limit: int) -> RebuiltWords | None:
@@ -285,7 +261,7 @@ class SQLiteImageRepository(ImagePorts):
         rebuilt = await words_to_rows(found)
         outdated = [row for row, (_, _, words) in zip(rebuilt, found, strict=True) if row["words"] != words]
         if outdated:
-            await self.database.write(lambda connection: connection.executemany(_ADD_WORDS, outdated))
+            await self.database.write(lambda transaction: transaction.execute_many("{add_words}", outdated))
         return RebuiltWords(ImageId(found[-1][0]), len(outdated))
 
     async def renew(self, guid: UUID, lease: Lease) -> None:
@@ -314,7 +290,7 @@ class SQLiteImageRepository(ImagePorts):
         return [scanned_from_row(row) for row in await self.database.fetch_all(sql, {"after": after, "limit": limit})]
 
     async def count(self) -> int:
-        ((number,),) = await self.database.fetch_all("SELECT count(*) FROM images")
+        ((number,),) = await self.database.fetch_all("SELECT COUNT(*) FROM images")
         return int(number)
 
     async def check(self) -> None:
@@ -323,13 +299,14 @@ class SQLiteImageRepository(ImagePorts):
     @asynccontextmanager
     async def _lists(self, wanted: ImageFilter) -> AsyncIterator[ImageLists]:
         """Give what finds lists; those with words have to wait for their turn."""
+        dialect = self.database.dialect
         if wanted.search is None:
-            yield ImageLists(dialect=_DIALECT, fetch_all=self.database.fetch_list)
+            yield ImageLists(dialect=dialect, fetch_all=self.database.fetch_list)
         else:
             async with self.database.search() as fetch_all:
-                yield ImageLists(dialect=_DIALECT, fetch_all=fetch_all)
+                yield ImageLists(dialect=dialect, fetch_all=fetch_all)
 
     async def _explain(self, guid: UUID) -> NoReturn:
-        """Raise why a statement has not found the record that it was about."""
+        """Raise why a statement did not find the record that it is about."""
         await self.get(guid)
         raise ConstraintViolationError("The image has been changed by somebody else.")

@@ -1,0 +1,24 @@
+"""A database in memory."""
+
+from pixyproxy.adapters.memory.data_upgrades import InMemoryDataUpgrades
+from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
+from pixyproxy.adapters.memory.schema import InMemorySchema
+from pixyproxy.adapters.memory.secret_store import InMemorySecretStore
+from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
+
+
+class InMemoryDatabase:
+    """Keeps everything as long as the object lives; for tests and for hosts that need no more."""
+
+    def __init__(self) -> None:
+        self.schema = InMemorySchema()
+        self.images = InMemoryImageRepository()
+        self.users = InMemoryUserRepository()
+        self.secrets = InMemorySecretStore()
+        self.data_upgrades = InMemoryDataUpgrades()
+
+    async def open(self) -> None:
+        """Do nothing; other databases connect."""
+
+    async def close(self) -> None:
+        """Do nothing; other databases disconnect."""

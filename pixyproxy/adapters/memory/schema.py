@@ -1,0 +1,15 @@
+"""The schema of a database in memory."""
+
+from collections.abc import Sequence
+
+from pixyproxy.domain.ports import Migration, Schema
+
+
+class InMemorySchema(Schema):
+    """Needs no scripts."""
+
+    async def status(self) -> Sequence[Migration]:
+        return ()
+
+    async def upgrade(self) -> Sequence[Migration]:
+        return ()

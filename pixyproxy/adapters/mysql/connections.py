@@ -1,0 +1,352 @@
+"""Connections to a MySQL or MariaDB server."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
+from typing import Final, TypeVar
+
+import aiomysql
+from pymysql.constants import CLIENT, CR, FIELD_TYPE
+from pymysql.converters import decoders
+from pymysql.err import MySQLError, OperationalError
+
+from pixyproxy.adapters.mysql.dialect import MYSQL
+from pixyproxy.adapters.mysql.errors import (
+    CONFLICTS,
+    NO_ROOM,
+    STATEMENT_TIMEOUTS,
+    error_code,
+    translated_errors,
+)
+from pixyproxy.adapters.mysql.url import parse_url
+from pixyproxy.adapters.sql.database import Fetch, Parameters, Rows, SQLDatabase, Transaction
+from pixyproxy.adapters.sql.dialect import Dialect
+from pixyproxy.adapters.sql.search_turns import SearchTurns
+from pixyproxy.domain.errors import DBConnectionError
+
+# So often a server that has no room for another connection is asked again.
+_ROOM_SECONDS: Final = 0.1
+
+# How often a write is tried that others get in the way of, and how long it waits at first.
+_ATTEMPTS: Final = 10
+_PAUSE_SECONDS: Final = 0.01
+_MAX_PAUSE_SECONDS: Final = 0.5
+
+T = TypeVar("T")
+
+# A server may be set up to ignore the character set that a client asks for when it connects.
+_SESSION: Final = """
+    SET SESSION
+        character_set_client = utf8mb4,
+        character_set_connection = utf8mb4,
+        character_set_results = utf8mb4,
+        time_zone = '+00:00',
+        sql_mode = CONCAT_WS(
+            ',', 'ONLY_FULL_GROUP_BY', 'STRICT_ALL_TABLES', 'NO_ZERO_IN_DATE', 'NO_ZERO_DATE',
+            'ERROR_FOR_DIVISION_BY_ZERO', 'NO_ENGINE_SUBSTITUTION'
+        ),
+        group_concat_max_len = 65536,
+        sql_notes = 0
+"""
+
+# No variable has the same name on all servers.
+_ISOLATION: Final = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+
+
+class _Connection(aiomysql.Connection):  # type: ignore[misc]
+    """A connection that is never made without TLS where TLS is asked for: the driver would go on in the clear."""
+
+    async def _request_authentication(self) -> None:
+        if self._ssl_context and not self.server_capabilities & CLIENT.SSL:
+            raise OperationalError(CR.CR_SSL_CONNECTION_ERROR, "The server offers no TLS.")
+        await super()._request_authentication()
+
+
+class MySQLConnections(SQLDatabase):
+    """A pool of connections, each made when it is first needed and discarded when its state is in doubt.
+
+    Takes the `url` that `parse_url` describes, how many connections there may be, and some seconds: how long waiting
+    for a connection and making a new one may each take (`connect_timeout`), how long work on one (`timeout`), and how
+    long one may be idle before it is trusted no longer (`idle_timeout`), because a firewall may have forgotten it
+    without a word. Then how many searches for words may run at once, each for how long. Raises `ValueError` for a
+    malformed url; everything else that goes wrong is raised as the errors of `pixyproxy.adapters.mysql.errors`.
+
+    Where the server has no room for another connection, one of the pool's own is waited for.
+
+    The driver's own pool does not fit: a task that waits for a connection sleeps on when the connection it would have
+    got is closed, because the task that held it was cancelled.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 16,
+        connect_timeout: float = 5.0,
+        timeout: float = 30.0,
+        idle_timeout: float = 60.0,
+        max_searches: int = 2,
+        search_timeout: float = 10.0,
+    ) -> None:
+        self._options = parse_url(url)
+        self._turns = SearchTurns(max_running=max_searches, seconds=search_timeout)
+        self._pool_size = pool_size
+        self._connect_timeout = connect_timeout
+        self._timeout = timeout
+        self._idle_timeout = idle_timeout
+        self._slots = asyncio.Semaphore(pool_size)
+        self._idle: list[aiomysql.Connection] = []
+        self._given_back = asyncio.Event()
+        self._waiting_for_room = asyncio.Lock()
+        self._is_open = False
+
+    @property
+    def dialect(self) -> Dialect:
+        return MYSQL
+
+    async def open(self) -> None:
+        """Let connections be made; the server need not be there yet."""
+        self._slots = asyncio.Semaphore(self._pool_size)
+        self._given_back = asyncio.Event()
+        self._waiting_for_room = asyncio.Lock()
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Close the idle connections now, and each other one when its work is done."""
+        self._is_open = False
+        while self._idle:
+            await _quit(self._idle.pop())
+
+    @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[aiomysql.Cursor]:
+        """Give a cursor on which each statement is a transaction of its own."""
+        with translated_errors():
+            async with self._lent() as connection, asyncio.timeout(self._timeout), connection.cursor() as cursor:
+                yield cursor
+
+    async def fetch_all(self, sql: str, parameters: Parameters | None = None) -> Rows:
+        return await self._fetch(_native(sql), parameters)
+
+    async def fetch_list(self, sql: str, parameters: Parameters) -> Rows:
+        return await self.fetch_all(sql, parameters)
+
+    @asynccontextmanager
+    async def search(self) -> AsyncIterator[Fetch]:
+        async with self._turns.turn() as ends_at:
+
+            async def fetch_all(sql: str, parameters: Parameters) -> Rows:
+                return await self._fetch(_limited(_native(sql), ends_at - time.monotonic()), parameters)
+
+            try:
+                yield fetch_all
+            except DBConnectionError as exc:
+                if error_code(exc.__cause__) in STATEMENT_TIMEOUTS:
+                    raise self._turns.too_slow() from exc
+                raise
+
+    async def execute(self, sql: str, parameters: Parameters | None = None, *, makes_room: bool = False) -> int:  # noqa: ARG002 -- nothing is reserved
+        async def run() -> int:
+            async with self.autocommit() as cursor:
+                return int(await cursor.execute(_native(sql), parameters))
+
+        return await self._retried(run)
+
+    async def write(self, work: Callable[[Transaction], Awaitable[T]], *, makes_room: bool = False) -> T:  # noqa: ARG002 -- nothing is reserved
+        """Run `work` as one transaction and return its result, as the port describes.
+
+        It is retried after a deadlock (1213), a lock wait time-out (1205) or a record that has changed since the
+        transaction's snapshot (1020, MariaDB's `innodb_snapshot_isolation`), no longer than a statement may take.
+        """
+
+        async def transact() -> T:
+            async with self.transaction() as cursor:
+                return await work(_MySQLTransaction(cursor))
+
+        return await self._retried(transact)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[aiomysql.Cursor]:
+        """Give a cursor whose statements take effect together when the block ends, or not at all when it raises.
+
+        Nothing is retried: use `write` for that.
+        """
+        with translated_errors():
+            async with self._lent() as connection, asyncio.timeout(self._timeout), connection.cursor() as cursor:
+                await connection.begin()
+                yield cursor
+                await connection.commit()
+
+    @asynccontextmanager
+    async def dedicated(self) -> AsyncIterator[aiomysql.Cursor]:
+        """Give a cursor on a connection of its own that may work for long and is closed behind the block."""
+        with translated_errors():
+            connection = await self._connect()
+            try:
+                async with connection.cursor() as cursor:
+                    yield cursor
+            finally:
+                connection.close()
+
+    async def _fetch(self, sql: str, parameters: Parameters | None) -> Rows:
+        async with self.autocommit() as cursor:
+            await cursor.execute(sql, parameters)
+            rows: Rows = await cursor.fetchall()
+        return rows
+
+    async def _retried(self, work: Callable[[], Awaitable[T]]) -> T:
+        with translated_errors():
+            async with asyncio.timeout(self._timeout):
+                for attempt in range(1, _ATTEMPTS):
+                    try:
+                        return await work()
+                    except DBConnectionError as exc:
+                        if error_code(exc.__cause__) not in CONFLICTS:
+                            raise
+                    # At random, so that those who met do not meet again.
+                    pause = min(_PAUSE_SECONDS * 2**attempt, _MAX_PAUSE_SECONDS)
+                    await asyncio.sleep(random.uniform(0, pause))  # noqa: S311
+                return await work()
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[aiomysql.Connection]:
+        async with asyncio.timeout(self._connect_timeout):
+            await self._slots.acquire()
+        try:
+            connection = await self._obtain()
+            try:
+                yield connection
+            except BaseException as exc:
+                if isinstance(exc, MySQLError) and error_code(exc) in CONFLICTS:
+                    await connection.rollback()
+                    self._give_back(connection)
+                else:
+                    # The server rolls back what it had not committed when the connection ends.
+                    await _quit(connection)
+                raise
+            self._give_back(connection)
+        finally:
+            # Whatever became of the connection, it has made room.
+            self._given_back.set()
+            self._slots.release()
+
+    def _give_back(self, connection: aiomysql.Connection) -> None:
+        if self._is_open and _is_sound(connection):
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    async def _obtain(self) -> aiomysql.Connection:
+        """Return an idle connection, or a new one; where the server has no room for one, wait for it."""
+        if connection := self._take_idle():
+            return connection
+        try:
+            return await self._connect()
+        except MySQLError as exc:
+            if error_code(exc) not in NO_ROOM:
+                raise
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._connect_timeout), self._waiting_for_room:
+                    return await self._obtain_when_there_is_room()
+            raise
+
+    async def _obtain_when_there_is_room(self) -> aiomysql.Connection:
+        while True:
+            self._given_back.clear()
+            if connection := self._take_idle():
+                return connection
+            try:
+                return await self._connect()
+            except MySQLError as exc:
+                if error_code(exc) not in NO_ROOM:
+                    raise
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_ROOM_SECONDS):
+                    await self._given_back.wait()
+
+    def _take_idle(self) -> aiomysql.Connection | None:
+        while self._idle:
+            # The last one used is taken first, so that in quiet hours the others grow old and are closed.
+            connection = self._idle.pop()
+            if _is_sound(connection) and connection.loop.time() - connection.last_usage < self._idle_timeout:
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self) -> aiomysql.Connection:
+        if not self._is_open:
+            raise DBConnectionError("The database is closed.")
+        async with asyncio.timeout(self._connect_timeout):
+            connection = _Connection(
+                **self._options,
+                charset="utf8mb4",
+                autocommit=True,
+                init_command=_SESSION,
+                # An UPDATE that changes nothing has found its record all the same.
+                client_flag=CLIENT.FOUND_ROWS,
+                conv={type_: decode for type_, decode in decoders.items() if type_ != FIELD_TYPE.TIMESTAMP},
+            )
+            try:
+                await connection._connect()  # noqa: SLF001 -- what aiomysql.connect does
+                async with connection.cursor() as cursor:
+                    await cursor.execute(_ISOLATION)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+
+class _MySQLTransaction(Transaction):
+    """The statements of a transaction, on its cursor."""
+
+    def __init__(self, cursor: aiomysql.Cursor) -> None:
+        self._cursor = cursor
+
+    async def execute(self, sql: str, parameters: Parameters | None = None) -> int:
+        return int(await self._cursor.execute(_native(sql), parameters))
+
+    async def execute_many(self, sql: str, parameters: Sequence[Parameters]) -> None:
+        await self._cursor.executemany(_native(sql), parameters)
+
+    async def insert(self, sql: str, parameters: Parameters) -> int:
+        await self.execute(sql, parameters)
+        return int(self._cursor.lastrowid)
+
+    async def fetch_all(self, sql: str, parameters: Parameters | None = None) -> Rows:
+        await self.execute(sql, parameters)
+        rows: Rows = await self._cursor.fetchall()
+        return rows
+
+
+@lru_cache(maxsize=1_024)
+def _native(sql: str) -> str:
+    return MYSQL.sql(sql)
+
+
+def _limited(sql: str, seconds: float) -> str:
+    """Return a query that the server itself ends after `seconds`: a client that goes away ends nothing.
+
+    MariaDB alone runs what is in `/*M! */`, and MySQL alone heeds what is in `/*+ */`.
+    """
+    seconds = max(seconds, 0.001)
+    query = sql.lstrip().removeprefix("SELECT")
+    return (
+        f"/*M! SET STATEMENT max_statement_time = {seconds:.3f} FOR */"
+        f" SELECT /*+ MAX_EXECUTION_TIME({int(seconds * 1_000)}) */{query}"
+    )
+
+
+def _is_sound(connection: aiomysql.Connection) -> bool:
+    # The driver has no public word for a connection that the server has ended; its own pool asks the same.
+    reader = connection._reader  # noqa: SLF001
+    return not (connection.closed or reader.eof_received or reader.exception() or connection.get_transaction_status())
+
+
+async def _quit(connection: aiomysql.Connection) -> None:
+    try:
+        with suppress(OSError):
+            await connection.ensure_closed()
+    finally:
+        connection.close()

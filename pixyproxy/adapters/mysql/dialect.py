@@ -1,0 +1,30 @@
+"""How MySQL and MariaDB write what the statements of `pixyproxy.adapters.sql` leave open."""
+
+from typing import Final
+
+from pixyproxy.adapters.sql.dialect import Dialect
+
+MYSQL: Final = Dialect(
+    parameter=r"%(\1)s",
+    now="CURRENT_TIMESTAMP(6)",
+    later="CURRENT_TIMESTAMP(6) + INTERVAL :seconds SECOND",
+    skip_taken="ON DUPLICATE KEY UPDATE name = name",
+    # Equality ignores spaces at the end of a text, also under utf8mb4_bin.
+    equal_texts="{column} = {parameter} AND CHAR_LENGTH({column}) = CHAR_LENGTH({parameter})",
+    # Left to itself, MariaDB finds the place after the cursor by reading all that comes before it.
+    walked="{table} FORCE INDEX ({index})",
+    join="STRAIGHT_JOIN",
+    tags="(SELECT GROUP_CONCAT(tag ORDER BY position SEPARATOR '\\n') FROM image_tags WHERE image_id = images.id)",
+    # No author is the empty text: a reference with NULL in it would keep no copy true.
+    tag_author="COALESCE(:author, '')",
+    words_id="image_words.image_id",
+    # The image may have been deleted meanwhile, or another process may have been faster.
+    add_words="""
+        INSERT INTO image_words (image_id, words, prompt_digest)
+        SELECT id, :words, :prompt_digest FROM images WHERE id = :image_id
+        ON DUPLICATE KEY UPDATE words = :words, prompt_digest = :prompt_digest
+    """,
+    is_of_prompt="image_words.prompt_digest = SHA2(images.prompt, 256)",
+    match="MATCH (image_words.words) AGAINST (:match IN BOOLEAN MODE)",
+    match_term="+{}",
+)

@@ -1,0 +1,69 @@
+"""The few things that MySQL and SQLite write in different ways."""
+
+import re
+from typing import Final
+
+import msgspec
+
+_COLUMNS: Final = """
+    images.id, images.guid, images.filename, images.prompt, images.author, images.visibility, images.status,
+    images.model, images.media_type, images.byte_size, images.sha256, images.width, images.height,
+    images.generator_usage, images.failure, images.failure_kind, images.maybe_billed, images.generator_request_id,
+    images.created_at, images.updated_at, images.version
+"""
+
+_FIELD: Final = re.compile(r"\{(\w+)\}")
+_PARAMETER: Final = re.compile(r":([a-z]\w*)")
+
+
+class Dialect(msgspec.Struct, frozen=True, kw_only=True):
+    """How one database writes what the statements of `pixyproxy.adapters.sql` leave open.
+
+    A statement names parameters as `:name` and fields of the dialect as `{field}`; `sql` fills in both. `parameter` is
+    the replacement for `:name`. `later` is the time `:seconds` from `now`. `skip_taken` ends an INSERT that does
+    nothing where the name is taken. `add_words` stores the words of one image, in place of older ones.
+
+    `equal_texts` (exact equality of a column and a parameter), `walked` (a table with the index it is read by) and
+    `match_term` (a word of the parameter `:match`, by which `match` asks the index of words) are templates. `join`
+    reads its left side first. `is_of_prompt` is the condition that words belong to the image's prompt, None where they
+    always do. `tag_author` is the author's copy in table `image_tags`.
+    """
+
+    parameter: str
+    now: str
+    later: str
+    skip_taken: str
+    equal_texts: str
+    walked: str
+    join: str
+    tags: str
+    tag_author: str
+    words_id: str
+    add_words: str
+    is_of_prompt: str | None
+    match: str
+    match_term: str
+
+    @property
+    def columns(self) -> str:
+        """The columns of table `images`."""
+        return _COLUMNS
+
+    @property
+    def select(self) -> str:
+        """The beginning of a query for whole images, up to its `FROM`."""
+        return f"SELECT {self.columns}, {self.tags} AS tags"
+
+    @property
+    def has_words(self) -> str:
+        """The condition that a row of `image_words` has the words of the image's prompt."""
+        of_image = f"{self.words_id} = images.id"
+        return of_image if self.is_of_prompt is None else f"{of_image} AND {self.is_of_prompt}"
+
+    def sql(self, statement: str) -> str:
+        """Return a statement as the driver takes it."""
+        return _PARAMETER.sub(self.parameter, _FIELD.sub(lambda field: str(getattr(self, field[1])), statement))
+
+    def equal(self, column: str, name: str) -> str:
+        """Return the condition that a column has exactly the text of the parameter with this name."""
+        return self.equal_texts.format(column=column, parameter=f":{name}")

@@ -1,0 +1,33 @@
+"""The repositories that are the same on every database."""
+
+from functools import cached_property
+
+from pixyproxy.adapters.sql.data_upgrades import SQLDataUpgrades
+from pixyproxy.adapters.sql.database import SQLDatabase
+from pixyproxy.adapters.sql.image_repository import SQLImageRepository
+from pixyproxy.adapters.sql.secret_store import SQLSecretStore
+from pixyproxy.adapters.sql.user_repository import SQLUserRepository
+
+
+class SQLRepositories(SQLDatabase):
+    """A database that offers its repositories by the names of their ports."""
+
+    @cached_property
+    def images(self) -> SQLImageRepository:
+        """Where image records live."""
+        return SQLImageRepository(database=self)
+
+    @cached_property
+    def users(self) -> SQLUserRepository:
+        """Where users live."""
+        return SQLUserRepository(database=self)
+
+    @cached_property
+    def secrets(self) -> SQLSecretStore:
+        """Where shared keys live."""
+        return SQLSecretStore(database=self)
+
+    @cached_property
+    def data_upgrades(self) -> SQLDataUpgrades:
+        """The progress of data upgrades."""
+        return SQLDataUpgrades(database=self)

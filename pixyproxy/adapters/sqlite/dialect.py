@@ -1,0 +1,28 @@
+"""How SQLite writes what the statements of `pixyproxy.adapters.sql` leave open."""
+
+from typing import Final
+
+from pixyproxy.adapters.sql.dialect import Dialect
+
+SQLITE: Final = Dialect(
+    parameter=r":\1",
+    now="strftime('%Y-%m-%d %H:%M:%f000', 'now')",
+    later="strftime('%Y-%m-%d %H:%M:%f000', 'now', :seconds || ' seconds')",
+    skip_taken="ON CONFLICT (name) DO NOTHING",
+    equal_texts="{column} = {parameter}",
+    walked="{table} INDEXED BY {index}",
+    join="CROSS JOIN",
+    # The inner query orders the tags: group_concat has an ORDER BY of its own only since SQLite 3.44.
+    tags=(
+        "(SELECT group_concat(tag, char(10))"
+        " FROM (SELECT tag FROM image_tags WHERE image_id = images.id ORDER BY position))"
+    ),
+    tag_author=":author",
+    words_id="image_words.rowid",
+    # The image may have been deleted meanwhile, or another process may have been faster.
+    add_words="INSERT OR REPLACE INTO image_words (rowid, words) SELECT id, :words FROM images WHERE id = :image_id",
+    # A trigger deletes the words of another prompt.
+    is_of_prompt=None,
+    match="image_words MATCH :match",
+    match_term='"{}"',
+)
