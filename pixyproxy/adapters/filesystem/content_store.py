@@ -42,13 +42,12 @@ class FilesystemContentStore(ContentPorts):
 
     A content with the key `abcdef…` lies in `root/ab/cd/abcdef…`, and its variant `name` in
     `root/variants/ab/cd/abcdef…/name.sha256`, with the SHA-256 of the variant's bytes in hex. Both are written to
-    `root/incoming` first and moved to their place when they are whole and on the disk, so that a crash leaves at most a
-    file in `incoming` or an empty folder in `variants`. The quarantine is the folder `root/set-aside`: each thing there
-    has its key for a name or, where that is taken, its key, a dot and a suffix. Its owner alone may read what was put
-    there at once.
+    `root/incoming` first and moved to their place when they are complete and on the disk, so that a crash leaves at
+    most a file in `incoming` or an empty folder in `variants`. The quarantine is the folder `root/set-aside`: an item
+    is named by its key or, where that is taken, its key, a dot and a suffix. Items that go there at once are readable
+    by their owner only.
 
-    Whatever may have to wait for a disk is done in a worker thread. What was opened a short time ago, and bytes that
-    are in memory, are not waited for.
+    Blocking calls run in worker threads, except for files that were opened a short time ago and bytes in memory.
     """
 
     def __init__(self, root: Path) -> None:
@@ -58,9 +57,9 @@ class FilesystemContentStore(ContentPorts):
         self._recent = RecentFiles()
 
     async def prepare(self) -> None:
-        """Create the folders; raise `ContentStoreError` if that fails.
+        """Create the folders.
 
-        Nothing else creates the root, so that a volume that was unmounted is an error and not an empty folder.
+        Nothing else creates the root, so that an unmounted volume is an error and not an empty folder.
         """
         with translated_errors():
             await _to_thread(_make_root, self._root)
@@ -110,7 +109,7 @@ class FilesystemContentStore(ContentPorts):
     async def delete(self, key: ContentKey) -> None:
         path = self._root / _name_of(key)
         with translated_errors():
-            # The content goes first, so that nobody makes a variant of it behind the others.
+            # The content goes first, so that no new variant is made of it.
             await _to_thread(path.unlink, missing_ok=True)
         await self.delete_variants(key)
         for item in await self.list_quarantine(key, with_empty=True):
@@ -234,7 +233,7 @@ def _folders_in(folder: Path) -> Sequence[str]:
 
 
 def _quarantined_in(folder: Path, key: ContentKey | None, *, with_empty: bool) -> Sequence[Quarantined]:
-    """Return what lies in the folder of the quarantine, ordered by name; nothing when there is no such folder."""
+    """Return the items in the folder of the quarantine, ordered by name; none if there is no folder."""
     found: list[Quarantined] = []
     try:
         names = _files_in(folder)
@@ -253,12 +252,12 @@ def _quarantined_in(folder: Path, key: ContentKey | None, *, with_empty: bool) -
 
 
 def _untouched_files(folder: Path, since: float) -> Sequence[str]:
-    """Return the names of the files in `folder` that were written to for the last time before `since`."""
+    """Return the names of the files in `folder` that were last written before `since`."""
     untouched = []
     for name in _files_in(folder):
         if is_clutter(name):
             continue
-        # Uploads that are at work come and go.
+        # Running uploads come and go.
         with suppress(FileNotFoundError):
             if (folder / name).lstat().st_mtime < since:
                 untouched.append(name)
@@ -291,7 +290,7 @@ def _move_aside(path: Path, folder: Path, name: str) -> None:
 
 
 def _reserve(folder: Path, name: str) -> Path:
-    """Make an empty file that nothing else will be moved onto, and return its path."""
+    """Create an empty file to reserve a name, and return its path."""
     path = folder / name
     while True:
         try:
@@ -303,7 +302,7 @@ def _reserve(folder: Path, name: str) -> Path:
 
 
 def _try_to_write(path: Path) -> None:
-    """Write a block and remove it; an empty file can be made on a disk that is full."""
+    """Write a block and remove it; an empty file fits on a full disk."""
     upload = Upload(path)
     try:
         upload.begin()
@@ -339,10 +338,10 @@ async def _keys_in(folder: Path, list_names: Callable[[Path], Sequence[str]]) ->
 
 
 async def _to_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a blocking function in a worker thread, and to its end even if the caller is cancelled meanwhile.
+    """Run a blocking function in a worker thread, to its end even if the caller is cancelled.
 
-    Otherwise the clean-up would close or remove a file that the abandoned thread still writes. A task around the thread
-    would not do: a loop that shuts down cancels it directly.
+    Otherwise the clean-up would close or remove a file that the thread still writes. A task around the thread does not
+    help: a loop that shuts down cancels it directly.
     """
     running = asyncio.get_running_loop().run_in_executor(None, partial(function, *args, **kwargs))
     try:

@@ -21,7 +21,7 @@ CLOSED = -1
 RECENT_SECONDS = 60.0
 RECENT_MAX_COUNT = 4_096
 
-# Read what is in memory already, and fail instead of waiting for a disk (preadv2(2)); 0 where there is no such flag.
+# Read from memory, and fail instead of waiting for a disk (preadv2(2)); 0 where there is no such flag.
 _NO_WAITING: int = getattr(os, "RWF_NOWAIT", 0)
 
 
@@ -33,15 +33,15 @@ T = TypeVar("T")
 
 
 async def in_reader(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run what may have to wait for a disk in a thread; it goes on when the caller is cancelled."""
+    """Run a function that may wait for a disk in a thread; it goes on when the caller is cancelled."""
     return await asyncio.get_running_loop().run_in_executor(_READERS, partial(function, *args, **kwargs))
 
 
 class Download(SendableFile):
-    """A file that is open for reading, until nobody holds this object any more.
+    """A file that is open for reading for as long as this object lives.
 
     `name` is its path below `root`. The constructor blocks. Raises `ContentNotFoundError`, and `ContentStoreError` for
-    what can't be read or is no file; so that is noticed before anything was promised.
+    what can't be read or is no file, before a response starts.
     """
 
     _descriptor = CLOSED
@@ -82,11 +82,11 @@ class Download(SendableFile):
         return StoredContent(self._byte_size, _Chunks(self, start, stop), self)
 
     def read_at_once(self, start: int, length: int) -> bytes | None:
-        """Return these bytes, or None if any of them must be waited for."""
+        """Return these bytes, or None if they are not all in memory."""
         if not _NO_WAITING:
             return None
         buffer = bytearray(length)
-        # Whatever is wrong is found, and told, by the read that waits.
+        # The blocking read reports errors.
         with suppress(OSError):
             if os.preadv(self._descriptor, [buffer], start, _NO_WAITING) == length:
                 return bytes(buffer)
@@ -106,10 +106,10 @@ class Download(SendableFile):
 
 
 class _Chunks(AsyncIterator[bytes]):
-    """The bytes of a download, from one number to another.
+    """A range of a download's bytes.
 
-    Those that are in memory are read at once, since handing a small read to a thread costs far more than the read; all
-    others are waited for in a worker thread. Nothing waits for a thread that is left behind: it holds the download.
+    Reads bytes in memory at once, since a thread costs far more than a small read, and all others in a worker thread.
+    A thread that outlives a cancelled reader keeps the download open.
     """
 
     def __init__(self, download: Download, start: int, stop: int) -> None:
@@ -122,7 +122,7 @@ class _Chunks(AsyncIterator[bytes]):
         if length <= 0:
             raise StopAsyncIteration
         if start != self._begin:
-            # Who takes the chunks may wait for nothing else, and others want their turn.
+            # The reader may never wait for anything else: give other tasks a turn.
             await asyncio.sleep(0)
         chunk = self._download.read_at_once(start, length)
         if chunk is None:
@@ -132,21 +132,21 @@ class _Chunks(AsyncIterator[bytes]):
 
 
 class RecentFiles:
-    """Which files were open a short time ago, so that opening them again will not have to wait for a disk.
+    """Files that were opened a short time ago, so that opening them again does not wait for a disk.
 
-    This only tells where opening blocks; each time the file is opened anew.
+    This only predicts whether opening blocks: the file is opened each time.
     """
 
     def __init__(self) -> None:
         self._files: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
     def find(self, name: str) -> str | None:
-        """Return the file that was remembered for `name`, if it was a short time ago."""
+        """Return the file that was put for `name` a short time ago, or None."""
         until, file = self._files.get(name, (0.0, None))
         return file if monotonic() < until else None
 
     def put(self, name: str, file: str) -> None:
-        """Remember that `file` is what `name` was found in."""
+        """Store that `name` was found in `file`."""
         self._files[name] = monotonic() + RECENT_SECONDS, file
         self._files.move_to_end(name)
         if len(self._files) > RECENT_MAX_COUNT:

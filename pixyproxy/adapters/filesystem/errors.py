@@ -20,7 +20,7 @@ _DETAILS = {
 
 
 class _Translation(ContextDecorator):
-    """Made of a class, because a generator would cost as much as opening a file does."""
+    """A class, because a generator would cost as much as opening a file."""
 
     def __enter__(self) -> None:
         return
@@ -28,7 +28,7 @@ class _Translation(ContextDecorator):
     def __exit__(self, _: object, exc: BaseException | None, __: object) -> None:
         if isinstance(exc, OSError):
             error = ContentStoreError(_DETAILS.get(exc.errno or 0, "The content store does not work."))
-            # For the operator; the detail is for clients.
+            # Notes are for the operator, the detail for clients.
             for note in getattr(exc, "__notes__", ()):
                 error.add_note(note)
             raise error from exc

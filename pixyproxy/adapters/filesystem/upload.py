@@ -13,9 +13,9 @@ CLOSED = -1
 
 
 class Upload:
-    """One content on its way from its temporary file to its place; its methods block and run in a worker thread.
+    """One content on its way from its temporary file to its place; the methods block.
 
-    They translate their own errors, so that those of the chunks' source pass through as they are.
+    They translate their own errors only, not those of the chunks' source.
     """
 
     def __init__(self, temporary: Path, mode: int = 0o640) -> None:
@@ -45,21 +45,21 @@ class Upload:
 
     @translated_errors()
     def commit(self, root: Path, path: Path) -> ContentDigest:
-        """Move the whole content to `path` below `root`, replacing what is there."""
+        """Move the complete content to `path` below `root`, replacing an earlier one."""
         digest = self.flush()
         make_folders(root, path.parent)
         self.temporary.replace(path)
         try:
             sync_folder(path.parent)
         except OSError:
-            # Nobody knows whether the content survives a power cut, so it must not look as if it did.
+            # The content may not survive a power cut, so it must not look stored.
             path.unlink()
             raise
         return digest
 
     @translated_errors()
     def discard(self) -> None:
-        """Close and remove what is left of the temporary file: nothing, after a commit."""
+        """Close and remove the temporary file; after a commit there is none."""
         if self._descriptor != CLOSED:
             os.close(self._descriptor)
             self._descriptor = CLOSED
@@ -67,7 +67,7 @@ class Upload:
 
 
 def make_folders(root: Path, folder: Path) -> None:
-    """Make `folder` and those above it, but never `root`, so that they survive a power cut."""
+    """Make `folder` and its parents, but never `root`, so that they survive a power cut."""
     for step in _steps(root, folder):
         make_folder_within(step)
 

@@ -19,7 +19,7 @@ from pixyproxy.domain.errors import ContentNotFoundError
 from pixyproxy.domain.ports import ContentDigest
 from pixyproxy.domain.variant import VariantName
 
-# Each is needed only if somebody else does the opposite in the same moment.
+# Another attempt is needed only if another process does the opposite at the same moment.
 ATTEMPTS: Final = 20
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -28,9 +28,9 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 class VariantFolder:
     """The folder with the variants of one content; its methods block.
 
-    `name` is its path below `root`. A variant is a file with its name, a dot and the SHA-256 of its bytes in hex: so
-    its name and what is known of it come into being, and end, in one step. Of several files for one variant, which
-    there are for a moment while it is replaced, the one that was modified last counts.
+    `name` is its path below `root`. A variant is a file with its name, a dot and the SHA-256 of its bytes in hex, so
+    that bytes and digest appear and vanish in one step. While a variant is replaced, it has several files for a moment:
+    the last modified one counts.
     """
 
     def __init__(self, root: Path, name: str) -> None:
@@ -39,7 +39,7 @@ class VariantFolder:
         self._path = root / name
 
     def find(self, name: VariantName) -> tuple[str, ContentDigest] | None:
-        """Return the path below the root of the variant's file and what is known of it, or None when there is none."""
+        """Return the path of the variant's file below the root and its digest, or None when there is none."""
         for file in self._current(name):
             digest = digest_of(self._root, file)
             if digest is not None:
@@ -55,7 +55,7 @@ class VariantFolder:
 
     @translated_errors()
     def put(self, name: VariantName, upload: Upload) -> ContentDigest:
-        """Move a whole variant to its place, replacing what is there."""
+        """Move a complete variant to its place, replacing an earlier one."""
         digest = upload.flush()
         path = self._path / f"{name}.{digest.sha256}"
         try:
@@ -67,7 +67,7 @@ class VariantFolder:
         files = self._files(name)
         newest = self._newest(files)
         for file in files:
-            # One that stays does not count, and goes with the next that is put.
+            # A file that stays does not count, and the next put removes it.
             with suppress(OSError):
                 if file != newest:
                     (self._path / file).unlink()
@@ -83,7 +83,7 @@ class VariantFolder:
             except FileNotFoundError:
                 return
             except OSError as exc:
-                # A variant may have been put into it meanwhile.
+                # A variant may have been put into it since.
                 if exc.errno not in {errno.ENOTEMPTY, errno.EEXIST} or attempt == ATTEMPTS:
                     raise
             else:
@@ -104,20 +104,20 @@ class VariantFolder:
         try:
             sync_folder(self._path)
         except FileNotFoundError:
-            # It was removed with what was just put into it.
+            # The folder was removed together with the new variant.
             return
         except OSError:
             path.unlink(missing_ok=True)
             raise
 
     def _date(self, temporary: Path, name: VariantName) -> None:
-        """Let a file be modified later than all that it replaces, whatever the clock says."""
+        """Date a file later than all that it replaces, whatever the clock says."""
         latest = max((_modified(self._path / file) for file in self._files(name)), default=0)
         now = max(time.time_ns(), latest + 1)
         os.utime(temporary, ns=(now, now))
 
     def _current(self, name: VariantName) -> Iterator[str]:
-        """Yield the variant's file, and another one each time that it was replaced meanwhile."""
+        """Yield the variant's file, and a newer one each time it was replaced."""
         for _ in range(ATTEMPTS):
             with translated_errors():
                 newest = self._newest(self._files(name))
@@ -140,7 +140,7 @@ class VariantFolder:
         return files[0] if files else None
 
     def _empty(self) -> None:
-        # A link in the folder's place would lead elsewhere.
+        # A link in place of the folder would lead elsewhere.
         folder = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             for file in os.listdir(folder):  # noqa: PTH208 -- a path could be made to lead elsewhere
@@ -148,14 +148,14 @@ class VariantFolder:
                     try:
                         os.unlink(file, dir_fd=folder)
                     except IsADirectoryError:
-                        # File servers put folders of their own beside pictures.
+                        # File servers create folders of their own beside pictures.
                         shutil.rmtree(file, dir_fd=folder)
         finally:
             os.close(folder)
 
 
 def digest_of(root: Path, file: str) -> ContentDigest | None:
-    """Return what a variant's file says of it, or None when it is gone."""
+    """Return the digest of a variant's file, or None when it is gone."""
     with translated_errors():
         try:
             status = os.stat(f"{root}/{file}", follow_symlinks=False)  # noqa: PTH116 -- a path costs more than the call
@@ -170,7 +170,7 @@ def sha256_of(file: str) -> str:
 
 
 def _is_no_file(path: Path) -> bool:
-    """Whether something is there that is no file, such as a link; false for what is gone."""
+    """Whether the path exists and is no regular file, such as a link."""
     try:
         return not stat.S_ISREG(path.lstat().st_mode)
     except FileNotFoundError:

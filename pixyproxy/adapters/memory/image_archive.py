@@ -18,7 +18,7 @@ CHUNK_SIZE = 256 * 1024
 
 
 class InMemoryImageArchive(ImageArchiveWriter, ImageArchiveReader):
-    """Keeps images and contents as long as the object lives; what is written to it can be read from it."""
+    """Keeps images and contents as long as the object lives; reads what was written to it."""
 
     def __init__(self) -> None:
         self._images: dict[UUID, tuple[Image, bytes | None]] = {}

@@ -8,7 +8,7 @@ from pixyproxy.domain.user import Password, PasswordHash
 
 
 class InMemoryPasswordHasher(PasswordHasher):
-    """Hashes quickly, for tests: whoever steals such a hash finds the password soon."""
+    """Hashes quickly, for tests: such a hash is easy to crack."""
 
     async def hash(self, password: Password) -> PasswordHash:
         return _hash(secrets.token_hex(8), password)

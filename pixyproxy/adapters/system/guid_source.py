@@ -6,7 +6,7 @@ from pixyproxy.domain.ports import GuidSource
 
 
 class RandomGuidSource(GuidSource):
-    """Makes random UUIDs (RFC 9562, version 4): 122 bits that nobody can guess."""
+    """Makes random UUIDs (RFC 9562, version 4): 122 random bits."""
 
     def new(self) -> UUID:
         return uuid4()

@@ -1,7 +1,7 @@
-"""The ports: what the use cases need from the world, one file each.
+"""The ports: what use cases need from the outside, one file each.
 
-Each docstring is the contract that the contract suite holds adapters to. Every method may raise the error of its port
-for a world that fails: `DBConnectionError` for repositories and schema, `ContentStoreError` for the content store.
+The docstrings are the contract, and `tests/contracts` holds adapters to it. Every method may raise the error of a
+failing dependency: `DBConnectionError` for images, users and the schema, `ContentStoreError` for content.
 """
 
 from pixyproxy.domain.ports.bundles import ContentPorts, ImagePorts

@@ -1,4 +1,4 @@
-"""What time it is."""
+"""Tells the time."""
 
 from abc import abstractmethod
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What time it is."""
+    """Tells the time."""
 
     @abstractmethod
     def now(self) -> datetime:

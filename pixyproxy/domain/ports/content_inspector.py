@@ -1,4 +1,4 @@
-"""What tells from the bytes alone what an image is."""
+"""Describes content."""
 
 from abc import abstractmethod
 from typing import Protocol
@@ -8,20 +8,20 @@ from pixyproxy.domain.ports.content_store import StoredContent
 
 
 class ContentInspector(Protocol):
-    """What tells from the bytes alone what an image is."""
+    """Describes content by its bytes alone."""
 
     @abstractmethod
     async def inspect(self, content: StoredContent) -> ContentInfo:
         """Read the content to its end and describe it, without holding up the event loop.
 
-        Width and height are those of the picture as it is shown. Raises `DamagedContentError` for anything of which
-        browsers show nothing; whatever is left can be drawn by a `VariantMaker`, unless it is an SVG.
+        Width and height are those of the picture as it is shown. Raises `DamagedContentError` for content of which
+        browsers show nothing; a `VariantMaker` can draw all other content, except for some SVGs.
         """
 
     @abstractmethod
     def is_turned(self, head: bytes) -> bool | None:
         """Whether the EXIF data of a picture that begins with these bytes turns it on its side.
 
-        So it is shown, unless it is a WebP, and so may records of other programs have its sides. None if that can't be
-        told from so few bytes. Decodes nothing.
+        Browsers show it turned, except for WebP; records of other programs may have its sides either way. Returns None
+        if these bytes are too few. Decodes nothing.
         """

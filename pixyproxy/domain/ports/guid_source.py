@@ -1,4 +1,4 @@
-"""Where guids come from."""
+"""Makes guids."""
 
 from abc import abstractmethod
 from typing import Protocol
@@ -6,8 +6,8 @@ from uuid import UUID
 
 
 class GuidSource(Protocol):
-    """Where guids come from."""
+    """Makes guids."""
 
     @abstractmethod
     def new(self) -> UUID:
-        """Return a guid that nobody has seen or can guess."""
+        """Return a new guid that can't be guessed."""

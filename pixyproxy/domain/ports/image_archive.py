@@ -1,4 +1,4 @@
-"""Where images are exported to and imported from."""
+"""Archives: exports and imports of images."""
 
 from abc import abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator
@@ -11,60 +11,59 @@ from pixyproxy.domain.ports.content_store import StoredContent
 
 
 class ImageArchiveWriter(Protocol):
-    """Where images are exported to, one after the other; every method may raise `ArchiveError`."""
+    """An archive that an export writes, image by image; every method may raise `ArchiveError`."""
 
     async def prepare(self) -> "ArchiveProblem | None":
-        """Make what the archive needs, such as its folder; called once at the start.
+        """Make what the archive needs, such as a folder; called once at the start.
 
-        Returns what the operator should know of the place, such as that others may write to it.
+        Returns a warning about the place, such as that other users may write to it.
         """
         return None
 
     @abstractmethod
     async def has(self, image: Image) -> bool:
-        """Whether an earlier export has written this image, with exactly these fields and content of its size.
+        """Whether an earlier export has written this image with the same fields and a content of the same size.
 
-        False for an archive that can't be looked into.
+        False for an archive that can't be read.
         """
 
     @abstractmethod
     async def put(self, image: Image, chunks: AsyncIterable[bytes] | None = None) -> None:
-        """Write an image, and its content if it has any, replacing what an earlier export has written of it.
+        """Write an image and its content, if any, and replace what an earlier export has written of it.
 
-        Raises what `chunks` raises as it is; then the archive is as if this had not been called.
+        Raises what `chunks` raises, and then leaves the archive as it was.
         """
 
     async def finish(self) -> None:
-        """Write what tells a whole archive from one that breaks off; called once at the end, unless something fails."""
+        """Mark the archive as complete; called once at the end, unless the export fails."""
         return
 
 
 class ArchivedImage(msgspec.Struct, frozen=True):
-    """An image as an archive has it, and its content if it has any, to be read before the next image is asked for."""
+    """An image in an archive, and its content, if any; read it before the next image."""
 
     image: Image
     content: StoredContent | None = None
 
 
 class ArchiveProblem(msgspec.Struct, frozen=True):
-    """What is wrong with one thing of an archive: its name there, which may hold anything, and a sentence."""
+    """A problem with one item of an archive: its name there, which may be any text, and a sentence."""
 
     name: str
     detail: str
 
 
 class ImageArchiveReader(Protocol):
-    """Where images are imported from."""
+    """An archive that an import reads."""
 
     @abstractmethod
     def images(self) -> AsyncIterator[ArchivedImage | ArchiveProblem]:
-        """Yield every image, and a problem for whatever is none, holding few of them at a time.
+        """Yield every image, and a problem for every other item, with few in memory at a time.
 
-        Nothing is promised of the content but that it is there. Raises `ArchiveError` when it can't go on, also for an
-        archive that breaks off.
+        Content is unchecked. Raises `ArchiveError` when the archive can't be read on or breaks off.
         """
 
     @property
     @abstractmethod
     def progress(self) -> float | None:
-        """How much of the archive has been read, from 0 to 1, or None if nobody can tell."""
+        """The share of the archive that has been read, from 0 to 1, or None if it is unknown."""

@@ -11,10 +11,10 @@ from pixyproxy.domain.generation_request import GenerationRequest
 
 
 class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture as a generator made it: a bitmap that can be drawn, or a well-formed SVG.
+    """A picture from a generator: a bitmap that can be drawn, or a well-formed SVG.
 
-    `width` and `height` are its size in pixels as it is shown; that of an SVG is only the one it is meant for.
-    `usage` is the generator's own account of what it spent, as JSON values, and `request_id` its name for the attempt.
+    `width` and `height` are its size in pixels as it is shown; for an SVG, the intended one. `usage` is what the
+    generator says it has spent, as JSON values, and `request_id` its name for the attempt.
     """
 
     data: bytes
@@ -40,15 +40,15 @@ class ImageGenerator(Protocol):
 
     @abstractmethod
     async def generate(self, request: GenerationRequest) -> GeneratedImage:
-        """Draw one image, without holding up the event loop; raise a `GenerationError` when none comes out."""
+        """Draw one image without blocking the event loop; raise a `GenerationError` when there is none."""
 
     async def open(self) -> None:
-        """Get ready to draw; called once, before a service begins.
+        """Get ready to draw; called once before the service starts.
 
-        Raises `GeneratorSetupError` when nothing can ever be drawn with these settings.
+        Raises `GeneratorSetupError` when these settings can never draw anything.
         """
         return
 
     async def close(self) -> None:
-        """Let go of connections and threads; called once at the end."""
+        """Release connections and threads; called once at the end."""
         return

@@ -1,4 +1,4 @@
-"""What hashes passwords."""
+"""Hashes passwords."""
 
 from abc import abstractmethod
 from typing import Protocol
@@ -7,9 +7,9 @@ from pixyproxy.domain.user import Password, PasswordHash
 
 
 class PasswordHasher(Protocol):
-    """What turns passwords into hashes that can't be turned back.
+    """Hashes passwords and verifies them.
 
-    May raise `OverloadedError` when too many are asked for at once.
+    Both methods may raise `OverloadedError` when too many calls wait.
     """
 
     @abstractmethod
@@ -18,9 +18,9 @@ class PasswordHasher(Protocol):
 
     @abstractmethod
     async def verify(self, password_hash: PasswordHash, password: str) -> bool:
-        """Whether `password_hash` was made from `password`; false for a hash that is malformed."""
+        """Whether `password_hash` was made from `password`; false for a malformed hash."""
 
     @property
     @abstractmethod
     def dummy_hash(self) -> PasswordHash:
-        """A hash that no password fits and whose verification costs what any other costs."""
+        """A hash that matches no password and takes as long to verify as any other."""

@@ -1,4 +1,4 @@
-"""The shape of the database."""
+"""The schema of the database."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -17,15 +17,15 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Schema(Protocol):
-    """The shape of the database: numbered scripts, each applied once and in order."""
+    """The schema of the database: numbered scripts, each applied once and in order."""
 
     @abstractmethod
     async def status(self) -> Sequence[Migration]:
-        """Return every script in the order of its number, changing nothing."""
+        """Return every script in order, and change nothing."""
 
     @abstractmethod
     async def upgrade(self) -> Sequence[Migration]:
-        """Apply the missing scripts and return those that this call applied.
+        """Apply the missing scripts, and return those that this call has applied.
 
-        Safe when several processes call it at once: one applies, the others wait and find nothing left to do.
+        Several processes may call it at once: one applies the scripts, the others wait.
         """

@@ -1,12 +1,12 @@
-"""Where shared keys live."""
+"""Keys that processes share."""
 
 from abc import abstractmethod
 from typing import Protocol
 
 
 class SecretStore(Protocol):
-    """Where the keys live that all processes on one database share."""
+    """Keys that all processes on one database share."""
 
     @abstractmethod
     async def get(self, name: str) -> bytes:
-        """Return the 32 random bytes of this name, the same to everybody who asks, made when somebody asks first."""
+        """Return the 32 random bytes of this name, made by the first call and the same for every process."""

@@ -8,7 +8,7 @@ from pixyproxy.domain.user import PasswordHash, User, UserName
 
 
 class UserRepository(Protocol):
-    """Where users live; names are compared exactly, character by character."""
+    """Where users live; names are compared character by character."""
 
     @abstractmethod
     async def add(self, user: User) -> User:
@@ -20,12 +20,12 @@ class UserRepository(Protocol):
 
     @abstractmethod
     async def set_password_hash(self, name: UserName, password_hash: PasswordHash) -> None:
-        """Store another password hash of a user and nothing else; raise `RecordNotFoundError` when there is none."""
+        """Store a new password hash, and change nothing else; raise `RecordNotFoundError` for an unknown user."""
 
     @abstractmethod
     async def disable(self, name: UserName) -> None:
-        """Store that a user is disabled and nothing else; raise `RecordNotFoundError` when there is none."""
+        """Disable a user, and change nothing else; raise `RecordNotFoundError` for an unknown user."""
 
     @abstractmethod
     async def list(self) -> Sequence[User]:
-        """Return all users, ordered by name (by code point)."""
+        """Return all users, ordered by the code points of their names."""

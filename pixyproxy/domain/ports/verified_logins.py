@@ -1,4 +1,4 @@
-"""Which logins were verified lately."""
+"""Recently verified logins."""
 
 from abc import abstractmethod
 from typing import Protocol
@@ -7,22 +7,19 @@ from pixyproxy.domain.user import UserName
 
 
 class VerifiedLogins(Protocol):
-    """Which logins were verified lately, so that each request need not cost a password hash."""
+    """Recently verified logins, so that not every request costs a password hash."""
 
     @abstractmethod
     def put(self, name: UserName, password: str, address: str | None = None) -> None:
-        """Remember that `password` was verified as that of `name`, from `address`; never keep it in the clear."""
+        """Store that `password` was verified for `name`, from `address`; never store it in the clear."""
 
     @abstractmethod
     def contains(self, name: UserName, password: str) -> bool:
-        """Whether this name and password were verified together so lately that they need not be verified again.
-
-        Recalling does not lengthen that time.
-        """
+        """Whether this name and password were verified recently enough to be accepted; does not extend that time."""
 
     @abstractmethod
     def was_right(self, name: UserName, password: str) -> bool:
-        """Whether this name and password were verified together within a day; they may be wrong by now."""
+        """Whether this name and password were verified within a day; they may be wrong by now."""
 
     @abstractmethod
     def is_familiar(self, name: UserName, address: str) -> bool:
@@ -30,4 +27,4 @@ class VerifiedLogins(Protocol):
 
     @abstractmethod
     def forget(self, name: UserName, password: str) -> None:
-        """Forget that this name and password were right."""
+        """Forget this name and password."""
