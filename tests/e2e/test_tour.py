@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image as Picture
@@ -233,6 +234,18 @@ def test_an_image_is_followed_until_it_is_ready(session: Session) -> None:
     assert state == "ready"
     assert json.loads(data)["guid"] == begun["guid"]
     assert json.loads(data)["byte_size"] > 0
+
+
+def test_a_library_moves_to_mysql(tmp_path: Path) -> None:
+    if not shutil.which("mysql"):
+        real_parts.lack("the client `mysql`", CLIENT_REMEDY)
+    (move,) = fenced_blocks(section("docs/tour.md", "Move your images"), "sh")
+    with ThrowawayServer() as server:
+        url = urlsplit(set_up_mysql(server, tmp_path))
+        values = f"password={url.password}\nserver={url.hostname}:{url.port}\n"
+        printed = shell(f'{values}.venv/bin/pixyproxy generate "A red fox in the snow"\n{move}', tmp_path)
+    assert "1 images exported" in printed
+    assert "1 images imported" in printed
 
 
 def test_the_session_of_the_readme_works(tmp_path: Path) -> None:
