@@ -82,7 +82,7 @@ class CreateImage:
             model=self.generate_image.generator.model,
             at=self.clock.now(),
         )
-        claim = None if idempotency_key is None else Claim.on(image, idempotency_key)
+        claim = None if idempotency_key is None else Claim.on(image, idempotency_key, self.claim_seconds)
         while True:
             if claim and (replay := await self._replay(claim, wait)):
                 return replay
@@ -119,7 +119,7 @@ class CreateImage:
 
     async def _add(self, image: Image, claim: Claim | None) -> Image:
         lease = self.generate_image.lease
-        return await self.images.add(image, lease=lease, claim=claim, claim_seconds=self.claim_seconds)
+        return await self.images.add(image, lease=lease, claim=claim)
 
     async def _result(self, image: Image, wait: float | None) -> CreatedImage:
         ready = await self.generations.result(image.guid, self._seconds(wait))

@@ -67,7 +67,7 @@ class RecoverImages:
 
     async def _store(self, ended: Image, image: Image) -> int:
         try:
-            await self.images.update(ended, expected=image.status, if_abandoned=True)
+            await self.leases.update_abandoned(ended, expected=image.status)
         except (ConstraintViolationError, RecordNotFoundError):
             # Somebody else was faster, or is at work on it all the same.
             return 0

@@ -32,16 +32,18 @@ def parse_idempotency_key(text: str) -> IdempotencyKey:
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """What an author has used an idempotency key for: `fingerprint` tells one body from another.
 
-    Without an author, `key` stands for the client's key and the body together: strangers who happen to use the same key
-    must neither refuse each other's requests nor see each other's images.
+    It holds for `seconds` from now on, by the database's clock. Without an author, `key` stands for the client's
+    key and the body together: strangers who happen to use the same key must neither refuse each other's requests nor
+    see each other's images.
     """
 
     author: UserName | None
     key: IdempotencyKey
     fingerprint: str
+    seconds: float = 86_400.0
 
     @classmethod
-    def on(cls, image: Image, key: IdempotencyKey) -> Self:
+    def on(cls, image: Image, key: IdempotencyKey, seconds: float = 86_400.0) -> Self:
         """Return the claim of `key` for what `image` was asked for with."""
         # Options that are not given are left out, so that keys stay valid when a later version adds options.
         options = image.request.options
@@ -49,7 +51,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
         fingerprint = hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
         if image.author is None:
             key = IdempotencyKey(hashlib.sha256(f"{key} {fingerprint}".encode()).hexdigest())
-        return cls(author=image.author, key=key, fingerprint=fingerprint)
+        return cls(author=image.author, key=key, fingerprint=fingerprint, seconds=seconds)
 
 
 class ClaimedImage(msgspec.Struct, frozen=True, kw_only=True):

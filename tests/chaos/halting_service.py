@@ -90,17 +90,15 @@ class HaltingImageRepository(MySQLImageRepository):
 
     halts: Halts
 
-    async def add(
-        self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None, claim_seconds: float = 86_400.0
-    ) -> Image:
+    async def add(self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None) -> Image:
         await self.halts.reach(Step.UNWRITTEN, image.prompt)
         self.halts.prompts[image.content_key] = image.prompt
-        return await super().add(image, lease=lease, claim=claim, claim_seconds=claim_seconds)
+        return await super().add(image, lease=lease, claim=claim)
 
-    async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
+    async def update(self, image: Image, *, expected: ImageStatus) -> None:
         if image.status is ImageStatus.GENERATING:
             await self.halts.reach(Step.CHECKED, image.prompt)
-        await super().update(image, expected=expected, if_abandoned=if_abandoned)
+        await super().update(image, expected=expected)
         if image.status is ImageStatus.GENERATING:
             await self.halts.reach(Step.GENERATING, image.prompt)
         if image.status is ImageStatus.READY:

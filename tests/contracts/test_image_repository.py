@@ -75,8 +75,10 @@ def refusal(detail: str = "The generator refused.") -> GenerationError:
     return GenerationRefusedError(detail, maybe_billed=False)
 
 
-def a_claim(author: UserName | None = ANN, key: str = KEY, fingerprint: str = "0" * 64) -> Claim:
-    return Claim(author=author, key=IdempotencyKey(key), fingerprint=fingerprint)
+def a_claim(
+    author: UserName | None = ANN, key: str = KEY, fingerprint: str = "0" * 64, seconds: float = 86_400.0
+) -> Claim:
+    return Claim(author=author, key=IdempotencyKey(key), fingerprint=fingerprint, seconds=seconds)
 
 
 async def eventually(is_so: Callable[[], Awaitable[bool]]) -> None:
@@ -872,12 +874,12 @@ class TestLeases:
         image = await images.add(GeneratingImageFactory.build(), lease=LONG)
         unknown = image.failed(GenerationAbandonedError("Nobody knows.", maybe_billed=True), at=image.updated_at)
         with pytest.raises(ConstraintViolationError):
-            await images.update(unknown, expected=ImageStatus.GENERATING, if_abandoned=True)
+            await images.update_abandoned(unknown, expected=ImageStatus.GENERATING)
         assert await images.get(image.guid) == image
 
         abandoned = await images.add(GeneratingImageFactory.build(), lease=Lease(owner="one", seconds=0.0))
         unknown = abandoned.failed(GenerationAbandonedError("Nobody knows.", maybe_billed=True), at=image.updated_at)
-        await images.update(unknown, expected=ImageStatus.GENERATING, if_abandoned=True)
+        await images.update_abandoned(unknown, expected=ImageStatus.GENERATING)
         assert (await images.get(abandoned.guid)).status is ImageStatus.UNKNOWN
 
     async def test_the_images_that_became_unknown_lately_are_listed_the_latest_first(self, images: ImagePorts) -> None:
@@ -955,8 +957,8 @@ class TestClaims:
 
     async def test_a_key_is_forgotten_when_its_time_is_over_and_can_be_used_again(self, images: ImagePorts) -> None:
         other = IdempotencyKey("another")
-        await images.add(PendingImageFactory.build(), claim=a_claim(key=other), claim_seconds=60.0)
-        old = await images.add(PendingImageFactory.build(), claim=a_claim(), claim_seconds=1.0)
+        await images.add(PendingImageFactory.build(), claim=a_claim(key=other, seconds=60.0))
+        old = await images.add(PendingImageFactory.build(), claim=a_claim(seconds=1.0))
         claimed = await images.find_claim(ANN, KEY)
         assert claimed
         assert claimed.guid == old.guid
@@ -977,8 +979,8 @@ class TestClaims:
 
     async def test_all_keys_whose_time_is_over_are_forgotten_and_counted(self, images: ImagePorts) -> None:
         for number in range(5):
-            claim = a_claim(key=f"short-{number}")
-            await images.add(PendingImageFactory.build(), claim=claim, claim_seconds=0.05)
+            claim = a_claim(key=f"short-{number}", seconds=0.05)
+            await images.add(PendingImageFactory.build(), claim=claim)
             await images.add(PendingImageFactory.build(), claim=a_claim(key=f"long-{number}"))
 
         async def are_expired() -> bool:
@@ -1008,9 +1010,8 @@ class TestClaims:
         self, images: ImagePorts
     ) -> None:
         async def add(number: int) -> Image:
-            claim = a_claim(key=f"key-{number}")
-            seconds = 0.001 if number % 2 else 60.0
-            added = await images.add(PendingImageFactory.build(), claim=claim, claim_seconds=seconds)
+            claim = a_claim(key=f"key-{number}", seconds=0.001 if number % 2 else 60.0)
+            added = await images.add(PendingImageFactory.build(), claim=claim)
             await images.forget_expired_claims()
             return added
 

@@ -29,9 +29,7 @@ class InMemoryImageRepository(ImagePorts):
         self._deletions: dict[UUID, datetime] = {}
         self._claims: dict[tuple[UserName | None, IdempotencyKey], tuple[ClaimedImage, datetime]] = {}
 
-    async def add(
-        self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None, claim_seconds: float = 86_400.0
-    ) -> Image:
+    async def add(self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None) -> Image:
         if image.guid in self._images:
             raise ConstraintViolationError("An image with this guid is stored already.")
         if image.guid in self._deletions:
@@ -44,7 +42,7 @@ class InMemoryImageRepository(ImagePorts):
             self._leases[image.guid] = lease.owner, self._in(lease.seconds)
         if claim is not None:
             claimed = ClaimedImage(guid=image.guid, fingerprint=claim.fingerprint)
-            self._claims[claim.author, claim.key] = claimed, self._in(claim_seconds)
+            self._claims[claim.author, claim.key] = claimed, self._in(claim.seconds)
         return stored
 
     async def get(self, guid: UUID) -> Image:
@@ -53,9 +51,9 @@ class InMemoryImageRepository(ImagePorts):
         except KeyError:
             raise image_not_found(guid) from None
 
-    async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
+    async def update(self, image: Image, *, expected: ImageStatus) -> None:
         stored = await self.get(image.guid)
-        if stored.status is not expected or (if_abandoned and self._is_leased(image.guid)):
+        if stored.status is not expected:
             raise ConstraintViolationError("The image has been changed by somebody else.")
         self._images[image.guid] = stored.with_state_of(image)
         if image.status.is_final:
@@ -108,6 +106,11 @@ class InMemoryImageRepository(ImagePorts):
             image for image in self._images.values() if not image.status.is_final and not self._is_leased(image.guid)
         ]
         return sorted(abandoned, key=lambda image: (image.created_at, image.guid))[:limit]
+
+    async def update_abandoned(self, image: Image, *, expected: ImageStatus) -> None:
+        if self._is_leased(image.guid):
+            raise ConstraintViolationError("Another process is working on the image.")
+        await self.update(image, expected=expected)
 
     async def list_unknown(self, *, since: datetime, limit: int) -> Sequence[Image]:
         unknown = [

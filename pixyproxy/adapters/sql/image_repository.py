@@ -145,16 +145,14 @@ class SQLImageRepository(ImagePorts):
 
     database: SQLDatabase
 
-    async def add(
-        self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None, claim_seconds: float = 86_400.0
-    ) -> Image:
+    async def add(self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None) -> Image:
         (words,) = await words_to_rows([(0, image.prompt)])
 
         async def store(transaction: Transaction) -> ImageId:
             # First what others may hold a lock on, and only then the transaction's first plain SELECT: where snapshots
             # are isolated (MariaDB since 11.6), nothing that is locked later may have changed since that.
             if claim is not None:
-                await transaction.execute(_CLAIM, claim_to_row(claim, image.guid, claim_seconds))
+                await transaction.execute(_CLAIM, claim_to_row(claim, image.guid))
             image_id = ImageId(await transaction.insert(_ADD, {**image_to_row(image), **lease_to_row(lease)}))
             # A transaction that is deleting an image with this guid has ended by now.
             if await transaction.fetch_all(_FIND_DELETION, {"guid": str(image.guid)}):
@@ -171,7 +169,13 @@ class SQLImageRepository(ImagePorts):
             raise image_not_found(guid)
         return image_from_row(rows[0])
 
-    async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
+    async def update(self, image: Image, *, expected: ImageStatus) -> None:
+        await self._update(image, expected, if_abandoned=False)
+
+    async def update_abandoned(self, image: Image, *, expected: ImageStatus) -> None:
+        await self._update(image, expected, if_abandoned=True)
+
+    async def _update(self, image: Image, expected: ImageStatus, *, if_abandoned: bool) -> None:
         conditions = {"expected": expected.value, "if_abandoned": if_abandoned, "is_final": image.status.is_final}
         if not await self.database.execute(_UPDATE, {**image_to_row(image), **conditions}):
             await self._explain(image.guid)

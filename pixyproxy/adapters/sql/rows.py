@@ -152,14 +152,14 @@ def lease_to_row(lease: Lease | None) -> Mapping[str, object]:
     return {"lease_owner": lease and lease.owner, "seconds": lease and lease.seconds}
 
 
-def claim_to_row(claim: Claim, guid: UUID, seconds: float) -> Mapping[str, object]:
+def claim_to_row(claim: Claim, guid: UUID) -> Mapping[str, object]:
     """Return the parameters of the statement that stores the claim of an idempotency key."""
     return {
         "author": claim.author or "",
         "idempotency_key": claim.key,
         "guid": str(guid),
         "fingerprint": claim.fingerprint,
-        "seconds": seconds,
+        "seconds": claim.seconds,
     }
 
 

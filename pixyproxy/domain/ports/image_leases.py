@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from pixyproxy.domain.image import Image
+from pixyproxy.domain.image import Image, ImageStatus
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +35,10 @@ class ImageLeases(Protocol):
 
         Damaged records are left out.
         """
+
+    @abstractmethod
+    async def update_abandoned(self, image: Image, *, expected: ImageStatus) -> None:
+        """Do what `ImageRepository.update` does; raise `ConstraintViolationError`, too, if there is a valid lease."""
 
     @abstractmethod
     async def list_unknown(self, *, since: datetime, limit: int) -> Sequence[Image]:

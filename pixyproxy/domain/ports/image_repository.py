@@ -13,14 +13,12 @@ class ImageRepository(Protocol):
     """Where image records live: the one port for images that every host needs."""
 
     @abstractmethod
-    async def add(
-        self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None, claim_seconds: float = 86_400.0
-    ) -> Image:
+    async def add(self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None) -> Image:
         """Store a new image with its lease and claim, all or nothing, and return it with its id.
 
         `lease` belongs to `ImageLeases`, `claim` to `IdempotencyKeys`: an adapter that does not implement these ports
-        gets neither. `claim_seconds` is how long the claim holds. Raises `ConstraintViolationError` if the guid or the
-        author's key is taken, or if a deletion of this guid is not finished.
+        gets neither. Raises `ConstraintViolationError` if the guid or the author's key is taken, or if a deletion of
+        this guid is not finished.
         """
 
     @abstractmethod
@@ -28,12 +26,11 @@ class ImageRepository(Protocol):
         """Return the image in any state; raise `RecordNotFoundError` when there is none."""
 
     @abstractmethod
-    async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
+    async def update(self, image: Image, *, expected: ImageStatus) -> None:
         """Store the state of an image, all or nothing: the fields that its life cycle methods set, and a new version.
 
         A final state ends the lease. Raises `RecordNotFoundError` when there is no such image, and
-        `ConstraintViolationError` when the stored image is not in the state `expected` or, with `if_abandoned`, when it
-        is leased.
+        `ConstraintViolationError` when the stored image is not in the state `expected`.
         """
 
     @abstractmethod

@@ -125,11 +125,11 @@ class BrokenImageRepository(InMemoryImageRepository):
         self._error = error
         self._times = times
 
-    async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
+    async def update(self, image: Image, *, expected: ImageStatus) -> None:
         if image.status.is_final and self._times:
             self._times -= 1
             raise self._error
-        await super().update(image, expected=expected, if_abandoned=if_abandoned)
+        await super().update(image, expected=expected)
 
 
 class UnreachableImageRepository(InMemoryImageRepository):
@@ -232,10 +232,10 @@ async def test_the_content_is_stored_before_the_image_is_ready(
     create_image: CreateImage, contents: InMemoryContentStore
 ) -> None:
     class LookingRepository(InMemoryImageRepository):
-        async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
+        async def update(self, image: Image, *, expected: ImageStatus) -> None:
             if image.status is ImageStatus.READY:
                 assert (await contents.open(image.content_key)).byte_size > 0
-            await super().update(image, expected=expected, if_abandoned=if_abandoned)
+            await super().update(image, expected=expected)
 
     images = LookingRepository()
     await with_parts(create_image, images=images)(LIGHTHOUSE, principal=ANONYMOUS)
@@ -383,8 +383,8 @@ async def test_what_can_not_be_written_down_as_begun_is_not_bought(
     class ForgetfulRepository(InMemoryImageRepository):
         """Begins an image and says that it did not, as a database does whose connection breaks at the commit."""
 
-        async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
-            await super().update(image, expected=expected, if_abandoned=if_abandoned)
+        async def update(self, image: Image, *, expected: ImageStatus) -> None:
+            await super().update(image, expected=expected)
             if image.status is ImageStatus.GENERATING:
                 raise error
 
@@ -440,8 +440,8 @@ async def test_an_end_that_was_stored_although_the_database_said_otherwise_is_no
     create_image: CreateImage,
 ) -> None:
     class ForgetfulRepository(InMemoryImageRepository):
-        async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
-            await super().update(image, expected=expected, if_abandoned=if_abandoned)
+        async def update(self, image: Image, *, expected: ImageStatus) -> None:
+            await super().update(image, expected=expected)
             if image.status is ImageStatus.READY:
                 raise DBConnectionError("The connection was lost.")
 

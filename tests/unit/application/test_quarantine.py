@@ -58,10 +58,10 @@ class WatchedImageRepository(InMemoryImageRepository):
         self._contents = contents
         self.kept_by_then: list[bytes] = []
 
-    async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
+    async def update(self, image: Image, *, expected: ImageStatus) -> None:
         if image.failure is not None:
             self.kept_by_then = list((await quarantined(self._contents, image)).values())
-        await super().update(image, expected=expected, if_abandoned=if_abandoned)
+        await super().update(image, expected=expected)
 
 
 class FullQuarantine(InMemoryContentStore):
@@ -341,10 +341,10 @@ async def test_an_image_whose_process_died_behind_the_quarantine_has_failed_and_
 
         is_gone = True
 
-        async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
+        async def update(self, image: Image, *, expected: ImageStatus) -> None:
             if image.failure is not None and self.is_gone:
                 raise DBConnectionError("The database does not answer.")
-            await super().update(image, expected=expected, if_abandoned=if_abandoned)
+            await super().update(image, expected=expected)
 
     images = Gone()
     policy = GenerationPolicy(lease=Lease(owner="a process that died", seconds=-1), patience=0)

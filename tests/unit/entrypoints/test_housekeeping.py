@@ -106,8 +106,8 @@ async def test_what_is_left_behind_later_is_recovered_too() -> None:
 async def test_idempotency_keys_whose_time_is_over_are_forgotten(caplog: pytest.LogCaptureFixture) -> None:
     images = WatchedImageRepository()
     image = ImageFactory.build()
-    claim = Claim.on(image, IdempotencyKey("abc"))
-    await images.add(image, claim=claim, claim_seconds=-1)
+    claim = Claim.on(image, IdempotencyKey("abc"), seconds=-1)
+    await images.add(image, claim=claim)
     async with housekeeping(
         recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexPrompts(index=images), images, every=3600
     ):

@@ -56,10 +56,10 @@ class FailingImageRepository(InMemoryImageRepository):
         super().__init__()
         self.fails_for = set(fails_for)
 
-    async def update(self, image: Image, *, expected: ImageStatus, if_abandoned: bool = False) -> None:
+    async def update(self, image: Image, *, expected: ImageStatus) -> None:
         if image.status in self.fails_for:
             raise DBConnectionError("The database does not answer.")
-        await super().update(image, expected=expected, if_abandoned=if_abandoned)
+        await super().update(image, expected=expected)
 
 
 class Served:
