@@ -112,7 +112,7 @@ async def longest_stall(work: Callable[[], object]) -> float:
 
 def measured(name: str, what: str) -> dict[str, Any]:
     """Return what judging or drawing this picture costs, in a process that has done nothing else."""
-    from pixyproxy.adapters.pictures.pillow.inspection import inspect_picture  # noqa: PLC0415
+    from pixyproxy.adapters.pictures.inspection import inspect_picture  # noqa: PLC0415
     from pixyproxy.adapters.pictures.vips.picture import convert_bitmap  # noqa: PLC0415
     from pixyproxy.domain.variant import Variant, VariantFormat  # noqa: PLC0415
 

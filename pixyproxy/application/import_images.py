@@ -4,14 +4,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 from uuid import UUID
 
 import msgspec
 
 from pixyproxy.application.correct_sizes import exchanged
 from pixyproxy.application.progress import no_progress
-from pixyproxy.domain.content import ContentInfo
+from pixyproxy.domain.content import CONTENT_MAX_SIZE, ContentInfo
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     ContentNotFoundError,
@@ -32,8 +31,6 @@ from pixyproxy.domain.ports import (
     Quarantine,
     StoredContent,
 )
-
-CONTENT_MAX_SIZE: Final = 64 << 20
 
 
 class ImportOutcome(StrEnum):

@@ -13,6 +13,9 @@ from pixyproxy.domain.text import ensure_encodable
 
 SLUG_MAX_LENGTH = 80
 
+CONTENT_MAX_SIZE: Final = 64 << 20
+"""The largest content, in bytes, that is inspected, imported or made variants of."""
+
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 
 ContentKey = NewType("ContentKey", str)

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 import pytest
 from PIL import Image
 
+from pixyproxy.adapters.pictures.inspection import inspect_picture
+from pixyproxy.adapters.pictures.picture import Picture
 from pixyproxy.adapters.pictures.pillow import content_inspector
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
-from pixyproxy.adapters.pictures.pillow.inspection import inspect_picture
-from pixyproxy.adapters.pictures.pillow.picture import Picture
 from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import ContentStoreError, DamagedContentError
 from pixyproxy.domain.ports import ContentInspector, StoredContent

@@ -13,8 +13,8 @@ import pytest
 
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
-from pixyproxy.adapters.pictures.pillow import bitmap
-from pixyproxy.adapters.pictures.pillow.inspection import inspect_picture
+from pixyproxy.adapters.pictures import inspection
+from pixyproxy.adapters.pictures.inspection import inspect_picture
 from pixyproxy.adapters.sketch import canvas
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.domain.errors import GenerationError, GenerationFailedError
@@ -106,7 +106,7 @@ async def test_pictures_are_worked_on_outside_of_the_event_loop(
     generator: ImageGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[threading.Thread] = []
-    for module, name in ((bitmap, "first_frame"), (canvas, "encoded")):
+    for module, name in ((inspection, "first_frame"), (canvas, "encoded")):
         original = getattr(module, name)
 
         def spy(*args: object, original: object = original) -> object:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
-from pixyproxy.adapters.pictures.pillow.inspection import inspect_picture
-from pixyproxy.adapters.pictures.pillow.picture import UnreadablePictureError
+from pixyproxy.adapters.pictures.inspection import inspect_picture
+from pixyproxy.adapters.pictures.picture import UnreadablePictureError
 from pixyproxy.adapters.pictures.pillow.variant_maker import PillowVariantMaker
 from pixyproxy.adapters.pictures.vips.variant_maker import VipsVariantMaker
 from pixyproxy.domain.errors import ContentStoreError, DamagedContentError

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from pixyproxy.adapters.pictures.pillow.inspection import inspect_picture
+from pixyproxy.adapters.pictures.inspection import inspect_picture
 from tests import odd_pictures
 
 SHOW = """

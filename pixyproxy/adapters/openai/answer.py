@@ -11,14 +11,15 @@ from typing import Any, Final
 
 import msgspec
 
-from pixyproxy.adapters.openai.compression import begins_as_picture, inflated
+from pixyproxy.adapters.openai.compression import inflated
 from pixyproxy.adapters.openai.encoded import decode_loosely, decode_picture
 from pixyproxy.adapters.openai.members import Member, find_members, find_pictures, is_picture, without
 from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.upstream_error import UpstreamError
 from pixyproxy.adapters.openai.upstream_meaning import domain_error_for, log_upstream_error
-from pixyproxy.adapters.pictures.pillow.inspection import inspect_picture
-from pixyproxy.adapters.pictures.pillow.picture import Picture, UnreadablePictureError
+from pixyproxy.adapters.pictures.formats import begins_as_picture
+from pixyproxy.adapters.pictures.inspection import inspect_picture
+from pixyproxy.adapters.pictures.picture import Picture, UnreadablePictureError
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import GenerationError, GenerationFailedError
 from pixyproxy.domain.image import kept_usage

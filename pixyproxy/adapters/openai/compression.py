@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 
 import httpx2
 
+from pixyproxy.adapters.pictures.formats import begins_as_picture
+
 PIECE: Final = 1 << 16
 # Two are as many as anybody applies on purpose; a third is a mistake.
 _MAX_CODINGS: Final = 3
@@ -22,9 +24,6 @@ _CODINGS: Final = {
 }
 # Of gzip (RFC 1952, 2.3.1) and zstd (RFC 8878, 3.1.1), for servers that compress and do not say so, or say it wrong.
 _MAGIC: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-_PICTURE: Final = re.compile(
-    rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF|(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\0 \t\r\n]{0,1024}+<", re.DOTALL
-)
 _JSON: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,64}[\[{]")
 
 
@@ -64,11 +63,6 @@ def inflated(body: bytes | bytearray, content_encoding: str, limit: int) -> Infl
             best = result
     # Where the coding is a wrong label, some bytes may have made sense by chance.
     return best or Inflated(body)
-
-
-def begins_as_picture(body: bytes | bytearray) -> bool:
-    """Whether the body begins as a picture that some browser shows does."""
-    return _PICTURE.match(body) is not None
 
 
 def _without(codings: Sequence[str], body: bytes | bytearray, limit: int) -> Inflated:

@@ -7,10 +7,13 @@ each call into C ends after a quarter of a mebibyte, and what is wrong with the 
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
+
+from pixyproxy.adapters.pictures.formats import FIRST_BYTES
 
 PIECE: Final = 1 << 18
 
@@ -26,11 +29,10 @@ _CONTINUATION: Final = 0x80
 _SIMPLE_ESCAPES: Final = ((b"\\n", b"\n"), (b"\\r", b"\r"), (b"\\/", b"/"))
 _LENIENT: Final = json.JSONDecoder(strict=False)
 _COLON: Final = re.compile(rb'[ \t\r\n]{0,256}+:[ \t\r\n]{0,256}+"')
-# The first bytes of a PNG, JPEG, GIF, WebP and SVG in base64, in either alphabet. A letter or digit ahead of them would
-# be a part of the text.
-_PICTURE: Final = re.compile(
-    rb"(?:(?<![A-Za-z0-9+/_-])|(?<=\\n))(?:iVBORw0KGg|(?:_|\\?/)9j(?:_|\\?/)|R0lGOD[dl]h|UklGR|PHN2Zy|PD94bWwg)[A-Za-z0-9+/\\_-]{8}"
-)
+# The first bytes of pictures in base64, as far as they are the same whatever follows, in either alphabet.
+_STARTS: Final = [b64encode(head)[: len(head) * 8 // 6].replace(b"/", rb"(?:_|\\?/)") for head in FIRST_BYTES]
+# A letter or digit ahead of them would be a part of the text.
+_PICTURE: Final = re.compile(rb"(?:(?<![A-Za-z0-9+/_-])|(?<=\\n))(?:%b)[A-Za-z0-9+/\\_-]{8}" % b"|".join(_STARTS))
 _SIGN_LENGTH: Final = 24
 # A document that has more members of these names than any answer has is searched no further.
 _MAX_MEMBERS: Final = 10_000

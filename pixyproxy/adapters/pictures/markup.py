@@ -4,7 +4,7 @@ import codecs
 import re
 from typing import Final
 
-from pixyproxy.adapters.pictures.bitmaps.frame import UnreadablePictureError
+from pixyproxy.adapters.pictures.picture import UnreadablePictureError
 
 # The declaration of a document in an encoding that writes ASCII as ASCII does.
 _DECLARATION: Final = re.compile(rb"(?:\xef\xbb\xbf)?<\?xml\s+version\s*=[^<>]{0,200}\?>", re.DOTALL)

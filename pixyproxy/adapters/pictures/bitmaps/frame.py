@@ -5,20 +5,14 @@ from typing import Final
 import msgspec
 
 from pixyproxy.adapters.pictures.bitmaps.exif import UPRIGHT
+from pixyproxy.adapters.pictures.picture import MAX_PIXELS, UnreadablePictureError
 from pixyproxy.domain.content import MediaType
-
-MAX_PIXELS: Final = 64_000_000
-"""The pixels of one frame; the largest picture of the OpenAI reference, 3840x2160, has 8.3 million."""
 
 MAX_FRAMES: Final = 10_000
 MAX_CHUNKS: Final = 300_000
 """The chunks, segments or blocks of a file; a GIF of 64 MiB has 263,172 blocks of the usual size."""
 
 _FIRST_TURNED: Final = 5
-
-
-class UnreadablePictureError(ValueError):
-    """The bytes are no picture that can be shown; the message is a sentence that says why."""
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,8 +71,3 @@ class Bounds:
         self._frames += 1
         if self._frames > MAX_FRAMES:
             raise UnreadablePictureError(f"The picture has more than {MAX_FRAMES:,} frames.")
-
-
-def broken(media_type: MediaType) -> UnreadablePictureError:
-    """Make the error for a file of which nothing can be shown."""
-    return UnreadablePictureError(f"The {media_type.name} picture is damaged or incomplete.")

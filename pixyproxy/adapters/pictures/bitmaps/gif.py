@@ -2,7 +2,9 @@
 
 from typing import Final
 
-from pixyproxy.adapters.pictures.bitmaps.frame import Bounds, Frame, broken, ensure_size
+from pixyproxy.adapters.pictures.bitmaps.exif import UPRIGHT
+from pixyproxy.adapters.pictures.bitmaps.frame import Bounds, Frame, ensure_size
+from pixyproxy.adapters.pictures.picture import broken
 from pixyproxy.domain.content import MediaType
 
 SIGNATURES: Final = (b"GIF87a", b"GIF89a")
@@ -41,6 +43,11 @@ def first_frame(data: bytes, bounds: Bounds) -> Frame:
     if frame is None:
         raise broken(MediaType.GIF)
     return frame
+
+
+def orientation_in(head: bytes) -> int:  # noqa: ARG001 -- as in the other formats
+    """Return `UPRIGHT`: a GIF has no EXIF data."""
+    return UPRIGHT
 
 
 def _only(

@@ -4,7 +4,8 @@ import re
 from typing import Final, NamedTuple
 
 from pixyproxy.adapters.pictures.bitmaps.exif import PREFIX, UPRIGHT, orientation_of
-from pixyproxy.adapters.pictures.bitmaps.frame import Bounds, Frame, UnreadablePictureError, broken, ensure_size
+from pixyproxy.adapters.pictures.bitmaps.frame import Bounds, Frame, ensure_size
+from pixyproxy.adapters.pictures.picture import UnreadablePictureError, broken
 from pixyproxy.domain.content import MediaType
 
 SIGNATURE: Final = b"\xff\xd8\xff"

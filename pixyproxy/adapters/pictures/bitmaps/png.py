@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from pixyproxy.adapters.pictures.bitmaps.exif import UPRIGHT, orientation_of
-from pixyproxy.adapters.pictures.bitmaps.frame import Bounds, Frame, broken, ensure_size
+from pixyproxy.adapters.pictures.bitmaps.frame import Bounds, Frame, ensure_size
+from pixyproxy.adapters.pictures.picture import broken
 from pixyproxy.domain.content import MediaType
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"

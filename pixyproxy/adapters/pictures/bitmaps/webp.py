@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from pixyproxy.adapters.pictures.bitmaps.exif import PREFIX, UPRIGHT, orientation_of
-from pixyproxy.adapters.pictures.bitmaps.frame import Bounds, Frame, broken, ensure_size
+from pixyproxy.adapters.pictures.bitmaps.frame import Bounds, Frame, ensure_size
+from pixyproxy.adapters.pictures.picture import broken
 from pixyproxy.domain.content import MediaType
 
 SIGNATURE: Final = b"WEBP"
 SIGNATURE_OFFSET: Final = 8
 
-_RIFF: Final = b"RIFF"
+RIFF: Final = b"RIFF"
 
 _HEAD_SIZE, _FLAGS_AT, _FRAME_HEAD_SIZE = 12, 20, 16
 _ICC_FLAG, _ALPHA_FLAG, _EXIF_FLAG, _ANIMATION_FLAG = 0x20, 0x10, 0x08, 0x02
@@ -32,7 +33,7 @@ def first_frame(data: bytes, bounds: Bounds) -> Frame:
     A frame that is not whole is refused: browsers show nothing of it. No browser turns a WebP as its EXIF data says.
     Raises `UnreadablePictureError`.
     """
-    if not data.startswith(_RIFF):
+    if not data.startswith(RIFF):
         raise broken(MediaType.WEBP)
     kept: dict[bytes, memoryview] = {}
     for chunk in _chunks(data, bounds):
@@ -57,7 +58,7 @@ def first_frame(data: bytes, bounds: Bounds) -> Frame:
     body = b"".join(_packed(kind, content) for kind, content in parts)
     return Frame(
         media_type=MediaType.WEBP,
-        data=_RIFF + struct.pack("<I", 4 + len(body)) + SIGNATURE + body,
+        data=RIFF + struct.pack("<I", 4 + len(body)) + SIGNATURE + body,
         width=size[0],
         height=size[1],
     )

@@ -3,10 +3,10 @@
 import asyncio
 import hashlib
 
-from pixyproxy.adapters.pictures.bitmaps.reading import is_turned_on_its_side
-from pixyproxy.adapters.pictures.pillow.inspection import inspect_picture
-from pixyproxy.adapters.pictures.pillow.picture import UnreadablePictureError
-from pixyproxy.adapters.pictures.read_all import read_whole
+from pixyproxy.adapters.pictures.formats import is_turned_on_its_side
+from pixyproxy.adapters.pictures.inspection import inspect_picture
+from pixyproxy.adapters.pictures.picture import UnreadablePictureError
+from pixyproxy.adapters.pictures.read_all import read_all
 from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.errors import DamagedContentError
 from pixyproxy.domain.ports import ContentInspector, StoredContent
@@ -16,7 +16,7 @@ class PillowContentInspector(ContentInspector):
     """Reads the whole picture in a worker thread; content of more than 64 MiB is refused as damaged."""
 
     async def inspect(self, content: StoredContent) -> ContentInfo:
-        data = await read_whole(content)
+        data = await read_all(content)
         try:
             return await asyncio.to_thread(_describe, data)
         except UnreadablePictureError as exc:

@@ -6,9 +6,10 @@ from collections import deque
 
 from PIL import Image, ImageOps
 
-from pixyproxy.adapters.pictures.bitmaps.frame import UnreadablePictureError
-from pixyproxy.adapters.pictures.bitmaps.reading import first_frame
-from pixyproxy.adapters.pictures.pillow.bitmap import drawn
+from pixyproxy.adapters.pictures.decoding import drawn
+from pixyproxy.adapters.pictures.formats import first_frame
+from pixyproxy.adapters.pictures.picture import UnreadablePictureError
+from pixyproxy.adapters.pictures.read_all import read_all
 from pixyproxy.domain.errors import DamagedContentError
 from pixyproxy.domain.ports import StoredContent, VariantMaker
 from pixyproxy.domain.variant import Variant, VariantFormat
@@ -32,7 +33,7 @@ class PillowVariantMaker(VariantMaker):
 
     async def make(self, content: StoredContent, variant: Variant) -> bytes:
         """Return the variant, or raise the next of the errors that `fail_next` was given."""
-        data = b"".join([chunk async for chunk in content.chunks])
+        data = await read_all(content)
         self.made.append(variant)
         if self._failures:
             raise self._failures.popleft()

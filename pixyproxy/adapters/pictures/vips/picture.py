@@ -1,16 +1,16 @@
 """Pictures, out of one format and into another, by libvips."""
 
 import logging
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import pyvips
 
-from pixyproxy.adapters.pictures.bitmaps.frame import Frame, UnreadablePictureError
-from pixyproxy.adapters.pictures.bitmaps.reading import first_frame
+from pixyproxy.adapters.pictures.bitmaps.frame import Frame
+from pixyproxy.adapters.pictures.formats import first_frame
 from pixyproxy.adapters.pictures.markup import in_utf8
-from pixyproxy.adapters.pictures.vips.errors import translated_errors
+from pixyproxy.adapters.pictures.picture import UnreadablePictureError
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DamagedContentError
 from pixyproxy.domain.variant import Variant, VariantFormat
@@ -29,9 +29,6 @@ _LOADERS: Final = {
     MediaType.WEBP: "webpload_buffer",
     MediaType.GIF: "gifload_buffer",
 }
-_MARKUP: Final = re.compile(
-    rb"(?:\xef\xbb\xbf)?[ \t\r\n]*<|(?:\xff\xfe)?(?:[ \t\r\n]\0)*<\0|(?:\xfe\xff)?(?:\0[ \t\r\n])*\0<"
-)
 
 # A JPEG can be loaded at 1/8, 1/4 or 1/2 of its size, and a WebP at any. That saves time and memory, and is coarse: so
 # twice of what is wanted is loaded.
@@ -56,12 +53,16 @@ _SAVERS: Final[dict[VariantFormat, Callable[[Any, int], bytes]]] = {
 }
 
 
-def is_markup(data: bytes) -> bool:
-    """Whether the content can only be an SVG, if it is a picture at all."""
-    return _MARKUP.match(data) is not None
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    """Raise `DamagedContentError` for every error of libvips, whose texts may name paths."""
+    try:
+        yield
+    except pyvips.Error as exc:
+        raise DamagedContentError("The picture is damaged or incomplete.") from exc
 
 
-@translated_errors()
+@_translated_errors()
 def convert_bitmap(data: bytes, variant: Variant) -> bytes:
     """Return the first frame of a PNG, JPEG, WebP or GIF as `variant`.
 
@@ -97,7 +98,7 @@ def _loaded(frame: Frame, variant: Variant) -> Any:
 
 def _drawn(frame: Frame) -> Any:
     """Return the frame as Pillow draws it, or the part of it that there is."""
-    from pixyproxy.adapters.pictures.pillow.bitmap import drawn  # noqa: PLC0415 -- damaged pictures alone need it
+    from pixyproxy.adapters.pictures.decoding import drawn  # noqa: PLC0415 -- damaged pictures alone need it
 
     image = drawn(frame)
     return pyvips.Image.new_from_memory(image.tobytes(), *image.size, len(image.mode), "uchar").copy(
@@ -105,7 +106,7 @@ def _drawn(frame: Frame) -> Any:
     )
 
 
-@translated_errors()
+@_translated_errors()
 def draw_svg(data: bytes, variant: Variant) -> bytes:
     """Return an SVG as `variant`; nothing that it refers to is loaded.
 

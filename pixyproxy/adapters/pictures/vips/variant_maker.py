@@ -3,7 +3,8 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from pixyproxy.adapters.pictures.read_all import read_whole
+from pixyproxy.adapters.pictures.formats import is_markup
+from pixyproxy.adapters.pictures.read_all import read_all
 from pixyproxy.adapters.pictures.vips.drawing import Drawer
 from pixyproxy.domain.ports import StoredContent, VariantMaker
 from pixyproxy.domain.variant import Variant
@@ -26,7 +27,7 @@ class VipsVariantMaker(VariantMaker):
     async def make(self, content: StoredContent, variant: Variant) -> bytes:
         # Whoever waits holds no bytes yet.
         async with self._slots:
-            data = await read_whole(content)
+            data = await read_all(content)
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._executor, self._make, data, variant)
 
@@ -37,6 +38,6 @@ class VipsVariantMaker(VariantMaker):
 
     def _make(self, data: bytes, variant: Variant) -> bytes:
         # libvips is loaded when it is needed first, here, where that holds nobody up.
-        from pixyproxy.adapters.pictures.vips.picture import convert_bitmap, is_markup  # noqa: PLC0415
+        from pixyproxy.adapters.pictures.vips.picture import convert_bitmap  # noqa: PLC0415
 
         return self._drawer.draw(data, variant) if is_markup(data) else convert_bitmap(data, variant)

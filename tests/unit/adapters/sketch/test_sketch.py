@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from pixyproxy.adapters.pictures.pillow.bitmap import inspect_bitmap
+from pixyproxy.adapters.pictures.inspection import inspect_bitmap
 from pixyproxy.adapters.sketch.image_generator import draw
 from pixyproxy.adapters.sketch.palette import choose_palette
 from pixyproxy.adapters.sketch.scenes import SCENES, choose_scene

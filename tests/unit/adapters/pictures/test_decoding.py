@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pixyproxy.adapters.pictures.bitmaps import frame, jpeg
-from pixyproxy.adapters.pictures.bitmaps.reading import first_frame
-from pixyproxy.adapters.pictures.pillow.bitmap import decoded, inspect_bitmap
-from pixyproxy.adapters.pictures.pillow.picture import UnreadablePictureError
+from pixyproxy.adapters.pictures.decoding import decoded
+from pixyproxy.adapters.pictures.formats import first_frame
+from pixyproxy.adapters.pictures.inspection import inspect_bitmap
+from pixyproxy.adapters.pictures.picture import UnreadablePictureError
 from pixyproxy.domain.content import MediaType
 from tests import odd_pictures
 

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
-from pixyproxy.adapters.pictures.pillow.inspection import inspect_picture
-from pixyproxy.adapters.pictures.pillow.picture import UnreadablePictureError
+from pixyproxy.adapters.pictures.inspection import inspect_picture
+from pixyproxy.adapters.pictures.picture import UnreadablePictureError
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.generation_request import GenerationRequest
 

@@ -1,4 +1,4 @@
-"""What a bitmap is, judged by its bytes alone."""
+"""Bitmaps decoded by Pillow."""
 
 import io
 import time
@@ -7,9 +7,8 @@ from typing import Final
 from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from PIL.ImageFile import ImageFile
 
-from pixyproxy.adapters.pictures.bitmaps.frame import Frame, broken
-from pixyproxy.adapters.pictures.bitmaps.reading import first_frame
-from pixyproxy.adapters.pictures.pillow.picture import Picture, UnreadablePictureError
+from pixyproxy.adapters.pictures.bitmaps.frame import Frame
+from pixyproxy.adapters.pictures.picture import UnreadablePictureError, broken
 from pixyproxy.domain.content import MediaType
 
 SECONDS: Final = 30.0
@@ -35,19 +34,6 @@ _TRANSPOSITIONS: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-def inspect_bitmap(data: bytes) -> Picture:
-    """Return what kind of bitmap `data` is, whatever anybody has labelled it, and its size as it is shown.
-
-    It is one if a browser shows its first frame, or a part of it; this frame alone is decoded. That takes a while: call
-    it in a worker thread. Raises `UnreadablePictureError`.
-    """
-    frame = first_frame(data)
-    with decoded(frame):
-        pass
-    width, height = frame.shown_size
-    return Picture(media_type=frame.media_type, width=width, height=height)
 
 
 def drawn(frame: Frame, *, seconds: float = SECONDS) -> Image.Image:

@@ -7,7 +7,7 @@ from typing import Final
 from xml.parsers import expat
 
 from pixyproxy.adapters.pictures.markup import in_utf8
-from pixyproxy.adapters.pictures.pillow.picture import MAX_PIXELS, Picture, UnreadablePictureError
+from pixyproxy.adapters.pictures.picture import MAX_PIXELS, Picture, UnreadablePictureError
 from pixyproxy.domain.content import MediaType
 
 MAX_BYTE_SIZE: Final = 16 << 20

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pixyproxy.adapters.pictures.pillow import svg
-from pixyproxy.adapters.pictures.pillow.picture import MAX_PIXELS, UnreadablePictureError
-from pixyproxy.adapters.pictures.pillow.svg import inspect_svg
+from pixyproxy.adapters.pictures import svg
+from pixyproxy.adapters.pictures.picture import MAX_PIXELS, UnreadablePictureError
+from pixyproxy.adapters.pictures.svg import inspect_svg
 from pixyproxy.domain.content import MediaType
 from tests.doubles.hostile_svg import hostile_svg
 
