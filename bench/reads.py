@@ -50,6 +50,7 @@ from reads_servers import (
     FASTAPI_SHORT,
     NGINX,
     ORIGINAL,
+    ORIGINAL_PURE,
     PIXYPROXY,
     THUMBNAIL,
     TWO_WORKERS,
@@ -143,7 +144,7 @@ def make_cases(servers: Mapping[str, Server], library: Library) -> Iterator[Case
 
 def read_contenders(servers: Mapping[str, Server], paths: Sequence[str]) -> Iterator[Contender]:
     """Yield all that answer with records."""
-    for name in (PIXYPROXY, ASYNCMY, BARE, FASTAPI, ORIGINAL):
+    for name in (PIXYPROXY, ASYNCMY, BARE, FASTAPI, ORIGINAL, ORIGINAL_PURE):
         if name in servers:
             yield Contender(name, servers[name], paths)
     if FASTAPI in servers:
@@ -209,7 +210,7 @@ def race(case: Case, folder: Path) -> Mapping[str, Sequence[Turn]]:
                 turns[contender.name].append(ask(contender, files[contender.name], case.connections))
     for name, found in turns.items():
         speed, p50, p99, cpu = medians(found)
-        print(f"  {name:<40} {speed:>10,.0f}/s  {p50:6.1f} · {p99:6.1f} ms  {cpu:8,.0f} µs", flush=True)
+        print(f"  {name:<52} {speed:>10,.0f}/s  {p50:6.1f} · {p99:6.1f} ms  {cpu:8,.0f} µs", flush=True)
     return turns
 
 
@@ -241,7 +242,7 @@ def run(library: Library, chosen: argparse.Namespace) -> tuple[Turns, Sequence[T
     """Measure what is chosen."""
     names = {PIXYPROXY, BARE}
     if not chosen.without_peers:
-        names |= {FASTAPI, ORIGINAL, NGINX}
+        names |= {FASTAPI, ORIGINAL, ORIGINAL_PURE, NGINX}
     if chosen.asyncmy:
         names.add(ASYNCMY)
     if "workers" in chosen.only:

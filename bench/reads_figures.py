@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
-from reads_servers import ASYNCMY, BARE, FASTAPI, ORIGINAL, PIXYPROXY, TWO_WORKERS, WITH_LOGIN
+from reads_servers import ASYNCMY, BARE, FASTAPI, ORIGINAL, ORIGINAL_PURE, PIXYPROXY, TWO_WORKERS, WITH_LOGIN
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -55,8 +55,9 @@ def targets_of(turns: Turns) -> Iterator[Target]:
         if FASTAPI in found:
             yield cpu_target("list of 100", found, FASTAPI, 0.5)
         yield from read_targets("list of 100", found, speed=2)
-        if ORIGINAL in found:
-            yield speed_target("list of 100", found, ORIGINAL, 2)
+        for name in (ORIGINAL, ORIGINAL_PURE):
+            if name in found:
+                yield speed_target("list of 100", found, name, 2)
     if found := turns.get("private details beside public"):
         yield speed_target("private details with Basic", found, PIXYPROXY, 0.85, of=WITH_LOGIN)
     if found := turns.get("a thumbnail that exists"):

@@ -29,9 +29,10 @@ NGINX: Final = "nginx"
 FASTAPI: Final = "FastAPI + aiomysql"
 FASTAPI_SHORT: Final = "FastAPI + aiomysql, 5 columns"
 ORIGINAL: Final = "the original design, 5 columns"
+ORIGINAL_PURE: Final = "the original design without C extension, 5 columns"
 
 # Each needs a package that may be missing.
-OPTIONAL: Final = (ASYNCMY, ORIGINAL)
+OPTIONAL: Final = (ASYNCMY, ORIGINAL, ORIGINAL_PURE)
 
 SERVER_OPTIONS: Final = ("--innodb-buffer-pool-size=512M",)
 TAGS: Final = 2
@@ -191,11 +192,13 @@ def pixyproxy_on_asyncmy(library: Library) -> Iterator[Server]:
 
 
 @contextmanager
-def peer(library: Library, name: str) -> Iterator[Server]:
+def peer(library: Library, name: str, **settings: str) -> Iterator[Server]:
     """Run an application of `bench/peers`, on the processor of the servers."""
     with (
         on_core(SERVERS_CORE),
-        uvicorn_server(library.folder, library.peer_settings, f"{name}:app", "--app-dir", _peers()) as server,
+        uvicorn_server(
+            library.folder, {**library.peer_settings, **settings}, f"{name}:app", "--app-dir", _peers()
+        ) as server,
     ):
         yield server
 
@@ -210,6 +213,7 @@ def run_servers(library: Library, names: Collection[str]) -> Iterator[Mapping[st
         BARE: lambda: peer(library, "bare"),
         FASTAPI: lambda: peer(library, "fastapi_aiomysql"),
         ORIGINAL: lambda: peer(library, "original"),
+        ORIGINAL_PURE: lambda: peer(library, "original", PEER_PURE="true"),
         NGINX: lambda: nginx(library),
     }
     servers = {}

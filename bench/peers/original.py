@@ -1,4 +1,7 @@
-"""The design that PixyProxy began with: FastAPI, plain `def` handlers, a pool of mysql-connector, five columns."""
+"""The design that PixyProxy began with: FastAPI, plain `def` handlers, a pool of mysql-connector, five columns.
+
+With PEER_PURE=true the driver leaves its C extension aside, as it does without a word where its OpenSSL is missing.
+"""
 
 import os
 from collections.abc import Sequence
@@ -34,6 +37,7 @@ _pool = MySQLConnectionPool(
     user=_url.username,
     database=_url.path.strip("/"),
     autocommit=True,
+    use_pure=os.environ.get("PEER_PURE") == "true",
 )
 app = FastAPI(openapi_url=None)
 
