@@ -1,4 +1,4 @@
-"""Use case: find out whether records and contents fit together, and mend what can be mended."""
+"""Use case: check that records and contents are consistent, and repair what needs no guessing."""
 
 import hashlib
 from collections import Counter
@@ -43,13 +43,13 @@ from pixyproxy.domain.ports import (
 )
 
 FINDINGS_MAX_COUNT: Final = 1_000
-LEFTOVER_AGE: Final = timedelta(hours=1)
+ORPHAN_AGE: Final = timedelta(hours=1)
 UNKNOWN_AGE: Final = timedelta(hours=1)
 PAGE_SIZE: Final = 200
 
 
 class FindingKind(StrEnum):
-    """What can be wrong with an image or a content."""
+    """The kinds of inconsistency."""
 
     RECORD_DAMAGED = "record-damaged"
     CONTENT_MISSING = "content-missing"
@@ -66,7 +66,7 @@ class FindingKind(StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is wrong, the `name` of what it is wrong with (a guid, key or leftover), and if it was mended."""
+    """One inconsistency, the `name` of what it affects (a guid, key or orphan), and whether it was repaired."""
 
     kind: FindingKind
     name: str
@@ -74,9 +74,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuarantinedItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing in quarantine, the status of its image, or None if there is none, and why that one has failed.
+    """One item in quarantine, with the status of its image, if any, and the reason of its failure.
 
-    `is_restored` says that it is a picture after all, and that its image is ready now.
+    `is_restored` is true if the item is a picture after all, and its image is ready now.
     """
 
     item: Quarantined
@@ -85,12 +85,12 @@ class QuarantinedItem(msgspec.Struct, frozen=True, kw_only=True):
     is_restored: bool = False
 
 
-class Examination(msgspec.Struct, frozen=True, kw_only=True):
-    """How many images and contents were looked at, and what was found.
+class ConsistencyReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The number of images and contents checked, and the findings.
 
-    `found` and `repaired` count the findings of each kind; `findings` are the first 1,000 of each kind. Of abandoned
-    images, of unfinished deletions and of stray variants 1,000 are counted at most. `quarantined` counts the things in
-    quarantine, which are no findings, `restored` those that became pictures; `quarantine` are the first 1,000.
+    `found` and `repaired` count the findings of each kind; `findings` has the first 1,000 of each kind. Abandoned
+    images, unfinished deletions and orphaned variants are counted up to 1,000. `quarantined` counts the items in
+    quarantine, which are no findings, `restored` those that became pictures; `quarantine` has the first 1,000.
     """
 
     images: int
@@ -104,20 +104,19 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def remaining(self) -> int:
-        """How many findings were not repaired."""
+        """The number of findings that were not repaired."""
         return sum(self.found.values()) - sum(self.repaired.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckConsistency:
-    """Compare every record with its content, and every content with its record, while others may be at work.
+    """Compare every record with its content, and every content with its record, beside a running service.
 
-    With `repair`, what can be mended without guessing is: abandoned images are recovered (by calling `recover`),
-    deletions are finished (by calling `finish_deletions`), a failed or unknown image whose bytes are a picture by now
-    becomes ready, be they in their place or in quarantine, other content that no image claims and orphans are moved
-    into quarantine, and variants that have neither an image nor a content are removed. Without `with_digests` contents
-    are not read, only their sizes are compared. `on_progress` is told the number of images looked at after each of
-    them. Memory does not grow with the number of images, but with what is in quarantine.
+    With `repair` it recovers abandoned images (by calling `recover`), finishes deletions (by calling
+    `finish_deletions`), makes failed and unknown images ready whose bytes are a picture, in their place or in
+    quarantine, moves other content without a record and orphans into quarantine, and deletes orphaned variants. Without
+    `with_digests` it compares only sizes and reads no content. `on_progress` gets the number of images checked after
+    each. Memory grows with the quarantine, not with the number of images.
 
     Raises `DBConnectionError`, and `ContentStoreError` for a store that can't be listed.
     """
@@ -138,10 +137,10 @@ class CheckConsistency:
 
     async def __call__(
         self, *, repair: bool = False, with_digests: bool = True, on_progress: Callable[[int], None] = no_progress
-    ) -> Examination:
+    ) -> ConsistencyReport:
         record = _Record()
-        # What belongs to a process that is alive is different by the time all images have been looked at.
-        abandoned, deletions, orphans = await self._abandoned(), await self._deletions(), await self._leftovers()
+        # Take a snapshot first: live work moves on.
+        abandoned, deletions, orphans = await self._abandoned(), await self._deletions(), await self._orphans()
         orphan_variants: set[ContentKey] = set()
         async for key, image, is_stored in self._pairs():
             record.images += image is not None
@@ -151,19 +150,19 @@ class CheckConsistency:
             elif image is None and not is_stored and len(orphan_variants) < FINDINGS_MAX_COUNT:
                 orphan_variants.add(key)
             elif await self._difference(key, image, with_digests=with_digests) is not None:
-                await self._look_again(key, record, repair=repair, with_digests=with_digests)
+                await self._recheck(key, record, repair=repair, with_digests=with_digests)
             elif repair and image is not None:
                 with suppress(ContentStoreError):
                     await self.correct_size(image)
             if image is not None:
                 on_progress(record.images)
-        await self._look_again_at_abandoned(abandoned, record, repair=repair)
-        await self._look_again_at_deletions(deletions, record, repair=repair)
-        await self._look_again_at_orphans(orphans, record, repair=repair)
-        await self._look_again_at_orphan_variants(orphan_variants, record, repair=repair)
+        await self._recheck_at_abandoned(abandoned, record, repair=repair)
+        await self._recheck_at_deletions(deletions, record, repair=repair)
+        await self._recheck_at_orphans(orphans, record, repair=repair)
+        await self._recheck_at_orphan_variants(orphan_variants, record, repair=repair)
         for item in await self.quarantine.list_quarantine():
             record.add_quarantined(await self._judge(item, repair=repair))
-        return record.examination()
+        return record.report()
 
     async def _pairs(self) -> AsyncIterator[tuple[ContentKey, Image | DamagedRecord | None, bool]]:
         """Yield every key of a record, a content or variants, once: with the record, if any, and if there is a content.
@@ -192,8 +191,8 @@ class CheckConsistency:
                 yield record
             after = str(page[-1].guid)
 
-    async def _look_again(self, key: ContentKey, record: "_Record", *, repair: bool, with_digests: bool) -> None:
-        """Compare a record and its content as they are now; note what is still wrong, mended where that is wanted."""
+    async def _recheck(self, key: ContentKey, record: "_Record", *, repair: bool, with_digests: bool) -> None:
+        """Compare a record and its content again; add a finding if they still differ, after a repair if wanted."""
         image = await self._find(key)
         kind = await self._difference(key, image, with_digests=with_digests)
         if kind is None:
@@ -201,13 +200,13 @@ class CheckConsistency:
         is_repaired = repair and await self._repair(kind, key, image, with_digests=with_digests)
         record.add(Finding(kind=kind, name=key, is_repaired=is_repaired))
 
-    async def _look_again_at_abandoned(self, names: set[str], record: "_Record", *, repair: bool) -> None:
+    async def _recheck_at_abandoned(self, names: set[str], record: "_Record", *, repair: bool) -> None:
         names &= await self._abandoned()
         if names and repair:
             await self.recover()
         record.add_all(FindingKind.ABANDONED, names, await self._abandoned())
 
-    async def _look_again_at_deletions(self, names: set[str], record: "_Record", *, repair: bool) -> None:
+    async def _recheck_at_deletions(self, names: set[str], record: "_Record", *, repair: bool) -> None:
         names &= await self._deletions()
         if names and repair:
             with suppress(ContentStoreError):
@@ -215,23 +214,23 @@ class CheckConsistency:
         left = {name for name in names if await self.deletions.is_being_deleted(UUID(name))}
         record.add_all(FindingKind.DELETION_UNFINISHED, names, left)
 
-    async def _look_again_at_orphans(self, names: set[str], record: "_Record", *, repair: bool) -> None:
-        names &= await self._leftovers()
+    async def _recheck_at_orphans(self, names: set[str], record: "_Record", *, repair: bool) -> None:
+        names &= await self._orphans()
         if repair:
             for name in names:
                 await self.content_maintenance.quarantine_orphan(name)
-        record.add_all(FindingKind.ORPHAN, names, await self._leftovers())
+        record.add_all(FindingKind.ORPHAN, names, await self._orphans())
 
-    async def _look_again_at_orphan_variants(self, keys: set[ContentKey], record: "_Record", *, repair: bool) -> None:
-        keys = await self._strays_among(keys)
+    async def _recheck_at_orphan_variants(self, keys: set[ContentKey], record: "_Record", *, repair: bool) -> None:
+        keys = await self._orphan_variants_among(keys)
         if repair:
             for key in keys:
                 with suppress(ContentStoreError):
                     await self.variants.delete_variants(key)
-        record.add_all(FindingKind.ORPHAN_VARIANTS, set(keys), set(await self._strays_among(keys)))
+        record.add_all(FindingKind.ORPHAN_VARIANTS, set(keys), set(await self._orphan_variants_among(keys)))
 
     async def _difference(self, key: ContentKey, image: Image | None, *, with_digests: bool) -> FindingKind | None:
-        """Return what is wrong between an image and the content under its key, as it is now."""
+        """Return the current inconsistency between an image and the content under its key, if any."""
         if image is not None and not image.status.is_final:
             return None
         expected = image.content if image is not None else None
@@ -248,7 +247,7 @@ class CheckConsistency:
             return FindingKind.CONTENT_UNREADABLE
 
     async def _repair(self, kind: FindingKind, key: ContentKey, image: Image | None, *, with_digests: bool) -> bool:
-        """Mend what can be mended without guessing, and return whether nothing is wrong any more."""
+        """Repair what needs no guessing; return whether the finding is resolved."""
         try:
             if kind is FindingKind.CONTENT_WITHOUT_IMAGE:
                 await self.quarantine.move_to_quarantine(key)
@@ -257,12 +256,12 @@ class CheckConsistency:
             else:
                 return False
         except (ContentStoreError, ConstraintViolationError, RecordNotFoundError):
-            # Either it can't be mended, or somebody else was faster; which of them shows below.
+            # Either it can't be repaired, or another process was faster; the comparison below tells.
             pass
         return await self._difference(key, await self._find(key), with_digests=with_digests) is None
 
     async def _claim(self, image: Image) -> None:
-        """Make an image ready whose content is in its place; move what is no picture into quarantine."""
+        """Make an image ready whose content is in its place; move content that is no picture into quarantine."""
         try:
             info = await self.inspector.inspect(await self.contents.open(image.content_key))
         except DamagedContentError:
@@ -278,7 +277,7 @@ class CheckConsistency:
             await self.images.update(image.completed(info, at=self.clock.now()), expected=image.status)
 
     async def _judge(self, item: Quarantined, *, repair: bool) -> QuarantinedItem:
-        """Describe one thing in quarantine; with `repair` make its image ready if it is a picture."""
+        """Describe one item in quarantine; with `repair` make its image ready if it is a picture."""
         try:
             image = await self._find(item.key) if item.key is not None else None
         except DamagedRecordError:
@@ -299,12 +298,12 @@ class CheckConsistency:
         info = await self.inspector.inspect(await self.quarantine.open_quarantined(name))
         if await self._has_content(image.content_key):
             return False
-        # A copy, so that there is one whenever this is interrupted.
+        # Copy instead of move, so that an interruption leaves at least one.
         await self.contents.put(image.content_key, (await self.quarantine.open_quarantined(name)).chunks)
         try:
             await self.images.update(image.completed(info, at=self.clock.now()), expected=image.status)
         except RecordNotFoundError:
-            # It was deleted meanwhile, and its bytes must not stay behind.
+            # It was deleted meanwhile; do not leave its bytes.
             await self.contents.delete(image.content_key)
             raise
         await self.quarantine.delete_quarantined(name)
@@ -317,15 +316,15 @@ class CheckConsistency:
             return False
         return True
 
-    async def _strays_among(self, keys: set[ContentKey]) -> set[ContentKey]:
-        """Return those of `keys` that have variants, and now neither an image nor a content."""
+    async def _orphan_variants_among(self, keys: set[ContentKey]) -> set[ContentKey]:
+        """Return those of `keys` that have variants, but neither an image nor a content."""
         if not keys:
             return set()
         keys_of_variants = self.content_maintenance.keys_of_variants()
         return {key async for key in keys_of_variants if key in keys and await self._is_gone(key)}
 
     async def _is_gone(self, key: ContentKey) -> bool:
-        """Whether there is no image and no content, and nobody is to delete what is left."""
+        """Whether there is no image, no content and no pending deletion."""
         if await self._find(key) is not None or await self._is_being_deleted(key):
             return False
         try:
@@ -333,7 +332,7 @@ class CheckConsistency:
         except ContentNotFoundError:
             return True
         except ContentStoreError:
-            # Whatever can't be opened is there.
+            # It exists, although it can't be opened.
             return False
         return False
 
@@ -357,8 +356,8 @@ class CheckConsistency:
     async def _abandoned(self) -> set[str]:
         return {str(image.guid) for image in await self.leases.list_abandoned(limit=FINDINGS_MAX_COUNT)}
 
-    async def _leftovers(self) -> set[str]:
-        return set(await self.content_maintenance.list_orphans(older_than=LEFTOVER_AGE))
+    async def _orphans(self) -> set[str]:
+        return set(await self.content_maintenance.list_orphans(older_than=ORPHAN_AGE))
 
 
 _UNEXPECTED: Final = {
@@ -382,7 +381,7 @@ async def _difference_in_bytes(
 
 @dataclass(slots=True, kw_only=True)
 class _Record:
-    """What the examination has come to so far."""
+    """The findings so far."""
 
     images: int = 0
     contents: int = 0
@@ -410,8 +409,8 @@ class _Record:
         if self._quarantined <= FINDINGS_MAX_COUNT:
             self._quarantine.append(item)
 
-    def examination(self) -> Examination:
-        return Examination(
+    def report(self) -> ConsistencyReport:
+        return ConsistencyReport(
             images=self.images,
             contents=self.contents,
             found={kind: self._found[kind] for kind in FindingKind if self._found[kind]},

@@ -46,9 +46,9 @@ async def _everything_fits_together(world: World) -> None:
     for service in list(world.services):
         await world.end(service)
     long_ago = time.time() - 7_200
-    for leftover in (world.content_folder / "incoming").iterdir():
+    for orphan in (world.content_folder / "incoming").iterdir():
         # The doctor leaves what is younger than an hour to a service that may still be at work on it.
-        os.utime(leftover, (long_ago, long_ago))
+        os.utime(orphan, (long_ago, long_ago))
 
     repaired = await world.doctor("--repair")
     examined = await world.doctor()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pixyproxy.adapters.archive.private_folder import PrivateFolder
-    from pixyproxy.application.check_consistency import Examination
+    from pixyproxy.application.check_consistency import ConsistencyReport
     from pixyproxy.domain.user import User
     from pixyproxy.entrypoints.container import Container
 
@@ -62,32 +62,32 @@ def doctor(repair: bool, no_digests: bool, export_quarantine: Path | None) -> No
     terminal = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 
-    async def work(container: "Container") -> "tuple[bool, Examination, Sequence[User]]":
+    async def work(container: "Container") -> "tuple[bool, ConsistencyReport, Sequence[User]]":
         await ensure_schema(container)
         is_copied = export_quarantine is None or await _export_quarantine(container, export_quarantine)
         total = await container.images().count()
         with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
             task = progress.add_task("checking", total=total)
-            examination: Examination = await container.check_consistency()(
+            report: ConsistencyReport = await container.check_consistency()(
                 repair=repair,
                 with_digests=not no_digests,
                 on_progress=lambda done: progress.update(task, completed=done),
             )
-        return is_copied, examination, await container.list_users()()
+        return is_copied, report, await container.list_users()()
 
-    is_copied, examination, users = run_with_container(work)
-    if examination.findings:
-        _print_table(examination)
-        _print_examples(examination)
-    if examination.quarantined:
-        _print_quarantine(examination)
-    click.echo(_summary(examination))
+    is_copied, report, users = run_with_container(work)
+    if report.findings:
+        _print_table(report)
+        _print_examples(report)
+    if report.quarantined:
+        _print_quarantine(report)
+    click.echo(_summary(report))
     warn_of_twins(users)
-    if examination.remaining or not is_copied:
+    if report.remaining or not is_copied:
         click.get_current_context().exit(1)
 
 
-def _print_table(examination: "Examination") -> None:
+def _print_table(report: "ConsistencyReport") -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -97,33 +97,33 @@ def _print_table(examination: "Examination") -> None:
     table.add_column("number", justify="right", no_wrap=True)
     table.add_column("repaired", justify="right", no_wrap=True)
     table.add_column("what it means")
-    for kind, number in examination.found.items():
-        table.add_row(kind.value, f"{number:,}", f"{examination.repaired.get(kind, 0):,}", DESCRIPTIONS[kind])
+    for kind, number in report.found.items():
+        table.add_row(kind.value, f"{number:,}", f"{report.repaired.get(kind, 0):,}", DESCRIPTIONS[kind])
     Console(highlight=False).print(table)
     click.echo()
 
 
-def _print_examples(examination: "Examination") -> None:
+def _print_examples(report: "ConsistencyReport") -> None:
     # Repaired findings need no attention.
-    examples = sorted(examination.findings, key=lambda finding: finding.is_repaired)[:EXAMPLES_MAX_COUNT]
+    examples = sorted(report.findings, key=lambda finding: finding.is_repaired)[:EXAMPLES_MAX_COUNT]
     for finding in examples:
         click.echo(f"{finding.kind.value:<22}  {_shown(finding.name)}{'  (repaired)' if finding.is_repaired else ''}")
-    rest = sum(examination.found.values()) - len(examples)
+    rest = sum(report.found.values()) - len(examples)
     if rest:
         click.echo(f"and {rest:,} more")
     click.echo()
 
 
-def _print_quarantine(examination: "Examination") -> None:
-    restored = f", {examination.restored:,} of them ready now" if examination.restored else ""
-    click.echo(f"In quarantine: {examination.quarantined:,}{restored}")
+def _print_quarantine(report: "ConsistencyReport") -> None:
+    restored = f", {report.restored:,} of them ready now" if report.restored else ""
+    click.echo(f"In quarantine: {report.quarantined:,}{restored}")
     # Restored images need no attention.
-    listed = sorted(examination.quarantine, key=lambda found: found.is_restored)[:EXAMPLES_MAX_COUNT]
+    listed = sorted(report.quarantine, key=lambda found: found.is_restored)[:EXAMPLES_MAX_COUNT]
     for found in listed:
         status = "no image" if found.status is None else "ready now" if found.is_restored else found.status.value
         reason = f": {found.failure.kind}, {found.failure.detail}" if found.failure and not found.is_restored else ""
         click.echo(f"{_shown(found.item.name)}  {found.item.byte_size:,} bytes, {status}{_shown(reason)}")
-    if rest := examination.quarantined - len(listed):
+    if rest := report.quarantined - len(listed):
         click.echo(f"and {rest:,} more")
     click.echo()
 
@@ -167,7 +167,7 @@ async def _export_quarantine(container: "Container", folder: Path) -> bool:
     return not missing
 
 
-def _summary(examination: "Examination") -> str:
-    number = sum(examination.found.values())
-    verdict = f"{number:,} wrong, {examination.remaining:,} not repaired" if number else "nothing is wrong"
-    return f"{examination.images:,} images and {examination.contents:,} contents examined: {verdict}."
+def _summary(report: "ConsistencyReport") -> str:
+    number = sum(report.found.values())
+    verdict = f"{number:,} wrong, {report.remaining:,} not repaired" if number else "nothing is wrong"
+    return f"{report.images:,} images and {report.contents:,} contents examined: {verdict}."

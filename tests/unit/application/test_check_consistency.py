@@ -14,7 +14,13 @@ from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.application import CheckConsistency, FinishDeletions
-from pixyproxy.application.check_consistency import FINDINGS_MAX_COUNT, PAGE_SIZE, Examination, Finding, FindingKind
+from pixyproxy.application.check_consistency import (
+    FINDINGS_MAX_COUNT,
+    PAGE_SIZE,
+    ConsistencyReport,
+    Finding,
+    FindingKind,
+)
 from pixyproxy.application.correct_sizes import CorrectSizes, exchanged
 from pixyproxy.application.generate_image import QUARANTINE_NOTE
 from pixyproxy.domain.content import ContentInfo, ContentKey, MediaType
@@ -114,10 +120,10 @@ def recovery(images: InMemoryImageRepository, clock: InMemoryClock) -> Recovery:
 def check_consistency(
     images: InMemoryImageRepository, contents: InMemoryContentStore, clock: InMemoryClock, recovery: Recovery
 ) -> CheckConsistency:
-    return examiner(images, contents, clock, recovery)
+    return checker(images, contents, clock, recovery)
 
 
-def examiner(
+def checker(
     images: InMemoryImageRepository, contents: ContentPorts, clock: InMemoryClock, recovery: Recovery
 ) -> CheckConsistency:
     return CheckConsistency(
@@ -188,14 +194,14 @@ async def keep(images: InMemoryImageRepository, contents: ContentPorts, *, count
     return kept
 
 
-def found(examination: Examination) -> list[tuple[str, str]]:
-    return [(finding.kind.value, finding.name) for finding in examination.findings]
+def found(report: ConsistencyReport) -> list[tuple[str, str]]:
+    return [(finding.kind.value, finding.name) for finding in report.findings]
 
 
 class TestNothingWrong:
     async def test_an_empty_service_has_no_findings(self, check_consistency: CheckConsistency) -> None:
-        examination = await check_consistency(repair=True)
-        assert (examination.images, examination.contents, examination.remaining) == (0, 0, 0)
+        report = await check_consistency(repair=True)
+        assert (report.images, report.contents, report.remaining) == (0, 0, 0)
 
     @pytest.mark.parametrize("count", [1, PAGE_SIZE, PAGE_SIZE + 1])
     async def test_every_image_and_every_content_is_looked_at(
@@ -206,18 +212,18 @@ class TestNothingWrong:
         count: int,
     ) -> None:
         await keep(images, contents, count=count)
-        examination = await check_consistency()
-        assert found(examination) == []
-        assert (examination.images, examination.contents, examination.remaining) == (count, count, 0)
+        report = await check_consistency()
+        assert found(report) == []
+        assert (report.images, report.contents, report.remaining) == (count, count, 0)
 
     async def test_images_that_ended_without_content_are_no_findings(
         self, check_consistency: CheckConsistency, images: InMemoryImageRepository
     ) -> None:
         for factory in (FailedImageFactory, UnknownImageFactory):
             await images.add(factory.build())
-        examination = await check_consistency(repair=True)
-        assert found(examination) == []
-        assert (examination.images, examination.contents) == (2, 0)
+        report = await check_consistency(repair=True)
+        assert found(report) == []
+        assert (report.images, report.contents) == (2, 0)
 
     @pytest.mark.parametrize("factory", [PendingImageFactory, GeneratingImageFactory])
     @pytest.mark.parametrize("has_content", [False, True])
@@ -254,11 +260,11 @@ class TestReportedOnly:
 
     async def findings_are_the_same_each_time(self, check_consistency: CheckConsistency, expected: Finding) -> None:
         for repair in (False, True, False):
-            examination = await check_consistency(repair=repair)
-            assert examination.findings == [expected]
-            assert examination.found == {expected.kind: 1}
-            assert examination.repaired == {}
-            assert examination.remaining == 1
+            report = await check_consistency(repair=repair)
+            assert report.findings == [expected]
+            assert report.found == {expected.kind: 1}
+            assert report.repaired == {}
+            assert report.remaining == 1
 
     async def test_a_ready_image_without_content(
         self, check_consistency: CheckConsistency, images: InMemoryImageRepository, contents: InMemoryContentStore
@@ -294,7 +300,7 @@ class TestReportedOnly:
         image, *_ = await keep(images, contents, count=3)
         contents.broken.add(image.content_key)
         expected = Finding(kind=FindingKind.CONTENT_UNREADABLE, name=str(image.guid), is_repaired=False)
-        await self.findings_are_the_same_each_time(examiner(images, contents, clock, recovery), expected)
+        await self.findings_are_the_same_each_time(checker(images, contents, clock, recovery), expected)
 
     @pytest.mark.parametrize("data", [b"", b"no picture"])
     async def test_an_unknown_image_whose_content_is_no_whole_picture(
@@ -415,7 +421,7 @@ class TestRepaired:
     ) -> None:
         contents = ContentStoreWithLeftovers()
         contents.orphans = {"old": timedelta(minutes=61), "new": timedelta(minutes=59)}
-        await self.is_found_and_repaired(examiner(images, contents, clock, recovery), (FindingKind.ORPHAN, "old"))
+        await self.is_found_and_repaired(checker(images, contents, clock, recovery), (FindingKind.ORPHAN, "old"))
         assert set(contents.orphans) == {"new"}
 
     async def test_all_of_them_at_once(
@@ -428,7 +434,7 @@ class TestRepaired:
         abandoned = await images.add(GeneratingImageFactory.build())
         for key in (unknown.content_key, failed.content_key, *NO_GUIDS):
             await put(contents, key, picture)
-        check_consistency = examiner(images, contents, clock, recovery)
+        check_consistency = checker(images, contents, clock, recovery)
         assert (await check_consistency()).contents == 50 + 2 + 4
         await self.is_found_and_repaired(
             check_consistency,
@@ -438,8 +444,8 @@ class TestRepaired:
             (FindingKind.ORPHAN, "old"),
             *((FindingKind.CONTENT_WITHOUT_IMAGE, key) for key in NO_GUIDS),
         )
-        examination = await check_consistency()
-        assert (examination.images, examination.contents) == (53, 52)
+        report = await check_consistency()
+        assert (report.images, report.contents) == (53, 52)
         assert [await images.get(image.guid) for image in kept] == list(kept)
 
 
@@ -468,8 +474,8 @@ class TestRepairThatFails:
             recover=recover_nothing,
             finish_deletions=FinishDeletions(deletions=images, contents=contents),
         )
-        examination = await check_consistency(repair=True)
-        assert examination.findings == [Finding(kind=FindingKind.ABANDONED, name=str(image.guid), is_repaired=False)]
+        report = await check_consistency(repair=True)
+        assert report.findings == [Finding(kind=FindingKind.ABANDONED, name=str(image.guid), is_repaired=False)]
 
     async def test_a_content_that_can_not_be_set_aside_stays_a_finding(
         self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
@@ -480,9 +486,9 @@ class TestRepairThatFails:
 
         contents = ReadOnlyContentStore()
         await put(contents, "0000-no-image", b"content")
-        examination = await examiner(images, contents, clock, recovery)(repair=True)
-        assert [finding.is_repaired for finding in examination.findings] == [False]
-        assert examination.remaining == 1
+        report = await checker(images, contents, clock, recovery)(repair=True)
+        assert [finding.is_repaired for finding in report.findings] == [False]
+        assert report.remaining == 1
 
 
 class TestWhileOthersAreAtWork:
@@ -494,8 +500,8 @@ class TestWhileOthersAreAtWork:
     ) -> None:
         image = await images.add(ready(b"content"))
         contents = BusyContentStore(lambda: put(contents, image.content_key, b"content"))
-        examination = await examiner(images, contents, clock, recovery)(repair=repair)
-        assert found(examination) == []
+        report = await checker(images, contents, clock, recovery)(repair=repair)
+        assert found(report) == []
 
     async def test_a_content_whose_image_turns_up_meanwhile_is_not_set_aside(
         self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
@@ -503,8 +509,8 @@ class TestWhileOthersAreAtWork:
         image = ready(b"content")
         contents = BusyContentStore(lambda: images.add(image))
         await put(contents, image.content_key, b"content")
-        examination = await examiner(images, contents, clock, recovery)(repair=True)
-        assert found(examination) == []
+        report = await checker(images, contents, clock, recovery)(repair=True)
+        assert found(report) == []
         assert await read(contents, image.content_key) == b"content"
 
     async def test_an_unknown_image_that_somebody_else_completes_is_no_finding(
@@ -515,8 +521,8 @@ class TestWhileOthersAreAtWork:
         completed = image.completed(content, at=clock.now())
         contents = BusyContentStore(lambda: images.update(completed, expected=ImageStatus.UNKNOWN))
         await put(contents, image.content_key, picture)
-        examination = await examiner(images, contents, clock, recovery)(repair=True)
-        assert found(examination) == []
+        report = await checker(images, contents, clock, recovery)(repair=True)
+        assert found(report) == []
         assert await images.get(image.guid) == completed
 
     async def test_an_image_whose_process_renews_its_lease_in_time_is_not_abandoned(
@@ -527,8 +533,8 @@ class TestWhileOthersAreAtWork:
         lease = Lease(owner=NO_LEASE.owner, seconds=60)
         contents = BusyContentStore(lambda: images.renew(image.guid, lease))
         await keep(images, contents, count=1)
-        examination = await examiner(images, contents, clock, recovery)(repair=True)
-        assert found(examination) == []
+        report = await checker(images, contents, clock, recovery)(repair=True)
+        assert found(report) == []
         assert recovery.calls == 0
 
     async def test_a_leftover_that_disappears_by_itself_is_no_finding(
@@ -542,7 +548,7 @@ class TestWhileOthersAreAtWork:
 
         contents = ClearedContentStore()
         contents.orphans = {"old": timedelta(days=1)}
-        assert found(await examiner(images, contents, clock, recovery)()) == []
+        assert found(await checker(images, contents, clock, recovery)()) == []
 
 
 class TestStrayVariants:
@@ -556,13 +562,13 @@ class TestStrayVariants:
         for key in (*kept, *orphan_variants):
             await put_variant(contents, key)
         for repair in (False, True):
-            examination = await check_consistency(repair=repair)
-            assert examination.findings == [
+            report = await check_consistency(repair=repair)
+            assert report.findings == [
                 Finding(kind=FindingKind.ORPHAN_VARIANTS, name=key, is_repaired=repair)
                 for key in sorted(orphan_variants)
             ]
-            assert examination.remaining == len(orphan_variants) * (not repair)
-            assert (examination.images, examination.contents) == (3, 3)
+            assert report.remaining == len(orphan_variants) * (not repair)
+            assert (report.images, report.contents) == (3, 3)
         assert (await check_consistency()).findings == []
         assert await keys_of_variants_in(contents) == sorted(kept)
         assert await keys_in(contents) == sorted(kept)
@@ -578,8 +584,8 @@ class TestStrayVariants:
     ) -> None:
         image = await images.add(factory.build())
         await put_variant(contents, image.content_key)
-        examination = await check_consistency(repair=True)
-        assert FindingKind.ORPHAN_VARIANTS not in examination.found
+        report = await check_consistency(repair=True)
+        assert FindingKind.ORPHAN_VARIANTS not in report.found
         assert await keys_of_variants_in(contents) == [image.content_key]
 
     async def test_variants_of_a_damaged_record_are_none(
@@ -588,8 +594,8 @@ class TestStrayVariants:
         images = DamagedImageRepository()
         for guid in images.damaged:
             await put_variant(contents, guid)
-        examination = await examiner(images, contents, clock, Recovery(images, clock))(repair=True)
-        assert list(examination.found) == [FindingKind.RECORD_DAMAGED]
+        report = await checker(images, contents, clock, Recovery(images, clock))(repair=True)
+        assert list(report.found) == [FindingKind.RECORD_DAMAGED]
         assert await keys_of_variants_in(contents) == list(images.damaged)
 
     async def test_variants_of_a_content_without_an_image_go_when_it_is_set_aside(
@@ -597,9 +603,9 @@ class TestStrayVariants:
     ) -> None:
         await put(contents, NO_GUIDS[0], b"content")
         await put_variant(contents, NO_GUIDS[0])
-        examination = await check_consistency(repair=True)
-        assert found(examination) == [("content-without-image", NO_GUIDS[0])]
-        assert examination.remaining == 0
+        report = await check_consistency(repair=True)
+        assert found(report) == [("content-without-image", NO_GUIDS[0])]
+        assert report.remaining == 0
         assert await keys_of_variants_in(contents) == []
 
     async def test_variants_that_somebody_is_about_to_delete_are_left_to_them(
@@ -620,11 +626,11 @@ class TestStrayVariants:
             async def keys_of_variants(self) -> AsyncIterator[ContentKey]:
                 async for key in super().keys_of_variants():
                     yield key
-                await self.delete(stray)
+                await self.delete(orphan)
 
-        contents, stray = TidiedContentStore(), ContentKey("0000-stray")
-        await put_variant(contents, stray)
-        assert (await examiner(images, contents, clock, recovery)(repair=True)).findings == []
+        contents, orphan = TidiedContentStore(), ContentKey("0000-orphan")
+        await put_variant(contents, orphan)
+        assert (await checker(images, contents, clock, recovery)(repair=True)).findings == []
 
     @pytest.mark.parametrize("what", ["image", "content"])
     async def test_variants_whose_image_or_content_is_there_by_the_second_look_are_none(
@@ -643,7 +649,7 @@ class TestStrayVariants:
 
         contents = BusyVariantStore()
         await put_variant(contents, image.content_key)
-        assert (await examiner(images, contents, clock, recovery)(repair=True)).findings == []
+        assert (await checker(images, contents, clock, recovery)(repair=True)).findings == []
         assert await keys_of_variants_in(contents) == [image.content_key]
 
     async def test_those_that_can_not_be_removed_stay_a_finding(
@@ -654,27 +660,27 @@ class TestStrayVariants:
                 raise ContentStoreError("The content store is read-only.")
 
         contents = ReadOnlyContentStore()
-        await put_variant(contents, "0000-stray")
-        examination = await examiner(images, contents, clock, recovery)(repair=True)
-        assert examination.findings == [Finding(kind=FindingKind.ORPHAN_VARIANTS, name="0000-stray", is_repaired=False)]
+        await put_variant(contents, "0000-orphan")
+        report = await checker(images, contents, clock, recovery)(repair=True)
+        assert report.findings == [Finding(kind=FindingKind.ORPHAN_VARIANTS, name="0000-orphan", is_repaired=False)]
 
     async def test_those_whose_content_can_not_be_opened_are_left_alone(
         self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
     ) -> None:
         contents = BrokenContentStore()
-        await put_variant(contents, "0000-stray")
-        contents.broken.add(ContentKey("0000-stray"))
-        assert FindingKind.ORPHAN_VARIANTS not in (await examiner(images, contents, clock, recovery)(repair=True)).found
-        assert await keys_of_variants_in(contents) == ["0000-stray"]
+        await put_variant(contents, "0000-orphan")
+        contents.broken.add(ContentKey("0000-orphan"))
+        assert FindingKind.ORPHAN_VARIANTS not in (await checker(images, contents, clock, recovery)(repair=True)).found
+        assert await keys_of_variants_in(contents) == ["0000-orphan"]
 
     async def test_1000_are_counted_at_a_time(
         self, check_consistency: CheckConsistency, contents: InMemoryContentStore
     ) -> None:
         for number in range(FINDINGS_MAX_COUNT + 5):
-            await put_variant(contents, f"{number:04}-stray")
+            await put_variant(contents, f"{number:04}-orphan")
         for expected in (1_000, 5):
-            examination = await check_consistency(repair=True)
-            assert examination.found == examination.repaired == {FindingKind.ORPHAN_VARIANTS: expected}
+            report = await check_consistency(repair=True)
+            assert report.found == report.repaired == {FindingKind.ORPHAN_VARIANTS: expected}
         assert (await check_consistency()).findings == []
 
 
@@ -686,11 +692,11 @@ class TestManyFindings:
         for key in keys:
             await put(contents, key, b"content")
         await images.add(ImageFactory.build(guid=UUID("ffffffff-5d0e-4a39-9f43-5c8d3f6f2b11")))
-        examination = await check_consistency()
-        assert examination.found == {FindingKind.CONTENT_WITHOUT_IMAGE: 1005, FindingKind.CONTENT_MISSING: 1}
-        kept = [finding.name for finding in examination.findings if finding.kind is FindingKind.CONTENT_WITHOUT_IMAGE]
+        report = await check_consistency()
+        assert report.found == {FindingKind.CONTENT_WITHOUT_IMAGE: 1005, FindingKind.CONTENT_MISSING: 1}
+        kept = [finding.name for finding in report.findings if finding.kind is FindingKind.CONTENT_WITHOUT_IMAGE]
         assert kept == keys[:1000]
-        assert len(examination.findings) == 1001
+        assert len(report.findings) == 1001
         repaired = await check_consistency(repair=True)
         assert repaired.repaired == {FindingKind.CONTENT_WITHOUT_IMAGE: 1005}
         assert repaired.remaining == 1
@@ -743,10 +749,10 @@ class TestDamagedRecords:
         await put(contents, images.damaged[-1], b"bytes")
         await put(contents, content.content_key, b"bytes")
 
-        examination = await examiner(images, contents, clock, Recovery(images, clock))(repair=True)
+        report = await checker(images, contents, clock, Recovery(images, clock))(repair=True)
 
-        assert examination.images == 3
-        assert [(finding.kind, finding.name) for finding in examination.findings] == [
+        assert report.images == 3
+        assert [(finding.kind, finding.name) for finding in report.findings] == [
             (FindingKind.RECORD_DAMAGED, images.damaged[0]),
             (FindingKind.CONTENT_WITHOUT_IMAGE, str(content.guid)),
             (FindingKind.RECORD_DAMAGED, images.damaged[1]),
@@ -767,10 +773,10 @@ class TestQuarantine:
 
     async def test_it_is_listed_and_is_no_finding(self, check_consistency: CheckConsistency, failed: Image) -> None:
         for repair in (False, True):
-            examination = await check_consistency(repair=repair)
-            assert (examination.remaining, examination.findings) == (0, [])
-            assert (examination.quarantined, examination.restored) == (1, 0)
-            (found,) = examination.quarantine
+            report = await check_consistency(repair=repair)
+            assert (report.remaining, report.findings) == (0, [])
+            assert (report.quarantined, report.restored) == (1, 0)
+            (found,) = report.quarantine
             assert (found.item.key, found.item.byte_size) == (failed.content_key, 10)
             assert (found.status, found.failure, found.is_restored) == (ImageStatus.FAILED, failed.failure, False)
 
@@ -779,8 +785,8 @@ class TestQuarantine:
     ) -> None:
         for key in (ContentKey("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11"), ContentKey("no-guid")):
             await put_quarantined(contents, key, picture)
-        examination = await check_consistency(repair=True)
-        assert [found.status for found in examination.quarantine] == [None, None]
+        report = await check_consistency(repair=True)
+        assert [found.status for found in report.quarantine] == [None, None]
         assert len(await quarantined(contents)) == 2
 
     @pytest.mark.parametrize("factory", [FailedImageFactory, UnknownImageFactory])
@@ -796,8 +802,8 @@ class TestQuarantine:
         await put_quarantined(contents, image.content_key, picture)
         assert (await check_consistency()).restored == 0
         assert await images.get(image.guid) == image
-        examination = await check_consistency(repair=True)
-        assert (examination.quarantined, examination.restored, examination.remaining) == (1, 1, 0)
+        report = await check_consistency(repair=True)
+        assert (report.quarantined, report.restored, report.remaining) == (1, 1, 0)
         ready = await images.get(image.guid)
         assert (ready.status, ready.failure) == (ImageStatus.READY, None)
         assert ready.ready_content.sha256 == hashlib.sha256(picture).hexdigest()
@@ -826,8 +832,8 @@ class TestQuarantine:
     ) -> None:
         image = await images.add(factory.build(), lease=LEASE)
         await put_quarantined(contents, image.content_key, picture)
-        examination = await check_consistency(repair=True)
-        assert (examination.quarantined, examination.restored) == (1, 0)
+        report = await check_consistency(repair=True)
+        assert (report.quarantined, report.restored) == (1, 0)
         assert await images.get(image.guid) == image
         assert await quarantined(contents) == {image.content_key: picture}
 
@@ -839,8 +845,8 @@ class TestQuarantine:
         await put_quarantined(contents, image.content_key, picture)
         # As a process leaves it that is killed between the copy and the record.
         await put(contents, image.content_key, picture)
-        examination = await examiner(images, contents, clock, recovery)(repair=True)
-        assert examination.remaining == 0
+        report = await checker(images, contents, clock, recovery)(repair=True)
+        assert report.remaining == 0
         assert (await images.get(image.guid)).status is ImageStatus.READY
         assert await quarantined(contents) == {image.content_key: picture}
 
@@ -857,7 +863,7 @@ class TestQuarantine:
 
         contents = DeletingContentStore()
         await put_quarantined(contents, image.content_key, await a_picture())
-        assert (await examiner(images, contents, clock, recovery)(repair=True)).restored == 0
+        assert (await checker(images, contents, clock, recovery)(repair=True)).restored == 0
         assert await keys_in(contents) == []
         assert await quarantined(contents) == {}
 
@@ -871,8 +877,8 @@ class TestQuarantine:
         contents, picture = FullContentStore(), await a_picture()
         image = await images.add(FailedImageFactory.build())
         await put_quarantined(contents, image.content_key, picture)
-        examination = await examiner(images, contents, clock, recovery)(repair=True)
-        assert (examination.quarantined, examination.restored) == (1, 0)
+        report = await checker(images, contents, clock, recovery)(repair=True)
+        assert (report.quarantined, report.restored) == (1, 0)
         assert await images.get(image.guid) == image
         assert await quarantined(contents) == {image.content_key: picture}
 
@@ -897,13 +903,13 @@ class TestQuarantine:
         age = timedelta(hours=2) if is_old else timedelta(minutes=30)
         image = await images.add(UnknownImageFactory.build(updated_at=clock.now() - age))
         await put(contents, image.content_key, b"no picture")
-        examination = await check_consistency(repair=True)
+        report = await check_consistency(repair=True)
         stored = await images.get(image.guid)
         if not is_old:
-            assert (examination.remaining, stored) == (1, image)
+            assert (report.remaining, stored) == (1, image)
             assert await read(contents, image.content_key) == b"no picture"
             return
-        assert examination.remaining == 0
+        assert report.remaining == 0
         assert stored.failure is not None
         assert (stored.status, stored.failure.maybe_billed) == (ImageStatus.FAILED, True)
         assert stored.failure.detail.endswith(QUARANTINE_NOTE)

@@ -130,10 +130,10 @@ def test_repair_sets_aside_what_nobody_claims_and_then_all_is_well(run: Run, tmp
     assert example == ["content-without-image", NOBODYS, "(repaired)"]
     assert repaired.stdout.endswith("\n0 images and 1 contents examined: 1 wrong, 0 not repaired.\n")
     assert (tmp_path / "images" / "set-aside" / NOBODYS).read_bytes() == b"bytes"
-    examined = doctor()
-    assert examined.exit_code == 0
-    assert f"In quarantine: 1\n{NOBODYS}  5 bytes, no image\n" in examined.stdout
-    assert examined.stdout.endswith("\n0 images and 0 contents examined: nothing is wrong.\n")
+    again = doctor()
+    assert again.exit_code == 0
+    assert f"In quarantine: 1\n{NOBODYS}  5 bytes, no image\n" in again.stdout
+    assert again.stdout.endswith("\n0 images and 0 contents examined: nothing is wrong.\n")
 
 
 def test_repair_deletes_variants_of_an_image_that_is_no_more(run: Run, tmp_path: Path) -> None:
@@ -199,13 +199,13 @@ def test_a_few_examples_are_shown_of_many_and_those_that_need_somebody_come_firs
 
 def test_a_name_that_would_steer_the_terminal_is_shown_escaped(tmp_path: Path) -> None:
     doctor()
-    leftover = tmp_path / "images" / "incoming" / "\x1b[2J\udcff"
-    leftover.touch()
-    os.utime(leftover, (0, 0))
+    orphan = tmp_path / "images" / "incoming" / "\x1b[2J\udcff"
+    orphan.touch()
+    os.utime(orphan, (0, 0))
     result = doctor("--repair")
     assert result.exit_code == 0
     assert r"leftover                \x1b[2J\udcff  (repaired)" in result.stdout
-    assert not leftover.exists()
+    assert not orphan.exists()
 
 
 def test_a_database_that_does_not_answer_is_one_line_and_exit_status_1(
