@@ -138,31 +138,31 @@ class CheckConsistency:
     async def __call__(
         self, *, repair: bool = False, with_digests: bool = True, on_progress: Callable[[int], None] = no_progress
     ) -> ConsistencyReport:
-        record = _Record()
+        tally = _Tally()
         # Take a snapshot first: live work moves on.
         abandoned, deletions, orphans = await self._abandoned(), await self._deletions(), await self._orphans()
         orphan_variants: set[ContentKey] = set()
         async for key, image, is_stored in self._pairs():
-            record.images += image is not None
-            record.contents += is_stored
+            tally.images += image is not None
+            tally.contents += is_stored
             if isinstance(image, DamagedRecord):
-                record.add(Finding(kind=FindingKind.RECORD_DAMAGED, name=image.guid, is_repaired=False))
+                tally.add(Finding(kind=FindingKind.RECORD_DAMAGED, name=image.guid, is_repaired=False))
             elif image is None and not is_stored and len(orphan_variants) < FINDINGS_MAX_COUNT:
                 orphan_variants.add(key)
             elif await self._difference(key, image, with_digests=with_digests) is not None:
-                await self._recheck(key, record, repair=repair, with_digests=with_digests)
+                await self._recheck(key, tally, repair=repair, with_digests=with_digests)
             elif repair and image is not None:
                 with suppress(ContentStoreError):
                     await self.correct_size(image)
             if image is not None:
-                on_progress(record.images)
-        await self._recheck_at_abandoned(abandoned, record, repair=repair)
-        await self._recheck_at_deletions(deletions, record, repair=repair)
-        await self._recheck_at_orphans(orphans, record, repair=repair)
-        await self._recheck_at_orphan_variants(orphan_variants, record, repair=repair)
+                on_progress(tally.images)
+        await self._recheck_at_abandoned(abandoned, tally, repair=repair)
+        await self._recheck_at_deletions(deletions, tally, repair=repair)
+        await self._recheck_at_orphans(orphans, tally, repair=repair)
+        await self._recheck_at_orphan_variants(orphan_variants, tally, repair=repair)
         for item in await self.quarantine.list_quarantine():
-            record.add_quarantined(await self._judge(item, repair=repair))
-        return record.report()
+            tally.add_quarantined(await self._judge(item, repair=repair))
+        return tally.report()
 
     async def _pairs(self) -> AsyncIterator[tuple[ContentKey, Image | DamagedRecord | None, bool]]:
         """Yield every key of a record, a content or variants, once: with the record, if any, and if there is a content.
@@ -191,43 +191,43 @@ class CheckConsistency:
                 yield record
             after = str(page[-1].guid)
 
-    async def _recheck(self, key: ContentKey, record: "_Record", *, repair: bool, with_digests: bool) -> None:
+    async def _recheck(self, key: ContentKey, tally: "_Tally", *, repair: bool, with_digests: bool) -> None:
         """Compare a record and its content again; add a finding if they still differ, after a repair if wanted."""
         image = await self._find(key)
         kind = await self._difference(key, image, with_digests=with_digests)
         if kind is None:
             return
         is_repaired = repair and await self._repair(kind, key, image, with_digests=with_digests)
-        record.add(Finding(kind=kind, name=key, is_repaired=is_repaired))
+        tally.add(Finding(kind=kind, name=key, is_repaired=is_repaired))
 
-    async def _recheck_at_abandoned(self, names: set[str], record: "_Record", *, repair: bool) -> None:
+    async def _recheck_at_abandoned(self, names: set[str], tally: "_Tally", *, repair: bool) -> None:
         names &= await self._abandoned()
         if names and repair:
             await self.recover()
-        record.add_all(FindingKind.ABANDONED, names, await self._abandoned())
+        tally.add_all(FindingKind.ABANDONED, names, await self._abandoned())
 
-    async def _recheck_at_deletions(self, names: set[str], record: "_Record", *, repair: bool) -> None:
+    async def _recheck_at_deletions(self, names: set[str], tally: "_Tally", *, repair: bool) -> None:
         names &= await self._deletions()
         if names and repair:
             with suppress(ContentStoreError):
                 await self.finish_deletions()
         left = {name for name in names if await self.deletions.is_being_deleted(UUID(name))}
-        record.add_all(FindingKind.DELETION_UNFINISHED, names, left)
+        tally.add_all(FindingKind.DELETION_UNFINISHED, names, left)
 
-    async def _recheck_at_orphans(self, names: set[str], record: "_Record", *, repair: bool) -> None:
+    async def _recheck_at_orphans(self, names: set[str], tally: "_Tally", *, repair: bool) -> None:
         names &= await self._orphans()
         if repair:
             for name in names:
                 await self.content_maintenance.quarantine_orphan(name)
-        record.add_all(FindingKind.ORPHAN, names, await self._orphans())
+        tally.add_all(FindingKind.ORPHAN, names, await self._orphans())
 
-    async def _recheck_at_orphan_variants(self, keys: set[ContentKey], record: "_Record", *, repair: bool) -> None:
+    async def _recheck_at_orphan_variants(self, keys: set[ContentKey], tally: "_Tally", *, repair: bool) -> None:
         keys = await self._orphan_variants_among(keys)
         if repair:
             for key in keys:
                 with suppress(ContentStoreError):
                     await self.variants.delete_variants(key)
-        record.add_all(FindingKind.ORPHAN_VARIANTS, set(keys), set(await self._orphan_variants_among(keys)))
+        tally.add_all(FindingKind.ORPHAN_VARIANTS, set(keys), set(await self._orphan_variants_among(keys)))
 
     async def _difference(self, key: ContentKey, image: Image | None, *, with_digests: bool) -> FindingKind | None:
         """Return the current inconsistency between an image and the content under its key, if any."""
@@ -380,7 +380,7 @@ async def _difference_in_bytes(
 
 
 @dataclass(slots=True, kw_only=True)
-class _Record:
+class _Tally:
     """The findings so far."""
 
     images: int = 0

@@ -35,6 +35,7 @@ from pixyproxy.domain.ports import (
     ImageRepository,
     Lease,
     Quarantine,
+    chunks_of,
 )
 
 T = TypeVar("T")
@@ -125,7 +126,7 @@ class GenerateImage:
         """Store the bytes and return the image as ready, which is not recorded yet."""
         try:
             media_type = _checked_media_type(generated)
-            digest = await self._put(lambda: self.contents.put(image.content_key, generated.chunks()))
+            digest = await self._put(lambda: self.contents.put(image.content_key, chunks_of(generated.data)))
             content = ContentInfo(
                 media_type=media_type,
                 byte_size=digest.byte_size,
@@ -165,7 +166,7 @@ class GenerateImage:
         # A store that did not keep the image was retried already.
         patience = 0 if isinstance(error, ContentNotKeptError) else self.policy.patience
         try:
-            await self._put(lambda: quarantine.put_quarantined(image.content_key, _chunks(data)), patience)
+            await self._put(lambda: quarantine.put_quarantined(image.content_key, chunks_of(data)), patience)
             note = QUARANTINE_NOTE
         except ContentStoreError as exc:
             note = f"What came back could not be kept: {exc.detail}"
@@ -255,11 +256,6 @@ def _checked_media_type(generated: GeneratedImage) -> MediaType:
     if not generated.data or min(generated.width, generated.height) < 1:
         raise ValueError("The generator has returned a picture without bytes or without pixels.")
     return MediaType(generated.media_type)
-
-
-async def _chunks(data: bytes | bytearray) -> AsyncIterator[bytes]:
-    for start in range(0, len(data), 1 << 20):
-        yield bytes(data[start : start + (1 << 20)])
 
 
 async def _finished(storing: Awaitable[T], seconds: float) -> T:

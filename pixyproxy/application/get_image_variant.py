@@ -1,6 +1,5 @@
 """Use case: an image in another size, another format or both."""
 
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +16,7 @@ from pixyproxy.domain.ports import (
     StoredContent,
     VariantMaker,
     VariantStore,
+    chunks_of,
 )
 from pixyproxy.domain.user import Principal
 from pixyproxy.domain.variant import Variant, VariantName, VariantPolicy
@@ -109,7 +109,7 @@ class GetImageVariant:
             self.failures.put(_content(image), _pixels(image, variant), exc)
             raise
         try:
-            digest = await self.variants.put_variant(key, name, _chunks(data))
+            digest = await self.variants.put_variant(key, name, chunks_of(data))
             await self.images.get(image.guid)
         except ContentStoreError:
             # It was not stored.
@@ -132,8 +132,3 @@ def _pixels(image: Image, variant: Variant) -> int:
     content = image.ready_content
     width, height = variant.size_of(content.width, content.height, is_scalable=content.media_type is MediaType.SVG)
     return width * height
-
-
-async def _chunks(data: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(data), 1 << 20):
-        yield data[start : start + (1 << 20)]

@@ -1,7 +1,7 @@
 """Use case: read images from an archive."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
@@ -30,6 +30,7 @@ from pixyproxy.domain.ports import (
     ImageRepository,
     Quarantine,
     StoredContent,
+    chunks_of,
 )
 
 
@@ -160,10 +161,10 @@ class ImportImages:
             raise DamagedContentError(f"The content has more than {CONTENT_MAX_SIZE >> 20} MiB.")
         # A tar can be read only once.
         data = b"".join([chunk async for chunk in content.chunks])
-        found = await self.inspector.inspect(StoredContent(len(data), _chunks(data)))
+        found = await self.inspector.inspect(StoredContent(len(data), chunks_of(data)))
         if found != expected and not (found == exchanged(expected) and self.inspector.is_turned(data)):
             raise DamagedContentError("The content is not the picture that the record tells of.")
-        await self.contents.put(archived.image.content_key, _chunks(data))
+        await self.contents.put(archived.image.content_key, chunks_of(data))
         return found
 
 
@@ -178,11 +179,6 @@ def _are_equal(stored: Image, image: Image) -> bool:
     return stored == msgspec.structs.replace(
         image, id=stored.id, content=content, version=stored.version, updated_at=stored.updated_at
     )
-
-
-async def _chunks(data: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(data), 1 << 20):
-        yield data[start : start + (1 << 20)]
 
 
 def _being_deleted() -> ConstraintViolationError:

@@ -7,6 +7,9 @@ from typing import Final, ParamSpec, TypeVar
 
 from pixyproxy.domain.archive import ArchiveError
 
+# How much one read takes.
+CHUNK_SIZE: Final = 256 * 1024
+
 P = ParamSpec("P")
 T = TypeVar("T")
 

@@ -7,11 +7,11 @@ import stat
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 import msgspec
 
-from pixyproxy.adapters.archive.blocking import to_thread
+from pixyproxy.adapters.archive.blocking import CHUNK_SIZE, to_thread
 from pixyproxy.adapters.archive.records import (
     PART_SUFFIX,
     RECORD_MAX_SIZE,
@@ -24,8 +24,6 @@ from pixyproxy.adapters.archive.records import (
 from pixyproxy.adapters.disk.clutter import is_clutter
 from pixyproxy.domain.errors import DamagedContentError, DataValidationError
 from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ImageArchiveReader, StoredContent
-
-CHUNK_SIZE: Final = 256 * 1024
 
 
 class FolderImageArchiveReader(ImageArchiveReader):

@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
+from pixyproxy.adapters.disk.folders import sync_folder
+
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
 
@@ -35,7 +37,7 @@ class PrivateFolder:
             cls.make(above).close()
         with suppress(FileExistsError):
             _make(str(path))
-            _sync(above)
+            sync_folder(above)
         return cls._open(str(path))
 
     def folder(self, name: str) -> "PrivateFolder":
@@ -150,13 +152,5 @@ def _make(path: str, above: int | None = None) -> None:
     descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
     try:
         Path(f"/proc/self/fd/{descriptor}").chmod(FOLDER_MODE)
-    finally:
-        os.close(descriptor)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)

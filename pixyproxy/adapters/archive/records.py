@@ -91,7 +91,7 @@ class _Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     maybe_billed: bool
 
 
-class _Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _ImageRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An image as it is written; where `ImageDetail` of the HTTP face has the same field, it has the same name."""
 
     format: int = FORMAT
@@ -119,7 +119,7 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def image_to_json(image: Image) -> bytes:
     """Return the record of an image as JSON, always the same for the same image."""
     content = image.content
-    record = _Record(
+    record = _ImageRecord(
         guid=image.guid,
         filename=image.filename,
         status=image.status,
@@ -172,7 +172,7 @@ def _image_from_json(data: bytes) -> Image:
     values = json.loads(data.decode())
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise DataValidationError("format", f"must be {FORMAT}; another version of PixyProxy may know it")
-    record = msgspec.convert(values, _Record)
+    record = msgspec.convert(values, _ImageRecord)
     if is_deeper(record.usage, USAGE_MAX_DEPTH):
         raise DataValidationError("usage", f"must not be nested more than {USAGE_MAX_DEPTH} times")
     ensure_tags(record.tags)
@@ -197,7 +197,7 @@ def _image_from_json(data: bytes) -> Image:
     ).ensure_valid()
 
 
-def _content_of(record: _Record) -> ContentInfo | None:
+def _content_of(record: _ImageRecord) -> ContentInfo | None:
     values = {field: getattr(record, field) for field in ContentInfo.__struct_fields__}
     if all(value is None for value in values.values()):
         return None

@@ -10,9 +10,8 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from pixyproxy.adapters.archive.blocking import CHUNK_SIZE
 from pixyproxy.domain.archive import ArchiveError
-
-CHUNK_SIZE: Final = 256 * 1024
 
 _EMPTY_BLOCK: Final = bytes(tarfile.BLOCKSIZE)
 _WITHOUT_DATA: Final = frozenset(

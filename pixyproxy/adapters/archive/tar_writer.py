@@ -7,10 +7,10 @@ import tempfile
 from collections.abc import AsyncIterable
 from typing import BinaryIO, Final
 
-from pixyproxy.adapters.archive.blocking import to_thread
+from pixyproxy.adapters.archive.blocking import CHUNK_SIZE, to_thread
 from pixyproxy.adapters.archive.private_folder import FILE_MODE
 from pixyproxy.adapters.archive.records import ArchiveName, image_to_json
-from pixyproxy.adapters.archive.tar import CHUNK_SIZE, TarOutput
+from pixyproxy.adapters.archive.tar import TarOutput
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import ArchiveProblem, ImageArchiveWriter
 

@@ -11,10 +11,8 @@ import msgspec
 
 from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
-from pixyproxy.domain.ports import ContentDigest, ContentPorts, Quarantined, StoredContent
+from pixyproxy.domain.ports import ContentDigest, ContentPorts, Quarantined, StoredContent, chunks_of
 from pixyproxy.domain.variant import VariantName
-
-CHUNK_SIZE: Final = 256 * 1024
 
 _VARIANT_NAME: Final = re.compile(r"[0-9a-z][0-9a-z.-]{0,127}")
 
@@ -125,9 +123,4 @@ def _digest(content: bytes) -> ContentDigest:
 def _stored(content: bytes | None, start: int, end: int | None) -> StoredContent:
     if content is None:
         raise ContentNotFoundError("The content is missing.")
-    return StoredContent(len(content), _chunks(content, start, len(content) if end is None else min(end, len(content))))
-
-
-async def _chunks(content: bytes, start: int, end: int) -> AsyncIterator[bytes]:
-    for position in range(start, end, CHUNK_SIZE):
-        yield content[position : min(position + CHUNK_SIZE, end)]
+    return StoredContent(len(content), chunks_of(content, start, end))

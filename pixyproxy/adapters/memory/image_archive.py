@@ -12,9 +12,8 @@ from pixyproxy.domain.ports import (
     ImageArchiveReader,
     ImageArchiveWriter,
     StoredContent,
+    chunks_of,
 )
-
-CHUNK_SIZE = 256 * 1024
 
 
 class InMemoryImageArchive(ImageArchiveWriter, ImageArchiveReader):
@@ -32,7 +31,7 @@ class InMemoryImageArchive(ImageArchiveWriter, ImageArchiveReader):
 
     async def images(self) -> AsyncIterator[ArchivedImage | ArchiveProblem]:
         for image, content in list(self._images.values()):
-            yield ArchivedImage(image, None if content is None else StoredContent(len(content), _chunks(content)))
+            yield ArchivedImage(image, None if content is None else StoredContent(len(content), chunks_of(content)))
 
     @property
     def progress(self) -> float | None:
@@ -41,8 +40,3 @@ class InMemoryImageArchive(ImageArchiveWriter, ImageArchiveReader):
 
 def _without_id(image: Image) -> Image:
     return msgspec.structs.replace(image, id=None)
-
-
-async def _chunks(content: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(content), CHUNK_SIZE):
-        yield content[start : start + CHUNK_SIZE]

@@ -8,7 +8,7 @@ from pixyproxy.domain.ports.bundles import ContentPorts, ImagePorts
 from pixyproxy.domain.ports.clock import Clock
 from pixyproxy.domain.ports.content_inspector import ContentInspector
 from pixyproxy.domain.ports.content_maintenance import ContentMaintenance
-from pixyproxy.domain.ports.content_store import ContentDigest, ContentStore, StoredContent
+from pixyproxy.domain.ports.content_store import ContentDigest, ContentStore, StoredContent, chunks_of
 from pixyproxy.domain.ports.data_upgrades import DataUpgrades, UpgradeProgress
 from pixyproxy.domain.ports.guid_source import GuidSource
 from pixyproxy.domain.ports.health_check import HealthCheck
@@ -73,4 +73,5 @@ __all__ = [
     "VariantMaker",
     "VariantStore",
     "VerifiedLogins",
+    "chunks_of",
 ]

@@ -2,12 +2,14 @@
 
 from abc import abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.ports.sendable_file import SendableFile
+
+_CHUNK_SIZE: Final = 1 << 20
 
 
 class StoredContent(msgspec.Struct, frozen=True):
@@ -20,6 +22,13 @@ class StoredContent(msgspec.Struct, frozen=True):
     chunks: AsyncIterator[bytes]
     file: SendableFile | None = None
     sha256: str | None = None
+
+
+async def chunks_of(data: bytes | bytearray, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    """Yield the bytes from `start` up to, but without, `end` in chunks of at most 1 MiB."""
+    stop = len(data) if end is None else min(end, len(data))
+    for position in range(start, stop, _CHUNK_SIZE):
+        yield bytes(data[position : min(position + _CHUNK_SIZE, stop)])
 
 
 class ContentDigest(msgspec.Struct, frozen=True):

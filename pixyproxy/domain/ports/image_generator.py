@@ -1,7 +1,7 @@
 """Image generators."""
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -23,11 +23,6 @@ class GeneratedImage(msgspec.Struct, frozen=True, kw_only=True):
     height: int
     usage: Mapping[str, Any] | None = None
     request_id: str | None = None
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the content in pieces of at most 1 MiB."""
-        for start in range(0, len(self.data), 1 << 20):
-            yield self.data[start : start + (1 << 20)]
 
 
 class ImageGenerator(Protocol):

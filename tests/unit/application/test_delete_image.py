@@ -21,6 +21,7 @@ from pixyproxy.domain.errors import (
 )
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageChanges, Visibility
+from pixyproxy.domain.ports import chunks_of
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from tests.factories import (
     FailedImageFactory,
@@ -91,7 +92,7 @@ async def keys(contents: InMemoryContentStore) -> set[ContentKey]:
 
 async def put(contents: InMemoryContentStore, image: Image) -> Image:
     picture = await InMemoryImageGenerator().generate(GenerationRequest(prompt="a"))
-    await contents.put(image.content_key, picture.chunks())
+    await contents.put(image.content_key, chunks_of(picture.data))
     return image
 
 

@@ -15,7 +15,7 @@ from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.errors import ContentStoreError
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus
-from pixyproxy.domain.ports import ContentDigest, Lease, StoredContent
+from pixyproxy.domain.ports import ContentDigest, Lease, StoredContent, chunks_of
 from tests.factories import PendingImageFactory
 
 
@@ -44,7 +44,7 @@ async def abandoned(images: InMemoryImageRepository, *, is_begun: bool, lease: L
 
 async def store_picture(contents: InMemoryContentStore, image: Image) -> ContentDigest:
     picture = await InMemoryImageGenerator().generate(GenerationRequest(prompt="a"))
-    return await contents.put(image.content_key, picture.chunks())
+    return await contents.put(image.content_key, chunks_of(picture.data))
 
 
 async def test_what_was_not_begun_has_failed_and_cost_nothing(
