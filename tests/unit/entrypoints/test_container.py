@@ -1,0 +1,48 @@
+"""Which objects the container builds, and how a host replaces them."""
+
+from pathlib import Path
+
+import pytest
+from dependency_injector import providers
+
+from pixyproxy.adapters.memory.database import InMemoryDatabase
+from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
+from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.settings import load_settings
+
+PORTS = ("schema", "images", "users", "secrets", "upgrade_progress")
+
+
+def container_on(url: str) -> Container:
+    return Container(settings=load_settings({"PIXYPROXY_DATABASE_URL": url}))
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"), [("sqlite:///pixyproxy.db", SQLiteDatabase), ("mysql://a:b@localhost/c", MySQLDatabase)]
+)
+def test_all_ports_of_the_database_are_those_of_one_database(url: str, kind: type) -> None:
+    container = container_on(url)
+    database = container.database()
+    assert isinstance(database, kind)
+    for port in PORTS:
+        assert getattr(container, port)().database is database
+        assert getattr(container, port)() is getattr(container, port)()
+
+
+def test_a_host_replaces_one_port_of_the_database_and_keeps_the_others(tmp_path: Path) -> None:
+    container = container_on(f"sqlite:///{tmp_path}/pixyproxy.db")
+    images = InMemoryImageRepository()
+    container.images.override(providers.Object(images))
+    assert container.get_image().images is images
+    assert container.add_user().users is container.database().users
+
+
+def test_a_host_replaces_the_database_and_all_its_ports(tmp_path: Path) -> None:
+    container = container_on(f"sqlite:///{tmp_path}/pixyproxy.db")
+    database = InMemoryDatabase()
+    container.database.override(providers.Object(database))
+    assert container.get_image().images is database.images
+    assert container.add_user().users is database.users
+    assert container.schema() is database.schema
