@@ -19,7 +19,7 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from pixyproxy.application import GetImageContent, GetImageVariant
 from pixyproxy.domain.content import with_extension
-from pixyproxy.domain.errors import ContentStoreError, PreconditionFailedError
+from pixyproxy.domain.errors import ContentStoreError, DataValidationError, PreconditionFailedError
 from pixyproxy.domain.image import Image, ImageScope
 from pixyproxy.domain.ports import StoredContent
 from pixyproxy.domain.user import ANONYMOUS, Principal
@@ -213,9 +213,10 @@ class ContentDelivery:
 
 
 class ContentShortcut:
-    """Answers plain requests for public originals by itself, without Litestar, which would cost more than all the rest.
+    """Answers requests for the content of public images, as it is or as a variant, without Litestar.
 
-    All others it leaves to the application. What the container is given after the first request, it does not see.
+    Litestar would take longer than all the rest of such a request. Any request that is not plain goes to the
+    application. What the container is given after the first request, it does not see.
     """
 
     def __init__(self, app: ASGIApp, container: Container) -> None:
@@ -224,35 +225,35 @@ class ContentShortcut:
         self._delivery: ContentDelivery | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        guid = _plainly_asked_for(scope)
-        await (self._app if guid is None else await self._answer(scope, guid))(scope, receive, send)
+        asked = _plain_request(scope)
+        await (self._app if asked is None else await self._answer(scope, *asked))(scope, receive, send)
 
-    async def _answer(self, scope: Any, guid: UUID) -> ASGIApp:
+    async def _answer(self, scope: Any, guid: UUID, variant: VariantQuery) -> ASGIApp:
         if self._delivery is None:
             self._delivery = delivery_from(self._container)
         try:
-            return await self._delivery.answer(scope, guid, ANONYMOUS, ImageScope.PUBLIC)
+            return await self._delivery.answer(scope, guid, ANONYMOUS, ImageScope.PUBLIC, variant)
         except Exception as exc:  # noqa: BLE001 -- Litestar would hand over the same
             request: Request[Any, Any, Any] = Request(scope)
             return handle_error(request, exc).to_asgi_response(None, request)
 
 
-def _plainly_asked_for(scope: Scope) -> UUID | None:
-    """Return which public original the request is for, or None if it is for anything else."""
-    if (
-        scope["type"] != ScopeType.HTTP
-        or scope["query_string"]
-        or scope["method"] not in _READING
-        or len(scope["path"]) != _PATH_LENGTH
-    ):
+def _plain_request(scope: Scope) -> tuple[UUID, VariantQuery] | None:
+    """Return the public image and the variant that are asked for, or None for any other request."""
+    if scope["type"] != ScopeType.HTTP or scope["method"] not in _READING or len(scope["path"]) != _PATH_LENGTH:
         return None
-    return _guid_in(scope["path"])
-
-
-@lru_cache(maxsize=1024)
-def _guid_in(path: str) -> UUID | None:
-    found = _PUBLIC_CONTENT.fullmatch(path)
-    return None if found is None else UUID(found[1])
+    found = _PUBLIC_CONTENT.fullmatch(scope["path"])
+    if found is None:
+        return None
+    if not scope["query_string"]:
+        return UUID(found[1]), ORIGINAL
+    query = Request[Any, Any, Any](scope).query_params
+    if "download" in query:
+        return None
+    try:
+        return UUID(found[1]), VariantQuery.parse(query)
+    except DataValidationError:
+        return None
 
 
 def delivery_from(container: Container) -> ContentDelivery:

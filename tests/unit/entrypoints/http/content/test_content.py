@@ -20,6 +20,7 @@ from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import StoredContent
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.content.delivery import ContentResponse, ContentShortcut
+from pixyproxy.entrypoints.http.content.variants import VariantQuery
 from pixyproxy.entrypoints.settings import Settings
 from tests.unit.entrypoints.http.conftest import ANN, BOB, Client, Login
 from tests.unit.entrypoints.http.problem_bodies import problem
@@ -246,20 +247,23 @@ def test_a_fault_is_a_problem_and_is_met_once(
     ("path", "is_short"),
     [
         ("/image/{}/content", True),
+        ("/image/{}/content?width=64&format=webp", True),
+        ("/image/{}/content?other=1", True),
         ("/image/{}/content/", False),
-        ("/image/{}/content?width=64", False),
-        ("/private/image/{}/content", False),
+        ("/image/{}/content?download", False),
+        ("/image/{}/content?width=64&download=false", False),
+        ("/private/image/{}/content?width=64", False),
     ],
 )
-def test_plain_requests_for_public_originals_take_the_shortcut(
+def test_plain_requests_for_public_pictures_take_the_shortcut(
     client: Client, path: str, is_short: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guid = client.post("/image", json={"prompt": "a fox"}, auth=ANN).json()["guid"]
     taken: list[UUID] = []
 
-    async def answer(shortcut: ContentShortcut, scope: Any, guid: UUID) -> Any:
+    async def answer(shortcut: ContentShortcut, scope: Any, guid: UUID, variant: VariantQuery) -> Any:
         taken.append(guid)
-        return await original(shortcut, scope, guid)
+        return await original(shortcut, scope, guid, variant)
 
     original = ContentShortcut._answer
     monkeypatch.setattr(ContentShortcut, "_answer", answer)
