@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from enum import Enum, auto
-from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -110,8 +109,6 @@ def conditions_of(scope: HTTPScope) -> Mapping[str, str]:
     return {name: ", ".join(lines) for name, lines in asked.items()}
 
 
-# A picture that is asked for often would otherwise spend more on this than on all its other headers.
-@lru_cache(maxsize=1024)
 def _format_http_date(time: datetime) -> str:
     return format_datetime(time.astimezone(UTC), usegmt=True)
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -275,8 +275,6 @@ def _original(image: Image) -> _Representation:
     return _Representation(content.byte_size, content.sha256, content.media_type, filename, image.created_at)
 
 
-# What a picture is answered with is the same each time, and making it anew would cost more than looking it up.
-@lru_cache(maxsize=1024)
 def _head(
     shown: _Representation,
     scope: ImageScope,
