@@ -1,4 +1,4 @@
-"""The use cases: what PixyProxy does, whoever asks and whatever it is built on."""
+"""The use cases of PixyProxy."""
 
 from pixyproxy.application.add_user import AddUser
 from pixyproxy.application.authenticate_user import AuthenticateUser

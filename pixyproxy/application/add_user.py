@@ -1,4 +1,4 @@
-"""Use case: let somebody new log in."""
+"""Use case: add a user."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Use case: find out who is asking."""
+"""Use case: verify a login."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ class _Login(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthenticateUser:
-    """Return the principal that a user name and a password belong to.
+    """Return the principal of a user name and a password.
 
-    Takes the client's `address`, or None where it is not known: wrong logins are then not counted.
+    Takes the client's `address`; without one, wrong logins are not counted.
 
-    Raises one and the same `AuthenticationError`, at the same cost, for a user who is unknown or disabled and for a
-    wrong password, so that no client learns which names exist; a malformed name or password is refused unverified.
-    Raises `TooManyLoginsError` for a name and address with too many wrong logins, and `OverloadedError` when the queue
-    is full. A login that was right lately is verified whatever the count says, and equal logins are verified once.
+    Raises the same `AuthenticationError`, at the same cost, for an unknown user, a disabled user and a wrong password,
+    so that clients can't find out names; a malformed name or password is refused unverified. Raises
+    `TooManyLoginsError` for a name and address with too many wrong logins, and `OverloadedError` when the queue is
+    full. A login that succeeded recently is verified whatever the count, and equal logins are verified once.
     """
 
     users: UserRepository
@@ -61,14 +61,14 @@ class AuthenticateUser:
     def _end(self, login: _Login, task: asyncio.Task[None]) -> None:
         del self._verifying[login]
         if not task.cancelled():
-            # The requests that waited for it may be gone, and asyncio complains of an error that is never looked at.
+            # The requests that waited may be gone, and asyncio complains of an error that is never retrieved.
             task.exception()
 
     async def _verify(self, login: _Login) -> None:
         name, password, address = login
         was_right = self.verified.was_right(name, password)
         is_familiar = was_right or (address is not None and self.verified.is_familiar(name, address))
-        # A password that was right lately is no guess, also while others guess from the same address.
+        # A password that was right recently is no guess, even while others guess from the same address.
         attempt: AbstractContextManager[None] = (
             nullcontext() if was_right or address is None else self.allowance.attempt(name, address)
         )
@@ -82,7 +82,7 @@ class AuthenticateUser:
         self.verified.put(name, password, address)
 
     async def _meant(self, names: Sequence[UserName]) -> UserName:
-        """Return the first name that a user has, or the last."""
+        """Return the first name that is a user's, or the last name."""
         *written, normalized = names
         for name in written:
             if await self._find(name) is not None:

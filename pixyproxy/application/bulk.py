@@ -1,4 +1,4 @@
-"""The same for many images, with a result for each."""
+"""One use case for many images, with a result for each."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
@@ -13,7 +13,7 @@ BULK_MAX: Final = 1000
 
 
 class BulkResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one image: as it is now (None if it is deleted), or why nothing was done."""
+    """The outcome for one image: the image as it is now (None if deleted), or the error."""
 
     guid: UUID
     image: Image | None = None
@@ -21,10 +21,9 @@ class BulkResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def each_of(guids: Sequence[UUID], work: Callable[[UUID], Awaitable[Image | None]]) -> Sequence[BulkResult]:
-    """Return what became of each image when `work` was done with it, one after the other.
+    """Call `work` for each image in turn and return the outcomes.
 
-    When the database is away, the rest is not tried. Raises `DataValidationError` unless there are 1 to 1,000 guids,
-    no two the same.
+    Stops when the database is away. Raises `DataValidationError` unless there are 1 to 1,000 different guids.
     """
     if not 1 <= len(guids) <= BULK_MAX:
         raise DataValidationError("guids", f"must be 1 to {BULK_MAX:,}, not {len(guids):,}")

@@ -12,13 +12,13 @@ from pixyproxy.domain.user import Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeImage:
-    """Change an image of one's own and return it; nobody who reads it later sees it as it was before.
+    """Change an image of the principal's own and return it; later reads never see the old state.
 
-    Takes the changes, or what makes them of the image as it is. With `versions` the image must have one of these, so
-    that nothing is overwritten that the caller has not seen. Changes that change nothing are not stored.
+    Takes the changes, or a function that makes them from the current image. With `versions` the image must have one of
+    these, so that the caller overwrites nothing unseen. Changes without an effect are not stored.
 
     Raises `DataValidationError`; `RecordNotFoundError`, the same for an unknown image and for one that the principal
-    must not know of; `OperationNotAllowedError` for another author's public image; `ConstraintViolationError` for one
+    may not know of; `OperationNotAllowedError` for another author's public image; `ConstraintViolationError` for one
     that is still being made; and `PreconditionFailedError` for a version that is none of `versions`.
     """
 

@@ -1,4 +1,4 @@
-"""Use case: give a user another password."""
+"""Use case: change a user's password."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Use case: can requests be served right now?"""
+"""Use case: readiness check."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

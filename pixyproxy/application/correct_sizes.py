@@ -1,4 +1,4 @@
-"""Use case: store the size of turned pictures as they are shown."""
+"""Data upgrade: store the size of rotated pictures as shown."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -18,11 +18,10 @@ _TURNABLE: Final = frozenset({MediaType.PNG, MediaType.JPEG, MediaType.WEBP})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorrectSizes(DataUpgrade):
-    """Exchange width and height of images that were stored before EXIF data counted for them.
+    """Swap width and height of images that were stored before EXIF orientation counted.
 
-    Of each PNG, JPEG and WebP at most 64 KiB are read, and the rest only of a picture that is turned. An image whose
-    content is missing or damaged is passed over. Raises `DBConnectionError`, and `ContentStoreError` for a store that
-    does not work at all.
+    Reads at most 64 KiB of each PNG, JPEG and WebP, and the rest only of a rotated picture. Skips images whose content
+    is missing or damaged. Raises `DBConnectionError`, and `ContentStoreError` for a store that does not work at all.
     """
 
     image_maintenance: ImageMaintenance
@@ -47,12 +46,12 @@ class CorrectSizes(DataUpgrade):
             except (ContentNotFoundError, DamagedContentError):
                 continue
             except ContentStoreError:
-                # One file that can't be read is no reason to wait; a store that is away is.
+                # One unreadable file is no reason to wait; a store that is away is.
                 await self.contents.check()
         return UpgradedBatch(str(records[-1].guid), changed)
 
     async def correct(self, image: Image) -> bool:
-        """Correct the size of one image; return whether that was needed. Raises `ContentStoreError`."""
+        """Correct the size of one image; return whether it was wrong. Raises `ContentStoreError`."""
         stored = image.content
         if stored is None or stored.media_type not in _TURNABLE or stored.width == stored.height:
             return False

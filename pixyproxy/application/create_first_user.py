@@ -1,4 +1,4 @@
-"""Use case: let the first user in."""
+"""Use case: add the first user."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from pixyproxy.domain.ports import UserRepository
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateFirstUser:
-    """Add a user if there is none yet, and return whether this call did.
+    """Add a user if there is none yet; return whether it was added.
 
     Raises `DataValidationError` for a name or password that breaks a rule.
     """

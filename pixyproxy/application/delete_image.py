@@ -1,4 +1,4 @@
-"""Use case: delete an image for good."""
+"""Use case: delete an image."""
 
 from collections.abc import Collection
 from contextlib import suppress
@@ -14,11 +14,11 @@ from pixyproxy.domain.user import Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteImage:
-    """Delete the record of an image of one's own, then its content and all variants of it.
+    """Delete the record of an image of the principal's own, then its content and variants.
 
-    Together with the record's end it is written down that the content is to be deleted; so there is never a record
-    without content, and what a crash or a failing store leaves undone, `FinishDeletions` does when `lease_seconds` are
-    over. With `versions` the image must have one of these. Raises what `ChangeImage` raises but `DataValidationError`.
+    Deleting the record also notes that the content is to be deleted, so there is never a record without content. After
+    a crash or a failure of the store, `FinishDeletions` does the rest once `lease_seconds` have passed. With `versions`
+    the image must have one of these. Raises what `ChangeImage` raises, except `DataValidationError`.
     """
 
     images: ImageRepository

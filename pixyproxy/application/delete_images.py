@@ -1,4 +1,4 @@
-"""Use case: delete many images for good."""
+"""Use case: delete many images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pixyproxy.domain.user import Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteImages:
-    """Delete images of one's own for good; takes and raises what `TagImages` does."""
+    """Delete images of the principal's own; takes and raises what `TagImages` does."""
 
     delete_image: DeleteImage
 

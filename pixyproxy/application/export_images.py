@@ -28,9 +28,9 @@ PAGE_SIZE: Final = 200
 
 
 class ExportOutcome(StrEnum):
-    """What became of an image: written, there already, left out because it is still being made, or damaged.
+    """The outcome for an image.
 
-    `QUARANTINED` counts what is in quarantine, which is left out, too.
+    `QUARANTINED` counts the entries in quarantine, which are not exported.
     """
 
     EXPORTED = "exported"
@@ -42,15 +42,15 @@ class ExportOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportImages:
-    """Write every image into an archive, or every image of one author, but those that are still being made.
+    """Write all images, or those of one author, into an archive, except images that are still being made.
 
-    An image that the archive has already is not written again, so that an export that was interrupted can go on. The
-    content is compared with what was stored, and an image whose content is missing or damaged is not written, nor is
-    a damaged record, whoever its author is; `on_problem` is told. `on_progress` is told the number of images looked at,
-    anybody's, after each of them. Memory does not grow with the number of images.
+    Skips images that the archive has already, so that an interrupted export can go on. Compares the content with its
+    record; an image with missing or damaged content, or with a damaged record of any author, is reported to
+    `on_problem` and left out. `on_progress` gets the number of images examined, of all authors, after each. Memory does
+    not grow with the number of images.
 
-    Returns how many images came to which outcome; one that is deleted meanwhile comes to none. Of what is in quarantine
-    the author's is counted, or everything. Raises `DBConnectionError` and `ArchiveError`.
+    Returns the number of images by outcome; images that are deleted meanwhile are not counted. Quarantine is counted
+    for the author, or completely. Raises `DBConnectionError` and `ArchiveError`.
     """
 
     images: ImageRepository
@@ -89,7 +89,7 @@ class ExportImages:
         return outcomes
 
     async def _quarantined(self, author: UserName | None) -> int:
-        """Return how many things are in quarantine, of all images or of one author's."""
+        """Return the number of entries in quarantine, of all images or of one author's."""
         try:
             items = await self.quarantine.list_quarantine()
         except ContentStoreError:
@@ -132,7 +132,7 @@ class ExportImages:
 
 
 async def _compared(stored: StoredContent, expected: ContentInfo) -> AsyncIterator[bytes]:
-    """Yield the chunks; raise `DamagedContentError`, at their end at the latest, if they are not what was expected."""
+    """Yield the chunks; raise `DamagedContentError`, at the end at the latest, if they are not the expected content."""
     if stored.byte_size != expected.byte_size:
         raise DamagedContentError(f"The content has {stored.byte_size:,} bytes and not {expected.byte_size:,}.")
     digest = hashlib.sha256()

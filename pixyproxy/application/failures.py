@@ -1,4 +1,4 @@
-"""Memory of contents that can't be drawn."""
+"""Failed variants, remembered for a while."""
 
 import time
 from collections import OrderedDict
@@ -20,10 +20,10 @@ class _Failure(msgspec.Struct, frozen=True):
 
 
 class Failures:
-    """Remembers for `seconds` at how many pixels each of `max_count` contents failed to be drawn, the latest ones.
+    """Remembers for `seconds` at which size each of the latest `max_count` contents failed to be drawn.
 
-    A larger drawing of the same content fails as well, in whatever format, and is not tried again before; a smaller one
-    may come off. `now` tells the seconds.
+    A larger variant of the same content, in any format, fails without being tried again; a smaller one may succeed.
+    `now` is the clock in seconds.
     """
 
     def __init__(
@@ -35,14 +35,14 @@ class Failures:
         self._failures: OrderedDict[Hashable, _Failure] = OrderedDict()
 
     def put(self, content: Hashable, pixels: int, error: DamagedContentError) -> None:
-        """Remember that drawing so many pixels of the content failed."""
+        """Remember that the content could not be drawn at this size."""
         self._failures[content] = _Failure(pixels, error.detail, self._now() + self._seconds)
         self._failures.move_to_end(content)
         while len(self._failures) > self._max_count:
             self._failures.popitem(last=False)
 
     def ensure_none(self, content: Hashable, pixels: int) -> None:
-        """Raise the remembered error if drawing so many pixels of the content, or fewer, has failed lately."""
+        """Raise the remembered error if the content recently failed at this size or a smaller one."""
         failure = self._failures.get(content)
         if failure is None or failure.pixels > pixels:
             return

@@ -1,4 +1,4 @@
-"""Use case: delete the content of images whose deletion was interrupted."""
+"""Use case: finish interrupted deletions."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,10 @@ from pixyproxy.domain.ports import ContentStore, ImageDeletions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishDeletions:
-    """Delete the content of every deleted image that nobody is at work on, and return how many there were.
+    """Delete the content of all deleted images that no process holds, and return how many there were.
 
-    Several processes may do it at once; for `lease_seconds` each keeps the others away from what it is at work on.
-    Raises `DBConnectionError`, and `ContentStoreError` when it has done all but what the store refuses; what is left
-    then is done the next time.
+    Several processes may run this at once: each holds its images for `lease_seconds`. Raises `DBConnectionError`, and
+    `ContentStoreError` once it has deleted all that the store allows; the next run does the rest.
     """
 
     deletions: ImageDeletions

@@ -1,4 +1,4 @@
-"""The generations that this process runs, whoever waits for them."""
+"""The generations of this process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -8,18 +8,18 @@ from uuid import UUID
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import ImageRepository
 
-# How soon what another process does is noticed: at first, and after a while, so that many who wait are no load.
+# The interval at which other processes' work is polled: short at first, then longer to spare the database.
 _POLL_SECONDS: Final = 0.25
 _POLL_SECONDS_MAX: Final = 2.0
 
-# How long the end of what is broken off may take: a disk that hangs must not hold up the end of the process.
+# The most that cancelled tasks may take to end: a hanging disk must not hold up the shutdown.
 _BREAK_SECONDS: Final = 10.0
 
 
 class Generations:
-    """Runs each generation in a task of its own, which goes on when the client that asked for it has gone away.
+    """Runs each generation in a task of its own, which goes on after its client has left.
 
-    `on_end` is told the guid of each that has ended, and its error if there was one.
+    `on_end` gets the guid of each generation that ended, and its error if there was one.
     """
 
     def __init__(self, on_end: Callable[[UUID, BaseException | None], None] = lambda _guid, _error: None) -> None:
@@ -28,29 +28,29 @@ class Generations:
         self._stop_waiting = asyncio.Event()
 
     def __contains__(self, guid: UUID) -> bool:
-        """Whether this process is at work on the image."""
+        """Whether this process is making the image."""
         return guid in self._tasks
 
     def __len__(self) -> int:
-        """How many images this process is at work on."""
+        """The number of images that this process is making."""
         return len(self._tasks)
 
     def start(self, guid: UUID, work: Coroutine[Any, Any, Image]) -> None:
-        """Run `work`, which brings the image to a final state."""
+        """Run `work`, which takes the image to a final state."""
         task = asyncio.create_task(work, name=f"generation {guid}")
         self._tasks[guid] = task
         task.add_done_callback(lambda task: self._end(guid, task))
 
     async def result(self, guid: UUID, seconds: float) -> Image | None:
-        """Return what the work on the image returned, or raise its error; None when it takes longer than `seconds`."""
+        """Return the result of the image's generation, or raise its error; None after `seconds`."""
         task = self._tasks[guid]
         await self._wait([task], seconds)
         return task.result() if task.done() else None
 
     async def follow(self, images: ImageRepository, guid: UUID, seconds: float | None = None) -> AsyncIterator[Image]:
-        """Yield the image as it is, then each time its state has changed, until it is final or the waiting is over.
+        """Yield the image now and on each change of state, until it is final or `seconds` are over.
 
-        It may be made by any process.
+        Any process may be making it.
         """
         clock = asyncio.get_running_loop().time
         ends_at = None if seconds is None else clock() + seconds
@@ -68,13 +68,13 @@ class Generations:
             await self._wait([self._tasks[guid]] if guid in self._tasks else [], rest)
 
     def stop_waiting(self) -> None:
-        """End all waiting, as if its time were over; the generations go on until `close`."""
+        """End all waiting at once; the generations go on until `close`."""
         self._stop_waiting.set()
 
     async def close(self, seconds: float) -> Sequence[UUID]:
-        """Wait for at most so long until all have ended, break off the rest, and return the guids of these.
+        """Wait up to `seconds` for all generations, cancel the rest, and return their guids.
 
-        They stay as they are in the database, and are recovered when their leases are over.
+        The cancelled images stay as they are in the database and are recovered when their leases end.
         """
         if self._tasks:
             everything = asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -87,9 +87,9 @@ class Generations:
         return list(rest)
 
     async def _wait(self, tasks: Sequence[asyncio.Future[Any]], seconds: float) -> None:
-        """Return when one of the tasks has ended, the time is over, or nobody may wait any longer.
+        """Return when a task has ended, `seconds` are over, or `stop_waiting` was called.
 
-        The tasks go on, also when whoever waits is cancelled.
+        The tasks go on, even if the caller is cancelled.
         """
         stop_waiting = asyncio.create_task(self._stop_waiting.wait())
         try:

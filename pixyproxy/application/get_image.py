@@ -1,4 +1,4 @@
-"""Use case: the details of one image."""
+"""Use case: get one image."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -10,9 +10,9 @@ from pixyproxy.domain.user import Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetImage:
-    """Return one image of those in `scope`, in whatever state it is for its author, and ready for everybody else.
+    """Return one image in `scope`: in any state for its author, only ready for others.
 
-    Raises `RecordNotFoundError`, the same for an unknown image and for one that the principal must not know of.
+    Raises `RecordNotFoundError`, the same for an unknown image and for one that the principal may not know of.
     """
 
     images: ImageRepository

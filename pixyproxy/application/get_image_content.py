@@ -1,4 +1,4 @@
-"""Use case: the bytes of one image."""
+"""Use case: get the bytes of one image."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -11,11 +11,11 @@ from pixyproxy.domain.user import Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetImageContent:
-    """Return one image of those in `scope`, and its stored content.
+    """Return one image in `scope`, and its stored content.
 
-    `find` and `open` do it in two steps, for whoever wants to know the image before any byte of it is touched. All
-    raise `RecordNotFoundError`, the same for an unknown image and for one that the principal must not know of, and
-    `ContentStoreError`, also for content that does not have the size it was stored with.
+    `find` and `open` do this in two steps, for callers that need the image before its bytes. All raise
+    `RecordNotFoundError`, the same for an unknown image and for one that the principal may not know of, and
+    `ContentStoreError`, also for content of another size than the record's.
     """
 
     images: ImageRepository
@@ -28,7 +28,7 @@ class GetImageContent:
         return image, await self.open(image, principal, scope)
 
     async def find(self, guid: UUID, principal: Principal, scope: ImageScope = ImageScope.PUBLIC) -> Image:
-        """Return the image, which has content."""
+        """Return the image, which is ready."""
         image = await self.images.get(guid)
         image.ensure_readable_by(principal, scope)
         return image
@@ -42,7 +42,7 @@ class GetImageContent:
         start: int = 0,
         end: int | None = None,
     ) -> StoredContent:
-        """Return the content of an image that `find` has found; `start` and `end` are those of `ContentStore.open`."""
+        """Return the content of an image from `find`; `start` and `end` are those of `ContentStore.open`."""
         try:
             content = await self.contents.open(image.content_key, start=start, end=end)
         except ContentNotFoundError:

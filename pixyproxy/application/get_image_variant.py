@@ -1,4 +1,4 @@
-"""Use case: an image in another size, another format or both."""
+"""Use case: get an image in another size or format."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,14 +24,13 @@ from pixyproxy.domain.variant import Variant, VariantName, VariantPolicy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetImageVariant:
-    """Return the size and the SHA-256 of a variant of an image of those in `scope`, which is made if it is not there.
+    """Return the size and the SHA-256 of a variant; make the variant if it does not exist.
 
-    The image is one that `GetImageContent.find` has found; `open` returns the bytes. However many ask at once, a
-    variant is made once, and it is stored beside the content and deleted with it. Raises `DataValidationError` for a
-    variant that `policy` does not allow, `OverloadedError` when too many are being made, `RecordNotFoundError` as
-    `GetImageContent` does, and `ContentStoreError`, also for content that can't be made into anything: that is
-    remembered in `failures`, so that it is not tried again for each request. SVGs, which may take long, have their own
-    `drawing_flight` and hold up no `variant_flight` of bitmaps.
+    Takes an image from `GetImageContent.find`; `open` returns the bytes. Concurrent requests share one run, and the
+    variant is stored beside the content and deleted with it. Raises `DataValidationError` for a variant that `policy`
+    does not allow, `OverloadedError` when too many are queued, `RecordNotFoundError` as `GetImageContent` does, and
+    `ContentStoreError`, also for content that can't be converted: `failures` remembers it, so that it is not tried for
+    each request. SVGs can take long: they use `drawing_flight`, apart from the bitmaps' `variant_flight`.
     """
 
     images: ImageRepository
@@ -52,7 +51,7 @@ class GetImageVariant:
             return digest
         self.failures.ensure_none(_content(image), _pixels(image, variant))
         variant_flight = self.drawing_flight if image.ready_content.media_type is MediaType.SVG else self.variant_flight
-        # That takes a while: the image may be deleted or hidden meanwhile.
+        # Making it takes a while: the image may be deleted or hidden meanwhile.
         try:
             digest = await variant_flight.result((image.content_key, name), partial(self._make, image, variant, name))
         except ContentStoreError:
@@ -72,15 +71,15 @@ class GetImageVariant:
         start: int = 0,
         end: int | None = None,
     ) -> StoredContent:
-        """Return the bytes of the variant that `digest` is about; `start` and `end` are those of `ContentStore.open`.
+        """Return the bytes of the variant with `digest`; `start` and `end` are those of `ContentStore.open`.
 
-        Raises `ContentStoreError` if it has been made anew meanwhile, with other bytes.
+        Raises `ContentStoreError` if the variant was replaced meanwhile.
         """
         name = self._admit(image, variant, principal, scope)
         try:
             content = await self.variants.open_variant(image.content_key, name, start=start, end=end)
         except ContentNotFoundError:
-            # Somebody has tidied up since it was found.
+            # It was removed after it was found.
             await self(image, variant, principal, scope)
             content = await self.variants.open_variant(image.content_key, name, start=start, end=end)
         if content.sha256 != digest.sha256:
@@ -94,11 +93,11 @@ class GetImageVariant:
 
     async def _make(self, image: Image, variant: Variant, name: VariantName) -> ContentDigest:
         key = image.content_key
-        # Who made it last may have ended while this one was being asked for.
+        # Another run may have stored it since the look-up.
         digest = await self.variants.find_variant(key, name)
         if digest is not None:
             return digest
-        # Another variant of it may have failed meanwhile.
+        # Another variant of the content may have failed meanwhile.
         self.failures.ensure_none(_content(image), _pixels(image, variant))
         content = await self.contents.open(key)
         if content.byte_size != image.ready_content.byte_size:
@@ -115,8 +114,8 @@ class GetImageVariant:
             # It was not stored.
             raise
         except BaseException:
-            # The image is deleted, and who deleted it may have been done with its variants before this one came; or
-            # nobody knows, and a variant can be made again.
+            # The image is deleted, and its deletion may have removed the variants before this one was stored. If not
+            # even that is certain: a variant can be made again.
             with suppress(ContentStoreError):
                 await self.variants.delete_variants(key)
             raise
@@ -124,7 +123,7 @@ class GetImageVariant:
 
 
 def _content(image: Image) -> tuple[ContentKey, str]:
-    """Return what tells the content from others, also from another one under the same key."""
+    """Return a key for the content, which also changes when the content is replaced."""
     return image.content_key, image.ready_content.sha256
 
 

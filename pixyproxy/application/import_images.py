@@ -35,7 +35,7 @@ from pixyproxy.domain.ports import (
 
 
 class ImportOutcome(StrEnum):
-    """What became of something in an archive: stored, there already, there without its content, or not taken."""
+    """The outcome for an entry of an archive."""
 
     IMPORTED = "imported"
     UNCHANGED = "unchanged"
@@ -45,16 +45,15 @@ class ImportOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportImages:
-    """Store every image of an archive, with its guid and all its fields, unless it is stored already.
+    """Store every image of an archive with its guid and all its fields, unless it is stored already.
 
-    A content is stored before its record, and only if it is a whole picture, exactly the one that the record tells of.
-    An image that is stored with the same fields gets its content if that is missing; one that is stored with other
-    fields is left alone. What is not taken does not stop the others; `on_problem` is told. `on_progress` is told the
-    number of things looked at after each of them. Memory does not grow with the number of images. May be done again,
-    and while others are at work.
+    Content is stored before its record, and only if it is a whole picture and exactly the record's. A stored image with
+    the same fields gets its missing content; one with other fields is left alone. Problems are reported to `on_problem`
+    and don't stop the import. `on_progress` gets the number of entries examined after each. Memory does not grow with
+    the number of images. May be repeated, also while the service runs.
 
-    Returns how many came to which outcome. Raises `DBConnectionError`, `ContentStoreError` and `ArchiveError`; what is
-    not stored then is so the next time.
+    Returns the number of entries by outcome. Raises `DBConnectionError`, `ContentStoreError` and `ArchiveError`; a
+    repeated import stores the rest.
     """
 
     images: ImageRepository
@@ -96,7 +95,7 @@ class ImportImages:
             raise DataValidationError("status", "must not be that of an image that is still being made")
         if await self._is_stored(image):
             return await self._mend(archived)
-        # Otherwise whoever deletes the content could do that when it is there again.
+        # Otherwise a pending deletion could delete the new content.
         if await self.deletions.is_being_deleted(image.guid):
             raise _being_deleted()
         found = await self._put(archived)
@@ -109,7 +108,7 @@ class ImportImages:
             raise _being_deleted() from exc
         except DataValidationError:
             if await self.quarantine.list_quarantine(image.content_key):
-                # What is there was paid for, and is not the archive's.
+                # The stored content was paid for, and is not the archive's.
                 await self.quarantine.move_to_quarantine(image.content_key)
             else:
                 await self.contents.delete(image.content_key)
@@ -117,7 +116,7 @@ class ImportImages:
         return ImportOutcome.IMPORTED
 
     async def _is_stored(self, image: Image) -> bool:
-        """Whether the image is stored; raise `ConstraintViolationError` if it is so with other fields."""
+        """Whether the image is stored; raise `ConstraintViolationError` if it is stored with other fields."""
         stored = await self._find(image.guid)
         if stored is not None and not _are_equal(stored, image):
             raise ConstraintViolationError("The image is stored already, and differs; it was left as it is.")
@@ -130,7 +129,7 @@ class ImportImages:
             return None
 
     async def _mend(self, archived: ArchivedImage) -> ImportOutcome:
-        """Store the content of an image that is stored, if it is missing."""
+        """Store the missing content of a stored image."""
         image = archived.image
         if image.content is None or await self._has_content(image, image.content):
             return ImportOutcome.UNCHANGED
@@ -147,10 +146,10 @@ class ImportImages:
             return False
 
     async def _put(self, archived: ArchivedImage) -> ContentInfo | None:
-        """Store the content, if the image has any, and return what it is.
+        """Store the content, if the image has any, and return its description.
 
-        Raises `DamagedContentError` if it is not the record's. Older records have the sides of a turned picture as it
-        lies, not as it is shown.
+        Raises `DamagedContentError` if it is not the record's. Older records have the sides of a rotated picture
+        swapped.
         """
         expected, content = archived.image.content, archived.content
         if expected is None:
@@ -169,9 +168,9 @@ class ImportImages:
 
 
 def _are_equal(stored: Image, image: Image) -> bool:
-    """Whether the records are equal, but for what upgrades of stored records change.
+    """Whether the records are equal, except for what data upgrades change.
 
-    These are the sides of a turned picture, and with each change the version and its time.
+    That is the size of a rotated picture and, with each change, the version and its time.
     """
     content = image.content
     if content is not None and content.width != content.height and stored.content == exchanged(content):

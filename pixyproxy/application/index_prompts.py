@@ -1,4 +1,4 @@
-"""Use case: let the words of all images be found."""
+"""Use case: index prompts for search."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from pixyproxy.domain.ports import SearchIndex
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexPrompts:
-    """Make the images searchable that an older version has stored, or somebody's own SQL; return how many.
+    """Index the prompts that an older version, or SQL, has stored without an index; return how many.
 
-    `on_progress` is told after each batch how many images there were in it. Several processes may do it at once, and
-    what is interrupted goes on the next time. Raises `DBConnectionError`.
+    `on_progress` gets the number of images of each batch. Several processes may run this at once, and it can be
+    interrupted. Raises `DBConnectionError`.
     """
 
     index: SearchIndex

@@ -1,4 +1,4 @@
-"""Use case: a page of images."""
+"""Use case: list images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from pixyproxy.domain.listing import ImageCursor, ImageFilter, ImageOrder, Image
 from pixyproxy.domain.ports import ImageCatalogue
 from pixyproxy.domain.user import Principal
 
-# How many images are fetched at once; the longest prompts of so many take 16 MB. The default page takes one query.
+# Images per query; the longest prompts of one query take 16 MB. A default page takes one query.
 _BATCH: Final = 128
 
 _SIZE_WITHOUT_TEXTS: Final = 512
@@ -21,12 +21,12 @@ _SIZE_WITHOUT_TEXTS: Final = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListImages:
-    """Return at most `limit` (1 to 1,000) ready images of those in `scope` that fit `wanted`, from the cursor on.
+    """Return up to `limit` (1 to 1,000) ready images in `scope` that match `wanted`, from the cursor on.
 
-    A page ends before it has more than `max_bytes` of text, but has one image at least where there are any.
-    Following the pages' cursors shows each image that was there at the start, and is still there, exactly once,
-    whatever others write meanwhile. How many images fit is counted `with_total` only, because that takes longer the
-    more there are. Raises `DataValidationError` for the limit, and `UnauthorizedError` for nobody's own images.
+    A page ends before `max_bytes` of text, but has at least one image if there are any. Following the cursors shows
+    each image that was there from the start to the end exactly once, whatever is written meanwhile. `with_total` counts
+    all matches, which takes longer the more there are. Raises `DataValidationError` for the limit, and
+    `UnauthorizedError` for an anonymous principal's own images.
     """
 
     catalogue: ImageCatalogue
@@ -48,7 +48,7 @@ class ListImages:
         if within is None:
             return ImagePage(images=[], total=0 if with_total else None)
         is_backward = cursor is not None and cursor.is_backward
-        # One more than asked for tells whether there are more.
+        # One more than the limit tells whether there are more.
         found = await self._find(
             within,
             limit=limit + 1,
@@ -67,9 +67,9 @@ class ListImages:
     async def _find(
         self, within: ImageFilter, *, limit: int, order: ImageOrder, after: ImagePosition | None
     ) -> Sequence[Image]:
-        """Return at most `limit` images, or as many as make a page full.
+        """Return up to `limit` images, or as many as fill a page.
 
-        They are fetched in batches, so that little more is in memory than the page has.
+        Fetches them in batches, so that memory holds little more than the page.
         """
         found: list[Image] = []
         size = 0
@@ -85,12 +85,12 @@ class ListImages:
 
 
 def _text_size(image: Image) -> int:
-    """Return about how many bytes an image takes on a page."""
+    """Return about the number of bytes that an image takes on a page."""
     return _SIZE_WITHOUT_TEXTS + len(image.prompt.encode()) + sum(len(tag.encode()) for tag in image.tags)
 
 
 def _within(scope: ImageScope, principal: Principal, wanted: ImageFilter) -> ImageFilter | None:
-    """Return the filter of what is in scope, or None if nothing can fit."""
+    """Return the filter within the scope, or None if no image can match."""
     if scope is ImageScope.PUBLIC:
         if wanted.visibility is Visibility.PRIVATE:
             return None

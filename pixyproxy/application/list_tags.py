@@ -1,4 +1,4 @@
-"""Use case: a page of tags."""
+"""Use case: list tags."""
 
 from dataclasses import dataclass
 
@@ -12,10 +12,10 @@ from pixyproxy.domain.user import Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListTags:
-    """Return at most `limit` (1 to 1,000) tags of the ready images in `scope`, and how many of these have each.
+    """Return up to `limit` (1 to 1,000) tags of the ready images in `scope`, with their numbers of images.
 
-    Only tags that begin with `prefix` are listed, from the cursor on. Raises `DataValidationError` for the limit and
-    the prefix, and `UnauthorizedError` for the tags of nobody's own images.
+    Lists only tags that begin with `prefix`, from the cursor on. Raises `DataValidationError` for the limit and the
+    prefix, and `UnauthorizedError` for an anonymous principal's own tags.
     """
 
     tags: TagCatalogue
@@ -33,7 +33,7 @@ class ListTags:
         is_backward = cursor is not None and cursor.is_backward
         found = await self.tags.list_tags(
             _within(scope, principal, prefix),
-            # One more than asked for tells whether there are more.
+            # One more than the limit tells whether there are more.
             limit=limit + 1,
             after=None if cursor is None else cursor.tag,
             descending=is_backward,

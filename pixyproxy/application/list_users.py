@@ -1,4 +1,4 @@
-"""Use case: who may log in."""
+"""Use case: list users."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

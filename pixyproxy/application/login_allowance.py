@@ -1,4 +1,4 @@
-"""How many wrong logins a client may send."""
+"""Rate limit of wrong logins."""
 
 import time
 from collections import OrderedDict
@@ -13,10 +13,10 @@ CAPACITY: Final = 10_000
 
 
 class LoginAllowance:
-    """Allows `wrong_logins` wrong logins in `seconds` seconds for each pair of user name and client address.
+    """Allows `wrong_logins` wrong logins per `seconds` for each pair of user name and client address.
 
-    A name is never counted alone: otherwise its user could be locked out from elsewhere. The count is a leaky bucket
-    (the generic cell rate algorithm), of the 10,000 latest pairs. `monotonic` is the clock in seconds.
+    Names are never counted alone, or users could be locked out from elsewhere. The count is a leaky bucket (the generic
+    cell rate algorithm) of the latest 10,000 pairs. `monotonic` is the clock in seconds.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class LoginAllowance:
         self._empty_at: OrderedDict[tuple[UserName, str], float] = OrderedDict()
 
     def ensure_left(self, name: UserName, address: str) -> float:
-        """Return when the allowance will be whole again after another; raise `TooManyLoginsError` if none is left."""
+        """Return when the allowance is full again after one more login; raise `TooManyLoginsError` if it is used up."""
         now = self._monotonic()
         empty_at = max(now, self._empty_at.get((name, address), now)) + self._cost
         if (excess := empty_at - now - self._seconds) > 0:
@@ -38,9 +38,9 @@ class LoginAllowance:
 
     @contextmanager
     def attempt(self, name: UserName, address: str) -> Iterator[None]:
-        """Count the login that the block verifies, unless it ends without an `AuthenticationError`.
+        """Count the login that the block verifies, unless the block ends without an `AuthenticationError`.
 
-        It counts from its start, so that many at once don't pass before the first has failed. Raises
+        Counts from the start, so that parallel logins don't pass before the first has failed. Raises
         `TooManyLoginsError` when the allowance is used up.
         """
         pair = name, address
@@ -61,5 +61,5 @@ class LoginAllowance:
         if pair in self._empty_at:
             self._empty_at[pair] -= self._cost
             if self._empty_at[pair] <= self._monotonic():
-                # Logins that are not even verified, because there are too many, must not push out those that count.
+                # Logins that are refused unverified must not evict the pairs that count.
                 del self._empty_at[pair]

@@ -1,4 +1,4 @@
-"""Whose password is verified next."""
+"""Fair queue of password verifications."""
 
 import asyncio
 from collections import Counter, OrderedDict, deque
@@ -25,7 +25,7 @@ class LoginQueue:
 
     @asynccontextmanager
     async def turn(self, name: UserName, address: str, *, is_familiar: bool) -> AsyncIterator[None]:
-        """Wait for a turn and hold it for the block; raise `OverloadedError` when there is no place."""
+        """Wait for a turn and hold it for the block; raise `OverloadedError` when the lane is full."""
         lane = self._familiar if is_familiar else self._others
         async with lane.turn(name, address):
             yield

@@ -1,5 +1,5 @@
-"""What long work tells of, when nobody wants to know."""
+"""The default of progress callbacks."""
 
 
 def no_progress(_: object) -> None:
-    """Do nothing with what is told."""
+    """Ignore the progress."""

@@ -1,4 +1,4 @@
-"""Use case: take on what other processes have left behind."""
+"""Use case: recover abandoned images."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,14 +24,14 @@ from pixyproxy.domain.ports import Clock, ContentInspector, ContentStore, ImageL
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoverImages:
-    """Bring every image whose lease is over to an end: ready if its bytes are there, else failed or unknown.
+    """Take every image whose lease has ended to a final state: ready if its bytes are there, else failed or unknown.
 
-    What the inspector refuses stays where it is. An image with nothing but something in quarantine has failed.
+    Content that the inspector refuses stays in its place. An image with content only in quarantine has failed.
 
-    An image that has become unknown during the last day is made ready if its bytes have turned up since. Returns how
-    many were recovered. Several processes may do it at once: each image comes to one end. Those that this process is
-    at work on, in `generations`, are left alone. Raises `DBConnectionError`, and `ContentStoreError` when it has done
-    all but the images whose bytes can't be looked for; what is not recovered then is so the next time.
+    An image that became unknown during the last day is made ready if its bytes have turned up. Returns how many images
+    were recovered. Several processes may run this at once: each image ends once. Images that this process is making, in
+    `generations`, are left alone. Raises `DBConnectionError`, and `ContentStoreError` after all images whose bytes can
+    be looked up; the next run recovers the rest.
     """
 
     images: ImageRepository
@@ -69,7 +69,7 @@ class RecoverImages:
         try:
             await self.leases.update_abandoned(ended, expected=image.status)
         except (ConstraintViolationError, RecordNotFoundError):
-            # Somebody else was faster, or is at work on it all the same.
+            # Another process was faster, or is still making it.
             return 0
         return 1
 
@@ -85,7 +85,7 @@ class RecoverImages:
         except ContentNotFoundError:
             return image.failed(await self._reason(image), at=self.clock.now())
         except DamagedContentError:
-            # Its process may come back and show it, so it must not be moved.
+            # Its process may return and show it, so it must not be moved.
             damaged = GenerationAbandonedError(
                 "PixyProxy ended before the image was ready, and what came back is no picture that can be shown. "
                 "It is kept.",
@@ -95,7 +95,7 @@ class RecoverImages:
         return image.completed(content, at=self.clock.now())
 
     async def _reason(self, image: Image) -> GenerationError:
-        """Return why there is no content of an image that was begun."""
+        """Return why a generated image has no content."""
         if await self.quarantine.list_quarantine(image.content_key):
             reason = f"The generator answered with something that is no picture. {QUARANTINE_NOTE}"
             return GenerationFailedError(reason, maybe_billed=True)

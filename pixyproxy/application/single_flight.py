@@ -1,4 +1,4 @@
-"""What is being made, once for all who ask for it, and how much of it at a time."""
+"""Single-flight with bounded concurrency."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -10,14 +10,14 @@ T = TypeVar("T")
 
 RETRY_AFTER: Final = 5.0
 
-# How long the end of what is broken off is waited for: a thread that hangs can't be ended.
+# The most that cancelled calls may take to end: a hanging thread can't be ended.
 _BREAK_SECONDS: Final = 10.0
 
 
 class SingleFlight(Generic[T]):
-    """Lets at most `max_running` calls run and at most `max_waiting` more wait, and turns the rest away.
+    """Runs at most `max_running` calls at once, queues at most `max_waiting` more and refuses the rest.
 
-    Each goes on when those who asked for it have gone away.
+    Each call goes on after its callers have left.
     """
 
     def __init__(self, *, max_running: int = 2, max_waiting: int = 64) -> None:
@@ -27,9 +27,9 @@ class SingleFlight(Generic[T]):
         self._is_closed = False
 
     async def result(self, key: Hashable, make: Callable[[], Awaitable[T]]) -> T:
-        """Return what `make` returns, or raise its error; who asks for the same `key` meanwhile, gets the same.
+        """Return the result of `make`, or raise its error; calls with the same `key` share one run.
 
-        Raises `OverloadedError` when nothing more may wait.
+        Raises `OverloadedError` when the queue is full.
         """
         task = self._tasks.get(key)
         if task is None:
@@ -43,7 +43,7 @@ class SingleFlight(Generic[T]):
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Break off what is being made, and let nothing be made any more."""
+        """Cancel all calls, and refuse new ones."""
         self._is_closed = True
         tasks = list(self._tasks.values())
         for task in tasks:
@@ -57,14 +57,14 @@ class SingleFlight(Generic[T]):
                 return await make()
         except asyncio.CancelledError:
             if self._is_closed:
-                # Whoever waits was not cancelled.
+                # The callers themselves were not cancelled.
                 raise _closed() from None
             raise
 
     def _end(self, key: Hashable, task: asyncio.Task[T]) -> None:
         del self._tasks[key]
         if not task.cancelled():
-            # Perhaps nobody is left who would look at the error.
+            # Retrieve the error: its callers may be gone.
             task.exception()
 
 

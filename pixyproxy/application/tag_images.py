@@ -1,4 +1,4 @@
-"""Use case: add tags to many images, and remove others."""
+"""Use case: add and remove tags of many images."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from pixyproxy.domain.user import Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagImages:
-    """Add tags to images of one's own, and remove others; the order of those that stay is kept.
+    """Add and remove tags of images of the principal's own; the remaining tags keep their order.
 
-    Takes 1 to 1,000 different guids. Each image is changed by itself, and one that can't be changes nothing for the
-    others. Raises `DataValidationError` for what is wrong with the request as a whole.
+    Takes 1 to 1,000 different guids. Each image is changed by itself, whether the others succeed or not. Raises
+    `DataValidationError` for errors in the request as a whole.
     """
 
     change_image: ChangeImage

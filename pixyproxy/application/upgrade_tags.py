@@ -1,4 +1,4 @@
-"""Data upgrade: bring stored tags into NFC."""
+"""Data upgrade: normalise stored tags to NFC."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ from pixyproxy.domain.tag import normalized_tags
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpgradeTags(DataUpgrade):
-    """Normalise the tags of images that an older version has stored as they came.
+    """Normalise the tags of images that an older version stored unchanged.
 
-    Of tags that become equal, the first keeps its place. A changed image gets a new version, as any other change gives
-    it one. Damaged records are left alone.
+    Of tags that become equal, the first keeps its place. A changed image gets a new version, as with any change. Skips
+    damaged records.
     """
 
     images: ImageRepository

@@ -1,4 +1,4 @@
-"""Data upgrade: index the words of all images anew."""
+"""Data upgrade: index all prompts again."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from pixyproxy.domain.ports import SearchIndex
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpgradeWords(DataUpgrade):
-    """Index the words of images that an older version has stored by its own rules of what a word is.
+    """Index the prompts that an older version has indexed by other rules.
 
     A change of the rules of `terms_of` gives this a new name, so that it runs once more.
     """

@@ -1,4 +1,4 @@
-"""Finding the user that a name means."""
+"""Look-up of users by name."""
 
 from pixyproxy.domain.errors import RecordNotFoundError
 from pixyproxy.domain.ports import UserRepository
@@ -6,7 +6,7 @@ from pixyproxy.domain.user import User, parse_login_names, user_not_found
 
 
 async def find_user(users: UserRepository, name: str) -> User:
-    """Return the user that `name` means; raise `RecordNotFoundError` for an unknown name, and `DataValidationError`."""
+    """Return the user named `name`; raise `RecordNotFoundError` for an unknown name, and `DataValidationError`."""
     for candidate in parse_login_names(name):
         try:
             return await users.get(candidate)

@@ -1,4 +1,4 @@
-"""How an image is changed by one at a time."""
+"""Optimistic locking of images."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
@@ -14,10 +14,10 @@ from pixyproxy.domain.user import Principal
 
 T = TypeVar("T")
 
-# So often others may be faster.
+# The attempts that may lose against other writers.
 _ATTEMPTS: Final = 100
 
-# Of those in this process that have lost a race for an image, one at a time tries again.
+# Writers of this process that have lost a race for an image try again one at a time.
 _turns: Final[WeakValueDictionary[UUID, asyncio.Lock]] = WeakValueDictionary()
 
 
@@ -29,10 +29,10 @@ async def at_current_version(
     *,
     versions: Collection[int] | None,
 ) -> T:
-    """Return what `work` does with an image of the principal's own as it is now.
+    """Call `work` with the current state of an image of the principal's own, and return its result.
 
-    If somebody else has changed the image meanwhile, for which `work` raises `ConstraintViolationError`, the image is
-    read again, and `work` done with that. Raises what `ChangeImage` raises.
+    If another writer is faster, for which `work` raises `ConstraintViolationError`, reads the image and calls `work`
+    again. Raises what `ChangeImage` raises.
     """
     turn = _turns.setdefault(guid, asyncio.Lock())
     for attempt in range(_ATTEMPTS):

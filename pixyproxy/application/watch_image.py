@@ -1,4 +1,4 @@
-"""Use case: see how an image is coming along."""
+"""Use case: watch the state of an image."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from pixyproxy.domain.user import Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchImage:
-    """Return the image as it is now and each time its state has changed, until that is final.
+    """Return the image now and on each change of state, until it is final.
 
-    Raises `RecordNotFoundError` at once, as `GetImage` does; the iterator raises it when the image is hidden
-    or deleted meanwhile, and `DBConnectionError`.
+    Raises `RecordNotFoundError` at once, as `GetImage` does; the iterator raises it when the image is hidden or deleted
+    meanwhile, and `DBConnectionError`.
     """
 
     images: ImageRepository
