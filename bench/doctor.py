@@ -2,7 +2,7 @@
 
     python bench/doctor.py [--images 100000] [--bytes 200] [--no-digests]
 
-Each number of images is examined by a process of its own, so that one peak does not hide the other: a tenth of
+Each number of images is checked by a process of its own, so that one peak does not hide the other: a tenth of
 `--images` first, then all of them. The images are the same each time, and nothing is wrong with them. They are written
 past PixyProxy, without waiting for the disk, and not measured.
 """
@@ -65,7 +65,7 @@ def make_images(count: int, byte_size: int) -> Iterator[tuple[Image, bytes]]:
         )
 
 
-async def examine(folder: Path, count: int, *, with_digests: bool) -> None:
+async def check(folder: Path, count: int, *, with_digests: bool) -> None:
     """Examine the images in `folder` and print one line of results."""
     database = SQLiteDatabase(folder / "pixyproxy.db")
     await database.open()
@@ -91,10 +91,10 @@ async def examine(folder: Path, count: int, *, with_digests: bool) -> None:
         finish_deletions=FinishDeletions(deletions=images, contents=contents),
     )
     peak_before, start = peak_mib(), time.perf_counter()
-    examination = await check_consistency(with_digests=with_digests)
+    report = await check_consistency(with_digests=with_digests)
     seconds = time.perf_counter() - start
-    if (examination.images, examination.contents, examination.remaining) != (count, count, 0):
-        raise SystemExit(f"not what was written: {examination}")
+    if (report.images, report.contents, report.remaining) != (count, count, 0):
+        raise SystemExit(f"not what was written: {report}")
     print(
         f"{count:>9,} images, {'with' if with_digests else 'without'} digests: {seconds:6.1f} s, "
         f"{count / seconds:7,.0f} images/s, peak memory {peak_before:.1f} MiB before and {peak_mib():.1f} MiB after",
@@ -104,21 +104,21 @@ async def examine(folder: Path, count: int, *, with_digests: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Fill two folders and examine each in a process of its own."""
+    """Fill two folders and check each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--bytes", type=int, default=200)
     parser.add_argument("--no-digests", action="store_true")
-    parser.add_argument("--examine", type=Path, metavar="FOLDER", help="Only examine what was written to FOLDER.")
+    parser.add_argument("--check", type=Path, metavar="FOLDER", help="Only check what was written to FOLDER.")
     options = parser.parse_args(arguments)
-    if options.examine:
-        asyncio.run(examine(options.examine, options.images, with_digests=not options.no_digests))
+    if options.check:
+        asyncio.run(check(options.check, options.images, with_digests=not options.no_digests))
         return
     for count in (options.images // 10, options.images):
         with tempfile.TemporaryDirectory() as folder:
             asyncio.run(prepare(Path(folder)))
             fill(Path(folder), make_images(count, options.bytes))
-            command = [sys.executable, __file__, "--examine", folder, "--images", str(count)]
+            command = [sys.executable, __file__, "--check", folder, "--images", str(count)]
             command += ["--no-digests"] * options.no_digests
             subprocess.run(command, check=True)  # noqa: S603 -- our own script
 

@@ -25,10 +25,10 @@ _IMAGE: Final = struct.Struct(">?q16s")
 
 
 class CursorSigner:
-    """Turns cursors into texts and back, with an HMAC under a key that all processes share.
+    """Signs and opens cursors with an HMAC under a key that all processes share.
 
-    `list_name` is whatever tells one list from another: its filters, its order, and whose it is. Opening raises
-    `DataValidationError` for a text that was not made for that list.
+    `list_name` identifies a list by its filters, order and owner. Opening raises `DataValidationError` for the cursor
+    of another list.
     """
 
     def __init__(self, secrets: SecretStore) -> None:
@@ -36,15 +36,15 @@ class CursorSigner:
         self._key = b""
 
     async def sign_image(self, cursor: ImageCursor | None, list_name: bytes) -> str | None:
-        """Return the text of a cursor, if there is one."""
+        """Return the signed text of a cursor; None for None."""
         if cursor is None:
             return None
         microseconds = (cursor.position.created_at - _EPOCH) // _MICROSECOND
         payload = _IMAGE.pack(cursor.is_backward, microseconds, cursor.position.guid.bytes)
-        return await self._seal(payload, b"image " + list_name)
+        return await self._sign(payload, b"image " + list_name)
 
     async def open_image(self, text: str | None, list_name: bytes) -> ImageCursor | None:
-        """Return the cursor of a text, if there is one."""
+        """Return the cursor of a signed text; None for None."""
         if text is None:
             return None
         is_backward, microseconds, guid = _IMAGE.unpack(await self._open(text, b"image " + list_name))
@@ -52,31 +52,31 @@ class CursorSigner:
         return ImageCursor(position, is_backward=is_backward)
 
     async def sign_tag(self, cursor: TagCursor | None, list_name: bytes) -> str | None:
-        """Return the text of a cursor, if there is one."""
+        """Return the signed text of a cursor; None for None."""
         if cursor is None:
             return None
-        return await self._seal(bytes([cursor.is_backward]) + cursor.tag.encode(), b"tag " + list_name)
+        return await self._sign(bytes([cursor.is_backward]) + cursor.tag.encode(), b"tag " + list_name)
 
     async def open_tag(self, text: str | None, list_name: bytes) -> TagCursor | None:
-        """Return the cursor of a text, if there is one."""
+        """Return the cursor of a signed text; None for None."""
         if text is None:
             return None
         payload = await self._open(text, b"tag " + list_name)
         return TagCursor(Tag(payload[1:].decode()), is_backward=bool(payload[0]))
 
-    async def _seal(self, payload: bytes, list_name: bytes) -> str:
-        sealed = payload + await self._mac(payload, list_name)
-        return _to_text(sealed)
+    async def _sign(self, payload: bytes, list_name: bytes) -> str:
+        signed = payload + await self._mac(payload, list_name)
+        return _to_text(signed)
 
     async def _open(self, text: str, list_name: bytes) -> bytes:
         try:
-            sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            signed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         except (ValueError, binascii.Error):
-            sealed = b""
-        if _to_text(sealed) != text:
-            # The same bytes can be written in several ways.
-            sealed = b""
-        payload, mac = sealed[:-_MAC_SIZE], sealed[-_MAC_SIZE:]
+            signed = b""
+        if _to_text(signed) != text:
+            # Base64 can encode the same bytes in several ways.
+            signed = b""
+        payload, mac = signed[:-_MAC_SIZE], signed[-_MAC_SIZE:]
         if not hmac.compare_digest(mac, await self._mac(payload, list_name)):
             raise DataValidationError("cursor", "must be one that a page with the same filters and order has named")
         return payload
@@ -88,5 +88,5 @@ class CursorSigner:
         return hmac.digest(self._key, message, hashlib.sha256)[:_MAC_SIZE]
 
 
-def _to_text(sealed: bytes) -> str:
-    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+def _to_text(signed: bytes) -> str:
+    return base64.urlsafe_b64encode(signed).decode().rstrip("=")

@@ -760,7 +760,7 @@ class TestQuarantine:
         assert files_below(root) == [root / "set-aside" / KEY]
         assert stat.S_IMODE((root / "set-aside" / KEY).stat().st_mode) == 0o600
 
-    async def test_leftovers_are_listed_with_the_key_that_they_were_uploaded_under(
+    async def test_orphans_are_listed_with_the_key_that_they_were_uploaded_under(
         self, store: FilesystemContentStore, root: Path
     ) -> None:
         for name in (f"{KEY}.0123", "no key"):
@@ -898,7 +898,7 @@ class TestLeftovers:
         os.utime(path, (then, then))
         return path
 
-    async def test_only_files_that_nobody_has_touched_for_so_long_are_leftovers(
+    async def test_only_files_that_are_untouched_for_so_long_are_orphans(
         self, store: FilesystemContentStore, root: Path
     ) -> None:
         self.leave(root, "b.old", hours_ago=2)
@@ -1827,8 +1827,8 @@ asyncio.run(main())
         store = FilesystemContentStore(root)
         await store.prepare()
         assert await store.find_variant(KEY, NAME) is None
-        (leftover,) = await store.list_orphans(older_than=timedelta())
-        assert [path.name for path in files_below(root)] == [leftover]
+        (orphan,) = await store.list_orphans(older_than=timedelta())
+        assert [path.name for path in files_below(root)] == [orphan]
         await store.put_variant(KEY, NAME, in_chunks(b"variant"))
         assert await variant(store) == b"variant"
 

@@ -416,7 +416,7 @@ class TestRepaired:
         await self.is_found_and_repaired(check_consistency, *expected)
         assert recovery.calls == 1
 
-    async def test_leftovers_of_more_than_an_hour_are_removed(
+    async def test_orphans_of_more_than_an_hour_are_removed(
         self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
     ) -> None:
         contents = ContentStoreWithLeftovers()

@@ -370,12 +370,12 @@ async def test_a_ready_image_without_content_is_refused(
 async def test_what_is_wrong_does_not_stop_the_others(
     import_images: ImportImages, images: InMemoryImageRepository, image: Image, picture: bytes
 ) -> None:
-    stray, failed = ArchiveProblem("README", "No file of an image has such a name."), FailedImageFactory.build()
+    unexpected, failed = ArchiveProblem("README", "No file of an image has such a name."), FailedImageFactory.build()
     problems: list[ArchiveProblem] = []
     progress: list[int] = []
     outcomes = await import_images(
         ListedArchive(
-            stray, archived(with_info(image, width=1), picture), archived(image, picture), ArchivedImage(failed)
+            unexpected, archived(with_info(image, width=1), picture), archived(image, picture), ArchivedImage(failed)
         ),
         on_problem=problems.append,
         on_progress=progress.append,
