@@ -388,3 +388,8 @@ def is_deeper(value: object, depth: int) -> bool:
 def image_not_found(guid: UUID) -> RecordNotFoundError:
     """Make the one error for an image that does not exist and for one that the principal must not know of."""
     return RecordNotFoundError(f"There is no image {guid}.")
+
+
+def image_conflict() -> ConstraintViolationError:
+    """Make the error for an image that is not in the state or version that a change expects."""
+    return ConstraintViolationError("The image has been changed by another request.")

@@ -13,6 +13,7 @@ from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.ports import ContentPorts, ContentStore, ImagePorts
 from tests.documents import load_example
+from tests.images import HostImages
 
 
 @pytest.fixture
@@ -68,3 +69,9 @@ def host_database() -> Iterator[sqlite3.Connection]:
 def host_store(host_database: sqlite3.Connection) -> ContentStore:
     store: ContentStore = load_example("docs/embedding.md", "own_adapters").HostContents(host_database)
     return store
+
+
+@pytest.fixture
+def host_images(host_database: sqlite3.Connection) -> HostImages:
+    images: HostImages = load_example("docs/embedding.md", "own_adapters").HostImages(host_database)
+    return images

@@ -11,7 +11,7 @@ import msgspec
 from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
-from pixyproxy.domain.image import Image, ImageId, ImageStatus, image_not_found
+from pixyproxy.domain.image import Image, ImageId, ImageStatus, image_conflict, image_not_found
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter, listed
 from pixyproxy.domain.ports import DamagedRecord, ImagePorts, Lease, RebuiltWords
 from pixyproxy.domain.tag import Tag
@@ -54,7 +54,7 @@ class InMemoryImageRepository(ImagePorts):
     async def update(self, image: Image, *, expected: ImageStatus) -> None:
         stored = await self.get(image.guid)
         if stored.status is not expected:
-            raise ConstraintViolationError("The image has been changed by somebody else.")
+            raise image_conflict()
         self._images[image.guid] = stored.with_state_of(image)
         if image.status.is_final:
             self._leases.pop(image.guid, None)
@@ -177,7 +177,7 @@ class InMemoryImageRepository(ImagePorts):
     async def _get_version(self, guid: UUID, version: int) -> Image:
         image = await self.get(guid)
         if image.version != version:
-            raise ConstraintViolationError("The image has been changed by somebody else.")
+            raise image_conflict()
         return image
 
     def _in(self, seconds: float) -> datetime:

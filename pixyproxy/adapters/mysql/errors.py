@@ -16,6 +16,7 @@ from pixyproxy.domain.errors import (
     PixyProxyException,
     SchemaOutdatedError,
 )
+from pixyproxy.domain.image import image_conflict
 
 
 def _taken(message: str) -> PixyProxyException:
@@ -38,7 +39,7 @@ def _invalid(rule: str) -> Callable[[str], PixyProxyException]:
 
 
 def _changed(_: str) -> PixyProxyException:
-    return ConstraintViolationError("The image has been changed by somebody else.")
+    return image_conflict()
 
 
 def _unavailable(detail: str) -> Callable[[str], PixyProxyException]:

@@ -27,7 +27,7 @@ from pixyproxy.adapters.sql.rows import (
 from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
-from pixyproxy.domain.image import Image, ImageId, ImageStatus, image_not_found
+from pixyproxy.domain.image import Image, ImageId, ImageStatus, image_conflict, image_not_found
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
 from pixyproxy.domain.ports import DamagedRecord, ImagePorts, Lease, RebuiltWords
 from pixyproxy.domain.tag import Tag
@@ -313,4 +313,4 @@ class SQLImageRepository(ImagePorts):
     async def _explain(self, guid: UUID) -> NoReturn:
         """Raise why a statement did not find the record that it is about."""
         await self.get(guid)
-        raise ConstraintViolationError("The image has been changed by somebody else.")
+        raise image_conflict()

@@ -43,7 +43,7 @@ from pixyproxy.domain.errors import (
 )
 from pixyproxy.domain.failure import Failure
 from pixyproxy.domain.generation_request import GenerationRequest
-from pixyproxy.domain.image import Image, ImageChanges, ImageScope, ImageStatus, Visibility
+from pixyproxy.domain.image import Image, ImageChanges, ImageScope, ImageStatus, Visibility, image_conflict
 from pixyproxy.domain.ports import ContentDigest, GeneratedImage, GuidSource, Lease
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
 from tests.use_cases import FOX, LIGHTHOUSE, with_parts
@@ -374,7 +374,7 @@ async def test_an_unexpected_error_is_recorded_without_its_text(
     "error",
     [
         DBConnectionError("The database does not answer."),
-        ConstraintViolationError("The image has been changed by somebody else."),
+        image_conflict(),
     ],
 )
 async def test_what_can_not_be_written_down_as_begun_is_not_bought(
@@ -456,7 +456,7 @@ async def test_an_end_that_was_stored_although_the_database_said_otherwise_is_no
     "second",
     [
         DBConnectionError("The database does not answer."),
-        ConstraintViolationError("The image has been changed by somebody else."),
+        image_conflict(),
         RecordNotFoundError("There is no image."),
     ],
 )

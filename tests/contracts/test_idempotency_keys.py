@@ -1,0 +1,160 @@
+"""What every `IdempotencyKeys` promises."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from pixyproxy.domain.errors import (
+    ConstraintViolationError,
+    RecordNotFoundError,
+)
+from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
+from pixyproxy.domain.image import Image
+from pixyproxy.domain.ports import ImagePorts
+from pixyproxy.domain.tag import Tag
+from pixyproxy.domain.user import UserName
+from tests.factories import (
+    PendingImageFactory,
+)
+from tests.images import ANN, BOB, KEY, LONG, a_claim, eventually
+
+
+@pytest.mark.parametrize("author", [ANN, None, UserName("😀" * 64)])
+@pytest.mark.parametrize("key", [KEY, "x" * 255, "!", "\\'%s\"`;--"])
+async def test_a_key_leads_to_the_image_that_it_was_used_for(
+    images: ImagePorts, author: UserName | None, key: str
+) -> None:
+    claim = a_claim(author, key, "0123456789abcdef" * 4)
+    assert await images.find_claim(author, claim.key) is None
+    image = await images.add(PendingImageFactory.build(author=author), claim=claim)
+    assert await images.find_claim(author, claim.key) == ClaimedImage(
+        guid=image.guid, fingerprint="0123456789abcdef" * 4
+    )
+
+
+async def test_the_same_key_of_the_same_author_is_refused_and_nothing_is_stored(images: ImagePorts) -> None:
+    first = await images.add(PendingImageFactory.build(), lease=LONG, claim=a_claim())
+    second = PendingImageFactory.build(tags=("a", "b"))
+    for fingerprint in ("0" * 64, "1" * 64):
+        with pytest.raises(ConstraintViolationError):
+            await images.add(second, claim=a_claim(fingerprint=fingerprint))
+    assert await images.find_claim(ANN, KEY) == ClaimedImage(guid=first.guid, fingerprint="0" * 64)
+    with pytest.raises(RecordNotFoundError):
+        await images.get(second.guid)
+    assert await images.count() == 1
+    assert await images.list_abandoned(limit=10) == []
+    added = await images.add(msgspec.structs.replace(second, tags=(Tag("c"),)))
+    assert (await images.get(added.guid)).tags == ("c",)
+
+
+async def test_a_taken_guid_leaves_the_key_unused(images: ImagePorts) -> None:
+    image = await images.add(PendingImageFactory.build())
+    with pytest.raises(ConstraintViolationError):
+        await images.add(PendingImageFactory.build(guid=image.guid), claim=a_claim())
+    assert await images.find_claim(ANN, KEY) is None
+    await images.add(PendingImageFactory.build(), claim=a_claim())
+
+
+async def test_each_author_has_keys_of_their_own_and_so_have_those_without_a_name(images: ImagePorts) -> None:
+    authors = (ANN, BOB, None, UserName("Ann"), UserName("änn"))
+    added = [await images.add(PendingImageFactory.build(), claim=a_claim(author)) for author in authors]
+    for author, image in zip(authors, added, strict=True):
+        claimed = await images.find_claim(author, KEY)
+        assert claimed
+        assert claimed.guid == image.guid
+    with pytest.raises(ConstraintViolationError):
+        await images.add(PendingImageFactory.build(), claim=a_claim(None))
+
+
+async def test_keys_differ_in_case(images: ImagePorts) -> None:
+    lower = await images.add(PendingImageFactory.build(), claim=a_claim(key="key"))
+    assert await images.find_claim(ANN, IdempotencyKey("KEY")) is None
+    upper = await images.add(PendingImageFactory.build(), claim=a_claim(key="KEY"))
+    for key, image in (("key", lower), ("KEY", upper)):
+        claimed = await images.find_claim(ANN, IdempotencyKey(key))
+        assert claimed
+        assert claimed.guid == image.guid
+
+
+async def test_images_without_a_key_do_not_get_in_each_others_way(images: ImagePorts) -> None:
+    for _ in range(2):
+        await images.add(PendingImageFactory.build())
+    assert await images.count() == 2
+
+
+async def test_a_key_is_forgotten_when_its_time_is_over_and_can_be_used_again(images: ImagePorts) -> None:
+    other = IdempotencyKey("another")
+    await images.add(PendingImageFactory.build(), claim=a_claim(key=other, seconds=60.0))
+    old = await images.add(PendingImageFactory.build(), claim=a_claim(seconds=1.0))
+    claimed = await images.find_claim(ANN, KEY)
+    assert claimed
+    assert claimed.guid == old.guid
+    assert await images.forget_expired_claims() == 0
+
+    async def is_expired() -> bool:
+        return await images.find_claim(ANN, KEY) is None
+
+    await eventually(is_expired)
+    assert await images.forget_expired_claims() == 1
+    assert await images.forget_expired_claims() == 0
+    new = await images.add(PendingImageFactory.build(), claim=a_claim())
+    claimed = await images.find_claim(ANN, KEY)
+    assert claimed
+    assert claimed.guid == new.guid
+    assert await images.get(old.guid) == old
+    assert await images.find_claim(ANN, other)
+
+
+async def test_all_keys_whose_time_is_over_are_forgotten_and_counted(images: ImagePorts) -> None:
+    for number in range(5):
+        claim = a_claim(key=f"short-{number}", seconds=0.05)
+        await images.add(PendingImageFactory.build(), claim=claim)
+        await images.add(PendingImageFactory.build(), claim=a_claim(key=f"long-{number}"))
+
+    async def are_expired() -> bool:
+        return await images.find_claim(ANN, IdempotencyKey("short-4")) is None
+
+    await eventually(are_expired)
+    assert await images.forget_expired_claims() == 5
+    for number in range(5):
+        assert await images.find_claim(ANN, IdempotencyKey(f"long-{number}"))
+
+
+@pytest.mark.parametrize("author", [ANN, None])
+async def test_of_many_who_use_a_key_at_once_one_succeeds(images: ImagePorts, author: UserName | None) -> None:
+    results = await asyncio.gather(
+        *(images.add(PendingImageFactory.build(tags=("a",)), claim=a_claim(author)) for _ in range(20)),
+        return_exceptions=True,
+    )
+    (winner,) = [result for result in results if isinstance(result, Image)]
+    assert [type(result) for result in results if result is not winner] == [ConstraintViolationError] * 19
+    assert await images.count() == 1
+    claimed = await images.find_claim(author, KEY)
+    assert claimed
+    assert claimed.guid == winner.guid
+
+
+async def test_many_may_use_different_keys_at_once_while_expired_ones_are_forgotten(images: ImagePorts) -> None:
+    async def add(number: int) -> Image:
+        claim = a_claim(key=f"key-{number}", seconds=0.001 if number % 2 else 60.0)
+        added = await images.add(PendingImageFactory.build(), claim=claim)
+        await images.forget_expired_claims()
+        return added
+
+    await asyncio.gather(*map(add, range(40)))
+    assert await images.count() == 40
+
+
+async def test_a_key_is_forgotten_for_the_image_it_was_used_for_and_for_no_other(images: ImagePorts) -> None:
+    image, other = PendingImageFactory.batch(2, author=UserName("ann"))
+    claim = Claim.on(image, IdempotencyKey("key"))
+    anonymous = Claim(author=None, key=claim.key, fingerprint=claim.fingerprint)
+    await images.add(image, claim=claim)
+    await images.forget_claim(claim.author, claim.key, other.guid)
+    await images.forget_claim(anonymous.author, claim.key, image.guid)
+    await images.forget_claim(claim.author, IdempotencyKey("KEY"), image.guid)
+    assert await images.find_claim(claim.author, claim.key) is not None
+    await images.forget_claim(claim.author, claim.key, image.guid)
+    assert await images.find_claim(claim.author, claim.key) is None
+    await images.add(other, claim=claim)
