@@ -16,6 +16,7 @@ from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.application import ChangeImage
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import OperationNotAllowedError, RecordNotFoundError
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImagePosition, TagCount, TagFilter
 from pixyproxy.domain.ports import ImagePorts
@@ -31,7 +32,7 @@ SEA = Tag("sea")
 # For each column of images another value, and what becomes of the image.
 CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "filename": ("'b.jpg'", {"filename": "b.jpg"}),
-    "prompt": ("'Another prompt'", {"prompt": "Another prompt"}),
+    "prompt": ("'Another prompt'", {"request": GenerationRequest(prompt="Another prompt")}),
     "author": ("'bob'", {"author": BOB}),
     "visibility": ("'private'", {"visibility": Visibility.PRIVATE}),
     "model": ("'another'", {"model": "another"}),

@@ -155,7 +155,7 @@ class MySQLConnections(SQLDatabase):
         return await self._retried(run)
 
     async def write(self, work: Callable[[Transaction], Awaitable[T]], *, makes_room: bool = False) -> T:  # noqa: ARG002 -- nothing is reserved
-        """Run `work` as one transaction and return its result, as the port describes.
+        """Run `work` as one transaction and return its result, as `SQLDatabase` describes.
 
         It is retried after a deadlock (1213), a lock wait time-out (1205) or a record that has changed since the
         transaction's snapshot (1020, MariaDB's `innodb_snapshot_isolation`), no longer than a statement may take.

@@ -302,7 +302,7 @@ class SQLImageRepository(ImagePorts):
 
     @asynccontextmanager
     async def _lists(self, wanted: ImageFilter) -> AsyncIterator[ImageLists]:
-        """Give what finds lists; those with words have to wait for their turn."""
+        """Give the lists; a search for words waits for its turn."""
         dialect = self.database.dialect
         if wanted.search is None:
             yield ImageLists(dialect=dialect, fetch_all=self.database.fetch_list)

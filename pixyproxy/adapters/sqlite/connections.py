@@ -132,7 +132,7 @@ class SQLiteConnections(SQLDatabase):
                     self._idle_searchers.append(searcher)
 
     async def write(self, work: Callable[[Transaction], Awaitable[T]], *, makes_room: bool = False) -> T:
-        """Run `work` as one transaction and return its result, as the port describes.
+        """Run `work` as one transaction and return its result, as `SQLDatabase` describes.
 
         It is retried where another process keeps the file locked for too long (SQLITE_BUSY). Even a deletion needs
         room, for the write-ahead log. With `makes_room` it may take the reserve.
