@@ -175,8 +175,9 @@ def serve(folder: Path, environment: Mapping[str, str], output: Connection) -> N
         os.dup2(output.fileno(), descriptor)
     settings = load_settings(environment)
     configure_logging(settings.log_format)
-    app = create_app(settings, halting_container(settings, Halts(folder=folder)))
-    app.on_startup.append(partial(stop_waiting_on_signals, app.state.container, settings.shutdown_timeout))
+    container = halting_container(settings, Halts(folder=folder))
+    app = create_app(settings, container)
+    app.on_startup.append(partial(stop_waiting_on_signals, container, settings.shutdown_timeout))
     uvicorn.run(
         app,
         host=settings.host,

@@ -84,6 +84,7 @@ def _ensure_free(host: str, port: int) -> None:
 
 def application() -> "ProxyHeaders":
     """Return the application for the settings of the environment; each worker process calls this once."""
+    from pixyproxy.entrypoints.container import Container
     from pixyproxy.entrypoints.exposure import TRUSTED_PROXIES
     from pixyproxy.entrypoints.http.app import create_app
     from pixyproxy.entrypoints.log import configure_logging
@@ -96,8 +97,10 @@ def application() -> "ProxyHeaders":
     SendfileProtocol.head_timeout = settings.head_timeout
     SendfileProtocol.min_rate = settings.min_rate
     configure_logging(settings.log_format)
-    app = create_app(with_allowed_hosts(settings))
-    app.on_startup.append(partial(stop_waiting_on_signals, app.state.container, settings.shutdown_timeout))
+    settings = with_allowed_hosts(settings)
+    container = Container(settings=settings)
+    app = create_app(settings, container)
+    app.on_startup.append(partial(stop_waiting_on_signals, container, settings.shutdown_timeout))
     # The default is uvicorn's.
     return ProxyHeaders(app, os.environ.get(TRUSTED_PROXIES) or "127.0.0.1")
 

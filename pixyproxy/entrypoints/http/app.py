@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from litestar import Litestar, get
-from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 from litestar.types import ASGIApp
@@ -12,13 +11,12 @@ from litestar.types import ASGIApp
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.entrypoints.container import Container, opened
 from pixyproxy.entrypoints.housekeeping import housekeeping
-from pixyproxy.entrypoints.http.content.delivery import ContentShortcut
-from pixyproxy.entrypoints.http.dependencies import provide_from
+from pixyproxy.entrypoints.http.content.delivery import ContentDelivery, ContentShortcut
 from pixyproxy.entrypoints.http.health import health
-from pixyproxy.entrypoints.http.images.json_request import MAX_BODY_SIZE
 from pixyproxy.entrypoints.http.images.private_images import private_images
 from pixyproxy.entrypoints.http.images.public_images import public_images
 from pixyproxy.entrypoints.http.images.tags import private_tags, public_tags
+from pixyproxy.entrypoints.http.json_request import MAX_BODY_SIZE
 from pixyproxy.entrypoints.http.middleware.cors import CORS
 from pixyproxy.entrypoints.http.middleware.foreign_requests import ForeignRequests
 from pixyproxy.entrypoints.http.middleware.head import HeadAsGet
@@ -62,25 +60,23 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
     app = Litestar(
         route_handlers=[
             index,
-            public_images,
-            private_images,
-            public_tags,
-            private_tags,
-            health,
+            public_images(container, settings),
+            private_images(container, settings),
+            public_tags(container),
+            private_tags(container),
+            health(container),
             swagger_ui_file,
         ],
         debug=False,
-        dependencies=provide_from(container),
         exception_handlers={PixyProxyException: handle_error, HTTPException: handle_error, Exception: handle_error},
         lifespan=[lifespan],
         logging_config=None,
         openapi_config=openapi_config(),
         request_max_body_size=MAX_BODY_SIZE,
-        state=State({"container": container, "settings": settings}),
     )
     complete_openapi(app.openapi_schema, anonymous_create=settings.anonymous_create)
     public_url, origins = settings.public_address, settings.allowed_origins
-    handler: ASGIApp = HeadAsGet(ContentShortcut(app.asgi_handler, container))
+    handler: ASGIApp = HeadAsGet(ContentShortcut(app.asgi_handler, ContentDelivery.of(container)))
     handler = ForeignRequests(handler, allowed_hosts=settings.host_names, origins=origins, public_url=public_url)
     handler = RequestRules(PathPrefix(handler, public_url))
     if origins:

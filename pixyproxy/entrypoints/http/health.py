@@ -1,24 +1,39 @@
-"""Whether the service lives, and whether it can serve."""
+"""Health checks."""
 
+from typing import Annotated
+
+import msgspec
 from litestar import Router, get
-from litestar.di import NamedDependency
+from msgspec import Meta
 
-from pixyproxy.application import CheckReadiness
-from pixyproxy.entrypoints.http.images.responses import problems
-from pixyproxy.entrypoints.http.images.schemas import Health
-
-
-@get("/live", summary="Does the process answer?", response_description="It does.")
-async def live() -> Health:
-    """Answer as long as the process does; restart it when it does not."""
-    return Health()
+from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.http.problems.responses import problems
 
 
-@get("/ready", summary="Do database and content store work?", response_description="Both do.", responses=problems(503))
-async def ready(check_readiness: NamedDependency[CheckReadiness]) -> Health:
-    """Answer when database and content store both work; send no requests here while they don't."""
-    await check_readiness()
-    return Health()
+class Health(msgspec.Struct, frozen=True):
+    """That the service works."""
+
+    status: Annotated[str, Meta(description="Always `ok`: anything else is a problem.", examples=["ok"])] = "ok"
 
 
-health = Router("/health", route_handlers=[live, ready], tags=["Health"])
+def health(container: Container) -> Router:
+    """Return the routes of the health checks."""
+    check_readiness = container.check_readiness()
+
+    @get("/live", summary="Does the process answer?", response_description="It does.")
+    async def live() -> Health:
+        """Answer as long as the process does; restart it when it does not."""
+        return Health()
+
+    @get(
+        "/ready",
+        summary="Do database and content store work?",
+        response_description="Both do.",
+        responses=problems(503),
+    )
+    async def ready() -> Health:
+        """Answer when database and content store both work; send no requests here while they don't."""
+        await check_readiness()
+        return Health()
+
+    return Router("/health", route_handlers=[live, ready], tags=["Health"])

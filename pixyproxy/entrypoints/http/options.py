@@ -3,7 +3,7 @@
 from litestar import HttpMethod, Response, route
 from litestar.handlers import HTTPRouteHandler
 
-from pixyproxy.entrypoints.http.images.json_request import MergePatchRequest
+from pixyproxy.entrypoints.http.json_request import MergePatchRequest
 
 
 def options(path: str, *methods: str) -> HTTPRouteHandler:

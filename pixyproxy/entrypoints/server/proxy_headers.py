@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from pixyproxy.entrypoints.http.auth.client_address import client_address
+from pixyproxy.entrypoints.http.middleware.client_address import client_address
 from pixyproxy.entrypoints.public_url import begins_with_route, is_prefix
 
 _HEADERS: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-prefix"})

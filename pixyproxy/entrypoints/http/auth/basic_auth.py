@@ -1,14 +1,25 @@
-"""The `Authorization` header of HTTP Basic (RFC 7617)."""
+"""HTTP Basic as credentials (RFC 7617)."""
 
+import asyncio
 import base64
 import binascii
+import ipaddress
+from dataclasses import dataclass
 from typing import Final
 
-from pixyproxy.domain.errors import AuthenticationError, BadRequestError
+from pixyproxy.application import AuthenticateUser
+from pixyproxy.domain.errors import AuthenticationError, BadRequestError, OverloadedError, TooManyLoginsError
 from pixyproxy.domain.text import ensure_marks
+from pixyproxy.domain.user import USER_NAME_MAX_LENGTH, Principal
+from pixyproxy.entrypoints.access_log import log_request
+from pixyproxy.entrypoints.http.auth.authentication import Authenticator, Connection
+from pixyproxy.entrypoints.http.middleware.client_address import client_address
 
-CHALLENGE = 'Basic realm="pixyproxy", charset="UTF-8"'
+# Without a pause the refusals of a flood, which cost little, would take the turns of other requests.
+REFUSAL_PAUSE: Final = 0.1
 
+# What one subscriber is given at least (RFC 6177): counting single addresses would count nothing.
+_IPV6_PREFIX: Final = 64
 
 # Name and password as long as they may be, four bytes a character, decomposed, and in base64.
 _TOKEN_MAX_LENGTH: Final = 24_576
@@ -42,3 +53,42 @@ def parse_basic_credentials(header: str) -> tuple[str, str]:
     ensure_marks("name", name)
     ensure_marks("password", password)
     return name, password
+
+
+@dataclass(frozen=True, slots=True)
+class BasicAuthenticator(Authenticator):
+    """Authenticates users by name and password, and logs each login that is refused.
+
+    Raises what `parse_basic_credentials` and `AuthenticateUser` raise.
+    """
+
+    authenticate_user: AuthenticateUser
+
+    async def authenticate(self, connection: Connection) -> Principal | None:
+        """Return the user; None for a request without the header `Authorization`."""
+        header = connection.headers.get("Authorization")
+        if header is None:
+            return None
+        name, password = parse_basic_credentials(header)
+        client = client_address(connection.scope)
+        try:
+            return await self.authenticate_user(name, password, address=client and _subscriber(client))
+        except (AuthenticationError, TooManyLoginsError) as exc:
+            facts = {
+                "request_id": connection.scope["state"]["request_id"],
+                "client": client,
+                "user": ascii(name[:USER_NAME_MAX_LENGTH]),
+                "problem": type(exc).__name__,
+            }
+            log_request("login refused", facts)
+            if isinstance(exc, TooManyLoginsError):
+                await asyncio.sleep(REFUSAL_PAUSE)
+            raise
+        except OverloadedError:
+            await asyncio.sleep(REFUSAL_PAUSE)
+            raise
+
+
+def _subscriber(client: str) -> str:
+    """Return what a subscriber can't easily change of an address: the first 64 bits of an IPv6 address, else all."""
+    return str(ipaddress.ip_network((client, _IPV6_PREFIX), strict=False)) if ":" in client else client

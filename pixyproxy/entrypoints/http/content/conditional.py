@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from litestar.types import HTTPScope
 
-from pixyproxy.entrypoints.http.content.entity_tags import parse_entity_tags
+from pixyproxy.entrypoints.http.entity_tags import parse_entity_tags
 
 _ASKING: Final = frozenset(
     {

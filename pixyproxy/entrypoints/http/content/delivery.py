@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 from uuid import UUID
 
 import msgspec
@@ -30,7 +30,9 @@ from pixyproxy.entrypoints.http.content.ranges import ByteRange, parse_range
 from pixyproxy.entrypoints.http.content.representations import REVALIDATED
 from pixyproxy.entrypoints.http.content.variants import ORIGINAL, VariantQuery
 from pixyproxy.entrypoints.http.middleware.head import is_head
+from pixyproxy.entrypoints.http.parameters import query_parameter
 from pixyproxy.entrypoints.http.problems.handler import handle_error
+from pixyproxy.entrypoints.http.query import QueryParameters
 
 # The extension of ASGI by which a server sends a file without its bytes passing through Python.
 ZERO_COPY: Final = "http.response.zerocopysend"
@@ -49,6 +51,11 @@ _PUBLIC_CONTENT: Final = re.compile(
     r"/image/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/content", re.ASCII
 )
 _PATH_LENGTH: Final = len(f"/image/{UUID(int=0)}/content")
+
+_DOWNLOADS: Final = ("", "true", "false")
+DOWNLOAD_PARAMETER: Final = query_parameter(
+    "download", "Whether a browser should save the picture instead of showing it.", enum=_DOWNLOADS
+)
 
 _log = logging.getLogger("pixyproxy.errors")
 
@@ -137,6 +144,18 @@ class ContentDelivery:
     offload_path: str | None
     send_timeout: float
 
+    @classmethod
+    def of(cls, container: Container) -> Self:
+        """Return the delivery that the container's settings ask for."""
+        settings = container.settings()
+        return cls(
+            get_image_content=container.get_image_content(),
+            get_image_variant=container.get_image_variant(),
+            public_max_age=settings.public_max_age,
+            offload_path=settings.offload_path,
+            send_timeout=settings.send_timeout,
+        )
+
     async def answer(
         self,
         scope: HTTPScope,
@@ -216,21 +235,18 @@ class ContentShortcut:
     """Answers requests for the content of public images, as it is or as a variant, without Litestar.
 
     Litestar would take longer than all the rest of such a request. Any request that is not plain goes to the
-    application. What the container is given after the first request, it does not see.
+    application.
     """
 
-    def __init__(self, app: ASGIApp, container: Container) -> None:
+    def __init__(self, app: ASGIApp, delivery: ContentDelivery) -> None:
         self._app = app
-        self._container = container
-        self._delivery: ContentDelivery | None = None
+        self._delivery = delivery
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = _plain_request(scope)
         await (self._app if asked is None else await self._answer(scope, *asked))(scope, receive, send)
 
     async def _answer(self, scope: Any, guid: UUID, variant: VariantQuery) -> ASGIApp:
-        if self._delivery is None:
-            self._delivery = delivery_from(self._container)
         try:
             return await self._delivery.answer(scope, guid, ANONYMOUS, ImageScope.PUBLIC, variant)
         except Exception as exc:  # noqa: BLE001 -- Litestar would hand over the same
@@ -256,16 +272,12 @@ def _plain_request(scope: Scope) -> tuple[UUID, VariantQuery] | None:
         return None
 
 
-def delivery_from(container: Container) -> ContentDelivery:
-    """Return what answers requests for content, as the settings want it."""
-    settings = container.settings()
-    return ContentDelivery(
-        get_image_content=container.get_image_content(),
-        get_image_variant=container.get_image_variant(),
-        public_max_age=settings.public_max_age,
-        offload_path=settings.offload_path,
-        send_timeout=settings.send_timeout,
-    )
+def parse_download(parameters: QueryParameters) -> bool:
+    """Return whether `download` stands in a query, and is not `false`; raise `DataValidationError`."""
+    *_, text = parameters.getall("download", ["false"])
+    if text not in _DOWNLOADS:
+        raise DataValidationError("download", "must be `true`, `false` or nothing")
+    return text != "false"
 
 
 def _original(image: Image) -> _Representation:

@@ -1,20 +1,19 @@
 """What the query of a picture asks for."""
 
-import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, Any, Final, Protocol, Self
+from typing import Any, Final, Self
 from urllib.parse import urlencode
 
 import msgspec
-from litestar import Request
-from litestar.params import QueryParameter
+from litestar.openapi.spec import OpenAPIType, Reference
 
 from pixyproxy.domain.content import MediaType
-from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.variant import QUALITY_DEFAULT, VARIANT_MAX_SIDE, Fit, Variant, VariantFormat
 from pixyproxy.entrypoints.http.content.accept import parse_accept, weight_of
+from pixyproxy.entrypoints.http.parameters import query_parameter
+from pixyproxy.entrypoints.http.query import QueryParameters, parse_number, parse_word, single
 
 
 class FormatChoice(StrEnum):
@@ -25,13 +24,6 @@ class FormatChoice(StrEnum):
     WEBP = "webp"
     AVIF = "avif"
     AUTO = "auto"
-
-
-class QueryParameters(Protocol):
-    """The parameters of a query, some of them perhaps given several times."""
-
-    def getall(self, key: str, default: list[str], /) -> list[str]:
-        """Return the values of a parameter, or the default."""
 
 
 class VariantQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,11 +49,9 @@ class VariantQuery(msgspec.Struct, frozen=True, kw_only=True):
         """
         values: dict[str, Any] = {}
         for name, parse in _PARSERS.items():
-            texts = parameters.getall(name, [])
-            if len(texts) > 1:
-                raise DataValidationError(name, "must be given once")
-            if texts:
-                values[name] = parse(name, texts[0])
+            text = single(parameters, name)
+            if text is not None:
+                values[name] = parse(name, text)
         return cls(**values)
 
     @property
@@ -131,82 +121,51 @@ def _best_format(media_type: MediaType, accept: str | None) -> VariantFormat:
     return best if liked[best] else own
 
 
-def _parse_number(name: str, text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,5}", text):
-        raise DataValidationError(name, "must be a whole number")
-    return int(text)
-
-
-def _parse_word(name: str, text: str, words: type[StrEnum]) -> StrEnum:
-    try:
-        return words(text)
-    except ValueError:
-        raise DataValidationError(name, f"must be one of {', '.join(words)}") from None
-
-
 # In the order of `canonical`.
 _PARSERS: Final[Mapping[str, Callable[[str, str], object]]] = {
-    "width": _parse_number,
-    "height": _parse_number,
-    "fit": partial(_parse_word, words=Fit),
-    "format": partial(_parse_word, words=FormatChoice),
-    "quality": _parse_number,
+    "width": parse_number,
+    "height": parse_number,
+    "fit": partial(parse_word, words=Fit),
+    "format": partial(parse_word, words=FormatChoice),
+    "quality": parse_number,
 }
 
-Width = Annotated[
-    int | None,
-    QueryParameter(
-        name="width",
-        ge=1,
-        le=VARIANT_MAX_SIDE,
-        description="A width in pixels that the picture is fitted into; only an SVG is made larger than it is. Without"
-        " `height`, that follows. The operator may allow certain sizes only.",
+VARIANT_PARAMETERS: Final = (
+    query_parameter(
+        "width",
+        "A width in pixels that the picture is fitted into; only an SVG is made larger than it is. Without `height`,"
+        " that follows. The operator may allow certain sizes only.",
+        type=OpenAPIType.INTEGER,
+        minimum=1,
+        maximum=VARIANT_MAX_SIDE,
     ),
-]
-Height = Annotated[
-    int | None,
-    QueryParameter(
-        name="height",
-        ge=1,
-        le=VARIANT_MAX_SIDE,
-        description="A height in pixels that the picture is fitted into. Without `width`, that follows.",
+    query_parameter(
+        "height",
+        "A height in pixels that the picture is fitted into. Without `width`, that follows.",
+        type=OpenAPIType.INTEGER,
+        minimum=1,
+        maximum=VARIANT_MAX_SIDE,
     ),
-]
-FitParameter = Annotated[
-    Fit | None,
-    QueryParameter(
-        name="fit",
-        description="Into `width` and `height`: `contain`, the default, shows all of the picture; `cover` fills them"
-        " and cuts off what stands out.",
+    query_parameter(
+        "fit",
+        "Into `width` and `height`: `contain`, the default, shows all of the picture; `cover` fills them and cuts off"
+        " what stands out.",
+        type=None,
+        all_of=[Reference("#/components/schemas/Fit")],
     ),
-]
-Format = Annotated[
-    FormatChoice | None,
-    QueryParameter(
-        name="format",
-        description="The format to send. `auto`: AVIF or WebP if `Accept` names it, else as without `format`: a JPEG or"
-        " WebP stays one, and anything else becomes a PNG.",
+    query_parameter(
+        "format",
+        "The format to send. `auto`: AVIF or WebP if `Accept` names it, else as without `format`: a JPEG or WebP stays"
+        " one, and anything else becomes a PNG.",
+        type=None,
+        all_of=[Reference("#/components/schemas/FormatChoice")],
     ),
-]
-Quality = Annotated[
-    int | None,
-    QueryParameter(
-        name="quality",
-        ge=1,
-        le=100,
-        description=f"How much of the picture a lossy format keeps, 1 to 100; {QUALITY_DEFAULT} if absent. The"
-        " operator may allow certain values only.",
+    query_parameter(
+        "quality",
+        f"How much of the picture a lossy format keeps, 1 to 100; {QUALITY_DEFAULT} if absent. The operator may allow"
+        " certain values only.",
+        type=OpenAPIType.INTEGER,
+        minimum=1,
+        maximum=100,
     ),
-]
-
-
-def provide_variant_query(  # noqa: PLR0917 -- one for each parameter of the query
-    request: Request[Any, Any, Any],
-    width: Width = None,  # noqa: ARG001 -- this and the others are for the OpenAPI document
-    height: Height = None,  # noqa: ARG001
-    fit: FitParameter = None,  # noqa: ARG001
-    format: Format = None,  # noqa: A002, ARG001
-    quality: Quality = None,  # noqa: ARG001
-) -> VariantQuery:
-    """Return what the client wants the picture to be made into; raise `DataValidationError`."""
-    return VariantQuery.parse(request.query_params) if request.scope["query_string"] else ORIGINAL
+)

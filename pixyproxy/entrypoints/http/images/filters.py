@@ -1,147 +1,102 @@
 """What the query of a list asks for."""
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
-from litestar import Request
-from litestar.di import NamedDependency
-from litestar.params import QueryParameter
+from litestar.datastructures import MultiDict
+from litestar.openapi.spec import Parameter
 
+from pixyproxy.application.pages import LIMIT_DEFAULT
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.domain.image import MODEL_MAX_LENGTH, Visibility
+from pixyproxy.domain.image import ImageScope, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, parse_tag_prefix
-from pixyproxy.domain.search import SEARCH_MAX_LENGTH, Search
-from pixyproxy.domain.tag import TAG_MAX_LENGTH, parse_tag
+from pixyproxy.domain.search import Search
+from pixyproxy.domain.tag import parse_tag
 from pixyproxy.domain.user import parse_user_name
-from pixyproxy.entrypoints.http.images.pages import ImageQuery
-from pixyproxy.entrypoints.http.images.parameters import PreferCount, Sort
-from pixyproxy.entrypoints.http.images.preferences import parse_preferences
+from pixyproxy.entrypoints.http.images.parameters import (
+    PRIVATE_LIST_PARAMETERS,
+    PUBLIC_LIST_PARAMETERS,
+    TAG_LIST_PARAMETERS,
+)
+from pixyproxy.entrypoints.http.query import parse_number, parse_word, single
 
+Query = MultiDict[str]
 T = TypeVar("T")
 
 # A `+` that was not written as `%2B` is a space in a query.
 _SPACE_FOR_PLUS: Final = re.compile(r"(?<=[0-9]) (?=[0-9]{2}:[0-9]{2}\Z)")
 
-_PAGING: Final = frozenset({"limit", "cursor"})
-_FILTERS: Final = frozenset(
-    {"tag", "author", "model", "media_type", "created_after", "created_before", "q", "sort", *_PAGING}
-)
 
-Tags = Annotated[
-    list[str] | None,
-    QueryParameter(name="tag", description="Only images with this tag; repeated, only those with all of the tags."),
-]
-Author = Annotated[
-    str | None,
-    QueryParameter(name="author", description="Only images that this user asked for."),
-]
-Model = Annotated[
-    str | None,
-    QueryParameter(name="model", max_length=MODEL_MAX_LENGTH, description="Only images that this model has drawn."),
-]
-OfMediaType = Annotated[
-    str | None, QueryParameter(name="media_type", description="Only images whose content has this media type.")
-]
-CreatedAfter = Annotated[
-    str | None,
-    QueryParameter(name="created_after", description="Only images asked for at this time (RFC 3339) or later."),
-]
-CreatedBefore = Annotated[
-    str | None,
-    QueryParameter(name="created_before", description="Only images asked for before this time (RFC 3339)."),
-]
-Words = Annotated[
-    str | None,
-    QueryParameter(
-        name="q",
-        min_length=1,
-        max_length=SEARCH_MAX_LENGTH,
-        description='Only images whose prompts have all of these words. Double quotes hold a phrase together: `"red'
-        ' fox"`; a `*` stands for any end of a word: `light*`. Case and punctuation make no difference, nor do accents'
-        " of Latin, Greek, Cyrillic (but for `й`), Hebrew and Arabic letters; `lodz` finds `Łódź`. In other scripts"
-        " marks are letters.",
-    ),
-]
-OfVisibility = Annotated[
-    Visibility | None, QueryParameter(name="visibility", description="Only images of this visibility.")
-]
-Prefix = Annotated[
-    str,
-    QueryParameter(name="prefix", max_length=TAG_MAX_LENGTH, description="Only tags that begin with this."),
-]
+def _in_query(parameters: Iterable[Parameter]) -> Collection[str]:
+    return frozenset(parameter.name for parameter in parameters if parameter.param_in == "query")
 
 
-def provide_image_filter(  # noqa: PLR0917 -- one for each parameter of the query
-    tag: Tags = None,
-    author: Author = None,
-    model: Model = None,
-    media_type: OfMediaType = None,
-    created_after: CreatedAfter = None,
-    created_before: CreatedBefore = None,
-    q: Words = None,
-) -> ImageFilter:
-    """Return which images are wanted; raise `DataValidationError`."""
-    return ImageFilter(
-        author=_parsed("author", author, parse_user_name),
-        tags=tuple(dict.fromkeys(map(parse_tag, tag or ()))),
-        model=model,
-        media_type=_parsed("media_type", media_type, _parse_media_type),
-        created_after=_parsed("created_after", created_after, _parse_time),
-        created_before=_parsed("created_before", created_before, _parse_time),
-        search=_parsed("q", q, Search.parse),
+_KNOWN: Final = {
+    ImageScope.PUBLIC: _in_query(PUBLIC_LIST_PARAMETERS),
+    ImageScope.OWN: _in_query(PRIVATE_LIST_PARAMETERS),
+}
+_KNOWN_OF_TAGS: Final = _in_query(TAG_LIST_PARAMETERS)
+
+
+class ImageQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which images a client wants to see in which order, and which page of them."""
+
+    wanted: ImageFilter
+    order: ImageOrder
+    limit: int
+    cursor: str | None
+
+
+class TagQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """How the tags begin that a client wants to see, and which page of them."""
+
+    prefix: str
+    limit: int
+    cursor: str | None
+
+
+def parse_image_query(query: Query, scope: ImageScope) -> ImageQuery:
+    """Return what the query of a list of images asks for; raise `DataValidationError`, also for unknown parameters."""
+    _refuse_unknown(query, _KNOWN[scope])
+    wanted = ImageFilter(
+        visibility=_parsed("visibility", query, lambda text: parse_word("visibility", text, Visibility)),
+        author=_parsed("author", query, parse_user_name),
+        tags=tuple(dict.fromkeys(map(parse_tag, query.getall("tag", ())))),
+        model=single(query, "model"),
+        media_type=_parsed("media_type", query, _parse_media_type),
+        created_after=_parsed("created_after", query, _parse_time),
+        created_before=_parsed("created_before", query, _parse_time),
+        search=_parsed("q", query, Search.parse),
     )
+    order = _parsed("sort", query, lambda text: parse_word("sort", text, ImageOrder)) or ImageOrder.NEWEST_FIRST
+    return ImageQuery(wanted=wanted, order=order, limit=_limit(query), cursor=single(query, "cursor"))
 
 
-def provide_public_query(
-    request: Request[Any, Any, Any],
-    image_filter: NamedDependency[ImageFilter],
-    sort: Sort = ImageOrder.NEWEST_FIRST,
-    prefer: PreferCount = None,  # noqa: ARG001 -- for the OpenAPI document
-) -> ImageQuery:
-    """Return which public images are wanted; raise `DataValidationError` for a parameter that nobody knows."""
-    return _query(request, image_filter, sort, _FILTERS)
+def parse_tag_query(query: Query) -> TagQuery:
+    """Return what the query of a list of tags asks for; raise `DataValidationError`, also for unknown parameters."""
+    _refuse_unknown(query, _KNOWN_OF_TAGS)
+    prefix = parse_tag_prefix(single(query, "prefix") or "")
+    return TagQuery(prefix=prefix, limit=_limit(query), cursor=single(query, "cursor"))
 
 
-def provide_private_query(
-    request: Request[Any, Any, Any],
-    image_filter: NamedDependency[ImageFilter],
-    visibility: OfVisibility = None,
-    sort: Sort = ImageOrder.NEWEST_FIRST,
-    prefer: PreferCount = None,  # noqa: ARG001 -- for the OpenAPI document
-) -> ImageQuery:
-    """Return which of one's own images are wanted; raise `DataValidationError` for a parameter that nobody knows."""
-    wanted = msgspec.structs.replace(image_filter, visibility=visibility)
-    return _query(request, wanted, sort, _FILTERS | {"visibility"})
+def _limit(query: Query) -> int:
+    limit = _parsed("limit", query, lambda text: parse_number("limit", text))
+    return LIMIT_DEFAULT if limit is None else limit
 
 
-def provide_tag_prefix(request: Request[Any, Any, Any], prefix: Prefix = "") -> str:
-    """Return how the wanted tags begin; raise `DataValidationError` for a parameter that nobody knows."""
-    _refuse_unknown(request, _PAGING | {"prefix"})
-    return parse_tag_prefix(prefix)
-
-
-def _query(
-    request: Request[Any, Any, Any], wanted: ImageFilter, order: ImageOrder, known: Collection[str]
-) -> ImageQuery:
-    _refuse_unknown(request, known)
-    preferences = parse_preferences(request.headers.getall("prefer", []))
-    return ImageQuery(wanted=wanted, order=order, count_exact=preferences.count_exact)
-
-
-def _refuse_unknown(request: Request[Any, Any, Any], known: Collection[str]) -> None:
-    # What was meant to narrow a list down must not be passed over: the list would show what nobody asked for.
-    for name, values in request.query_params.dict().items():
+def _refuse_unknown(query: Query, known: Collection[str]) -> None:
+    # A filter that is passed over would show images that the client has not asked for.
+    for name in query:
         if name not in known:
             raise DataValidationError(name, "is no parameter of this list")
-        if len(values) > 1 and name != "tag":
-            raise DataValidationError(name, "must be given once")
 
 
-def _parsed(field: str, text: str | None, parse: Callable[[str], T]) -> T | None:
+def _parsed(field: str, query: Query, parse: Callable[[str], T]) -> T | None:
+    text = single(query, field)
     try:
         return None if text is None else parse(text)
     except DataValidationError as exc:

@@ -1,18 +1,23 @@
-"""Pages of images and of tags, and the links between them."""
+"""Pages of images and of tags, and the `Link` headers that connect them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass
+from typing import Final, Self, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
-from litestar import Request, Response
+from litestar import Response
 
 from pixyproxy.application import ListImages, ListTags
 from pixyproxy.domain.image import ImageScope
 from pixyproxy.domain.listing import ImageFilter, ImageOrder
-from pixyproxy.domain.user import Principal
+from pixyproxy.domain.user import ANONYMOUS, Principal
+from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.cursor_signer import CursorSigner
+from pixyproxy.entrypoints.http.auth.authentication import APIRequest
 from pixyproxy.entrypoints.http.content.representations import FOR_ANYBODY, FOR_ONE, json_response
+from pixyproxy.entrypoints.http.images.filters import parse_image_query, parse_tag_query
+from pixyproxy.entrypoints.http.images.preferences import preferences_of
 from pixyproxy.entrypoints.http.images.schemas import ImageDetail, TagDetail
 
 T = TypeVar("T")
@@ -42,86 +47,90 @@ def _owner(principal: Principal) -> dict[str, str | None]:
     return {"name": principal.name}
 
 
-class ImageQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which images a client wants to see in which order, and whether it wants to know how many there are."""
-
-    wanted: ImageFilter
-    order: ImageOrder
-    count_exact: bool
-
-
-class Pager(msgspec.Struct, frozen=True):
-    """Makes the page of a list that a request asks for: at most `limit` entries from `cursor` on.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pages:
+    """Answers requests for lists, a page at a time, with the cursors of the pages beside it.
 
     A cursor is signed for one list: the same scope, principal, filters and order.
     """
 
-    request: Request[Any, Any, Any]
+    list_images: ListImages
+    list_tags: ListTags
     cursor_signer: CursorSigner
-    limit: int
-    cursor: str | None
 
-    async def images(
-        self, list_images: ListImages, principal: Principal, scope: ImageScope, query: ImageQuery
-    ) -> Response[list[ImageDetail]]:
-        """Answer with a page of images."""
+    @classmethod
+    def of(cls, container: Container) -> Self:
+        """Return the pages of the container's lists."""
+        return cls(
+            list_images=container.list_images(),
+            list_tags=container.list_tags(),
+            cursor_signer=container.cursor_signer(),
+        )
+
+    async def images(self, request: APIRequest, scope: ImageScope) -> Response[list[ImageDetail]]:
+        """Answer with a page of images; raise `DataValidationError` for a parameter that is wrong."""
+        query, principal = parse_image_query(request.query_params, scope), _reader(request, scope)
         name = image_list_name(principal, scope, query.wanted, query.order)
-        page = await list_images(
+        page = await self.list_images(
             principal,
             scope,
             wanted=query.wanted,
             order=query.order,
-            limit=self.limit,
-            cursor=await self.cursor_signer.open_image(self.cursor, name),
-            with_total=query.count_exact,
+            limit=query.limit,
+            cursor=await self.cursor_signer.open_image(query.cursor, name),
+            with_total=preferences_of(request).count_exact,
         )
-        links = {
+        cursors = {
             "next": await self.cursor_signer.sign_image(page.next, name),
             "prev": await self.cursor_signer.sign_image(page.previous, name),
         }
         counted = {} if page.total is None else {"X-Total-Count": str(page.total), "Preference-Applied": "count=exact"}
         details = [ImageDetail.from_image(image) for image in page.images]
-        return self._answer(details, scope, links, counted, varying="Prefer")
+        return _page_response(request, details, scope, cursors, counted, varying="Prefer")
 
-    async def tags(
-        self, list_tags: ListTags, principal: Principal, scope: ImageScope, prefix: str
-    ) -> Response[list[TagDetail]]:
-        """Answer with a page of tags."""
-        name = tag_list_name(principal, scope, prefix)
-        page = await list_tags(
+    async def tags(self, request: APIRequest, scope: ImageScope) -> Response[list[TagDetail]]:
+        """Answer with a page of tags; raise `DataValidationError` for a parameter that is wrong."""
+        query, principal = parse_tag_query(request.query_params), _reader(request, scope)
+        name = tag_list_name(principal, scope, query.prefix)
+        page = await self.list_tags(
             principal,
             scope,
-            prefix=prefix,
-            limit=self.limit,
-            cursor=await self.cursor_signer.open_tag(self.cursor, name),
+            prefix=query.prefix,
+            limit=query.limit,
+            cursor=await self.cursor_signer.open_tag(query.cursor, name),
         )
-        links = {
+        cursors = {
             "next": await self.cursor_signer.sign_tag(page.next, name),
             "prev": await self.cursor_signer.sign_tag(page.previous, name),
         }
-        return self._answer([TagDetail(count.tag, count.images) for count in page.tags], scope, links)
+        return _page_response(request, [TagDetail(count.tag, count.images) for count in page.tags], scope, cursors)
 
-    def _answer(
-        self,
-        entries: Sequence[T],
-        scope: ImageScope,
-        links: Mapping[str, str | None],
-        counted: Mapping[str, str] | None = None,
-        *,
-        varying: str = "",
-    ) -> Response[list[T]]:
-        is_public = scope is ImageScope.PUBLIC
-        vary = ", ".join(filter(None, ["" if is_public else "Authorization", varying]))
-        headers = {**(FOR_ANYBODY if is_public else FOR_ONE), **(counted or {})}
-        if vary:
-            headers["Vary"] = vary
-        if named := [self._link(relation, cursor) for relation, cursor in links.items() if cursor]:
-            headers["Link"] = ", ".join(named)
-        return json_response(self.request, entries, headers, related=[links, counted])
 
-    def _link(self, relation: str, cursor: str) -> str:
-        kept: Sequence[tuple[str, str]] = [
-            (name, value) for name, value in self.request.query_params.multi_items() if name != "cursor"
-        ]
-        path = self.request.scope["path"].rstrip("/")
-        return f'<{path}?{urlencode([*kept, ("cursor", cursor)])}>; rel="{relation}"'
+def _reader(request: APIRequest, scope: ImageScope) -> Principal:
+    """Return the principal whose list it is; the public lists are the same for all, and need no authentication."""
+    return ANONYMOUS if scope is ImageScope.PUBLIC else request.user
+
+
+def _page_response(
+    request: APIRequest,
+    entries: Sequence[T],
+    scope: ImageScope,
+    cursors: Mapping[str, str | None],
+    counted: Mapping[str, str] | None = None,
+    *,
+    varying: str = "",
+) -> Response[list[T]]:
+    is_public = scope is ImageScope.PUBLIC
+    vary = ", ".join(filter(None, ["" if is_public else "Authorization", varying]))
+    headers = {**(FOR_ANYBODY if is_public else FOR_ONE), **(counted or {})}
+    if vary:
+        headers["Vary"] = vary
+    if links := [_link(request, relation, cursor) for relation, cursor in cursors.items() if cursor]:
+        headers["Link"] = ", ".join(links)
+    return json_response(request, entries, headers, related=[cursors, counted])
+
+
+def _link(request: APIRequest, relation: str, cursor: str) -> str:
+    kept = [(name, value) for name, value in request.query_params.items() if name != "cursor"]
+    path = request.scope["path"].rstrip("/")
+    return f'<{path}?{urlencode([*kept, ("cursor", cursor)])}>; rel="{relation}"'

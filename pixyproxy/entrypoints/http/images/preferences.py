@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from pixyproxy.entrypoints.http.auth.authentication import APIRequest
+
 # What a regular expression has taken it never gives back here (`++`), so that no header makes it slow.
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 # Elements stand between commas (RFC 9110, 5.6.1); a quote that is never closed swallows the rest.
@@ -40,6 +42,11 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
         """The value of the header `Preference-Applied` of a creation."""
         wait = None if self.wait is None else f"wait={self.wait}"
         return ", ".join(filter(None, ["respond-async" if self.respond_async else None, wait]))
+
+
+def preferences_of(request: APIRequest) -> Preferences:
+    """Return what a request's `Prefer` headers ask for."""
+    return parse_preferences(request.headers.getall("prefer", []))
 
 
 def parse_preferences(lines: Sequence[str]) -> Preferences:

@@ -19,39 +19,13 @@ from pixyproxy.domain.image import Image, ImageScope, Visibility
 from pixyproxy.domain.user import ANONYMOUS
 from pixyproxy.entrypoints.http.content.representations import FOR_ANYBODY, FOR_ONE, entity_tag_of, json_response
 from pixyproxy.entrypoints.http.images.preferences import Preferences
-from pixyproxy.entrypoints.http.images.schemas import BulkItem, ImageDetail, ImageEvent, Problem
+from pixyproxy.entrypoints.http.images.schemas import BulkItem, ImageDetail, ImageEvent
 from pixyproxy.entrypoints.http.images.versions import tag_prefix
 from pixyproxy.entrypoints.http.middleware.head import is_head
-from pixyproxy.entrypoints.http.problems.handler import PROBLEM_MEDIA_TYPE, REPLAYED
+from pixyproxy.entrypoints.http.paths import PRIVATE_PATH
+from pixyproxy.entrypoints.http.problems.handler import REPLAYED
 
 _log = logging.getLogger("pixyproxy.errors")
-
-_DESCRIPTIONS: Final = {
-    400: "The body, a parameter or the guid breaks a rule; `errors` names the field.",
-    401: "The route needs a login and none was given, or the one that was given is not valid.",
-    403: "The image is public, and another's; only its author may change or delete it. Or the link is not valid, or has"
-    " expired.",
-    404: "There is no such image, or none that you may know of.",
-    428: "`If-Match` is missing, and this service is set up to ask for it.",
-    409: "The image is still being made; or nobody knows what became of the one that this idempotency key was used for:"
-    " then `maybe_billed` is true, and only another key buys another image.",
-    412: "It is not the one that `If-Match` names; nothing was done. Or, of content, it has changed since the time in"
-    " `If-Unmodified-Since`.",
-    413: "The body is larger than 1 MiB.",
-    415: "The body has another media type than it must have.",
-    416: "There are no such bytes; `Content-Range` says how many there are.",
-    422: "The generator will not draw this prompt, or the idempotency key belongs to a request with another body.",
-    429: "Too many wrong logins with this user name from this address, or the generator wants fewer requests:"
-    " `Retry-After` says when to try again, where that is known.",
-    500: "PixyProxy is set up wrongly or has a fault; the log says more under the request id.",
-    502: "The generator answered with an error or with something that is no image.",
-    503: "Database, content store or generator is not available, too many images or variants are waiting already, or"
-    " the image is not ready yet: then `guid` says which.",
-    504: "The generator did not answer in time.",
-}
-
-PUBLIC_PATH: Final = "/image"
-PRIVATE_PATH: Final = "/private/image"
 
 LINK_HEADER: Final = ResponseHeader(
     name="Link",
@@ -106,16 +80,6 @@ EVENTS: Final = {
         generate_examples=False,
     )
 }
-
-
-def problems(*statuses: int) -> dict[int, ResponseSpec]:
-    """Describe the problems that a route can answer with; one that takes a login can have seen too many wrong ones."""
-    return {
-        status: ResponseSpec(
-            Problem, media_type=PROBLEM_MEDIA_TYPE, description=_DESCRIPTIONS[status], generate_examples=False
-        )
-        for status in (*statuses, *([429] if 401 in statuses else []))  # noqa: PLR2004
-    }
 
 
 def creation_response(created: CreatedImage, preferences: Preferences, *, path: str) -> Response[ImageDetail]:

@@ -13,8 +13,6 @@ from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import GenerationError, PixyProxyException
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, Visibility
-from pixyproxy.domain.variant import VARIANT_MAX_SIDE, Fit
-from pixyproxy.entrypoints.http.content.variants import FormatChoice, VariantQuery
 from pixyproxy.entrypoints.http.problems.problem_types import problem_type_of
 
 TagText = Annotated[
@@ -31,9 +29,6 @@ Guids = Annotated[
         description="Your images: 1 to 1,000 guids, no duplicates.", examples=[["0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e"]]
     ),
 ]
-
-Side = Annotated[int, Meta(ge=1, le=VARIANT_MAX_SIDE)]
-Percentage = Annotated[int, Meta(ge=1, le=100)]
 
 
 class CreatePublicImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -113,57 +108,6 @@ class DeleteImagesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Which images to delete for good."""
 
     guids: Guids
-
-
-class CreateLinkBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """For how long a link opens an image, and as what: without the other fields, the original."""
-
-    lifetime: Annotated[
-        int,
-        Meta(description="In how many seconds it expires: 60 to 604,800, which is a week.", ge=60, le=604_800),
-    ] = 3_600
-    width: Annotated[
-        Side | UnsetType, Meta(description="The picture is fitted into this width in pixels.", examples=[256])
-    ] = UNSET
-    height: Annotated[
-        Side | UnsetType, Meta(description="The picture is fitted into this height in pixels.", examples=[256])
-    ] = UNSET
-    fit: Annotated[
-        Fit | UnsetType,
-        Meta(description="`contain` shows all of the picture; `cover` fills width and height and cuts off the rest."),
-    ] = UNSET
-    format: Annotated[
-        FormatChoice | UnsetType, Meta(description="`auto`: what the client that opens the link likes best.")
-    ] = UNSET
-    quality: Annotated[
-        Percentage | UnsetType, Meta(description="How much of the picture a lossy format keeps.", examples=[80])
-    ] = UNSET
-
-    def to_query(self) -> VariantQuery:
-        """Return what the link is to open."""
-        asked = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not UNSET}
-        del asked["lifetime"]
-        return VariantQuery(**asked)
-
-
-class ImageLink(msgspec.Struct, frozen=True, kw_only=True):
-    """A link that opens one image without a login."""
-
-    url: Annotated[
-        str,
-        Meta(
-            description="Whoever has it can open the image, so keep it like the image itself.",
-            examples=[
-                (
-                    "https://pixy.example/private/image/0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e/content?width=256"
-                    "&expires=1795258800&signature=q3ub8rYFZ1mS0DAdJ6nWv9oLk2RtQyXe"
-                )
-            ],
-        ),
-    ]
-    expires_at: Annotated[
-        datetime, Meta(description="From when on it opens nothing, in UTC.", examples=["2026-11-21T11:00:00Z"])
-    ]
 
 
 class GenerationProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -316,50 +260,3 @@ class TagDetail(msgspec.Struct, frozen=True):
 
     tag: Annotated[str, Meta(description="The tag.", examples=["lighthouse"])]
     images: Annotated[int, Meta(description="How many of the images that the list is about have it.", examples=[12])]
-
-
-class FieldError(msgspec.Struct, frozen=True):
-    """What is wrong with one field."""
-
-    field: Annotated[str, Meta(description="The field, parameter or header.", examples=["prompt"])]
-    detail: Annotated[
-        str, Meta(description="Which rule it breaks.", examples=["must have 1 to 32,000 characters, not 0"])
-    ]
-
-
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a request was not served (RFC 9457)."""
-
-    type: Annotated[
-        str,
-        Meta(
-            description="The kind of problem, or `about:blank` where the status says it all.",
-            examples=["urn:pixyproxy:problem:data-validation"],
-        ),
-    ]
-    title: Annotated[str, Meta(description="The kind of problem, for people.", examples=["Data validation"])]
-    status: Annotated[int, Meta(description="The HTTP status.", ge=400, le=599, examples=[400])]
-    detail: Annotated[
-        str, Meta(description="What is wrong this time.", examples=["must have 1 to 32,000 characters, not 0"])
-    ]
-    request_id: Annotated[
-        str,
-        Meta(description="Under which the log says more.", examples=["4e5a3d6c0b8f4f0d9a7c1e2b3f4a5d6c"]),
-    ]
-    errors: Annotated[Sequence[FieldError], Meta(description="Which fields are wrong, where fields are.")]
-    retryable: Annotated[
-        bool | UnsetType, Meta(description="Of a creation: whether the same request may succeed another time.")
-    ] = UNSET
-    maybe_billed: Annotated[
-        bool | UnsetType, Meta(description="Of a creation: false only if it surely cost nothing.")
-    ] = UNSET
-    guid: Annotated[
-        UUID | UnsetType,
-        Meta(description="Of a creation that was begun: its image; the details tell what became of it."),
-    ] = UNSET
-
-
-class Health(msgspec.Struct, frozen=True):
-    """That the service works."""
-
-    status: Annotated[str, Meta(description="Always `ok`: anything else is a problem.", examples=["ok"])] = "ok"

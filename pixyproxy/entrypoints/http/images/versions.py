@@ -6,7 +6,8 @@ from typing import Final
 
 from pixyproxy.domain.errors import DataValidationError, PreconditionRequiredError
 from pixyproxy.domain.image import Image
-from pixyproxy.entrypoints.http.content.entity_tags import parse_entity_tags
+from pixyproxy.entrypoints.http.auth.authentication import APIRequest
+from pixyproxy.entrypoints.http.entity_tags import parse_entity_tags
 
 # The version, and a digest of the details, which tells what was changed without a new version, such as by SQL.
 _OPAQUE: Final = re.compile(r"([1-9][0-9]{0,9})(-[0-9a-f]{16})?", re.ASCII)
@@ -15,6 +16,11 @@ _OPAQUE: Final = re.compile(r"([1-9][0-9]{0,9})(-[0-9a-f]{16})?", re.ASCII)
 def tag_prefix(image: Image) -> str:
     """Return what the entity tags of the image's details begin with."""
     return f"{image.version}-"
+
+
+def versions_of(request: APIRequest, *, is_required: bool) -> Collection[int] | None:
+    """Return which versions of an image a request may change, None for any; raise what `parse_if_match` raises."""
+    return parse_if_match(request.headers.getall("if-match", []), is_required=is_required)
 
 
 def parse_if_match(lines: Sequence[str], *, is_required: bool) -> Collection[int] | None:

@@ -12,10 +12,10 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from pixyproxy.entrypoints.access_log import log_request
-from pixyproxy.entrypoints.http.auth.client_address import client_address
-from pixyproxy.entrypoints.http.images.schemas import Problem
+from pixyproxy.entrypoints.http.middleware.client_address import client_address
 from pixyproxy.entrypoints.http.middleware.response_headers import REQUEST_ID, complete_headers
 from pixyproxy.entrypoints.http.problems.handler import PROBLEM_MEDIA_TYPE, broken_off_problem
+from pixyproxy.entrypoints.http.problems.schemas import Problem
 
 _CLIENT_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 

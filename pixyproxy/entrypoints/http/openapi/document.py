@@ -15,11 +15,9 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
     Components,
     OpenAPI,
-    OpenAPIFormat,
     OpenAPIHeader,
     OpenAPIType,
     Parameter,
-    Reference,
     Schema,
     SecurityScheme,
 )
@@ -31,13 +29,14 @@ from pixyproxy.application.bulk import BULK_MAX
 from pixyproxy.domain.content import FILENAME_PATTERN, MediaType
 from pixyproxy.domain.generation_request import PROMPT_MAX_LENGTH
 from pixyproxy.domain.image import Visibility
+from pixyproxy.domain.listing import ImageOrder
 from pixyproxy.domain.tag import TAG_MAX_LENGTH, TAGS_MAX_COUNT
 from pixyproxy.domain.variant import VariantFormat
-from pixyproxy.entrypoints.http.auth.basic_auth import CHALLENGE
 from pixyproxy.entrypoints.http.content.representations import REVALIDATED, conditional_response, entity_tag_of
+from pixyproxy.entrypoints.http.images.parameters import TAG_PATTERN
 from pixyproxy.entrypoints.http.images.responses import ANY_IMAGE
 from pixyproxy.entrypoints.http.middleware.path_prefix import prefix_of
-from pixyproxy.entrypoints.http.problems.handler import REPLAYED
+from pixyproxy.entrypoints.http.problems.handler import CHALLENGE, REPLAYED
 
 PATH: Final = "/schema"
 UI_PATH: Final = "/schema/ui"
@@ -76,26 +75,6 @@ _PAGE: Final = """\
 
 # What the domain's checks accept, as regular expressions that say the same to Python and to ECMAScript.
 _PROMPT_PATTERN: Final = r"^[^\x00]*[^\s\x00][^\x00]*$"
-_TAG_PATTERN: Final = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\s\x00-\x1f\x7f-\x9f])?$"
-_IDEMPOTENCY_KEY_PATTERN: Final = r"""^([!#-~]{1,255}|"([!#-\[\]-~]|\\["\\]){1,255}")$"""
-
-_USER_NAME_PATTERN: Final = r"^[^\s\x00-\x1f\x7f-\x9f:]([^\x00-\x1f\x7f-\x9f\u2028\u2029:]*[^\s\x00-\x1f\x7f-\x9f:])?$"
-_IF_MATCH_PATTERN: Final = r"""^(\*|(W/)?"[!#-~]*"(, (W/)?"[!#-~]*")*)$"""
-_NO_NUL_PATTERN: Final = r"^[^\x00]*$"
-
-_PARAMETER_RULES: Final[Mapping[str, Mapping[str, Any]]] = {
-    "Idempotency-Key": {"pattern": _IDEMPOTENCY_KEY_PATTERN},
-    "If-Match": {"pattern": _IF_MATCH_PATTERN, "examples": ['"3"']},
-    "author": {"min_length": 1, "pattern": _USER_NAME_PATTERN},
-    "created_after": {"format": OpenAPIFormat.DATE_TIME},
-    "created_before": {"format": OpenAPIFormat.DATE_TIME},
-    "download": {"type": OpenAPIType.STRING, "enum": ["", "true", "false"]},
-    "media_type": {"enum": list(MediaType)},
-    "model": {"min_length": 1, "pattern": _NO_NUL_PATTERN},
-    "prefix": {"pattern": _NO_NUL_PATTERN},
-    "q": {"pattern": _NO_NUL_PATTERN},
-}
-
 _HEADER_PATTERN: Final = r"^[!-~]([ -~]*[!-~])?$"
 
 _CONTENT_MEDIA_TYPES: Final = (*MediaType, VariantFormat.AVIF.media_type)
@@ -168,13 +147,14 @@ def complete_openapi(document: OpenAPI, *, anonymous_create: bool) -> None:
 
     These are the rules of the domain, that unknown fields are refused, and the headers and media types of responses.
     """
-    _complete_bodies(document.components.schemas)
+    schemas: Any = document.components.schemas
+    # The parameter `sort` refers to it.
+    schemas["ImageOrder"] = Schema(type=OpenAPIType.STRING, title="ImageOrder", enum=list(ImageOrder))
+    _complete_bodies(schemas)
     if anonymous_create:
         paths: Any = document.paths
         paths["/image"].post.security.insert(0, {})
     for operation in _operations(document):
-        for parameter in operation.parameters or []:
-            _complete_parameter(parameter)
         for status, response in operation.responses.items():
             response.headers = {**(response.headers or {}), **_headers(status)}
             if "202" in operation.responses:
@@ -242,13 +222,6 @@ def _complete_bodies(schemas: Any) -> None:
         _add(guids, min_items=1, max_items=BULK_MAX, unique_items=True)
 
 
-def _complete_parameter(parameter: Any) -> None:
-    _refuse_null(parameter.schema)
-    if parameter.name == "tag":
-        _add_tags(parameter.schema)
-    _add(parameter.schema, **_PARAMETER_RULES.get(parameter.name, {}))
-
-
 def _complete_conditions(operation: Any) -> None:
     if "206" in operation.responses:
         _complete_content(operation)
@@ -299,17 +272,7 @@ def _only(body: Any) -> Any:
 
 def _add_tags(tags: Any, **rules: Any) -> None:
     _add(tags, max_items=TAGS_MAX_COUNT, unique_items=True, **rules)
-    _add(tags.items, min_length=1, max_length=TAG_MAX_LENGTH, pattern=_TAG_PATTERN)
-
-
-def _refuse_null(schema: Any) -> None:
-    """Take null out of a parameter: it may be absent, but there is no way to write null in a query or a header."""
-    for kind in schema.one_of or ():
-        if isinstance(kind, Reference):
-            _add(schema, all_of=[kind])
-        elif kind.type is not OpenAPIType.NULL:
-            _add(schema, type=kind.type, items=kind.items)
-    schema.one_of = None
+    _add(tags.items, min_length=1, max_length=TAG_MAX_LENGTH, pattern=TAG_PATTERN)
 
 
 def _add(schema: Any, **rules: Any) -> None:

@@ -16,11 +16,12 @@ from litestar.types import HTTPScope
 from msgspec import UNSET
 
 from pixyproxy.domain import errors
-from pixyproxy.entrypoints.http.auth.basic_auth import CHALLENGE
-from pixyproxy.entrypoints.http.content.entity_tags import parse_entity_tags
-from pixyproxy.entrypoints.http.images.schemas import FieldError, Problem
+from pixyproxy.entrypoints.http.entity_tags import parse_entity_tags
 from pixyproxy.entrypoints.http.problems.problem_types import problem_type_of
+from pixyproxy.entrypoints.http.problems.schemas import FieldError, Problem
 
+# What a 401 asks for (RFC 7617).
+CHALLENGE: Final = 'Basic realm="pixyproxy", charset="UTF-8"'
 # The option of a handler whose requests may cost money.
 MAY_BILL: Final = {"creates": True}
 REPLAYED: Final = "Idempotency-Replayed"

@@ -14,7 +14,6 @@ import httpx
 import pytest
 
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.application import GetImageContent
 from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import StoredContent
@@ -24,7 +23,7 @@ from pixyproxy.entrypoints.http.content.variants import VariantQuery
 from pixyproxy.entrypoints.settings import Settings
 from tests.unit.entrypoints.http.conftest import ANN, BOB, Client, Login
 from tests.unit.entrypoints.http.problem_bodies import problem
-from tests.unit.entrypoints.http.serving import with_settings
+from tests.unit.entrypoints.http.serving import serving, with_settings
 
 SECOND = timedelta(seconds=1)
 
@@ -230,12 +229,10 @@ class FaultyImageRepository(InMemoryImageRepository):
 
 
 @pytest.mark.parametrize("query", ["", "?download=false"])
-def test_a_fault_is_a_problem_and_is_met_once(
-    client: Client, container: Container, query: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_fault_is_a_problem_and_is_met_once(query: str, caplog: pytest.LogCaptureFixture) -> None:
     faulty = FaultyImageRepository()
-    container.get_image_content.override(GetImageContent(images=faulty, contents=container.contents()))
-    response = client.get(f"/image/{uuid4()}/content{query}")
+    async with serving(images=faulty) as served:
+        response = await served.get(f"/image/{uuid4()}/content{query}")
     problem(response, 500)
     assert "secret" not in response.text
     assert response.headers["Cache-Control"] == "no-store"

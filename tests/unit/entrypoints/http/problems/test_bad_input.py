@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pixyproxy.domain.errors import BadRequestError
 from pixyproxy.entrypoints.container import Container
-from pixyproxy.entrypoints.http.images.json_request import decode_json
+from pixyproxy.entrypoints.http.json_request import decode_json
 from tests.unit.entrypoints.http.conftest import ANN, Client
 from tests.unit.entrypoints.http.problem_bodies import problem
 

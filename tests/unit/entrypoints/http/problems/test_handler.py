@@ -4,16 +4,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from dependency_injector import providers
 
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.application import ListImages
 from pixyproxy.domain import errors
 from pixyproxy.domain.image import Image
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.problems.problem_types import PROBLEM_TYPES
 from tests.unit.entrypoints.http.conftest import ANN, Client
 from tests.unit.entrypoints.http.problem_bodies import problem
+from tests.unit.entrypoints.http.serving import serving
 
 
 def tree(root: type[errors.PixyProxyException]) -> Iterator[type[errors.PixyProxyException]]:
@@ -43,16 +42,15 @@ def test_every_error_of_the_domain_has_a_meaning_of_its_own(error: type[errors.P
         (errors.PixyProxyException, 500, "pixy-proxy-exception"),
     ],
 )
-def test_an_error_keeps_its_status_and_detail(
-    client: Client, container: Container, error: type[errors.PixyProxyException], status: int, type_: str
+async def test_an_error_keeps_its_status_and_detail(
+    error: type[errors.PixyProxyException], status: int, type_: str
 ) -> None:
     class FailingImageRepository(InMemoryImageRepository):
         async def list(self, *_: Any, **__: Any) -> Sequence[Image]:
             raise error("Exactly this.")
 
-    container.list_images.override(providers.Object(ListImages(catalogue=FailingImageRepository())))
-
-    found = problem(client.get("/image"), status)
+    async with serving(images=FailingImageRepository()) as served:
+        found = problem(await served.get("/image"), status)
 
     assert found["detail"] == "Exactly this."
     assert found["type"] == f"urn:pixyproxy:problem:{type_}"

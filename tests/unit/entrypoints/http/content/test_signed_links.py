@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from dependency_injector import providers
 
-from pixyproxy.adapters.memory.clock import InMemoryClock
+from pixyproxy.domain.ports import Clock
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.app import create_app
 from pixyproxy.entrypoints.log import configure_logging
@@ -29,13 +29,24 @@ def guid(client: Client) -> str:
     return str(client.post("/private/image", json={"prompt": "a secret"}, auth=ANN).json()["guid"])
 
 
-@pytest.fixture(autouse=True)
-def noon(container: Container) -> None:
-    it_is(container, NOON)
+class SetClock(Clock):
+    """Shows the time that it is set to."""
+
+    time = NOON
+
+    def now(self) -> datetime:
+        return self.time
 
 
-def it_is(container: Container, time: datetime) -> None:
-    container.clock.override(providers.Object(InMemoryClock(time, step=timedelta(0))))
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture
+def container(container: Container, clock: SetClock) -> Container:
+    container.clock.override(providers.Object(clock))
+    return container
 
 
 def link_to(client: Client, guid: str, **wanted: Any) -> str:
@@ -220,12 +231,12 @@ class TestOpening:
             assert client.get(url, auth=auth).status_code == 200
             assert problem(client.get(changed(url, expires="1"), auth=auth), 403)["detail"] == NOT_VALID
 
-    def test_a_link_opens_until_it_expires(self, client: Client, container: Container, guid: str) -> None:
+    def test_a_link_opens_until_it_expires(self, client: Client, clock: SetClock, guid: str) -> None:
         url = link_to(client, guid, lifetime=60)
 
-        it_is(container, NOON.replace(microsecond=0) + timedelta(seconds=60, microseconds=-1))
+        clock.time = NOON.replace(microsecond=0) + timedelta(seconds=60, microseconds=-1)
         assert client.get(url).status_code == 200
-        it_is(container, NOON.replace(microsecond=0) + timedelta(seconds=60))
+        clock.time = NOON.replace(microsecond=0) + timedelta(seconds=60)
         assert problem(client.get(url), 403)["detail"] == EXPIRED
         assert problem(client.get(changed(url, signature="A" * 32)), 403)["detail"] == NOT_VALID
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from pixyproxy.entrypoints.http.auth.client_address import client_address
+from pixyproxy.entrypoints.http.middleware.client_address import client_address
 from pixyproxy.entrypoints.http.middleware.request_log import RequestLog
 
 

@@ -1,0 +1,89 @@
+"""The routes that public and private images have in common."""
+
+from dataclasses import dataclass
+from typing import Self
+from uuid import UUID
+
+from litestar import Response
+from litestar.response import ServerSentEvent
+
+from pixyproxy.application import CreateImage, GetImage, WatchImage
+from pixyproxy.domain.idempotency import IdempotencyKey, parse_idempotency_key
+from pixyproxy.domain.image import ImageScope
+from pixyproxy.domain.user import ANONYMOUS
+from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.http.auth.authentication import APIRequest
+from pixyproxy.entrypoints.http.content.delivery import ContentDelivery, ContentResponse, parse_download
+from pixyproxy.entrypoints.http.content.variants import VariantQuery
+from pixyproxy.entrypoints.http.images.pages import Pages
+from pixyproxy.entrypoints.http.images.preferences import preferences_of
+from pixyproxy.entrypoints.http.images.responses import creation_response, detail_response, events_response
+from pixyproxy.entrypoints.http.images.schemas import CreatePublicImage, ImageDetail
+from pixyproxy.entrypoints.http.paths import PRIVATE_PATH, PUBLIC_PATH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageResource:
+    """Answers requests for the images of one `scope`."""
+
+    scope: ImageScope
+    create_image: CreateImage
+    get_image: GetImage
+    watch_image: WatchImage
+    pages: Pages
+    delivery: ContentDelivery
+
+    @classmethod
+    def of(cls, container: Container, scope: ImageScope) -> Self:
+        """Return the resource of the container's images."""
+        return cls(
+            scope=scope,
+            create_image=container.create_image(),
+            get_image=container.get_image(),
+            watch_image=container.watch_image(),
+            pages=Pages.of(container),
+            delivery=ContentDelivery.of(container),
+        )
+
+    async def create(self, request: APIRequest, body: CreatePublicImage) -> Response[ImageDetail]:
+        """Generate an image; answer when it is ready, or when the client wants to wait no longer."""
+        preferences = preferences_of(request)
+        created = await self.create_image(
+            body.to_request(),
+            tags=body.tags,
+            visibility=body.visibility,
+            principal=request.user,
+            idempotency_key=_idempotency_key(request),
+            wait=preferences.seconds,
+        )
+        path = PUBLIC_PATH if self.scope is ImageScope.PUBLIC else PRIVATE_PATH
+        return creation_response(created, preferences, path=path)
+
+    async def list(self, request: APIRequest) -> Response[list[ImageDetail]]:
+        """Answer with a page of images."""
+        return await self.pages.images(request, self.scope)
+
+    async def details(self, request: APIRequest, guid: UUID) -> Response[ImageDetail]:
+        """Answer with an image's details."""
+        return detail_response(request, await self.get_image(guid, request.user, self.scope), self.scope)
+
+    async def events(self, request: APIRequest, guid: UUID) -> ServerSentEvent:
+        """Answer with an image's states, each as it comes."""
+        return events_response(request, await self.watch_image(guid, request.user, self.scope))
+
+    async def content(self, request: APIRequest, guid: UUID) -> ContentResponse:
+        """Answer with an image's bytes; those of a public image are the same for all."""
+        return await self.delivery.answer(
+            request.scope,
+            guid,
+            ANONYMOUS if self.scope is ImageScope.PUBLIC else request.user,
+            self.scope,
+            VariantQuery.parse(request.query_params),
+            is_download=parse_download(request.query_params),
+        )
+
+
+def _idempotency_key(request: APIRequest) -> IdempotencyKey | None:
+    """Return the client's idempotency key, if it has sent one; raise `DataValidationError` for a malformed one."""
+    lines = request.headers.getall("idempotency-key", [])
+    return parse_idempotency_key(", ".join(lines)) if lines else None

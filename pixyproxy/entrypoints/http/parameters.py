@@ -1,0 +1,41 @@
+"""Parameters as the OpenAPI document describes them.
+
+Handlers read them from the request: what a handler's signature declares, Litestar parses by itself, and costs each
+request a dependency more.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from litestar.openapi.spec import OpenAPIType, Operation, Parameter, Schema
+from litestar.params import PathParameter
+
+Guid = Annotated[UUID, PathParameter(description="The image's public id, a UUID.")]
+
+NO_NUL_PATTERN: Final = r"^[^\x00]*$"
+
+
+def query_parameter(name: str, description: str, **rules: Any) -> Parameter:
+    """Describe a parameter of the query: a text, unless the `rules` of its schema say otherwise."""
+    return Parameter(name, "query", _schema(description, rules), description)
+
+
+def header_parameter(name: str, description: str, **rules: Any) -> Parameter:
+    """Describe a header of the request."""
+    return Parameter(name, "header", _schema(description, rules), description)
+
+
+def taking(*parameters: Parameter) -> type[Operation]:
+    """Return the class of the operations that take these parameters, beside those of their path."""
+
+    @dataclass
+    class TakingOperation(Operation):
+        def __post_init__(self) -> None:
+            self.parameters = [*(self.parameters or []), *parameters]
+
+    return TakingOperation
+
+
+def _schema(description: str, rules: Any) -> Schema:
+    return Schema(**{"type": OpenAPIType.STRING, "description": description, **rules})

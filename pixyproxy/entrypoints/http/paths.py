@@ -1,0 +1,6 @@
+"""Paths that answers name."""
+
+from typing import Final
+
+PUBLIC_PATH: Final = "/image"
+PRIVATE_PATH: Final = "/private/image"

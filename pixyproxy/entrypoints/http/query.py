@@ -1,0 +1,39 @@
+"""Reading the parameters of a query."""
+
+import re
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+from pixyproxy.domain.errors import DataValidationError
+
+Word = TypeVar("Word", bound=StrEnum)
+
+
+class QueryParameters(Protocol):
+    """The parameters of a query, some of them perhaps given several times."""
+
+    def getall(self, key: str, default: list[str], /) -> list[str]:
+        """Return the values of a parameter, or the default."""
+
+
+def single(parameters: QueryParameters, name: str) -> str | None:
+    """Return the value of a parameter, None without it; raise `DataValidationError` if it is given twice."""
+    values = parameters.getall(name, [])
+    if len(values) > 1:
+        raise DataValidationError(name, "must be given once")
+    return values[0] if values else None
+
+
+def parse_number(name: str, text: str) -> int:
+    """Return a whole number of at most five digits; raise `DataValidationError`."""
+    if not re.fullmatch(r"[0-9]{1,5}", text):
+        raise DataValidationError(name, "must be a whole number")
+    return int(text)
+
+
+def parse_word(name: str, text: str, words: type[Word]) -> Word:
+    """Return one of some words; raise `DataValidationError`."""
+    try:
+        return words(text)
+    except ValueError:
+        raise DataValidationError(name, f"must be one of {', '.join(words)}") from None
