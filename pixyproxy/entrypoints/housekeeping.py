@@ -64,7 +64,7 @@ async def housekeeping(
 ) -> AsyncIterator[None]:
     """Recover abandoned images, finish deletions and drop expired idempotency keys during the block.
 
-    Runs at once and then `every` so many seconds. Upgrades stored records and indexes prompts once.
+    Runs at once and then after `every` seconds. Upgrades stored records and indexes prompts once.
     """
     tasks = [
         asyncio.create_task(_upgrade(upgrade_data, every)),

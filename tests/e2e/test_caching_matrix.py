@@ -375,7 +375,7 @@ def answers_table(matrix: Matrix) -> str:
         summaries = " | ".join([found.first.summary, found.again.summary, found.later.summary])
         rows.setdefault((cell.state, cell.route, summaries), []).append(cell.who)
     for (state, route, summaries), who in rows.items():
-        names = "anybody" if len(who) == len(LOGINS) else ", ".join(who)
+        names = "anyone" if len(who) == len(LOGINS) else ", ".join(who)
         lines.append(f"| {state} | {route} | {names} | {summaries} |")
     return "\n".join(lines)
 
