@@ -15,7 +15,7 @@ def rows_of(images: Sequence[Image]) -> Rows:
     """Return the rows of images, by table; the images have ids."""
     return {
         "images": [{"id": image.id, **image_to_row(image)} for image in images],
-        "image_tags": [row for image in images for row in tags_to_rows(image, image.id or 0)],
+        "image_tags": [row for image in images for row in tags_to_rows(image.tags, image.id or 0, image_to_row(image))],
         "image_words": [words_to_row(image.id or 0, image.prompt) for image in images],
     }
 

@@ -23,9 +23,11 @@ from pixyproxy.application.index_prompts import IndexPrompts
 from pixyproxy.application.list_images import ListImages
 from pixyproxy.application.list_tags import ListTags
 from pixyproxy.application.list_users import ListUsers
+from pixyproxy.application.rebuild_indexes import RebuildIndexes
 from pixyproxy.application.recover_images import RecoverImages
 from pixyproxy.application.tag_images import TagImages
 from pixyproxy.application.upgrade_data import UpgradeData
+from pixyproxy.application.upgrade_tag_index import UpgradeTagIndex
 from pixyproxy.application.upgrade_tags import UpgradeTags
 from pixyproxy.application.upgrade_words import UpgradeWords
 from pixyproxy.application.watch_image import WatchImage
@@ -54,9 +56,11 @@ __all__ = [
     "ListImages",
     "ListTags",
     "ListUsers",
+    "RebuildIndexes",
     "RecoverImages",
     "TagImages",
     "UpgradeData",
+    "UpgradeTagIndex",
     "UpgradeTags",
     "UpgradeWords",
     "WatchImage",

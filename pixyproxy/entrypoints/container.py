@@ -51,9 +51,11 @@ from pixyproxy.application import (
     ListImages,
     ListTags,
     ListUsers,
+    RebuildIndexes,
     RecoverImages,
     TagImages,
     UpgradeData,
+    UpgradeTagIndex,
     UpgradeTags,
     UpgradeWords,
     WatchImage,
@@ -230,7 +232,9 @@ class Container(containers.DeclarativeContainer):
         ImportImages, images=images, deletions=images, contents=contents, quarantine=contents, inspector=inspector
     )
     index_prompts = providers.Singleton(IndexPrompts, index=images)
+    rebuild_indexes = providers.Singleton(RebuildIndexes, index=images)
     data_upgrades = providers.List(
+        providers.Singleton(UpgradeTagIndex, index=images),
         providers.Singleton(UpgradeTags, images=images, image_maintenance=images, clock=clock),
         providers.Singleton(UpgradeWords, index=images),
         correct_sizes,

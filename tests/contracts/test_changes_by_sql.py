@@ -1,5 +1,6 @@
-"""What somebody changes by plain SQL, with a client of their own, is true at once in everything that is read."""
+"""Changes by plain SQL, with any client, are true at once in everything that is read; see docs/operations.md."""
 
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
@@ -13,13 +14,14 @@ from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.url import parse_url
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.application import ChangeImage
+from pixyproxy.application import ChangeImage, RebuildIndexes
+from pixyproxy.application.rebuild_indexes import Reindexed
 from pixyproxy.domain.content import MediaType
-from pixyproxy.domain.errors import OperationNotAllowedError, RecordNotFoundError
+from pixyproxy.domain.errors import DamagedRecordError, OperationNotAllowedError, RecordNotFoundError
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImagePosition, TagCount, TagFilter
-from pixyproxy.domain.ports import ImagePorts
+from pixyproxy.domain.ports import DamagedRecord, ImagePorts
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import Principal, UserName
@@ -209,21 +211,85 @@ async def test_another_guid_is_true_at_once(database: Database) -> None:
     assert [tuple(row) for row in positions] == [(str(another),)] * 2
 
 
-async def test_tags_are_true_at_once_and_no_change_brings_the_old_ones_back(database: Database) -> None:
-    image = await add(database, visibility=Visibility.PUBLIC)
-    database.run("UPDATE image_tags SET tag = 'lake' WHERE tag = 'sea'")
-    assert (await database.images.get(image.guid)).tags == ("lake", "sky")
-    change_image = ChangeImage(images=database.images, clock=InMemoryClock(image.updated_at))
-    changed = await change_image(image.guid, Principal(name=ANN), ImageChanges(filename="b.png"))
-    assert changed.tags == (await database.images.get(image.guid)).tags == ("lake", "sky")
-    database.run("DELETE FROM image_tags")
-    assert (await database.images.get(image.guid)).tags == ()
-    database.run(
-        "INSERT INTO image_tags (image_id, position, tag, author, visibility, status, created_at, guid)"
-        " SELECT id, 0, 'new', author, visibility, status, created_at, guid FROM images"
-    )
-    assert (await database.images.get(image.guid)).tags == ("new",)
-    assert await found(database, visibility=Visibility.PUBLIC, tags=(Tag("new"),)) != []
+class TestTags:
+    """`images.tags` is the truth, and `image_tags` its index."""
+
+    LAKE = (Tag("lake"), Tag("sky"))
+
+    async def test_they_are_shown_at_once_and_found_once_they_are_indexed(self, database: Database) -> None:
+        image = await add(database, visibility=Visibility.PUBLIC)
+        change(database, """tags = '["lake", "sky"]'""")
+        changed = msgspec.structs.replace(image, tags=self.LAKE)
+        assert await database.images.get(image.guid) == changed
+        assert await found(database, visibility=Visibility.PUBLIC) == [changed]
+        assert await found(database, visibility=Visibility.PUBLIC, tags=(SEA,)) == [changed]
+        assert await found(database, visibility=Visibility.PUBLIC, tags=(Tag("lake"),)) == []
+        reindex = RebuildIndexes(index=database.images)
+        assert await reindex() == Reindexed(tags=1, words=0)
+        assert await found(database, visibility=Visibility.PUBLIC, tags=(SEA,)) == []
+        assert await found(database, author=ANN, tags=self.LAKE) == [changed]
+        assert await database.images.get(image.guid) == changed
+        assert await reindex() == Reindexed(tags=0, words=0)
+
+    async def test_no_change_brings_old_ones_back(self, database: Database) -> None:
+        image = await add(database, visibility=Visibility.PUBLIC)
+        change(database, """tags = '["lake", "sky"]'""")
+        change_image = ChangeImage(images=database.images, clock=InMemoryClock(image.updated_at))
+        changed = await change_image(image.guid, Principal(name=ANN), ImageChanges(filename="b.png"))
+        assert changed.tags == (await database.images.get(image.guid)).tags == self.LAKE
+        assert await found(database, visibility=Visibility.PUBLIC, tags=self.LAKE) == [changed]
+
+    @pytest.mark.parametrize("sql", ["DELETE FROM image_tags", "UPDATE image_tags SET tag = 'lake' WHERE position = 0"])
+    async def test_a_reindex_undoes_changes_of_the_index(self, database: Database, sql: str) -> None:
+        image = await add(database, visibility=Visibility.PUBLIC)
+        database.run(sql)
+        assert await database.images.get(image.guid) == image
+        assert await found(database, visibility=Visibility.PUBLIC) == [image]
+        assert await RebuildIndexes(index=database.images)() == Reindexed(tags=1, words=0)
+        assert await found(database, visibility=Visibility.PUBLIC, tags=(SEA,)) == [image]
+
+    async def test_those_that_an_older_version_indexed_only_are_shown_and_then_stored(self, database: Database) -> None:
+        images = [await add(database, visibility=Visibility.PUBLIC, tags=tags) for tags in ((SEA, *self.LAKE), ())]
+        change(database, "tags = NULL")
+        for image in images:
+            assert await database.images.get(image.guid) == image
+        in_order = sorted(images, key=ImagePosition.of, reverse=True)
+        assert await found(database, visibility=Visibility.PUBLIC) == in_order
+        assert list(await database.images.scan(limit=10)) == sorted(images, key=lambda image: str(image.guid))
+        assert await RebuildIndexes(index=database.images)() == Reindexed(tags=2, words=0)
+        stored = [json.loads(tags) for (tags,) in database.run("SELECT tags FROM images ORDER BY id")]
+        assert stored == [["sea", "lake", "sky"], []]
+        assert await found(database, visibility=Visibility.PUBLIC) == in_order
+
+    @pytest.mark.parametrize("tags", ["", "sea", "{}", "[1]", '["sea"', '["sea", "sea"]', '[" sea"]'])
+    async def test_damaged_ones_are_refused_and_keep_their_index(self, database: Database, tags: str) -> None:
+        image, other = await add(database), await add(database)
+        change(database, f"tags = '{tags}'", image)
+        change(database, """tags = '["lake", "sky"]'""", other)
+        with pytest.raises(DamagedRecordError, match=str(image.guid)):
+            await database.images.get(image.guid)
+        assert DamagedRecord(guid=str(image.guid)) in await database.images.scan(limit=10)
+        assert await RebuildIndexes(index=database.images)() == Reindexed(tags=1, words=0)
+        assert len(database.run(f"SELECT tag FROM image_tags WHERE guid = '{image.guid}'")) == 2  # noqa: S608
+
+
+async def test_a_list_refuses_values_of_another_type_and_names_the_record(database: Database) -> None:
+    await add(database)
+    image = await add(database)
+    change(database, "media_type = 'image/nothing'", image)
+    for read in (database.images.get(image.guid), database.images.list(ImageFilter(author=ANN), limit=10)):
+        with pytest.raises(DamagedRecordError, match=str(image.guid)):
+            await read
+
+
+async def test_a_record_that_breaks_another_rule_does_not_hold_up_lists(database: Database) -> None:
+    image, other = await add(database), await add(database)
+    change(database, "filename = '../x'", image)
+    with pytest.raises(DamagedRecordError, match=str(image.guid)):
+        await database.images.get(image.guid)
+    assert DamagedRecord(guid=str(image.guid)) in await database.images.scan(limit=10)
+    listed = await database.images.list(ImageFilter(author=ANN), limit=10)
+    assert {each.guid for each in listed} == {image.guid, other.guid}
 
 
 async def test_old_words_are_not_found_and_new_ones_once_they_are_indexed(database: Database) -> None:

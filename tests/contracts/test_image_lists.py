@@ -21,7 +21,7 @@ from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
-from pixyproxy.domain.ports import DamagedRecord, ImagePorts, RebuiltWords
+from pixyproxy.domain.ports import DamagedRecord, ImagePorts, RebuiltIndex
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
@@ -658,15 +658,15 @@ class TestTables:
     async def test_words_of_an_older_version_are_rebuilt(self, tables: Tables) -> None:
         added = await self.add(tables, 5)
         ids = sorted(image.id for image in added if image.id is not None)
-        assert await tables.images.rebuild_words(limit=10) == RebuiltWords(ids[-1], 0)
+        assert await tables.images.rebuild_words(limit=10) == RebuiltIndex(ids[-1], 0)
         key = "image_id" if isinstance(tables.images, MySQLImageRepository) else "rowid"
         await tables.run(f"UPDATE image_words SET words = ' zzold ' WHERE {key} > {ids[0]} AND {key} < {ids[4]}")  # noqa: S608
         await tables.run(f"DELETE FROM image_words WHERE {key} = {ids[4]}")  # noqa: S608
         assert len(await tables.images.list(with_words("old"), limit=10)) == 3
-        assert await tables.images.rebuild_words(limit=2) == RebuiltWords(ids[1], 1)
+        assert await tables.images.rebuild_words(limit=2) == RebuiltIndex(ids[1], 1)
         assert len(await tables.images.list(with_words("words"), limit=10)) == 2
-        assert await tables.images.rebuild_words(after=ids[1], limit=2) == RebuiltWords(ids[3], 2)
-        assert await tables.images.rebuild_words(after=ids[3], limit=2) == RebuiltWords(ids[4], 1)
+        assert await tables.images.rebuild_words(after=ids[1], limit=2) == RebuiltIndex(ids[3], 2)
+        assert await tables.images.rebuild_words(after=ids[3], limit=2) == RebuiltIndex(ids[4], 1)
         assert await tables.images.rebuild_words(after=ids[4], limit=2) is None
         assert await tables.images.list(with_words("words"), limit=10) == added
         assert await tables.images.list(with_words("old"), limit=10) == []

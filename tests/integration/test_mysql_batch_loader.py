@@ -10,7 +10,7 @@ from pixyproxy.adapters.mysql import image_repository as image_repository_module
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.dialect import MYSQL
 from pixyproxy.domain.errors import DamagedRecordError, DBConnectionError, RecordNotFoundError
-from pixyproxy.domain.image import Image, ImageChanges, Visibility
+from pixyproxy.domain.image import Image, Visibility
 from tests.doubles.mariadb import ThrowawayServer
 from tests.factories import ImageFactory
 
@@ -68,20 +68,6 @@ async def test_a_server_that_went_away_is_a_connection_error_for_each(
         await database.close()
 
 
-async def test_a_record_that_is_what_it_was_is_not_decoded_again(mysql_database: MySQLDatabase) -> None:
-    images, others = (mysql_database.images for _ in range(2))
-    image = await others.add(ImageFactory.build(tags=("a",)))
-    first = await images.get(image.guid)
-    before = await statement_count(mysql_database)
-    assert await images.get(image.guid) is first
-    assert await statement_count(mysql_database) == before + 1
-    changed = image.changed(ImageChanges(tags=["b"]), at=image.updated_at)
-    await others.change(changed, expected_version=1)
-    before = await statement_count(mysql_database)
-    assert await images.get(image.guid) == changed
-    assert await statement_count(mysql_database) == before + 1
-
-
 async def test_an_image_that_is_deleted_and_stored_anew_is_another_although_all_else_is_the_same(
     mysql_database: MySQLDatabase,
 ) -> None:
@@ -113,33 +99,6 @@ async def test_what_is_hidden_by_hand_is_hidden_at_once(mysql_database: MySQLDat
     assert (await images.get(image.guid)).author == "bob"
 
 
-async def test_the_images_that_were_asked_for_last_are_remembered(
-    mysql_database: MySQLDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(image_repository_module, "_RECENT_MAX_COUNT", 2)
-    images = mysql_database.images
-    a, b, c = [await images.add(image) for image in ImageFactory.batch(3, prompt="a fox")]
-    for image in (a, b, a, c):
-        assert await images.get(image.guid) == image
-    assert list(images._recent) == [str(a.guid), str(c.guid)]
-
-
-async def test_an_image_whose_record_is_long_is_not_remembered(
-    mysql_database: MySQLDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    images = mysql_database.images
-    long = await images.add(ImageFactory.build(prompt="x" * 10_000))
-    grown = await images.add(ImageFactory.build(tags=()))
-    for image in (long, grown):
-        assert await images.get(image.guid) == image
-    assert list(images._recent) == [str(grown.guid)]
-    monkeypatch.setattr(image_repository_module, "_RECENT_MAX_LENGTH", 10)
-    changed = grown.changed(ImageChanges(tags=["a"]), at=grown.updated_at)
-    await images.change(changed, expected_version=1)
-    assert await images.get(grown.guid) == changed
-    assert not images._recent
-
-
 @pytest.mark.parametrize("count", [1, 2, 100])
 async def test_however_many_are_looked_up_no_table_is_read_as_a_whole(
     mysql_database: MySQLDatabase, count: int
@@ -149,8 +108,8 @@ async def test_however_many_are_looked_up_no_table_is_read_as_a_whole(
     guids = [str(image.guid) for image in added] + [str(uuid4()) for _ in range(95)]
     async with mysql_database.autocommit() as cursor:
         await cursor.execute(
-            f"EXPLAIN FORMAT=TRADITIONAL {MYSQL.sql(image_repository_module._GET)}", {"guids": guids[:count]}
+            f"EXPLAIN FORMAT=TRADITIONAL {MYSQL.sql(image_repository_module._RECORDS)}", {"guids": guids[:count]}
         )
         names = [column[0] for column in cursor.description]
         plan = [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
-    assert [(step["table"], step["key"]) for step in plan] == [("images", "images_guid"), ("image_tags", "PRIMARY")]
+    assert [(step["table"], step["key"]) for step in plan] == [("images", "images_guid")]

@@ -13,7 +13,7 @@ from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageId, ImageStatus, image_conflict, image_not_found
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter, listed
-from pixyproxy.domain.ports import DamagedRecord, ImagePorts, Lease, RebuiltWords
+from pixyproxy.domain.ports import DamagedRecord, ImagePorts, Lease, RebuiltIndex
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 
@@ -168,7 +168,10 @@ class InMemoryImageRepository(ImagePorts):
     async def make_searchable(self, *, after: ImageId | None = None, limit: int) -> Sequence[ImageId]:  # noqa: ARG002 -- all are
         return ()
 
-    async def rebuild_words(self, *, after: ImageId | None = None, limit: int) -> RebuiltWords | None:  # noqa: ARG002 -- none are kept
+    async def rebuild_tags(self, *, after: ImageId | None = None, limit: int) -> RebuiltIndex | None:  # noqa: ARG002 -- there is no index
+        return None
+
+    async def rebuild_words(self, *, after: ImageId | None = None, limit: int) -> RebuiltIndex | None:  # noqa: ARG002 -- none are kept
         return None
 
     async def check(self) -> None:

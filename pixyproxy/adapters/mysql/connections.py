@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
@@ -48,9 +49,12 @@ _SESSION: Final = """
             ',', 'ONLY_FULL_GROUP_BY', 'STRICT_ALL_TABLES', 'NO_ZERO_IN_DATE', 'NO_ZERO_DATE',
             'ERROR_FOR_DIVISION_BY_ZERO', 'NO_ENGINE_SUBSTITUTION'
         ),
-        group_concat_max_len = 65536,
+        group_concat_max_len = 1073741824,
         sql_notes = 0
 """
+
+# `pixyproxy.adapters.sql.list_queries` sees by itself when a page was cut.
+warnings.filterwarnings("ignore", "Row .* was cut by GROUP_CONCAT", aiomysql.Warning)
 
 # No variable has the same name on all servers.
 _ISOLATION: Final = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"

@@ -14,7 +14,12 @@ MYSQL: Final = Dialect(
     # Left to itself, MariaDB finds the place after the cursor by reading all that comes before it.
     walked="{table} FORCE INDEX ({index})",
     join="STRAIGHT_JOIN",
-    tags="(SELECT GROUP_CONCAT(tag ORDER BY position SEPARATOR '\\n') FROM image_tags WHERE image_id = images.id)",
+    concat=lambda texts: f"CONCAT({', '.join(texts)})",
+    joined="GROUP_CONCAT({} SEPARATOR ',')",
+    indexed_tags=(
+        "(SELECT CONCAT('[', GROUP_CONCAT(JSON_QUOTE(tag) ORDER BY position SEPARATOR ','), ']')"
+        " FROM image_tags WHERE image_id = images.id)"
+    ),
     # No author is the empty text: a reference with NULL in it would keep no copy true.
     tag_author="COALESCE(:author, '')",
     words_id="image_words.image_id",

@@ -5,12 +5,7 @@ from typing import Final
 
 import msgspec
 
-_COLUMNS: Final = """
-    images.id, images.guid, images.filename, images.prompt, images.author, images.visibility, images.status,
-    images.model, images.media_type, images.byte_size, images.sha256, images.width, images.height,
-    images.generator_usage, images.failure, images.failure_kind, images.maybe_billed, images.generator_request_id,
-    images.created_at, images.updated_at, images.version
-"""
+from pixyproxy.adapters.sql.records import Concat, record_sql
 
 _FIELD: Final = re.compile(r"\{(\w+)\}")
 _PARAMETER: Final = re.compile(r":([a-z]\w*)")
@@ -26,7 +21,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     `equal_texts` (exact equality of a column and a parameter), `walked` (a table with the index it is read by) and
     `match_term` (a word of the parameter `:match`, by which `match` asks the index of words) are templates. `join`
     reads its left side first. `is_of_prompt` is the condition that words belong to the image's prompt, None where they
-    always do. `tag_author` is the author's copy in table `image_tags`.
+    always do. `tag_author` is the author's copy in table `image_tags`, and `indexed_tags` is a JSON array of the tags
+    there, or NULL. `concat` joins texts of a row, and the template `joined` joins a text of all rows with commas.
     """
 
     parameter: str
@@ -36,7 +32,9 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     equal_texts: str
     walked: str
     join: str
-    tags: str
+    concat: Concat
+    joined: str
+    indexed_tags: str
     tag_author: str
     words_id: str
     add_words: str
@@ -45,14 +43,19 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     match_term: str
 
     @property
-    def columns(self) -> str:
-        """The columns of table `images`."""
-        return _COLUMNS
+    def record(self) -> str:
+        """An image's record as JSON, without tags (null) if only the index has them."""
+        return record_sql(self.concat, "COALESCE(images.tags, 'null')")
 
     @property
-    def select(self) -> str:
-        """The beginning of a query for whole images, up to its `FROM`."""
-        return f"SELECT {self.columns}, {self.tags} AS tags"
+    def whole_record(self) -> str:
+        """The same with all tags, which takes the database longer."""
+        return record_sql(self.concat, f"COALESCE(images.tags, {self.indexed_tags}, '[]')")
+
+    @property
+    def records(self) -> str:
+        """The records of all rows, with commas between them."""
+        return self.joined.format(self.record)
 
     @property
     def has_words(self) -> str:

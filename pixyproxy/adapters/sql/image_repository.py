@@ -1,9 +1,10 @@
 """Image records in a database."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final, NoReturn
 from uuid import UUID
 
@@ -11,25 +12,25 @@ import msgspec
 
 from pixyproxy.adapters.sql.database import SQLDatabase, Transaction
 from pixyproxy.adapters.sql.list_queries import ImageLists, tags_query
+from pixyproxy.adapters.sql.records import scanned_record, undamaged_images, valid_image_from_record
 from pixyproxy.adapters.sql.rows import (
+    COPIED,
     claim_to_row,
     claimed_from_row,
-    image_from_row,
     image_to_row,
     lease_to_row,
-    scanned_from_row,
+    stored_tags,
     tag_count_from_row,
     tags_to_rows,
     time_to_text,
-    undamaged_images,
     words_to_rows,
 )
 from pixyproxy.domain.content import ContentInfo
-from pixyproxy.domain.errors import ConstraintViolationError
+from pixyproxy.domain.errors import ConstraintViolationError, DataValidationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageId, ImageStatus, image_conflict, image_not_found
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
-from pixyproxy.domain.ports import DamagedRecord, ImagePorts, Lease, RebuiltWords
+from pixyproxy.domain.ports import DamagedRecord, ImagePorts, Lease, RebuiltIndex
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 
@@ -37,11 +38,11 @@ _ADD: Final = """
     INSERT INTO images (
         guid, filename, prompt, author, visibility, status, model, media_type, byte_size, sha256, width, height,
         generator_usage, failure, failure_kind, maybe_billed, generator_request_id, lease_owner, lease_until,
-        created_at, updated_at, version
+        created_at, updated_at, version, tags
     ) VALUES (
         :guid, :filename, :prompt, :author, :visibility, :status, :model, :media_type, :byte_size, :sha256, :width,
         :height, :generator_usage, :failure, :failure_kind, :maybe_billed, :generator_request_id, :lease_owner, {later},
-        :created_at, :updated_at, :version
+        :created_at, :updated_at, :version, :tags
     )
 """
 
@@ -54,6 +55,20 @@ _TAGS: Final = "SELECT position, tag FROM image_tags WHERE image_id = :image_id 
 
 # By its whole key each row is locked and no gap beside it, where the tags of two neighbours would wait for each other.
 _REMOVE_TAG: Final = "DELETE FROM image_tags WHERE image_id = :image_id AND position = :position"
+
+_TAGS_OF_IMAGES: Final = """
+    SELECT images.id, images.tags, {indexed_tags} FROM images WHERE images.id > :after ORDER BY images.id LIMIT :limit
+"""
+
+# MySQL would otherwise change updated_at by itself.
+_STORE_TAGS: Final = """
+    UPDATE images SET tags = COALESCE({indexed_tags}, '[]'), updated_at = updated_at
+    WHERE id > :after AND id <= :last AND tags IS NULL
+"""
+
+_LOCK: Final = "UPDATE images SET updated_at = updated_at WHERE id = :image_id"
+
+_TAGGED: Final = "SELECT tags, author, visibility, status, created_at, guid FROM images WHERE id = :image_id"
 
 _UPDATE: Final = """
     UPDATE images
@@ -69,7 +84,7 @@ _UPDATE: Final = """
 
 _CHANGE: Final = """
     UPDATE images
-    SET filename = :filename, visibility = :visibility, updated_at = :updated_at, version = :version
+    SET filename = :filename, visibility = :visibility, tags = :tags, updated_at = :updated_at, version = :version
     WHERE guid = :guid AND version = :expected_version
 """
 
@@ -93,7 +108,7 @@ _FIND_DELETION: Final = "SELECT guid FROM image_deletions WHERE guid = :guid"
 
 _FINISH_DELETION: Final = "DELETE FROM image_deletions WHERE guid = :guid"
 
-_SELECT: Final = "{select} FROM images"
+_RECORDS: Final = "SELECT images.guid, {whole_record} FROM images"
 
 _UNSEARCHABLE: Final = """
     SELECT images.id, images.prompt FROM images LEFT JOIN image_words ON {has_words}
@@ -157,17 +172,17 @@ class SQLImageRepository(ImagePorts):
             # A transaction that is deleting an image with this guid has ended by now.
             if await transaction.fetch_all(_FIND_DELETION, {"guid": str(image.guid)}):
                 raise ConstraintViolationError("An image with this guid is being deleted.")
-            await transaction.execute_many(_ADD_TAG, tags_to_rows(image, image_id))
+            await transaction.execute_many(_ADD_TAG, tags_to_rows(image.tags, image_id, image_to_row(image)))
             await transaction.execute("{add_words}", {**words, "image_id": image_id})
             return image_id
 
         return msgspec.structs.replace(image, id=await self.database.write(store))
 
     async def get(self, guid: UUID) -> Image:
-        rows = await self.database.fetch_all(f"{_SELECT} WHERE guid = :guid", {"guid": str(guid)})
+        rows = await self.database.fetch_all(f"{_RECORDS} WHERE guid = :guid", {"guid": str(guid)})
         if not rows:
             raise image_not_found(guid)
-        return image_from_row(rows[0])
+        return valid_image_from_record(*rows[0])
 
     async def update(self, image: Image, *, expected: ImageStatus) -> None:
         await self._update(image, expected, if_abandoned=False)
@@ -185,11 +200,7 @@ class SQLImageRepository(ImagePorts):
             row = {**image_to_row(image), "expected_version": expected_version}
             was_changed = bool(await transaction.execute(_CHANGE, row))
             if was_changed and image.id is not None:
-                stored = await transaction.fetch_all(_TAGS, {"image_id": image.id})
-                if [tag for _, tag in stored] != list(image.tags):
-                    rows = [{"image_id": image.id, "position": position} for position, _ in stored]
-                    await transaction.execute_many(_REMOVE_TAG, rows)
-                    await transaction.execute_many(_ADD_TAG, tags_to_rows(image, image.id))
+                await _index_tags(transaction, image.tags, image.id, row)
             return was_changed
 
         if not await self.database.write(store):
@@ -237,8 +248,7 @@ class SQLImageRepository(ImagePorts):
         after: ImagePosition | None = None,
     ) -> Sequence[Image]:
         async with self._lists(wanted) as lists:
-            rows = await lists.page(wanted, order, after, limit)
-        return [image_from_row(row) for row in rows]
+            return await lists.page(wanted, order, after, limit)
 
     async def count_listed(self, wanted: ImageFilter) -> int:
         async with self._lists(wanted) as lists:
@@ -258,7 +268,7 @@ class SQLImageRepository(ImagePorts):
         await self.database.write(lambda transaction: transaction.execute_many("{add_words}", words))
         return [ImageId(image_id) for image_id, _ in rows]
 
-    async def rebuild_words(self, *, after: ImageId | None = None, limit: int) -> RebuiltWords | None:
+    async def rebuild_words(self, *, after: ImageId | None = None, limit: int) -> RebuiltIndex | None:
         found = await self.database.fetch_list(_WORDS, {"after": after or 0, "limit": limit})
         if not found:
             return None
@@ -266,17 +276,28 @@ class SQLImageRepository(ImagePorts):
         outdated = [row for row, (_, _, words) in zip(rebuilt, found, strict=True) if row["words"] != words]
         if outdated:
             await self.database.write(lambda transaction: transaction.execute_many("{add_words}", outdated))
-        return RebuiltWords(ImageId(found[-1][0]), len(outdated))
+        return RebuiltIndex(ImageId(found[-1][0]), len(outdated))
+
+    async def rebuild_tags(self, *, after: ImageId | None = None, limit: int) -> RebuiltIndex | None:
+        found = await self.database.fetch_list(_TAGS_OF_IMAGES, {"after": after or 0, "limit": limit})
+        if not found:
+            return None
+        last = ImageId(found[-1][0])
+        changed = await self.database.execute(_STORE_TAGS, {"after": after or 0, "last": last})
+        for image_id, tags, indexed in found:
+            if tags is not None and _differ(tags, indexed or "[]"):
+                changed += await self.database.write(partial(_index_stored_tags, image_id=image_id))
+        return RebuiltIndex(last, changed)
 
     async def renew(self, guid: UUID, lease: Lease) -> None:
         await self.database.execute(_RENEW, {"guid": str(guid), **lease_to_row(lease)})
 
     async def list_abandoned(self, *, limit: int) -> Sequence[Image]:
-        return undamaged_images(await self.database.fetch_all(f"{_SELECT} {_ABANDONED}", {"limit": limit}))
+        return undamaged_images(await self.database.fetch_all(f"{_RECORDS} {_ABANDONED}", {"limit": limit}))
 
     async def list_unknown(self, *, since: datetime, limit: int) -> Sequence[Image]:
         parameters = {"since": time_to_text(since), "limit": limit}
-        return undamaged_images(await self.database.fetch_all(f"{_SELECT} {_UNKNOWN}", parameters))
+        return undamaged_images(await self.database.fetch_all(f"{_RECORDS} {_UNKNOWN}", parameters))
 
     async def find_claim(self, author: UserName | None, key: IdempotencyKey) -> ClaimedImage | None:
         rows = await self.database.fetch_all(_FIND_CLAIM, {"author": author or "", "idempotency_key": key})
@@ -290,8 +311,8 @@ class SQLImageRepository(ImagePorts):
         return await self.database.execute(_FORGET_CLAIMS)
 
     async def scan(self, *, after: str = "", limit: int) -> Sequence[Image | DamagedRecord]:
-        sql = f"{_SELECT} WHERE guid > :after ORDER BY guid LIMIT :limit"
-        return [scanned_from_row(row) for row in await self.database.fetch_all(sql, {"after": after, "limit": limit})]
+        sql = f"{_RECORDS} WHERE guid > :after ORDER BY guid LIMIT :limit"
+        return [scanned_record(*row) for row in await self.database.fetch_all(sql, {"after": after, "limit": limit})]
 
     async def count(self) -> int:
         ((number,),) = await self.database.fetch_all("SELECT COUNT(*) FROM images")
@@ -314,3 +335,32 @@ class SQLImageRepository(ImagePorts):
         """Raise why a statement did not find the record that it is about."""
         await self.get(guid)
         raise image_conflict()
+
+
+async def _index_tags(
+    transaction: Transaction, tags: Sequence[str], image_id: int, image: Mapping[str, object]
+) -> bool:
+    """Make the rows of table `image_tags` those of an image's tags; return whether they were others."""
+    indexed = await transaction.fetch_all(_TAGS, {"image_id": image_id})
+    if [tag for _, tag in indexed] == list(tags):
+        return False
+    rows = [{"image_id": image_id, "position": position} for position, _ in indexed]
+    await transaction.execute_many(_REMOVE_TAG, rows)
+    await transaction.execute_many(_ADD_TAG, tags_to_rows(tags, image_id, image))
+    return True
+
+
+async def _index_stored_tags(transaction: Transaction, *, image_id: int) -> bool:
+    # Locked first: the transaction's first SELECT then sees what others have changed until now.
+    await transaction.execute(_LOCK, {"image_id": image_id})
+    for tags, *copied in await transaction.fetch_all(_TAGGED, {"image_id": image_id}):
+        return await _index_tags(transaction, stored_tags(tags), image_id, dict(zip(COPIED, copied, strict=True)))
+    return False
+
+
+def _differ(tags: str, indexed: str) -> bool:
+    """Whether stored tags are others than those in the index; damaged ones count as equal."""
+    try:
+        return stored_tags(tags) != msgspec.json.decode(indexed, type=tuple[Tag, ...])
+    except DataValidationError:
+        return False

@@ -17,9 +17,11 @@ from typing import Final
 
 import msgspec
 
-from pixyproxy.adapters.sql.database import Fetch, Parameters, Rows
+from pixyproxy.adapters.sql.database import Fetch, Parameters
 from pixyproxy.adapters.sql.dialect import Dialect
+from pixyproxy.adapters.sql.records import image_from_record, images_from_page
 from pixyproxy.adapters.sql.rows import phrase_to_text, term_to_text, time_to_text
+from pixyproxy.domain.image import Image
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagFilter
 from pixyproxy.domain.search import Search, character_count
 from pixyproxy.domain.tag import Tag
@@ -82,33 +84,35 @@ class Stretch(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLists:
-    """Finds the rows of lists with as few queries as possible; `fetch_all` asks the database.
+    """Finds the images of lists with as few queries as possible; `fetch_all` asks the database.
 
-    All rows of an answer come from one query, so that they fit together whatever others write meanwhile.
+    All images of an answer come from one query, so that they fit together whatever others write meanwhile.
     """
 
     dialect: Dialect
     fetch_all: Fetch
 
-    async def page(self, wanted: ImageFilter, order: ImageOrder, after: ImagePosition | None, limit: int) -> Rows:
-        """Return the rows of a page, in its order."""
+    async def page(
+        self, wanted: ImageFilter, order: ImageOrder, after: ImagePosition | None, limit: int
+    ) -> Sequence[Image]:
+        """Return the images of a page, in its order."""
         queries = ImageListQueries(self.dialect, wanted, order, after)
         if wanted.search is None:
             walk = await self._best_walk(queries)
-            return await self.fetch_all(*queries.page(walk, limit))
+            return await self._images(queries, queries.page(walk, limit))
         if not wanted.search.phrases:
             return []
         near = await self._stretch(queries, STRETCH, queries.walks)
-        rows = await self.fetch_all(*queries.page(near.walk, limit, until=near.end))
-        if len(rows) == limit or near.end is None:
-            return rows
+        images = await self._images(queries, queries.page(near.walk, limit, until=near.end))
+        if len(images) == limit or near.end is None:
+            return images
         far = await self._stretch(queries, SEARCHED * isqrt(limit), [near.walk])
-        rows = await self.fetch_all(*queries.page(far.walk, limit, until=far.end))
-        if len(rows) == limit or far.end is None:
-            return rows
+        images = await self._images(queries, queries.page(far.walk, limit, until=far.end))
+        if len(images) == limit or far.end is None:
+            return images
         if not queries.match or await self._are_frequent(queries, far):
-            return await self.fetch_all(*queries.page(far.walk, limit))
-        return await self.fetch_all(*queries.page_by_words(wanted.search, limit))
+            return await self._images(queries, queries.page(far.walk, limit))
+        return await self._images(queries, queries.page_by_words(wanted.search, limit))
 
     async def count(self, wanted: ImageFilter) -> int:
         """Return how many images a list has."""
@@ -121,6 +125,21 @@ class ImageLists:
             query = queries.count(await self._best_walk(queries))
         ((number,),) = await self.fetch_all(*query)
         return int(number)
+
+    async def _images(self, queries: "ImageListQueries", found: Query) -> Sequence[Image]:
+        """Return the images with the ids that a query finds, in the order of the list.
+
+        Their records come as one text. If it can't be read, they come again one by one: a record may be damaged, its
+        tags may be in their index alone, or the text is longer than the server sends.
+        """
+        ids, parameters = found
+        source = f"FROM ({ids}) AS found {self.dialect.join} images ON images.id = found.id"
+        ((count, records),) = await self.fetch_all(f"SELECT COUNT(*), {{records}} {source}", parameters)
+        images = images_from_page(count, records)
+        if images is None:
+            rows = await self.fetch_all(f"SELECT images.guid, {{whole_record}} {source}", parameters)
+            images = [image_from_record(guid, record) for guid, record in rows]
+        return sorted(images, key=ImagePosition.of, reverse=queries.order is ImageOrder.NEWEST_FIRST)
 
     async def _are_frequent(self, queries: "ImageListQueries", stretch: Stretch) -> bool:
         """Whether the words are frequent, and others of the conditions rare."""
@@ -180,42 +199,22 @@ class ImageListQueries(msgspec.Struct, frozen=True):
         return sql, self._parameters()
 
     def page(self, walk: Walk, limit: int, *, until: str | None = None) -> Query:
-        """Return the query for a page that a walk leads to, as far as it goes until that time."""
-        source = self._walked(walk)
-        conditions = [*self._on_index(walk), *self._beside_index(walk), *self._range("walk", until)]
-        if self.wanted.search is not None:
-            source += self._with_words(walk)
-            conditions += [*self._has_phrases(self.wanted.search), *self._are_of_prompt]
-        sql = (
-            f"{self.dialect.select} FROM {source}{self._with_images(walk)} {_where(conditions)}"
-            f" {self._ordered('walk')} LIMIT :limit"
-        )
+        """Return the query for the ids of a page that a walk leads to, as far as it goes until that time."""
+        source, conditions = self._read(walk, until)
+        sql = f"SELECT {walk.image_id} AS id FROM {source} {_where(conditions)} {self._ordered('walk')} LIMIT :limit"
         return sql, {**self._parameters(), "until": until, "limit": limit}
 
     def page_by_words(self, search: Search, limit: int) -> Query:
-        """Return the query for a page of what the index of words leads to."""
-        # Only what is on the page is read whole.
-        found = (
+        """Return the query for the ids of a page of what the index of words leads to."""
+        sql = (
             f"SELECT images.id FROM {self._words} {_where(self._found_by_words(search))}"
             f" {self._ordered('images')} LIMIT :limit"
-        )
-        sql = (
-            f"{self.dialect.select} FROM ({found}) AS found {self.dialect.join} images ON images.id = found.id"
-            f" {self._ordered('images')}"
         )
         return sql, {**self._parameters(), "limit": limit}
 
     def count(self, walk: Walk) -> Query:
         """Return the query for the number of images that a walk leads to."""
-        source = self._walked(walk)
-        conditions = [*self._on_index(walk), *self._beside_index(walk), *self._range("walk")]
-        reads_images = any(condition.startswith("images.") for condition in conditions)
-        if self.wanted.search is not None:
-            source += self._with_words(walk)
-            conditions += [*self._has_phrases(self.wanted.search), *self._are_of_prompt]
-            reads_images = reads_images or bool(self._are_of_prompt)
-        if reads_images:
-            source += self._with_images(walk)
+        source, conditions = self._read(walk)
         return f"SELECT COUNT(*) FROM {source} {_where(conditions)}", self._parameters()
 
     def count_by_words(self, search: Search) -> Query:
@@ -234,6 +233,19 @@ class ImageListQueries(msgspec.Struct, frozen=True):
     def is_narrow(self, walk: Walk) -> bool:
         """Whether not all that a walk comes by is in the list, leaving words aside."""
         return bool(self._beside_index(walk))
+
+    def _read(self, walk: Walk, until: str | None = None) -> tuple[str, Sequence[str]]:
+        """Return the tables that a walk reads, and what it asks of their rows."""
+        source = self._walked(walk)
+        conditions = [*self._on_index(walk), *self._beside_index(walk), *self._range("walk", until)]
+        reads_images = any(condition.startswith("images.") for condition in conditions)
+        if self.wanted.search is not None:
+            source += self._with_words(walk)
+            conditions += [*self._has_phrases(self.wanted.search), *self._are_of_prompt]
+            reads_images = reads_images or bool(self._are_of_prompt)
+        if reads_images:
+            source += self._with_images(walk)
+        return source, conditions
 
     def _walked(self, walk: Walk) -> str:
         return self.dialect.walked.format(table=f"{walk.table} AS walk", index=walk.index)

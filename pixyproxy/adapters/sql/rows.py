@@ -7,22 +7,20 @@ its time zone, and parsing it is faster than a driver's.
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from pixyproxy.domain.content import ContentInfo, MediaType
-from pixyproxy.domain.errors import DamagedRecordError, GenerationFailedError
-from pixyproxy.domain.failure import Failure
-from pixyproxy.domain.generation_request import GenerationRequest
+import msgspec
+
+from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage
-from pixyproxy.domain.image import Image, ImageId, ImageStatus, Visibility
+from pixyproxy.domain.image import Image
 from pixyproxy.domain.listing import TagCount
-from pixyproxy.domain.ports import DamagedRecord, Lease, UpgradeProgress
+from pixyproxy.domain.ports import Lease, UpgradeProgress
 from pixyproxy.domain.search import Phrase, terms_of
-from pixyproxy.domain.tag import Tag
+from pixyproxy.domain.tag import Tag, ensure_tags
 from pixyproxy.domain.user import PasswordHash, User, UserId, UserName
 
 # Their words are found in less time than another thread takes to begin.
@@ -63,88 +61,8 @@ def image_to_row(image: Image) -> Mapping[str, object]:
         "created_at": time_to_text(image.created_at),
         "updated_at": time_to_text(image.updated_at),
         "version": image.version,
+        "tags": json.dumps(image.tags, ensure_ascii=False),
     }
-
-
-def image_from_row(row: Sequence[Any]) -> Image:
-    """Return the image of a row: the columns of table `images` in their order, then the tags, one a line, or None.
-
-    Raises `DamagedRecordError` for a row that no image was ever stored as.
-    """
-    try:
-        return _image_from_row(row)
-    except ValueError as exc:
-        raise DamagedRecordError(f"The record of image {row[1]} is damaged.") from exc
-
-
-def scanned_from_row(row: Sequence[Any]) -> Image | DamagedRecord:
-    """Return the image of a row, or that it is damaged."""
-    try:
-        return image_from_row(row)
-    except DamagedRecordError:
-        return DamagedRecord(guid=row[1])
-
-
-def undamaged_images(rows: Iterable[Sequence[Any]]) -> Sequence[Image]:
-    """Return the images of those rows that an image was stored as."""
-    images = []
-    for row in rows:
-        with suppress(DamagedRecordError):
-            images.append(image_from_row(row))
-    return images
-
-
-def _image_from_row(row: Sequence[Any]) -> Image:
-    (
-        id_,
-        guid,
-        filename,
-        prompt,
-        author,
-        visibility,
-        status,
-        model,
-        media_type,
-        byte_size,
-        sha256,
-        width,
-        height,
-        usage,
-        failure,
-        failure_kind,
-        maybe_billed,
-        generator_request_id,
-        created_at,
-        updated_at,
-        version,
-        tags,
-    ) = row
-    return Image(
-        id=ImageId(id_),
-        guid=UUID(guid),
-        filename=filename,
-        request=GenerationRequest(prompt=prompt),
-        tags=tuple(Tag(tag) for tag in tags.split("\n")) if tags else (),
-        author=author and UserName(author),
-        visibility=Visibility(visibility),
-        status=ImageStatus(status),
-        model=model,
-        content=media_type
-        and ContentInfo(
-            media_type=MediaType(media_type), byte_size=byte_size, sha256=sha256, width=width, height=height
-        ),
-        usage=usage and json.loads(usage),
-        failure=None if failure is None else _failure_from_row(failure, failure_kind, maybe_billed),
-        generator_request_id=generator_request_id,
-        created_at=time_from_text(created_at),
-        updated_at=time_from_text(updated_at),
-        version=version,
-    ).ensure_valid()
-
-
-def _failure_from_row(detail: str, kind: str | None, maybe_billed: int | None) -> Failure:
-    """Return the failure; before script 0004 nothing but its detail was kept."""
-    return Failure(kind=kind or GenerationFailedError.__name__, detail=detail, maybe_billed=maybe_billed != 0)
 
 
 def lease_to_row(lease: Lease | None) -> Mapping[str, object]:
@@ -169,13 +87,24 @@ def claimed_from_row(row: Sequence[Any]) -> ClaimedImage:
     return ClaimedImage(guid=UUID(guid), fingerprint=fingerprint)
 
 
-def tags_to_rows(image: Image, image_id: int) -> Sequence[Mapping[str, object]]:
-    """Return the rows of table `image_tags` that belong to an image, by column name."""
-    row = image_to_row(image)
-    copies = {column: row[column] for column in ("author", "visibility", "status", "created_at", "guid")}
-    return [
-        {"image_id": image_id, "position": position, "tag": tag, **copies} for position, tag in enumerate(image.tags)
-    ]
+# The columns of table `images` that table `image_tags` has, too.
+COPIED: Final = ("author", "visibility", "status", "created_at", "guid")
+
+
+def tags_to_rows(tags: Sequence[str], image_id: int, image: Mapping[str, object]) -> Sequence[Mapping[str, object]]:
+    """Return the rows of table `image_tags` for an image with these tags, from its row of table `images`."""
+    copies = {column: image[column] for column in COPIED}
+    return [{"image_id": image_id, "position": position, "tag": tag, **copies} for position, tag in enumerate(tags)]
+
+
+def stored_tags(text: str) -> Sequence[Tag]:
+    """Return the tags in column `tags`; raise `DataValidationError` for anything that no image was stored with."""
+    try:
+        tags = msgspec.json.decode(text, type=tuple[Tag, ...])
+    except msgspec.DecodeError as exc:
+        raise DataValidationError("tags", "must be a JSON array of texts") from exc
+    ensure_tags(tags)
+    return tags
 
 
 def tag_count_from_row(row: Sequence[Any]) -> TagCount:

@@ -12,10 +12,11 @@ SQLITE: Final = Dialect(
     equal_texts="{column} = {parameter}",
     walked="{table} INDEXED BY {index}",
     join="CROSS JOIN",
-    # The inner query orders the tags: group_concat has an ORDER BY of its own only since SQLite 3.44.
-    tags=(
-        "(SELECT group_concat(tag, char(10))"
-        " FROM (SELECT tag FROM image_tags WHERE image_id = images.id ORDER BY position))"
+    concat=lambda texts: f"({' || '.join(texts)})",
+    joined="group_concat({}, ',')",
+    # The inner query orders the tags: json_group_array has an ORDER BY of its own only since SQLite 3.44.
+    indexed_tags=(
+        "(SELECT json_group_array(tag) FROM (SELECT tag FROM image_tags WHERE image_id = images.id ORDER BY position))"
     ),
     tag_author=":author",
     words_id="image_words.rowid",

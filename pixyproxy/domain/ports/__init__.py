@@ -23,7 +23,7 @@ from pixyproxy.domain.ports.image_repository import ImageRepository
 from pixyproxy.domain.ports.password_hasher import PasswordHasher
 from pixyproxy.domain.ports.quarantine import Quarantine, Quarantined
 from pixyproxy.domain.ports.schema import Migration, Schema
-from pixyproxy.domain.ports.search_index import RebuiltWords, SearchIndex
+from pixyproxy.domain.ports.search_index import RebuiltIndex, SearchIndex
 from pixyproxy.domain.ports.secret_store import SecretStore
 from pixyproxy.domain.ports.sendable_file import SendableFile
 from pixyproxy.domain.ports.tag_catalogue import TagCatalogue
@@ -61,7 +61,7 @@ __all__ = [
     "PasswordHasher",
     "Quarantine",
     "Quarantined",
-    "RebuiltWords",
+    "RebuiltIndex",
     "Schema",
     "SearchIndex",
     "SecretStore",

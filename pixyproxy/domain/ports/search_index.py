@@ -1,4 +1,4 @@
-"""The index of the words in prompts."""
+"""The indexes of words and tags."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -9,23 +9,30 @@ import msgspec
 from pixyproxy.domain.image import ImageId
 
 
-class RebuiltWords(msgspec.Struct, frozen=True):
-    """The last image of a rebuilt batch, and the number of images in it whose words have changed."""
+class RebuiltIndex(msgspec.Struct, frozen=True):
+    """The last image of a rebuilt batch, and the number of images in it whose entries have changed."""
 
     last: ImageId
     changed: int
 
 
 class SearchIndex(Protocol):
-    """The index of the words in prompts, which `ImageCatalogue.list` searches."""
+    """The indexes of the words in prompts and of tags, by which `ImageCatalogue.list` finds images."""
 
     @abstractmethod
     async def make_searchable(self, *, after: ImageId | None = None, limit: int) -> Sequence[ImageId]:
         """Index up to `limit` unindexed images after `after`; return their ids in order, none at the end."""
 
     @abstractmethod
-    async def rebuild_words(self, *, after: ImageId | None = None, limit: int) -> RebuiltWords | None:
+    async def rebuild_words(self, *, after: ImageId | None = None, limit: int) -> RebuiltIndex | None:
         """Index up to `limit` images after `after` by what `terms_of` returns now; return None at the end.
 
         A search finds an image by its old words or by its new ones at any time.
+        """
+
+    @abstractmethod
+    async def rebuild_tags(self, *, after: ImageId | None = None, limit: int) -> RebuiltIndex | None:
+        """Index up to `limit` images after `after` by the tags they have now; return None at the end.
+
+        Images whose record breaks a rule keep their entries.
         """

@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pixyproxy.entrypoints.cli.schema import ensure_schema
 from pixyproxy.entrypoints.cli.session import run_with_container
 from pixyproxy.entrypoints.cli.twins import warn_of_twins
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pixyproxy.application.rebuild_indexes import Reindexed
     from pixyproxy.domain.ports import Migration
     from pixyproxy.domain.user import User
     from pixyproxy.entrypoints.container import Container
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def db() -> None:
-    """Manage the database schema."""
+    """Manage the database schema and the indexes of tags and words."""
 
 
 @db.command()
@@ -46,6 +48,19 @@ def upgrade() -> None:
     elif not (indexed or upgraded):
         click.echo("Nothing to do: the schema is up to date.")
     warn_of_twins(users)
+
+
+@db.command()
+def reindex() -> None:
+    """Rebuild the indexes of tags and words. Run it after changing tags or prompts by SQL; safe at any time."""
+
+    async def work(container: "Container") -> "Reindexed":
+        await ensure_schema(container)
+        return await container.rebuild_indexes()()
+
+    reindexed = run_with_container(work)
+    click.echo(f"indexed  the tags of {reindexed.tags:,} image(s)")
+    click.echo(f"indexed  the words of {reindexed.words:,} image(s)")
 
 
 @db.command()

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +16,10 @@ from pixyproxy.application.correct_sizes import exchanged
 from pixyproxy.application.upgrade_data import DataUpgrade, UpgradedBatch
 from pixyproxy.domain.errors import DBConnectionError
 from pixyproxy.domain.image import Image
+from pixyproxy.domain.listing import ImageFilter
 from pixyproxy.domain.ports import StoredContent
+from pixyproxy.domain.search import Search
+from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import PasswordHash, User, UserName
 from pixyproxy.entrypoints.cli import main
 from pixyproxy.entrypoints.cli.session import run_with_container
@@ -88,6 +93,34 @@ def test_an_upgrade_corrects_the_size_of_turned_pictures(tmp_path: Path, monkeyp
     corrected = run_with_container(lambda container: container.images().get(image.guid))
     assert (corrected.content.width, corrected.content.height) == (40, 80)
     assert corrected.version == image.version + 1
+
+
+def test_tags_of_an_older_version_are_stored_and_changes_by_sql_are_indexed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIXYPROXY_DATABASE_URL", f"sqlite:///{tmp_path}/pixyproxy.db")
+    monkeypatch.setenv("PIXYPROXY_CONTENT_URL", f"file:{tmp_path}/images")
+
+    def sql(statement: str) -> None:
+        with closing(sqlite3.connect(tmp_path / "pixyproxy.db", isolation_level=None)) as connection:
+            connection.execute(statement)
+
+    async def store(container: Container) -> Image:
+        await container.schema().upgrade()
+        image: Image = await container.images().add(ImageFactory.build(tags=(Tag("sea"),)))
+        return image
+
+    image = run_with_container(store)
+    sql("UPDATE images SET tags = NULL")
+    assert "upgraded  the storage of the tags of 1 image(s)" in db("upgrade").stdout.splitlines()
+    assert run_with_container(lambda container: container.images().get(image.guid)) == image
+
+    sql("""UPDATE images SET tags = '["lake"]', prompt = 'A lake'""")
+    both = ["indexed  the tags of 1 image(s)", "indexed  the words of 1 image(s)"]
+    assert db("reindex").stdout.splitlines() == both
+    lake = ImageFilter(visibility=image.visibility, tags=(Tag("lake"),), search=Search.parse("lake"))
+    assert len(run_with_container(lambda container: container.images().list(lake, limit=10))) == 1
+    assert db("reindex").stdout.splitlines() == [line.replace("1", "0") for line in both]
 
 
 def test_users_whose_names_are_the_same_in_nfc_are_reported_and_left_alone(counting: type[Counting]) -> None:

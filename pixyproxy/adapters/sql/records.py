@@ -1,0 +1,111 @@
+"""Image records as JSON, which the database writes and msgspec decodes.
+
+A driver in Python takes longer for the columns of one row than msgspec for ten records.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+
+from pixyproxy.domain.errors import DamagedRecordError, DataValidationError, DBConnectionError
+from pixyproxy.domain.image import Image
+from pixyproxy.domain.ports import DamagedRecord
+
+# What a database joins texts with.
+Concat = Callable[[Sequence[str]], str]
+
+# The fields of `Image`: JSON with SQL between < and >. Only damage puts a quotation mark into a column that is quoted
+# here.
+_RECORD: Final = (
+    '{"id":<images.id>,"guid":"<images.guid>","filename":<JSON_QUOTE(images.filename)>,'
+    '"request":{"prompt":<JSON_QUOTE(images.prompt)>},"tags":<tags>,'
+    "\"author\":<COALESCE(JSON_QUOTE(images.author), 'null')>,"
+    '"visibility":"<images.visibility>","status":"<images.status>","model":<JSON_QUOTE(images.model)>,'
+    '"created_at":"<images.created_at>Z","updated_at":"<images.updated_at>Z","version":<images.version>,'
+    '"content":<content>,"usage":<COALESCE(images.generator_usage, \'null\')>,"failure":<failure>,'
+    "\"generator_request_id\":<COALESCE(JSON_QUOTE(images.generator_request_id), 'null')>}"
+)
+
+_CONTENT: Final = (
+    '{"media_type":"<images.media_type>","byte_size":<images.byte_size>,"sha256":"<images.sha256>",'
+    '"width":<images.width>,"height":<images.height>}'
+)
+
+# Before script 0004 nothing but the detail of a failure was kept.
+_FAILURE: Final = (
+    "{\"kind\":<JSON_QUOTE(COALESCE(images.failure_kind, 'GenerationFailedError'))>,"
+    '"detail":<JSON_QUOTE(images.failure)>,'
+    "\"maybe_billed\":<CASE WHEN images.maybe_billed = 0 THEN 'false' ELSE 'true' END>}"
+)
+
+_SQL: Final = re.compile("<(.+?)>")
+
+_IMAGE: Final = msgspec.json.Decoder(Image)
+_IMAGES: Final = msgspec.json.Decoder(list[Image])
+
+
+def record_sql(concat: Concat, tags: str) -> str:
+    """Return the SQL of a record with these tags."""
+    content = f"COALESCE({_sql(_CONTENT, concat)}, 'null')"
+    failure = f"CASE WHEN images.failure IS NULL THEN 'null' ELSE {_sql(_FAILURE, concat)} END"
+    record = _RECORD.replace("<tags>", f"<{tags}>").replace("<content>", f"<{content}>")
+    return _sql(record.replace("<failure>", f"<{failure}>"), concat)
+
+
+def _sql(template: str, concat: Concat) -> str:
+    parts = _SQL.split(template)
+    return concat([part if number % 2 else f"'{part}'" for number, part in enumerate(parts) if part])
+
+
+def image_from_record(guid: str, record: str | None) -> Image:
+    """Return the image of a record, of which only the types are checked.
+
+    Raises `DamagedRecordError`, and `DBConnectionError` for a record that is too long for the server to send.
+    """
+    if record is None:
+        raise DBConnectionError("The database can't send a record that it holds.")
+    try:
+        return _IMAGE.decode(record)
+    except msgspec.DecodeError as exc:
+        raise _damaged(guid) from exc
+
+
+def valid_image_from_record(guid: str, record: str | None) -> Image:
+    """Return the image of a record; raise what `image_from_record` does also for a record that breaks another rule."""
+    try:
+        return image_from_record(guid, record).ensure_valid()
+    except DataValidationError as exc:
+        raise _damaged(guid) from exc
+
+
+def scanned_record(guid: str, record: str | None) -> Image | DamagedRecord:
+    """Return the valid image of a record, or that it is damaged."""
+    try:
+        return valid_image_from_record(guid, record)
+    except DamagedRecordError:
+        return DamagedRecord(guid=guid)
+
+
+def undamaged_images(records: Iterable[Sequence[str]]) -> Sequence[Image]:
+    """Return the valid images of records, each with its guid before it."""
+    images = []
+    for guid, record in records:
+        with suppress(DamagedRecordError):
+            images.append(valid_image_from_record(guid, record))
+    return images
+
+
+def images_from_page(count: int, records: str | None) -> Sequence[Image] | None:
+    """Return the images of `count` records with commas between them; None if some are damaged or were cut off."""
+    try:
+        images = _IMAGES.decode(f"[{records or ''}]")
+    except msgspec.DecodeError:
+        return None
+    return images if len(images) == count else None
+
+
+def _damaged(guid: str) -> DamagedRecordError:
+    return DamagedRecordError(f"The record of image {guid} is damaged.")
