@@ -1,10 +1,10 @@
-"""What goes wrong between PixyProxy and an archive of exported images."""
+"""Errors of archives."""
 
 from pixyproxy.domain.errors import PixyProxyException
 
 
 class ArchiveError(PixyProxyException):
-    """The archive can't be read or written: a full disk, missing rights, a tar that breaks off.
+    """The archive can't be read or written: a full disk, missing rights, a truncated tar.
 
-    It is of the command line alone; no request meets it.
+    Raised on the command line only, never for a request.
     """

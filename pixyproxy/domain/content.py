@@ -1,4 +1,4 @@
-"""Content: its media type, what is known of it, its key in the content store, and its file name."""
+"""Content: media types, descriptions, keys in the content store, and file names."""
 
 import re
 from enum import StrEnum
@@ -14,7 +14,7 @@ from pixyproxy.domain.text import ensure_encodable
 SLUG_MAX_LENGTH = 80
 
 CONTENT_MAX_SIZE: Final = 64 << 20
-"""The largest content, in bytes, that is inspected, imported or made variants of."""
+"""The most bytes of a content that is inspected, imported or made variants of."""
 
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 
@@ -22,9 +22,9 @@ ContentKey = NewType("ContentKey", str)
 
 
 class MediaType(StrEnum):
-    """The media types that content may have.
+    """The media types of content.
 
-    All are bitmaps but SVG, which is kept as it came, scripts and all: whoever shows it must let it run nothing.
+    All are bitmaps except SVG, which is stored unchanged, scripts included: whoever serves it must sandbox it.
     """
 
     PNG = "image/png"
@@ -54,7 +54,7 @@ def filename_for(prompt: str, guid: UUID, media_type: MediaType | None = None) -
 
 
 class ContentInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an image's content: media type, size in bytes, SHA-256 in hex, and size in pixels as shown."""
+    """A description of an image's content: media type, bytes, SHA-256 in hex, and size in pixels as shown."""
 
     media_type: MediaType
     byte_size: int
@@ -71,17 +71,17 @@ class ContentInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def content_key_of(guid: UUID) -> ContentKey:
-    """Return the key of an image's content, whether the image is there or not."""
+    """Return the key of an image's content, stored or not."""
     return ContentKey(str(guid))
 
 
 ASCII_MAX_LENGTH: Final = 255
 
-# A disk's 255 bytes are enough for so many characters of three bytes each.
+# A disk's 255 bytes hold 80 characters of three bytes each.
 OTHER_MAX_LENGTH: Final = 80
 
-# What has a meaning on a disk or in a shell, ends a line, is invisible or turns the reading direction. Joiners are
-# allowed inside: emoji and Persian need them.
+# Excludes characters that mean something on a disk or in a shell, line ends, invisible characters and bidirectional
+# controls. Joiners are allowed inside: emoji and Persian need them.
 _UNSAFE: Final = (
     r'\x00-\x1f"*/:<>?\\|\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\uffff'
 )
@@ -98,7 +98,7 @@ _ASCII_MIDDLE: Final = r"[ !#-)+-.0-9;=@-\[\]-{}~]"
 
 _ASCII_LAST: Final = r"[!#-)+-.0-9;=@-\[\]-{}~]"
 
-# It says the same to Python and to ECMAScript.
+# Python and ECMAScript read it alike.
 FILENAME_PATTERN: Final = (
     f"^(?:{_ASCII_FIRST}(?:{_ASCII_MIDDLE}{{0,253}}{_ASCII_LAST})?|{_FIRST}(?:{_MIDDLE}{{0,78}}{_LAST})?)$"
 )
@@ -113,7 +113,7 @@ _ALSO: Final = {".jpg": frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})}
 
 
 def ensure_filename(text: str) -> None:
-    """Raise `DataValidationError` for a file name that could be more than a name on a disk or in a header."""
+    """Raise `DataValidationError` for a file name that means more than a name on a disk or in a header."""
     ensure_encodable("filename", text)
     if not _FILENAME.fullmatch(text):
         raise DataValidationError(
@@ -125,9 +125,9 @@ def ensure_filename(text: str) -> None:
 
 
 def with_extension(filename: str, extension: str) -> str:
-    """Return the file name with this extension instead of that of another picture format, if it has one.
+    """Return the file name with this extension, in place of that of another picture format.
 
-    What does not fit is cut off before it.
+    Truncates the name before the extension if it gets too long.
     """
     stem, dot, last = filename.rpartition(".")
     suffix = f".{last.lower()}" if dot and stem else ""

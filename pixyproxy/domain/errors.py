@@ -6,40 +6,40 @@
     ├── BadRequestError                 bad request
     │   └── DataValidationError         one named field breaks a rule
     ├── UnauthorizedError               a login is needed and none was given
-    ├── AuthenticationError             the login that was given is not valid
+    ├── AuthenticationError             the login is not valid
     ├── TooManyLoginsError              too many wrong logins with this user name from this address
     ├── OperationNotAllowedError        the principal may not do this
     ├── RecordNotFoundError             there is no such record, or none this principal may know of
     ├── EndpointNotFoundError           there is no such endpoint
-    ├── ConstraintViolationError        the record contradicts one that is stored
-    ├── PreconditionFailedError         the record is not the one that the client has seen
-    ├── PreconditionRequiredError       the client has to say which version of the record it has seen
+    ├── ConstraintViolationError        the record conflicts with a stored one
+    ├── PreconditionFailedError         the record has changed since the client saw it
+    ├── PreconditionRequiredError       the client has to name the version of the record it saw
     ├── DBConnectionError               the database does not answer
     ├── SchemaOutdatedError             the database lacks schema scripts this version needs
     ├── DamagedRecordError              the database holds a record that breaks a rule
-    ├── OverloadedError                 more is asked for at once than can be done
+    ├── OverloadedError                 PixyProxy is at capacity
     ├── IdempotencyKeyReusedError       the key belongs to a request with another body
     ├── IdempotencyKeyInUseError        the first request with this key is still running
-    ├── ImageDelayedError               the image is not ready yet, and may become so without being asked for again
-    ├── ContentStoreError               the content store does not do its work
+    ├── ImageDelayedError               the image is not ready yet, and may become so
+    ├── ContentStoreError               the content store can't read or write
     │   ├── ContentNotFoundError        the content store holds nothing under this key
     │   └── DamagedContentError         the content is not what was stored
     └── GenerationError                 no image came out of the generator
-        ├── GenerationRefusedError      the generator will not draw this prompt
+        ├── GenerationRefusedError      the generator refuses to draw this prompt
         ├── GenerationFailedError       the generator answered with something that is no image
-        ├── GenerationFaultError        PixyProxy itself, or an adapter, has a fault
+        ├── GenerationFaultError        PixyProxy or an adapter has a fault
         ├── GenerationTimedOutError     the generator did not answer in time
         ├── GenerationBrokenOffError    the connection to the generator broke off before the answer was there
         ├── GenerationAbandonedError    the process that waited for the generator died
-        ├── GenerationNotStartedError   the image gave up its place before anything was bought
+        ├── GenerationNotStartedError   the image lost its slot before anything was bought
         ├── ContentNotKeptError         the content store could not keep the image
         ├── GenerationRateLimitedError  the generator wants fewer requests
         ├── GeneratorUnavailableError   the generator can't be reached or has no capacity
         ├── GeneratorCredentialsError   the generator does not accept PixyProxy's own key
         └── GeneratorSetupError         the generator does not accept PixyProxy's account, model or options
 
-A `detail` is written for the client: it names the problem and never a secret, a path or SQL. What only the operator may
-read, such as a path, is a note (PEP 678), which the command line and the log show.
+A `detail` is written for the client: it names the problem and never a secret, a path or SQL. What is only for the
+operator, such as a path, goes into a note (PEP 678), which the command line and the log show.
 """
 
 import math
@@ -47,13 +47,13 @@ from typing import ClassVar, Final
 from uuid import UUID
 
 RETRY_AFTER_MAX: Final = 3_600.0
-"""The most seconds that a client is told to wait, whatever a generator names."""
+"""The most seconds that clients are told to wait, whatever a generator asks for."""
 
 
 class PixyProxyException(Exception):  # noqa: N818 -- the name is part of the specification
     """Base of every error that PixyProxy raises on purpose.
 
-    Takes `detail`, one sentence that the client may read.
+    Takes `detail`, one sentence for the client.
     """
 
     def __init__(self, detail: str) -> None:
@@ -62,7 +62,7 @@ class PixyProxyException(Exception):  # noqa: N818 -- the name is part of the sp
 
 
 class BadRequestError(PixyProxyException):
-    """The request can't be understood as it stands."""
+    """The request is malformed."""
 
 
 class DataValidationError(BadRequestError, ValueError):
@@ -93,7 +93,7 @@ class TooManyLoginsError(PixyProxyException):
 
 
 class OperationNotAllowedError(PixyProxyException):
-    """The principal is known and may not do this."""
+    """The principal may not do this."""
 
 
 class RecordNotFoundError(PixyProxyException):
@@ -105,19 +105,19 @@ class EndpointNotFoundError(PixyProxyException):
 
 
 class ConstraintViolationError(PixyProxyException):
-    """The record contradicts one that is stored, such as a name that is taken."""
+    """The record conflicts with a stored one, such as a name that is taken."""
 
 
 class PreconditionFailedError(PixyProxyException):
-    """The record has changed since the client has seen it."""
+    """The record has changed since the client saw it."""
 
 
 class PreconditionRequiredError(PixyProxyException):
-    """The client has to say which version of the record it has seen (RFC 6585, section 3)."""
+    """The client has to name the version of the record it saw (RFC 6585, section 3)."""
 
 
 class DBConnectionError(PixyProxyException):
-    """The database can't be reached, or the connection was lost on the way."""
+    """The database can't be reached, or the connection was lost."""
 
 
 class SchemaOutdatedError(PixyProxyException):
@@ -125,11 +125,11 @@ class SchemaOutdatedError(PixyProxyException):
 
 
 class DamagedRecordError(PixyProxyException):
-    """The database holds a record that breaks a rule of the domain: somebody else has written it."""
+    """The database holds a record that breaks a rule of the domain: something else has written it."""
 
 
 class OverloadedError(PixyProxyException):
-    """More is asked for at once than can be done; takes `retry_after`, the seconds after which to ask again."""
+    """PixyProxy is at capacity; takes `retry_after`, the seconds until another attempt."""
 
     def __init__(self, detail: str, *, retry_after: float) -> None:
         super().__init__(detail)
@@ -143,7 +143,7 @@ class IdempotencyKeyReusedError(PixyProxyException):
 class IdempotencyKeyInUseError(PixyProxyException):
     """The first request with this idempotency key is still running.
 
-    Takes the `guid` of its image, and `retry_after`, the seconds after which to ask again.
+    Takes the `guid` of its image, and `retry_after`, the seconds until another attempt.
     """
 
     def __init__(self, detail: str, *, guid: UUID, retry_after: float) -> None:
@@ -153,9 +153,9 @@ class IdempotencyKeyInUseError(PixyProxyException):
 
 
 class ImageDelayedError(PixyProxyException):
-    """The image was begun and is not ready yet; it may become so without being asked for again.
+    """The image is not ready yet, and may become ready without another request.
 
-    Takes its `guid`, and `retry_after`, the seconds after which to look for it.
+    Takes its `guid`, and `retry_after`, the seconds until it should be looked up.
     """
 
     def __init__(self, detail: str, *, guid: UUID, retry_after: float) -> None:
@@ -179,14 +179,13 @@ class DamagedContentError(ContentStoreError):
 class GenerationError(PixyProxyException):
     """No image came out of the generator.
 
-    Takes `maybe_billed`: false only when the generator surely did not charge for the attempt; `retry_after`, the
-    seconds after which another attempt makes sense, an hour at most, where the generator named them; `request_id`, the
-    generator's own name for the attempt, where it told one; and `quarantine`, what came back from a generator that was
-    paid and is no picture that can be shown, to be kept. `guid` is that of the image, once there is one, and
-    `is_replay` tells that this is the answer to an earlier request with the same idempotency key.
+    Takes `maybe_billed`, false only if the generator surely did not charge; `retry_after`, the seconds until another
+    attempt if the generator named them, an hour at most; `request_id`, the generator's name for the attempt; and
+    `quarantine`, the paid bytes that are no picture, to be kept. `guid` is the image's, if there is one, and
+    `is_replay` marks the answer to an earlier request with the same idempotency key.
 
-    Of each kind, `is_retryable` says whether the same prompt may succeed another time, and `is_outcome_known` whether
-    the generator has surely ended its work.
+    `is_retryable` says whether the same prompt may succeed later, and `is_outcome_known` whether the generator has
+    surely ended its work.
     """
 
     is_retryable: ClassVar[bool] = True
@@ -217,7 +216,7 @@ def _bounded(retry_after: float | None) -> float | None:
 
 
 class GenerationRefusedError(GenerationError):
-    """The generator will not draw this prompt."""
+    """The generator refuses to draw this prompt."""
 
     is_retryable = False
 
@@ -227,7 +226,7 @@ class GenerationFailedError(GenerationError):
 
 
 class GenerationFaultError(GenerationError):
-    """PixyProxy itself, or an adapter, has a fault; the cause is the unexpected exception."""
+    """PixyProxy or an adapter has a fault; the cause is the unexpected exception."""
 
     is_retryable = False
 
@@ -251,7 +250,7 @@ class GenerationAbandonedError(GenerationError):
 
 
 class GenerationNotStartedError(GenerationError):
-    """The image gave up its place before anything was bought."""
+    """The image lost its slot before anything was bought."""
 
 
 class ContentNotKeptError(GenerationError):
@@ -273,6 +272,6 @@ class GeneratorCredentialsError(GenerationError):
 
 
 class GeneratorSetupError(GenerationError):
-    """The generator does not accept PixyProxy's account, model or options: only the operator can mend it."""
+    """The generator does not accept PixyProxy's account, model or options; only the operator can fix it."""
 
     is_retryable = False

@@ -1,4 +1,4 @@
-"""What is to be drawn."""
+"""Generation requests."""
 
 from typing import Any, Self
 
@@ -11,9 +11,9 @@ PROMPT_MAX_LENGTH = 32_000
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is to be drawn, from the client to the generator, the idempotency key's fingerprint and the record.
+    """What is to be drawn: passed from the client to the generator, the idempotency key and the record.
 
-    Building one checks nothing; `CreateImage` normalizes it.
+    The constructor checks nothing; `CreateImage` normalizes the request.
     """
 
     prompt: str

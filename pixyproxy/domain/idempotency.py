@@ -1,6 +1,6 @@
-"""Idempotency keys: how a client says that it is asking for the same image again and not for another one.
+"""Idempotency keys: a client's names for its requests, so that repeating one buys nothing.
 
-After draft-ietf-httpapi-idempotency-key-header-07, with the behaviour of Stripe's API as the model.
+After draft-ietf-httpapi-idempotency-key-header-07, modelled on Stripe's API.
 """
 
 import hashlib
@@ -30,11 +30,11 @@ def parse_idempotency_key(text: str) -> IdempotencyKey:
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """What an author has used an idempotency key for: `fingerprint` tells one body from another.
+    """An author's use of an idempotency key; `fingerprint` identifies the request.
 
-    It holds for `seconds` from now on, by the database's clock. Without an author, `key` stands for the client's
-    key and the body together: strangers who happen to use the same key must neither refuse each other's requests nor
-    see each other's images.
+    It lasts `seconds` from now, by the database's clock. Without an author, `key` combines the client's key and the
+    request: strangers who happen to use the same key must neither refuse each other's requests nor see each other's
+    images.
     """
 
     author: UserName | None
@@ -44,7 +44,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def on(cls, image: Image, key: IdempotencyKey, seconds: float = 86_400.0) -> Self:
-        """Return the claim of `key` for what `image` was asked for with."""
+        """Return the claim of `key` for the request of `image`."""
         # Options that are not given are left out, so that keys stay valid when a later version adds options.
         options = image.request.options
         asked = (image.prompt, image.tags, image.visibility, *([options] if options else ()))
@@ -55,7 +55,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClaimedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """The image that a key was used for, and the fingerprint of that request."""
+    """The image that a key was used for, and the fingerprint of its request."""
 
     guid: UUID
     fingerprint: str

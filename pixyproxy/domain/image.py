@@ -1,4 +1,4 @@
-"""The image: the record of a prompt, the content that was generated from it, and who may see it."""
+"""The image: the record of a request, its life cycle, and who may see it."""
 
 import json
 import re
@@ -37,7 +37,7 @@ USAGE_MAX_SIZE = 16_384
 
 USAGE_MAX_DEPTH = 100
 
-# For so long the bytes of an image that is unknown may turn up: its process may only have been slow.
+# The bytes of an unknown image may turn up within this time: its process may only have been slow.
 LATE = timedelta(days=1)
 
 ImageId = NewType("ImageId", int)
@@ -51,16 +51,16 @@ class Visibility(StrEnum):
 
 
 class ImageScope(StrEnum):
-    """Which images a request is about: the public ones, or all that the principal authored."""
+    """The images that a request can reach: public ones, or the principal's own."""
 
     PUBLIC = "public"
     OWN = "own"
 
 
 class ImageStatus(StrEnum):
-    """How far an image has come; only a `ready` one is ever shown to everybody.
+    """The life cycle of an image; only its author sees it before it is `ready`.
 
-    This is the whole life cycle, and `may_become` is the only place that says what may follow what. ::
+    `may_become` is the only place with the transitions. ::
 
         pending ─────► generating ─────► ready
            │             │    │           ▲ ▲
@@ -70,18 +70,18 @@ class ImageStatus(StrEnum):
                          │                  │
                          └──────────────────┘
 
-    - `pending`: asked for and written down; nothing is bought.
-    - `generating`: written down before the generator is called; from here on the image may cost money. As soon as the
-      content store has its bytes, nothing can take the image away any more: whoever finds them makes it `ready`.
-    - `ready`: the bytes are stored and the record says what they are.
-    - `failed`: no image; `failure` says why, and whether the attempt may have been billed. If what came back was kept
-      and turns out to be a picture, it becomes `ready`, and for no other reason.
-    - `unknown`: the call was out when its process died, when the time was over or when the connection broke off: the
-      image may have been drawn and billed. If its bytes turn up all the same, it becomes `ready`; if its process was
-      only slow and hears that there will be none, `failed`.
+    - `pending`: recorded; nothing is bought.
+    - `generating`: recorded before the generator is called; from here on the image may cost money. Once the content
+      store has its bytes, the image can't be lost: any process that finds them makes it `ready`.
+    - `ready`: the bytes are stored and the record describes them.
+    - `failed`: no image; `failure` says why, and whether the attempt may have been billed. It becomes `ready` only if
+      quarantined bytes turn out to be a picture.
+    - `unknown`: the process died, the time was over or the connection broke during the call: the image may have been
+      drawn and billed. It becomes `ready` if its bytes turn up, and `failed` if its process was only slow and gets
+      none.
 
-    While an image is `pending` or `generating`, its process holds a lease on it and renews it. When the lease is over,
-    by the database's clock, the image is abandoned, and any process may take it on: see `RecoverImages`.
+    While an image is `pending` or `generating`, its process holds a lease on it and renews it. When the lease ends, by
+    the database's clock, the image is abandoned, and any process may recover it: see `RecoverImages`.
     """
 
     PENDING = "pending"
@@ -92,11 +92,11 @@ class ImageStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nobody is at work on the image any more."""
+        """Whether no process is making the image any more."""
         return self not in _RUNNING
 
     def may_become(self, other: "ImageStatus") -> bool:
-        """Whether an image in this state may go to the state `other` in one step."""
+        """Whether an image in this state may enter the state `other` next."""
         return other in _TRANSITIONS[self]
 
 
@@ -112,7 +112,7 @@ _TRANSITIONS: Final = {
 
 
 class ImageChanges(msgspec.Struct, frozen=True, kw_only=True):
-    """What an author wants to be different; what is `UNSET` stays, and a `filename` of None is the automatic one.
+    """Changes by an image's author; `UNSET` fields stay, and a `filename` of None is the automatic one.
 
     A file name gets the extension of the content's media type.
     """
@@ -125,13 +125,13 @@ class ImageChanges(msgspec.Struct, frozen=True, kw_only=True):
 class Image(msgspec.Struct, frozen=True, kw_only=True):
     """The record of one generated image.
 
-    `id` is the database's own, None until the image is stored, and never shown; `guid` is the public id. `content` is
-    there once the image is ready, `failure` once it has failed or nobody knows. `usage` is the generator's own account
-    of what it spent, and `generator_request_id` its name for the attempt. `version` is 1 for a new record and grows
-    with each change. The times are in UTC to the microsecond.
+    `id` is the database's own, None until the image is stored, and never shown; `guid` is the public id. A ready image
+    has `content`, a failed or unknown one `failure`. `usage` is the generator's account of its costs, and
+    `generator_request_id` its name for the attempt. `version` is 1 for a new record and grows with each change. The
+    times are in UTC to the microsecond.
 
-    Building one checks nothing, because a list builds hundreds. The methods return valid images only; call
-    `ensure_valid` for an image that is built from data of others.
+    The constructor checks nothing, because a list builds hundreds. Methods return valid images only; call
+    `ensure_valid` for an image built from foreign data.
     """
 
     guid: UUID
@@ -154,7 +154,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     def ensure_valid(self) -> Self:
         """Return the image; raise `DataValidationError` for a field that breaks a rule.
 
-        New images have stricter rules, so that all that was stored once can be read.
+        New images have stricter rules, so that everything stored can be read.
         """
         self.request.ensure_valid()
         ensure_tags(self.tags)
@@ -184,7 +184,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         model: str,
         at: datetime,
     ) -> Self:
-        """Return the pending image that `principal` asks for at the time `at`; raise `DataValidationError`."""
+        """Return the pending image that `principal` requests at the time `at`; raise `DataValidationError`."""
         request = request.normalized()
         _ensure_author_of_private(principal.name, visibility)
         return cls(
@@ -201,7 +201,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         ).ensure_valid()
 
     def started(self, *, at: datetime) -> Self:
-        """Return the image as being bought from the time `at` on."""
+        """Return the image as generating from the time `at` on."""
         return self._become(ImageStatus.GENERATING, at)
 
     def completed(
@@ -241,8 +241,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     def changed(self, changes: ImageChanges, *, at: datetime) -> Self:
         """Return the image with `changes`, or itself if they change nothing.
 
-        Raises `DataValidationError`, and `ConstraintViolationError` for an image that is still being made, and for the
-        name of a file that is not there.
+        Raises `DataValidationError`, and `ConstraintViolationError` for an image that is still being made, and for a
+        file name without content.
         """
         if not self.status.is_final:
             raise ConstraintViolationError("An image that is still being made can't be changed.")
@@ -297,19 +297,19 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def content_key(self) -> ContentKey:
-        """The key of the content in the content store, derived from the guid so that either leads to the other."""
+        """The key of the content in the content store, derived from the guid."""
         return content_key_of(self.guid)
 
     @property
     def ready_content(self) -> ContentInfo:
-        """What is known of the content of an image that is ready; raises `RecordNotFoundError` for any other."""
+        """The content of a ready image; raises `RecordNotFoundError` for any other."""
         if self.content is None:
             raise image_not_found(self.guid)
         return self.content
 
     @property
     def generation_error(self) -> GenerationError | None:
-        """Why there is no content, as the error that says so, or None if there is content or may be some day."""
+        """The error that explains why there is no content, or None if there is content or may be."""
         if self.failure is None:
             return None
         error = self.failure.to_error()
@@ -319,7 +319,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     def ensure_visible_to(self, principal: Principal, scope: ImageScope) -> None:
         """Raise the `RecordNotFoundError` of an unknown image if the principal may not know of this one.
 
-        An image that is not ready is known to its author alone; one that nobody authored, to whoever knows its guid.
+        An image that is not ready is known to its author; one without an author, to anyone with its guid.
         """
         if not self.is_readable_by(principal, scope) and (
             self.status is ImageStatus.READY
@@ -330,9 +330,9 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
             raise image_not_found(self.guid)
 
     def is_readable_by(self, principal: Principal, scope: ImageScope) -> bool:
-        """Whether the image is ready and lies in `scope` as `principal` sees it.
+        """Whether the image is ready and in `scope` for `principal`.
 
-        Whoever holds its author's link may read it as if it were their own.
+        Its author's link opens the image as it does for the author.
         """
         if self.status is not ImageStatus.READY:
             return False
@@ -348,7 +348,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     def ensure_changeable_by(self, principal: Principal) -> None:
         """Raise an error unless the principal is the author.
 
-        It is the `RecordNotFoundError` of an unknown image, or `OperationNotAllowedError` if anybody may see this one.
+        That is the `RecordNotFoundError` of an unknown image, or `OperationNotAllowedError` if the image is public.
         """
         if self.author is None or self.author != principal.name:
             self.ensure_readable_by(principal, ImageScope.PUBLIC)
@@ -356,20 +356,20 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _ensure_author_of_private(author: UserName | None, visibility: Visibility) -> None:
-    # A stored image may be like that, when an operator has hidden it by SQL: it is shown to no one.
+    # Operators may hide such an image by SQL: then no one sees it.
     if visibility is Visibility.PRIVATE and author is None:
         raise DataValidationError("visibility", "must be public for an image without an author")
 
 
 def _kept_request_id(text: str | None) -> str | None:
-    # It is no reason to lose a paid image.
+    # A malformed id is no reason to lose a paid image.
     return text if isinstance(text, str) and re.fullmatch(r"[ -~]{1,255}", text) else None
 
 
 def kept_usage(usage: object) -> Mapping[str, Any] | None:
-    """Return a generator's account as plain JSON values, or None if it can't be one.
+    """Return a generator's account as plain JSON values, or None if that is impossible.
 
-    It is no reason to lose a paid image, so one that is larger than 16 KiB or nested too deeply is left out.
+    A malformed account is no reason to lose a paid image, so one above 16 KiB or nested too deeply is dropped.
     """
     try:
         encoded = json.dumps(usage, allow_nan=False)
@@ -386,7 +386,7 @@ def is_deeper(value: object, depth: int) -> bool:
 
 
 def image_not_found(guid: UUID) -> RecordNotFoundError:
-    """Make the one error for an image that does not exist and for one that the principal must not know of."""
+    """Make the one error for an unknown image and for one that the principal may not know of."""
     return RecordNotFoundError(f"There is no image {guid}.")
 
 

@@ -1,10 +1,10 @@
-"""Latin letters that Unicode does not take apart, and the ASCII letters that people write in their place."""
+"""Latin letters that Unicode does not decompose, and their ASCII spellings."""
 
 from collections.abc import Mapping
 from typing import Final
 
-# From the transform Latin-ASCII of Unicode's CLDR (Unicode License v3), from which PostgreSQL makes the rules of its
-# `unaccent`, too: those for small letters that neither case folding nor NFKD changes.
+# From the transform Latin-ASCII of Unicode's CLDR (Unicode License v3), the source of PostgreSQL's `unaccent` rules:
+# those for small letters that neither case folding nor NFKD changes.
 _LETTERS: Final[Mapping[str, str]] = {
     "a": "ᴀᶏⱥ",
     "aa": "ꜳ",

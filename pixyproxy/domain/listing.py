@@ -1,4 +1,4 @@
-"""Which images a list has, in which order, and where in it a page begins."""
+"""Lists: filters, orders, positions and pages."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from pixyproxy.domain.user import UserName, ensure_user_name
 
 
 class ImageOrder(StrEnum):
-    """In which order a list has its images; those of the same microsecond are ordered by guid."""
+    """The order of a list; images of the same microsecond are ordered by guid."""
 
     NEWEST_FIRST = "-created_at"
     OLDEST_FIRST = "created_at"
@@ -30,10 +30,10 @@ class ImageOrder(StrEnum):
 
 
 class ImageFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which ready images a list has: those that fit everything that is given.
+    """A filter of ready images; an image matches if it fits every given field.
 
-    `tags` are 32 at most, and an image has all of them; `created_after` is the first moment that fits and
-    `created_before` the first that no longer does. Raises `DataValidationError`.
+    `tags` are 32 at most, and an image must have all of them; `created_after` is inclusive, `created_before` exclusive.
+    Raises `DataValidationError`.
     """
 
     visibility: Visibility | None = None
@@ -62,7 +62,7 @@ class ImageFilter(msgspec.Struct, frozen=True, kw_only=True):
                 raise DataValidationError(field, "must be in UTC")
 
     def fits(self, image: Image) -> bool:
-        """Whether a list with this filter has the image."""
+        """Whether the image matches."""
         return (
             image.status is ImageStatus.READY
             and self.visibility in {None, image.visibility}
@@ -77,21 +77,21 @@ class ImageFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImagePosition(msgspec.Struct, frozen=True, order=True):
-    """Where in a list an image stands, if it is there; positions are ordered like the images, the oldest first."""
+    """A position in a list; positions are ordered like images, the oldest first."""
 
     created_at: datetime
     guid: UUID
 
     @classmethod
     def of(cls, image: Image) -> Self:
-        """Return where the image stands."""
+        """Return the position of the image."""
         return cls(image.created_at, image.guid)
 
 
 def listed(
     images: Iterable[Image], wanted: ImageFilter, *, limit: int, order: ImageOrder, after: ImagePosition | None
 ) -> Sequence[Image]:
-    """Return of `images` what `ImageCatalogue.list` returns, for adapters that have all of them in memory."""
+    """Return the page of `images` that `ImageCatalogue.list` would, for adapters that hold all of them in memory."""
     descending = order is ImageOrder.NEWEST_FIRST
     found = {ImagePosition.of(image): image for image in images if wanted.fits(image)}
     positions = sorted(found, reverse=descending)
@@ -101,14 +101,14 @@ def listed(
 
 
 class ImageCursor(msgspec.Struct, frozen=True):
-    """Where a page begins: right behind a position, or, for one that leads back, where it ends: right before it."""
+    """The start of a page: just after a position, or for one that leads back, the end just before it."""
 
     position: ImagePosition
     is_backward: bool = False
 
 
 class ImagePage(msgspec.Struct, frozen=True, kw_only=True):
-    """A piece of a list, the cursors of its neighbours where there are any, and on request how many images fit."""
+    """A page of images, the cursors of its neighbours, and on request the total."""
 
     images: Sequence[Image]
     next: ImageCursor | None = None
@@ -117,7 +117,7 @@ class ImagePage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which tags of which ready images are listed: tags that begin with `prefix`; raises `DataValidationError`."""
+    """A filter of the tags of ready images: those that begin with `prefix`; raises `DataValidationError`."""
 
     visibility: Visibility | None = None
     author: UserName | None = None
@@ -129,26 +129,26 @@ class TagFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_tag_prefix(text: str) -> str:
-    """Return how tags begin, normalised as tags are; raise `DataValidationError` for more than 64 characters."""
+    """Return the prefix, normalised like tags; raise `DataValidationError` for more than 64 characters."""
     return normalized_label("prefix", text, TAG_MAX_LENGTH)
 
 
 class TagCount(msgspec.Struct, frozen=True):
-    """A tag, and how many images have it."""
+    """A tag and its number of images."""
 
     tag: Tag
     images: int
 
 
 class TagCursor(msgspec.Struct, frozen=True):
-    """Where a page of tags begins: right behind a tag, or, for one that leads back, where it ends: right before it."""
+    """The start of a page of tags: just after a tag, or for one that leads back, the end just before it."""
 
     tag: Tag
     is_backward: bool = False
 
 
 class TagPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A piece of a list of tags, ordered by code points, and the cursors of its neighbours where there are any."""
+    """A page of tags, ordered by code points, and the cursors of its neighbours."""
 
     tags: Sequence[TagCount]
     next: TagCursor | None = None

@@ -1,7 +1,7 @@
-"""What it means that an image's prompt has the words that somebody looks for.
+"""Search: how a prompt matches a query.
 
-A text is a sequence of terms, and so is what is looked for; databases only store and compare what this module makes.
-Thus every database finds the same images.
+Texts and queries are sequences of terms; databases only store and compare the terms that this module makes, so every
+database finds the same images.
 """
 
 import re
@@ -19,18 +19,18 @@ from pixyproxy.domain.text import MARKS_MAX_COUNT, ensure_encodable, ensure_leng
 SEARCH_MAX_LENGTH = 500
 TERM_MAX_LENGTH = 80
 
-# What a prompt may be, decomposed. Some compatible forms stand for a whole sentence, and have no room for all of it.
+# The most characters of a decomposed prompt. Some compatibility forms stand for a sentence, and don't fit.
 FOLDED_MAX_LENGTH: Final = 4 * 32_000
 
-# Scripts in which a mark is an accent: elsewhere it makes another letter, or a vowel.
+# Scripts in which marks are accents: elsewhere they make other letters, or vowels.
 _ACCENTED: Final = regex.compile(r"[\p{Latin}\p{Greek}\p{Cyrillic}\p{Hebrew}\p{Arabic}]")
-# Letters that are neither large nor small come behind those scripts.
+# Letters without case come after those scripts.
 _NO_MORE_ACCENTS: Final = "\u0900"
-# It is a letter of all alphabets that have it, as it is in Unicode's collation (UTS 10).
+# A letter of every alphabet that has it, as in Unicode's collation (UTS 10).
 _SHORT_I: Final = "\u0439"
-# Arabic letters are drawn apart with it.
+# It spreads out Arabic letters.
 _TATWEEL: Final = "\u0640"
-# Letters of scripts that are written without spaces, such as Thai, Lao, Tibetan, Burmese, Khmer, kana and Han.
+# Letters of scripts that are written without spaces: Thai, Lao, Tibetan, Burmese, Khmer, kana, Han and others.
 _UNSPACED: Final = re.compile(
     "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf"
     "\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
@@ -45,12 +45,11 @@ _PAIRS: Final = [first + second for first in _DIGITS for second in _DIGITS]
 def terms_of(text: str) -> Sequence[str]:
     """Return the words of `text` as terms: ASCII letters, digits and `_`, at most 80 of them each.
 
-    Case makes no difference, nor do compatible forms, characters that can't be seen, and the accents of Latin, Greek,
-    Cyrillic, Hebrew and Arabic letters; Latin letters such as `ł` are those that ASCII has in their place, and digits
-    are digits in all scripts. In other scripts marks are letters. A word is a run of letters and digits; a letter of a
-    script that is written without spaces, with its marks, or an emoji, is a word of its own. Each character outside
-    ASCII takes five characters of its term, and what of a word has no room in 80 makes no difference, nor does what
-    comes behind 30 marks of one letter. It takes a time that grows with the length of `text`.
+    Terms ignore case, compatibility forms, invisible characters, and the accents of Latin, Greek, Cyrillic, Hebrew and
+    Arabic letters; Latin letters such as `ł` become their ASCII spellings, and digits are the same in all scripts. In
+    other scripts marks are letters. A word is a run of letters and digits; an emoji, or a letter of a script without
+    spaces with its marks, is a word of its own. Each character outside ASCII takes five characters of its term; the
+    rest of a word beyond 80, and of a letter beyond 30 marks, is ignored. Takes time linear in the length of `text`.
     """
     return tuple(_terms(text))
 
@@ -71,7 +70,7 @@ def _terms(text: str) -> Iterator[str]:
 
 
 def folded(text: str) -> str:
-    """Return `text` without what makes no difference to a search; that of the result is the result itself."""
+    """Return `text` without what a search ignores; applying it twice changes nothing more."""
     if text.isascii():
         return text.lower()
     composed = unicodedata.normalize("NFKC", _decomposed(_IGNORABLE.sub("", text)).casefold())
@@ -79,9 +78,9 @@ def folded(text: str) -> str:
 
 
 def _decomposed(text: str) -> str:
-    """Return the beginning of `text` in NFKD, with at most 30 marks in a row, in a time that grows with its length."""
+    """Return the beginning of `text` in NFKD with at most 30 marks in a row, in time linear in its length."""
     if has_many_marks(text):
-        # The characters one by one need no order.
+        # Single characters need no reordering.
         text = "".join(unicodedata.normalize("NFKD", character) for character in text)
     else:
         text = unicodedata.normalize("NFKD", text)
@@ -104,7 +103,7 @@ def _in_order(text: str) -> Iterator[str]:
 
 
 def _bare(text: str) -> Iterator[str]:
-    """Yield `text` with bare letters in the place of those whose marks are accents."""
+    """Yield `text` with bare letters in place of those whose marks are accents."""
     keeps_marks = False
     for character in text:
         bare, is_letter, is_mark = _bared(character)
@@ -117,7 +116,7 @@ def _bare(text: str) -> Iterator[str]:
 
 @lru_cache(maxsize=8192)
 def _bared(character: str) -> tuple[str, bool, bool]:
-    """Return a character without its accents, whether marks behind it are no accents, and whether it is a mark."""
+    """Return a character without its accents, whether marks after it are letters, and whether it is a mark."""
     category = unicodedata.category(character)
     if category[0] == "M":
         return character, True, True
@@ -135,7 +134,7 @@ def _bared(character: str) -> tuple[str, bool, bool]:
 
 @lru_cache(maxsize=8192)
 def _coded(character: str) -> tuple[str, bool, bool]:
-    """Return the code of a character, empty if it belongs to no word, whether it stands alone, and if it is a mark."""
+    """Return a character's code (empty outside words), whether it stands alone, and whether it is a mark."""
     if character.isascii():
         return (character if character.isalnum() else ""), False, False
     category = unicodedata.category(character)
@@ -149,29 +148,29 @@ def _coded(character: str) -> tuple[str, bool, bool]:
 
 
 def character_count(term: str) -> int:
-    """Return how many characters of a text a term stands for."""
+    """Return how many characters of a text a term represents."""
     return len(term) - 4 * term.count("_")
 
 
 class Phrase(msgspec.Struct, frozen=True):
-    """Terms that stand side by side; with `is_prefix` the last of them is the beginning of one."""
+    """Adjacent terms; with `is_prefix` the last one is the beginning of a term."""
 
     terms: tuple[str, ...]
     is_prefix: bool = False
 
 
 class Search(msgspec.Struct, frozen=True):
-    """What somebody looks for: images whose prompts have all the phrases; without any, nothing."""
+    """A query: matches prompts that have all its phrases; without any, none."""
 
     phrases: tuple[Phrase, ...]
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return what `text` looks for.
+        """Return the search for `text`.
 
-        White space separates words, double quotes hold a phrase together, and a `*` behind either stands for any end
-        of its last word. Whatever else is no letter or digit is passed over, so that nothing is a syntax error.
-        Raises `DataValidationError` unless `text` has 1 to 500 characters and at most 30 combining marks in a row.
+        White space separates words, double quotes enclose a phrase, and a `*` after either makes its last word a
+        prefix. All else that is no letter or digit is ignored, so that nothing is a syntax error. Raises
+        `DataValidationError` unless `text` has 1 to 500 characters and at most 30 combining marks in a row.
         """
         ensure_encodable("q", text)
         ensure_length("q", text, 1, SEARCH_MAX_LENGTH)

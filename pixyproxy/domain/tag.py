@@ -1,4 +1,4 @@
-"""Tags: words to find an image by."""
+"""Tags: words for finding images."""
 
 from collections.abc import Sequence
 from typing import NewType
@@ -14,9 +14,9 @@ Tag = NewType("Tag", str)
 
 
 def parse_tag(text: str, field: str = "tag") -> Tag:
-    """Return `text` as a tag that there may be, normalised as `normalized_label` says.
+    """Return `text` as a tag, normalised by `normalized_label`.
 
-    Raises `DataValidationError` unless it is a single line of 1 to 64 characters.
+    Raises `DataValidationError` unless it is one line of 1 to 64 characters.
     """
     tag = normalized_label(field, text, TAG_MAX_LENGTH)
     ensure_label(field, tag, TAG_MAX_LENGTH)
@@ -24,9 +24,9 @@ def parse_tag(text: str, field: str = "tag") -> Tag:
 
 
 def parse_tags(texts: Sequence[str]) -> tuple[Tag, ...]:
-    """Return `texts` as tags that there may be, in the order given.
+    """Return `texts` as tags, in the order given.
 
-    Raises `DataValidationError` for more than 32 tags, for two that are equal, and for one that `parse_tag` refuses.
+    Raises `DataValidationError` for more than 32 tags, for duplicates, and for one that `parse_tag` refuses.
     """
     _ensure_tags_count(texts)
     tags = tuple(parse_tag(text, f"tags[{position}]") for position, text in enumerate(texts))
@@ -35,7 +35,7 @@ def parse_tags(texts: Sequence[str]) -> tuple[Tag, ...]:
 
 
 def parse_new_tags(texts: Sequence[str], *, stored: Sequence[Tag] = ()) -> tuple[Tag, ...]:
-    """Return `texts` as an image's tags from now on; those of `stored`, which it has already, are no new ones.
+    """Return `texts` as an image's new tags; those in `stored`, its present ones, are not checked as new.
 
     Raises what `parse_tags` raises, and `DataValidationError` for a new tag that `ensure_new_label` refuses.
     """
@@ -47,7 +47,7 @@ def parse_new_tags(texts: Sequence[str], *, stored: Sequence[Tag] = ()) -> tuple
 
 
 def ensure_tags(tags: Sequence[str]) -> None:
-    """Raise `DataValidationError` for tags that no image may have been stored with."""
+    """Raise `DataValidationError` for tags that no image was stored with."""
     _ensure_tags_count(tags)
     for position, tag in enumerate(tags):
         ensure_label(f"tags[{position}]", tag, TAG_MAX_LENGTH)
@@ -56,9 +56,9 @@ def ensure_tags(tags: Sequence[str]) -> None:
 
 
 def normalized_tags(tags: Sequence[Tag]) -> tuple[Tag, ...]:
-    """Return stored tags as `parse_tag` returns them; of those that become equal, the first keeps its place.
+    """Return stored tags normalised by `parse_tag`; of those that become equal, the first stays.
 
-    A tag that can't be normalised, because the result is too long, stays as it is.
+    A tag that gets too long stays as it is.
     """
     return tuple(dict.fromkeys(map(_normalized_tag, tags)))
 

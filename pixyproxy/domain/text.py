@@ -1,7 +1,7 @@
-"""Rules that every text of the domain obeys.
+"""Rules for all texts of the domain.
 
-Text of others is bounded before it is normalised, in characters and in marks in a row: putting marks in order takes
-time that grows with the square of their number (UAX 15, section 13).
+Foreign text is bounded before it is normalised, in characters and in marks in a row: putting marks in order takes time
+quadratic in their number (UAX 15, section 13).
 """
 
 import unicodedata
@@ -14,7 +14,7 @@ from pixyproxy.domain.errors import DataValidationError
 # The limit of the Stream-Safe Text Format (UAX 15, section 13). No orthography comes near it.
 MARKS_MAX_COUNT: Final = 30
 
-# A character is up to four in the decomposed form NFD.
+# A character has up to four in the decomposed form NFD.
 DECOMPOSED_MAX_LENGTH: Final = 4
 
 # The halfwidth sound marks are letters that become marks under NFKD.
@@ -22,7 +22,7 @@ _TOO_MANY_MARKS: Final = regex.compile(rf"[\p{{M}}\uFF9E\uFF9F]{{{MARKS_MAX_COUN
 
 _VISIBLE: Final = regex.compile(r"[^\p{Z}\p{Cc}\p{Cs}\p{Default_Ignorable_Code_Point}\u2800\uFFF9-\uFFFB\U0001D159]")
 
-# What changes the order of other characters, or separates words without being seen.
+# These reorder other characters, or separate words invisibly.
 _HIDDEN: Final = regex.compile(r"[\p{Bidi_Control}\u200B\u2060\uFEFF]")
 
 # Where UTS 51 (emoji ZWJ sequences) and UAX 31 (section 2.3: A1, A2, B) use joiners, and where the Unicode Standard
@@ -43,7 +43,7 @@ _STRAY_JOINER: Final = regex.compile(
 
 
 def ensure_encodable(field: str, text: str) -> None:
-    """Refuse text that no database keeps faithfully; raise `DataValidationError` for a NUL or a lone surrogate."""
+    """Raise `DataValidationError` for a NUL or a lone surrogate, which no database stores faithfully."""
     if "\0" in text:
         raise DataValidationError(field, "must not contain a NUL character")
     try:
@@ -59,9 +59,9 @@ def ensure_length(field: str, text: str, minimum: int, maximum: int) -> None:
 
 
 def ensure_bounded(field: str, text: str, maximum: int) -> None:
-    """Raise `DataValidationError` for text that can't be `maximum` characters in NFC, or that has too many marks.
+    """Raise `DataValidationError` for text that can't be `maximum` characters in NFC, or has too many marks.
 
-    What this lets through is normalised in a time that grows with its length alone.
+    Normalising the rest takes time linear in its length.
     """
     if len(text) > DECOMPOSED_MAX_LENGTH * maximum:
         raise DataValidationError(field, f"must have at most {maximum:,} characters, not {len(text):,}")
@@ -80,14 +80,14 @@ def has_many_marks(text: str) -> bool:
 
 
 def ensure_label(field: str, text: str, maximum: int) -> None:
-    """Check a short text of one line, such as a tag or a name, as it may be stored.
+    """Check a short text of one line, such as a tag or a name, by the rules of stored text.
 
     Raises `DataValidationError` unless it has 1 to `maximum` characters, no control characters, and no white space
     around it.
     """
     ensure_encodable(field, text)
     ensure_length(field, text, 1, maximum)
-    # What is printable has none of these, and that is found out much faster.
+    # Printable text has none of these, and that is much faster to find out.
     if not text.isprintable() and any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in text):
         raise DataValidationError(field, "must not contain control characters or line breaks")
     if text != text.strip():
@@ -95,13 +95,13 @@ def ensure_label(field: str, text: str, maximum: int) -> None:
 
 
 def ensure_visible(field: str, text: str) -> None:
-    """Raise `DataValidationError` for text of which nothing can be seen."""
+    """Raise `DataValidationError` for text without a visible character."""
     if not _VISIBLE.search(text):
         raise DataValidationError(field, "must have a visible character")
 
 
 def ensure_new_label(field: str, text: str, maximum: int) -> None:
-    """Check a label that is to be stored: `ensure_label`, and nothing in it may deceive the eye.
+    """Check a new label: `ensure_label`, and nothing that deceives the eye.
 
     Raises `DataValidationError` also for text without a visible character, and for bidirectional controls, U+200B,
     U+2060 and U+FEFF.

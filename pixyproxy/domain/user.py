@@ -1,4 +1,4 @@
-"""Users, and who is asking."""
+"""Users and principals."""
 
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ PasswordHash = NewType("PasswordHash", str)
 
 
 def parse_user_name(text: str) -> UserName:
-    """Return `text` as the name of a user that there may be, normalised as `normalized_label` says.
+    """Return `text` as a user name, normalised by `normalized_label`.
 
     A name has 1 to 64 characters, no control characters, no white space around it, and no colon, because HTTP Basic
     separates name and password with one (RFC 7617, section 2). Raises `DataValidationError` otherwise.
@@ -47,17 +47,17 @@ def parse_new_user_name(text: str) -> UserName:
 
 
 def parse_login_names(text: str) -> Sequence[UserName]:
-    """Return the names that `text` may mean, the likeliest first.
+    """Return the names that `text` may stand for, the likeliest first.
 
-    Names of earlier versions, and those stored by SQL, need not be normalised: they are found as
-    they are written. Raises `DataValidationError`.
+    Names stored by earlier versions or by SQL need not be normalised: they match as written. Raises
+    `DataValidationError`.
     """
     name = parse_user_name(text)
     return (name,) if text == name or len(text) > USER_NAME_MAX_LENGTH else (UserName(text), name)
 
 
 def normalized_user_name(name: str) -> UserName:
-    """Return a stored name as `parse_user_name` returns it; one that can't be normalised stays as it is."""
+    """Return a stored name normalised by `parse_user_name`; one that can't be normalised stays as it is."""
     try:
         return parse_user_name(name)
     except DataValidationError:
@@ -65,7 +65,7 @@ def normalized_user_name(name: str) -> UserName:
 
 
 def ensure_user_name(field: str, text: str) -> None:
-    """Raise `DataValidationError` for a name that no user may have been stored with."""
+    """Raise `DataValidationError` for a name that no user was stored with."""
     ensure_label(field, text, USER_NAME_MAX_LENGTH)
     if ":" in text:
         raise DataValidationError(field, "must not contain a colon")
@@ -85,9 +85,9 @@ def parse_password(text: str) -> Password:
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is asking: a logged-in user's name, or nobody known.
+    """Who is asking: a user, or anonymous.
 
-    `linked` is the guid of the one image that the principal holds an author's link to.
+    `linked` is the guid of the image that the principal holds an author's link to.
     """
 
     name: UserName | None = None
@@ -95,7 +95,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether nobody is logged in."""
+        """Whether the principal is not logged in."""
         return self.name is None
 
 
@@ -103,7 +103,7 @@ ANONYMOUS = Principal()
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """Someone who may log in.
+    """A user, who may log in.
 
     `id` is the database's own and is None until the user is stored; `password_hash` is in the PHC string format;
     `created_at` is in UTC. Raises `DataValidationError` for a name that breaks the rules of `ensure_user_name`.
@@ -120,9 +120,9 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def twins_among(names: Iterable[UserName]) -> Sequence[Sequence[UserName]]:
-    """Return the names that are the same once they are normalised, as groups of two or more.
+    """Return groups of two or more names that are equal once normalised.
 
-    New names are normalised, so that only names of earlier versions, or those stored by SQL, have twins.
+    New names are normalised, so only names stored by earlier versions or by SQL have twins.
     """
     groups: dict[UserName, list[UserName]] = {}
     for name in names:
@@ -131,5 +131,5 @@ def twins_among(names: Iterable[UserName]) -> Sequence[Sequence[UserName]]:
 
 
 def user_not_found() -> RecordNotFoundError:
-    """Make the one error for a user that does not exist."""
+    """Make the one error for an unknown user."""
     return RecordNotFoundError("There is no user with this name.")

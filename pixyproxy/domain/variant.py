@@ -1,4 +1,4 @@
-"""The variant: an image in another size, another format or both."""
+"""Variants: an image in another size or format."""
 
 from collections.abc import Collection
 from enum import StrEnum
@@ -15,14 +15,14 @@ VariantName = NewType("VariantName", str)
 
 
 class Fit(StrEnum):
-    """How a picture is fitted into a width and a height: wholly inside it, or filling it and cut off at the edges."""
+    """How a picture fits into a width and a height: contained in it, or covering it with the rest cut off."""
 
     CONTAIN = "contain"
     COVER = "cover"
 
 
 class VariantFormat(StrEnum):
-    """The formats that variants are made in."""
+    """The formats of variants."""
 
     PNG = "png"
     JPEG = "jpeg"
@@ -41,12 +41,12 @@ class VariantFormat(StrEnum):
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
-    """What a picture is made into.
+    """The size and format of a variant.
 
-    `width` and `height` are the sides in pixels, 1 to 4,096, that it is fitted into; with one of them the other
-    follows, with neither it keeps its size. A bitmap is never made larger than it is; a picture without pixels of its
-    own is drawn as large as it was asked for. No side becomes longer than 4,096 pixels. `quality` is 1 to 100, about
-    that of a JPEG; PNG, which loses nothing, has no use for it. Raises `DataValidationError`.
+    The picture is fitted into `width` and `height`, 1 to 4,096 pixels each; with one of them the other follows, with
+    neither the size stays. Bitmaps are never enlarged; pictures without pixels are drawn at the requested size. No side
+    exceeds 4,096 pixels. `quality` is 1 to 100, about that of a JPEG; lossless PNG ignores it. Raises
+    `DataValidationError`.
     """
 
     format: VariantFormat
@@ -64,13 +64,13 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cut(self) -> tuple[int, int] | None:
-        """The size that the picture is to fill, losing what stands out, or None if it is shown whole."""
+        """The size to fill by cutting off the rest, or None if the whole picture is shown."""
         return (self.width, self.height) if self.fit is Fit.COVER and self.width and self.height else None
 
     def name_for(self, sha256: str) -> VariantName:
         """Return the name of this variant of the content with this SHA-256.
 
-        Variants that differ only in what has no effect have one name.
+        Variants that would be equal have one name.
         """
         sides = f"{self.width or ''}x{self.height or ''}"
         fit = Fit.COVER if self.cut else Fit.CONTAIN
@@ -78,9 +78,9 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
         return VariantName(f"{sha256[:16]}-{sides}-{fit}{quality}{self.format.extension}")
 
     def size_of(self, width: int, height: int, *, is_scalable: bool = False) -> tuple[int, int]:
-        """Return the size that a picture of this size is made into, `is_scalable` if it has no pixels of its own."""
+        """Return the size of the variant of a picture of this size, `is_scalable` if it has no pixels."""
         if self.cut is not None:
-            # What is left has the shape that was asked for, also where the picture is too small for the size.
+            # Keep the requested shape, even if the picture is too small for the size.
             sides = self.cut
             scale = 1.0 if is_scalable else min(1.0, width / sides[0], height / sides[1])
         else:
@@ -92,16 +92,16 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VariantPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Which variants are made, so that nobody can have a million of them made: these `sides` and `qualities` alone.
+    """The variants that are made: these `sides` and `qualities` only, so that clients can't request millions.
 
-    Where `sides` is None, any variant is.
+    If `sides` is None, all variants are made.
     """
 
     sides: frozenset[int] | None = frozenset({64, 128, 256, 512, 1_024})
     qualities: frozenset[int] = frozenset({30, 50, 70, QUALITY_DEFAULT, 90})
 
     def ensure_allowed(self, variant: Variant) -> None:
-        """Raise `DataValidationError`, which says what is allowed, for a variant that is not."""
+        """Raise a `DataValidationError` that names the allowed values for a variant that is not allowed."""
         if self.sides is None:
             return
         for field, side in (("width", variant.width), ("height", variant.height)):
