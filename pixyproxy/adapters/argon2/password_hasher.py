@@ -27,7 +27,7 @@ HASH_LENGTH = 32
 
 RETRY_AFTER = 2.0
 
-# How far a hash steps back behind the requests that need none; bench/hostile_logins.py measures it.
+# The niceness of hashing beside requests without a hash; measured by bench/hostile_logins.py.
 NICENESS: Final = 5
 
 T = TypeVar("T")
@@ -36,8 +36,8 @@ T = TypeVar("T")
 class Argon2PasswordHasher(PasswordHasher):
     """Hashes in worker threads, at most `concurrency` at once, because each hash takes 19 MiB and a core.
 
-    At most `queue` more may wait; beyond that it raises `OverloadedError`, so that a flood of wrong passwords does not
-    make everybody else wait behind it.
+    Queues at most `queue` more and then raises `OverloadedError`, so that a flood of wrong passwords does not delay
+    everyone.
     """
 
     def __init__(self, *, concurrency: int = 2, queue: int = 32) -> None:
@@ -62,7 +62,7 @@ class Argon2PasswordHasher(PasswordHasher):
             try:
                 return await self._in_thread(self._argon2.verify, password_hash, password)
             except (VerificationError, InvalidHashError, UnicodeEncodeError):
-                # A hash that is not ASCII is the one malformed hash that argon2 has no error of its own for.
+                # argon2 has no error of its own for a hash that is not ASCII.
                 return False
 
     async def _in_thread(self, work: Callable[[str, str], T] | Callable[[str], T], *args: str) -> T:
@@ -86,9 +86,9 @@ class Argon2PasswordHasher(PasswordHasher):
 
 
 def _step_back() -> None:
-    """Let the other threads of the process go first where there are fewer processors than threads that want one.
+    """Let the other threads of the process go first when cores are scarce.
 
-    On Linux each thread has a niceness of its own (setpriority(2), BUGS); elsewhere it is that of the whole process.
+    On Linux each thread has its own niceness (setpriority(2), BUGS); elsewhere the whole process has one.
     """
     if sys.platform == "linux":
         os.nice(NICENESS)

@@ -12,17 +12,17 @@ from pixyproxy.adapters.pictures.picture import UnreadablePictureError, broken
 from pixyproxy.domain.content import MediaType
 
 SECONDS: Final = 30.0
-"""How long one frame may be decoded. Its pixels and scans are bounded, so that this is for machines that are busy."""
+"""The time limit of decoding one frame. Pixels and scans are bounded, so this is for busy machines."""
 
-# The plugin classes are called by themselves: `Image.open` would also try every other format that some import has
-# registered, and would answer a large picture with a warning instead of an error.
+# Call the plugin classes directly: `Image.open` would also try every other registered format, and would answer a large
+# picture with a warning instead of an error.
 _PLUGINS: Final[dict[MediaType, type[ImageFile]]] = {
     MediaType.PNG: PngImagePlugin.PngImageFile,
     MediaType.JPEG: JpegImagePlugin.JpegImageFile,
     MediaType.WEBP: WebPImagePlugin.WebPImageFile,
     MediaType.GIF: GifImagePlugin.GifImageFile,
 }
-# Of these, what was decoded before an error is shown by browsers; it is clear that there is something.
+# Browsers show what was decoded of these before an error.
 _SHOWN_IN_PART: Final = frozenset({MediaType.PNG, MediaType.GIF})
 
 _TRANSPOSITIONS: Final = {
@@ -50,7 +50,7 @@ def drawn(frame: Frame, *, seconds: float = SECONDS) -> Image.Image:
 
 
 def decoded(frame: Frame, *, seconds: float = SECONDS) -> ImageFile:
-    """Return the frame decoded, as far as it can be; raise `UnreadablePictureError` if nothing of it can be shown."""
+    """Return the frame, decoded as far as possible; raise `UnreadablePictureError` if nothing can be shown."""
     try:
         image = _PLUGINS[frame.media_type](_File(frame.data, time.monotonic() + seconds))
         try:
@@ -58,13 +58,13 @@ def decoded(frame: Frame, *, seconds: float = SECONDS) -> ImageFile:
         except OSError:
             if frame.media_type not in _SHOWN_IN_PART:
                 raise
-            # The pixels are there, as many as there were before the damage.
+            # Keep the pixels from before the damage.
             image.tile = []
             image.load()
     except (UnreadablePictureError, MemoryError):
         raise
     except Exception as exc:
-        # Damaged files raise a dozen unrelated kinds of errors, out of Pillow and out of the modules it uses.
+        # Damaged files raise a dozen unrelated kinds of errors, from Pillow and the modules it uses.
         raise broken(frame.media_type) from exc
     if image.size != (frame.width, frame.height):
         raise broken(frame.media_type)
@@ -72,7 +72,7 @@ def decoded(frame: Frame, *, seconds: float = SECONDS) -> ImageFile:
 
 
 class _File(io.BytesIO):
-    """A file in memory that can be read until a deadline."""
+    """A file in memory that is readable until a deadline."""
 
     def __init__(self, data: bytes, deadline: float) -> None:
         super().__init__(data)

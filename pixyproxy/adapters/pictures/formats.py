@@ -24,7 +24,7 @@ _BITMAPS: Final = (
 )
 # Markup begins with `<`, after a byte order mark and white space, in one byte or in two.
 _MARKUP: Final = re.compile(rb"[\xef\xbb\xbf\xfe\xff\0 \t\r\n]*+<")
-# The search keeps the interpreter's lock.
+# The search holds the GIL.
 _MAX_SPACE: Final = 16 << 20
 
 FIRST_BYTES: Final = (png.SIGNATURE, jpeg.SIGNATURE, webp.RIFF, *gif.SIGNATURES, b"<svg ", b"<?xml ")
@@ -37,16 +37,16 @@ def is_markup(data: bytes | bytearray) -> bool:
 
 
 def begins_as_picture(data: bytes | bytearray) -> bool:
-    """Whether the data begins as a picture does; it can still be damaged, or markup that is no SVG."""
+    """Whether the data begins like a picture; it may still be damaged, or markup other than SVG."""
     return is_markup(data) or _bitmap(data) is not None
 
 
 def first_frame(data: bytes) -> Frame:
-    """Return the first frame of a PNG, JPEG, WebP or GIF; decode none of its pixels.
+    """Return the first frame of a PNG, JPEG, WebP or GIF without decoding a pixel.
 
-    The inspector and the makers of variants decode what this returns, so that one judge says what a picture is. Raises
-    `UnreadablePictureError` for anything of which browsers show nothing, for a frame of more than 64 million pixels,
-    and for more than 10,000 frames or 300,000 chunks.
+    The inspector and the variant makers decode this frame, so that they agree on what a picture is. Raises
+    `UnreadablePictureError` for data of which browsers show nothing, for a frame of more than 64 million pixels, and
+    for more than 10,000 frames or 300,000 chunks.
     """
     bitmap = _bitmap(data)
     if bitmap is None:
@@ -55,7 +55,7 @@ def first_frame(data: bytes) -> Frame:
 
 
 def is_turned_on_its_side(head: bytes) -> bool | None:
-    """Whether EXIF data turns the picture that begins with `head` on its side; None if `head` is too short to tell."""
+    """Whether EXIF data rotates the picture that begins with `head` by 90°; None if `head` is too short to tell."""
     bitmap = _bitmap(head)
     if bitmap is None:
         return False

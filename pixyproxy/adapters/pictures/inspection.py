@@ -1,4 +1,4 @@
-"""What a picture is, judged by its bytes alone."""
+"""Inspection of pictures by their bytes alone."""
 
 import re
 from typing import Final
@@ -14,8 +14,8 @@ _WEB_PAGE: Final = re.compile(rb"[\xef\xbb\xbf \t\r\n]*+<(?:!doctype\s+)?html", 
 def inspect_picture(data: bytes) -> Picture:
     """Return the format and the shown size of a picture, whatever its label says.
 
-    Takes a while: call it in a worker thread. Raises `UnreadablePictureError` for anything but a bitmap of which
-    browsers show something, and a whole SVG.
+    Slow: call it in a worker thread. Raises `UnreadablePictureError` for anything except a complete SVG and a bitmap of
+    which browsers show something.
     """
     if not data:
         raise UnreadablePictureError("The picture is empty.")
@@ -29,8 +29,8 @@ def inspect_picture(data: bytes) -> Picture:
 def inspect_bitmap(data: bytes) -> Picture:
     """Return the format and the shown size of a bitmap.
 
-    A bitmap is one if a browser shows its first frame, or a part of it; only this frame is decoded. Takes a while: call
-    it in a worker thread. Raises `UnreadablePictureError`.
+    Decodes the first frame, and accepts the bitmap if browsers show at least a part of it. Slow: call it in a worker
+    thread. Raises `UnreadablePictureError`.
     """
     frame = first_frame(data)
     with decoded(frame):

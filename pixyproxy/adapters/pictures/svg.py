@@ -1,4 +1,4 @@
-"""What an SVG is, judged by its bytes alone."""
+"""Inspection of SVGs by their bytes alone."""
 
 import math
 import re
@@ -14,7 +14,7 @@ MAX_BYTE_SIZE: Final = 16 << 20
 MAX_DEPTH: Final = 1_000
 
 _PIECE: Final = 1 << 20
-# No document can have this character, so no name is taken for another.
+# No document can contain this character, so names can't be confused.
 _SEPARATOR: Final = "\f"
 _ROOT: Final = f"http://www.w3.org/2000/svg{_SEPARATOR}svg"
 _NUMBER: Final = r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:e[+-]?\d+)?"
@@ -23,7 +23,7 @@ _LENGTH: Final = re.compile(f"({_NUMBER})([a-z]*)", re.ASCII | re.IGNORECASE)
 _BOX: Final = re.compile(f"{_NUMBER}{_GAP}{_NUMBER}{_GAP}({_NUMBER}){_GAP}({_NUMBER})", re.ASCII | re.IGNORECASE)
 _TEXT_MAX: Final = 500
 _SIDE_MIN, _SIDE_MAX = 1e-9, 1e9
-# What CSS says of each unit; those of the font are those of the usual one, whose letters are 16 pixels high.
+# CSS's sizes of units; font units as of the default font, whose letters are 16 pixels high.
 _PIXELS: Final = {
     "": 1,
     "px": 1,
@@ -38,23 +38,23 @@ _PIXELS: Final = {
     "ex": 8,
     "ch": 8,
 }
-# What CSS gives a picture that has no size of its own.
+# CSS's size of a picture without one.
 _WIDTH, _HEIGHT = 300.0, 150.0
 
 
 def inspect_svg(data: bytes) -> Picture:
-    """Return the size of the SVG `data`, which is read to its end, and neither drawn nor changed.
+    """Return the size of the SVG `data`; parse it to its end without drawing it.
 
-    What it can do when it is shown is not looked at: whoever shows it has to see to that. Nothing that it refers to is
-    loaded. Raises `UnreadablePictureError` for anything but a well-formed document of at most 16 MiB, nested at most
-    1,000 deep, whose root is the element `svg` of SVG's namespace. It may declare entities that refer to nothing else,
-    and attributes, as long as they can't make it larger than 16 MiB.
+    Does not judge scripts: whoever serves the SVG must sandbox it. Loads no references. Raises `UnreadablePictureError`
+    for anything except a well-formed document of at most 16 MiB, nested at most 1,000 deep, whose root is `svg` in
+    SVG's namespace. The document may declare entities without references, and attributes, as long as they can't expand
+    it beyond 16 MiB.
     """
     if len(data) > MAX_BYTE_SIZE:
         raise UnreadablePictureError(f"The SVG picture has more than {MAX_BYTE_SIZE >> 20} MiB.")
     data = in_utf8(data)
     outline = _Outline(ampersands=data.count(b"&"), tags=data.count(b"<"))
-    # Names are not interned, since a document can have a million of them.
+    # Names are not interned: a document can have a million of them.
     parser = expat.ParserCreate("utf-8", namespace_separator=_SEPARATOR, intern=None)
     parser.EntityDeclHandler = outline.declare_entity
     parser.AttlistDeclHandler = outline.declare_attribute
@@ -62,7 +62,7 @@ def inspect_svg(data: bytes) -> Picture:
     parser.StartElementHandler = outline.start
     parser.EndElementHandler = outline.end
     try:
-        # The parser keeps the interpreter's lock: other threads get their turn between the pieces.
+        # The parser holds the GIL: release it between the pieces.
         for start in range(0, len(data), _PIECE):
             parser.Parse(data[start : start + _PIECE], False)
         parser.Parse(b"", True)
@@ -76,7 +76,7 @@ def inspect_svg(data: bytes) -> Picture:
 
 
 class _Outline:
-    """What the parser tells of a document: whether its root is that of an SVG, and then its size in pixels."""
+    """The parser's findings: whether the root is an SVG's, and its size in pixels."""
 
     def __init__(self, *, ampersands: int, tags: int) -> None:
         self.is_svg = False
@@ -86,7 +86,7 @@ class _Outline:
         self._entity_size = self._attributes_size = 0
 
     def declare_entity(self, _name: str, is_parameter: int, value: str | None, *_: object) -> None:
-        # An entity that refers to others can become a thousand of each of them.
+        # Entities that refer to others can multiply a thousandfold.
         if is_parameter or value is None or "&" in value:
             raise UnreadablePictureError("The SVG picture declares entities that refer to something else.")
         self._entity_size = max(self._entity_size, len(value))
@@ -97,11 +97,11 @@ class _Outline:
         self._ensure_size()
 
     def skip_entity(self, name: str, _is_parameter: int) -> None:
-        # It may be declared in another document, which browsers don't load either.
+        # It may be declared in an external document, which browsers don't load either.
         raise UnreadablePictureError(f"The SVG picture is damaged or incomplete (undefined entity {name[:40]}).")
 
     def _ensure_size(self) -> None:
-        # Each ampersand may be an entity, and each tag may get all attributes.
+        # Assume that each ampersand is an entity, and that each tag gets all attributes.
         if self._ampersands * self._entity_size + self._tags * self._attributes_size > MAX_BYTE_SIZE:
             raise UnreadablePictureError(f"The SVG picture declares what may take more than {MAX_BYTE_SIZE >> 20} MiB.")
 
@@ -119,7 +119,7 @@ class _Outline:
 
 
 def _size(attributes: Mapping[str, str]) -> tuple[float, float]:
-    """Return the size in pixels: that of the attributes, where they leave it open that of the view box, or CSS's."""
+    """Return the size in pixels: from the attributes, else from the view box, else CSS's."""
     width, height = _pixels(attributes.get("width", "")), _pixels(attributes.get("height", ""))
     if box := _box(attributes.get("viewBox", "")):
         if width is None and height is None:
@@ -131,7 +131,7 @@ def _size(attributes: Mapping[str, str]) -> tuple[float, float]:
 
 
 def _pixels(text: str) -> float | None:
-    """Return a length in pixels, at most a billion; None for what is none or depends on what is around the picture."""
+    """Return a length in pixels, at most a billion; None for a malformed or relative length."""
     found = _LENGTH.fullmatch(text.strip()) if len(text) <= _TEXT_MAX else None
     if found is None or (factor := _PIXELS.get(found[2].lower())) is None:
         return None
@@ -140,7 +140,7 @@ def _pixels(text: str) -> float | None:
 
 
 def _box(text: str) -> tuple[float, float] | None:
-    """Return the width and the height of a view box, or None if it is none or empty."""
+    """Return the width and the height of a view box, or None if it is malformed or empty."""
     found = _BOX.fullmatch(text.strip()) if len(text) <= _TEXT_MAX else None
     if found is None:
         return None
@@ -151,9 +151,9 @@ def _box(text: str) -> tuple[float, float] | None:
 
 
 def _fitted(width: float, height: float) -> tuple[int, int]:
-    """Return the size in whole pixels, at least one, and no more of them than a bitmap may have.
+    """Return the size in whole pixels, at least one and within a bitmap's limit.
 
-    The picture itself has no pixels: a size beyond all measure is no reason to lose it.
+    The picture has no pixels: an excessive size is no reason to lose it.
     """
     if round(width) * round(height) > MAX_PIXELS:
         scale = math.sqrt(MAX_PIXELS / (width * height))

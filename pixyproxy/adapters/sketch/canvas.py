@@ -1,7 +1,7 @@
 """Shapes, textures and light.
 
-All of it is made of Pillow's own operations on whole pictures, which leave the interpreter to others meanwhile.
-Measures are shares of the picture's edge, from the upper left corner.
+All are Pillow operations on whole pictures, which release the GIL. Measures are fractions of the picture's edge, from
+the upper left corner.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Pictures without a network, a key or a model: for trying PixyProxy out, and for tests of whole systems."""
+"""Sketches, drawn without a network, a key or a model, for trials and tests of whole systems."""
 
 import asyncio
 import hashlib
@@ -14,11 +14,11 @@ from pixyproxy.domain.ports import GeneratedImage, ImageGenerator
 
 
 class SketchImageGenerator(ImageGenerator):
-    """Draws a 1024x1024 PNG that depends on nothing but the prompt.
+    """Draws a 1024x1024 PNG that depends only on the prompt.
 
     Words of the prompt choose the colours (`red`, `sunset`, `ocean`, …) and the scene (`mountains`, `forest`, …); its
-    SHA-256 decides everything else. `concurrency` sketches are drawn at once and others wait: one takes about 0.3 s of
-    CPU and 25 MB.
+    SHA-256 decides the rest. Draws `concurrency` sketches at once and queues others: one takes about 0.3 s of CPU and
+    25 MB.
     """
 
     def __init__(self, *, concurrency: int = 2) -> None:
@@ -34,12 +34,12 @@ class SketchImageGenerator(ImageGenerator):
         return await asyncio.get_running_loop().run_in_executor(self._painters, draw, request.prompt)
 
     async def close(self) -> None:
-        """End the threads, each when it has finished its sketch; the generator can't be used any more."""
+        """Stop the threads, each after its current sketch; the generator can't be used any more."""
         self._painters.shutdown(wait=False, cancel_futures=True)
 
 
 def draw(prompt: str) -> GeneratedImage:
-    """Return the sketch of a prompt, the same one whenever and wherever it is asked for."""
+    """Return the sketch of a prompt, the same at any time on any machine."""
     rng = random.Random(hashlib.sha256(prompt.encode()).digest())  # noqa: S311 -- it has to be predictable
     palette = choose_palette(prompt, rng)
     scene = choose_scene(prompt, rng)

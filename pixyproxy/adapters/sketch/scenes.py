@@ -1,4 +1,4 @@
-"""What a sketch shows; each scene is one function from a palette and a source of randomness to a picture."""
+"""Scenes of sketches: functions from a palette and a random source to a picture."""
 
 import math
 import random
@@ -28,7 +28,7 @@ def hills(palette: Palette, rng: random.Random) -> Image.Image:
 
 
 def forest(palette: Palette, rng: random.Random) -> Image.Image:
-    """Rows of conifers, one behind the other in the mist."""
+    """Rows of conifers that fade into the mist."""
     picture = _sky(palette, rng)
     _sun(picture, palette, rng, y=rng.uniform(0.16, 0.34))
     _ranges(picture, palette, rng, first=0.36, count=2, last=0.2)
@@ -257,6 +257,6 @@ _WORDS: Final = {
 
 
 def choose_scene(prompt: str, rng: random.Random) -> Scene:
-    """Return the scene that a word of the prompt asks for; without such a word, any."""
+    """Return the scene that a word of the prompt names; without such a word, a random one."""
     named = [_WORDS[word] for word in re.findall(r"\w+", prompt.lower()) if word in _WORDS]
     return named[0] if named else rng.choice(list(SCENES.values()))

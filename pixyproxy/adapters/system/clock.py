@@ -1,4 +1,4 @@
-"""The machine's own clock."""
+"""The system clock."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,7 @@ from pixyproxy.domain.ports import Clock
 
 
 class SystemClock(Clock):
-    """Tells the machine's time in UTC, whatever its time zone is."""
+    """Returns the system time in UTC."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)

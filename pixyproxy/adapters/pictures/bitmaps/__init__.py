@@ -1,1 +1,1 @@
-"""The containers of bitmaps (PNG, JPEG, WebP and GIF), read without decoding a pixel."""
+"""Containers of bitmaps (PNG, JPEG, WebP and GIF), parsed without decoding a pixel."""

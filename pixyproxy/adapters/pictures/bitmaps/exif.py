@@ -1,10 +1,10 @@
-"""How a picture is to be turned, by its EXIF data."""
+"""Orientation in EXIF data."""
 
 import struct
 from typing import Final
 
 PREFIX: Final = b"Exif\0\0"
-"""What EXIF data begins with in a JPEG."""
+"""The first bytes of EXIF data in a JPEG."""
 
 _ORDERS: Final = {b"II*\0": "<", b"MM\0*": ">"}
 _ORIENTATION, _SHORT = 0x0112, 3
@@ -14,9 +14,9 @@ UPRIGHT: Final = 1
 
 
 def orientation_of(tiff: bytes) -> int:
-    """Return the orientation, 1 to 8, of EXIF data without its prefix; 1 where there is none or it is damaged.
+    """Return the orientation, 1 to 8, in EXIF data without its prefix; 1 for missing or damaged data.
 
-    As in browsers, the tag has to be one SHORT of the first directory (EXIF 3.0, 4.6.5.1).
+    As in browsers, the tag must be one SHORT in the first directory (EXIF 3.0, 4.6.5.1).
     """
     order = _ORDERS.get(tiff[:4])
     if order is None:

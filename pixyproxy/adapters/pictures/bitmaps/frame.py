@@ -1,4 +1,4 @@
-"""The first frame of a bitmap, by itself."""
+"""First frames of bitmaps."""
 
 from typing import Final
 
@@ -10,17 +10,17 @@ from pixyproxy.domain.content import MediaType
 
 MAX_FRAMES: Final = 10_000
 MAX_CHUNKS: Final = 300_000
-"""The chunks, segments or blocks of a file; a GIF of 64 MiB has 263,172 blocks of the usual size."""
+"""The most chunks, segments or blocks of a file; a GIF of 64 MiB has 263,172 blocks of the usual size."""
 
 _FIRST_TURNED: Final = 5
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
-    """The first frame of a bitmap as a small file of the same format, with what is needed to draw it and nothing else.
+    """The first frame of a bitmap as a small file of the same format, reduced to what decoders need.
 
-    `data` has no EXIF data, no texts and no further frames, and its checksums are right; it keeps a colour profile.
-    `width` and `height` are those of the pixels as stored, `orientation` (1 to 8, EXIF's) says how they are shown.
-    `is_whole` is false if the file breaks off within the frame, so that only a part of it can be drawn.
+    `data` has no EXIF data, no texts and no further frames, and correct checksums; it keeps a colour profile. `width`
+    and `height` are those of the stored pixels, `orientation` (1 to 8, EXIF's) says how they are shown. `is_whole` is
+    false if the file is truncated within the frame, so that only a part of it can be drawn.
     """
 
     media_type: MediaType
@@ -32,17 +32,17 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_turned(self) -> bool:
-        """Whether the picture is shown with its width and height exchanged."""
+        """Whether width and height are swapped when the picture is shown."""
         return is_turned(self.orientation)
 
     @property
     def shown_size(self) -> tuple[int, int]:
-        """The width and the height of the picture as it is shown."""
+        """The width and the height of the picture as shown."""
         return (self.height, self.width) if self.is_turned else (self.width, self.height)
 
 
 def is_turned(orientation: int) -> bool:
-    """Whether a picture of this orientation is shown with its width and height exchanged."""
+    """Whether this orientation swaps width and height."""
     return orientation >= _FIRST_TURNED
 
 
@@ -55,7 +55,7 @@ def ensure_size(width: int, height: int) -> None:
 
 
 class Bounds:
-    """Counts the chunks and the frames of one file; raises `UnreadablePictureError` when they are too many."""
+    """Counts the chunks and the frames of one file; raises `UnreadablePictureError` for too many."""
 
     def __init__(self) -> None:
         self._chunks = self._frames = 0

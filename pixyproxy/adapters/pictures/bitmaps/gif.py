@@ -14,9 +14,9 @@ _IMAGE, _EXTENSION, _CONTROL, _TRAILER = 0x2C, 0x21, 0xF9, b"\x3b"
 
 
 def first_frame(data: bytes, bounds: Bounds) -> Frame:
-    """Return the first picture of a GIF with the palette and the transparency that it needs.
+    """Return the first picture of a GIF with its palette and transparency.
 
-    Like browsers, it tolerates a file that breaks off within or behind this picture. Raises `UnreadablePictureError`.
+    Like browsers, it tolerates a truncated file. Raises `UnreadablePictureError`.
     """
     if len(data) < _HEAD_SIZE:
         raise broken(MediaType.GIF)
@@ -64,7 +64,7 @@ def _only(
     """Return the picture at `start`, whose blocks lie between `blocks` and `end`, as a GIF of its own."""
     left, top, width, height = sides
     ensure_size(width, height)
-    # Where it stands out, it makes the screen larger.
+    # A picture beyond the edge enlarges the screen.
     width, height = max(screen[0], left + width), max(screen[1], top + height)
     ensure_size(width, height)
     if end <= blocks or not data[blocks : blocks + 1].strip(b"\0"):
@@ -80,7 +80,7 @@ def _only(
 
 
 def _mended(data: bytes, start: int, blocks: int, end: int) -> bytes:
-    """Return the picture with the last of its blocks, which breaks off, as long as it is."""
+    """Return the picture with its truncated last block shortened to the data that is there."""
     position = blocks
     while position + 1 + data[position] < end:
         position += 1 + data[position]
@@ -93,7 +93,7 @@ def _palette_size(flags: int) -> int:
 
 
 def _skip(data: bytes, position: int, bounds: Bounds) -> tuple[int, bool]:
-    """Return where the blocks from `position` on end, and whether they do before the data does."""
+    """Return the end of the blocks from `position` on, and whether they are complete."""
     while position < len(data):
         bounds.count_chunk()
         length = data[position]

@@ -1,4 +1,4 @@
-"""JPEG (ITU-T T.81) in the container that browsers take: JFIF, EXIF, MPO and the like."""
+"""JPEG (ITU-T T.81) in the containers that browsers accept: JFIF, EXIF, MPO and others."""
 
 import re
 from typing import Final, NamedTuple
@@ -11,14 +11,14 @@ from pixyproxy.domain.content import MediaType
 SIGNATURE: Final = b"\xff\xd8\xff"
 MAX_SCANS: Final = 100
 MAX_SCANNED_PIXELS: Final = 1_280_000_000
-"""The pixels of all scans together: 20 scans of the largest picture. Encoders make about a dozen."""
+"""The most pixels of all scans together: 20 scans of the largest picture. Encoders make about a dozen."""
 
 _SOI, _EOI, _SOS, _DQT, _DNL, _DRI, _APP1 = 0xD8, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xE1
 _NO_FRAMES: Final = frozenset({0xC4, 0xC8, 0xCC})
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - _NO_FRAMES
 _NEEDED: Final = frozenset({*_FRAMES, *_NO_FRAMES, _SOI, _SOS, _DQT, _DNL, _DRI})
 _WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD8)})
-# Both patterns begin with one byte, so that `re`, which keeps the interpreter's lock, searches 64 MiB in 0.03 s.
+# Both patterns begin with one byte, so that `re`, which holds the GIL, searches 64 MiB in 0.03 s.
 _MARKER: Final = re.compile(rb"\xff([\x01-\xfe])")
 # Within a scan, restart markers belong to the data.
 _END_OF_SCAN: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
@@ -36,9 +36,9 @@ class _Segment(NamedTuple):
 
 
 def first_frame(data: bytes, bounds: Bounds) -> Frame:
-    """Return the first picture of a JPEG; what it brings along for cameras, and all behind its end, is left out.
+    """Return the first picture of a JPEG without camera data and anything after its end.
 
-    Like browsers, it tolerates a file that breaks off within the pixels. Raises `UnreadablePictureError`.
+    Like browsers, it tolerates a file that is truncated within the pixels. Raises `UnreadablePictureError`.
     """
     parts: list[bytes] = [data[:2]]
     size: tuple[int, int] | None = None
@@ -55,7 +55,7 @@ def first_frame(data: bytes, bounds: Bounds) -> Frame:
             orientation = orientation_of(segment.content.removeprefix(PREFIX))
         elif segment.marker == _SOS:
             if not scans and position == len(data):
-                # Not one pixel is there.
+                # There is not one pixel.
                 break
             scans += 1
             _ensure_scans(scans, size)
@@ -75,7 +75,7 @@ def first_frame(data: bytes, bounds: Bounds) -> Frame:
 
 
 def _size(content: bytes) -> tuple[int, int]:
-    """Return the width and the height that the header of a frame tells."""
+    """Return the width and the height in the header of a frame."""
     if len(content) < _FRAME_SIZE:
         raise broken(MediaType.JPEG)
     size = int.from_bytes(content[3:5]), int.from_bytes(content[1:3])
@@ -84,7 +84,7 @@ def _size(content: bytes) -> tuple[int, int]:
 
 
 def _ensure_scans(scans: int, size: tuple[int, int] | None) -> None:
-    """Raise `UnreadablePictureError` for a scan without a frame, and for more scans than can be decoded in time."""
+    """Raise `UnreadablePictureError` for a scan without a frame, and for too many scans to decode in time."""
     if size is None:
         raise broken(MediaType.JPEG)
     if scans > MAX_SCANS or scans * size[0] * size[1] > MAX_SCANNED_PIXELS:
@@ -97,7 +97,7 @@ def _end_of_scan(data: bytes, start: int) -> int:
 
 
 def orientation_in(head: bytes) -> int | None:
-    """Return the orientation that the beginning of a JPEG tells, ahead of the pixels; None if it breaks off before."""
+    """Return the orientation in the head of a JPEG; None if `head` ends before the pixels without one."""
     position, bounds = 2, Bounds()
     while (segment := _next(head, position, bounds)) is not None and segment.is_whole:
         if segment.marker in {_SOS, _EOI}:
@@ -109,7 +109,7 @@ def orientation_in(head: bytes) -> int | None:
 
 
 def _next(data: bytes, position: int, bounds: Bounds) -> _Segment | None:
-    """Return the next segment, from its marker to its end, past any bytes that are none."""
+    """Return the next segment, from its marker to its end; skip other bytes."""
     while (found := _MARKER.search(data, position)) is not None:
         bounds.count_chunk()
         marker, start = found[1][0], found.start()

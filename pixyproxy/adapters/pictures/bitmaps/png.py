@@ -12,7 +12,7 @@ from pixyproxy.domain.content import MediaType
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
-# The bits of a sample that each colour type may have, and its samples a pixel.
+# The sample depths that each colour type may have, and its samples per pixel.
 _DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _SAMPLES: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PALETTE: Final = 3
@@ -41,10 +41,10 @@ class _Chunk(NamedTuple):
 
 
 def first_frame(data: bytes, bounds: Bounds) -> Frame:
-    """Return the default picture of a PNG, whatever its ancillary chunks and all behind the pixels are like.
+    """Return the default picture of a PNG, whatever its ancillary chunks and the data after the pixels.
 
-    Like browsers, it tolerates wrong checksums, except of the header and the palette, and a file that breaks off behind
-    the first row. Raises `UnreadablePictureError`.
+    Like browsers, it tolerates wrong checksums, except of the header and the palette, and a file that is truncated
+    after the first row. Raises `UnreadablePictureError`.
     """
     chunks = _chunks(data, bounds)
     header = _header(next(chunks, None))
@@ -60,7 +60,7 @@ def first_frame(data: bytes, bounds: Bounds) -> Frame:
         elif not pixels:
             _ensure_known(chunk)
             if chunk.kind == b"PLTE" and b"PLTE" in kept:
-                # Decoders give up at a second palette.
+                # Decoders fail at a second palette.
                 raise broken(MediaType.PNG)
             if chunk.is_right and chunk.kind in _KEPT:
                 kept.setdefault(chunk.kind, bytes(chunk.content))
@@ -83,7 +83,7 @@ def first_frame(data: bytes, bounds: Bounds) -> Frame:
 
 
 def orientation_in(head: bytes) -> int | None:
-    """Return the orientation that the beginning of a PNG tells, ahead of the pixels; None if it breaks off before."""
+    """Return the orientation in the head of a PNG; None if `head` ends before the pixels without one."""
     for chunk in _chunks(head, Bounds()):
         if chunk.kind in {b"IDAT", b"IEND"}:
             return UPRIGHT
@@ -93,14 +93,14 @@ def orientation_in(head: bytes) -> int | None:
 
 
 def _chunks(data: bytes, bounds: Bounds) -> Iterator[_Chunk]:
-    """Yield the chunks up to IEND or the end of the data; the last one may lack some of its bytes."""
+    """Yield the chunks up to IEND or the end of the data; the last one may be truncated."""
     view, position = memoryview(data), len(SIGNATURE)
     while position + 8 <= len(data):
         bounds.count_chunk()
         (length,) = struct.unpack_from(">I", data, position)
         kind, start, end = data[position + 4 : position + 8], position + 8, position + 8 + length
         is_whole = end <= len(data)
-        # The pixels have checksums of their own, which are more than these.
+        # The pixels have stronger checksums of their own.
         is_right = kind == b"IDAT" or (
             end + 4 <= len(data) and zlib.crc32(view[position + 4 : end]) == struct.unpack_from(">I", data, end)[0]
         )
@@ -111,7 +111,7 @@ def _chunks(data: bytes, bounds: Bounds) -> Iterator[_Chunk]:
 
 
 def _ensure_known(chunk: _Chunk) -> None:
-    """Raise `UnreadablePictureError` for a chunk ahead of the pixels without which they can't be understood."""
+    """Raise `UnreadablePictureError` for an invalid critical chunk before the pixels."""
     if chunk.kind[:1].isupper() and (chunk.kind != b"PLTE" or not chunk.is_right):
         raise broken(MediaType.PNG)
 
@@ -137,12 +137,12 @@ def _header(chunk: _Chunk | None) -> _Header:
 
 
 def _needed(header: _Header, kept: dict[bytes, bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield what is needed for the colours: the profile, the palette and what is transparent."""
+    """Yield the colour chunks: the profile, the palette and the transparency."""
     profile, palette, transparency = kept.get(b"iCCP"), kept.get(b"PLTE"), kept.get(b"tRNS")
     if profile is not None and _is_profile(profile):
         yield b"iCCP", profile
     if header.colour == _PALETTE:
-        # Decoders pass over what is more than the pixels can name, some also half a colour at the end.
+        # Decoders ignore colours beyond the pixels' range, some also half a colour at the end.
         palette = palette and palette[: min(len(palette) // 3, 1 << header.depth) * 3]
         if not palette:
             raise broken(MediaType.PNG)
@@ -167,7 +167,7 @@ def _is_profile(content: bytes) -> bool:
 
 
 def _ensure_first_row(header: _Header, packed: bytes) -> None:
-    """Raise `UnreadablePictureError` if not even the first row can be unpacked: nothing would be shown."""
+    """Raise `UnreadablePictureError` if not even the first row can be inflated: nothing would be shown."""
     width = -(-header.width // 8) if header.interlace else header.width
     row = 1 + -(-width * header.depth * _SAMPLES[header.colour] // 8)
     wanted, unpacker = min(row, _ROW_PART), zlib.decompressobj()

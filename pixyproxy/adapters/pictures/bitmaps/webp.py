@@ -28,10 +28,10 @@ class _Chunk(NamedTuple):
 
 
 def first_frame(data: bytes, bounds: Bounds) -> Frame:
-    """Return the first frame of a WebP on its canvas, whatever lies behind it.
+    """Return the first frame of a WebP on its canvas, without anything after it.
 
-    A frame that is not whole is refused: browsers show nothing of it. No browser turns a WebP as its EXIF data says.
-    Raises `UnreadablePictureError`.
+    Refuses a truncated frame: browsers show nothing of it. No browser rotates a WebP by its EXIF data. Raises
+    `UnreadablePictureError`.
     """
     if not data.startswith(RIFF):
         raise broken(MediaType.WEBP)
@@ -65,9 +65,9 @@ def first_frame(data: bytes, bounds: Bounds) -> Frame:
 
 
 def orientation_in(head: bytes) -> int | None:
-    """Return the orientation that the beginning of a WebP tells; None if it breaks off before its EXIF data.
+    """Return the orientation in the head of a WebP; None if `head` ends before its EXIF data.
 
-    Other programs may have exchanged width and height for it.
+    Other programs may have swapped width and height for it.
     """
     if len(head) < _FLAGS_AT + 1:
         return None
@@ -80,7 +80,7 @@ def orientation_in(head: bytes) -> int | None:
 
 
 def _chunks(data: bytes, bounds: Bounds) -> Iterator[_Chunk]:
-    """Yield the chunks of the file, of which the last one may lack some of its bytes; all behind it is none."""
+    """Yield the chunks of the file; the last one may be truncated."""
     view, position = memoryview(data), _HEAD_SIZE
     end_of_file = min(len(data), 8 + int.from_bytes(data[4:8], "little"))
     while position + 8 <= end_of_file:
@@ -111,7 +111,7 @@ def _moving(kept: dict[bytes, memoryview]) -> Iterator[tuple[bytes, memoryview]]
 
 
 def _pixel_size(kind: bytes, pixels: memoryview) -> tuple[int, int]:
-    """Return the size that the pixels themselves tell."""
+    """Return the size in the pixel data."""
     content = bytes(pixels[:10])
     if kind == b"VP8 " and content[3:6] == _VP8_START and len(content) >= 10:  # noqa: PLR2004 -- RFC 6386, 9.1
         return struct.unpack_from("<H", content, 6)[0] & 0x3FFF, struct.unpack_from("<H", content, 8)[0] & 0x3FFF

@@ -1,4 +1,4 @@
-"""What content is, as Pillow and a parser of XML read it."""
+"""Content inspector on Pillow and an XML parser."""
 
 import asyncio
 import hashlib

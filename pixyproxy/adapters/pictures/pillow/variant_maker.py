@@ -1,4 +1,4 @@
-"""Variants without libvips, for tests and for applications that embed PixyProxy and have small pictures only."""
+"""Variant maker on Pillow, for tests and for hosts with small pictures only."""
 
 import asyncio
 import io
@@ -18,9 +18,9 @@ MAX_PIXELS = 1_000_000
 
 
 class PillowVariantMaker(VariantMaker):
-    """Makes variants of bitmaps of at most a million pixels, unless it was told to fail.
+    """Makes variants of bitmaps of at most a million pixels, or raises an error that it was told to raise.
 
-    `made` are those it was asked for, in their order, failed ones included.
+    `made` records all requested variants in their order, failed ones included.
     """
 
     def __init__(self) -> None:

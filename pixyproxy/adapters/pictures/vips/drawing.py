@@ -1,4 +1,4 @@
-"""SVG drawn in a process of its own, which can be ended: nobody can say before how long it takes or how much memory.
+"""SVGs drawn in a child process, which bounds their time and memory.
 
 The process reads the SVG from its standard input and writes the variant to its standard output.
 """
@@ -21,15 +21,14 @@ MEMORY: Final = 2 << 30
 
 _RETRY_AFTER: Final = 10.0
 
-# All the process gets to know of this one's environment: nothing secret, and where the fonts are.
+# The child's whole environment: no secrets, only where the fonts are.
 _ENVIRONMENT: Final = ("HOME", "XDG_CACHE_HOME", "FONTCONFIG_FILE", "FONTCONFIG_PATH", "LD_LIBRARY_PATH")
 
 
 class Drawer:
-    """Draws SVGs; `draw` may be called by several threads at once.
+    """Draws SVGs; threads may call `draw` concurrently.
 
-    A drawing that is not ready after `seconds` seconds, that takes more than `memory` bytes, or that brings the process
-    down, is given up.
+    Gives up a drawing after `seconds` seconds, above `memory` bytes, or when its process crashes.
     """
 
     def __init__(self, *, seconds: float = SECONDS, memory: int = MEMORY) -> None:
@@ -40,7 +39,7 @@ class Drawer:
         self._is_closed = False
 
     def draw(self, data: bytes, variant: Variant) -> bytes:
-        """Return the SVG as `variant`; raise `DamagedContentError` if it can't be drawn within the bounds."""
+        """Return the SVG as `variant`; raise `DamagedContentError` if it can't be drawn within the limits."""
         process = self._start(variant)
         with process:
             try:
@@ -51,7 +50,7 @@ class Drawer:
                 process.kill()
                 with self._lock:
                     self._running.discard(process)
-        # Where a host application ignores the end of children, nobody learns how this one has ended.
+        # If the host ignores SIGCHLD, the exit status is lost.
         if process.returncode != 0 or not drawn:
             if self._is_closed:
                 raise _closed()
@@ -59,7 +58,7 @@ class Drawer:
         return drawn
 
     def close(self) -> None:
-        """Break off what is being drawn, and draw nothing any more."""
+        """Kill the running processes, and start no more."""
         with self._lock:
             self._is_closed = True
             for process in self._running:
@@ -89,14 +88,14 @@ def _closed() -> OverloadedError:
 
 
 def main(seconds: str, memory: str, variant: str) -> None:
-    """Be the process: draw what comes in, within `seconds` seconds of a core and `memory` bytes."""
+    """Run as the child: draw the standard input within `seconds` of CPU and `memory` bytes."""
     for limit, bound in (
         (resource.RLIMIT_CPU, int(seconds)),
         (resource.RLIMIT_AS, int(memory)),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
     ):
-        # The operator may have set a lower one.
+        # The operator may have set a lower limit.
         with suppress(ValueError, OSError):
             resource.setrlimit(limit, (bound, bound))
     from pixyproxy.adapters.pictures.vips.picture import draw_svg  # noqa: PLC0415 -- within the bounds

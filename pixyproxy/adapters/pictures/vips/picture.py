@@ -1,4 +1,4 @@
-"""Pictures, out of one format and into another, by libvips."""
+"""Conversion of pictures by libvips."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -15,14 +15,14 @@ from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DamagedContentError
 from pixyproxy.domain.variant import Variant, VariantFormat
 
-# libvips' settings are those of the whole process. A cache would hold on to pictures that nobody asks for again, and
-# with one thread a picture, as many cores are at work as pictures are being made.
+# libvips' settings are global. A cache would hold pictures that are not requested again, and one thread a picture keeps
+# as many cores busy as there are conversions.
 pyvips.cache_set_max(0)
 pyvips.concurrency_set(1)
-# It logs at info level what its threads do.
+# It logs its threads' work at info level.
 logging.getLogger("pyvips").setLevel(logging.WARNING)
 
-# The loader is chosen here and not by libvips, which would try some two dozen, most of them hardened less.
+# Choose the loader here: libvips would try some two dozen, most of them less hardened.
 _LOADERS: Final = {
     MediaType.PNG: "pngload_buffer",
     MediaType.JPEG: "jpegload_buffer",
@@ -30,12 +30,12 @@ _LOADERS: Final = {
     MediaType.GIF: "gifload_buffer",
 }
 
-# A JPEG can be loaded at 1/8, 1/4 or 1/2 of its size, and a WebP at any. That saves time and memory, and is coarse: so
-# twice of what is wanted is loaded.
+# JPEGs can be loaded at 1/8, 1/4 or 1/2 of their size, WebPs at any. That saves time and memory, but is coarse: load
+# twice the wanted size.
 _JPEG_SHRINKS: Final = (8, 4, 2)
 _SPARE: Final = 2
 
-# AVIF at 64 looks about like a JPEG at 80.
+# AVIF at 64 looks about like JPEG at 80.
 _AVIF_SHARE: Final = 0.8
 
 _WHITE: Final = [255, 255, 255]
@@ -66,22 +66,22 @@ def _translated_errors() -> Iterator[None]:
 def convert_bitmap(data: bytes, variant: Variant) -> bytes:
     """Return the first frame of a PNG, JPEG, WebP or GIF as `variant`.
 
-    Raises `DamagedContentError` for anything that the inspector refuses, and for nothing else. Most pictures are read
-    row by row; those that can't be, such as interlaced ones, take 8 bytes for each pixel at most.
+    Raises `DamagedContentError` exactly for what the inspector refuses. Most pictures are read row by row; others, such
+    as interlaced ones, take up to 8 bytes per pixel.
     """
     try:
         frame = first_frame(data)
         try:
             return _save(_loaded(frame, variant), variant.size_of(*frame.shown_size), variant)
         except pyvips.Error:
-            # Pillow is the inspector's judge: what it has accepted, though libvips can't read it, it can draw.
+            # Pillow is the inspector's judge: it can draw what it accepted and libvips can't read.
             return _save(_drawn(frame), variant.size_of(*frame.shown_size), variant)
     except UnreadablePictureError as exc:
         raise DamagedContentError(str(exc)) from exc
 
 
 def _loaded(frame: Frame, variant: Variant) -> Any:
-    """Return the frame as libvips reads it row by row, upright, no smaller than the variant is to be."""
+    """Return the frame upright, read by libvips row by row, no smaller than the variant."""
     width, height = frame.shown_size
     size = variant.size_of(width, height)
     room = min(width / size[0], height / size[1]) / _SPARE
@@ -97,7 +97,7 @@ def _loaded(frame: Frame, variant: Variant) -> Any:
 
 
 def _drawn(frame: Frame) -> Any:
-    """Return the frame as Pillow draws it, or the part of it that there is."""
+    """Return the frame, or the part that there is, drawn by Pillow."""
     from pixyproxy.adapters.pictures.decoding import drawn  # noqa: PLC0415 -- damaged pictures alone need it
 
     image = drawn(frame)
@@ -108,10 +108,9 @@ def _drawn(frame: Frame) -> Any:
 
 @_translated_errors()
 def draw_svg(data: bytes, variant: Variant) -> bytes:
-    """Return an SVG as `variant`; nothing that it refers to is loaded.
+    """Return an SVG as `variant`; load no references.
 
-    How long that takes and how much memory, nobody can say before: do it where it can be broken off. Raises
-    `DamagedContentError`.
+    Time and memory are unbounded: call it in a process that can be killed. Raises `DamagedContentError`.
     """
     try:
         # librsvg knows fewer encodings than browsers, and no XML 1.1.
@@ -137,6 +136,6 @@ def _save(image: Any, size: tuple[int, int], variant: Variant) -> bytes:
     )
     if variant.format is VariantFormat.JPEG and image.hasalpha():
         image = image.flatten(background=_WHITE)
-    # From here on the original is no longer held.
+    # The original is no longer held from here on.
     image = image.copy_memory()
     return bytes(_SAVERS[variant.format](image, variant.quality))
