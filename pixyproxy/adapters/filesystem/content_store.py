@@ -26,7 +26,7 @@ from pixyproxy.domain.ports import ContentDigest, ContentPorts, Quarantined, Sto
 from pixyproxy.domain.variant import VariantName
 
 INCOMING: Final = "incoming"
-SET_ASIDE: Final = "set-aside"
+QUARANTINE: Final = "set-aside"
 VARIANTS: Final = "variants"
 SHARD_LENGTH: Final = 2
 
@@ -53,7 +53,7 @@ class FilesystemContentStore(ContentPorts):
     def __init__(self, root: Path) -> None:
         self._root = root
         self._incoming = root / INCOMING
-        self._aside = root / SET_ASIDE
+        self._quarantine = root / QUARANTINE
         self._recent = RecentFiles()
 
     async def prepare(self) -> None:
@@ -138,27 +138,29 @@ class FilesystemContentStore(ContentPorts):
     async def move_to_quarantine(self, key: ContentKey) -> None:
         path = self._root / _name_of(key)
         with translated_errors():
-            await _to_thread(_set_aside, path, self._aside)
+            await _to_thread(_quarantine_file, path, self._quarantine)
         await self.delete_variants(key)
 
     async def put_quarantined(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
         _name_of(key)
-        return await self._upload(key, chunks, lambda upload: _commit_aside(upload, self._aside, key), mode=0o600)
+        return await self._upload(
+            key, chunks, lambda upload: _commit_to_quarantine(upload, self._quarantine, key), mode=0o600
+        )
 
     async def list_quarantine(
         self, key: ContentKey | None = None, *, with_empty: bool = False
     ) -> Sequence[Quarantined]:
         with translated_errors():
-            return await _to_thread(_quarantined_in, self._aside, key, with_empty=with_empty)
+            return await _to_thread(_quarantined_in, self._quarantine, key, with_empty=with_empty)
 
     async def open_quarantined(self, name: str) -> StoredContent:
         _check_file_name(name)
-        return (await in_reader(Download, self._root, f"{SET_ASIDE}/{name}")).content(0, None)
+        return (await in_reader(Download, self._root, f"{QUARANTINE}/{name}")).content(0, None)
 
     async def delete_quarantined(self, name: str) -> None:
         _check_file_name(name)
         with translated_errors():
-            await _to_thread((self._aside / name).unlink, missing_ok=True)
+            await _to_thread((self._quarantine / name).unlink, missing_ok=True)
 
     async def list_orphans(self, *, older_than: timedelta) -> Sequence[str]:
         with translated_errors():
@@ -167,7 +169,7 @@ class FilesystemContentStore(ContentPorts):
     async def quarantine_orphan(self, name: str) -> None:
         _check_file_name(name)
         with translated_errors():
-            await _to_thread(_set_aside, self._incoming / name, self._aside)
+            await _to_thread(_quarantine_file, self._incoming / name, self._quarantine)
 
     async def _upload(
         self,
@@ -264,20 +266,20 @@ def _untouched_files(folder: Path, since: float) -> Sequence[str]:
     return untouched
 
 
-def _set_aside(path: Path, folder: Path) -> None:
+def _quarantine_file(path: Path, folder: Path) -> None:
     if os.path.lexists(path):
         with suppress(FileNotFoundError):
-            _move_aside(path, folder, path.name)
+            _move_to_quarantine(path, folder, path.name)
 
 
 @translated_errors()
-def _commit_aside(upload: Upload, folder: Path, name: str) -> ContentDigest:
+def _commit_to_quarantine(upload: Upload, folder: Path, name: str) -> ContentDigest:
     digest = upload.flush()
-    _move_aside(upload.temporary, folder, name)
+    _move_to_quarantine(upload.temporary, folder, name)
     return digest
 
 
-def _move_aside(path: Path, folder: Path, name: str) -> None:
+def _move_to_quarantine(path: Path, folder: Path, name: str) -> None:
     make_folder_within(folder)
     target = _reserve(folder, name)
     try:

@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 from dependency_injector import providers
 
+from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.database import InMemoryDatabase
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.entrypoints.container import Container
-from pixyproxy.entrypoints.settings import load_settings
+from pixyproxy.entrypoints.container import Container, opened
+from pixyproxy.entrypoints.settings import Settings, load_settings
+from tests.doubles.container import in_memory_container
 
 PORTS = ("schema", "images", "users", "secrets", "upgrade_progress")
 
@@ -46,3 +48,26 @@ def test_a_host_replaces_the_database_and_all_its_ports(tmp_path: Path) -> None:
     assert container.get_image().images is database.images
     assert container.add_user().users is database.users
     assert container.schema() is database.schema
+
+
+class WatchedContentStore(InMemoryContentStore):
+    """Records when it is prepared and closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+
+    async def prepare(self) -> None:
+        self.calls.append("prepare")
+
+    async def close(self) -> None:
+        self.calls.append("close")
+
+
+async def test_a_content_store_of_the_hosts_is_prepared_and_closed_with_the_container() -> None:
+    container = in_memory_container(Settings())
+    contents = WatchedContentStore()
+    container.contents.override(providers.Object(contents))
+    async with opened(container):
+        assert contents.calls == ["prepare"]
+    assert contents.calls == ["prepare", "close"]
