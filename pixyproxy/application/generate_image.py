@@ -1,4 +1,4 @@
-"""Use case: take an image that was asked for through its life."""
+"""Use case: generate a recorded image."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -41,7 +41,7 @@ from pixyproxy.domain.ports import (
 T = TypeVar("T")
 
 QUARANTINE_NOTE: Final = "What came back is kept in quarantine."
-"""The last sentence of a failure's reason when there is something in quarantine."""
+"""The last sentence of a failure's detail if bytes were quarantined."""
 
 
 class GenerationPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +110,7 @@ class GenerateImage:
         try:
             await self.images.update(generating, expected=image.status)
         except (DBConnectionError, ConstraintViolationError, RecordNotFoundError) as exc:
-            reason = "What is about to be bought could not be written down."
+            reason = "The purchase could not be recorded beforehand; nothing was bought."
             raise GenerationNotStartedError(reason, maybe_billed=False) from exc
         return generating
 
@@ -146,7 +146,7 @@ class GenerateImage:
         try:
             return await self._record(ready, before=before)
         except (ConstraintViolationError, RecordNotFoundError, DamagedRecordError) as exc:
-            reason = "The image was bought, and its record is gone or not what it was."
+            reason = "The image was bought, but its record is gone or was changed."
             raise GenerationFaultError(reason, maybe_billed=True) from exc
 
     async def _give_up(self, image: Image, error: GenerationError) -> None:

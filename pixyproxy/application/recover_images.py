@@ -100,6 +100,6 @@ class RecoverImages:
             reason = f"The generator answered with something that is no picture. {QUARANTINE_NOTE}"
             return GenerationFailedError(reason, maybe_billed=True)
         return GenerationAbandonedError(
-            "PixyProxy ended while the generator was at work; nobody knows whether it drew and billed the image.",
+            "PixyProxy ended during the generation; it is unknown whether the image was drawn and billed.",
             maybe_billed=True,
         )

@@ -24,7 +24,7 @@ ContentKey = NewType("ContentKey", str)
 class MediaType(StrEnum):
     """The media types of content.
 
-    All are bitmaps except SVG, which is stored unchanged, scripts included: whoever serves it must sandbox it.
+    All are bitmaps except SVG, which is stored unchanged, scripts included: serve it sandboxed.
     """
 
     PNG = "image/png"

@@ -1,7 +1,7 @@
-"""What an answer of OpenAI's images endpoint brings, which neither the endpoint nor its client vouches for.
+"""Answers of the images endpoint, which neither the endpoint nor the client vouches for.
 
-An answer with a good status is paid for. So a picture in it is taken whatever else is wrong with the answer, and of one
-without a picture everything is kept.
+A 2xx answer is paid for. So its picture is taken whatever else is wrong with it, and all of an answer without a picture
+is quarantined.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,22 +34,22 @@ OUTPUT_FORMATS: Final[Mapping[str, MediaType]] = {
 }
 """The formats of `openai.types.ImageGenerateParams`."""
 
-# One image is asked for, and no server sends more than ten.
+# One image is requested, and no server sends more than ten.
 _MAX_PICTURES: Final = 100
 _MAX_ADDRESSES: Final = 4
 _ADDRESS_MAX_LENGTH: Final = 8_192
 _SAMPLE: Final = 200
-# What envelopes of other services have as their code, or don't have, when nothing is wrong.
+# The codes that other services' envelopes have, or leave out, on success.
 _SUCCESSES: Final = frozenset({b"", b"null", b"0", b"200", b'"0"', b'"200"', b'"success"', b'"ok"'})
-# Beside the pictures an answer has a few kilobytes; as much as this becomes objects of at most 40 MB in 10 ms.
+# Besides pictures an answer has a few kilobytes; this much becomes up to 40 MB of objects in 10 ms.
 _REST_MAX_SIZE: Final = 1 << 20
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of an answer with a good status, as far as it has come.
+    """The body of a 2xx answer, as far as it was received.
 
-    `content_encoding` is what its head says, `request_id` OpenAI's own name for the attempt, where it told one, and
-    `broken` why the body is not whole, if it is not.
+    `content_encoding` is its header's, `request_id` OpenAI's name for the attempt, if known, and `broken` the reason
+    for a truncated body.
     """
 
     body: bytes | bytearray
@@ -59,7 +59,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NoPicture(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer that brings no picture itself: the error that says so, and where a picture may be fetched."""
+    """An answer without a picture: the error, and the addresses where the picture may be."""
 
     error: GenerationError
     addresses: Sequence[str] = ()
@@ -70,7 +70,7 @@ _ABSENT: Final = msgspec.Raw()
 
 
 class _Rest(msgspec.Struct):
-    """The members of an answer that are read, beside pictures; msgspec skips all others and builds nothing of them."""
+    """The members of an answer that are read besides pictures; msgspec skips all others."""
 
     data: msgspec.Raw = _ABSENT
     usage: msgspec.Raw = _ABSENT
@@ -83,10 +83,9 @@ class _Rest(msgspec.Struct):
 
 
 def read_answer(answer: Answer, *, max_size: int, redact: Redaction) -> GeneratedImage | NoPicture:
-    """Return the first picture that the answer brings, typed by its bytes, or why there is none.
+    """Return the first picture of the answer, typed by its bytes, or why there is none.
 
-    Takes the most bytes that the answer may have when it is inflated, and what keeps secrets out of the log. It takes a
-    while: call it in a worker thread.
+    Takes the most bytes that the answer may inflate to, and the redaction of the log. Slow: call it in a worker thread.
     """
     body, is_all = inflated(answer.body, answer.content_encoding, max_size)
     members = list(islice(find_members(body, (b"b64_json", b"url")), _MAX_PICTURES))
@@ -119,7 +118,7 @@ def read_answer(answer: Answer, *, max_size: int, redact: Redaction) -> Generate
 
 
 def read_picture(data: bytes, usage: Mapping[str, Any] | None, request_id: str | None) -> GeneratedImage:
-    """Return the picture that was fetched; raise the `GenerationFailedError` that says why it is none."""
+    """Return the downloaded picture; raise a `GenerationFailedError` if it is none."""
     try:
         picture = inspect_picture(data)
     except UnreadablePictureError as exc:
@@ -136,10 +135,10 @@ def read_picture(data: bytes, usage: Mapping[str, Any] | None, request_id: str |
 
 
 class _Candidates:
-    """Looks for the first picture; `data` are its bytes or, without one, those of the only one that can be decoded.
+    """Looks for the first picture; `data` are its bytes, or those of the only text that could be decoded.
 
-    If the answer `is_broken`, a text that it cuts off is no picture: a half one could be shown, but the client may get
-    a whole one.
+    If the answer `is_broken`, a text that it truncates is no picture: half a picture could be shown, but the client may
+    get a whole one.
     """
 
     def __init__(self, *, is_broken: bool) -> None:
@@ -156,7 +155,7 @@ class _Candidates:
         return self._decoded[0] if len(self._decoded) == 1 else b""
 
     def look_at(self, members: Iterable[Member]) -> None:
-        """Look at the texts that are to be pictures."""
+        """Look at the members that should be pictures."""
         for member in members:
             if member.start == member.end or _is_address(member) or self.picture is not None:
                 continue
@@ -172,7 +171,7 @@ class _Candidates:
                     self._try_loosely(member)
 
     def look_anywhere(self, body: bytes | bytearray, prompt: str) -> None:
-        """Look at all texts that begin as a picture does, except the prompt, which may be repeated, and web pages."""
+        """Look at all texts that begin like a picture, except web pages and the prompt, which may be repeated."""
         if begins_as_picture(body) and not self._is_broken:
             # Some servers send the picture itself.
             data = bytes(body)
@@ -204,7 +203,7 @@ def _addresses(members: Sequence[Member]) -> list[str]:
 
 
 def _rest(body: bytes | bytearray, members: Sequence[Member]) -> _Rest | None:
-    """Return what else the answer says, or None if it is no JSON object of a sensible size."""
+    """Return the rest of the answer, or None if it is no JSON object of a plausible size."""
     if len(body) - sum(member.end - member.start for member in members) > _REST_MAX_SIZE:
         return None
     try:
@@ -221,7 +220,7 @@ def _value(raw: msgspec.Raw) -> Any:
 
 
 def _usage(rest: _Rest | None) -> Mapping[str, Any] | None:
-    """Return OpenAI's own account, if there is one of a sensible size; it is no reason to lose a paid image."""
+    """Return OpenAI's account of the costs, if its size is plausible; it is no reason to lose a paid image."""
     if rest is None:
         return None
     usage, svg_usage = _value(rest.usage), _value(rest.svg_usage)
@@ -232,7 +231,7 @@ def _usage(rest: _Rest | None) -> Mapping[str, Any] | None:
 
 
 def _told_error(rest: _Rest | None, redact: Redaction, request_id: str | None) -> GenerationError | None:
-    """Return what an error in an answer with status 200 means, if there is one."""
+    """Return the domain's error for an error in an answer with status 200, if there is one."""
     if rest is None:
         return None
     told = _value(rest.error) or _value(rest.errors) or _items_error(_value(rest.data))
@@ -251,7 +250,7 @@ def _told_error(rest: _Rest | None, redact: Redaction, request_id: str | None) -
 
 
 def _items_error(data: object) -> object:
-    """Return the error that stands in the place of a picture."""
+    """Return the error in place of a picture."""
     items = data if isinstance(data, list) else []
     return next((item["error"] for item in items if isinstance(item, dict) and item.get("error")), None)
 

@@ -1,4 +1,4 @@
-"""Answers that are compressed although that was not asked for."""
+"""Answers that are compressed without having been requested so."""
 
 import gzip
 import io
@@ -12,7 +12,7 @@ import httpx2
 from pixyproxy.adapters.pictures.formats import begins_as_picture
 
 PIECE: Final = 1 << 16
-# Two are as many as anybody applies on purpose; a third is a mistake.
+# More than two codings are a mistake.
 _MAX_CODINGS: Final = 3
 _CODINGS: Final = {
     "gzip": "gzip",
@@ -22,7 +22,7 @@ _CODINGS: Final = {
     "br": "br",
     "zstd": "zstd",
 }
-# Of gzip (RFC 1952, 2.3.1) and zstd (RFC 8878, 3.1.1), for servers that compress and do not say so, or say it wrong.
+# Of gzip (RFC 1952, 2.3.1) and zstd (RFC 8878, 3.1.1), for servers with a missing or wrong label.
 _MAGIC: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _JSON: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,64}[\[{]")
 
@@ -37,21 +37,21 @@ class _Pieces(httpx2.SyncByteStream):
 
 
 class Inflated(NamedTuple):
-    """A body without its compression; `is_all` is false where something of it could not be inflated."""
+    """A body without its compression; `is_all` is false if a part could not be inflated."""
 
     data: bytes | bytearray
     is_all: bool = True
 
 
 def inflated(body: bytes | bytearray, content_encoding: str, limit: int) -> Inflated:
-    """Return the body without its compression, but no more than `limit` bytes of it.
+    """Return up to `limit` bytes of the inflated body.
 
-    Takes the value of `Content-Encoding` (RFC 9110, 8.4), whatever it is: a body that is not in the coding that is
-    named is inflated as its own first bytes say, or returned as it is. It takes a while: call it in a worker thread.
+    Takes the value of `Content-Encoding` (RFC 9110, 8.4). A body that is not in that coding is inflated by its own
+    first bytes, or returned unchanged. Slow: call it in a worker thread.
     """
     named = [_CODINGS[word] for word in re.split(r"[^\w-]+", content_encoding.lower()) if word in _CODINGS]
     found = [coding for magic, coding in _MAGIC.items() if body.startswith(magic)]
-    # The most likely ones first; only JSON proves that a body without a mark of its own was compressed.
+    # The most likely ones first; for a body without magic bytes, only JSON proves that it was compressed.
     likely = [codings[:_MAX_CODINGS] for codings in (named, found) if codings]
     guesses = [] if is_json(body) or begins_as_picture(body) else [["deflate"], ["br"]]
     best: Inflated | None = None
@@ -61,7 +61,7 @@ def inflated(body: bytes | bytearray, content_encoding: str, limit: int) -> Infl
             return result
         if best is None and result.data and codings in likely and not is_json(body):
             best = result
-    # Where the coding is a wrong label, some bytes may have made sense by chance.
+    # With a wrong label, some bytes may have inflated by chance.
     return best or Inflated(body)
 
 
@@ -82,10 +82,10 @@ def _inflated_once(coding: str, body: bytes | bytearray, limit: int) -> Inflated
                 return Inflated(data, is_all=False)
             data += piece
     except EOFError:
-        # It breaks off; nothing is left over.
+        # It is truncated; nothing is left over.
         return Inflated(data)
     except (httpx2.DecodingError, zlib.error, OSError):
-        # What could be read up to here may hold the picture.
+        # The bytes up to here may hold the picture.
         return Inflated(data, is_all=False)
     return Inflated(data)
 
@@ -95,12 +95,12 @@ def _pieces(coding: str, body: bytes | bytearray) -> Iterator[bytes]:
 
 
 def _gzip_pieces(body: bytes | bytearray) -> Iterator[bytes]:
-    """Yield what is in all members of a gzip file (RFC 1952, 2.2), of which HTTP clients read the first."""
+    """Yield the content of all members of a gzip file (RFC 1952, 2.2); HTTP clients read only the first."""
     with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
         while piece := file.read1(PIECE):
             yield piece
 
 
 def is_json(body: bytes | bytearray) -> bool:
-    """Whether the body begins as a JSON object or array does."""
+    """Whether the body begins like a JSON object or array."""
     return _JSON.match(body) is not None

@@ -1,4 +1,4 @@
-"""The ways in which servers write the bytes of a picture into a text."""
+"""Pictures encoded as text."""
 
 import re
 from binascii import a2b_qp
@@ -7,12 +7,12 @@ from typing import Final
 
 import pybase64
 
-# Each call into C keeps the interpreter's lock to its end, and one that looks for escapes takes longer.
+# Each call into C holds the GIL, and one that looks for escapes takes longer.
 PIECE: Final = 1 << 20
 ESCAPED_PIECE: Final = 1 << 16
 
 _DATA_URL: Final = re.compile(rb"\s{0,64}data:(?P<type>[^,\"]{0,1024}),", re.IGNORECASE)
-# Signs that begin no escape: browsers take them for themselves.
+# Percent signs without an escape: browsers take them literally.
 # Not possessive: Python before 3.11.5 misreads such a group (python/cpython issue 106052).
 _PERCENT: Final = re.compile(rb"(?:%(?![0-9A-Fa-f]{2}))+")
 _MARKUP: Final = re.compile(rb"\s{0,64}<")
@@ -26,18 +26,18 @@ _DIGIT: Final = re.compile(rb"[0-9A-Za-z+/]")
 _OTHERS: Final = bytes(sign for sign in range(256) if not re.match(rb"[0-9A-Za-z+/=_-]", bytes([sign])))
 _UNPADDED: Final = re.compile(rb"[^=]+")
 _MAX_PADDING: Final = 100_000
-# How a piece ends that must not end there.
+# Ends of a piece that would split an escape or a character.
 _IN_ESCAPE: Final = re.compile(rb"%[^%]?\Z")
 _IN_LINE_BREAK: Final = re.compile(rb"\\\Z")
 _IN_CHARACTER: Final = re.compile(rb"[\xc2-\xdf]\Z|[\xe0-\xef].?\Z|[\xf0-\xf4].{0,2}\Z", re.DOTALL)
 
 
 def decode_picture(text: bytes | bytearray) -> bytes | bytearray:
-    """Return the bytes that `text`, in UTF-8, stands for.
+    """Return the bytes that `text`, in UTF-8, encodes.
 
-    It may be base64 (RFC 4648) in either alphabet, with white space anywhere and with or without padding, such base64
-    in a data URL (RFC 2397), a data URL that is percent-encoded, or markup as it is. Raises `ValueError` for anything
-    else, and for nothing. It takes a while: call it in a worker thread.
+    It may be base64 (RFC 4648) in either alphabet, with white space anywhere and optional padding, such base64 in a
+    data URL (RFC 2397), a percent-encoded data URL, or plain markup. Raises `ValueError` for anything else, and for an
+    empty result. Slow: call it in a worker thread.
     """
     data: bytes | bytearray
     if url := _DATA_URL.match(text):
@@ -53,10 +53,10 @@ def decode_picture(text: bytes | bytearray) -> bytes | bytearray:
 
 
 def decode_loosely(text: bytes | bytearray) -> bytes:
-    """Return the bytes of a base64 text, whatever else is in it.
+    """Return the bytes of a base64 text, ignoring all other characters.
 
-    As RFC 2045 demands (6.8), all other characters are passed over; behind padding the next bytes begin. Raises
-    `ValueError` for nothing, and for padding all over. It takes a while: call it in a worker thread.
+    As RFC 2045 demands (6.8); after padding the next bytes begin. Raises `ValueError` for an empty result, and for
+    padding everywhere. Slow: call it in a worker thread.
     """
     digits = bytearray()
     for piece in _pieces(_unquoted(text, 0) if b"%" in text else text, 0, _IN_LINE_BREAK, PIECE):
@@ -69,12 +69,12 @@ def decode_loosely(text: bytes | bytearray) -> bytes:
 
 
 def _unquoted(text: bytes | bytearray, start: int) -> bytearray:
-    """Return what is behind `start` without its percent-encoding (RFC 3986, 2.1)."""
+    """Return the percent-decoded text from `start` on (RFC 3986, 2.1)."""
     result = bytearray()
     for piece in _pieces(text, start, _IN_ESCAPE, ESCAPED_PIECE):
         if b"%" in piece:
             signs = _PERCENT.sub(lambda found: b"%25" * len(found[0]), piece)
-            # Quoted-printable is the same with another sign, and decoded in C.
+            # Quoted-printable differs only in the sign, and is decoded in C.
             result += a2b_qp(signs.replace(b"=", b"%3D").replace(b"%", b"="))
         else:
             result += piece
@@ -92,9 +92,9 @@ def _from_base64(text: bytes | bytearray) -> bytes:
 
 def _from_digits(digits: bytes | bytearray) -> bytes:
     if len(digits) % 4 == 1 and _DIGIT.match(digits, len(digits) - 1):
-        # One digit alone holds no byte: the text was cut behind it.
+        # A single digit holds no byte: the text was truncated after it.
         digits = digits[:-1]
-    # The standard library's decoder would keep the interpreter's lock, and with it the event loop, to its end.
+    # The standard library's decoder would hold the GIL, and with it the event loop.
     return pybase64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
 
 

@@ -1,4 +1,4 @@
-"""OpenAI's images endpoint; importing this module imports the `openai` package, which takes 0.8 s of CPU."""
+"""OpenAI's images endpoint; importing this module imports `openai`, which takes 0.8 s of CPU."""
 
 import asyncio
 import re
@@ -24,21 +24,21 @@ from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.retry_policy import RetryPolicy
 from pixyproxy.domain.errors import GenerationError, GenerationFailedError, GenerationFaultError
 
-# A connection that was kept can be closed by the other side just when it is used again, which looks like an answer
-# that broke off and must not be retried. Beside the time of a generation a new connection costs nothing.
+# The server can close a kept connection just as it is used again, which looks like a broken answer that must not be
+# retried. Beside a generation, a new connection costs nothing.
 _LIMITS: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
 
-# The client reads an error on the event loop.
+# The client reads errors on the event loop.
 MAX_ERROR_SIZE: Final = 1 << 16
 
 
 _PURCHASE: Final = "POST"
-# What an answer refers to is there already.
+# Linked pictures exist already.
 _DOWNLOAD_TIMEOUT: Final = 60.0
 
 
 class _Attempt:
-    """What is known of one attempt, however it ends: whether it was surely not sent, and what came back."""
+    """The outcome of one attempt so far: whether it was surely not sent, and the answer."""
 
     def __init__(self) -> None:
         self.is_surely_unsent = True
@@ -47,22 +47,21 @@ class _Attempt:
         self.received = bytearray()
 
     async def trace(self, event: str, _info: object) -> None:
-        """Take the next of the events that the HTTP client tells."""
-        # Whatever it tells but that it connects may be the sending, also under a name that is new.
+        """Record the next event of the HTTP client."""
+        # Any event except connecting may be the sending, also one of an unknown name.
         self.is_surely_unsent = event.startswith("connection.")
 
 
-# The client hands nothing through to the hooks of its HTTP client, which all attempts share.
+# The client passes nothing to the hooks of its HTTP client, which all attempts share.
 _ATTEMPT: Final[ContextVar[_Attempt]] = ContextVar("attempt")
 
 
 class ImagesEndpoint:
-    """The endpoint that images are bought from, one at a time or several at once.
+    """The endpoint that images are bought from; safe for concurrent use.
 
-    Takes the `api_key`, the `base_url` (None: as the client finds it, in `OPENAI_BASE_URL` or built in), the seconds
-    that a purchase (`timeout`) and the making of a connection (`connect_timeout`) may take, the most bytes that an
-    answer may have, what to `retry`, and the `answer_origins` that pictures are fetched from, too. Making one takes
-    40 ms and reads a file.
+    Takes the `api_key`, the `base_url` (None: `OPENAI_BASE_URL` or the client's default), the seconds that a purchase
+    (`timeout`) and a connection (`connect_timeout`) may take, the most bytes of an answer, the `retry` policy, and the
+    `answer_origins` of linked pictures. The constructor takes 40 ms and reads a file.
     """
 
     def __init__(
@@ -85,14 +84,14 @@ class ImagesEndpoint:
             verify=tls,
             timeout=httpx2.Timeout(timeout, connect=connect_timeout),
             limits=_LIMITS,
-            # A redirection would hand the prompt to a host that the settings don't name.
+            # A redirect would send the prompt to a host that the settings don't name.
             follow_redirects=False,
             event_hooks={"request": [_watch], "response": [_note]},
         )
         self._client = openai.AsyncOpenAI(
             api_key=api_key,
             base_url=base_url,
-            # The client retries whatever fails, also what was billed.
+            # The client retries all failures, also those that were billed.
             max_retries=0,
             default_headers={"Accept-Encoding": "identity"},
             http_client=http,
@@ -111,7 +110,7 @@ class ImagesEndpoint:
     async def buy(self, parameters: dict[str, Any]) -> Answer:
         """Send the parameters of one generation and return the answer; raise a `GenerationError`.
 
-        Either names the last attempt by OpenAI's id, if an answer to it has begun.
+        Either has OpenAI's request id of the last attempt, if its answer began.
         """
         clock = asyncio.get_running_loop().time
         ends_at = clock() + self._timeout
@@ -127,7 +126,7 @@ class ImagesEndpoint:
             attempts += 1
 
     async def fetch(self, address: str) -> bytes:
-        """Return what is behind an address that an answer named; raise a `PictureDownloadError`."""
+        """Return the content of an address in an answer; raise a `PictureDownloadError`."""
         return await self._download(address)
 
     async def close(self) -> None:
@@ -146,7 +145,7 @@ class ImagesEndpoint:
             exc.request_id = attempt.request_id
             if not attempt.received:
                 raise
-            # What has come may hold the whole picture.
+            # The received part may hold the whole picture.
             broken = without_tracebacks(exc)
         except Exception as exc:
             if not attempt.is_surely_unsent:
@@ -154,7 +153,7 @@ class ImagesEndpoint:
             reason = "Something unexpected went wrong before the request was sent."
             raise GenerationFaultError(reason, maybe_billed=False) from exc
         finally:
-            # The context lives as long as the task, and the task as long as anything knows its error.
+            # The context lives as long as the task, and the task as long as its error is referenced.
             _ATTEMPT.reset(token)
         return Answer(
             body=attempt.received,
@@ -166,7 +165,7 @@ class ImagesEndpoint:
     async def _send(self, parameters: dict[str, Any], attempt: _Attempt, ends_at: float) -> None:
         try:
             async with asyncio.timeout_at(ends_at):
-                # The raw answer: the client's own parsing checks nothing and holds up the event loop.
+                # The raw answer: the client's own parsing checks nothing and blocks the event loop.
                 async with self._client.images.with_streaming_response.generate(**parameters) as answer:
                     async for piece in answer.http_response.aiter_raw():
                         attempt.received += piece[: self._max_answer_size - len(attempt.received)]
@@ -188,7 +187,7 @@ class ImagesEndpoint:
 
 
 async def _watch(request: httpx2.Request) -> None:
-    """Let the HTTP client tell what it does with the request, if it is one for an image."""
+    """Trace the request in the HTTP client, if it is one for an image."""
     if request.method != _PURCHASE:
         return
     attempt = _ATTEMPT.get()
@@ -197,7 +196,7 @@ async def _watch(request: httpx2.Request) -> None:
 
 
 async def _note(answer: httpx2.Response) -> None:
-    """Keep what the head tells before anything can happen to the rest, and bound what the client reads of an error."""
+    """Record the headers before the body can fail, and bound the body of an error."""
     if answer.request.method != _PURCHASE:
         return
     attempt = _ATTEMPT.get()
@@ -219,7 +218,7 @@ async def _error_body(stream: httpx2.AsyncByteStream) -> bytes | bytearray:
             if len(body) == MAX_ERROR_SIZE:
                 break
     except httpx2.TransportError:
-        # The status says more than how the rest of it ended.
+        # The status says more than the failure of its body.
         pass
     finally:
         await stream.aclose()

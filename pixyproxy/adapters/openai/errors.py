@@ -1,8 +1,7 @@
-"""OpenAI's errors, in the words of the domain.
+"""OpenAI's errors, translated to the domain's.
 
-The codes are those that OpenAI's reference and the types of the `openai` package name, and those of servers that speak
-the same API; the exceptions and what they mean for the bill were tried out on the package (version 3.54) and a server
-that misbehaves.
+The codes are those of OpenAI's reference, of the types in the `openai` package and of compatible servers; the
+exceptions and whether they are billed were tested with the package (version 3.54) and a misbehaving server.
 """
 
 import logging
@@ -37,7 +36,7 @@ NEVER_CONNECTED: Final = (
     httpx2.UnsupportedProtocol,
 )
 
-# What the HTTP client takes from the environment.
+# The HTTP client's environment variables.
 _PROXIES: Final = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 _CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -45,12 +44,12 @@ _log = logging.getLogger("pixyproxy.openai")
 
 
 class NotSentError(openai.OpenAIError):
-    """The attempt ended before the first byte of the request was sent, so that OpenAI surely knows nothing of it."""
+    """The attempt ended before the first byte of the request was sent: OpenAI surely did not receive it."""
 
 
 @contextmanager
 def translated_errors(redact: Redaction = Redaction()) -> Iterator[None]:  # noqa: B008 -- it is frozen
-    """Raise what OpenAI's client raises as the `GenerationError` it means, and log what OpenAI or the network said."""
+    """Raise the client's exceptions as `GenerationError`s, and log the message of OpenAI or the network."""
     try:
         yield
     except openai.APIStatusError as exc:
@@ -70,10 +69,10 @@ def translated_errors(redact: Redaction = Redaction()) -> Iterator[None]:  # noq
 
 @contextmanager
 def setup_errors() -> Iterator[None]:
-    """Raise `GeneratorSetupError` for whatever goes wrong while the client is made: nothing was sent.
+    """Raise `GeneratorSetupError` for any failure to build the client: nothing was sent.
 
-    The environment may name a proxy or certificates that can't be used. The error's notes, for the operator, say which
-    variables there are, and never a proxy's value, which may hold a password.
+    The environment may name an unusable proxy or certificates. The error's notes, for the operator, list the variables
+    that are set, and never a proxy's value, which may hold a password.
     """
     try:
         yield
@@ -81,7 +80,7 @@ def setup_errors() -> Iterator[None]:
         error = GeneratorSetupError("The client for OpenAI can't be set up.", maybe_billed=False)
         reason = re.sub(r"//[^/\s]*@", "//…@", str(getattr(exc, "strerror", None) or exc))
         if isinstance(exc, httpx2.InvalidURL):
-            # It quotes what it takes for a port, which may begin a password that has a slash.
+            # It quotes the supposed port, which may begin a password with a slash.
             reason = re.sub("'.*'", "'…'", reason)
         error.add_note(f"{type(exc).__name__}: {reason.removesuffix('.')}.")
         names = [name for name in _PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
@@ -92,9 +91,9 @@ def setup_errors() -> Iterator[None]:
 
 
 def has_never_connected(exc: BaseException) -> bool:
-    """Whether no connection could be made, so that OpenAI surely knows nothing of the request.
+    """Whether no connection could be made: OpenAI surely did not receive the request.
 
-    The client raises the same `APIConnectionError` for an answer that broke off; only the cause tells them apart.
+    The client raises the same `APIConnectionError` for a broken answer; only the cause tells them apart.
     """
     return isinstance(exc, NotSentError) or (
         isinstance(exc, openai.APIConnectionError) and isinstance(exc.__cause__, NEVER_CONNECTED)
@@ -102,7 +101,7 @@ def has_never_connected(exc: BaseException) -> bool:
 
 
 def is_rate_limit(exc: BaseException) -> bool:
-    """Whether the request was turned away before anything was done, and may be welcome a little later."""
+    """Whether the request was rejected before any work, and may succeed a little later."""
     if not isinstance(exc, openai.RateLimitError):
         return False
     upstream = UpstreamError.read(exc.status_code, exc.body, Redaction())
@@ -110,10 +109,7 @@ def is_rate_limit(exc: BaseException) -> bool:
 
 
 def retry_after(exc: BaseException) -> float | None:
-    """Return the seconds that OpenAI asks to wait, from `retry-after-ms` or `Retry-After` (RFC 9110, 10.2.3).
-
-    They are an hour at most.
-    """
+    """Return the seconds in `retry-after-ms` or `Retry-After` (RFC 9110, 10.2.3), an hour at most."""
     if not isinstance(exc, openai.APIStatusError):
         return None
     headers = exc.response.headers
@@ -129,9 +125,9 @@ def retry_after(exc: BaseException) -> float | None:
 
 
 def without_tracebacks(error: GenerationError) -> GenerationError:
-    """Return the error without the frames that it and its causes lead to, which hold what has come of an answer.
+    """Return the error without its frames and those of its causes, which hold the received answer.
 
-    They also hold the error, so that only the garbage collector would free all that.
+    They also hold the error, so that only the garbage collector would free them.
     """
     for cause in _chain(error):
         cause.__traceback__ = None
@@ -168,7 +164,7 @@ _CONNECTION_ERRORS: Final[tuple[tuple[Callable[[BaseException], bool], Callable[
 
 
 def _host(exc: BaseException) -> str | None:
-    """Return the host and port that an error of the network is about."""
+    """Return the host and port of a network error."""
     for error in _chain(exc):
         try:
             url = getattr(error, "request").url  # noqa: B009 -- httpx2 raises RuntimeError where there is none
@@ -179,7 +175,7 @@ def _host(exc: BaseException) -> str | None:
 
 
 def _innermost(exc: BaseException) -> str:
-    """Return the first cause of an error: what DNS, the other host or TLS said."""
+    """Return the root cause of an error: the message of DNS, the other host or TLS."""
     *_, first = _chain(exc)
     return f"{type(first).__name__}: {first}" if str(first) else type(first).__name__
 

@@ -1,4 +1,4 @@
-"""Images from OpenAI."""
+"""Image generator on OpenAI's API."""
 
 import asyncio
 import re
@@ -26,20 +26,19 @@ MODEL_MAX_LENGTH = 255
 
 
 class OpenAIImageGenerator(ImageGenerator):
-    """Draws with one of OpenAI's image models.
+    """Generates images with one of OpenAI's models.
 
-    Takes the `api_key` and, where they are not OpenAI's own, the `base_url` and the `model`. `size`, `quality`,
-    `output_format` and `background` are sent if they are set. Their values stand in the installed package's
-    `openai.types.ImageGenerateParams` and differ from model to model, so OpenAI is left to judge them, save a format
-    that this package does not know.
+    Takes the `api_key`, and the `base_url` and `model` if they are not the defaults. `size`, `quality`, `output_format`
+    and `background` are sent if set. Their values are listed in the installed package's
+    `openai.types.ImageGenerateParams` and differ between models, so OpenAI validates them, except for an output format
+    that the package does not know.
 
-    `timeout` is the time in seconds in which the answer must be there, retries included, and `connect_timeout` the
-    time that a connection may take; `retry` says what is tried again. `max_answer_size` bounds the memory that an
-    answer can take, in bytes. A picture that an answer only refers to is fetched if its address has the base URL's
-    origin or one of `answer_origins`.
+    `timeout` bounds the seconds until the answer, retries included, and `connect_timeout` those of a connection;
+    `retry` says what is retried. `max_answer_size` bounds the memory of an answer, in bytes. A linked picture is
+    downloaded if its address has the base URL's origin or one of `answer_origins`.
 
-    Raises `ValueError` for a key that can't be sent, a malformed address or origin, a model without a name, an
-    unknown format.
+    Raises `ValueError` for a key that can't be sent, a malformed address or origin, an empty model name or an unknown
+    format.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class OpenAIImageGenerator(ImageGenerator):
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 -- it is frozen
         answer_origins: Collection[str] = (),
     ) -> None:
-        # The client would quote such a key in an error of its own.
+        # The client would quote such a key in its error.
         if not re.fullmatch(r"[!-~]+", api_key.strip()):
             raise ValueError("The OpenAI API key must be printable ASCII without spaces.")
         if base_url is not None and not _is_http(base_url):
@@ -84,7 +83,7 @@ class OpenAIImageGenerator(ImageGenerator):
         self._answer_origins = tuple(answer_origins)
         self._endpoint: ImagesEndpoint | None = None
         self._connecting = asyncio.Lock()
-        # One thread: decoded pictures are large, and one after the other is soon enough beside the wait for them.
+        # One thread: decoded pictures are large, and beside the generation the queue costs little.
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="openai-decoder")
 
     @property
@@ -93,17 +92,17 @@ class OpenAIImageGenerator(ImageGenerator):
         return self._model
 
     async def generate(self, request: GenerationRequest) -> GeneratedImage:
-        """Buy one image; raise the `GenerationError` that says what went wrong and whether it may be billed."""
+        """Buy one image; raise a `GenerationError` that says whether it may be billed."""
         endpoint = await self._connected()
         return await self._picture(endpoint, await self._bought(endpoint, request.prompt))
 
     async def _bought(self, endpoint: "ImagesEndpoint", prompt: str) -> GeneratedImage | NoPicture:
-        """Return what an answer brings; no error that is raised of it must hold the answer, which may be large."""
+        """Return the result of an answer; errors must not hold the answer, which may be large."""
         answer = await endpoint.buy({"model": self._model, "prompt": prompt, "n": 1, **self._options})
         return await self._in_decoder(self._read, answer, prompt)
 
     async def _picture(self, endpoint: "ImagesEndpoint", found: GeneratedImage | NoPicture) -> GeneratedImage:
-        """Return the picture that an answer brings or refers to; raise what is wrong with the answer or the picture."""
+        """Return the picture in an answer or at its link; raise what is wrong with it."""
         if isinstance(found, GeneratedImage):
             return found
         from pixyproxy.adapters.openai.picture_download import PictureDownloadError  # noqa: PLC0415
@@ -120,7 +119,7 @@ class OpenAIImageGenerator(ImageGenerator):
         try:
             raise error from error.__cause__
         finally:
-            # The error's traceback leads to this frame: only the garbage collector would free what came back.
+            # The error's traceback leads to this frame: only the garbage collector would free the answer.
             del error, found
 
     def _read(self, answer: Answer, prompt: str) -> GeneratedImage | NoPicture:
@@ -131,7 +130,7 @@ class OpenAIImageGenerator(ImageGenerator):
         return await asyncio.get_running_loop().run_in_executor(self._decoder, partial(read, *args, **kwargs))
 
     async def open(self) -> None:
-        """Make the client, so that settings it can't use are found out; raise `GeneratorSetupError`."""
+        """Build the client early, to detect unusable settings; raise `GeneratorSetupError`."""
         await self._connected()
 
     async def close(self) -> None:
@@ -141,14 +140,14 @@ class OpenAIImageGenerator(ImageGenerator):
             await self._endpoint.close()
 
     async def _connected(self) -> "ImagesEndpoint":
-        """Return the one endpoint of this process, made when the first image is asked for."""
+        """Return the endpoint, built on first use."""
         async with self._connecting:
             if self._endpoint is None:
                 self._endpoint = await asyncio.to_thread(self._connect)
             return self._endpoint
 
     def _connect(self) -> "ImagesEndpoint":
-        # Importing openai takes 0.8 s of CPU, which a process that draws nothing must not pay.
+        # Importing openai takes 0.8 s of CPU; processes that generate nothing must not pay it.
         from pixyproxy.adapters.openai.endpoint import ImagesEndpoint  # noqa: PLC0415
         from pixyproxy.adapters.openai.errors import setup_errors  # noqa: PLC0415
 

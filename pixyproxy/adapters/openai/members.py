@@ -1,8 +1,8 @@
-"""The texts that members of a JSON document hold, found without reading the rest of it.
+"""Text members of a JSON document, found without parsing the rest.
 
-A document of 60 MB that consists of empty arrays becomes 1.4 GB of objects in any parser, and even one that builds
-nothing keeps the interpreter's lock for as long as it reads. Here nothing is built but the texts that are asked for,
-each call into C ends after a quarter of a mebibyte, and what is wrong with the rest of the document costs nothing.
+A document of 60 MB of empty arrays becomes 1.4 GB of objects in any parser, and even a parser that builds nothing holds
+the GIL for as long as it reads. This module builds only the wanted texts, each call into C ends after a quarter of a
+mebibyte, and errors in the rest of the document do no harm.
 """
 
 import json
@@ -17,7 +17,7 @@ from pixyproxy.adapters.pictures.formats import FIRST_BYTES
 
 PIECE: Final = 1 << 18
 
-# A text up to its end or to the end of the piece, but never a part of an escape (RFC 8259, section 7).
+# A text up to its end or the end of the piece, without splitting an escape (RFC 8259, section 7).
 _TEXT: Final = re.compile(
     rb'(?:[^"\\]++|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u(?![dD][89abAB])[0-9a-fA-F]{4}|\\[^u])*+',
     re.DOTALL,
@@ -29,19 +29,19 @@ _CONTINUATION: Final = 0x80
 _SIMPLE_ESCAPES: Final = ((b"\\n", b"\n"), (b"\\r", b"\r"), (b"\\/", b"/"))
 _LENIENT: Final = json.JSONDecoder(strict=False)
 _COLON: Final = re.compile(rb'[ \t\r\n]{0,256}+:[ \t\r\n]{0,256}+"')
-# The first bytes of pictures in base64, as far as they are the same whatever follows, in either alphabet.
+# The first bytes of pictures in base64, as far as they don't depend on what follows, in either alphabet.
 _STARTS: Final = [b64encode(head)[: len(head) * 8 // 6].replace(b"/", rb"(?:_|\\?/)") for head in FIRST_BYTES]
-# A letter or digit ahead of them would be a part of the text.
+# A letter or digit before them would belong to the text.
 _PICTURE: Final = re.compile(rb"(?:(?<![A-Za-z0-9+/_-])|(?<=\\n))(?:%b)[A-Za-z0-9+/\\_-]{8}" % b"|".join(_STARTS))
 _SIGN_LENGTH: Final = 24
-# A document that has more members of these names than any answer has is searched no further.
+# Stop searching a document that has more of these members than any answer.
 _MAX_MEMBERS: Final = 10_000
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """A member with a text: its name, the text as UTF-8, and where the text stands between its quotes.
+    """A member with a text: its name, the text as UTF-8, and its range between the quotes.
 
-    `text` is None if it has an escape that means nothing. `is_whole` is false if the document ends within the text.
+    `text` is None if it has a malformed escape. `is_whole` is false if the document ends within the text.
     """
 
     name: bytes
@@ -52,9 +52,9 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_members(document: bytes | bytearray, names: Sequence[bytes]) -> Iterator[Member]:
-    """Yield the members with one of these names, in the order and at whatever depth they stand, that hold a text.
+    """Yield the members with one of these names and a text, in order and at any depth.
 
-    The document may be damaged, or end early. A name within a text is none: there its quotes would be escaped.
+    The document may be damaged or truncated. A name within a text does not match: its quotes would be escaped there.
     """
     needles = {b'"%b"' % name: name for name in names}
     found = {needle: _find(document, needle, 0) for needle in needles}
@@ -76,9 +76,9 @@ def find_members(document: bytes | bytearray, names: Sequence[bytes]) -> Iterato
 
 
 def find_pictures(document: bytes | bytearray) -> Iterator[Member]:
-    """Yield the texts that begin as the base64 of a picture does, whatever is around them and whoever they belong to.
+    """Yield the texts that begin like a picture in base64, wherever they are.
 
-    Each ends with the next quote that is not escaped, or with the document. They have no name.
+    Each ends at the next unescaped quote, or with the document. They have no name.
     """
     position = 0
     while position < len(document):
@@ -93,7 +93,7 @@ def find_pictures(document: bytes | bytearray) -> Iterator[Member]:
 
 
 def is_picture(text: bytes | bytearray) -> bool:
-    """Whether a text begins as the base64 of a picture does."""
+    """Whether a text begins like a picture in base64."""
     return _PICTURE.match(text) is not None
 
 
@@ -130,14 +130,14 @@ def _read(document: bytes | bytearray, name: bytes, start: int) -> Member:
         else:
             text += piece
     is_whole = document[end : end + 1] == b'"'
-    # An escape cut off by the end of the document is no part of the text; any other malformed escape spoils it.
+    # An escape that the document truncates is no part of the text; any other malformed escape spoils it.
     is_readable = is_whole or len(document) - end < _LONGEST_ESCAPE
     return Member(name=name, text=text if is_readable else None, start=start, end=end, is_whole=is_whole)
 
 
 def _unescaped(piece: bytes) -> bytes | None:
     if b"\\\\" not in piece:
-        # The escapes that base64 has are many, and any decoder of JSON is slow with them.
+        # Base64 has many escapes, and JSON decoders are slow with them.
         for escape, sign in _SIMPLE_ESCAPES:
             piece = piece.replace(escape, sign)
     if b"\\" not in piece:

@@ -1,7 +1,7 @@
-"""Pictures that an answer refers to instead of bringing them, as servers that speak OpenAI's API do.
+"""Download of pictures that an answer links to, as servers compatible with OpenAI's API send.
 
-The address is in the answer, so it is the upstream's and not the operator's: it must not lead PixyProxy into its own
-network (server-side request forgery; OWASP's cheat sheet of that name is the source of the rules here).
+The address comes from the upstream and not from the operator: it must not lead PixyProxy into its own network
+(server-side request forgery; the rules here follow OWASP's cheat sheet of that name).
 """
 
 import asyncio
@@ -16,13 +16,13 @@ import httpx2
 from pixyproxy.adapters.openai.compression import inflated
 
 _PORTS: Final = {"http": 80, "https": 443}
-# Names that no public DNS serves (RFC 6761, RFC 6762, RFC 8375, ICANN's .internal): whoever names one in the settings
-# means a host of their own network.
+# Names that no public DNS serves (RFC 6761, RFC 6762, RFC 8375, ICANN's .internal): in the settings they name a host of
+# the operator's network.
 _PRIVATE_SUFFIXES: Final = ("localhost", ".local", ".internal", ".home.arpa", ".lan", ".test")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _ATTEMPTS: Final = 3
 _PAUSE: Final = 0.5
-# A picture may come to its place a little later than the answer that refers to it.
+# A picture may appear a little later than the answer with its link.
 _PASSING_STATUSES: Final = frozenset({404, 408, 425, 429, 500, 502, 503, 504})
 
 _log = logging.getLogger("pixyproxy.openai")
@@ -31,7 +31,7 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class PictureDownloadError(Exception):
-    """The picture was not fetched; the message says why."""
+    """The picture was not downloaded; the message says why."""
 
 
 class _PassingError(PictureDownloadError):
@@ -54,13 +54,13 @@ class Origin(NamedTuple):
 
 
 class PictureDownload:
-    """Fetches pictures from the base URL's origin and from `origins`, and from nowhere else.
+    """Downloads pictures from the base URL's origin and from `origins` only.
 
-    `http` is the client that talks to the base URL, with its proxies; it alone sends the `api_key`, and to that origin
-    alone. A host of another origin is resolved once, each of its addresses is checked, and the connection is made to
-    the address that was checked, never through a proxy, so that no other answer of DNS can lead elsewhere. Addresses
-    that are not public are connected to only if `origins` name them, or if the host is the base URL's own. No
-    redirection is followed, and nothing larger than `max_size` bytes is read. `timeout` bounds it all, in seconds.
+    `http` is the client of the base URL, with its proxies; only it sends the `api_key`, and only to that origin. Hosts
+    of other origins are resolved once, each address is checked, and the connection goes to the checked address, never
+    through a proxy, so that no later DNS answer can redirect it. Addresses that are not public are used only if
+    `origins` name them, or if the host is the base URL's own. No redirect is followed, and at most `max_size` bytes are
+    read. `timeout` bounds the download, in seconds.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class PictureDownload:
         )
 
     async def __call__(self, address: str) -> bytes:
-        """Return what is behind the address, which may be relative to the base URL; raise `PictureDownloadError`."""
+        """Return the content of an address, relative to the base URL; raise `PictureDownloadError`."""
         host = None
         try:
             url = self._base_url.join(address)
@@ -165,7 +165,7 @@ class PictureDownload:
         return bytes(body)
 
     async def _checked(self, origin: Origin) -> list[_Address]:
-        """Return the addresses of a host, as they are now; raise `PictureDownloadError` if one must not be used."""
+        """Return the current addresses of a host; raise `PictureDownloadError` for a forbidden one."""
         found = await asyncio.get_running_loop().getaddrinfo(origin.host, origin.port, type=1)
         addresses = list(dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in found))
         for address in addresses:
@@ -182,7 +182,7 @@ class PictureDownload:
 
 
 def _plain(address: _Address) -> _Address:
-    """Return the IPv4 address that an IPv6 one stands for: mapped, 6to4 (RFC 3056) or NAT64 (RFC 6052)."""
+    """Return the IPv4 address in an IPv6 one: mapped, 6to4 (RFC 3056) or NAT64 (RFC 6052)."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in _NAT64:

@@ -1,4 +1,4 @@
-"""What of an upstream's own words may stand in a log."""
+"""Redaction of upstream messages for the log."""
 
 import json
 import re
@@ -7,15 +7,15 @@ from urllib.parse import quote, quote_plus
 
 import msgspec
 
-# So many characters in a row that also stand in a secret are taken to be a part of it. A sign of Chinese or Japanese
-# says as much as several letters.
+# This many characters in a row that also occur in a secret count as a part of it. A Chinese or Japanese character says
+# as much as several letters.
 _RUN: Final = 12
 _SHORT_RUN: Final = 6
 _MARK: Final = "[…]"
 
 
 class Redaction(msgspec.Struct, frozen=True, kw_only=True):
-    """Cuts the API key and the prompt out of a text, also where only a part of them is quoted."""
+    """Removes the API key and the prompt from a text, even where only a part is quoted."""
 
     api_key: str = ""
     prompt: str = ""
@@ -24,12 +24,12 @@ class Redaction(msgspec.Struct, frozen=True, kw_only=True):
         return f"{type(self).__name__}(…)"
 
     def __call__(self, text: object, limit: int = 500) -> str:
-        """Return `text`, if it is one, as one line of at most `limit` characters without the secrets."""
+        """Return a text as one line of up to `limit` characters without the secrets; None for other values."""
         if not isinstance(text, str):
             return ""
         line = _line(text[: 4 * limit])[:limit]
         prompt = _line(self.prompt)
-        # As URLs and other JSON than the upstream's own have it.
+        # The secrets as URLs and foreign JSON write them.
         written = (prompt, json.dumps(prompt)[1:-1], quote(prompt, safe=""), quote_plus(prompt))
         for secret in dict.fromkeys((self.api_key, *written)):
             line = _cut(line, secret) if secret else line

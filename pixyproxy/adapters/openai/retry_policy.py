@@ -1,4 +1,4 @@
-"""When a generation that failed is asked for again."""
+"""Retries of failed generations."""
 
 import asyncio
 import random
@@ -8,11 +8,11 @@ import msgspec
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """How often and when to try again what surely was not billed; nothing else is ever tried again.
+    """Retries what was surely not billed; nothing else is ever retried.
 
-    At most `max_retries` times, in seconds: when no connection could be made, after a pause that begins with `backoff`
-    and doubles each time; when OpenAI asks to wait, after that wait unless it is longer than `max_retry_after`. Both
-    grow by a random part, from 0 to `backoff`. `sleep` and `jitter` (a random number from 0 to 1) are there for tests.
+    At most `max_retries` times: after a failed connection, with a pause of `backoff` seconds that doubles each time;
+    when OpenAI asks to wait, after that wait unless it exceeds `max_retry_after`. Both grow by a random part, from 0 to
+    `backoff`. `sleep` and `jitter` (a random number from 0 to 1) are for tests.
     """
 
     max_retries: int = 2
@@ -22,9 +22,9 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     jitter: Callable[[], float] = random.random
 
     def pause_before_retry(self, attempt: int, *, asked: float | None) -> float | None:
-        """Return the pause after the attempt (counted from 0), or None if it was the last one.
+        """Return the pause after the attempt (counted from 0), or None if it was the last.
 
-        `asked` is the wait that OpenAI has asked for; None means that no connection could be made.
+        `asked` is the wait that OpenAI asked for, or None if no connection could be made.
         """
         if attempt >= self.max_retries or (asked is not None and asked > self.max_retry_after):
             return None

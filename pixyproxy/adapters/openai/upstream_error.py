@@ -1,4 +1,4 @@
-"""What an error of the upstream says, whatever shape it has."""
+"""Errors of upstreams, in all their shapes."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -40,10 +40,10 @@ _QUOTA_TEXTS: Final = re.compile(
 )
 _WEB_PAGE: Final = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
 
-# The statuses with which a request is judged by what it asks for.
+# The statuses that blame the content of the request.
 _REQUEST_STATUSES: Final = frozenset({200, 400, 403, 406, 409, 422, 451})
 _ERROR_STATUSES: Final = range(400, 600)
-# The statuses that other services put into an error of an answer with status 200, and what the names stand for.
+# The statuses in errors of other services' answers with status 200, and the meaning of their names.
 _STATUSES: Final[Mapping[str, int]] = {
     "invalidapikey": 401,
     "authenticationerror": 401,
@@ -68,10 +68,10 @@ _STATUSES: Final[Mapping[str, int]] = {
 
 
 class UpstreamError(msgspec.Struct, frozen=True, kw_only=True):
-    """An error in the upstream's own words: but for `message`, none may go anywhere except through a `Redaction`.
+    """An error in the upstream's own words; all but `message` must pass a `Redaction` before they are shown.
 
-    `status` is that of HTTP or, in an answer with status 200, the one that the error's code stands for. `words` are
-    its codes and types, also those of its inner errors, in lower case without anything but letters and digits.
+    `status` is that of HTTP or, in an answer with status 200, the one of the error's code. `words` are its codes and
+    types, also those of its inner errors, in lower case with only letters and digits.
     """
 
     status: int
@@ -86,9 +86,9 @@ class UpstreamError(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def read(cls, status: int, body: object, redact: Redaction, *, is_in_good_answer: bool = False) -> "UpstreamError":
-        """Return what `body` says: the value of `error`, the whole document where it has none, or a text.
+        """Return the error in `body`: the value of `error`, the whole document without one, or a text.
 
-        Of several errors it is the first one.
+        Of several errors it returns the first.
         """
         if isinstance(body, list) and body:
             body = body[0]
@@ -96,7 +96,7 @@ class UpstreamError(msgspec.Struct, frozen=True, kw_only=True):
         parts = list(_nested(document))
         words = frozenset(_word(part.get(name)) for part in parts for name in ("code", "type")) - {""}
         if isinstance(body, str) and re.fullmatch(r"[\w.-]{1,100}", body):
-            # One word is a code.
+            # A single word is a code.
             words |= {_word(body)}
         text = body if isinstance(body, str) else next(filter(None, map(_message, parts)), "")
         if is_in_good_answer:
@@ -116,7 +116,7 @@ class UpstreamError(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the upstream will not draw the prompt."""
+        """Whether the upstream refuses to draw the prompt."""
         if self.words & _REFUSAL_WORDS:
             return True
         is_about_request = self.status in _REQUEST_STATUSES
@@ -134,7 +134,7 @@ class UpstreamError(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_about_prompt(self) -> bool:
-        """Whether the prompt, which is the client's, is what the upstream does not accept."""
+        """Whether the upstream rejects the prompt, which is the client's."""
         return re.fullmatch(r"(?:[a-z_]{1,30}[./])*prompt(?:\[[0-9]{1,9}\])?", self.param, re.IGNORECASE) is not None
 
 
@@ -160,7 +160,7 @@ def _message(part: Mapping[str, Any]) -> str:
 
 
 def _field(details: object) -> str:
-    """Return the field that an error of FastAPI is about."""
+    """Return the field of a FastAPI error."""
     first = details[0] if isinstance(details, list) and details else None
     location = first.get("loc") if isinstance(first, dict) else None
     return _text(location[-1]) if isinstance(location, list) and location else ""

@@ -1,4 +1,4 @@
-"""What an error of the upstream means in the words of the domain, and in the log."""
+"""Upstream errors, translated to the domain and to the log."""
 
 import logging
 import re
@@ -24,7 +24,7 @@ PARAMETERS: Final = frozenset({"model", "prompt", "n", "size", "quality", "outpu
 TIMEOUT_STATUSES: Final = frozenset({408, 504, 524})
 GATEWAY_STATUSES: Final = frozenset({502, 520})
 OVERLOAD_STATUSES: Final = frozenset({503, 529})
-# Of the 4xx, these may be gone another time (RFC 9110, 15.5; RFC 8470, 5.2; WebDAV's of RFC 4918).
+# Of the 4xx, these may be gone later (RFC 9110, 15.5; RFC 8470, 5.2; WebDAV's of RFC 4918).
 PASSING_STATUSES: Final = frozenset({409, 423, 424, 425})
 
 _log = logging.getLogger("pixyproxy.openai")
@@ -33,7 +33,7 @@ _log = logging.getLogger("pixyproxy.openai")
 def log_upstream_error(
     upstream: UpstreamError, error: GenerationError, redact: Redaction, *, request_id: str | None
 ) -> None:
-    """Log what the upstream said, as an error if only the operator can mend it."""
+    """Log the upstream's message, as an error if only the operator can fix it."""
     is_operators = isinstance(error, GeneratorSetupError | GeneratorCredentialsError)
     facts = {
         "upstream_status": upstream.status,
@@ -48,14 +48,14 @@ def log_upstream_error(
 
 
 def timed_out() -> GenerationError:
-    """Return the error for an answer that did not come in time."""
+    """Return the error for an answer that was too late."""
     return GenerationTimedOutError("OpenAI did not answer in time.", maybe_billed=True)
 
 
 def domain_error_for(upstream: UpstreamError, retry_after: float | None = None) -> GenerationError:
-    """Return the `GenerationError` that an error of the upstream means.
+    """Return the `GenerationError` for an upstream error.
 
-    What came in an answer with status 200 is not billed, unless it was stopped when the picture was there.
+    An error in an answer with status 200 is not billed, unless the finished picture was blocked.
     """
     error = next(translate for is_meant, translate in _UPSTREAM_ERRORS if is_meant(upstream))(upstream)
     if isinstance(error, GenerationRateLimitedError | GeneratorUnavailableError):
@@ -64,7 +64,7 @@ def domain_error_for(upstream: UpstreamError, retry_after: float | None = None) 
 
 
 def _rejected(upstream: UpstreamError) -> GenerationError:
-    """Return the error for a request that the upstream does not accept as it is."""
+    """Return the error for a request that the upstream rejects."""
     named = _named(upstream)
     if upstream.status == HTTPStatus.OK:
         return GenerationFailedError(
@@ -90,7 +90,7 @@ def _rejected(upstream: UpstreamError) -> GenerationError:
 def _named(upstream: UpstreamError) -> str:
     """Return the status of an error, and its code and parameter if they look like OpenAI's own.
 
-    What else an endpoint writes into an error, its message above all, may repeat the prompt or the key.
+    The rest of an error, its message above all, may repeat the prompt or the key.
     """
     words = [f"status {upstream.status}"]
     if re.fullmatch(r"[a-z]{1,20}(_[a-z]{1,20}){1,5}", upstream.code):
@@ -113,7 +113,7 @@ def _refused(upstream: UpstreamError) -> GenerationError:
     stage = details.get("moderation_stage")
     return GenerationRefusedError(
         f"OpenAI's safety system refuses to draw this prompt{reason}.",
-        # Only a prompt that was stopped on its way in has surely cost nothing; the picture may have been drawn.
+        # Only a prompt that was blocked on input surely cost nothing; the picture may have been drawn.
         maybe_billed=stage == "output" if upstream.is_in_good_answer else stage != "input",
     )
 
@@ -132,7 +132,7 @@ def _bad_credentials(upstream: UpstreamError) -> GenerationError:
 
 
 def _lost_by_gateway(upstream: UpstreamError) -> GenerationError:
-    # What stands behind the gateway may go on drawing, as it may behind one that has waited for too long.
+    # The server after the gateway may still be drawing, as may one that timed out.
     return GenerationBrokenOffError(f"A gateway lost OpenAI's answer ({_named(upstream)}).", maybe_billed=True)
 
 
@@ -151,7 +151,7 @@ def _has_status(statuses: Container[int]) -> Callable[[UpstreamError], bool]:
 
 
 def _is_late(statuses: Container[int]) -> Callable[[UpstreamError], bool]:
-    """Whether the answer did not come, as the status of HTTP says; an answer with another status has come."""
+    """Whether the HTTP status says that the answer did not come in time."""
     return lambda upstream: upstream.status in statuses and not upstream.is_in_good_answer
 
 

@@ -45,7 +45,7 @@ _WIDTH, _HEIGHT = 300.0, 150.0
 def inspect_svg(data: bytes) -> Picture:
     """Return the size of the SVG `data`; parse it to its end without drawing it.
 
-    Does not judge scripts: whoever serves the SVG must sandbox it. Loads no references. Raises `UnreadablePictureError`
+    Does not judge scripts: serve the SVG sandboxed. Loads no references. Raises `UnreadablePictureError`
     for anything except a well-formed document of at most 16 MiB, nested at most 1,000 deep, whose root is `svg` in
     SVG's namespace. The document may declare entities without references, and attributes, as long as they can't expand
     it beyond 16 MiB.

@@ -120,8 +120,8 @@ def both(one: Mask, other: Mask) -> Mask:
 
 
 def shadow(mask: Mask, *, down: float = 0.008, softness: float = 0.012, strength: float = 0.35) -> Mask:
-    """Return the mask of the shadow that a shape throws on what lies behind it."""
-    # Blurring costs by the pixel, and nobody can see how fine a shadow is.
+    """Return the mask of a shape's shadow."""
+    # Blurring costs by the pixel, and a coarse shadow looks the same.
     small = dimmed(mask.reduce(4), strength).filter(ImageFilter.GaussianBlur(softness * EDGE / 4))
     thrown = Image.new("L", (EDGE, EDGE))
     thrown.paste(small.resize((EDGE, EDGE), Image.Resampling.BILINEAR), _pixels(0, down))
