@@ -12,11 +12,12 @@ import struct
 import termios
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from contextlib import suppress
+from functools import partial
 from typing import Any, ClassVar, Final
 from weakref import WeakKeyDictionary
 
-from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.protocols.utils import ClientDisconnected
 
 from pixyproxy.entrypoints.access_log import log_request
@@ -39,13 +40,7 @@ _PROBE: Final = 128 << 10
 # Without RWF_NOWAIT there is no telling whether sendfile would wait for a disk.
 _HAS_SENDFILE: Final = hasattr(os, "sendfile") and hasattr(os, "RWF_NOWAIT")
 
-# The headers by which uvicorn tells where an answer ends, and whether another follows.
-_FRAMING: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
-
 _WITHOUT_BODY: Final = frozenset({204, 304})
-
-# The kernel waits for what comes next.
-_MORE: Final = int(getattr(socket, "MSG_MORE", 0) | socket.MSG_DONTWAIT)
 
 # Threads of their own: a slow disk must not take those that hash passwords and read SQLite.
 _READERS: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="sendfile-reader")
@@ -80,7 +75,7 @@ class SendfileProtocol(BoundedProtocol):
         # uvicorn's `cycle` is the last request that has come in, not the one that is being answered.
         self._answered: RequestResponseCycle | None = None
         self._writable: asyncio.Future[None] | None = None
-        self._head = b""
+        self._start: Any = None
         self._ends_with_connection = False
         # How many bytes were handed over to be sent, and how many of them the client had when the clock was started.
         self._handed_over = 0
@@ -144,7 +139,6 @@ class SendfileProtocol(BoundedProtocol):
 
     def _give_up(self) -> None:
         """Let nothing more be sent to the client, and wake what waits for it."""
-        self._head = b""
         if self._answered is not None and not self._answered.response_complete:
             self._answered.disconnected = True
             self._answered.message_event.set()
@@ -154,56 +148,36 @@ class SendfileProtocol(BoundedProtocol):
     async def _call_application(self, scope: Any, receive: Any, send: Any) -> None:
         # Its `send` is a method of what uvicorn calls a cycle: a request and its response.
         self._answered = cycle = send.__self__
+        self._start = None
         scope["extensions"] = {**scope.get("extensions", {}), **self._extensions}
-        try:
+        # An application need not know what `_send_file` raises.
+        with suppress(ClientDisconnected):
             await self._application(scope, receive, partial(self._send, cycle))
-        except ClientDisconnected:
-            # An application need not know what `_send_file` raises.
-            pass
-        finally:
-            self._let_go_of_head()
 
-    def _send(self, cycle: RequestResponseCycle, message: Any) -> Awaitable[None]:
-        if not cycle.response_started:
-            return self._send_head(cycle, message)
-        if message["type"] not in self._extensions or cycle.response_complete:
-            self._let_go_of_head()
-            count = len(message.get("body", b""))
-            self._handed_over += count
-            if self._ends_with_connection:
-                # uvicorn counts what is left of a length.
-                cycle.expected_content_length = count
-            return cycle.send(message)
-        return self._send_file(cycle, message)
+    async def _send(self, cycle: RequestResponseCycle, message: Any) -> None:
+        if message["type"] == "http.response.start" and self._start is None and not cycle.response_started:
+            # ASGI has it go out with the message that follows.
+            self._start = message
+            return
+        if self._start is not None:
+            start, self._start = self._start, None
+            await self._send_start(cycle, start)
+        if message["type"] in self._extensions and cycle.response_started and not cycle.response_complete:
+            await self._send_file(cycle, message)
+            return
+        count = len(message.get("body", b""))
+        self._handed_over += count
+        if self._ends_with_connection:
+            # uvicorn counts what is left of a length.
+            cycle.expected_content_length = count
+        await cycle.send(message)
 
-    async def _send_head(self, cycle: RequestResponseCycle, message: Any) -> None:
-        """Have uvicorn write the head, and hold it back until it is known what follows.
-
-        uvicorn sees those headers that it acts on, or would refuse: it takes long for each, and most of the others are
-        the same each time.
-        """
-        lines: list[bytes] = []
-        seen: list[tuple[bytes, bytes]] = []
-        for name, value in message.get("headers", ()):
-            line = _line(name, value)
-            if line is None:
-                seen.append((name, value))
-            else:
-                lines.append(line)
-        if cycle.flow.write_paused:
-            await cycle.flow.drain()
-        message = {**message, "headers": self._framing_of(cycle, message.get("status"), seen)}
-        # It does nothing with it but write.
-        cycle.transport = self  # type: ignore[assignment]
-        try:
-            await cycle.send(message)
-        finally:
-            cycle.transport = self.transport
+    async def _send_start(self, cycle: RequestResponseCycle, start: Any) -> None:
+        start = {**start, "headers": self._framing_of(cycle, start.get("status"), start.get("headers", ()))}
+        await cycle.send(start)
         if not cycle.keep_alive:
             # uvicorn would close the connection while the client may still send, and the answer be lost.
             cycle.keep_alive = self._closes_after_answer = True
-        if self._head:
-            self._head = b"".join((self._head.removesuffix(b"\r\n"), *lines, b"\r\n"))
 
     def _framing_of(
         self, cycle: RequestResponseCycle, status: int | None, headers: list[tuple[bytes, bytes]]
@@ -232,15 +206,6 @@ class SendfileProtocol(BoundedProtocol):
             cycle.chunked_encoding = False
         return kept
 
-    def write(self, head: bytes) -> None:
-        """Hold a head back, in place of the transport."""
-        self._head = head
-
-    def _let_go_of_head(self) -> None:
-        if self._head:
-            self.transport.write(self._head)
-            self._head = b""
-
     async def _send_file(self, cycle: RequestResponseCycle, message: Message) -> None:
         """Send a part of a file as `RequestResponseCycle.send` sends a part of a body."""
         file = message["file"].fileno()
@@ -251,7 +216,7 @@ class SendfileProtocol(BoundedProtocol):
             count = max(os.fstat(file).st_size - offset, 0)
         if count and cycle.scope["method"] != "HEAD" and not cycle.disconnected:
             if cycle.chunked_encoding:
-                self._head += b"%x\r\n" % count
+                self.transport.write(b"%x\r\n" % count)
             elif self._ends_with_connection:
                 pass
             elif count > cycle.expected_content_length:
@@ -266,8 +231,6 @@ class SendfileProtocol(BoundedProtocol):
                 raise
             if cycle.chunked_encoding and not cycle.disconnected:
                 self.transport.write(b"\r\n")
-        else:
-            self._let_go_of_head()
         if cycle.disconnected:
             # For whatever notes that the answer was not sent to its end (ASGI 2.4).
             raise ClientDisconnected
@@ -285,7 +248,7 @@ class SendfileProtocol(BoundedProtocol):
         if cycle.disconnected:
             return
         connection = self._socket or self._open_socket()
-        await self._push_head(connection)
+        await self._flush()
         in_memory_until = offset
         while offset < end and not cycle.disconnected:
             stop = min(offset + _PIECE, end)
@@ -326,11 +289,8 @@ class SendfileProtocol(BoundedProtocol):
             await asyncio.sleep(0)
             return sent
 
-    async def _push_head(self, connection: socket.socket) -> None:
-        """Hand what is held back to the kernel, or wait until the transport has, or the connection is lost."""
-        if self._head and not self.transport.get_write_buffer_size():
-            self._head = self._head[_send_soon(connection, self._head) :]
-        self._let_go_of_head()
+    async def _flush(self) -> None:
+        """Wait until the kernel has all that the transport holds, or the connection is lost."""
         if self.transport.get_write_buffer_size():
             self.transport.set_write_buffer_limits(high=0)
             await self.flow.drain()
@@ -364,14 +324,6 @@ class SendfileProtocol(BoundedProtocol):
             self._socket = None
 
 
-@lru_cache(maxsize=1024)
-def _line(name: bytes, value: bytes) -> bytes | None:
-    """Return the line of a header, or None for one that uvicorn has to see."""
-    if name.lower() in _FRAMING or HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
-        return None
-    return b"%b: %b\r\n" % (name.lower(), value)
-
-
 def _wake(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
@@ -384,15 +336,6 @@ def _unsent(descriptor: int) -> int:
     except OSError:
         return 0
     return int(struct.unpack("i", answer)[0])
-
-
-def _send_soon(connection: socket.socket, text: bytes) -> int:
-    """Hand so much of a text to the kernel as it takes, to go out with what comes next; return how much that was."""
-    try:
-        return connection.send(text, _MORE)
-    except OSError:
-        # Whatever is wrong, the transport meets it again.
-        return 0
 
 
 def _is_in_memory(file: int, start: int, stop: int) -> bool:
