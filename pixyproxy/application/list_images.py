@@ -77,7 +77,7 @@ class ListImages:
             wanted = min(_BATCH, limit - len(found))
             batch = await self.catalogue.list(within, limit=wanted, order=order, after=after)
             found += batch
-            if len(batch) < wanted:
+            if len(batch) < wanted or len(found) == limit:
                 break
             size += sum(map(_text_size, batch))
             after = ImagePosition.of(batch[-1])

@@ -13,6 +13,7 @@ from pixyproxy.domain.text import ensure_marks
 from pixyproxy.domain.user import USER_NAME_MAX_LENGTH, Principal
 from pixyproxy.entrypoints.access_log import log_request
 from pixyproxy.entrypoints.http.auth.authentication import Authenticator, Connection
+from pixyproxy.entrypoints.http.headers import header_of
 from pixyproxy.entrypoints.http.middleware.client_address import client_address
 
 # Without a pause the refusals of a flood, which cost little, would take the turns of other requests.
@@ -66,10 +67,10 @@ class BasicAuthenticator(Authenticator):
 
     async def authenticate(self, connection: Connection) -> Principal | None:
         """Return the user; None for a request without the header `Authorization`."""
-        header = connection.headers.get("Authorization")
+        header = header_of(connection.scope, b"authorization")
         if header is None:
             return None
-        name, password = parse_basic_credentials(header)
+        name, password = parse_basic_credentials(header.decode("latin-1"))
         client = client_address(connection.scope)
         try:
             return await self.authenticate_user(name, password, address=client and _subscriber(client))

@@ -29,6 +29,7 @@ from pixyproxy.entrypoints.http.content.content_disposition import content_dispo
 from pixyproxy.entrypoints.http.content.ranges import ByteRange, parse_range
 from pixyproxy.entrypoints.http.content.representations import REVALIDATED
 from pixyproxy.entrypoints.http.content.variants import ORIGINAL, VariantQuery
+from pixyproxy.entrypoints.http.headers import Header
 from pixyproxy.entrypoints.http.middleware.head import is_head
 from pixyproxy.entrypoints.http.parameters import query_parameter
 from pixyproxy.entrypoints.http.problems.handler import handle_error
@@ -58,8 +59,6 @@ DOWNLOAD_PARAMETER: Final = query_parameter(
 )
 
 _log = logging.getLogger("pixyproxy.errors")
-
-Header = tuple[bytes, bytes]
 
 
 class _Open(Protocol):

@@ -10,8 +10,8 @@ from litestar.types import ASGIApp
 from pixyproxy.domain.image import ImageScope
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest, authentication
+from pixyproxy.entrypoints.http.auth.authorization import require_login
 from pixyproxy.entrypoints.http.auth.basic_auth import BasicAuthenticator
-from pixyproxy.entrypoints.http.auth.guards import require_login
 from pixyproxy.entrypoints.http.auth.signed_link import SignedLinkAuthenticator
 from pixyproxy.entrypoints.http.content.delivery import DOWNLOAD_PARAMETER
 from pixyproxy.entrypoints.http.content.schemas import CreateLinkBody, ImageLink
@@ -129,8 +129,7 @@ def private_images(container: Container, settings: Settings) -> Router:
         http_method=[HttpMethod.GET, HttpMethod.HEAD],
         summary="The bytes of one's own image",
         operation_class=taking(*SIGNED_LINK_PARAMETERS, *VARIANT_PARAMETERS, DOWNLOAD_PARAMETER),
-        middleware=[authentication(signed_link, basic)],
-        guards=[require_login],
+        middleware=[authentication(signed_link, basic), require_login],
         security=[{"basic": []}, {}],
         responses=CONTENT | problems(400, 401, 403, 404, 412, 416, 503),
     )
@@ -156,8 +155,7 @@ def private_images(container: Container, settings: Settings) -> Router:
                     get_private_image_events,
                     create_link,
                 ],
-                middleware=[authentication(basic)],
-                guards=[require_login],
+                middleware=[authentication(basic), require_login],
                 security=[{"basic": []}],
             ),
             # Middleware of a router is that of all its routes, and this one also takes signed links.

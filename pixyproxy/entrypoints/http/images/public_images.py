@@ -10,8 +10,8 @@ from litestar.types import ASGIApp
 from pixyproxy.domain.image import ImageScope
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest, authentication
+from pixyproxy.entrypoints.http.auth.authorization import require_login
 from pixyproxy.entrypoints.http.auth.basic_auth import BasicAuthenticator
-from pixyproxy.entrypoints.http.auth.guards import require_login
 from pixyproxy.entrypoints.http.content.delivery import DOWNLOAD_PARAMETER
 from pixyproxy.entrypoints.http.content.variants import VARIANT_PARAMETERS
 from pixyproxy.entrypoints.http.images.parameters import CREATION_PARAMETERS, PUBLIC_LIST_PARAMETERS
@@ -49,8 +49,7 @@ def public_images(container: Container, settings: Settings) -> Router:
         summary="Generate a public image",
         operation_class=taking(*CREATION_PARAMETERS),
         request_class=JSONRequest,
-        middleware=[authenticated],
-        guards=[] if settings.anonymous_create else [require_login],
+        middleware=[authenticated] if settings.anonymous_create else [authenticated, require_login],
         security=[{"basic": []}],
         responses=problems(400, 401, 409, 413, 415, 422, 429, 500, 502, 503, 504) | ACCEPTED,
     )

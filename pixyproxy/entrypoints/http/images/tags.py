@@ -5,8 +5,8 @@ from litestar import Response, Router, get
 from pixyproxy.domain.image import ImageScope
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest, authentication
+from pixyproxy.entrypoints.http.auth.authorization import require_login
 from pixyproxy.entrypoints.http.auth.basic_auth import BasicAuthenticator
-from pixyproxy.entrypoints.http.auth.guards import require_login
 from pixyproxy.entrypoints.http.images.pages import Pages
 from pixyproxy.entrypoints.http.images.parameters import TAG_LIST_PARAMETERS
 from pixyproxy.entrypoints.http.images.responses import LINK_HEADER, LIST_ETAG_HEADER, UNCHANGED
@@ -53,8 +53,7 @@ def private_tags(container: Container) -> Router:
     return Router(
         "/private/tag",
         route_handlers=[list_private_tags],
-        middleware=[authentication(BasicAuthenticator(container.authenticate_user()))],
-        guards=[require_login],
+        middleware=[authentication(BasicAuthenticator(container.authenticate_user())), require_login],
         security=[{"basic": []}],
         tags=["Private images"],
     )

@@ -7,7 +7,7 @@ from typing import Final
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-Header = tuple[bytes, bytes]
+from pixyproxy.entrypoints.http.headers import Header
 
 _METHODS: Final = b"GET, HEAD, POST, PATCH, DELETE"
 _REQUEST_HEADERS: Final = (

@@ -12,6 +12,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from pixyproxy.domain.errors import BadRequestError, OperationNotAllowedError
+from pixyproxy.entrypoints.http.headers import header_of
 from pixyproxy.entrypoints.http.problems.handler import handle_error
 from pixyproxy.entrypoints.public_url import PublicURL
 
@@ -56,7 +57,7 @@ class ForeignRequests:
 
     def _check(self, scope: HTTPScope) -> None:
         if self._is_allowed_host is not None and not scope["path"].startswith(_EXEMPT):
-            host = _header(scope, b"host")
+            host = header_of(scope, b"host")
             if host is not None and not self._is_allowed_host(host):
                 raise BadRequestError(
                     "This service does not answer to the name in the Host header; PIXYPROXY_ALLOWED_HOSTS says to which"
@@ -68,10 +69,10 @@ class ForeignRequests:
             )
 
     def _is_foreign(self, scope: HTTPScope) -> bool:
-        origin = _header(scope, b"origin")
+        origin = header_of(scope, b"origin")
         if origin is not None and origin.lower() in self._origins:
             return False
-        site = _header(scope, b"sec-fetch-site")
+        site = header_of(scope, b"sec-fetch-site")
         if site is not None:
             return site not in _OWN_SITES
         if origin is None:
@@ -80,7 +81,7 @@ class ForeignRequests:
             host = _plain(urlsplit(origin.decode("latin-1")).netloc)
         except ValueError:
             return True
-        return not host or host not in {_plain((_header(scope, b"host") or b"").decode("latin-1")), *self._own_hosts}
+        return not host or host not in {_plain((header_of(scope, b"host") or b"").decode("latin-1")), *self._own_hosts}
 
 
 class _Hosts:
@@ -95,10 +96,6 @@ class _Hosts:
     def __call__(self, host: bytes) -> bool:
         name = _name(host.decode("latin-1"))
         return self._is_any or name in self._names or name.endswith(self._suffixes) or _is_ip_address(name)
-
-
-def _header(scope: HTTPScope, name: bytes) -> bytes | None:
-    return next((value for each, value in scope["headers"] if each == name), None)
 
 
 def _name(host: str) -> str:

@@ -91,7 +91,7 @@ def _split(scope: HTTPScope) -> tuple[str, str]:
 
 def _taken_by_litestar(scope: HTTPScope) -> str:
     raw_path = scope.get("raw_path")
-    if not raw_path:
+    if not raw_path or raw_path == scope["path"].encode():
         return ""
     whole, rest = unquote(raw_path.partition(b"?")[0].decode("latin-1")).rstrip("/"), scope["path"].rstrip("/")
     return whole[: -len(rest) or None] if whole.endswith(rest) else ""

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from pixyproxy.entrypoints.http.headers import Header
+
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 REQUEST_ID: Final = REQUEST_ID_HEADER.lower().encode()
-
-Header = tuple[bytes, bytes]
 
 # Defaults of a response: not cached, not sniffed, not embedded by other sites.
 _DEFAULTS: Final[Sequence[Header]] = (

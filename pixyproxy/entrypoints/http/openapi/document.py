@@ -42,10 +42,10 @@ PATH: Final = "/schema"
 UI_PATH: Final = "/schema/ui"
 _UI_FOLDER: Final = Path(__file__).with_name("swagger_ui")
 _UI_FILES: Final = {
-    "start.js": "text/javascript",
-    "swagger-ui-bundle.js": "text/javascript",
-    "swagger-ui-standalone-preset.js": "text/javascript",
-    "swagger-ui.css": "text/css",
+    "start.js": "text/javascript; charset=utf-8",
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "swagger-ui-standalone-preset.js": "text/javascript; charset=utf-8",
+    "swagger-ui.css": "text/css; charset=utf-8",
     "favicon-32x32.png": "image/png",
 }
 
@@ -187,7 +187,7 @@ async def _answer_page(request: Request[Any, Any, Any]) -> Response[bytes] | Non
         case "/schema":
             headers["Content-Security-Policy"] = _PAGE_POLICY
             page = (_PAGE % {"folder": escape(f"{prefix}{UI_PATH}")}).encode()
-            return conditional_response(request, page, "text/html", entity_tag_of(page), headers)
+            return conditional_response(request, page, "text/html; charset=utf-8", entity_tag_of(page), headers)
         case "/schema/openapi.json":
             # Relative to the document's own address, so that the page works under each name of the service.
             body = _document(request.app, prefix or "/")
