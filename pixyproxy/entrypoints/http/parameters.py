@@ -4,7 +4,6 @@ Handlers read them from the request: what a handler's signature declares, Litest
 request a dependency more.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -29,9 +28,9 @@ def header_parameter(name: str, description: str, **rules: Any) -> Parameter:
 def taking(*parameters: Parameter) -> type[Operation]:
     """Return the class of the operations that take these parameters, beside those of their path."""
 
-    @dataclass
     class TakingOperation(Operation):
-        def __post_init__(self) -> None:
+        def __init__(self, **fields: Any) -> None:
+            super().__init__(**fields)
             self.parameters = [*(self.parameters or []), *parameters]
 
     return TakingOperation

@@ -11,7 +11,7 @@ from pixyproxy.domain.image import ImageScope
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest, authentication
 from pixyproxy.entrypoints.http.auth.authorization import require_login
-from pixyproxy.entrypoints.http.auth.basic_auth import BasicAuthenticator
+from pixyproxy.entrypoints.http.auth.logins import logins
 from pixyproxy.entrypoints.http.auth.signed_link import SignedLinkAuthenticator
 from pixyproxy.entrypoints.http.content.delivery import DOWNLOAD_PARAMETER
 from pixyproxy.entrypoints.http.content.schemas import CreateLinkBody, ImageLink
@@ -45,7 +45,6 @@ def private_images(container: Container, settings: Settings) -> Router:
     """Return the routes of a user's own images."""
     images = ImageResource.of(container, ImageScope.OWN)
     signed_links = SignedLinkMaker.of(container)
-    basic = BasicAuthenticator(container.authenticate_user())
     signed_link = SignedLinkAuthenticator(link_signer=container.link_signer(), clock=container.clock())
 
     @post(
@@ -129,7 +128,7 @@ def private_images(container: Container, settings: Settings) -> Router:
         http_method=[HttpMethod.GET, HttpMethod.HEAD],
         summary="The bytes of one's own image",
         operation_class=taking(*SIGNED_LINK_PARAMETERS, *VARIANT_PARAMETERS, DOWNLOAD_PARAMETER),
-        middleware=[authentication(signed_link, basic), require_login],
+        middleware=[authentication(signed_link, *logins(container)), require_login],
         security=[{"basic": []}, {}],
         responses=CONTENT | problems(400, 401, 403, 404, 412, 416, 503),
     )
@@ -155,7 +154,7 @@ def private_images(container: Container, settings: Settings) -> Router:
                     get_private_image_events,
                     create_link,
                 ],
-                middleware=[authentication(basic), require_login],
+                middleware=[authentication(*logins(container)), require_login],
                 security=[{"basic": []}],
             ),
             # Middleware of a router is that of all its routes, and this one also takes signed links.

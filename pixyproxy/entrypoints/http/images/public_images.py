@@ -11,7 +11,7 @@ from pixyproxy.domain.image import ImageScope
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest, authentication
 from pixyproxy.entrypoints.http.auth.authorization import require_login
-from pixyproxy.entrypoints.http.auth.basic_auth import BasicAuthenticator
+from pixyproxy.entrypoints.http.auth.logins import logins
 from pixyproxy.entrypoints.http.content.delivery import DOWNLOAD_PARAMETER
 from pixyproxy.entrypoints.http.content.variants import VARIANT_PARAMETERS
 from pixyproxy.entrypoints.http.images.parameters import CREATION_PARAMETERS, PUBLIC_LIST_PARAMETERS
@@ -37,9 +37,9 @@ from pixyproxy.entrypoints.settings import Settings
 
 
 def public_images(container: Container, settings: Settings) -> Router:
-    """Return the routes of public images; a login that is given to one that says who may see what must be valid."""
+    """Return the routes of public images."""
     images = ImageResource.of(container, ImageScope.PUBLIC)
-    authenticated = authentication(BasicAuthenticator(container.authenticate_user()))
+    authenticated = authentication(*logins(container))
 
     @post(
         "/",

@@ -6,7 +6,7 @@ from pixyproxy.domain.image import ImageScope
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest, authentication
 from pixyproxy.entrypoints.http.auth.authorization import require_login
-from pixyproxy.entrypoints.http.auth.basic_auth import BasicAuthenticator
+from pixyproxy.entrypoints.http.auth.logins import logins
 from pixyproxy.entrypoints.http.images.pages import Pages
 from pixyproxy.entrypoints.http.images.parameters import TAG_LIST_PARAMETERS
 from pixyproxy.entrypoints.http.images.responses import LINK_HEADER, LIST_ETAG_HEADER, UNCHANGED
@@ -53,7 +53,7 @@ def private_tags(container: Container) -> Router:
     return Router(
         "/private/tag",
         route_handlers=[list_private_tags],
-        middleware=[authentication(BasicAuthenticator(container.authenticate_user())), require_login],
+        middleware=[authentication(*logins(container)), require_login],
         security=[{"basic": []}],
         tags=["Private images"],
     )
