@@ -12,10 +12,9 @@ _parent = logging.getLogger(REQUESTS.partition(".")[0])
 
 
 def log_request(event: str, facts: Mapping[str, object]) -> None:
-    """Log an event of a request; an event's facts always have the same names.
+    """Log an event of a request. All facts of one event have the same names each time.
 
-    Where PixyProxy has not set up the logging, or not alone, this is an ordinary record of the logger
-    `pixyproxy.requests`.
+    Unless PixyProxy has configured logging by itself, this is an ordinary record of the logger `pixyproxy.requests`.
     """
     if not _log.isEnabledFor(logging.INFO):
         return
@@ -27,11 +26,10 @@ def log_request(event: str, facts: Mapping[str, object]) -> None:
 
 
 class LineHandler(logging.StreamHandler[TextIO]):
-    """Writes log records to `stream`, and the lines of requests by templates.
+    """Writes log records to `stream`, and access log lines from templates.
 
-    `template` renders an event once, from the names of its facts, with a `%(name)s` for each and for the time, and
-    `to_text` renders a fact. Filling in a template costs a quarter of making and rendering a record, which takes as
-    long as all the rest of a small request.
+    `template` renders an event once, with a `%(name)s` for each fact and for the time; `to_text` renders a fact.
+    Filling a template costs a quarter of rendering a record, which takes as long as the rest of a small request.
     """
 
     def __init__(
@@ -43,7 +41,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
         self._templates: dict[str, str] = {}
 
     def write_line(self, event: str, facts: Mapping[str, object]) -> None:
-        """Write the line of a request's event."""
+        """Write the line of an event."""
         template = self._templates.get(event)
         if template is None:
             template = self._templates[event] = self._template(event, facts)
@@ -51,10 +49,10 @@ class LineHandler(logging.StreamHandler[TextIO]):
         texts["time"] = self._to_text(datetime.now(UTC).isoformat().replace("+00:00", "Z"))
         self.acquire()
         try:
-            # All at once, so that the lines of other processes do not tear it.
+            # In one write, so that lines of other processes do not interleave.
             self.stream.write(template % texts + self.terminator)
             self.flush()
-        except Exception:  # noqa: BLE001 -- a log that can't be written stops no request
+        except Exception:  # noqa: BLE001 -- a failing log must not fail a request
             self.handleError(logging.makeLogRecord({"msg": event}))
         finally:
             self.release()

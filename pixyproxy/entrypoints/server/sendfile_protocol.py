@@ -1,6 +1,6 @@
-"""A protocol for uvicorn that sends files as fast as the kernel can, and drops clients that stop reading.
+"""A uvicorn protocol that sends files with `sendfile`, and disconnects clients that stop reading.
 
-The files come in messages of ASGI's extension `http.response.zerocopysend`. uvicorn takes the class by its name:
+It implements ASGI's extension `http.response.zerocopysend`. uvicorn takes the class by name:
 `uvicorn --http pixyproxy.entrypoints.server.sendfile_protocol:SendfileProtocol`.
 """
 
@@ -25,24 +25,24 @@ from pixyproxy.entrypoints.server.bounded_protocol import BoundedProtocol
 
 ZERO_COPY: Final = "http.response.zerocopysend"
 
-# What one call of sendfile may send, and so keep the event loop from others.
+# Bytes per call of sendfile, which bounds how long it blocks the event loop.
 _PIECE: Final = 512 << 10
 
-# Smaller ones are not worth waiting for one's turn.
+# Smaller files do not wait for a turn.
 _SMALL: Final = 256 << 10
 
-# All downloads of an event loop together send one piece in a turn, so that many hold up others no more than one does.
+# All downloads of an event loop send one piece per turn together: many delay others no more than one does.
 _TURNS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = WeakKeyDictionary()
 
-# The kernel reads ahead at least this far: what lies between two probes is in memory if they are.
+# The kernel reads ahead at least this far: bytes between two probes are in memory if both are.
 _PROBE: Final = 128 << 10
 
-# Without RWF_NOWAIT there is no telling whether sendfile would wait for a disk.
+# RWF_NOWAIT tells whether sendfile would wait for a disk.
 _HAS_SENDFILE: Final = hasattr(os, "sendfile") and hasattr(os, "RWF_NOWAIT")
 
 _WITHOUT_BODY: Final = frozenset({204, 304})
 
-# Threads of their own: a slow disk must not take those that hash passwords and read SQLite.
+# A pool of its own: a slow disk must not block the threads that hash passwords and read SQLite.
 _READERS: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="sendfile-reader")
 
 Message = dict[str, Any]
@@ -50,20 +50,19 @@ Send = Callable[[Any], Awaitable[None]]
 
 
 class SendfileProtocol(BoundedProtocol):
-    """The bounded protocol, with `http.response.zerocopysend` where there is no TLS.
+    """The bounded protocol, with `http.response.zerocopysend` on connections without TLS.
 
-    A connection whose client takes less than `min_rate` bytes a second, on average over `send_timeout` seconds, while
-    something is to be sent is aborted, whatever it is. To the application that looks as if the client had closed the
-    connection.
+    It aborts a connection whose client reads less than `min_rate` bytes a second, on average over `send_timeout`
+    seconds, while data is waiting. The application sees a closed connection.
 
-    An answer to HTTP/1.0 has no chunks: where its length is not known it ends with the connection. Whether the
-    connection is kept is the server's to say, so that an answer has one `Connection` field at most.
+    A response to HTTP/1.0 has no chunks: without a known length it ends with the connection. The server decides whether
+    to keep the connection, so a response has at most one `Connection` field.
     """
 
     send_timeout: ClassVar[float] = 60.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """Begin to serve a connection."""
+        """Start serving a connection."""
         super().connection_made(transport)
         self._descriptor: int = transport.get_extra_info("socket").fileno()
         self._application: Callable[..., Awaitable[None]] = self.app
@@ -72,41 +71,41 @@ class SendfileProtocol(BoundedProtocol):
         if _HAS_SENDFILE and self.scheme == "http":
             self._extensions[ZERO_COPY] = {}
         self._socket: socket.socket | None = None
-        # uvicorn's `cycle` is the last request that has come in, not the one that is being answered.
+        # uvicorn's `cycle` is the last request received, not the one being answered.
         self._answered: RequestResponseCycle | None = None
         self._writable: asyncio.Future[None] | None = None
         self._start: Any = None
         self._ends_with_connection = False
-        # How many bytes were handed over to be sent, and how many of them the client had when the clock was started.
+        # Bytes handed over, and how many of them the client had taken when the clock started.
         self._handed_over = 0
         self._taken = 0
         self._stalled_since: float | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wake whatever still wants to write, and let go of everything."""
+        """Wake pending writers and release everything."""
         self._give_up()
-        # Who waits for it stops waiting first.
+        # The pending writer must stop waiting first.
         self.loop.call_soon(self._close_socket)
         super().connection_lost(exc)
-        # Otherwise the protocol would refer to itself, and stay until the garbage collector finds it.
+        # Break the reference cycle, so that the protocol is freed without the garbage collector.
         self.app = self._application
         self._answered = None
 
     def handle_websocket_upgrade(self) -> None:
-        """Leave the connection to another protocol."""
+        """Hand the connection over to another protocol."""
         self._close_socket()
         super().handle_websocket_upgrade()
 
     def check(self, now: float, elapsed: float) -> None:
-        """Abort the connection if its client reads too slowly, and do what else there is to be done."""
+        """Abort the connection if its client reads too slowly, and check the other limits."""
         self._check_reader(now)
         super().check(now, elapsed)
 
     def _check_reader(self, now: float) -> None:
-        """Abort the connection if the client has taken too little while something was to be sent.
+        """Abort the connection if the client has taken too little while data was waiting.
 
-        What is to be sent is a part of a file, or what the transport holds. What the kernel holds is looked at because
-        that can be so much that a slow client takes minutes to make room in it.
+        Waiting data is a part of a file or the transport's buffer. Bytes in the kernel's buffer count as not taken: a
+        slow client can take minutes to make room in it.
         """
         buffered = self.transport.get_write_buffer_size()
         if not (buffered or self._writable):
@@ -130,7 +129,7 @@ class SendfileProtocol(BoundedProtocol):
 
     @classmethod
     def shortest_limit(cls) -> float:
-        """Return the shortest time after which something is done, in seconds."""
+        """Return the shortest time-out in seconds."""
         return min(super().shortest_limit(), cls.send_timeout)
 
     def _abort(self) -> None:
@@ -138,7 +137,7 @@ class SendfileProtocol(BoundedProtocol):
         self.transport.abort()
 
     def _give_up(self) -> None:
-        """Let nothing more be sent to the client, and wake what waits for it."""
+        """Stop sending to the client, and wake the pending writer."""
         if self._answered is not None and not self._answered.response_complete:
             self._answered.disconnected = True
             self._answered.message_event.set()
@@ -146,17 +145,17 @@ class SendfileProtocol(BoundedProtocol):
             _wake(self._writable)
 
     async def _call_application(self, scope: Any, receive: Any, send: Any) -> None:
-        # Its `send` is a method of what uvicorn calls a cycle: a request and its response.
+        # `send` is a method of uvicorn's cycle, a request with its response.
         self._answered = cycle = send.__self__
         self._start = None
         scope["extensions"] = {**scope.get("extensions", {}), **self._extensions}
-        # An application need not know what `_send_file` raises.
+        # Raised by `_send_file`; applications need not catch it.
         with suppress(ClientDisconnected):
             await self._application(scope, receive, partial(self._send, cycle))
 
     async def _send(self, cycle: RequestResponseCycle, message: Any) -> None:
         if message["type"] == "http.response.start" and self._start is None and not cycle.response_started:
-            # ASGI has it go out with the message that follows.
+            # ASGI sends the head with the next message.
             self._start = message
             return
         if self._start is not None:
@@ -168,7 +167,7 @@ class SendfileProtocol(BoundedProtocol):
         count = len(message.get("body", b""))
         self._handed_over += count
         if self._ends_with_connection:
-            # uvicorn counts what is left of a length.
+            # uvicorn checks the remaining length.
             cycle.expected_content_length = count
         await cycle.send(message)
 
@@ -176,13 +175,13 @@ class SendfileProtocol(BoundedProtocol):
         start = {**start, "headers": self._framing_of(cycle, start.get("status"), start.get("headers", ()))}
         await cycle.send(start)
         if not cycle.keep_alive:
-            # uvicorn would close the connection while the client may still send, and the answer be lost.
+            # uvicorn would close the connection while the client may still send, and the response would be lost.
             cycle.keep_alive = self._closes_after_answer = True
 
     def _framing_of(
         self, cycle: RequestResponseCycle, status: int | None, headers: list[tuple[bytes, bytes]]
     ) -> list[tuple[bytes, bytes]]:
-        """Return the headers without what is the server's to say, which is whether the connection is kept."""
+        """Return the headers without `Connection`, which is up to the server."""
         is_old = cycle.scope["http_version"] == "1.0"
         kept, has_length = [], False
         for name, value in headers:
@@ -197,7 +196,7 @@ class SendfileProtocol(BoundedProtocol):
                     has_length = True
             kept.append((name, value))
         if self._closes_after_answer or cycle.waiting_for_100_continue:
-            # In the latter case the client may send its body after all.
+            # A client that waits for a 100 may still send its body.
             cycle.keep_alive = False
         self._ends_with_connection = (
             is_old and not has_length and cycle.scope["method"] != "HEAD" and status not in _WITHOUT_BODY
@@ -226,24 +225,24 @@ class SendfileProtocol(BoundedProtocol):
             try:
                 await self._transfer(cycle, file, offset, offset + count)
             except BaseException:
-                # Nobody knows how much the client has by now, so that nothing sensible could follow.
+                # The client has an unknown part, so nothing valid can follow.
                 self._abort()
                 raise
             if cycle.chunked_encoding and not cycle.disconnected:
                 self.transport.write(b"\r\n")
         if cycle.disconnected:
-            # For whatever notes that the answer was not sent to its end (ASGI 2.4).
+            # Tells the access log that the response is incomplete (ASGI 2.4).
             raise ClientDisconnected
         await cycle.send({"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)})
 
     async def _transfer(self, cycle: RequestResponseCycle, file: int, offset: int, end: int) -> None:
-        """Send the bytes from `offset` to `end`, or as many of them as the client stays for.
+        """Send the bytes from `offset` to `end`, or until the client leaves.
 
-        Raises `EOFError` if the file ends before.
+        Raises `EOFError` if the file ends before `end`.
         """
         if end - offset <= _SMALL:
-            # A client that the first of several files wakes should find the others there, and not sleep again before
-            # each of them: waking it costs more than sending. So all that are ready are sent in one turn of the loop.
+            # Send all small files that are ready in one turn of the event loop: waking a sleeping client for each costs
+            # more than sending it.
             await asyncio.sleep(0)
         if cycle.disconnected:
             return
@@ -265,7 +264,7 @@ class SendfileProtocol(BoundedProtocol):
                 self._abort()
                 return
             except OSError as exc:
-                # As it is, it would say that the client has gone away.
+                # An `OSError` would mean that the client has gone away.
                 raise RuntimeError(f"The file can't be read: {exc.strerror}.") from exc
             if not sent:
                 raise EOFError(f"The file has ended at byte {offset}, before byte {end}.")
@@ -277,7 +276,7 @@ class SendfileProtocol(BoundedProtocol):
     async def _send_piece(
         self, cycle: RequestResponseCycle, connection: socket.socket, file: int, offset: int, count: int
     ) -> int:
-        """Send at most so many bytes, a large piece when its turn has come, and return how many were sent."""
+        """Send at most `count` bytes, a large piece in its turn, and return how many were sent."""
         if count <= _SMALL:
             sent = os.sendfile(connection.fileno(), file, offset, count)
             await asyncio.sleep(0)
@@ -298,7 +297,7 @@ class SendfileProtocol(BoundedProtocol):
                 self.transport.set_write_buffer_limits()
 
     async def _until_writable(self, connection: socket.socket) -> None:
-        """Wait until the socket takes more, or the connection is given up."""
+        """Wait until the socket is writable, or the connection is given up."""
         self._writable = self.loop.create_future()
         self.loop.add_writer(connection, _wake, self._writable)
         try:
@@ -308,17 +307,17 @@ class SendfileProtocol(BoundedProtocol):
             self._writable = None
 
     def _open_socket(self) -> socket.socket:
-        """Make a socket of our own for the connection: uvloop's is not one, and lets nobody wait for its descriptor."""
+        """Duplicate the socket: uvloop hides its own, and rejects `add_writer` on its descriptor."""
         try:
             descriptor = os.dup(self._descriptor)
         except OSError as exc:
-            # As it is, it would say that the client has gone away.
+            # An `OSError` would mean that the client has gone away.
             raise RuntimeError(f"There is no descriptor left: {exc.strerror}.") from exc
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=descriptor)
         return self._socket
 
     def _close_socket(self) -> None:
-        """Let go of it: as long as it is open, so is the connection."""
+        """Close the duplicate, which keeps the connection open."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -330,7 +329,7 @@ def _wake(waiter: asyncio.Future[None]) -> None:
 
 
 def _unsent(descriptor: int) -> int:
-    """Return how many bytes the kernel holds for the other end of a socket; 0 where it does not tell."""
+    """Return how many bytes the kernel has not delivered yet; 0 if it does not tell."""
     try:
         answer = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
     except OSError:
@@ -339,13 +338,13 @@ def _unsent(descriptor: int) -> int:
 
 
 def _is_in_memory(file: int, start: int, stop: int) -> bool:
-    """Tell whether the bytes can be read without waiting for a disk; where that can't be told, they can not."""
+    """Whether the bytes can be read without waiting for a disk; false if unknown."""
     byte = [bytearray(1)]
     try:
         for offset in (*range(start, stop, _PROBE), stop - 1):
             os.preadv(file, byte, offset, os.RWF_NOWAIT)
     except OSError:
-        # Whatever else may be wrong with the file, the thread meets it again.
+        # The thread will meet any other error of the file.
         return False
     return True
 
@@ -353,10 +352,9 @@ def _is_in_memory(file: int, start: int, stop: int) -> bool:
 def _read_in(file: int, start: int, stop: int) -> None:
     """Have the kernel read the bytes, and all others between two probes, into its page cache.
 
-    Should the file be closed meanwhile, because its request was cancelled, nothing worse happens than that bytes of
-    another file are read in.
+    If the file is closed meanwhile because its request was cancelled, at worst bytes of another file are read.
     """
-    # Otherwise small parts, asked for here and there, would make a probe stand for bytes that are not there.
+    # Align to probes, so that each stands for all bytes up to the next.
     start, stop = start - start % _PROBE, stop + -stop % _PROBE
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
