@@ -126,7 +126,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def database_kind(self) -> DatabaseKind:
         """The database adapter that `database_url` selects."""
-        return DatabaseKind(urlsplit(self.database_url).scheme)
+        return DatabaseKind(urlsplit(self.database_url).scheme.partition("+")[0])
 
     @property
     def generator_kind(self) -> GeneratorKind:
@@ -333,7 +333,7 @@ def _database_problems(settings: Settings) -> Iterator[str]:
             yield "PIXYPROXY_DATABASE_URL must be a file without query or host, such as sqlite:///data/pixyproxy.db."
         elif _FOR_A_SHELL.match(path):
             yield f"PIXYPROXY_DATABASE_URL {_NO_SHELL} such as sqlite:////home/ann/pixyproxy.db."
-    elif database.scheme == DatabaseKind.MYSQL:
+    elif database.scheme.partition("+")[0] == DatabaseKind.MYSQL:
         try:
             parse_url(settings.database_url)
         except ValueError as exc:

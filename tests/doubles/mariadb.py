@@ -44,6 +44,9 @@ _SEARCH_PATH = os.pathsep.join(
 )
 _START_SECONDS = 30.0
 
+# The driver that the tests use: aiomysql, unless this names another.
+_SCHEME = "+".join(filter(None, ["mysql", os.environ.get("PIXYPROXY_TEST_MYSQL_DRIVER")]))
+
 
 def other_server(kind: str) -> Path | None:
     """Return the folder with the programs of another server than the machine's: `mariadb` or `mysql`."""
@@ -59,7 +62,7 @@ class MySQLServer:
     def url(self, database: str, *, login: str | None = None) -> str:
         """Return the URL of one of its databases, with its own login or another one."""
         own, at, place = self._url.netloc.rpartition("@")
-        return self._url._replace(netloc=f"{login or own}{at}{place}", path=f"/{database}").geturl()
+        return self._url._replace(scheme=_SCHEME, netloc=f"{login or own}{at}{place}", path=f"/{database}").geturl()
 
     def execute(self, sql: str, parameters: Mapping[str, object] | None = None, *, database: str = "") -> Rows:
         """Run one statement and return its rows."""

@@ -37,7 +37,7 @@ async def test_a_damaged_record_is_the_trouble_of_who_asked_for_it_alone(mysql_d
     async with mysql_database.autocommit() as cursor:
         await cursor.execute(
             "UPDATE images SET filename = '../passwd' WHERE guid IN %(guids)s",
-            {"guids": [str(guid) for guid in damaged]},
+            {"guids": tuple(map(str, damaged))},
         )
     asked = [guid for image in added for guid in (image.guid, uuid4())]
     found = await asyncio.gather(*(images.get(guid) for guid in asked), return_exceptions=True)
@@ -108,7 +108,7 @@ async def test_however_many_are_looked_up_no_table_is_read_as_a_whole(
     guids = [str(image.guid) for image in added] + [str(uuid4()) for _ in range(95)]
     async with mysql_database.autocommit() as cursor:
         await cursor.execute(
-            f"EXPLAIN FORMAT=TRADITIONAL {MYSQL.sql(image_repository_module._RECORDS)}", {"guids": guids[:count]}
+            f"EXPLAIN FORMAT=TRADITIONAL {MYSQL.sql(image_repository_module._RECORDS)}", {"guids": tuple(guids[:count])}
         )
         names = [column[0] for column in cursor.description]
         plan = [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]

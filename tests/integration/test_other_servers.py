@@ -1,4 +1,4 @@
-"""The contracts of the database's adapters, on other servers than the machine's."""
+"""The contracts of the database's adapters, on other servers than the machine's and with another driver."""
 
 import os
 import subprocess
@@ -40,6 +40,16 @@ def test_the_contracts_hold_on_another_server(tmp_path: Path, kind: str) -> None
         real_parts.lack(f"another {kind} server", OTHER_REMEDY.format(kind=kind), may_lack=True)
     path = f"{folder}{os.pathsep}{os.environ['PATH']}"
     check(tmp_path / "run", {"PATH": path}, CONTRACTS, *sorted(INTEGRATION.glob("test_mysql_*.py")))
+
+
+@pytest.mark.timeout(900)
+def test_the_contracts_hold_with_asyncmy(tmp_path: Path) -> None:
+    check(
+        tmp_path / "run",
+        {"PIXYPROXY_TEST_MYSQL_DRIVER": "asyncmy"},
+        CONTRACTS,
+        *(INTEGRATION / f"test_mysql_{about}.py" for about in ("batch_loader", "database", "long_pages")),
+    )
 
 
 @pytest.mark.timeout(300)

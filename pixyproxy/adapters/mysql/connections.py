@@ -7,22 +7,22 @@ import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-import aiomysql
-from pymysql.constants import CLIENT, CR, FIELD_TYPE
-from pymysql.converters import decoders
-from pymysql.err import MySQLError, OperationalError
+from pymysql.constants import CLIENT
+from pymysql.err import Warning as MySQLWarning
 
+from pixyproxy.adapters.mysql.aiomysql_connection import AiomysqlConnection
 from pixyproxy.adapters.mysql.dialect import MYSQL
 from pixyproxy.adapters.mysql.errors import (
     CONFLICTS,
     NO_ROOM,
     STATEMENT_TIMEOUTS,
+    driver_errors,
     error_code,
     translated_errors,
 )
-from pixyproxy.adapters.mysql.url import parse_url
+from pixyproxy.adapters.mysql.url import ASYNCMY, driver_of, parse_url
 from pixyproxy.adapters.sql.database import Fetch, Parameters, Rows, SQLDatabase, Transaction
 from pixyproxy.adapters.sql.dialect import Dialect
 from pixyproxy.adapters.sql.search_turns import SearchTurns
@@ -54,19 +54,10 @@ _SESSION: Final = """
 """
 
 # `pixyproxy.adapters.sql.list_queries` sees by itself when a page was cut.
-warnings.filterwarnings("ignore", "Row .* was cut by GROUP_CONCAT", aiomysql.Warning)
+warnings.filterwarnings("ignore", "Row .* was cut by GROUP_CONCAT", MySQLWarning)
 
 # No variable has the same name on all servers.
 _ISOLATION: Final = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"
-
-
-class _Connection(aiomysql.Connection):  # type: ignore[misc]
-    """A connection that is never made without TLS where TLS is asked for: the driver would go on in the clear."""
-
-    async def _request_authentication(self) -> None:
-        if self._ssl_context and not self.server_capabilities & CLIENT.SSL:
-            raise OperationalError(CR.CR_SSL_CONNECTION_ERROR, "The server offers no TLS.")
-        await super()._request_authentication()
 
 
 class MySQLConnections(SQLDatabase):
@@ -96,13 +87,14 @@ class MySQLConnections(SQLDatabase):
         search_timeout: float = 10.0,
     ) -> None:
         self._options = parse_url(url)
+        self._connection_class = _connection_class(driver_of(url))
         self._turns = SearchTurns(max_running=max_searches, seconds=search_timeout)
         self._pool_size = pool_size
         self._connect_timeout = connect_timeout
         self._timeout = timeout
         self._idle_timeout = idle_timeout
         self._slots = asyncio.Semaphore(pool_size)
-        self._idle: list[aiomysql.Connection] = []
+        self._idle: list[Any] = []
         self._given_back = asyncio.Event()
         self._waiting_for_room = asyncio.Lock()
         self._is_open = False
@@ -125,7 +117,7 @@ class MySQLConnections(SQLDatabase):
             await _quit(self._idle.pop())
 
     @asynccontextmanager
-    async def autocommit(self) -> AsyncIterator[aiomysql.Cursor]:
+    async def autocommit(self) -> AsyncIterator[Any]:
         """Give a cursor on which each statement is a transaction of its own."""
         with translated_errors():
             async with self._lent() as connection, asyncio.timeout(self._timeout), connection.cursor() as cursor:
@@ -172,7 +164,7 @@ class MySQLConnections(SQLDatabase):
         return await self._retried(transact)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[aiomysql.Cursor]:
+    async def transaction(self) -> AsyncIterator[Any]:
         """Give a cursor whose statements take effect together when the block ends, or not at all when it raises.
 
         Nothing is retried: use `write` for that.
@@ -184,7 +176,7 @@ class MySQLConnections(SQLDatabase):
                 await connection.commit()
 
     @asynccontextmanager
-    async def dedicated(self) -> AsyncIterator[aiomysql.Cursor]:
+    async def dedicated(self) -> AsyncIterator[Any]:
         """Give a cursor on a connection of its own that may work for long and is closed behind the block."""
         with translated_errors():
             connection = await self._connect()
@@ -215,7 +207,7 @@ class MySQLConnections(SQLDatabase):
                 return await work()
 
     @asynccontextmanager
-    async def _lent(self) -> AsyncIterator[aiomysql.Connection]:
+    async def _lent(self) -> AsyncIterator[Any]:
         async with asyncio.timeout(self._connect_timeout):
             await self._slots.acquire()
         try:
@@ -223,7 +215,7 @@ class MySQLConnections(SQLDatabase):
             try:
                 yield connection
             except BaseException as exc:
-                if isinstance(exc, MySQLError) and error_code(exc) in CONFLICTS:
+                if error_code(exc) in CONFLICTS:
                     await connection.rollback()
                     self._give_back(connection)
                 else:
@@ -236,19 +228,19 @@ class MySQLConnections(SQLDatabase):
             self._given_back.set()
             self._slots.release()
 
-    def _give_back(self, connection: aiomysql.Connection) -> None:
-        if self._is_open and _is_sound(connection):
+    def _give_back(self, connection: Any) -> None:
+        if self._is_open and connection.is_sound:
             self._idle.append(connection)
         else:
             connection.close()
 
-    async def _obtain(self) -> aiomysql.Connection:
+    async def _obtain(self) -> Any:
         """Return an idle connection, or a new one; where the server has no room for one, wait for it."""
         if connection := self._take_idle():
             return connection
         try:
             return await self._connect()
-        except MySQLError as exc:
+        except driver_errors() as exc:
             if error_code(exc) not in NO_ROOM:
                 raise
             with suppress(TimeoutError):
@@ -256,44 +248,43 @@ class MySQLConnections(SQLDatabase):
                     return await self._obtain_when_there_is_room()
             raise
 
-    async def _obtain_when_there_is_room(self) -> aiomysql.Connection:
+    async def _obtain_when_there_is_room(self) -> Any:
         while True:
             self._given_back.clear()
             if connection := self._take_idle():
                 return connection
             try:
                 return await self._connect()
-            except MySQLError as exc:
+            except driver_errors() as exc:
                 if error_code(exc) not in NO_ROOM:
                     raise
             with suppress(TimeoutError):
                 async with asyncio.timeout(_ROOM_SECONDS):
                     await self._given_back.wait()
 
-    def _take_idle(self) -> aiomysql.Connection | None:
+    def _take_idle(self) -> Any | None:
         while self._idle:
             # The last one used is taken first, so that in quiet hours the others grow old and are closed.
             connection = self._idle.pop()
-            if _is_sound(connection) and connection.loop.time() - connection.last_usage < self._idle_timeout:
+            if connection.is_sound and connection.loop.time() - connection.last_usage < self._idle_timeout:
                 return connection
             connection.close()
         return None
 
-    async def _connect(self) -> aiomysql.Connection:
+    async def _connect(self) -> Any:
         if not self._is_open:
             raise DBConnectionError("The database is closed.")
         async with asyncio.timeout(self._connect_timeout):
-            connection = _Connection(
+            connection = self._connection_class(
                 **self._options,
                 charset="utf8mb4",
                 autocommit=True,
                 init_command=_SESSION,
                 # An UPDATE that changes nothing has found its record all the same.
                 client_flag=CLIENT.FOUND_ROWS,
-                conv={type_: decode for type_, decode in decoders.items() if type_ != FIELD_TYPE.TIMESTAMP},
             )
             try:
-                await connection._connect()  # noqa: SLF001 -- what aiomysql.connect does
+                await connection.open()
                 async with connection.cursor() as cursor:
                     await cursor.execute(_ISOLATION)
             except BaseException:
@@ -305,7 +296,7 @@ class MySQLConnections(SQLDatabase):
 class _MySQLTransaction(Transaction):
     """The statements of a transaction, on its cursor."""
 
-    def __init__(self, cursor: aiomysql.Cursor) -> None:
+    def __init__(self, cursor: Any) -> None:
         self._cursor = cursor
 
     async def execute(self, sql: str, parameters: Parameters | None = None) -> int:
@@ -342,13 +333,15 @@ def _limited(sql: str, seconds: float) -> str:
     )
 
 
-def _is_sound(connection: aiomysql.Connection) -> bool:
-    # The driver has no public word for a connection that the server has ended; its own pool asks the same.
-    reader = connection._reader  # noqa: SLF001
-    return not (connection.closed or reader.eof_received or reader.exception() or connection.get_transaction_status())
+def _connection_class(driver: str) -> type[Any]:
+    if driver == ASYNCMY:
+        from pixyproxy.adapters.mysql.asyncmy_connection import AsyncmyConnection  # noqa: PLC0415 -- an extra
+
+        return AsyncmyConnection
+    return AiomysqlConnection
 
 
-async def _quit(connection: aiomysql.Connection) -> None:
+async def _quit(connection: Any) -> None:
     try:
         with suppress(OSError):
             await connection.ensure_closed()

@@ -4,10 +4,10 @@ import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
+from pymysql import err
 from pymysql.constants import CR, ER
-from pymysql.err import InterfaceError, MySQLError
 
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
@@ -17,6 +17,19 @@ from pixyproxy.domain.errors import (
     SchemaOutdatedError,
 )
 from pixyproxy.domain.image import image_conflict
+
+# The modules with the errors of the drivers; `pixyproxy.adapters.mysql.asyncmy_connection` adds its own.
+DRIVER_ERRORS: Final[list[Any]] = [err]
+
+
+def driver_errors(name: str = "MySQLError") -> tuple[type[Exception], ...]:
+    """Return the errors of this name."""
+    return tuple(getattr(module, name) for module in DRIVER_ERRORS)
+
+
+def no_tls() -> Exception:
+    """Return the driver's error for a server without TLS."""
+    return err.OperationalError(CR.CR_SSL_CONNECTION_ERROR, "The server offers no TLS.")
 
 
 def _taken(message: str) -> PixyProxyException:
@@ -133,13 +146,14 @@ STATEMENT_TIMEOUTS: Final = frozenset({1969, 3024, 188})
 @contextmanager
 def translated_errors() -> Iterator[None]:
     """Raise the domain's error for every error of the driver that has one, with a detail that the client may read."""
+    known: tuple[type[Exception], ...] = (*driver_errors(), OSError)
     try:
         yield
-    except (MySQLError, OSError) as exc:
+    except known as exc:
         if isinstance(exc.__cause__, ssl.SSLError):
             raise DBConnectionError(_tls_problem(exc.__cause__)) from exc.__cause__
         translate = _BY_CODE.get(error_code(exc))
-        if translate is None and isinstance(exc, InterfaceError | OSError):
+        if translate is None and isinstance(exc, (*driver_errors("InterfaceError"), OSError)):
             translate = _lost
         if translate is None:
             raise
@@ -160,5 +174,5 @@ def _tls_problem(error: ssl.SSLError) -> str:
 
 def error_code(error: BaseException | None) -> int:
     """Return the code of an error of the driver, 0 for anything else."""
-    code = error.args[0] if isinstance(error, MySQLError) and error.args else 0
+    code = error.args[0] if isinstance(error, driver_errors()) and error.args else 0
     return code if isinstance(code, int) else 0

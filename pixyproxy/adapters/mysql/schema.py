@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
-import aiomysql
 from pymysql.constants import ER
-from pymysql.err import MySQLError
 
 from pixyproxy.adapters.mysql.connections import MySQLConnections
-from pixyproxy.adapters.mysql.errors import error_code
+from pixyproxy.adapters.mysql.errors import driver_errors, error_code
 from pixyproxy.adapters.sql.schema_scripts import SchemaRecord, SchemaScript, compare, load_scripts, missing
 from pixyproxy.domain.errors import DBConnectionError
 from pixyproxy.domain.ports import Migration, Schema
@@ -88,7 +86,7 @@ class MySQLSchema(Schema):
         return [migration for migration in status if migration.version in todo]
 
 
-async def _records(cursor: aiomysql.Cursor) -> Sequence[SchemaRecord]:
+async def _records(cursor: Any) -> Sequence[SchemaRecord]:
     await cursor.execute(_EXISTS)
     (exists,) = await cursor.fetchone()
     if not exists:
@@ -97,13 +95,13 @@ async def _records(cursor: aiomysql.Cursor) -> Sequence[SchemaRecord]:
     return [SchemaRecord(*row) for row in await cursor.fetchall()]
 
 
-async def _apply(cursor: aiomysql.Cursor, script: SchemaScript, *, was_started: bool) -> None:
+async def _apply(cursor: Any, script: SchemaScript, *, was_started: bool) -> None:
     record = {"version": script.version, "name": script.name, "checksum": script.checksum}
     if not was_started:
         await cursor.execute(_START, record)
     try:
         await cursor.execute(script.sql)
-    except MySQLError as exc:
+    except driver_errors() as exc:
         if not (was_started and error_code(exc) in _ALREADY_DONE):
             if not cursor.connection.closed:
                 # The server said no, so nothing was done, and what stands in the way is not this script's own work.

@@ -2,15 +2,24 @@
 
 import ssl
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 _OPTIONS: Final = {"unix_socket", "ssl_ca", "tls"}
 _TLS: Final = ("required", "verify-ca", "verify-identity")
 
+ASYNCMY: Final = "asyncmy"
+_SCHEMES: Final = {"mysql": "aiomysql", f"mysql+{ASYNCMY}": ASYNCMY}
+
+
+def driver_of(url: str) -> str:
+    """Return the driver that a URL selects: aiomysql, unless it begins with `mysql+asyncmy://`."""
+    return _SCHEMES[urlsplit(url).scheme]
+
 
 def parse_url(url: str) -> dict[str, Any]:
-    """Return the driver's options for `mysql://user:password@host:3306/database[?unix_socket=/path]`.
+    """Return the driver's options for `mysql[+asyncmy]://user:password@host:3306/database[?unix_socket=/path]`.
 
     `?tls=required` encrypts the connection, `verify-ca` also has the server's certificate be signed by a CA that the
     system trusts, or by one in the file `?ssl_ca=…` (verify-ca, unless `tls` says otherwise), and `verify-identity` has
@@ -28,8 +37,10 @@ def parse_url(url: str) -> dict[str, Any]:
             " percent-encoded in the user and the password."
         ) from None
     database = unquote(parts.path.removeprefix("/"))
-    if parts.scheme != "mysql":
-        raise ValueError("A MySQL URL must begin with mysql://.")
+    if parts.scheme not in _SCHEMES:
+        raise ValueError("A MySQL URL must begin with mysql:// or mysql+asyncmy://.")
+    if driver_of(url) == ASYNCMY and find_spec(ASYNCMY) is None:
+        raise ValueError("A URL with mysql+asyncmy:// needs the extra: pip install 'pixyproxy[asyncmy]'.")
     if not parts.username:
         raise ValueError("The MySQL URL names no user: mysql://user:password@host:3306/database.")
     if not database or "/" in database:

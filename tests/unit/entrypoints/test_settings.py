@@ -166,6 +166,8 @@ def test_words_for_no(text: str) -> None:
         ("PIXYPROXY_DATABASE_URL", "sqlite://"),
         ("PIXYPROXY_DATABASE_URL", "sqlite:///"),
         ("PIXYPROXY_DATABASE_URL", "sqlite://pixyproxy.db"),
+        ("PIXYPROXY_DATABASE_URL", "mysql+asyncpg://u:p@h/d"),
+        ("PIXYPROXY_DATABASE_URL", "sqlite+aiosqlite:///x.db"),
         ("PIXYPROXY_DATABASE_URL", "mysql://u:p@h"),
         ("PIXYPROXY_DATABASE_URL", "mysql://u:p@h/"),
         ("PIXYPROXY_DATABASE_URL", "mysql://u:p[1]@h/d"),
@@ -326,8 +328,9 @@ def test_a_content_url_names_a_folder(url: str, path: str) -> None:
     assert load_settings({"PIXYPROXY_CONTENT_URL": url}).content_path == path
 
 
-def test_a_mysql_url_chooses_mysql() -> None:
-    settings = load_settings({"PIXYPROXY_DATABASE_URL": "mysql://u:p@h:3306/d?unix_socket=/run/x.sock"})
+@pytest.mark.parametrize("scheme", ["mysql", "mysql+asyncmy"])
+def test_a_mysql_url_chooses_mysql(scheme: str) -> None:
+    settings = load_settings({"PIXYPROXY_DATABASE_URL": f"{scheme}://u:p@h:3306/d?unix_socket=/run/x.sock"})
     assert settings.database_kind is DatabaseKind.MYSQL
 
 

@@ -4,7 +4,8 @@ import ssl
 
 import pytest
 
-from pixyproxy.adapters.mysql.url import parse_url
+from pixyproxy.adapters.mysql import url
+from pixyproxy.adapters.mysql.url import driver_of, parse_url
 
 
 def test_every_part_of_a_url_is_understood() -> None:
@@ -21,6 +22,15 @@ def test_every_part_of_a_url_is_understood() -> None:
 def test_the_port_and_the_password_may_be_left_out() -> None:
     options = parse_url("mysql://ann@db.example/pixy")
     assert (options["port"], options["password"]) == (3306, "")
+
+
+def test_a_url_may_select_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert driver_of("mysql://ann@h/pixy") == "aiomysql"
+    assert driver_of("mysql+asyncmy://ann@h/pixy") == "asyncmy"
+    assert parse_url("mysql+asyncmy://ann@h/pixy") == parse_url("mysql://ann@h/pixy")
+    monkeypatch.setattr(url, "find_spec", lambda _: None)
+    with pytest.raises(ValueError, match=r"pip install 'pixyproxy\[asyncmy\]'"):
+        parse_url("mysql+asyncmy://ann@h/pixy")
 
 
 def test_a_unix_socket_stands_in_for_the_host() -> None:

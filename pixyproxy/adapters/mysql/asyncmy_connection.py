@@ -1,0 +1,40 @@
+"""Connections by asyncmy, which does in C what aiomysql does in Python; it is an extra."""
+
+from typing import Any
+
+import asyncmy.errors
+from asyncmy.connection import Connection
+from asyncmy.converters import conversions
+from pymysql.constants import CLIENT, FIELD_TYPE
+
+from pixyproxy.adapters.mysql.errors import DRIVER_ERRORS, no_tls
+
+DRIVER_ERRORS.append(asyncmy.errors)
+
+
+class AsyncmyConnection(Connection):  # type: ignore[misc]
+    """A connection with what `AiomysqlConnection` has."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            conv={type_: convert for type_, convert in conversions.items() if type_ != FIELD_TYPE.TIMESTAMP}, **options
+        )
+
+    async def open(self) -> None:
+        """Connect."""
+        await self.connect()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return not self.connected
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it can be used again: it is open, and in no transaction."""
+        return not (self.closed or self._stream_broken or self.get_transaction_status())
+
+    async def _request_authentication(self) -> None:
+        if self._ssl_context and not self.server_capabilities & CLIENT.SSL:
+            raise no_tls()
+        await super()._request_authentication()
