@@ -159,6 +159,14 @@ class TestLists:
             assert await images.list(wanted, limit=10) == []
         assert await images.list_tags(EVERYBODYS_TAGS, limit=10) == [TagCount(Tag("b"), 1), TagCount(Tag("c"), 1)]
 
+    # aiomysql warns of what pixyproxy.adapters.mysql has it ignore; pytest sets up filters of its own.
+    @pytest.mark.filterwarnings("ignore:Row .* was cut:pymysql.err.Warning")
+    async def test_a_page_of_the_longest_prompts_is_complete(self, images: ImagePorts) -> None:
+        prompts = [*("\N{FOX FACE}" * 32_000 for _ in range(12)), *("x" * 32_000 for _ in range(40)), "short"]
+        added = [await images.add(ImageFactory.build(prompt=prompt)) for prompt in prompts]
+        listed = await images.list(PUBLIC, limit=100)
+        assert listed == sorted(added, key=ImagePosition.of, reverse=True)
+
     async def test_authors_are_compared_character_by_character(self, images: ImagePorts) -> None:
         await images.add(ImageFactory.build(author="ann", tags=("a",)))
         await images.add(ImageFactory.build(author=None, tags=("a",)))

@@ -56,7 +56,7 @@ ANN = UserName("ann")
 
 UPGRADE = """
 async def main(address):
-    is_mysql = address.startswith("mysql:")
+    is_mysql = address.startswith("mysql")
     database = MySQLDatabase(address) if is_mysql else SQLiteDatabase(Path(address))
     try:
         await database.open()

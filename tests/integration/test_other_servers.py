@@ -48,7 +48,7 @@ def test_the_contracts_hold_with_asyncmy(tmp_path: Path) -> None:
         tmp_path / "run",
         {"PIXYPROXY_TEST_MYSQL_DRIVER": "asyncmy"},
         CONTRACTS,
-        *(INTEGRATION / f"test_mysql_{about}.py" for about in ("batch_loader", "database", "long_pages")),
+        *(INTEGRATION / f"test_mysql_{about}.py" for about in ("batch_loader", "database")),
     )
 
 

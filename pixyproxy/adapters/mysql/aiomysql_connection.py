@@ -1,5 +1,6 @@
 """Connections by aiomysql, the default driver."""
 
+import warnings
 from typing import Any
 
 import aiomysql
@@ -7,6 +8,9 @@ from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import decoders
 
 from pixyproxy.adapters.mysql.errors import no_tls
+
+# What reads a page sees by itself that it was cut.
+warnings.filterwarnings("ignore", "Row .* was cut by GROUP_CONCAT", aiomysql.Warning)
 
 
 class AiomysqlConnection(aiomysql.Connection):  # type: ignore[misc]

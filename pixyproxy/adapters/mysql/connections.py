@@ -3,14 +3,12 @@
 import asyncio
 import random
 import time
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from pymysql.constants import CLIENT
-from pymysql.err import Warning as MySQLWarning
 
 from pixyproxy.adapters.mysql.aiomysql_connection import AiomysqlConnection
 from pixyproxy.adapters.mysql.dialect import MYSQL
@@ -38,7 +36,8 @@ _MAX_PAUSE_SECONDS: Final = 0.5
 
 T = TypeVar("T")
 
-# A server may be set up to ignore the character set that a client asks for when it connects.
+# A server may be set up to ignore the character set that a client asks for when it connects. GROUP_CONCAT cuts the text
+# of a page, which `pixyproxy.adapters.sql.list_queries` sees.
 _SESSION: Final = """
     SET SESSION
         character_set_client = utf8mb4,
@@ -49,12 +48,9 @@ _SESSION: Final = """
             ',', 'ONLY_FULL_GROUP_BY', 'STRICT_ALL_TABLES', 'NO_ZERO_IN_DATE', 'NO_ZERO_DATE',
             'ERROR_FOR_DIVISION_BY_ZERO', 'NO_ENGINE_SUBSTITUTION'
         ),
-        group_concat_max_len = 1073741824,
+        group_concat_max_len = 1048576,
         sql_notes = 0
 """
-
-# `pixyproxy.adapters.sql.list_queries` sees by itself when a page was cut.
-warnings.filterwarnings("ignore", "Row .* was cut by GROUP_CONCAT", MySQLWarning)
 
 # No variable has the same name on all servers.
 _ISOLATION: Final = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"

@@ -22,7 +22,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     `match_term` (a word of the parameter `:match`, by which `match` asks the index of words) are templates. `join`
     reads its left side first. `is_of_prompt` is the condition that words belong to the image's prompt, None where they
     always do. `tag_author` is the author's copy in table `image_tags`, and `indexed_tags` is a JSON array of the tags
-    there, or NULL. `concat` joins texts of a row, and the template `joined` joins a text of all rows with commas.
+    there, or NULL. `concat` joins texts of a row. The template `joined` joins a text of all rows with commas; it
+    cuts or omits the result from about a megabyte on, which would take the event loop too long to decode.
     """
 
     parameter: str

@@ -10,6 +10,7 @@ the words of each image that it comes by: frequent words fill a page soon, and a
 for rare words the index is asked for all that have them.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
@@ -130,7 +131,7 @@ class ImageLists:
         """Return the images with the ids that a query finds, in the order of the list.
 
         Their records come as one text. If it can't be read, they come again one by one: a record may be damaged, its
-        tags may be in their index alone, or the text is longer than the server sends.
+        tags may be in their index alone, or the text is too long.
         """
         ids, parameters = found
         source = f"FROM ({ids}) AS found {self.dialect.join} images ON images.id = found.id"
@@ -138,7 +139,11 @@ class ImageLists:
         images = images_from_page(count, records)
         if images is None:
             rows = await self.fetch_all(f"SELECT images.guid, {{whole_record}} {source}", parameters)
-            images = [image_from_record(guid, record) for guid, record in rows]
+            images = []
+            for guid, record in rows:
+                images.append(image_from_record(guid, record))
+                # Others go on meanwhile.
+                await asyncio.sleep(0)
         return sorted(images, key=ImagePosition.of, reverse=queries.order is ImageOrder.NEWEST_FIRST)
 
     async def _are_frequent(self, queries: "ImageListQueries", stretch: Stretch) -> bool:

@@ -13,7 +13,7 @@ SQLITE: Final = Dialect(
     walked="{table} INDEXED BY {index}",
     join="CROSS JOIN",
     concat=lambda texts: f"({' || '.join(texts)})",
-    joined="group_concat({}, ',')",
+    joined="CASE WHEN SUM(LENGTH(images.prompt)) < 1000000 THEN group_concat({}, ',') END",
     # The inner query orders the tags: json_group_array has an ORDER BY of its own only since SQLite 3.44.
     indexed_tags=(
         "(SELECT json_group_array(tag) FROM (SELECT tag FROM image_tags WHERE image_id = images.id ORDER BY position))"
