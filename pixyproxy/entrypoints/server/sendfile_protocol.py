@@ -278,9 +278,7 @@ class SendfileProtocol(BoundedProtocol):
     ) -> int:
         """Send at most `count` bytes, a large piece in its turn, and return how many were sent."""
         if count <= _SMALL:
-            sent = os.sendfile(connection.fileno(), file, offset, count)
-            await asyncio.sleep(0)
-            return sent
+            return os.sendfile(connection.fileno(), file, offset, count)
         async with _TURNS.setdefault(self.loop, asyncio.Lock()):
             if cycle.disconnected:
                 raise ConnectionAbortedError
