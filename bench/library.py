@@ -1,4 +1,4 @@
-"""What the lists of a big library cost: time, rows examined, and the index that is walked.
+"""What the lists of a big library cost: time, rows examined, and the index that is scanned.
 
     make bench-library
 

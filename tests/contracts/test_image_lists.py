@@ -460,7 +460,7 @@ class TestEquality:
 
     @thorough
     @given(
-        stretch=st.sampled_from([2, list_queries.STRETCH]),
+        sample=st.sampled_from([2, list_queries.SAMPLE_SIZE]),
         stored=IMAGES,
         questions=st.lists(QUESTIONS, min_size=3, max_size=8),
     )
@@ -468,12 +468,12 @@ class TestEquality:
         self,
         images: ImagePorts,
         monkeypatch: pytest.MonkeyPatch,
-        stretch: int,
+        sample: int,
         stored: Sequence[Image],
         questions: Sequence[tuple[ImageFilter, ImageOrder, ImagePosition | None, int]],
     ) -> None:
-        monkeypatch.setattr(list_queries, "STRETCH", stretch)
-        monkeypatch.setattr(list_queries, "SEARCHED", stretch)
+        monkeypatch.setattr(list_queries, "SAMPLE_SIZE", sample)
+        monkeypatch.setattr(list_queries, "SEARCHED", sample)
         await empty(images)
         added = [await images.add(image) for image in stored]
         for wanted, order, after, limit in questions:
@@ -566,7 +566,7 @@ class TestEquality:
 
 
 class TestPaging:
-    """What the use cases make of it while others write; many more walks are taken in memory by the unit tests."""
+    """What the use cases make of it while others write; the unit tests page through many more lists in memory."""
 
     @brief
     @given(paging_strategies.pagings())

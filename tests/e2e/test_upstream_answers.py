@@ -55,7 +55,7 @@ def record(service: Service, guid: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "behaviour",
     [
-        # The adapter's own tests walk all of them.
+        # The adapter's own tests cover all of them.
         *(f"encoding {name}" for name in [*ENCODINGS][::5]),
         *(f"coding {name}" for name in [*CODINGS][::5]),
         *(f"usage {name}" for name in [*USAGES][::4]),

@@ -35,10 +35,10 @@ RUNNING_FACTORIES = [PendingImageFactory, GeneratingImageFactory]
 
 EARLY, LATE = datetime(2026, 1, 1, 0, 10, tzinfo=UTC), datetime(2026, 1, 1, 0, 40, tzinfo=UTC)
 
-# Each way to walk through a list, and the index that it walks along.
+# Each index scan of a list, and its index.
 PUBLIC = ImageFilter(visibility=Visibility.PUBLIC)
 OWN = ImageFilter(author=UserName("author 3"))
-WALKS = [
+SCANS = [
     pytest.param(wanted, key, id=name)
     for name, wanted, key in (
         ("public", PUBLIC, "images_public"),
@@ -237,7 +237,7 @@ class TestPlans:
 
     @pytest.mark.parametrize("order", ImageOrder)
     @pytest.mark.parametrize("has_position", [False, True])
-    @pytest.mark.parametrize(("wanted", "key"), WALKS)
+    @pytest.mark.parametrize(("wanted", "key"), SCANS)
     async def test_a_list_walks_an_index_and_reads_little_more_than_it_returns(
         self,
         *,
@@ -251,7 +251,7 @@ class TestPlans:
         async with recorded_statements() as statements:
             found = await filled.images.list(wanted, limit=10, order=order, after=after)
         assert len(found) == 10
-        plan, read = await cost(filled, statements, table="walk")
+        plan, read = await cost(filled, statements, table="scan")
         assert plan["key"] == key
         assert "filesort" not in (plan["Extra"] or "")
         # Ten images, for each of them its place in the index, and the places where the range begins and ends.
@@ -344,7 +344,7 @@ async def cost(
         await cursor.execute(f"EXPLAIN FORMAT=TRADITIONAL {statement}")
         names = [column[0] for column in cursor.description]
         plans = [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
-        # What is walked comes before what is looked up for each of its rows.
+        # The scan comes before the lookups for each of its rows.
         plan = next(each for each in plans if each["table"] == table)
         read_before = await rows_read(cursor)
         await cursor.execute(statement)

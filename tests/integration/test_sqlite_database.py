@@ -37,10 +37,10 @@ INSERT = "INSERT INTO images (guid, filename, prompt) VALUES ('c0ffee00-0000-400
 
 EARLY, LATE = datetime(2026, 1, 1, 0, 10, tzinfo=UTC), datetime(2026, 1, 1, 0, 40, tzinfo=UTC)
 
-# Each way to walk through a list, and the index that it walks along.
+# Each index scan of a list, and its index.
 PUBLIC = ImageFilter(visibility=Visibility.PUBLIC)
 OWN = ImageFilter(author=UserName("author 3"))
-WALKS = [
+SCANS = [
     pytest.param(wanted, key, id=name)
     for name, wanted, key in (
         ("public", PUBLIC, "images_public"),
@@ -330,7 +330,7 @@ class TestTables:
 
     @pytest.mark.parametrize("order", ImageOrder)
     @pytest.mark.parametrize("has_position", [False, True])
-    @pytest.mark.parametrize(("wanted", "key"), WALKS)
+    @pytest.mark.parametrize(("wanted", "key"), SCANS)
     async def test_a_list_is_a_range_of_an_index_without_sorting(
         self,
         *,
@@ -343,10 +343,10 @@ class TestTables:
         images = sqlite_database.images
         after = ImagePosition(datetime(2026, 1, 1, tzinfo=UTC), uuid4()) if has_position else None
         plan = await plan_of(sqlite_database, images.list(wanted, limit=10, order=order, after=after))
-        (walk,) = (step for step in plan if re.match(rf"SEARCH walk USING (COVERING )?INDEX {key} \(", step))
+        (scan,) = (step for step in plan if re.match(rf"SEARCH scan USING (COVERING )?INDEX {key} \(", step))
         if has_position:
-            assert ("created_at<?" if order is ImageOrder.NEWEST_FIRST else "created_at>?") in walk
-        assert not any(step.startswith(("SCAN image", "SCAN walk")) or "TEMP B-TREE" in step for step in plan)
+            assert ("created_at<?" if order is ImageOrder.NEWEST_FIRST else "created_at>?") in scan
+        assert not any(step.startswith(("SCAN image", "SCAN scan")) or "TEMP B-TREE" in step for step in plan)
 
     @pytest.mark.parametrize("order", ImageOrder)
     async def test_a_page_deep_inside_a_list_takes_no_more_steps_than_the_first(
@@ -355,14 +355,14 @@ class TestTables:
         images = sqlite_database.images
         await fill(sqlite_database)
         after = ImagePosition(datetime(2026, 1, 1, 0, 25, 0, 500_000, UTC), uuid4())
-        for walk in WALKS:
-            wanted = walk.values[0]
+        for scan in SCANS:
+            wanted = scan.values[0]
             assert isinstance(wanted, ImageFilter)
             first, deep = [
                 await steps_of(sqlite_database, images.list(wanted, limit=10, order=order, after=position))
                 for position in (None, after)
             ]
-            assert deep < 1.5 * first, walk.id
+            assert deep < 1.5 * first, scan.id
 
     async def test_the_abandoned_a_page_of_all_and_a_key_are_found_by_an_index(
         self, sqlite_database: SQLiteDatabase

@@ -12,7 +12,7 @@ MYSQL: Final = Dialect(
     # Equality ignores spaces at the end of a text, also under utf8mb4_bin.
     equal_texts="{column} = {parameter} AND CHAR_LENGTH({column}) = CHAR_LENGTH({parameter})",
     # Left to itself, MariaDB finds the place after the cursor by reading all that comes before it.
-    walked="{table} FORCE INDEX ({index})",
+    scanned="{table} FORCE INDEX ({index})",
     join="STRAIGHT_JOIN",
     concat=lambda texts: f"CONCAT({', '.join(texts)})",
     joined="GROUP_CONCAT({} SEPARATOR ',')",

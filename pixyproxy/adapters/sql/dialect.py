@@ -18,7 +18,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     the replacement for `:name`. `later` is the time `:seconds` from `now`. `skip_taken` ends an INSERT that does
     nothing where the name is taken. `add_words` stores the words of one image, in place of older ones.
 
-    `equal_texts` (exact equality of a column and a parameter), `walked` (a table with the index it is read by) and
+    `equal_texts` (exact equality of a column and a parameter), `scanned` (a table with the index it is read by) and
     `match_term` (a word of the parameter `:match`, by which `match` asks the index of words) are templates. `join`
     reads its left side first. `is_of_prompt` is the condition that words belong to the image's prompt, None where they
     always do. `tag_author` is the author's copy in table `image_tags`, and `indexed_tags` is a JSON array of the tags
@@ -31,7 +31,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     later: str
     skip_taken: str
     equal_texts: str
-    walked: str
+    scanned: str
     join: str
     concat: Concat
     joined: str

@@ -1,13 +1,11 @@
 """The SQL of lists: any combination of filters, on MySQL and on SQLite.
 
-What decides the cost of a list is the index that it walks, in the order of the list and from the cursor on, until a
-page is full. It is chosen here: left to itself, a server may read and sort all images that fit instead. Where several
-indexes lead to the images of a list, the next stretch of each is measured first: the walk that gets farthest with it
-comes by the fewest images, and one that ends within it does so for sure.
+A page comes from an index scan in the order of the list, from the cursor until the page is full. This module chooses
+the index, because query planners sometimes read and sort all matches instead. If several indexes fit, it samples each
+and scans the one that reads the fewest images.
 
-Words have an index of another kind, which names what has them in no useful order. So a search walks, too, and looks at
-the words of each image that it comes by: frequent words fill a page soon, and a walk that ends soon has seen all. Only
-for rare words the index is asked for all that have them.
+The full-text index returns matches in no useful order. So a search scans, too, and checks the words of each image:
+frequent words fill a page soon, and a short scan has seen everything. Only rare words use the full-text index.
 """
 
 import asyncio
@@ -27,22 +25,22 @@ from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, Tag
 from pixyproxy.domain.search import Search, character_count
 from pixyproxy.domain.tag import Tag
 
-# How many images the stretch has by which walks are compared, and on which a search begins.
-STRETCH: Final = 500
+# Images per sample by which scans are compared, and on which a search starts.
+SAMPLE_SIZE: Final = 500
 
-# How far a search then goes, for a page of one image, before it asks the index of words; the square root of the page's
-# size makes it so many times farther. The farther, the rarer are the words that the index is asked for.
+# Images that a search for a page of one image scans before it uses the full-text index, times the square root of the
+# page size. The more it scans, the rarer are the words that it looks up in the index.
 SEARCHED: Final = 1_000
 
-# Words that one in so many images of the stretch has are too frequent for the index of words.
+# Words in at least one of this many sampled images are too frequent for the full-text index.
 FREQUENT: Final = 100
 
-# What the index of words is asked for. A server that is at work inside it can't be interrupted, so it is never asked
-# for prefixes that many words begin with, nor for more than the longest few words, which tend to be the rarest.
+# Limits on queries of the full-text index. Servers can't be interrupted inside it, so no query has prefixes that many
+# words start with, nor more than the longest few words, which tend to be the rarest.
 _PREFIX_MIN_LENGTH: Final = 2
 _MATCHED_MAX_COUNT: Final = 3
 
-# Which columns come first in an index; behind them it has what lists are ordered by.
+# The first columns of each index; the columns of the list order follow.
 _INDEXES: Final[Mapping[str, Sequence[str]]] = {
     "images_public": ("visibility", "status"),
     "images_author": ("author", "status"),
@@ -58,8 +56,8 @@ _COPIED_TO_TAGS: Final = ("author", "visibility", "status")
 Query = tuple[str, Parameters]
 
 
-class Walk(msgspec.Struct, frozen=True):
-    """One way through a list, in its order: along an index of images, or along one of tags by the images of `tag`."""
+class IndexScan(msgspec.Struct, frozen=True):
+    """A scan of an index in list order: an index of images, or one of tags for the images of `tag`."""
 
     index: str
     tag: Tag | None = None
@@ -72,22 +70,22 @@ class Walk(msgspec.Struct, frozen=True):
     @property
     def image_id(self) -> str:
         """The column with the image's id."""
-        return "walk.id" if self.tag is None else "walk.image_id"
+        return "scan.id" if self.tag is None else "scan.image_id"
 
 
-class Stretch(msgspec.Struct, frozen=True):
-    """The next images on a walk: how many, and up to which time, or none if the walk ends here."""
+class Sample(msgspec.Struct, frozen=True):
+    """The first images of a scan: how many, and up to which time; None if the scan ends here."""
 
-    walk: Walk
+    scan: IndexScan
     length: int
     end: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLists:
-    """Finds the images of lists with as few queries as possible; `fetch_all` asks the database.
+    """Finds the images of lists with as few queries as possible, by `fetch_all`.
 
-    All images of an answer come from one query, so that they fit together whatever others write meanwhile.
+    All images of a page come from one query, so that they are consistent with each other.
     """
 
     dialect: Dialect
@@ -99,20 +97,20 @@ class ImageLists:
         """Return the images of a page, in its order."""
         queries = ImageListQueries(self.dialect, wanted, order, after)
         if wanted.search is None:
-            walk = await self._best_walk(queries)
-            return await self._images(queries, queries.page(walk, limit))
+            scan = await self._best_scan(queries)
+            return await self._images(queries, queries.page(scan, limit))
         if not wanted.search.phrases:
             return []
-        near = await self._stretch(queries, STRETCH, queries.walks)
-        images = await self._images(queries, queries.page(near.walk, limit, until=near.end))
+        near = await self._sample(queries, SAMPLE_SIZE, queries.scans)
+        images = await self._images(queries, queries.page(near.scan, limit, until=near.end))
         if len(images) == limit or near.end is None:
             return images
-        far = await self._stretch(queries, SEARCHED * isqrt(limit), [near.walk])
-        images = await self._images(queries, queries.page(far.walk, limit, until=far.end))
+        far = await self._sample(queries, SEARCHED * isqrt(limit), [near.scan])
+        images = await self._images(queries, queries.page(far.scan, limit, until=far.end))
         if len(images) == limit or far.end is None:
             return images
         if not queries.match or await self._are_frequent(queries, far):
-            return await self._images(queries, queries.page(far.walk, limit))
+            return await self._images(queries, queries.page(far.scan, limit))
         return await self._images(queries, queries.page_by_words(wanted.search, limit))
 
     async def count(self, wanted: ImageFilter) -> int:
@@ -123,7 +121,7 @@ class ImageLists:
         if wanted.search is not None and queries.match:
             query = queries.count_by_words(wanted.search)
         else:
-            query = queries.count(await self._best_walk(queries))
+            query = queries.count(await self._best_scan(queries))
         ((number,),) = await self.fetch_all(*query)
         return int(number)
 
@@ -146,31 +144,31 @@ class ImageLists:
                 await asyncio.sleep(0)
         return sorted(images, key=ImagePosition.of, reverse=queries.order is ImageOrder.NEWEST_FIRST)
 
-    async def _are_frequent(self, queries: "ImageListQueries", stretch: Stretch) -> bool:
-        """Whether the words are frequent, and others of the conditions rare."""
-        if not queries.is_narrow(stretch.walk):
+    async def _are_frequent(self, queries: "ImageListQueries", sample: Sample) -> bool:
+        """Whether the words are frequent, and other conditions are rare."""
+        if not queries.is_narrow(sample.scan):
             return False
-        ((found,),) = await self.fetch_all(*queries.count_words(stretch))
-        return bool(found * FREQUENT > stretch.length)
+        ((found,),) = await self.fetch_all(*queries.count_words(sample))
+        return bool(found * FREQUENT > sample.length)
 
-    async def _best_walk(self, queries: "ImageListQueries") -> Walk:
-        if len(queries.walks) == 1:
-            return queries.walks[0]
-        return (await self._stretch(queries, STRETCH, queries.walks)).walk
+    async def _best_scan(self, queries: "ImageListQueries") -> IndexScan:
+        if len(queries.scans) == 1:
+            return queries.scans[0]
+        return (await self._sample(queries, SAMPLE_SIZE, queries.scans)).scan
 
-    async def _stretch(self, queries: "ImageListQueries", length: int, walks: Sequence[Walk]) -> Stretch:
-        """Return the stretch of the walk that comes by the fewest images."""
-        rows = await self.fetch_all(*queries.stretches(length, walks))
-        stretches = [Stretch(walks[number], found, end if found == length else None) for number, found, end in rows]
-        ended = [stretch for stretch in stretches if stretch.end is None]
+    async def _sample(self, queries: "ImageListQueries", length: int, scans: Sequence[IndexScan]) -> Sample:
+        """Return the sample of the scan that reads the fewest images."""
+        rows = await self.fetch_all(*queries.samples(length, scans))
+        samples = [Sample(scans[number], found, end if found == length else None) for number, found, end in rows]
+        ended = [sample for sample in samples if sample.end is None]
         if ended:
-            return min(ended, key=lambda stretch: stretch.length)
+            return min(ended, key=lambda sample: sample.length)
         farthest = min if queries.order is ImageOrder.NEWEST_FIRST else max
-        return farthest(stretches, key=lambda stretch: stretch.end or "")
+        return farthest(samples, key=lambda sample: sample.end or "")
 
 
 class ImageListQueries(msgspec.Struct, frozen=True):
-    """The queries for the images that a filter lets through, from a cursor on."""
+    """The queries for the images that match a filter, from a cursor on."""
 
     dialect: Dialect
     wanted: ImageFilter
@@ -178,108 +176,108 @@ class ImageListQueries(msgspec.Struct, frozen=True):
     after: ImagePosition | None = None
 
     @property
-    def walks(self) -> Sequence[Walk]:
-        """The walks that come by all images of the list."""
-        wanted, walks = self.wanted, list[Walk]()
+    def scans(self) -> Sequence[IndexScan]:
+        """The scans that find all images of the list."""
+        wanted, scans = self.wanted, list[IndexScan]()
         if wanted.tags:
             index = "image_tags_public" if wanted.author is None else "image_tags_author"
-            walks += [Walk(index, tag) for tag in wanted.tags]
+            scans += [IndexScan(index, tag) for tag in wanted.tags]
         elif wanted.author is not None:
-            walks.append(Walk("images_author" if wanted.visibility is None else "images_author_visibility"))
+            scans.append(IndexScan("images_author" if wanted.visibility is None else "images_author_visibility"))
         if wanted.model is not None and wanted.visibility is not None:
-            walks.append(Walk("images_model"))
+            scans.append(IndexScan("images_model"))
         if wanted.media_type is not None and wanted.visibility is not None:
-            walks.append(Walk("images_media_type"))
-        return walks or [Walk("images_public")]
+            scans.append(IndexScan("images_media_type"))
+        return scans or [IndexScan("images_public")]
 
-    def stretches(self, length: int, walks: Sequence[Walk]) -> Query:
-        """Return the query for one row a walk: its number, how long its next stretch is, and where that ends."""
+    def samples(self, length: int, scans: Sequence[IndexScan]) -> Query:
+        """Return the query for a row per scan: its number, the length of its sample, and where that ends."""
         farthest = "MIN" if self.order is ImageOrder.NEWEST_FIRST else "MAX"
         sql = " UNION ALL ".join(
             f"SELECT {number}, COUNT(*), CAST({farthest}(created_at) AS CHAR) FROM ("
-            f"SELECT walk.created_at FROM {self._walked(walk)} {_where([*self._on_index(walk), *self._range('walk')])}"
-            f" {self._ordered('walk')} LIMIT {length}) AS stretch_{number}"
-            for number, walk in enumerate(walks)
+            f"SELECT scan.created_at FROM {self._scanned(scan)} {_where([*self._on_index(scan), *self._range('scan')])}"
+            f" {self._ordered('scan')} LIMIT {length}) AS sample_{number}"
+            for number, scan in enumerate(scans)
         )
         return sql, self._parameters()
 
-    def page(self, walk: Walk, limit: int, *, until: str | None = None) -> Query:
-        """Return the query for the ids of a page that a walk leads to, as far as it goes until that time."""
-        source, conditions = self._read(walk, until)
-        sql = f"SELECT {walk.image_id} AS id FROM {source} {_where(conditions)} {self._ordered('walk')} LIMIT :limit"
+    def page(self, scan: IndexScan, limit: int, *, until: str | None = None) -> Query:
+        """Return the query for the ids of a page by a scan, up to the time `until`."""
+        source, conditions = self._read(scan, until)
+        sql = f"SELECT {scan.image_id} AS id FROM {source} {_where(conditions)} {self._ordered('scan')} LIMIT :limit"
         return sql, {**self._parameters(), "until": until, "limit": limit}
 
     def page_by_words(self, search: Search, limit: int) -> Query:
-        """Return the query for the ids of a page of what the index of words leads to."""
+        """Return the query for the ids of a page by the full-text index."""
         sql = (
             f"SELECT images.id FROM {self._words} {_where(self._found_by_words(search))}"
             f" {self._ordered('images')} LIMIT :limit"
         )
         return sql, {**self._parameters(), "limit": limit}
 
-    def count(self, walk: Walk) -> Query:
-        """Return the query for the number of images that a walk leads to."""
-        source, conditions = self._read(walk)
+    def count(self, scan: IndexScan) -> Query:
+        """Return the query for the number of images by a scan."""
+        source, conditions = self._read(scan)
         return f"SELECT COUNT(*) FROM {source} {_where(conditions)}", self._parameters()
 
     def count_by_words(self, search: Search) -> Query:
-        """Return the query for the number of images that the index of words leads to."""
+        """Return the query for the number of images by the full-text index."""
         return f"SELECT COUNT(*) FROM {self._words} {_where(self._found_by_words(search))}", self._parameters()
 
-    def count_words(self, stretch: Stretch) -> Query:
-        """Return the query for how many images on a stretch have the words, whether they fit otherwise or not."""
-        walk, search = stretch.walk, self.wanted.search
-        conditions = [*self._on_index(walk), *self._range("walk", stretch.end)]
+    def count_words(self, sample: Sample) -> Query:
+        """Return the query for how many images of a sample have the words, ignoring the other conditions."""
+        scan, search = sample.scan, self.wanted.search
+        conditions = [*self._on_index(scan), *self._range("scan", sample.end)]
         if search is not None:
             conditions += self._has_phrases(search)
-        sql = f"SELECT COUNT(*) FROM {self._walked(walk)}{self._with_words(walk)} {_where(conditions)}"
-        return sql, {**self._parameters(), "until": stretch.end}
+        sql = f"SELECT COUNT(*) FROM {self._scanned(scan)}{self._with_words(scan)} {_where(conditions)}"
+        return sql, {**self._parameters(), "until": sample.end}
 
-    def is_narrow(self, walk: Walk) -> bool:
-        """Whether not all that a walk comes by is in the list, leaving words aside."""
-        return bool(self._beside_index(walk))
+    def is_narrow(self, scan: IndexScan) -> bool:
+        """Whether a scan reads images outside the list, leaving words aside."""
+        return bool(self._beside_index(scan))
 
-    def _read(self, walk: Walk, until: str | None = None) -> tuple[str, Sequence[str]]:
-        """Return the tables that a walk reads, and what it asks of their rows."""
-        source = self._walked(walk)
-        conditions = [*self._on_index(walk), *self._beside_index(walk), *self._range("walk", until)]
+    def _read(self, scan: IndexScan, until: str | None = None) -> tuple[str, Sequence[str]]:
+        """Return the tables and conditions of a scan."""
+        source = self._scanned(scan)
+        conditions = [*self._on_index(scan), *self._beside_index(scan), *self._range("scan", until)]
         reads_images = any(condition.startswith("images.") for condition in conditions)
         if self.wanted.search is not None:
-            source += self._with_words(walk)
+            source += self._with_words(scan)
             conditions += [*self._has_phrases(self.wanted.search), *self._are_of_prompt]
             reads_images = reads_images or bool(self._are_of_prompt)
         if reads_images:
-            source += self._with_images(walk)
+            source += self._with_images(scan)
         return source, conditions
 
-    def _walked(self, walk: Walk) -> str:
-        return self.dialect.walked.format(table=f"{walk.table} AS walk", index=walk.index)
+    def _scanned(self, scan: IndexScan) -> str:
+        return self.dialect.scanned.format(table=f"{scan.table} AS scan", index=scan.index)
 
-    def _with_images(self, walk: Walk) -> str:
-        return f" {self.dialect.join} images ON images.id = {walk.image_id}"
+    def _with_images(self, scan: IndexScan) -> str:
+        return f" {self.dialect.join} images ON images.id = {scan.image_id}"
 
-    def _with_words(self, walk: Walk) -> str:
-        return f" {self.dialect.join} image_words ON {self.dialect.words_id} = {walk.image_id}"
+    def _with_words(self, scan: IndexScan) -> str:
+        return f" {self.dialect.join} image_words ON {self.dialect.words_id} = {scan.image_id}"
 
     @property
     def _words(self) -> str:
         return f"image_words {self.dialect.join} images ON images.id = {self.dialect.words_id}"
 
-    def _on_index(self, walk: Walk) -> Sequence[str]:
-        """What is asked of the first columns of the index."""
-        conditions = [self._column("walk", column) for column in self._columns if column in _INDEXES[walk.index]]
-        if walk.tag is not None:
-            conditions.append(f"walk.tag = {self._tag(walk.tag)}")
+    def _on_index(self, scan: IndexScan) -> Sequence[str]:
+        """The conditions on the first columns of the index."""
+        conditions = [self._column("scan", column) for column in self._columns if column in _INDEXES[scan.index]]
+        if scan.tag is not None:
+            conditions.append(f"scan.tag = {self._tag(scan.tag)}")
         return conditions
 
-    def _beside_index(self, walk: Walk) -> Sequence[str]:
-        """What is asked of each image that the walk comes by."""
+    def _beside_index(self, scan: IndexScan) -> Sequence[str]:
+        """The other conditions on each image of the scan."""
         conditions = [
-            self._column("walk" if walk.tag is None or column in _COPIED_TO_TAGS else "images", column)
+            self._column("scan" if scan.tag is None or column in _COPIED_TO_TAGS else "images", column)
             for column in self._columns
-            if column not in _INDEXES[walk.index]
+            if column not in _INDEXES[scan.index]
         ]
-        return [*conditions, *self._with_tags(walk.image_id, [tag for tag in self.wanted.tags if tag != walk.tag])]
+        return [*conditions, *self._with_tags(scan.image_id, [tag for tag in self.wanted.tags if tag != scan.tag])]
 
     def _found_by_words(self, search: Search) -> Sequence[str]:
         return [
@@ -293,7 +291,7 @@ class ImageListQueries(msgspec.Struct, frozen=True):
 
     @property
     def _columns(self) -> Sequence[str]:
-        """The columns of `images` that the filter names a value for."""
+        """The columns of `images` that the filter compares."""
         columns = ("visibility", "author", "model", "media_type")
         return ["status", *(column for column in columns if getattr(self.wanted, column) is not None)]
 
@@ -310,7 +308,7 @@ class ImageListQueries(msgspec.Struct, frozen=True):
     def _with_tags(self, image_id: str, tags: Sequence[Tag]) -> Sequence[str]:
         if not tags:
             return []
-        # As a number and not as EXISTS: that could become a join, and the walk would come second.
+        # A count instead of EXISTS, which could become a join that reads the scan second.
         having = f"other.image_id = {image_id} AND other.tag IN ({', '.join(map(self._tag, tags))})"
         return [f"(SELECT COUNT(*) FROM image_tags AS other WHERE {having}) = {len(tags)}"]
 
@@ -324,8 +322,8 @@ class ImageListQueries(msgspec.Struct, frozen=True):
     def _range(self, table: str, until: str | None = None) -> Sequence[str]:
         descending = self.order is ImageOrder.NEWEST_FIRST
         first, end, after = self.wanted.created_after, self.wanted.created_before, self.after
-        # Of two bounds on one side, SQLite may take the wider one, and read what lies between them. So there is one a
-        # side: `until` lies within the range, and of the cursor and the range's end the narrower one counts.
+        # Of two bounds on one side, SQLite may use the wider one and read everything in between. So there is one per
+        # side: `until` lies within the range, and the narrower of cursor and range end counts.
         if after is not None and descending and end is not None:
             after, end = (None, end) if after.created_at >= end else (after, None)
         if after is not None and not descending and first is not None:
@@ -371,7 +369,7 @@ class ImageListQueries(msgspec.Struct, frozen=True):
 
     @property
     def match(self) -> str:
-        """What the index of words is asked for: at least all that has the phrases; empty where it would be no help."""
+        """The query of the full-text index: it matches at least all images with the phrases. Empty if it is no help."""
         terms: dict[str, str] = {}
         for phrase in self.wanted.search.phrases if self.wanted.search is not None else ():
             *whole, last = phrase.terms
@@ -385,7 +383,7 @@ class ImageListQueries(msgspec.Struct, frozen=True):
 
 
 def tags_query(dialect: Dialect, wanted: TagFilter, after: Tag | None, limit: int, *, descending: bool) -> Query:
-    """Return the query for a page of tags with their numbers of images."""
+    """Return the query for a page of tags with their counts."""
     conditions = ["status = 'ready'"]
     if wanted.visibility is not None:
         conditions.append("visibility = :visibility")
@@ -396,15 +394,15 @@ def tags_query(dialect: Dialect, wanted: TagFilter, after: Tag | None, limit: in
     end = _behind_all_with(wanted.prefix)
     if wanted.prefix:
         conditions.append("tag >= :prefix")
-        # Not SUBSTR, LEFT or LIKE: MariaDB 11.8 makes ranges of them that end before the characters beyond U+FFFF.
+        # Not SUBSTR, LEFT or LIKE: MariaDB 11.8 turns them into ranges that end before characters beyond U+FFFF.
         conditions.append("INSTR(tag, :prefix) = 1")
     if end is not None:
         conditions.append("tag < :end")
-    walked = dialect.walked.format(
+    scanned = dialect.scanned.format(
         table="image_tags", index="image_tags_public" if wanted.author is None else "image_tags_author"
     )
     sql = (
-        f"SELECT tag, COUNT(*) FROM {walked} {_where(conditions)}"
+        f"SELECT tag, COUNT(*) FROM {scanned} {_where(conditions)}"
         f" GROUP BY tag ORDER BY tag {'DESC' if descending else 'ASC'} LIMIT :limit"
     )
     return sql, {
@@ -422,8 +420,8 @@ def _where(conditions: Sequence[str]) -> str:
 
 
 def _behind_all_with(prefix: str) -> str | None:
-    """Return the first text behind all that begin with `prefix`, or None where there is none."""
+    """Return the first text after all that start with `prefix`, or None."""
     if not prefix or prefix[-1] == "\U0010ffff":
         return None
-    # Surrogates are no characters.
+    # Skip surrogates.
     return prefix[:-1] + ("\ue000" if prefix[-1] == "\ud7ff" else chr(ord(prefix[-1]) + 1))

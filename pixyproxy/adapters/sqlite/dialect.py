@@ -10,7 +10,7 @@ SQLITE: Final = Dialect(
     later="strftime('%Y-%m-%d %H:%M:%f000', 'now', :seconds || ' seconds')",
     skip_taken="ON CONFLICT (name) DO NOTHING",
     equal_texts="{column} = {parameter}",
-    walked="{table} INDEXED BY {index}",
+    scanned="{table} INDEXED BY {index}",
     join="CROSS JOIN",
     concat=lambda texts: f"({' || '.join(texts)})",
     joined="CASE WHEN SUM(LENGTH(images.prompt)) < 1000000 THEN group_concat({}, ',') END",

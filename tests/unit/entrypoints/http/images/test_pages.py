@@ -181,7 +181,9 @@ def test_pages_lead_to_the_end_and_back(client: Client, path: str, sort: str) ->
     way_back = pages[-1:]
     while link := way_back[-1].links.get("prev"):
         way_back.append(client.get(link["url"], auth=ANN))
-    there, back = ([detail["filename"] for page in walked for detail in page.json()] for walked in (pages, way_back))
+    there, back = (
+        [detail["filename"] for page in pages_read for detail in page.json()] for pages_read in (pages, way_back)
+    )
 
     assert there == everything
     assert back == everything[::-1]
