@@ -7,7 +7,7 @@ from pixyproxy.domain.user import ANONYMOUS
 
 
 def require_login(app: ASGIApp) -> ASGIApp:
-    """Return `app` behind a check that raises `UnauthorizedError` for a request without credentials.
+    """Return `app` after a check that raises `UnauthorizedError` for a request without credentials.
 
     It is middleware that follows `authentication`, because Litestar copies the route handler for each guard it calls,
     which takes a tenth of the time of a small request.

@@ -83,7 +83,7 @@ class Validators(msgspec.Struct, frozen=True):
         return if_range is None or if_range in {self.entity_tag, self.http_date}
 
     def _is_newer_than(self, text: str | None) -> bool | None:
-        """Whether there was a modification after the time in a header, or None if nobody can tell."""
+        """Whether there was a modification after the time in a header; None if either is unknown."""
         time = parse_http_date(text)
         if time is None or self.last_modified is None:
             return None

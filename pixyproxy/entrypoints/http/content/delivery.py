@@ -1,4 +1,4 @@
-"""The bytes of images over HTTP: whole or in parts, as they are or as variants, to whoever does not have them yet."""
+"""Delivery of content over HTTP: conditional requests, ranges and variants."""
 
 import asyncio
 import base64
@@ -86,7 +86,7 @@ class _Head(msgspec.Struct, frozen=True):
 class ContentResponse(msgspec.Struct, frozen=True, kw_only=True):
     """An answer as an ASGI application: a head and, if there is `content`, `byte_size` of its bytes from `start` on.
 
-    Whoever reads none of it for `send_timeout` seconds is given up.
+    A client that reads none of it for `send_timeout` seconds is given up.
     """
 
     status: int
@@ -133,7 +133,7 @@ class ContentResponse(msgspec.Struct, frozen=True, kw_only=True):
 class ContentDelivery:
     """Answers requests for the bytes of images, GET and HEAD, as RFC 9110 wants it.
 
-    Public pictures may be kept by everybody for `public_max_age` seconds. With `offload_path` a web server in front is
+    Caches may keep public pictures for `public_max_age` seconds. With `offload_path` a web server in front is
     told where below that path it finds the file, and sends the bytes itself.
     """
 
@@ -253,7 +253,7 @@ class ContentShortcut:
 
 
 def _plain_request(scope: Scope) -> tuple[UUID, VariantQuery] | None:
-    """Return the public image and the variant that are asked for, or None for any other request."""
+    """Return the public image and the variant of a plain request, or None for any other request."""
     if scope["type"] != ScopeType.HTTP or scope["method"] not in _READING or len(scope["path"]) != _PATH_LENGTH:
         return None
     found = _PUBLIC_CONTENT.fullmatch(scope["path"])
@@ -312,7 +312,7 @@ def _head(
 def _caching(scope: ImageScope, public_max_age: int, *, follows_accept: bool) -> Sequence[Header]:
     """Say who may keep the answer for how long, and by what in the request it differs.
 
-    What is public now may be private or deleted a moment later, so that nobody may keep it for long.
+    A public image can become private or be deleted at any time, so no cache may keep it for long.
     """
     if scope is not ImageScope.PUBLIC:
         policy, differing = f"private, {REVALIDATED}", ["Authorization"]

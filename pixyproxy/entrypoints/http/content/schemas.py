@@ -50,7 +50,7 @@ class ImageLink(msgspec.Struct, frozen=True, kw_only=True):
     url: Annotated[
         str,
         Meta(
-            description="Whoever has it can open the image, so keep it like the image itself.",
+            description="Everyone who has it can open the image: keep it like the image itself.",
             examples=[
                 (
                     "https://pixy.example/private/image/0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e/content?width=256"

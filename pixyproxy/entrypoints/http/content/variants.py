@@ -1,4 +1,4 @@
-"""What the query of a picture asks for."""
+"""The variant that a query asks for."""
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -56,7 +56,7 @@ class VariantQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_original(self) -> bool:
-        """Whether nothing is asked for but the original."""
+        """Whether the query asks for the original."""
         return self == ORIGINAL
 
     @property
@@ -117,7 +117,7 @@ def _best_format(media_type: MediaType, accept: str | None) -> VariantFormat:
         for candidate in candidates
     }
     best = max(liked, key=liked.__getitem__)
-    # Whoever takes none of them gets at least a picture.
+    # A picture in another format is better than none.
     return best if liked[best] else own
 
 

@@ -65,7 +65,7 @@ def change_routes(container: Container, settings: Settings) -> Sequence[HTTPRout
         "/bulk/tag",
         status_code=200,
         summary="Tag many of one's own images",
-        response_description="What became of each, in the order asked for.",
+        response_description="The result for each, in the order of the request.",
         request_class=JSONRequest,
         responses=problems(400, 401, 413, 415, 503),
     )
@@ -80,7 +80,7 @@ def change_routes(container: Container, settings: Settings) -> Sequence[HTTPRout
         "/bulk/delete",
         status_code=200,
         summary="Delete many of one's own images",
-        response_description="What became of each, in the order asked for.",
+        response_description="The result for each, in the order of the request.",
         request_class=JSONRequest,
         responses=problems(400, 401, 413, 415, 503),
     )

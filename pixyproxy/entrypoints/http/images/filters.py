@@ -89,7 +89,7 @@ def _limit(query: Query) -> int:
 
 
 def _refuse_unknown(query: Query, known: Collection[str]) -> None:
-    # A filter that is passed over would show images that the client has not asked for.
+    # Without a filter that the client misspells, the list would show other images.
     for name in query:
         if name not in known:
             raise DataValidationError(name, "is no parameter of this list")

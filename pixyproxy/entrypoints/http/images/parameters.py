@@ -44,7 +44,7 @@ _FILTERS: Final = (
         max_items=TAGS_MAX_COUNT,
         unique_items=True,
     ),
-    query_parameter("author", "Only images that this user asked for.", min_length=1, pattern=_USER_NAME_PATTERN),
+    query_parameter("author", "Only images that this user requested.", min_length=1, pattern=_USER_NAME_PATTERN),
     query_parameter(
         "model",
         "Only images that this model has drawn.",
@@ -55,11 +55,11 @@ _FILTERS: Final = (
     query_parameter("media_type", "Only images whose content has this media type.", enum=list(MediaType)),
     query_parameter(
         "created_after",
-        "Only images asked for at this time (RFC 3339) or later.",
+        "Only images requested at this time (RFC 3339) or later.",
         format=OpenAPIFormat.DATE_TIME,
     ),
     query_parameter(
-        "created_before", "Only images asked for before this time (RFC 3339).", format=OpenAPIFormat.DATE_TIME
+        "created_before", "Only images requested before this time (RFC 3339).", format=OpenAPIFormat.DATE_TIME
     ),
     query_parameter(
         "q",

@@ -66,7 +66,7 @@ CONTENT: Final = {
 ACCEPTED: Final = {
     202: ResponseSpec(
         ImageDetail,
-        description="The image is being made: look for it at `Location`, or follow its `events`.",
+        description="The image is not ready yet: poll `Location`, or follow its `events`.",
         generate_examples=False,
     )
 }
@@ -83,7 +83,7 @@ EVENTS: Final = {
 
 
 def creation_response(created: CreatedImage, preferences: Preferences, *, path: str) -> Response[ImageDetail]:
-    """Answer with an image that was asked for: 200 when it is ready, 202 while it is being made."""
+    """Answer with a requested image: 200 when it is ready, 202 before."""
     headers = {REPLAYED: "true"} if created.is_replay else {}
     if preferences.applied:
         headers["Preference-Applied"] = preferences.applied
@@ -94,7 +94,7 @@ def creation_response(created: CreatedImage, preferences: Preferences, *, path: 
 
 
 def events_response(request: Request[Any, Any, Any], images: AsyncIterator[Image]) -> ServerSentEvent:
-    """Answer with a stream of what becomes of an image; a HEAD, with its headers alone."""
+    """Answer with a stream of an image's states; a HEAD, with the headers only."""
     stream = _no_events() if is_head(request.scope) else _events(images)
     return ServerSentEvent(stream, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
@@ -108,7 +108,7 @@ async def _events(images: AsyncIterator[Image]) -> AsyncIterator[ServerSentEvent
     upcoming = asyncio.ensure_future(anext(images, None))
     try:
         while True:
-            # The waiting goes on beside the keep-alives, which tell proxies and clients that nobody has gone away.
+            # Keep-alives stop proxies and clients from giving up a silent connection.
             done, _ = await asyncio.wait([upcoming], timeout=KEEP_ALIVE_SECONDS)
             if not done:
                 yield ServerSentEventMessage(data=None, comment="keep-alive")
@@ -130,14 +130,14 @@ async def _events(images: AsyncIterator[Image]) -> AsyncIterator[ServerSentEvent
 def detail_response(
     request: Request[Any, Any, Any], image: Image, scope: ImageScope = ImageScope.PUBLIC
 ) -> Response[ImageDetail]:
-    """Answer a GET with an image's details as they are by now; raise `PreconditionFailedError`."""
+    """Answer a GET with an image's details; raise `PreconditionFailedError`."""
     is_for_anybody = scope is ImageScope.PUBLIC and image.is_readable_by(ANONYMOUS, scope)
     headers = {**(FOR_ANYBODY if is_for_anybody else FOR_ONE), "Vary": "Authorization"}
     return json_response(request, ImageDetail.from_image(image), headers, prefix=tag_prefix(image))
 
 
 def changed_response(image: Image) -> Response[ImageDetail]:
-    """Answer a PATCH with an image's details, and with the entity tag that they have now."""
+    """Answer a PATCH with an image's details and their entity tag."""
     body = msgspec.json.encode(ImageDetail.from_image(image))
     headers = {"ETag": entity_tag_of(body, prefix=tag_prefix(image))}
     response: Response[Any] = Response(body, media_type=MediaType.JSON, headers=headers)
@@ -145,5 +145,5 @@ def changed_response(image: Image) -> Response[ImageDetail]:
 
 
 def bulk_items(results: Sequence[BulkResult]) -> list[BulkItem]:
-    """Answer with what became of each of many images."""
+    """Return the result for each of many images."""
     return [BulkItem.from_result(result) for result in results]

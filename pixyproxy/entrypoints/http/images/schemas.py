@@ -129,11 +129,11 @@ class GenerationProblem(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_error(cls, error: GenerationError) -> Self:
         """Return the problem that a generation ended with."""
-        meaning = problem_type_of(type(error))
+        problem_type = problem_type_of(type(error))
         return cls(
-            type=meaning.type,
-            title=meaning.title,
-            status=meaning.status,
+            type=problem_type.type,
+            title=problem_type.title,
+            status=problem_type.status,
             detail=error.detail,
             retryable=error.is_retryable,
             maybe_billed=error.maybe_billed,
@@ -155,16 +155,18 @@ class ImageDetail(msgspec.Struct, frozen=True, kw_only=True):
         ImageStatus,
         Meta(
             description="`pending`: nothing is bought yet; `generating`; `ready`: there is a picture; `failed`: there"
-            " will be none; `unknown`: it may have been drawn and billed, and becomes `ready` if it turns up. Everybody"
-            " but the author sees ready images only."
+            " will be none; `unknown`: it may have been drawn and billed, and becomes `ready` if it turns up. Only the"
+            " author sees images that are not ready."
         ),
     ]
-    prompt: Annotated[str, Meta(description="What was asked for.", examples=["A lighthouse at dusk, in watercolour"])]
+    prompt: Annotated[str, Meta(description="What to draw.", examples=["A lighthouse at dusk, in watercolour"])]
     tags: Annotated[Sequence[str], Meta(description="In the order given.", examples=[["lighthouse", "draft"]])]
-    author: Annotated[str | None, Meta(description="Who asked for it; null if nobody was logged in.", examples=["ann"])]
+    author: Annotated[
+        str | None, Meta(description="The user who requested it; null without a login.", examples=["ann"])
+    ]
     visibility: Annotated[Visibility, Meta(description="Who may read it.")]
     created_at: Annotated[
-        datetime, Meta(description="When it was asked for, in UTC.", examples=["2026-11-21T10:00:00.123456Z"])
+        datetime, Meta(description="When it was requested, in UTC.", examples=["2026-11-21T10:00:00.123456Z"])
     ]
     updated_at: Annotated[
         datetime, Meta(description="When the record last changed, in UTC.", examples=["2026-11-21T10:00:21.654321Z"])
@@ -232,8 +234,8 @@ class BulkProblem(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_error(cls, error: PixyProxyException) -> Self:
         """Return the problem that one image ended with."""
-        meaning = problem_type_of(type(error))
-        return cls(type=meaning.type, title=meaning.title, status=meaning.status, detail=error.detail)
+        problem_type = problem_type_of(type(error))
+        return cls(type=problem_type.type, title=problem_type.title, status=problem_type.status, detail=error.detail)
 
 
 class BulkItem(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The path prefix that the service is reached under, behind a proxy or within another application."""
+"""The path prefix of the service, where a proxy or a host application mounts it."""
 
 from functools import partial
 from typing import Any, Final
@@ -15,7 +15,7 @@ _KEY: Final = "prefix"
 
 
 class PathPrefix:
-    """Takes the prefix out of each request's path, so that routes need not know it, and keeps it in the scope's state.
+    """Removes the prefix from each request's path, so that routes need not know it, and keeps it in the scope's state.
 
     It is that of `public_url`, or else of the application that this one is mounted in: ASGI's `root_path`, or in
     Litestar, which leaves that empty, what it has taken from the path. A proxy may pass the prefix on or not.
@@ -57,7 +57,7 @@ def _prefixed(name: bytes, value: bytes, prefix: bytes) -> bytes:
 
 
 def prefix_of(scope: Scope) -> str:
-    """Return the prefix of a request's path as the client knows it: empty, or with a slash before but none behind."""
+    """Return the prefix of a request's path as the client knows it: empty, or with a slash at its start only."""
     prefix: str = scope["state"].get(_KEY, "")
     return prefix
 

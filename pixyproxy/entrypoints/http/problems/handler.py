@@ -63,20 +63,20 @@ def _creates(scope: HTTPScope) -> bool:
     handler = dict(scope).get("route_handler")
     if isinstance(handler, HTTPRouteHandler):
         return MAY_BILL.items() <= handler.opt.items()
-    # Nobody knows the route yet.
+    # The request has no route yet.
     return scope["method"] == HttpMethod.POST
 
 
 def _problem(exc: Exception, *, request_id: str) -> Problem:
     match exc:
         case NotFoundException():
-            return _meant(errors.EndpointNotFoundError, "There is no such endpoint.", request_id)
+            return _domain_problem(errors.EndpointNotFoundError, "There is no such endpoint.", request_id)
         case errors.DataValidationError():
-            return _meant_for_fields([FieldError(exc.field, exc.detail)], request_id)
+            return _field_problem([FieldError(exc.field, exc.detail)], request_id)
         case errors.PixyProxyException():
-            return _meant(type(exc), exc.detail, request_id)
+            return _domain_problem(type(exc), exc.detail, request_id)
         case ValidationException(extra=list() as items):
-            return _meant_for_fields([_field_error(item) for item in items], request_id)
+            return _field_problem([_field_error(item) for item in items], request_id)
         case HTTPException() if exc.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
             return plain_problem(HTTPStatus(exc.status_code), exc.detail, request_id)
         case _:
@@ -96,24 +96,24 @@ def _weakness(headers: Headers) -> str:
     )
 
 
-def _meant(
+def _domain_problem(
     kind: type[errors.PixyProxyException], detail: str, request_id: str, field_errors: Sequence[FieldError] = ()
 ) -> Problem:
     """Make the problem of an error that was raised on purpose."""
-    meaning = problem_type_of(kind)
+    problem_type = problem_type_of(kind)
     return Problem(
-        type=meaning.type,
-        title=meaning.title,
-        status=meaning.status,
+        type=problem_type.type,
+        title=problem_type.title,
+        status=problem_type.status,
         detail=detail,
         request_id=request_id,
         errors=field_errors,
     )
 
 
-def _meant_for_fields(field_errors: Sequence[FieldError], request_id: str) -> Problem:
+def _field_problem(field_errors: Sequence[FieldError], request_id: str) -> Problem:
     detail = "; ".join(f"{error.field} {error.detail}" for error in field_errors)
-    return _meant(errors.DataValidationError, detail, request_id, field_errors)
+    return _domain_problem(errors.DataValidationError, detail, request_id, field_errors)
 
 
 def plain_problem(status: HTTPStatus, detail: str, request_id: str) -> Problem:
@@ -134,7 +134,7 @@ def _field_error(item: Mapping[str, Any]) -> FieldError:
 
 
 def _purchase(exc: Exception, status: int, *, has_key: bool) -> dict[str, Any]:
-    """Return what the client of a creation needs to know: which image, what it may cost, whether to ask again."""
+    """Return the members of a creation's problem: the image, whether it may be billed, whether to retry."""
     match exc:
         case errors.GenerationError():
             return {"retryable": exc.is_retryable, "maybe_billed": exc.maybe_billed, "guid": exc.guid or UNSET}
@@ -143,7 +143,7 @@ def _purchase(exc: Exception, status: int, *, has_key: bool) -> dict[str, Any]:
         case errors.IdempotencyKeyInUseError():
             return {"retryable": True, "maybe_billed": True, "guid": exc.guid}
         case errors.DBConnectionError() | errors.ConstraintViolationError() if has_key:
-            # Nobody can tell now what an earlier request with the key has bought.
+            # It is unknown what an earlier request with the key has bought.
             return {"retryable": status == HTTPStatus.SERVICE_UNAVAILABLE, "maybe_billed": True}
         case errors.PixyProxyException() | HTTPException():
             # Whatever else is raised on purpose is raised before anything is bought.
@@ -153,7 +153,7 @@ def _purchase(exc: Exception, status: int, *, has_key: bool) -> dict[str, Any]:
 
 
 def _headers(exc: Exception, status: int) -> dict[str, str]:
-    # A 404 would be kept by itself (RFC 9110, section 15.1), also when the image is there by then.
+    # Caches would keep a 404 by default (RFC 9110, section 15.1), and the image may exist later.
     headers = {"Cache-Control": "no-store"}
     if isinstance(exc, HTTPException) and exc.headers:
         headers.update(exc.headers)
@@ -185,7 +185,7 @@ def _unexpected(exc: Exception) -> BaseException | None:
 
 
 def _cause(exc: Exception) -> str | None:
-    """Return the kind and number of the vendor's error behind `exc`; its message could hold data and stays out."""
+    """Return the kind and number of the vendor's error that caused `exc`; its message could hold data and stays out."""
     cause = exc.__cause__
     if cause is None:
         return None

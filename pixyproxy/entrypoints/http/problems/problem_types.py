@@ -1,4 +1,4 @@
-"""What each error of the domain means in HTTP: one table."""
+"""The problem type of each error of the domain: one table."""
 
 import re
 from http import HTTPStatus
@@ -8,7 +8,7 @@ import msgspec
 
 from pixyproxy.domain import errors
 
-# For each error the status and what it means, for people.
+# For each error the status and a title for people.
 PROBLEM_TYPES: Final[dict[type[errors.PixyProxyException], tuple[HTTPStatus, str]]] = {
     errors.PixyProxyException: (HTTPStatus.INTERNAL_SERVER_ERROR, "PixyProxy has a fault"),
     errors.BadRequestError: (HTTPStatus.BAD_REQUEST, "Bad request"),
@@ -60,7 +60,7 @@ class ProblemType(msgspec.Struct, frozen=True):
 
 
 def problem_type_of(kind: type[errors.PixyProxyException]) -> ProblemType:
-    """Return what a kind of error means; an embedder's own kind means what its parent does."""
+    """Return the problem type of an error class; a host's own class has that of its parent."""
     known = next(ancestor for ancestor in kind.__mro__ if ancestor in PROBLEM_TYPES)
     status, title = PROBLEM_TYPES[known]
     return ProblemType(f"urn:pixyproxy:problem:{kebab_case(known.__name__)}", title, int(status))

@@ -14,7 +14,7 @@ _DESCRIPTIONS: Final = {
     " expired.",
     404: "There is no such image, or none that you may know of.",
     428: "`If-Match` is missing, and this service is set up to ask for it.",
-    409: "The image is still being made; or nobody knows what became of the one that this idempotency key was used for:"
+    409: "The image is not ready yet; or the outcome of the request that this idempotency key was used for is unknown:"
     " then `maybe_billed` is true, and only another key buys another image.",
     412: "It is not the one that `If-Match` names; nothing was done. Or, of content, it has changed since the time in"
     " `If-Unmodified-Since`.",
