@@ -66,7 +66,7 @@ def make_images(count: int, byte_size: int) -> Iterator[tuple[Image, bytes]]:
 
 
 async def check(folder: Path, count: int, *, with_digests: bool) -> None:
-    """Examine the images in `folder` and print one line of results."""
+    """Check the images in `folder` and print one line of results."""
     database = SQLiteDatabase(folder / "pixyproxy.db")
     await database.open()
     images = database.images

@@ -51,10 +51,10 @@ async def _everything_fits_together(world: World) -> None:
         os.utime(orphan, (long_ago, long_ago))
 
     repaired = await world.doctor("--repair")
-    examined = await world.doctor()
+    checked = await world.doctor()
 
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr
-    assert "nothing is wrong" in examined.stdout, examined.stdout + examined.stderr
+    assert "nothing is wrong" in checked.stdout, checked.stdout + checked.stderr
     assert not list((world.content_folder / "incoming").iterdir())
     rows = await world.query("SELECT guid FROM images WHERE status = 'ready' ORDER BY guid")
     files = [path.name for path in world.contents()]

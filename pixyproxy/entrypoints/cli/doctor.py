@@ -170,4 +170,4 @@ async def _export_quarantine(container: "Container", folder: Path) -> bool:
 def _summary(report: "ConsistencyReport") -> str:
     number = sum(report.found.values())
     verdict = f"{number:,} wrong, {report.remaining:,} not repaired" if number else "nothing is wrong"
-    return f"{report.images:,} images and {report.contents:,} contents examined: {verdict}."
+    return f"{report.images:,} images and {report.contents:,} contents checked: {verdict}."

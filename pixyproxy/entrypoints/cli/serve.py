@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FIRST_USER = "pixy"
 
-# By then every waiting client has its answer; only slow downloads still run.
+# Every waiting client has its answer at that point; only slow downloads still run.
 GRACE_SECONDS = 5
 
 

@@ -98,14 +98,14 @@ def test_every_finding_has_a_meaning() -> None:
 def test_an_empty_service_is_well() -> None:
     result = doctor()
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "0 images and 0 contents examined: nothing is wrong.\n"
+    assert result.stdout == "0 images and 0 contents checked: nothing is wrong.\n"
 
 
 def test_images_with_their_contents_are_well(run: Run) -> None:
     run(keep)
     result = doctor()
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "1 images and 1 contents examined: nothing is wrong.\n"
+    assert result.stdout == "1 images and 1 contents checked: nothing is wrong.\n"
 
 
 def test_what_can_not_be_repaired_is_shown_each_time_with_exit_status_1(run: Run) -> None:
@@ -117,7 +117,7 @@ def test_what_can_not_be_repaired_is_shown_each_time_with_exit_status_1(run: Run
         row, example = rows(result)
         assert row == ["content-missing", "1", "0", *DESCRIPTIONS["content-missing"].split()]
         assert example == ["content-missing", str(image.guid)]
-        assert result.stdout.endswith("\n1 images and 0 contents examined: 1 wrong, 1 not repaired.\n")
+        assert result.stdout.endswith("\n1 images and 0 contents checked: 1 wrong, 1 not repaired.\n")
 
 
 def test_repair_sets_aside_what_nobody_claims_and_then_all_is_well(run: Run, tmp_path: Path) -> None:
@@ -128,12 +128,12 @@ def test_repair_sets_aside_what_nobody_claims_and_then_all_is_well(run: Run, tmp
     row, example = rows(repaired)
     assert row[:3] == ["content-without-image", "1", "1"]
     assert example == ["content-without-image", NOBODYS, "(repaired)"]
-    assert repaired.stdout.endswith("\n0 images and 1 contents examined: 1 wrong, 0 not repaired.\n")
+    assert repaired.stdout.endswith("\n0 images and 1 contents checked: 1 wrong, 0 not repaired.\n")
     assert (tmp_path / "images" / "set-aside" / NOBODYS).read_bytes() == b"bytes"
     again = doctor()
     assert again.exit_code == 0
     assert f"In quarantine: 1\n{NOBODYS}  5 bytes, no image\n" in again.stdout
-    assert again.stdout.endswith("\n0 images and 0 contents examined: nothing is wrong.\n")
+    assert again.stdout.endswith("\n0 images and 0 contents checked: nothing is wrong.\n")
 
 
 def test_repair_deletes_variants_of_an_image_that_is_no_more(run: Run, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_a_few_examples_are_shown_of_many_and_those_that_need_somebody_come_firs
     assert first == ["content-missing", str(image.guid)]
     assert [words[-1] for words in others] == ["(repaired)"] * (EXAMPLES_MAX_COUNT - 1)
     assert "\nand 6 more\n" in result.stdout
-    assert result.stdout.endswith("\n1 images and 25 contents examined: 26 wrong, 1 not repaired.\n")
+    assert result.stdout.endswith("\n1 images and 25 contents checked: 26 wrong, 1 not repaired.\n")
 
 
 def test_a_name_that_would_steer_the_terminal_is_shown_escaped(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_what_is_in_quarantine_is_listed_with_the_reason_and_is_nothing_wrong(ru
         assert result.exit_code == 0
         line = rf"{image.guid}  10 bytes, failed: GenerationFailedError, No picture.\n\x1b[2J"
         assert f"In quarantine: 1\n{line}\n" in result.stdout
-        assert result.stdout.endswith("\n1 images and 0 contents examined: nothing is wrong.\n")
+        assert result.stdout.endswith("\n1 images and 0 contents checked: nothing is wrong.\n")
 
 
 def test_repair_makes_an_image_ready_whose_quarantine_is_a_picture_by_now(run: Run, tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_repair_makes_an_image_ready_whose_quarantine_is_a_picture_by_now(run: R
     run(look)
     assert (seen[0].status, seen[0].failure) == (ImageStatus.READY, None)
     assert list((tmp_path / "images" / "set-aside").iterdir()) == []
-    assert doctor().stdout == "1 images and 1 contents examined: nothing is wrong.\n"
+    assert doctor().stdout == "1 images and 1 contents checked: nothing is wrong.\n"
 
 
 def test_of_much_in_quarantine_a_part_is_shown(run: Run) -> None:
