@@ -1,4 +1,4 @@
-"""How hypothesis runs in the unit tests."""
+"""Hypothesis settings for the unit tests."""
 
 from hypothesis import settings
 

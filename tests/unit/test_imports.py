@@ -1,4 +1,4 @@
-"""What importing costs, and what it must not bring along."""
+"""What importing PixyProxy costs, and which packages it must not import."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Blocking work on files: off the event loop, and with the domain's error."""
+"""Blocking file calls, in worker threads and with the domain's errors."""
 
 import asyncio
 import errno
@@ -7,7 +7,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from pixyproxy.domain.archive import ArchiveError
 
-# How much one read takes.
+# Bytes per read.
 CHUNK_SIZE: Final = 256 * 1024
 
 P = ParamSpec("P")
@@ -24,7 +24,7 @@ _DETAILS: Final = {
     errno.EACCES: "The archive does not grant access.",
     errno.EPERM: "The archive does not grant access.",
     errno.EROFS: "The archive is read-only.",
-    errno.EPIPE: "Nobody reads the archive any more.",
+    errno.EPIPE: "The archive's reader has closed the pipe.",
 }
 
 

@@ -1,4 +1,4 @@
-"""Importing images from a folder."""
+"""Import from a folder."""
 
 import asyncio
 import errno
@@ -27,10 +27,10 @@ from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ImageArchiveRe
 
 
 class FolderImageArchiveReader(ImageArchiveReader):
-    """Reads what `FolderImageArchiveWriter` has written below `root`, one folder after the other.
+    """Reads an archive that `FolderImageArchiveWriter` wrote below `root`, folder by folder.
 
-    What ends in `.part` belongs to an export that broke off, and is passed over, as is what operating systems and file
-    servers leave in folders; links are not followed.
+    Skips files that end in `.part`, which broken-off exports leave, and files of operating systems and file servers.
+    Follows no links.
     """
 
     def __init__(self, root: Path) -> None:
@@ -57,7 +57,7 @@ class FolderImageArchiveReader(ImageArchiveReader):
         return self._progress
 
     def _load(self, files: Mapping[str, ArchiveName]) -> Sequence[ArchivedImage | ArchiveProblem]:
-        """Return the image that the files with these suffixes are, and a problem for each file that is not of it."""
+        """Return the image that these files make up, by suffix, and a problem for each file that is not part of it."""
         name = files.get(RECORD_SUFFIX)
         if name is None:
             return [ArchiveProblem(str(other), "There is no record of it.") for other in files.values()]
@@ -84,7 +84,7 @@ class FolderImageArchiveReader(ImageArchiveReader):
 
 
 class _Listing(msgspec.Struct, frozen=True):
-    """What is in a folder: the files of each image by their suffixes, and a problem for what is no file of an image."""
+    """A folder's files, by image and suffix, and a problem for each entry that belongs to no image."""
 
     images: Sequence[Mapping[str, ArchiveName]]
     problems: Sequence[ArchiveProblem]

@@ -1,4 +1,4 @@
-"""Exporting images into a folder."""
+"""Export to a folder."""
 
 import os
 import secrets
@@ -18,11 +18,11 @@ PART_MAX_AGE: Final = 3_600.0
 
 
 class FolderImageArchiveWriter(ImageArchiveWriter):
-    """Writes each image to files of its own below `root`, which only their owner may read.
+    """Writes each image to files of its own below `root`, readable by their owner only.
 
-    A record is moved to its place when its content is there, and both are on the disk by then; so a record that is
-    there is whole. A crash leaves at most files that end in `.part`, which go an hour later when their folder is
-    written to again. Several processes may write to one folder. No link in it is followed, nor is `root` itself.
+    Content and record are synced to the disk, then the content is moved to its place, then the record: a record in its
+    place is complete. A crash leaves at most files that end in `.part`; the next export removes them once they are an
+    hour old. Several processes may write to one folder. Follows no links, and `root` may not be one.
     """
 
     def __init__(self, root: Path) -> None:
@@ -72,7 +72,7 @@ class FolderImageArchiveWriter(ImageArchiveWriter):
         return self._opened
 
     def _enter(self, name: str) -> PrivateFolder:
-        """Make a folder of images, or tidy it up, unless that was done a moment ago."""
+        """Open a folder of images, and remove its old `.part` files; keep the last one open."""
         if self._folder is None or name != self._name:
             self._folder = self._open_root().folder(name)
             self._name = name
@@ -81,10 +81,10 @@ class FolderImageArchiveWriter(ImageArchiveWriter):
 
 
 class _Part:
-    """One file on its way to its place; the methods block and run in a worker thread.
+    """One file on its way to its place; the methods block.
 
-    A Python file, and no bare descriptor: should the caller be cancelled, its last write may still run when it is
-    closed.
+    Holds a Python file instead of a bare descriptor: after a cancellation, the last write may still run when `discard`
+    closes the file.
     """
 
     def __init__(self, folder: PrivateFolder, name: str) -> None:
@@ -108,9 +108,9 @@ class _Part:
         self._folder.sync()
 
     def discard(self) -> None:
-        """Close and remove what is left of the temporary file: nothing, once it was moved."""
+        """Close and remove the temporary file, if it was not moved."""
         if self._file is not None:
-            # A disk that is full is so still; and what was moved has been on the disk since.
+            # A full disk fails again here; a file that was moved is synced already.
             with suppress(OSError):
                 self._file.close()
             self._folder.unlink(self._temporary)
@@ -122,9 +122,9 @@ async def _write_all(part: _Part, chunks: AsyncIterable[bytes]) -> None:
 
 
 def _commit(parts: list[_Part], image: Image) -> None:
-    """Write the record, which is the last of the parts, and move all of them to their places in their order."""
+    """Write the record (the last part), sync all parts, then move them in order."""
     parts[-1].write(image_to_json(image))
-    # A disk that is full says so by now, before anything is in its place.
+    # A full disk fails here, before any file is in its place.
     for part in parts:
         part.sync()
     for part in parts:
@@ -137,9 +137,9 @@ def _discard(parts: list[_Part]) -> None:
 
 
 def _remove_old_parts(folder: PrivateFolder) -> None:
-    """Remove the temporary files that nobody has written to for an hour."""
+    """Remove temporary files that were last written to more than an hour ago."""
     now = time.time()
     for name in folder.names():
-        # Another export may be at work, and its files come and go.
+        # Younger ones may belong to an export that is running.
         if name.endswith(PART_SUFFIX) and folder.age(name, now) > PART_MAX_AGE:
             folder.unlink(name)

@@ -1,4 +1,4 @@
-"""A folder for its owner alone."""
+"""Folders that only their owner can read."""
 
 import errno
 import os
@@ -15,22 +15,22 @@ FILE_MODE: Final = 0o600
 
 
 class PrivateFolder:
-    """A folder into which files are written that only their owner may read, whatever the umask.
+    """A folder for files that only their owner can read, whatever the umask.
 
-    Everything is reached from the folder's descriptor and no link is followed, so that no user who may write to the
-    folder, or to the one above, can lead it elsewhere. The methods block and raise `OSError`.
+    Works relative to the folder's descriptor and follows no links, so that other users with write access to the folder
+    or its parent can't redirect it. The methods block and raise `OSError`.
     """
 
     def __init__(self, descriptor: int, *, is_shared: bool = False) -> None:
         self._descriptor = descriptor
         self.is_shared = is_shared
-        """Whether others than its owner may write to it, so that they can remove and replace what is there."""
+        """Whether other users may write to it, and so remove and replace its files."""
 
     @classmethod
     def make(cls, path: Path) -> Self:
-        """Open the folder, and make it and those above it if they are missing.
+        """Open the folder; create it and its parents if they are missing.
 
-        The mode of one that is there stays as it is: it may be anybody's, such as `/tmp`.
+        Leaves the mode of an existing folder alone: it may be shared, as `/tmp` is.
         """
         above = path.parent
         if not above.is_dir():
@@ -41,7 +41,7 @@ class PrivateFolder:
         return cls._open(str(path))
 
     def folder(self, name: str) -> "PrivateFolder":
-        """Open the folder of this name in here, made if it is missing, and let its owner alone into it."""
+        """Open the subfolder `name`, create it if it is missing, and restrict it to its owner."""
         with suppress(FileExistsError):
             _make(name, self._descriptor)
         made = self._open(name, self._descriptor)
@@ -54,17 +54,17 @@ class PrivateFolder:
         return made
 
     def shut_others_out(self) -> None:
-        """Let the owner alone into the folder; raise `PermissionError` for another user's."""
+        """Restrict the folder to its owner; raise `PermissionError` if it belongs to another user."""
         os.fchmod(self._descriptor, FOLDER_MODE)
 
     def create(self, name: str) -> BinaryIO:
-        """Open a new file for writing; raise `FileExistsError` for a name that is taken, also by a link."""
+        """Open a new file for writing; raise `FileExistsError` if the name is taken, even by a link."""
         return open(name, "xb", opener=self._open_for_owner)
 
     async def write(self, name: str, chunks: AsyncIterable[bytes]) -> None:
-        """Write a new file, all of it or nothing; raise `FileExistsError` for a name that is taken.
+        """Write a new file, all or nothing; raise `FileExistsError` if the name is taken.
 
-        Raises what `chunks` raises as it is.
+        Passes on the errors of `chunks`.
         """
         file = self.create(name)
         try:
@@ -76,7 +76,7 @@ class PrivateFolder:
             raise
 
     def replace(self, name: str, target: str) -> None:
-        """Move a file to another name in here, in place of what is there."""
+        """Rename a file, replacing the target."""
         os.replace(name, target, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
 
     def unlink(self, name: str) -> None:
@@ -103,12 +103,12 @@ class PrivateFolder:
         return status.st_size if status is not None and stat.S_ISREG(status.st_mode) else None
 
     def age(self, name: str, now: float) -> float:
-        """Return how many seconds ago something was written to, 0 for what is not there."""
+        """Return the seconds since the file was last written to, 0 if it is missing."""
         status = self._status(name)
         return 0.0 if status is None else now - status.st_mtime
 
     def names(self) -> list[str]:
-        """Return the names of everything in here."""
+        """Return the names of all entries."""
         return os.listdir(self._descriptor)  # noqa: PTH208 -- it has no path
 
     def sync(self) -> None:
@@ -116,7 +116,7 @@ class PrivateFolder:
         os.fsync(self._descriptor)
 
     def close(self) -> None:
-        """Let go of the folder; may be called again."""
+        """Close the folder; may be called again."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -128,7 +128,7 @@ class PrivateFolder:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
         except NotADirectoryError as exc:
-            # Linux says the same of a link and of a file.
+            # Linux reports links and files alike.
             if stat.S_ISLNK(os.stat(path, dir_fd=above, follow_symlinks=False).st_mode):
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from exc
             raise
@@ -148,7 +148,7 @@ class PrivateFolder:
 
 def _make(path: str, above: int | None = None) -> None:
     os.mkdir(path, FOLDER_MODE, dir_fd=above)
-    # An odd umask takes rights from the owner, too; then only a descriptor of this kind can be had.
+    # With an odd umask even the owner can't open the folder, except with O_PATH.
     descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
     try:
         Path(f"/proc/self/fd/{descriptor}").chmod(FOLDER_MODE)

@@ -1,7 +1,6 @@
-"""The format of an archive: what its files are called, and an image as JSON and back; `docs/export.md` explains it.
+"""The archive format: file names, and image records as JSON; see `docs/export.md`.
 
-The JSON is read and written by the standard library, because whatever a generator has sent as its usage must come back
-as it was: numbers of any size, and escapes that are no whole character.
+Uses the standard library's JSON, which keeps a generator's `usage` unchanged: numbers of any size and lone surrogates.
 """
 
 import json
@@ -33,7 +32,7 @@ _Version = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
 
 class ArchiveName(msgspec.Struct, frozen=True):
-    """The name of a file in an archive: whose it is, and which of its files, such as `.json`."""
+    """The name of a file in an archive: the image's guid and a suffix such as `.json`."""
 
     guid: UUID
     suffix: str
@@ -53,7 +52,7 @@ class ArchiveName(msgspec.Struct, frozen=True):
 
     @property
     def is_record(self) -> bool:
-        """Whether this is the record, and not the content."""
+        """Whether the file is the record, and not the content."""
         return self.suffix == RECORD_SUFFIX
 
     @classmethod
@@ -73,7 +72,7 @@ def is_folder_name(text: str) -> bool:
 
 
 def parse_name(text: str) -> ArchiveName | None:
-    """Return the name that is written exactly like this, or None."""
+    """Return the parsed name, or None if `text` is not its canonical form."""
     found = re.fullmatch(r"[0-9a-f]{2}/([0-9a-f-]{36})(\.[a-z]{3,4})", text)
     if not found or found[2] not in _SUFFIXES:
         return None
@@ -81,7 +80,7 @@ def parse_name(text: str) -> ArchiveName | None:
         name = ArchiveName(UUID(found[1]), found[2])
     except ValueError:
         return None
-    # A guid can be written in several ways, and only one of them is a name.
+    # A guid has several spellings; only one is a valid name.
     return name if str(name) == text else None
 
 
@@ -92,7 +91,7 @@ class _Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class _ImageRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An image as it is written; where `ImageDetail` of the HTTP face has the same field, it has the same name."""
+    """An image as JSON; fields that the HTTP API's `ImageDetail` has too share its names."""
 
     format: int = FORMAT
     guid: UUID
@@ -117,7 +116,7 @@ class _ImageRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def image_to_json(image: Image) -> bytes:
-    """Return the record of an image as JSON, always the same for the same image."""
+    """Return the record of an image as JSON; equal images give equal bytes."""
     content = image.content
     record = _ImageRecord(
         guid=image.guid,
@@ -141,14 +140,14 @@ def image_to_json(image: Image) -> bytes:
         usage=None,
     )
     text = json.dumps({**msgspec.to_builtins(record), "usage": image.usage}, ensure_ascii=False, indent=2)
-    # The only characters without an encoding are lone surrogates, and this is how JSON escapes them.
+    # Only lone surrogates have no encoding; this is their JSON escape.
     return f"{text}\n".encode("utf-8", "backslashreplace")
 
 
 def image_from_json(data: bytes) -> Image:
-    """Return the image that `image_to_json` has made `data` from.
+    """Return the image that `image_to_json` encoded.
 
-    Raises `DataValidationError` for anything else, also for a format of later versions.
+    Raises `DataValidationError` for all other bytes, later formats included.
     """
     try:
         return _image_from_json(data)
@@ -159,7 +158,7 @@ def image_from_json(data: bytes) -> Image:
 
 
 def image_from_record(name: ArchiveName, data: bytes) -> Image:
-    """Return the image of the record with this name; raise `DataValidationError` also for another image's."""
+    """Return the image of the record `name`; raise `DataValidationError` if it is malformed or another image's."""
     if len(data) > RECORD_MAX_SIZE:
         raise DataValidationError("The record", f"must have at most {RECORD_MAX_SIZE >> 20} MiB")
     image = image_from_json(data)
@@ -176,7 +175,7 @@ def _image_from_json(data: bytes) -> Image:
     if is_deeper(record.usage, USAGE_MAX_DEPTH):
         raise DataValidationError("usage", f"must not be nested more than {USAGE_MAX_DEPTH} times")
     ensure_tags(record.tags)
-    # Not all of a record's text is checked by the domain, and no database takes what has no encoding.
+    # The domain doesn't check all of a record's text, and databases reject text that has no encoding.
     record.model.encode()
     return Image(
         guid=record.guid,

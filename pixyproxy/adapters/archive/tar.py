@@ -1,7 +1,7 @@
-"""The few things of the tar format (POSIX, ustar) that an archive needs, read and written as a stream.
+"""The subset of the tar format (POSIX ustar) that an archive needs, as a stream.
 
-The standard library's `tarfile` makes and understands the headers. Its reader is not used: it takes a damaged header,
-and a tar that was cut off behind a file, for the end of a tar that is whole; and it keeps what it has read.
+The standard library's `tarfile` builds and parses the headers. Its reader is not used: it takes a damaged header or a
+truncated tar for the end of a valid one, and it keeps all entries in memory.
 """
 
 import errno
@@ -17,16 +17,16 @@ _EMPTY_BLOCK: Final = bytes(tarfile.BLOCKSIZE)
 _WITHOUT_DATA: Final = frozenset(
     {tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE}
 )
-# What other programs tell of the file behind it, such as fractions of its time; nothing of it matters here.
+# Metadata of the next entry, such as fractions of its time; ignored.
 _REMARKS: Final = frozenset({tarfile.XHDTYPE, tarfile.XGLTYPE})
 
 
-# The header has eleven octal digits for it.
+# A header has eleven octal digits for the time.
 _TIME_MAX: Final = 8**11 - 1
 
 
 class TarEntry(msgspec.Struct, frozen=True):
-    """One entry of a tar: its name, its size in bytes, and what it is (a folder, a file, or neither)."""
+    """A tar entry: its name, its size in bytes, and whether it is a file, a folder or neither."""
 
     name: str
     byte_size: int
@@ -42,23 +42,23 @@ class TarOutput:
         self._position = 0
 
     def begin(self, name: str, byte_size: int, time: float) -> None:
-        """Begin a file, whose bytes are then written, all of them and no more."""
+        """Begin a file; exactly `byte_size` bytes must follow."""
         header = tarfile.TarInfo(name)
         header.size, header.mode, header.mtime = byte_size, 0o600, min(max(0, int(time)), _TIME_MAX)
         self.write(header.tobuf(tarfile.USTAR_FORMAT))
 
     def write(self, data: bytes) -> None:
-        """Write some bytes of the file that was begun."""
+        """Write bytes of the current file."""
         rest = memoryview(data)
         while rest:
             written = self._stream.write(rest)
             if written is None:
-                raise BlockingIOError(errno.EAGAIN, "nobody takes what is written")
+                raise BlockingIOError(errno.EAGAIN, "the reader takes no more data")
             rest = rest[written:]
         self._position += len(data)
 
     def end(self) -> None:
-        """End the file that was begun."""
+        """End the current file."""
         self.write(bytes(-self._position % tarfile.BLOCKSIZE))
 
     def finish(self) -> None:
@@ -69,10 +69,10 @@ class TarOutput:
 
 
 class TarInput:
-    """Reads one entry of a tar after the other from a stream that can't go back.
+    """Reads the entries of a tar from a stream, in order and without seeking.
 
-    Takes a `stream` whose `read` returns fewer bytes than asked for only at its end. The methods block. They raise
-    `OSError`, and `ArchiveError` for what is no tar and for one that breaks off.
+    `stream.read` must return fewer bytes than asked for only at the end. The methods block. They raise `OSError`, and
+    `ArchiveError` for a stream that is no tar or is truncated.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -83,7 +83,7 @@ class TarInput:
         self.position = 0
 
     def next(self) -> TarEntry | None:
-        """Return the next entry, passing over what was not read of the one before; None at the end of the tar."""
+        """Return the next entry, skipping the unread bytes of the last one; None at the end of the tar."""
         while not self._is_over:
             while self.read():
                 pass
@@ -101,18 +101,18 @@ class TarInput:
         return None
 
     def read(self, limit: int = CHUNK_SIZE) -> bytes:
-        """Return at most so many bytes of the entry, none at its end."""
+        """Return up to `limit` bytes of the entry, none at its end."""
         data = self._read_whole(min(limit, self._rest))
         self._rest -= len(data)
         return data
 
     def _end(self) -> None:
-        """Read to the end of the stream, so that whoever writes padding into a pipe is not turned away."""
+        """Read to the end of the stream, so that a process that writes padding into a pipe gets no SIGPIPE."""
         self._is_over = True
         rest = self._read_whole(tarfile.BLOCKSIZE)
         while rest:
             if rest.count(0) < len(rest):
-                raise ArchiveError("The archive is damaged: something comes behind its end.")
+                raise ArchiveError("The archive is damaged: data follows its end.")
             rest = self._stream.read(CHUNK_SIZE)
             self.position += len(rest)
 

@@ -1,4 +1,4 @@
-"""Importing images from a tar."""
+"""Import from a tar."""
 
 from collections.abc import AsyncIterator
 from typing import BinaryIO
@@ -20,11 +20,10 @@ from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ImageArchiveRe
 
 
 class TarImageArchiveReader(ImageArchiveReader):
-    """Reads what `TarImageArchiveWriter` has written from `stream`, which may be a pipe.
+    """Reads a tar that `TarImageArchiveWriter` wrote, from `stream`, which may be a pipe.
 
-    Takes the `byte_size` of the tar, if it is known, to tell how much of it is read. Only files are images; whatever
-    else a tar may hold is passed over and reported, but for folders, which other programs add, and for what operating
-    systems and file servers leave in folders.
+    With `byte_size`, the size of the tar, it reports progress. Entries that are not files are reported as problems and
+    skipped; folders, and files of operating systems and file servers, are skipped silently.
     """
 
     def __init__(self, stream: BinaryIO, byte_size: int | None = None) -> None:
@@ -58,12 +57,12 @@ class TarImageArchiveReader(ImageArchiveReader):
         return None
 
     def _image(self, name: ArchiveName) -> ArchivedImage | ArchiveProblem:
-        """Return the image whose record comes next, with the content that has to follow it."""
+        """Return the image of the record that was read, with the content that must follow it."""
         self._refused = None
         try:
             image = image_from_record(name, self._tar.read(RECORD_MAX_SIZE + 1))
         except DataValidationError as exc:
-            # Nothing more is to be said of its content.
+            # One problem per image: its content is skipped silently.
             self._refused = name.guid
             return ArchiveProblem(str(name), f"{exc.field} {exc.detail}.")
         if image.content is None:

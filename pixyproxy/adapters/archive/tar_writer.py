@@ -1,4 +1,4 @@
-"""Exporting images into a tar."""
+"""Export to a tar."""
 
 import asyncio
 import os
@@ -18,10 +18,10 @@ SPOOL_SIZE: Final = 8 << 20
 
 
 class TarImageArchiveWriter(ImageArchiveWriter):
-    """Writes images to `stream` as a tar: each record, and right behind it the content.
+    """Writes images to `stream` as a tar: each record, directly followed by the content.
 
-    What is written can't be taken back, so a content waits until its last byte has come: up to 8 MiB in memory, more
-    in a temporary file. A stream that is a file is its owner's alone from `prepare` on.
+    A stream can't take bytes back, so each content is spooled until it is complete: up to 8 MiB in memory, more in a
+    temporary file. If the stream is a file, `prepare` restricts it to its owner.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -61,7 +61,7 @@ class TarImageArchiveWriter(ImageArchiveWriter):
 
 
 def _shut_others_out(stream: BinaryIO) -> bool:
-    """Let the owner alone read a file, and return whether that is so; pipes and memory are no files of an owner."""
+    """Restrict a file to its owner; return whether that worked. True for pipes and memory, which have no owner."""
     try:
         descriptor = stream.fileno()
     except (OSError, AttributeError):

@@ -1,4 +1,4 @@
-"""What operating systems, file servers and programs leave in every folder that they look at."""
+"""Files that operating systems, file servers and other programs leave in folders."""
 
 import re
 from typing import Final
@@ -52,7 +52,7 @@ _NAMES: Final = frozenset(
         "@recently-snapshot",
         "@recycle",
         "@tmp",
-        # What keeps folders in step
+        # Folder synchronization
         ".dropbox",
         ".dropbox.attr",
         ".dropbox.cache",
@@ -63,8 +63,8 @@ _NAMES: Final = frozenset(
     }
 )
 _PATTERNS: Final = re.compile(
-    r"\._.*"  # macOS: what its file systems know of a file and others have no place for
-    r"|~\$.*|.*~|\.~lock\..*#|\..*\.sw[a-z]"  # programs that have a file open
+    r"\._.*"  # macOS: metadata, on file systems that can't store it
+    r"|~\$.*|.*~|\.~lock\..*#|\..*\.sw[a-z]"  # lock and swap files of editors
     r"|.*@syno(?:eastream|resource)"  # Synology
     r"|\.trash-\d+|\.fuse_hidden.*|\.nfs[0-9a-f]+|\.goutputstream-.*"  # Linux
     r"|[.~]syncthing[.~].*",
@@ -75,7 +75,7 @@ _PATTERNS: Final = re.compile(
 def is_clutter(name: str) -> bool:
     """Whether a file or folder of this name belongs to an operating system, a file server or another program.
 
-    Takes the name without its path. Case does not matter, as it does not on the disks that such names come from.
+    Takes the name without its path. Ignores case, since the file systems that such names come from do.
     """
     folded = name.casefold()
     return folded in _NAMES or _PATTERNS.fullmatch(folded) is not None

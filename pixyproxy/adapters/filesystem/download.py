@@ -1,4 +1,4 @@
-"""Files on their way out of a content store."""
+"""Reading files of a content store."""
 
 import asyncio
 import os
@@ -21,11 +21,11 @@ CLOSED = -1
 RECENT_SECONDS = 60.0
 RECENT_MAX_COUNT = 4_096
 
-# Read from memory, and fail instead of waiting for a disk (preadv2(2)); 0 where there is no such flag.
+# Read from the page cache, or fail instead of waiting for the disk (preadv2(2)); 0 where the flag is missing.
 _NO_WAITING: int = getattr(os, "RWF_NOWAIT", 0)
 
 
-# Threads of their own: a slow disk must not take those that hash passwords and read SQLite.
+# A pool of its own: a slow disk must not block password hashing and SQLite.
 _READERS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="content-reader")
 
 P = ParamSpec("P")
@@ -33,15 +33,15 @@ T = TypeVar("T")
 
 
 async def in_reader(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a function that may wait for a disk in a thread; it goes on when the caller is cancelled."""
+    """Run a function that may wait for a disk in a reader thread; it completes even if the caller is cancelled."""
     return await asyncio.get_running_loop().run_in_executor(_READERS, partial(function, *args, **kwargs))
 
 
 class Download(SendableFile):
-    """A file that is open for reading for as long as this object lives.
+    """A file that stays open for reading as long as this object lives.
 
-    `name` is its path below `root`. The constructor blocks. Raises `ContentNotFoundError`, and `ContentStoreError` for
-    what can't be read or is no file, before a response starts.
+    `name` is its path below `root`. The constructor blocks. It raises `ContentNotFoundError`, and `ContentStoreError`
+    if the path can't be read or is no file.
     """
 
     _descriptor = CLOSED
@@ -57,7 +57,7 @@ class Download(SendableFile):
                 raise ContentNotFoundError("The content is missing.") from None
             status = os.fstat(self._descriptor)
         if not stat.S_ISREG(status.st_mode):
-            # The error holds on to this object.
+            # The error's traceback keeps this object alive.
             self._close()
             raise ContentStoreError("The content is not a file.")
         self._byte_size = status.st_size
@@ -77,16 +77,16 @@ class Download(SendableFile):
         return self._descriptor
 
     def content(self, start: int, end: int | None) -> StoredContent:
-        """Return the content with the chunks from byte `start` up to, but without, byte `end`."""
+        """Return the content with the bytes from `start` up to, but without, `end`."""
         stop = self._byte_size if end is None else min(end, self._byte_size)
         return StoredContent(self._byte_size, _Chunks(self, start, stop), self)
 
     def read_at_once(self, start: int, length: int) -> bytes | None:
-        """Return these bytes, or None if they are not all in memory."""
+        """Return these bytes, or None if they are not all in the page cache."""
         if not _NO_WAITING:
             return None
         buffer = bytearray(length)
-        # The blocking read reports errors.
+        # The blocking read will report the error.
         with suppress(OSError):
             if os.preadv(self._descriptor, [buffer], start, _NO_WAITING) == length:
                 return bytes(buffer)
@@ -108,8 +108,8 @@ class Download(SendableFile):
 class _Chunks(AsyncIterator[bytes]):
     """A range of a download's bytes.
 
-    Reads bytes in memory at once, since a thread costs far more than a small read, and all others in a worker thread.
-    A thread that outlives a cancelled reader keeps the download open.
+    Reads bytes in the page cache at once, since a thread costs far more than a small read, and all others in a worker
+    thread. A thread that outlives a cancelled reader keeps the download open.
     """
 
     def __init__(self, download: Download, start: int, stop: int) -> None:
@@ -122,7 +122,7 @@ class _Chunks(AsyncIterator[bytes]):
         if length <= 0:
             raise StopAsyncIteration
         if start != self._begin:
-            # The reader may never wait for anything else: give other tasks a turn.
+            # Give other tasks a turn: the consumer may never wait for anything else.
             await asyncio.sleep(0)
         chunk = self._download.read_at_once(start, length)
         if chunk is None:
@@ -146,7 +146,7 @@ class RecentFiles:
         return file if monotonic() < until else None
 
     def put(self, name: str, file: str) -> None:
-        """Store that `name` was found in `file`."""
+        """Remember that `name` is stored in `file`."""
         self._files[name] = monotonic() + RECENT_SECONDS, file
         self._files.move_to_end(name)
         if len(self._files) > RECENT_MAX_COUNT:

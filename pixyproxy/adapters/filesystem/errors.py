@@ -1,4 +1,4 @@
-"""From `OSError` to the domain's errors."""
+"""Translates `OSError` to the domain's errors."""
 
 import errno
 from contextlib import ContextDecorator
@@ -20,7 +20,7 @@ _DETAILS = {
 
 
 class _Translation(ContextDecorator):
-    """A class, because a generator would cost as much as opening a file."""
+    """A class, since a generator-based context manager would cost as much as opening a file."""
 
     def __enter__(self) -> None:
         return

@@ -1,4 +1,4 @@
-"""Files on their way into a content store."""
+"""Writing files into a content store."""
 
 import hashlib
 import os
@@ -13,9 +13,9 @@ CLOSED = -1
 
 
 class Upload:
-    """One content on its way from its temporary file to its place; the methods block.
+    """One content on its way from a temporary file to its place; the methods block.
 
-    They translate their own errors only, not those of the chunks' source.
+    They translate their own errors, and leave those of the chunks' source alone.
     """
 
     def __init__(self, temporary: Path, mode: int = 0o640) -> None:
@@ -39,7 +39,7 @@ class Upload:
 
     @translated_errors()
     def flush(self) -> ContentDigest:
-        """Make the bytes survive a power cut; nothing is visible yet."""
+        """Sync the bytes to the disk; nothing is visible yet."""
         os.fsync(self._descriptor)
         return ContentDigest(self._byte_size, self._sha256.hexdigest())
 
@@ -52,7 +52,7 @@ class Upload:
         try:
             sync_folder(path.parent)
         except OSError:
-            # The content may not survive a power cut, so it must not look stored.
+            # Without the sync the content may not survive a power cut: don't show it.
             path.unlink()
             raise
         return digest
@@ -67,7 +67,7 @@ class Upload:
 
 
 def make_folders(root: Path, folder: Path) -> None:
-    """Make `folder` and its parents, but never `root`, so that they survive a power cut."""
+    """Create `folder` and its parents, but never `root`, and sync them."""
     for step in _steps(root, folder):
         make_folder_within(step)
 

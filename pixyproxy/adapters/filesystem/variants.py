@@ -1,4 +1,4 @@
-"""The files of one content's variants."""
+"""The variants of one content, in a folder."""
 
 import errno
 import os
@@ -19,7 +19,7 @@ from pixyproxy.domain.errors import ContentNotFoundError
 from pixyproxy.domain.ports import ContentDigest
 from pixyproxy.domain.variant import VariantName
 
-# Another attempt is needed only if another process does the opposite at the same moment.
+# A retry is needed only when another process does the opposite at the same moment.
 ATTEMPTS: Final = 20
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -75,7 +75,7 @@ class VariantFolder:
 
     @translated_errors()
     def remove(self) -> None:
-        """Remove the folder with all that is in it, if it is there."""
+        """Remove the folder and its files, if it exists."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 self._empty()
@@ -83,7 +83,7 @@ class VariantFolder:
             except FileNotFoundError:
                 return
             except OSError as exc:
-                # A variant may have been put into it since.
+                # A new variant may have arrived since.
                 if exc.errno not in {errno.ENOTEMPTY, errno.EEXIST} or attempt == ATTEMPTS:
                     raise
             else:
@@ -96,7 +96,7 @@ class VariantFolder:
                 self._date(upload.temporary, name)
                 upload.temporary.replace(path)
             except FileNotFoundError:
-                # The folder may have been removed, with the content that it belongs to.
+                # The folder may have been removed together with its content.
                 if attempt == ATTEMPTS:
                     raise
             else:
@@ -111,13 +111,13 @@ class VariantFolder:
             raise
 
     def _date(self, temporary: Path, name: VariantName) -> None:
-        """Date a file later than all that it replaces, whatever the clock says."""
+        """Set a file's time later than that of all files it replaces, whatever the clock says."""
         latest = max((_modified(self._path / file) for file in self._files(name)), default=0)
         now = max(time.time_ns(), latest + 1)
         os.utime(temporary, ns=(now, now))
 
     def _current(self, name: VariantName) -> Iterator[str]:
-        """Yield the variant's file, and a newer one each time it was replaced."""
+        """Yield the variant's file, and its successor each time it was replaced."""
         for _ in range(ATTEMPTS):
             with translated_errors():
                 newest = self._newest(self._files(name))
@@ -148,7 +148,7 @@ class VariantFolder:
                     try:
                         os.unlink(file, dir_fd=folder)
                     except IsADirectoryError:
-                        # File servers create folders of their own beside pictures.
+                        # File servers create folders of their own here.
                         shutil.rmtree(file, dir_fd=folder)
         finally:
             os.close(folder)

@@ -1,4 +1,4 @@
-"""A clock that goes only when it is told to."""
+"""A clock that tests control."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +6,7 @@ from pixyproxy.domain.ports import Clock
 
 
 class InMemoryClock(Clock):
-    """Starts at `start` (a time in UTC) and goes on by `step` each time it is asked."""
+    """Starts at `start` (in UTC) and advances by `step` at each call."""
 
     def __init__(
         self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC), *, step: timedelta = timedelta(seconds=1)

@@ -94,7 +94,7 @@ class InMemoryContentStore(ContentPorts):
         self._quarantine.pop(name, None)
 
     async def list_orphans(self, *, older_than: timedelta) -> Sequence[str]:  # noqa: ARG002 -- the port's
-        """Return nothing: what breaks off before it is whole was never kept."""
+        """Return nothing: an upload that breaks off is never kept."""
         return ()
 
     async def quarantine_orphan(self, name: str) -> None:  # noqa: ARG002 -- the port's

@@ -8,7 +8,7 @@ from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
 
 
 class InMemoryDatabase:
-    """Keeps everything as long as the object lives; for tests and for hosts that need no more."""
+    """Keeps everything as long as the object lives; for tests and for hosts without a database."""
 
     def __init__(self) -> None:
         self.schema = InMemorySchema()

@@ -1,4 +1,4 @@
-"""A generator that draws nothing, for tests and for applications that embed PixyProxy."""
+"""A generator with a fixed picture, for tests and for host applications."""
 
 import struct
 import zlib
@@ -13,9 +13,9 @@ HEIGHT = 8
 
 
 class InMemoryImageGenerator(ImageGenerator):
-    """Answers every request at once with the same small PNG, or with an error that it was told to raise.
+    """Answers each request with the same small PNG, or with the next error from `fail_next`.
 
-    `requests` records all requests in their order, failed ones included.
+    `requests` records all requests in order, failed ones included.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class InMemoryImageGenerator(ImageGenerator):
 
     @property
     def model(self) -> str:
-        """The name under which these images are recorded."""
+        """The model name recorded with these images."""
         return "in-memory"
 
     def fail_next(self, *errors: Exception) -> None:
@@ -32,14 +32,14 @@ class InMemoryImageGenerator(ImageGenerator):
         self._failures.extend(errors)
 
     async def generate(self, request: GenerationRequest) -> GeneratedImage:
-        """Return the picture, or raise the next of the errors that `fail_next` was given."""
+        """Return the picture, or raise the next error from `fail_next`."""
         self.requests.append(request)
         if self._failures:
             raise self._failures.popleft()
         return GeneratedImage(data=_PNG, media_type=MediaType.PNG, width=WIDTH, height=HEIGHT)
 
     async def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing."""
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
@@ -47,7 +47,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
 
-# One bit a pixel: eight pixels make a byte, and each row begins with the number of its filter.
+# One bit per pixel, eight pixels per byte; each row begins with its filter type.
 _ROWS = b"".join(b"\0" + (b"\xaa" if row % 2 else b"\x55") for row in range(HEIGHT))
 _PNG = b"".join(
     [

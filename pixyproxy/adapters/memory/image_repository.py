@@ -19,7 +19,7 @@ from pixyproxy.domain.user import UserName
 
 
 class InMemoryImageRepository(ImagePorts):
-    """Keeps image records as long as the object lives; for tests and for hosts that need no more."""
+    """Keeps image records as long as the object lives; for tests and for hosts without a database."""
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
@@ -162,8 +162,8 @@ class InMemoryImageRepository(ImagePorts):
         images = ImageFilter(visibility=wanted.visibility, author=wanted.author)
         numbers = Counter(tag for image in self._images.values() if images.fits(image) for tag in image.tags)
         found = sorted((tag for tag in numbers if tag.startswith(wanted.prefix)), reverse=descending)
-        behind = [tag for tag in found if after is None or (tag < after if descending else tag > after)]
-        return [TagCount(tag, numbers[tag]) for tag in behind[:limit]]
+        following = [tag for tag in found if after is None or (tag < after if descending else tag > after)]
+        return [TagCount(tag, numbers[tag]) for tag in following[:limit]]
 
     async def make_searchable(self, *, after: ImageId | None = None, limit: int) -> Sequence[ImageId]:  # noqa: ARG002 -- all are
         return ()

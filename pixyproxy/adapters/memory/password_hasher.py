@@ -1,4 +1,4 @@
-"""Password hashes that cost nothing."""
+"""Cheap password hashes for tests."""
 
 import hashlib
 import secrets
@@ -8,7 +8,7 @@ from pixyproxy.domain.user import Password, PasswordHash
 
 
 class InMemoryPasswordHasher(PasswordHasher):
-    """Hashes quickly, for tests: such a hash is easy to crack."""
+    """Hashes quickly, for tests only: the hashes are easy to crack."""
 
     async def hash(self, password: Password) -> PasswordHash:
         return _hash(secrets.token_hex(8), password)

@@ -6,7 +6,7 @@ from pixyproxy.domain.ports import Migration, Schema
 
 
 class InMemorySchema(Schema):
-    """Needs no scripts."""
+    """Has no scripts."""
 
     async def status(self) -> Sequence[Migration]:
         return ()

@@ -11,7 +11,7 @@ from pixyproxy.domain.user import PasswordHash, User, UserId, UserName, user_not
 
 
 class InMemoryUserRepository(UserRepository):
-    """Keeps users as long as the object lives; for tests and for hosts that need no more."""
+    """Keeps users as long as the object lives; for tests and for hosts without a database."""
 
     def __init__(self) -> None:
         self._users: dict[UserName, User] = {}

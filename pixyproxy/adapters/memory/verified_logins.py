@@ -1,4 +1,4 @@
-"""Verified logins, remembered without the passwords."""
+"""A cache of verified logins that keeps no passwords."""
 
 import hashlib
 import secrets
@@ -18,11 +18,11 @@ _ADDRESS: Final = b"address"
 
 
 class InMemoryVerifiedLogins(VerifiedLogins):
-    """Remembers a keyed digest of each login and of each name and address, the 10,000 latest of either.
+    """Keeps a keyed digest of each verified login, and of each name and address; the 10,000 latest of each.
 
-    A login is recalled for `lifetime` seconds; for a day it is known that it was right, and where it came from. The key
-    is random and never leaves the process, so that a digest tells nothing about the password. `monotonic` is the clock
-    in seconds.
+    A login counts as verified for `lifetime` seconds; for a day, `was_right` and `is_familiar` know it. The key is
+    random and never leaves the process, so a digest reveals nothing about the password. `monotonic` is a clock in
+    seconds.
     """
 
     def __init__(self, *, lifetime: float, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -60,5 +60,5 @@ class InMemoryVerifiedLogins(VerifiedLogins):
         return verified_at is not None and self._monotonic() - verified_at < seconds
 
     def _digest(self, kind: bytes, name: UserName, secret: str) -> bytes:
-        # A name has no colon, so no two logins share this text.
+        # Names have no colon, so each login has a text of its own.
         return hashlib.blake2b(f"{name}:{secret}".encode(), key=self._key, person=kind).digest()

@@ -1,4 +1,4 @@
-"""What the use cases are built from: the in-memory adapters."""
+"""The in-memory adapters that the use cases are built from."""
 
 import pytest
 

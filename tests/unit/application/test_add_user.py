@@ -1,4 +1,4 @@
-"""Letting somebody new log in."""
+"""Adding a user."""
 
 import pytest
 
@@ -54,7 +54,7 @@ async def test_a_name_that_is_taken_is_refused_and_nothing_changes(
     ("name", "password", "field"),
     [("", PASSWORD, "name"), ("a:b", PASSWORD, "name"), ("ann", "short", "password"), ("ann", "x" * 1025, "password")],
 )
-async def test_a_name_or_a_password_that_breaks_a_rule_adds_nobody(
+async def test_an_invalid_name_or_password_adds_no_user(
     add_user: AddUser, users: InMemoryUserRepository, name: str, password: str, field: str
 ) -> None:
     with pytest.raises(DataValidationError) as caught:

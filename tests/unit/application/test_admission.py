@@ -1,4 +1,4 @@
-"""Who may generate, and who next."""
+"""Admission of generations: how many run, and which is next."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ ANN, BOB, EVE = UserName("ann"), UserName("bob"), UserName("eve")
 
 
 async def has_turn(slot: Slot) -> bool:
-    """Whether the work may begin by now."""
+    """Whether the work may begin."""
     try:
         await asyncio.wait_for(slot.granted(), 0.001)
     except TimeoutError:
@@ -47,7 +47,7 @@ async def test_without_waiting_slots_only_those_who_run_are_let_in() -> None:
     assert await has_turn(admission.reserve(BOB))
 
 
-async def test_whoever_leaves_lets_the_next_in() -> None:
+async def test_a_waiter_that_leaves_lets_the_next_in() -> None:
     admission = Admission(max_running=1, max_waiting=2)
     first, second, third = (admission.reserve(ANN) for _ in range(3))
     first.release()

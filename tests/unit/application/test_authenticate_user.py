@@ -116,7 +116,7 @@ async def test_another_users_password_is_refused(authenticate_user: Authenticate
     "login",
     [
         ("ann", "wrong horse"),
-        ("nobody", PASSWORD),
+        ("stranger", PASSWORD),
         ("disabled", PASSWORD),
         ("disabled", "wrong horse"),
     ],
@@ -165,11 +165,11 @@ async def test_a_malformed_login_is_refused_alike_and_costs_no_verification(
     assert counting_hasher.verified == []
 
 
-async def test_an_unknown_user_is_verified_against_the_decoy(
+async def test_an_unknown_user_is_verified_against_the_dummy_hash(
     authenticate_user: AuthenticateUser, counting_hasher: CountingPasswordHasher
 ) -> None:
     with pytest.raises(AuthenticationError):
-        await authenticate_user("nobody", PASSWORD)
+        await authenticate_user("stranger", PASSWORD)
     assert counting_hasher.verified == [counting_hasher.dummy_hash]
 
 
@@ -273,9 +273,9 @@ async def test_a_wrong_login_beyond_the_allowance_is_refused_unverified(
 
 
 async def test_an_unknown_name_has_the_same_allowance(authenticate_user: AuthenticateUser) -> None:
-    await exhaust(authenticate_user, "nobody")
+    await exhaust(authenticate_user, "stranger")
     with pytest.raises(TooManyLoginsError):
-        await authenticate_user("nobody", PASSWORD, address=HERE)
+        await authenticate_user("stranger", PASSWORD, address=HERE)
 
 
 async def test_wrong_logins_lock_out_neither_the_name_elsewhere_nor_others_at_the_address(
@@ -393,7 +393,7 @@ async def test_a_familiar_login_passes_a_full_queue_of_strangers(
     held = HeldPasswordHasher(hasher)
     queue = LoginQueue(places=4)
     flooded = AuthenticateUser(users=users, hasher=held, verified=verified, queue=queue)
-    strangers = [asyncio.create_task(flooded(f"nobody{number}", PASSWORD, address=HERE)) for number in range(4)]
+    strangers = [asyncio.create_task(flooded(f"stranger{number}", PASSWORD, address=HERE)) for number in range(4)]
     await asyncio.sleep(0.01)
     with pytest.raises(OverloadedError):
         await flooded("one too many", PASSWORD, address=ELSEWHERE)

@@ -27,7 +27,7 @@ from tests.factories import (
 
 
 class BusyImageRepository(InMemoryImageRepository):
-    """Lets somebody else be faster, so often as it is told to."""
+    """Lets another process change the image first, as often as it is told to."""
 
     def __init__(self, rivals: int = 0) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ async def test_a_version_that_the_caller_has_not_seen_stays(
     assert await images.get(image.guid) == image
 
 
-async def test_with_versions_nothing_is_overwritten_that_somebody_stored_meanwhile(
+async def test_with_versions_no_concurrent_change_is_overwritten(
     change_image: ChangeImage, images: BusyImageRepository, ann: Principal
 ) -> None:
     image = await images.add(ImageFactory.build(author=ann.name, tags=()))
@@ -123,7 +123,7 @@ async def test_with_versions_nothing_is_overwritten_that_somebody_stored_meanwhi
     assert (await images.get(image.guid)).tags == ("rival 1",)
 
 
-async def test_without_versions_changes_are_made_of_what_somebody_stored_meanwhile(
+async def test_without_versions_a_change_builds_on_concurrent_changes(
     change_image: ChangeImage, images: BusyImageRepository, ann: Principal
 ) -> None:
     image = await images.add(ImageFactory.build(author=ann.name, tags=()))
@@ -133,7 +133,7 @@ async def test_without_versions_changes_are_made_of_what_somebody_stored_meanwhi
     assert await images.get(image.guid) == changed
 
 
-async def test_somebody_who_is_always_slower_is_told_so_in_the_end(
+async def test_a_change_that_always_comes_too_late_fails_in_the_end(
     change_image: ChangeImage, images: BusyImageRepository, ann: Principal
 ) -> None:
     image = await images.add(ImageFactory.build(author=ann.name, tags=()))
@@ -188,22 +188,22 @@ async def test_what_breaks_a_rule_is_refused(
     assert await images.get(image.guid) == image
 
 
-async def test_nobody_but_the_author_may_change_an_image(
+async def test_only_the_author_may_change_an_image(
     change_image: ChangeImage, images: BusyImageRepository, ann: Principal, bob: Principal
 ) -> None:
     public, private = [
         await images.add(ImageFactory.build(author=ann.name, visibility=visibility)) for visibility in Visibility
     ]
-    nobodys = await images.add(ImageFactory.build(author=None))
+    authorless = await images.add(ImageFactory.build(author=None))
     for principal in (bob, ANONYMOUS):
-        for image in (public, nobodys):
+        for image in (public, authorless):
             with pytest.raises(OperationNotAllowedError):
                 await change_image(image.guid, principal, tagged("b"))
         # The version tells nothing to those who must not know of the image.
         for versions in (None, {1}, {2}):
             with pytest.raises(RecordNotFoundError):
                 await change_image(private.guid, principal, tagged("b"), versions=versions)
-    for image in (public, private, nobodys):
+    for image in (public, private, authorless):
         assert await images.get(image.guid) == image
 
 

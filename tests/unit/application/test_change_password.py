@@ -32,7 +32,7 @@ async def test_the_name_and_the_password_are_read_in_nfc(
     assert await hasher.verify((await users.get(user.name)).password_hash, "Zo\u00eb secret")
 
 
-async def test_nobody_elses_password_changes(
+async def test_no_other_users_password_changes(
     change_password: ChangePassword, add_user: AddUser, users: InMemoryUserRepository
 ) -> None:
     await add_user("ann", "correct horse")
@@ -43,7 +43,7 @@ async def test_nobody_elses_password_changes(
 
 async def test_an_unknown_user_is_not_found(change_password: ChangePassword) -> None:
     with pytest.raises(RecordNotFoundError):
-        await change_password("nobody", "battery staple")
+        await change_password("stranger", "battery staple")
 
 
 async def test_a_password_that_breaks_a_rule_changes_nothing(

@@ -46,7 +46,7 @@ NO_LEASE = Lease(owner="a process that died", seconds=-1)
 NO_GUIDS = ["0000-first", "9999-in-the-midst", "zzzz-last", "0B6F1C1E-5D0E-4A39-9F43-5C8D3F6F2B11"]
 
 
-class ContentStoreWithLeftovers(InMemoryContentStore):
+class ContentStoreWithOrphans(InMemoryContentStore):
     """Has the orphans it was given."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class BrokenContentStore(InMemoryContentStore):
 
 
 class BusyContentStore(InMemoryContentStore):
-    """Lets somebody else do something the first time that a content is opened, when it has been looked at."""
+    """Runs a step of another process when a content is opened for the first time, after the check has seen it."""
 
     def __init__(self, meanwhile: Callable[[], Awaitable[object]]) -> None:
         super().__init__()
@@ -256,7 +256,7 @@ class TestNothingWrong:
 
 
 class TestReportedOnly:
-    """What nobody can mend without guessing."""
+    """Findings that can't be repaired without guessing."""
 
     async def findings_are_the_same_each_time(self, check_consistency: CheckConsistency, expected: Finding) -> None:
         for repair in (False, True, False):
@@ -318,7 +318,7 @@ class TestReportedOnly:
 
 
 class TestRepaired:
-    """What is found, mended when that is asked for, and found no more."""
+    """Findings that `repair` repairs, so that the next check is clean."""
 
     async def is_found_and_repaired(
         self, check_consistency: CheckConsistency, *expected: tuple[FindingKind, str], with_digests: bool = True
@@ -376,10 +376,10 @@ class TestRepaired:
         key: str,
     ) -> None:
         kept = await keep(images, contents, count=3)
-        await put(contents, key, b"bytes of nobody")
+        await put(contents, key, b"orphaned bytes")
         await self.is_found_and_repaired(check_consistency, (FindingKind.CONTENT_WITHOUT_IMAGE, key))
         assert await keys_in(contents) == sorted(image.content_key for image in kept)
-        assert await quarantined(contents) == {key: b"bytes of nobody"}
+        assert await quarantined(contents) == {key: b"orphaned bytes"}
 
     async def test_a_guid_in_capitals_is_not_the_key_of_its_image(
         self, check_consistency: CheckConsistency, images: InMemoryImageRepository, contents: InMemoryContentStore
@@ -419,7 +419,7 @@ class TestRepaired:
     async def test_orphans_of_more_than_an_hour_are_removed(
         self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
     ) -> None:
-        contents = ContentStoreWithLeftovers()
+        contents = ContentStoreWithOrphans()
         contents.orphans = {"old": timedelta(minutes=61), "new": timedelta(minutes=59)}
         await self.is_found_and_repaired(checker(images, contents, clock, recovery), (FindingKind.ORPHAN, "old"))
         assert set(contents.orphans) == {"new"}
@@ -427,7 +427,7 @@ class TestRepaired:
     async def test_all_of_them_at_once(
         self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery, picture: bytes
     ) -> None:
-        contents = ContentStoreWithLeftovers()
+        contents = ContentStoreWithOrphans()
         contents.orphans = {"old": timedelta(days=1)}
         kept = await keep(images, contents, count=50)
         unknown, failed = await images.add(UnknownImageFactory.build()), await images.add(FailedImageFactory.build())
@@ -513,7 +513,7 @@ class TestWhileOthersAreAtWork:
         assert found(report) == []
         assert await read(contents, image.content_key) == b"content"
 
-    async def test_an_unknown_image_that_somebody_else_completes_is_no_finding(
+    async def test_an_unknown_image_that_another_process_completes_is_no_finding(
         self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery, picture: bytes
     ) -> None:
         image = await images.add(UnknownImageFactory.build())
@@ -537,10 +537,10 @@ class TestWhileOthersAreAtWork:
         assert found(report) == []
         assert recovery.calls == 0
 
-    async def test_a_leftover_that_disappears_by_itself_is_no_finding(
+    async def test_an_orphan_that_disappears_by_itself_is_no_finding(
         self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
     ) -> None:
-        class ClearedContentStore(ContentStoreWithLeftovers):
+        class ClearedContentStore(ContentStoreWithOrphans):
             async def list_orphans(self, *, older_than: timedelta) -> Sequence[str]:
                 names = await super().list_orphans(older_than=older_than)
                 self.orphans.clear()
@@ -608,7 +608,7 @@ class TestStrayVariants:
         assert report.remaining == 0
         assert await keys_of_variants_in(contents) == []
 
-    async def test_variants_that_somebody_is_about_to_delete_are_left_to_them(
+    async def test_variants_that_another_process_deletes_are_left_alone(
         self, check_consistency: CheckConsistency, images: InMemoryImageRepository, contents: InMemoryContentStore
     ) -> None:
         (image,) = await keep(images, contents, count=1)
@@ -619,7 +619,7 @@ class TestStrayVariants:
         assert (await check_consistency(repair=True)).findings == []
         assert await keys_of_variants_in(contents) == [image.content_key]
 
-    async def test_variants_that_somebody_has_removed_by_the_second_look_are_none(
+    async def test_variants_that_are_gone_at_the_second_look_are_no_finding(
         self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
     ) -> None:
         class TidiedContentStore(InMemoryContentStore):
@@ -718,7 +718,7 @@ class TestDeletions:
             await contents.open(image.content_key)
         assert (await check_consistency()).findings == []
 
-    async def test_a_deletion_that_somebody_is_at_work_on_is_left_alone(
+    async def test_a_deletion_with_a_lease_is_left_alone(
         self, images: InMemoryImageRepository, contents: InMemoryContentStore, check_consistency: CheckConsistency
     ) -> None:
         (image,) = await keep(images, contents, count=1)
@@ -762,7 +762,7 @@ class TestDamagedRecords:
 
 
 class TestQuarantine:
-    """What is in quarantine is listed, and judged again with `repair`."""
+    """The items in quarantine are listed, and judged again with `repair`."""
 
     @pytest.fixture
     async def failed(self, images: InMemoryImageRepository, contents: InMemoryContentStore) -> Image:

@@ -36,7 +36,7 @@ async def test_a_disabled_user_is_a_user(add_user: AddUser, users: InMemoryUserR
     assert not await CreateFirstUser(users=users, add_user=add_user)("pixy", PASSWORD)
 
 
-async def test_a_process_that_comes_second_adds_nobody_and_says_so(add_user: AddUser) -> None:
+async def test_a_second_process_adds_no_user_and_says_so(add_user: AddUser) -> None:
     users = LateUserRepository()
     add_user = AddUser(users=users, hasher=add_user.hasher, clock=add_user.clock)
     first = await add_user("pixy", "battery staple")
@@ -44,7 +44,7 @@ async def test_a_process_that_comes_second_adds_nobody_and_says_so(add_user: Add
     assert await users.get(first.name) == first
 
 
-async def test_a_password_that_breaks_a_rule_adds_nobody(add_user: AddUser, users: InMemoryUserRepository) -> None:
+async def test_an_invalid_password_adds_no_user(add_user: AddUser, users: InMemoryUserRepository) -> None:
     with pytest.raises(DataValidationError):
         await CreateFirstUser(users=users, add_user=add_user)("pixy", "short")
     assert await users.list() == []

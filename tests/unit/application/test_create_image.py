@@ -145,7 +145,7 @@ def create_image(create_image: CreateImage) -> CreateImage:
 
 
 async def assert_failed_and_never_shown(images: InMemoryImageRepository, contents: InMemoryContentStore) -> Image:
-    """Return the failed image after having made sure that nobody but its author can see anything of it."""
+    """Return the failed image, and check that only its author can see it."""
     image = await images.get(GUID)
     assert image.status in {ImageStatus.FAILED, ImageStatus.UNKNOWN}
     assert image.content is None
@@ -470,12 +470,12 @@ async def test_the_client_hears_of_the_generation_even_if_its_failure_can_not_be
     assert (await images.get(GUID)).status is ImageStatus.GENERATING
 
 
-async def test_an_image_that_somebody_has_given_up_becomes_ready_when_it_comes_all_the_same(
+async def test_an_image_that_another_process_gave_up_becomes_ready_when_its_picture_arrives(
     create_image: CreateImage, images: InMemoryImageRepository
 ) -> None:
     async def give_up() -> None:
         generating = await images.get(GUID)
-        lost = GenerationAbandonedError("Nobody knows.", maybe_billed=True)
+        lost = GenerationAbandonedError("The outcome is unknown.", maybe_billed=True)
         await images.update(generating.failed(lost, at=generating.created_at), expected=ImageStatus.GENERATING)
 
     create_image = with_parts(create_image, generator=LookingGenerator(give_up))
@@ -634,7 +634,7 @@ async def test_a_process_that_was_only_slow_tells_what_it_heard_in_the_end(
 ) -> None:
     async def give_up() -> None:
         generating = await images.get(GUID)
-        lost = GenerationAbandonedError("Nobody knows.", maybe_billed=True)
+        lost = GenerationAbandonedError("The outcome is unknown.", maybe_billed=True)
         await images.update(generating.failed(lost, at=generating.created_at), expected=ImageStatus.GENERATING)
 
     generator = LookingGenerator(give_up)

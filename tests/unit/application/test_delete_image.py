@@ -49,7 +49,7 @@ class FailingContentStore(InMemoryContentStore):
 
 
 class Time:
-    """What time it is, and a way to let it pass."""
+    """The time, and a way to let it pass."""
 
     def __init__(self) -> None:
         self.at = InMemoryClock().now()
@@ -264,7 +264,7 @@ class TestDeleteImage:
             await delete_image(image.guid, ann)
             assert await images.count() == 0
 
-    async def test_nobody_but_the_author_may_delete_an_image(
+    async def test_only_the_author_may_delete_an_image(
         self,
         delete_image: DeleteImage,
         images: InMemoryImageRepository,

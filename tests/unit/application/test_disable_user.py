@@ -36,7 +36,7 @@ async def test_disabling_twice_changes_nothing_more(
 
 async def test_an_unknown_user_is_not_found(disable_user: DisableUser) -> None:
     with pytest.raises(RecordNotFoundError):
-        await disable_user("nobody")
+        await disable_user("stranger")
 
 
 async def test_the_name_is_read_in_nfc(

@@ -61,7 +61,7 @@ class PartlyDamagedRepository(InMemoryImageRepository):
 
 
 class InterruptedContentStore(InMemoryContentStore):
-    """Lets somebody else do something the first time that a content is opened."""
+    """Runs a step of another process when a content is opened for the first time."""
 
     def __init__(self, meanwhile: Callable[[], Awaitable[object]]) -> None:
         super().__init__()

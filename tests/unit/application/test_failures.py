@@ -1,4 +1,4 @@
-"""What is remembered of contents that can't be drawn."""
+"""The memory of contents that can't be drawn."""
 
 import pytest
 

@@ -82,7 +82,7 @@ async def test_following_ends_when_the_time_is_over(images: InMemoryImageReposit
     assert [image async for image in Generations().follow(images, pending.guid, 0.01)] == [pending]
 
 
-async def test_in_a_hurry_nobody_waits_and_the_work_goes_on(images: InMemoryImageRepository) -> None:
+async def test_stop_waiting_ends_all_waits_and_the_work_goes_on(images: InMemoryImageRepository) -> None:
     generations = Generations()
     pending = await images.add(PendingImageFactory.build())
     may_end = asyncio.Event()
@@ -108,7 +108,7 @@ async def test_in_a_hurry_nobody_waits_and_the_work_goes_on(images: InMemoryImag
     assert await generations.close(60) == []
 
 
-async def test_closing_in_a_hurry_waits_no_longer() -> None:
+async def test_stop_waiting_ends_a_close() -> None:
     generations = Generations()
     image = PendingImageFactory.build()
     generations.start(image.guid, never())

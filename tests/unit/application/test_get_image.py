@@ -57,7 +57,7 @@ async def test_the_author_gets_an_own_image(
 
 
 @pytest.mark.parametrize("visibility", Visibility)
-async def test_nobody_else_gets_it_as_an_own_image(
+async def test_only_the_author_gets_it_as_an_own_image(
     get_image: GetImage, images: InMemoryImageRepository, ann: Principal, bob: Principal, visibility: Visibility
 ) -> None:
     image = await images.add(ImageFactory.build(author=ann.name, visibility=visibility))
@@ -66,7 +66,9 @@ async def test_nobody_else_gets_it_as_an_own_image(
             await get_image(image.guid, principal, ImageScope.OWN)
 
 
-async def test_an_image_without_an_author_is_nobodys_own(get_image: GetImage, images: InMemoryImageRepository) -> None:
+async def test_an_image_without_an_author_is_not_an_own_image(
+    get_image: GetImage, images: InMemoryImageRepository
+) -> None:
     image = await images.add(ImageFactory.build(author=None))
     with pytest.raises(RecordNotFoundError):
         await get_image(image.guid, ANONYMOUS, ImageScope.OWN)
@@ -82,7 +84,7 @@ async def test_the_author_gets_an_own_image_in_whatever_state_it_is(
 
 
 @pytest.mark.parametrize("factory", UNREADY)
-async def test_the_author_gets_a_public_image_before_it_is_ready_and_nobody_else_does(
+async def test_only_the_author_gets_a_public_image_before_it_is_ready(
     get_image: GetImage,
     images: InMemoryImageRepository,
     ann: Principal,
@@ -107,7 +109,7 @@ async def test_a_private_image_that_is_not_ready_is_not_among_the_public_ones_ev
 
 
 @pytest.mark.parametrize("factory", UNREADY)
-async def test_whoever_knows_the_guid_gets_an_image_without_an_author_before_it_is_ready(
+async def test_the_guid_is_enough_for_an_image_without_an_author_before_it_is_ready(
     get_image: GetImage, images: InMemoryImageRepository, ann: Principal, factory: type[ImageFactory]
 ) -> None:
     image = await images.add(factory.build(author=None))

@@ -43,7 +43,7 @@ async def test_the_author_gets_the_content_of_a_private_image(
     assert image == created
 
 
-async def test_nobody_else_gets_the_content_of_a_private_image(
+async def test_only_the_author_gets_the_content_of_a_private_image(
     get_image_content: GetImageContent, create_image: CreateImage, ann: Principal, bob: Principal
 ) -> None:
     created = (await create_image(LIGHTHOUSE, visibility=Visibility.PRIVATE, principal=ann)).image

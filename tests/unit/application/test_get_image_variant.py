@@ -120,7 +120,7 @@ async def some_bytes() -> AsyncIterator[bytes]:
 
 
 async def settle() -> None:
-    """Let everybody come as far as they can without the worker threads' results."""
+    """Let all tasks run until they wait for worker threads."""
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -157,7 +157,7 @@ async def test_a_variant_is_made_once_for_each_image_and_each_look(
     assert maker.made == [WEBP, png, WEBP, png]
 
 
-async def test_fifty_who_ask_at_once_get_one_making(
+async def test_fifty_concurrent_requests_draw_once(
     get_image_variant: GetImageVariant, image: Image, halting_maker: HaltingVariantMaker
 ) -> None:
     tasks = [asyncio.create_task(get_image_variant(image, WEBP, ANONYMOUS)) for _ in range(50)]
@@ -195,7 +195,7 @@ async def test_who_asks_while_one_is_being_stored_has_none_made_again(
     assert maker.made == [WEBP]
 
 
-async def test_a_failure_is_everybodys_and_the_next_one_tries_again(
+async def test_all_waiters_get_a_failure_and_the_next_request_tries_again(
     get_image_variant: GetImageVariant, image: Image, maker: HaltingVariantMaker
 ) -> None:
     maker.fail_next(ContentStoreError("The content store does not work."))
@@ -318,7 +318,7 @@ async def test_a_variant_that_the_policy_does_not_allow_is_not_made(
     assert maker.made == [asked]
 
 
-async def test_nobody_else_gets_a_variant_of_a_private_image(
+async def test_only_the_author_gets_a_variant_of_a_private_image(
     get_image_variant: GetImageVariant,
     create_image: CreateImage,
     maker: HaltingVariantMaker,
@@ -342,10 +342,10 @@ async def test_an_image_that_becomes_private_meanwhile_is_shown_to_its_author_al
 ) -> None:
     maker.meanwhile = lambda: change_image(image.guid, ann, ImageChanges(visibility=Visibility.PRIVATE))
     asked = ((ANONYMOUS, ImageScope.PUBLIC), (ann, ImageScope.OWN))
-    nobody, author = await asyncio.gather(
+    stranger, author = await asyncio.gather(
         *(get_image_variant(image, WEBP, principal, scope) for principal, scope in asked), return_exceptions=True
     )
-    assert isinstance(nobody, RecordNotFoundError)
+    assert isinstance(stranger, RecordNotFoundError)
     assert isinstance(author, ContentDigest)
 
 
@@ -403,7 +403,7 @@ async def test_a_variant_that_was_replaced_meanwhile_is_not_taken_for_the_one_th
         await get_image_variant.open(image, WEBP, digest, ANONYMOUS)
 
 
-async def test_of_an_image_of_which_nobody_knows_whether_it_is_deleted_nothing_is_left(
+async def test_no_variant_is_left_if_it_is_unknown_whether_the_image_was_deleted(
     image: Image, maker: HaltingVariantMaker, contents: InMemoryContentStore, get_image_variant: GetImageVariant
 ) -> None:
     class LostImages(InMemoryImageRepository):

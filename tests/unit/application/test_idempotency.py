@@ -155,7 +155,7 @@ async def test_a_failure_is_replayed_as_it_was(
     assert len(generator.requests) == 1
 
 
-async def test_after_a_crash_the_key_tells_that_nobody_knows_and_buys_nothing(
+async def test_after_a_crash_the_key_reports_an_unknown_outcome_and_buys_nothing(
     create_image: CreateImage,
     images: InMemoryImageRepository,
     contents: InMemoryContentStore,

@@ -62,7 +62,7 @@ class ListedArchive(ImageArchiveReader):
 
 
 class RefusingRepository(InMemoryImageRepository):
-    """Raises `error` for each image that is to be added, or lets somebody else do something before."""
+    """Raises `error` for each image that is to be added, or runs a step of another process first."""
 
     def __init__(
         self, error: Exception | None = None, meanwhile: Callable[[], Awaitable[object]] | None = None
@@ -95,7 +95,7 @@ class FullContentStore(InMemoryContentStore):
 
 
 class SlowContentStore(InMemoryContentStore):
-    """Lets somebody else do something before a content is stored."""
+    """Runs a step of another process before a content is stored."""
 
     def __init__(self, meanwhile: Callable[[], Awaitable[object]]) -> None:
         super().__init__()
@@ -218,7 +218,7 @@ async def test_a_damaged_content_mends_nothing(
     [
         {"tags": ("another",)},
         {"request": GenerationRequest(prompt="another")},
-        {"author": "somebody else"},
+        {"author": "another user"},
         {"usage": None},
     ],
     ids=repr,

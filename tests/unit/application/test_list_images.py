@@ -92,7 +92,7 @@ async def test_other_limits_are_refused(list_images: ListImages, ann: Principal,
     assert caught.value.field == "limit"
 
 
-async def test_the_public_list_has_everybodys_public_images_and_no_private_one(
+async def test_the_public_list_has_all_public_images_and_no_private_one(
     list_images: ListImages, images: InMemoryImageRepository, ann: Principal, bob: Principal
 ) -> None:
     public = [await images.add(ImageFactory.build(author=author)) for author in (None, ann.name, bob.name)]
@@ -112,7 +112,7 @@ async def test_the_own_list_has_all_the_images_of_its_author_and_no_other(
     assert {image.guid for image in listed} == {image.guid for image in own}
 
 
-async def test_nobodys_own_images_need_a_login(list_images: ListImages) -> None:
+async def test_ones_own_images_need_a_login(list_images: ListImages) -> None:
     with pytest.raises(UnauthorizedError):
         await list_images(ANONYMOUS, ImageScope.OWN)
 
@@ -208,7 +208,7 @@ async def test_no_filter_shows_what_is_out_of_scope(
         assert page == ImagePage(images=[], total=0 if with_total else None)
 
 
-async def test_nobodys_own_images_need_a_login_whatever_is_wanted(list_images: ListImages, ann: Principal) -> None:
+async def test_ones_own_images_need_a_login_with_any_filter(list_images: ListImages, ann: Principal) -> None:
     with pytest.raises(UnauthorizedError):
         await list_images(ANONYMOUS, ImageScope.OWN, wanted=ImageFilter(author=ann.name))
 
@@ -221,7 +221,7 @@ async def test_each_image_is_shown_exactly_once_while_others_write(paging: pagin
 
 
 async def add_prompts(images: InMemoryImageRepository, *lengths: int) -> list[Image]:
-    """Store public images whose prompts have so many bytes, the first one as the newest, and return them."""
+    """Store public images with prompts of these sizes in bytes, the first one as the newest, and return them."""
     return [
         await images.add(
             ImageFactory.build(created_at=NOON - timedelta(seconds=number), prompt="é" * (length // 2), tags=())

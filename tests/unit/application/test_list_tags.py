@@ -87,7 +87,7 @@ async def test_a_prefix_that_no_tag_can_have_is_refused(list_tags: ListTags) -> 
     assert caught.value.field == "prefix"
 
 
-async def test_the_tags_of_nobodys_own_images_need_a_login(list_tags: ListTags) -> None:
+async def test_the_tags_of_ones_own_images_need_a_login(list_tags: ListTags) -> None:
     with pytest.raises(UnauthorizedError):
         await list_tags(ANONYMOUS, ImageScope.OWN)
 

@@ -1,10 +1,10 @@
-"""Who may log in."""
+"""Listing users."""
 
 from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
 from pixyproxy.application import AddUser, ListUsers
 
 
-async def test_at_first_there_is_nobody(users: InMemoryUserRepository) -> None:
+async def test_at_first_there_are_no_users(users: InMemoryUserRepository) -> None:
     assert await ListUsers(users=users)() == []
 
 

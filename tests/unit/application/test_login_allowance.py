@@ -1,4 +1,4 @@
-"""How many wrong logins a client may send."""
+"""The number of wrong logins that a client may send."""
 
 from contextlib import ExitStack, suppress
 

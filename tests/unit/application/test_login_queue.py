@@ -1,4 +1,4 @@
-"""Whose password is verified next."""
+"""The order in which passwords are verified."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -65,20 +65,20 @@ async def test_one_login_is_verified_at_a_time() -> None:
 
 
 async def test_addresses_take_turns() -> None:
-    flood = [(f"nobody{number}", "a") for number in range(5)]
+    flood = [(f"stranger{number}", "a") for number in range(5)]
     async with held(LoginQueue(), *flood, ("ann", "b"), ("bob", "b"), ("cat", "c")) as turns:
-        for name in ("nobody0", "nobody1", "ann", "cat", "nobody2", "bob"):
+        for name in ("stranger0", "stranger1", "ann", "cat", "stranger2", "bob"):
             await turns.end(name)
-        assert turns.begun == ["nobody0", "nobody1", "ann", "cat", "nobody2", "bob", "nobody3"]
+        assert turns.begun == ["stranger0", "stranger1", "ann", "cat", "stranger2", "bob", "stranger3"]
 
 
 async def test_a_familiar_login_does_not_wait_for_others() -> None:
-    async with held(LoginQueue(), ("nobody", "a")) as turns:
+    async with held(LoginQueue(), ("stranger", "a")) as turns:
         await turns.ask("ann", "a", is_familiar=True)
         await turns.ask("bob", "a", is_familiar=True)
-        assert turns.begun == ["nobody", "ann"]
+        assert turns.begun == ["stranger", "ann"]
         await turns.end("ann")
-        assert turns.begun == ["nobody", "ann", "bob"]
+        assert turns.begun == ["stranger", "ann", "bob"]
 
 
 @pytest.mark.parametrize("has_turn", [False, True], ids=["waiting", "just given the turn"])

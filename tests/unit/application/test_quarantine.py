@@ -1,4 +1,4 @@
-"""What was paid for and can't be shown is kept: no path from the generator to the record throws it away."""
+"""Paid content that can't be shown is kept: no path from the generator to the record loses it."""
 
 import asyncio
 import sys
@@ -65,7 +65,7 @@ class WatchedImageRepository(InMemoryImageRepository):
 
 
 class FullQuarantine(InMemoryContentStore):
-    """Can't put anything into quarantine, or can't so many times; nor, with `is_all_full`, anything anywhere."""
+    """Fails to put anything into quarantine, always or a number of times; with `is_all_full`, anything anywhere."""
 
     def __init__(self, times: int = sys.maxsize, *, error: Exception | None = None, is_all_full: bool = False) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Taking on what other processes have left behind."""
+"""Recovering images that other processes abandoned."""
 
 import asyncio
 
@@ -34,7 +34,7 @@ def recover_images(
 
 
 async def abandoned(images: InMemoryImageRepository, *, is_begun: bool, lease: Lease | None = None) -> Image:
-    """Store an image that somebody has been at work on."""
+    """Store an image that another process has abandoned."""
     image = await images.add(PendingImageFactory.build(), lease=lease)
     if is_begun:
         image = image.started(at=image.created_at)
@@ -99,7 +99,7 @@ async def test_bytes_that_are_no_picture_leave_it_unknown(
 
 
 async def test_what_is_leased_is_left_alone(recover_images: RecoverImages, images: InMemoryImageRepository) -> None:
-    image = await abandoned(images, is_begun=True, lease=Lease(owner="somebody", seconds=60))
+    image = await abandoned(images, is_begun=True, lease=Lease(owner="another process", seconds=60))
     assert await recover_images() == 0
     assert await images.get(image.guid) == image
 

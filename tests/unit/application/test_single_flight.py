@@ -1,4 +1,4 @@
-"""What is made once for all who ask, and how much of it at a time."""
+"""Single-flight with bounded concurrency."""
 
 import asyncio
 import gc
@@ -33,7 +33,7 @@ async def ask(flight: SingleFlight[str], workshop: Workshop, name: str) -> async
     return task
 
 
-async def test_many_who_ask_for_the_same_get_it_from_one_making() -> None:
+async def test_concurrent_calls_for_one_key_share_one_run() -> None:
     flight, workshop = SingleFlight[str](), Workshop()
     tasks = [await ask(flight, workshop, "a") for _ in range(50)]
     workshop.may_end.set()
@@ -70,7 +70,7 @@ async def test_one_who_goes_away_takes_nothing_from_the_others() -> None:
     assert workshop.begun == ["a"]
 
 
-async def test_when_all_have_gone_away_it_is_made_all_the_same_and_its_error_is_nobodys() -> None:
+async def test_a_run_without_waiters_goes_on_and_its_error_is_dropped() -> None:
     reported: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     flight, workshop = SingleFlight[str](), Workshop()
@@ -81,7 +81,7 @@ async def test_when_all_have_gone_away_it_is_made_all_the_same_and_its_error_is_
     workshop.may_end.set()
     await asyncio.sleep(0.01)
     assert workshop.begun == ["a"]
-    # What nobody has looked at is reported when the last reference goes.
+    # asyncio reports an exception that was never retrieved when its task is collected.
     del only
     gc.collect()
     assert reported == []
@@ -94,14 +94,14 @@ async def test_no_more_run_or_wait_than_may() -> None:
     with pytest.raises(OverloadedError) as caught:
         await flight.result("d", lambda: workshop.make("d"))
     assert caught.value.retry_after > 0
-    # Whoever asks for what is being made needs no place.
+    # Joining a running call takes no slot.
     tasks.append(await ask(flight, workshop, "c"))
     workshop.may_end.set()
     assert await asyncio.gather(*tasks) == ["a", "b", "c", "c"]
     assert await flight.result("d", lambda: workshop.make("d")) == "d"
 
 
-async def test_at_the_end_whoever_waits_is_told_so_and_nothing_is_begun() -> None:
+async def test_closing_fails_the_waiters_and_starts_nothing() -> None:
     flight, workshop = SingleFlight[str](max_running=1), Workshop()
     tasks = [await ask(flight, workshop, name) for name in "aab"]
     await asyncio.wait_for(flight.close(), 1)

@@ -162,7 +162,7 @@ def test_a_generation_error_has_what_is_to_be_kept_if_there_is_anything() -> Non
     assert GenerationFailedError("No image.", maybe_billed=True, quarantine=b"{}").quarantine == b"{}"
 
 
-def test_a_generation_error_is_of_no_image_and_no_replay_until_somebody_says_so() -> None:
+def test_a_generation_error_names_no_image_and_no_replay_by_default() -> None:
     error = GenerationFailedError("No image.", maybe_billed=True)
     assert (error.guid, error.is_replay) == (None, False)
 

@@ -1,4 +1,4 @@
-"""What may be asked for."""
+"""Valid generation requests."""
 
 import msgspec
 import pytest

@@ -29,7 +29,7 @@ def quoted(key: str) -> str:
 
 
 class TestKey:
-    """What a client may send as a key."""
+    """Valid keys."""
 
     @pytest.mark.parametrize(
         ("text", "key"),
@@ -121,7 +121,7 @@ class TestKey:
 
 
 class TestClaim:
-    """What a key was used for."""
+    """The claim of a request on its key."""
 
     def test_it_is_the_authors(self) -> None:
         claim = Claim.on(PendingImageFactory.build(author=UserName("ann")), KEY)

@@ -282,7 +282,7 @@ class TestInvariants:
         with pytest.raises(DataValidationError):
             an_image(author=author).ensure_valid()
 
-    def test_a_private_image_that_nobody_authored_is_seen_by_nobody(self) -> None:
+    def test_a_private_image_without_an_author_is_not_readable(self) -> None:
         for status in ImageStatus:
             image = an_image_that_is(status, author=None, visibility=Visibility.PRIVATE)
             for principal in (Principal(), Principal(name=UserName("ann"))):
@@ -490,12 +490,12 @@ class TestLifeCycle:
                 steps[other]()
 
     @pytest.mark.parametrize("status", ImageStatus)
-    def test_a_state_is_final_when_nobody_is_at_work_on_it(self, status: ImageStatus) -> None:
+    def test_a_status_is_final_when_no_work_goes_on(self, status: ImageStatus) -> None:
         assert status.is_final == (status not in {ImageStatus.PENDING, ImageStatus.GENERATING})
 
 
 class HostsOwnError(GenerationRateLimitedError):
-    """What the generator of a host raises."""
+    """An error of a host's own generator."""
 
 
 class HostsOtherError(GenerationError):
@@ -529,7 +529,7 @@ class TestFailure:
         assert type(failure.to_error()) is kind
 
     @pytest.mark.parametrize("kind", ["", "GenerationOfTomorrowError", "DBConnectionError", "str"])
-    def test_a_kind_that_nobody_knows_is_read_as_a_plain_failure(self, kind: str) -> None:
+    def test_an_unknown_kind_is_read_as_a_plain_failure(self, kind: str) -> None:
         error = Failure(kind=kind, detail="no", maybe_billed=True).to_error()
         assert type(error) is GenerationFailedError
         assert (error.detail, error.maybe_billed) == ("no", True)
@@ -548,7 +548,7 @@ READABLE = {
 }
 
 
-# What is not ready is known to its author alone, and to whoever knows its guid if nobody authored it.
+# Only its author sees an image that is not ready; without an author, the guid is enough.
 KNOWN_BEFORE_IT_IS_READY = {
     (Visibility.PUBLIC, None, None, ImageScope.PUBLIC),
     (Visibility.PUBLIC, None, ANN, ImageScope.PUBLIC),
@@ -604,7 +604,7 @@ def test_who_may_know_of_what(
 
 
 class TestLinked:
-    """What the holder of a link may do: read one image, as its author may."""
+    """A link's holder may read one image, as its author may."""
 
     HOLDER = Principal(linked=GUID)
 
@@ -620,7 +620,7 @@ class TestLinked:
         image = an_image_that_is(ImageStatus.READY, visibility=Visibility.PRIVATE, author=ANN)
         assert not image.is_readable_by(Principal(linked=uuid4()), ImageScope.OWN)
 
-    def test_a_link_opens_nothing_that_nobody_authored(self) -> None:
+    def test_a_link_opens_no_image_without_an_author(self) -> None:
         image = an_image_that_is(ImageStatus.READY, visibility=Visibility.PUBLIC, author=None)
         assert not image.is_readable_by(self.HOLDER, ImageScope.OWN)
 
@@ -652,7 +652,7 @@ def test_a_name_of_an_attempt_that_can_not_be_kept_is_left_out(request_id: str) 
 
 
 class TestVersion:
-    """What tells one state of an image from another."""
+    """The version of an image."""
 
     def test_a_new_image_is_the_first_version(self) -> None:
         assert an_image().version == 1
@@ -670,7 +670,7 @@ FINAL = [status for status in ImageStatus if status.is_final]
 
 
 class TestChanged:
-    """What an author may change."""
+    """Changes by the author."""
 
     @pytest.mark.parametrize("status", FINAL)
     @pytest.mark.parametrize(
@@ -747,7 +747,7 @@ class TestChanged:
             an_image_that_is(ImageStatus.READY).changed(changes, at=LATER)
         assert caught.value.field == field
 
-    def test_an_image_of_nobody_can_not_become_private(self) -> None:
+    def test_an_image_without_an_author_can_not_become_private(self) -> None:
         with pytest.raises(DataValidationError, match="must be public for an image without an author"):
             an_image_that_is(ImageStatus.READY, author=None).changed(
                 ImageChanges(visibility=Visibility.PRIVATE), at=LATER

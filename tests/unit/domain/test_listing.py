@@ -1,4 +1,4 @@
-"""What a list has, in which order, and where a page begins."""
+"""The filter and the order of a list, and where a page begins."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -93,7 +93,7 @@ def test_an_image_has_to_fit_everything(wrong: str) -> None:
     assert not ImageFilter(**{**fitting, wrong: OTHER[wrong][0]}).fits(IMAGE)
 
 
-def test_an_image_of_nobody_is_of_no_author() -> None:
+def test_an_image_without_an_author_fits_no_author() -> None:
     assert not ImageFilter(author=UserName("ann")).fits(ImageFactory.build(author=None))
 
 

@@ -1,4 +1,4 @@
-"""What it means that a prompt has the words that somebody looks for."""
+"""When a prompt matches a search."""
 
 import re
 import unicodedata
@@ -32,7 +32,7 @@ def stands_in(inner: Sequence[str], outer: Sequence[str]) -> bool:
 
 
 class TestTerms:
-    """What the words of a text become."""
+    """The words of a text."""
 
     @pytest.mark.parametrize(
         ("text", "expected"),
@@ -139,7 +139,7 @@ MIXED = st.text(
 
 
 class TestFolding:
-    """What makes no difference to a search."""
+    """Differences that a search ignores."""
 
     @given(st.text() | MIXED)
     def test_folding_twice_is_folding_once(self, text: str) -> None:
@@ -213,7 +213,7 @@ class TestFolding:
 
 
 class TestParse:
-    """What a text looks for."""
+    """The terms of a search text."""
 
     @pytest.mark.parametrize(
         ("text", "expected"),
@@ -319,7 +319,7 @@ class TestMatches:
         assert Search.parse(f'"{word} {beginning}"*').matches(text) == expected
 
     @given(WORDS_OF_LETTERS, st.integers(1, 4), SENTENCES)
-    def test_whoever_looks_for_less_finds_no_less(self, word: str, length: int, text: str) -> None:
+    def test_a_shorter_prefix_finds_no_less(self, word: str, length: int, text: str) -> None:
         if Search.parse(word).matches(text):
             assert Search.parse(f"{word[:length]}*").matches(text)
 

@@ -1,4 +1,4 @@
-"""What variants there are, what they are called, and how large they become."""
+"""Variants: which there are, their names and their sizes."""
 
 import re
 from typing import Any

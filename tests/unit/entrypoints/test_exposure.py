@@ -1,4 +1,4 @@
-"""What a start warns of."""
+"""Warnings at startup."""
 
 from collections.abc import Iterator
 from pathlib import Path

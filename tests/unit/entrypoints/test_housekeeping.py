@@ -1,4 +1,4 @@
-"""What a process does beside answering requests: recovery, the log of what ended, and the end in order."""
+"""Background work of a process: recovery, the log of failed tasks, and an orderly shutdown."""
 
 import asyncio
 import logging
@@ -48,7 +48,7 @@ class WatchedImageRepository(InMemoryImageRepository):
         return await super().list_abandoned(limit=limit)
 
     async def reach_round(self, number: int) -> None:
-        """Return when it was looked through so many times."""
+        """Return once this many recovery runs have finished."""
         async with asyncio.timeout(SOON):
             while await self.rounds.get() < number:
                 continue
@@ -248,7 +248,7 @@ def test_each_end_has_a_line_of_its_own(
 
 
 class Work:
-    """The making of an image, which lasts until it is told to end, and may be reluctant to."""
+    """A generation that runs until it is told to end, and may take its time."""
 
     def __init__(self) -> None:
         self.may_end = asyncio.Event()

@@ -270,7 +270,7 @@ def test_a_misspelt_name_is_a_problem_that_suggests_the_right_one(name: str, mea
     assert problems_of({name: KEY}) == [f"{name} is not a setting; did you mean {meant}?"]
 
 
-def test_what_kubernetes_sets_for_a_service_of_this_name_is_nobodys_mistake() -> None:
+def test_variables_that_kubernetes_sets_for_a_service_of_this_name_are_ignored() -> None:
     environment = {
         "PIXYPROXY_SERVICE_HOST": "10.0.0.11",
         "PIXYPROXY_SERVICE_PORT": "8000",

@@ -211,7 +211,7 @@ async def test_a_size_below_zero_is_an_error() -> None:
 
 
 async def test_a_second_tar_behind_the_first_is_not_ignored() -> None:
-    with pytest.raises(ArchiveError, match="behind its end"):
+    with pytest.raises(ArchiveError, match="data follows its end"):
         await read(2 * await tar_of(IMAGE))
 
 

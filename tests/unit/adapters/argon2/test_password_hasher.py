@@ -1,4 +1,4 @@
-"""How many passwords are hashed at once."""
+"""The number of passwords that are hashed at once."""
 
 import asyncio
 import os
@@ -47,7 +47,7 @@ def slow_argon2(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowArgon2]:
 
 
 async def begun(count: int, hasher: Argon2PasswordHasher) -> list[asyncio.Task[PasswordHash]]:
-    """Ask for so many hashes at once and let each come as far as it can."""
+    """Ask for this many hashes at once, and let each start if it can."""
     tasks = [asyncio.create_task(hasher.hash(PASSWORD)) for _ in range(count)]
     await asyncio.sleep(0.05)
     return tasks
@@ -75,7 +75,7 @@ async def test_who_finds_the_queue_full_is_sent_away_at_once(slow_argon2: SlowAr
     assert await hasher.hash(PASSWORD)
 
 
-async def test_whoever_gives_up_waiting_leaves_the_place_to_another(slow_argon2: SlowArgon2) -> None:
+async def test_a_cancelled_waiter_frees_its_place(slow_argon2: SlowArgon2) -> None:
     hasher = Argon2PasswordHasher(concurrency=1, queue=1)
     running, waiting = await begun(2, hasher)
     waiting.cancel()

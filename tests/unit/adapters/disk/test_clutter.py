@@ -1,4 +1,4 @@
-"""What belongs to an operating system, a file server or another program, and what may be an image's."""
+"""Which names belong to operating systems, file servers and other programs, and which may be an image's."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""What becomes of the driver's errors."""
+"""Translation of the driver's errors."""
 
 import pytest
 from pymysql.err import (
@@ -76,7 +76,7 @@ def test_a_value_that_does_not_fit_is_a_validation_error_that_names_the_column(e
     ],
     ids=repr,
 )
-def test_a_database_that_can_not_be_used_is_a_connection_error_that_names_nobody(error: Exception) -> None:
+def test_an_unusable_database_is_a_connection_error_without_names(error: Exception) -> None:
     translated = translation(error)
     assert isinstance(translated, DBConnectionError)
     assert not {"db.example", "ann", "/run", "peer"} & set(translated.detail.replace("'", " ").split())

@@ -84,7 +84,7 @@ def test_an_error_of_something_else_is_passed_on() -> None:
         raise ZeroDivisionError
 
 
-def test_an_error_of_the_client_that_nobody_knows_is_passed_on() -> None:
+def test_an_unknown_error_of_the_client_is_passed_on() -> None:
     error = openai.OpenAIError("new")
     with pytest.raises(openai.OpenAIError) as raised, translated_errors():
         raise error

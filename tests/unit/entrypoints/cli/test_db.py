@@ -31,7 +31,7 @@ from tests.streams import pieces
 
 
 class Counting(DataUpgrade):
-    """Changes three records a batch, nine in all; fails at the batch behind `failing_at`."""
+    """Changes three records a batch, nine in all; fails at the batch after `failing_at`."""
 
     name = "counting"
     summary = "counted {} image(s)"

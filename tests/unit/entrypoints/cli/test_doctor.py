@@ -26,7 +26,7 @@ from tests.factories import ContentInfoFactory, FailedImageFactory, ImageFactory
 
 Run = Callable[[Callable[[Container], Awaitable[object]]], None]
 
-NOBODYS = ContentKey("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
+ORPHAN = ContentKey("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
 
 
 @pytest.fixture(autouse=True)
@@ -120,19 +120,19 @@ def test_what_can_not_be_repaired_is_shown_each_time_with_exit_status_1(run: Run
         assert result.stdout.endswith("\n1 images and 0 contents checked: 1 wrong, 1 not repaired.\n")
 
 
-def test_repair_sets_aside_what_nobody_claims_and_then_all_is_well(run: Run, tmp_path: Path) -> None:
-    run(lambda container: put(container, NOBODYS))
+def test_repair_quarantines_an_orphan_and_then_all_is_well(run: Run, tmp_path: Path) -> None:
+    run(lambda container: put(container, ORPHAN))
     assert doctor().exit_code == 1
     repaired = doctor("--repair")
     assert repaired.exit_code == 0
     row, example = rows(repaired)
     assert row[:3] == ["content-without-image", "1", "1"]
-    assert example == ["content-without-image", NOBODYS, "(repaired)"]
+    assert example == ["content-without-image", ORPHAN, "(repaired)"]
     assert repaired.stdout.endswith("\n0 images and 1 contents checked: 1 wrong, 0 not repaired.\n")
-    assert (tmp_path / "images" / "set-aside" / NOBODYS).read_bytes() == b"bytes"
+    assert (tmp_path / "images" / "set-aside" / ORPHAN).read_bytes() == b"bytes"
     again = doctor()
     assert again.exit_code == 0
-    assert f"In quarantine: 1\n{NOBODYS}  5 bytes, no image\n" in again.stdout
+    assert f"In quarantine: 1\n{ORPHAN}  5 bytes, no image\n" in again.stdout
     assert again.stdout.endswith("\n0 images and 0 contents checked: nothing is wrong.\n")
 
 
@@ -140,13 +140,13 @@ def test_repair_deletes_variants_of_an_image_that_is_no_more(run: Run, tmp_path:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"variant"
 
-    run(lambda container: container.contents().put_variant(NOBODYS, VariantName("320x.webp"), chunks()))
+    run(lambda container: container.contents().put_variant(ORPHAN, VariantName("320x.webp"), chunks()))
     assert doctor().exit_code == 1
     repaired = doctor("--repair")
     assert repaired.exit_code == 0
     row, example = rows(repaired)
     assert row[:3] == ["stray-variants", "1", "1"]
-    assert example == ["stray-variants", NOBODYS, "(repaired)"]
+    assert example == ["stray-variants", ORPHAN, "(repaired)"]
     assert [path for path in (tmp_path / "images").rglob("*") if path.is_file()] == []
     assert doctor().exit_code == 0
 
@@ -180,7 +180,7 @@ def test_digests_are_compared_unless_that_is_not_wanted(run: Run, tmp_path: Path
     assert doctor("--no-digests").exit_code == 0
 
 
-def test_a_few_examples_are_shown_of_many_and_those_that_need_somebody_come_first(run: Run) -> None:
+def test_a_few_examples_are_shown_of_many_and_those_that_need_attention_come_first(run: Run) -> None:
     image = ImageFactory.build()
 
     async def lose(container: Container) -> None:
@@ -259,7 +259,7 @@ def test_repair_makes_an_image_ready_whose_quarantine_is_a_picture_by_now(run: R
 def test_of_much_in_quarantine_a_part_is_shown(run: Run) -> None:
     async def fill(container: Container) -> None:
         for _ in range(EXAMPLES_MAX_COUNT + 3):
-            await put_quarantined(container, NOBODYS)
+            await put_quarantined(container, ORPHAN)
 
     run(fill)
     result = doctor()
@@ -274,7 +274,7 @@ class TestExportQuarantine:
 
     @pytest.fixture(autouse=True)
     def _one(self, run: Run) -> None:
-        run(lambda container: put_quarantined(container, NOBODYS))
+        run(lambda container: put_quarantined(container, ORPHAN))
 
     @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
     def test_it_is_copied_for_its_owner_alone_and_stays(self, folder: Path, tmp_path: Path, umask: int) -> None:
@@ -285,10 +285,10 @@ class TestExportQuarantine:
             os.umask(before)
         assert (result.exit_code, result.stderr) == (0, "")
         assert result.stdout.startswith("Copied from quarantine: 1, not copied: 0.\n")
-        assert (folder / NOBODYS).read_bytes() == b"no picture"
-        assert stat.S_IMODE((folder / NOBODYS).stat().st_mode) == 0o600
+        assert (folder / ORPHAN).read_bytes() == b"no picture"
+        assert stat.S_IMODE((folder / ORPHAN).stat().st_mode) == 0o600
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        assert (tmp_path / "images" / "set-aside" / NOBODYS).read_bytes() == b"no picture"
+        assert (tmp_path / "images" / "set-aside" / ORPHAN).read_bytes() == b"no picture"
 
     @pytest.mark.parametrize("kind", ["file", "link", "fifo"])
     def test_nothing_is_overwritten_and_no_link_is_followed(self, folder: Path, tmp_path: Path, kind: str) -> None:
@@ -296,17 +296,17 @@ class TestExportQuarantine:
         other = tmp_path / "other"
         other.write_bytes(b"other")
         if kind == "file":
-            (folder / NOBODYS).write_bytes(b"mine")
+            (folder / ORPHAN).write_bytes(b"mine")
         elif kind == "link":
-            (folder / NOBODYS).symlink_to(other)
+            (folder / ORPHAN).symlink_to(other)
         else:
-            os.mkfifo(folder / NOBODYS)
+            os.mkfifo(folder / ORPHAN)
         result = doctor("--export-quarantine", str(folder))
         assert result.exit_code == 1
-        assert f"{NOBODYS} exists already and was not overwritten.\n" in result.stderr
+        assert f"{ORPHAN} exists already and was not overwritten.\n" in result.stderr
         assert "not copied: 1." in result.stdout
         assert other.read_bytes() == b"other"
-        assert kind != "file" or (folder / NOBODYS).read_bytes() == b"mine"
+        assert kind != "file" or (folder / ORPHAN).read_bytes() == b"mine"
 
     def test_a_link_in_place_of_the_folder_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "real").mkdir()
@@ -322,7 +322,7 @@ class TestExportQuarantine:
         result = doctor("--export-quarantine", str(folder))
         assert result.exit_code == 0
         assert "Others can write to this folder" in result.stderr
-        assert stat.S_IMODE((folder / NOBODYS).stat().st_mode) == 0o600
+        assert stat.S_IMODE((folder / ORPHAN).stat().st_mode) == 0o600
 
     def test_it_is_copied_before_anything_is_repaired(self, run: Run, folder: Path) -> None:
         image = FailedImageFactory.build()

@@ -1,4 +1,4 @@
-"""What every problem looks like."""
+"""The form of every problem."""
 
 from typing import Any
 

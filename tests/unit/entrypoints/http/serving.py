@@ -73,7 +73,7 @@ class Served:
 
     @property
     def requests(self) -> list[GenerationRequest]:
-        """What the generator was asked for."""
+        """The requests that the generator received."""
         requests: list[GenerationRequest] = self.container.generator().requests
         return requests
 
@@ -106,7 +106,7 @@ class Served:
         return task
 
     async def ready(self, guid: str | UUID) -> Image:
-        """Return the stored image as soon as nobody is at work on it any more."""
+        """Return the stored image as soon as its status is final."""
         async with asyncio.timeout(SOON):
             *_, image = [
                 image async for image in self.container.generations().follow(self.container.images(), UUID(str(guid)))
@@ -123,7 +123,7 @@ class Served:
         return list(await self.container.images().scan(limit=1000))
 
     async def close(self) -> None:
-        """Give up the requests that nobody waits for."""
+        """Cancel the requests that are still running."""
         for task in self._later:
             task.cancel()
         await asyncio.gather(*self._later, return_exceptions=True)

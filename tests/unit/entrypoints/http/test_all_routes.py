@@ -1,4 +1,4 @@
-"""What holds for all routes: HEAD, validators, who may keep an answer, and who may use it, in one table."""
+"""Rules that hold for all routes, in one table: HEAD, validators, caching, access."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -16,7 +16,7 @@ BY_CHANCE: Final = {"x-request-id", "date"}
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """What the answer to a request of the author says of itself."""
+    """The headers of an answer to the author."""
 
     caching: str = "no-store"
     vary: str | None = None
@@ -118,7 +118,7 @@ def test_an_answer_says_who_may_keep_it_and_who_may_use_it(client: Client, guid:
 
 
 @ALL
-def test_what_is_refused_is_kept_by_nobody(client: Client, guid: str, method: str, path: str) -> None:
+def test_refusals_are_not_cached(client: Client, guid: str, method: str, path: str) -> None:
     for response in (
         ask(client, "PUT", path, guid),
         ask(client, method, path.replace("{guid}", str(uuid4())).replace("/image", "/nowhere", 1), guid),
@@ -157,7 +157,7 @@ def test_allow_names_head_where_there_is_get(client: Client, guid: str, method: 
 
 @VALIDATED
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_whoever_has_it_gets_it_not_again(client: Client, guid: str, method: str, path: str) -> None:
+def test_a_matching_validator_gets_304(client: Client, guid: str, method: str, path: str) -> None:
     first = ask(client, "GET", path, guid)
     tag = first.headers["ETag"]
 
@@ -173,7 +173,7 @@ def test_whoever_has_it_gets_it_not_again(client: Client, guid: str, method: str
 
 
 @VALIDATED
-def test_whoever_has_something_else_gets_it_whole(client: Client, guid: str, path: str) -> None:
+def test_another_validator_gets_the_whole_answer(client: Client, guid: str, path: str) -> None:
     first = ask(client, "GET", path, guid)
 
     for condition in ('"x"', "x", "", '"x'):
@@ -202,13 +202,13 @@ def test_conditions_are_judged_in_the_order_of_rfc_9110(client: Client, guid: st
 
 @NEEDING_LOGIN
 @pytest.mark.parametrize("auth", [None, ("ann", "wrong password")])
-def test_conditions_tell_nothing_to_whoever_may_not_see_it(
+def test_conditions_reveal_nothing_to_other_users(
     client: Client, guid: str, method: str, path: str, auth: Login | None
 ) -> None:
     assert ask(client, method, path, guid, auth=auth, If_None_Match="*").status_code == 401
 
 
-def test_the_page_can_be_framed_by_nobody_and_runs_nothing_but_its_own_files(client: Client) -> None:
+def test_the_page_can_not_be_framed_and_runs_only_its_own_files(client: Client) -> None:
     page = client.get("/schema")
 
     policy = dict(rule.strip().split(" ", 1) for rule in page.headers["Content-Security-Policy"].split(";"))

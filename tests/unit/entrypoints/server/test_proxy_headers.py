@@ -1,4 +1,4 @@
-"""What trusted proxies say of a request."""
+"""Forwarded headers of trusted proxies."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -105,7 +105,7 @@ async def test_a_prefix_becomes_the_root_path(header: bytes, path: str, root_pat
 
 
 @pytest.mark.parametrize("peer", [CLIENT, None])
-async def test_nobody_else_is_believed(peer: str | None) -> None:
+async def test_other_peers_are_not_trusted(peer: str | None) -> None:
     seen = await seen_by_the_application(
         (b"x-forwarded-proto", b"https"),
         (b"x-forwarded-for", b"198.51.100.9"),

@@ -1,4 +1,4 @@
-"""Who is asking: which routes look at credentials, and at which first."""
+"""Authentication: which routes look at credentials, and in which order."""
 
 from typing import Any
 from uuid import uuid4
@@ -28,7 +28,7 @@ class HeaderAuthenticator(Authenticator):
     async def authenticate(self, connection: Connection) -> Principal | None:
         self.asked += 1
         name = connection.headers.get(self.header)
-        if name == "nobody":
+        if name == "stranger":
             raise AuthenticationError("There is no such user.")
         return None if name is None else Principal(name=UserName(name))
 
@@ -54,7 +54,7 @@ def client_of(*middleware: Any) -> TestClient[Litestar]:
         ({"first": "ann"}, "ann"),
         ({"second": "bob"}, "bob"),
         ({"first": "ann", "second": "bob"}, "ann"),
-        ({"first": "ann", "second": "nobody"}, "ann"),
+        ({"first": "ann", "second": "stranger"}, "ann"),
     ],
 )
 def test_the_principal_is_the_first_that_an_authenticator_returns(headers: dict[str, str], name: str) -> None:
@@ -66,7 +66,7 @@ def test_the_principal_is_the_first_that_an_authenticator_returns(headers: dict[
 
 def test_credentials_that_are_not_valid_are_refused_though_no_login_is_needed() -> None:
     client = client_of(authentication(HeaderAuthenticator("first")))
-    assert client.get("/", headers={"first": "nobody"}).status_code == 401
+    assert client.get("/", headers={"first": "stranger"}).status_code == 401
 
 
 def test_a_login_is_needed_where_the_route_says_so() -> None:

@@ -1,4 +1,4 @@
-"""What a client likes, as its `Accept` header says it."""
+"""Media types that a client accepts, by its `Accept` header."""
 
 import pytest
 from hypothesis import given

@@ -93,7 +93,7 @@ def test_the_conditions_are_judged_in_the_order_of_the_rfc(headers: dict[str, st
     ("text", "expected"),
     [(None, True), (TAG, True), (SAME, True), (f"W/{TAG}", False), ('"x"', False), (AFTER, False), (BEFORE, False)],
 )
-def test_a_part_is_sent_only_to_whoever_has_the_rest_of_the_same(text: str | None, expected: bool) -> None:
+def test_a_range_is_sent_only_if_the_client_has_the_same_representation(text: str | None, expected: bool) -> None:
     assert VALIDATORS.allow_range(text) is expected
 
 

@@ -100,7 +100,7 @@ def test_head_says_what_get_says_without_the_bytes(picture: Picture) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("condition", ["If_None_Match", "If_Modified_Since"])
-def test_whoever_has_it_gets_no_bytes_again(picture: Picture, method: str, condition: str) -> None:
+def test_a_matching_validator_gets_no_bytes(picture: Picture, method: str, condition: str) -> None:
     value = picture.entity_tag if condition == "If_None_Match" else picture.at()
 
     response = picture.get(method, **{condition: value})
@@ -112,13 +112,13 @@ def test_whoever_has_it_gets_no_bytes_again(picture: Picture, method: str, condi
     assert not {"content-type", "content-length", "content-disposition", "repr-digest"} & set(response.headers)
 
 
-def test_whoever_has_something_else_gets_the_bytes(picture: Picture) -> None:
+def test_another_validator_gets_the_bytes(picture: Picture) -> None:
     for headers in ({"If_None_Match": '"x"'}, {"If_Modified_Since": picture.at(-SECOND)}):
         assert picture.get(**headers).content == picture.data
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_whoever_wants_something_else_is_told_so(picture: Picture, method: str) -> None:
+def test_a_precondition_on_another_validator_fails(picture: Picture, method: str) -> None:
     for headers in ({"If_Match": '"x"'}, {"If_Unmodified_Since": picture.at(-SECOND)}):
         response = picture.get(method, **headers)
         assert response.status_code == 412
@@ -219,7 +219,7 @@ def test_many_header_lines_are_passed_over(picture: Picture) -> None:
 
 
 class FaultyImageRepository(InMemoryImageRepository):
-    """Fails in a way that nobody has foreseen; `asked` says how often."""
+    """Fails with an unexpected error; `asked` counts how often."""
 
     asked = 0
 
@@ -289,7 +289,7 @@ async def test_who_does_not_read_is_given_up_by_any_server(caplog: pytest.LogCap
 
 
 class TestCaching:
-    """What caches are told."""
+    """The caching headers."""
 
     def test_a_public_picture_may_be_kept_for_a_short_while(self, client: Client) -> None:
         guid = client.post("/image", json={"prompt": "a fox"}, auth=ANN).json()["guid"]
@@ -298,7 +298,7 @@ class TestCaching:
             assert response.headers["Cache-Control"] == "public, max-age=60, must-revalidate"
             assert "Vary" not in response.headers
 
-    def test_ones_own_picture_is_nobody_elses(self, client: Client) -> None:
+    def test_an_own_picture_is_only_for_its_author(self, client: Client) -> None:
         for path in ("/image", "/private/image"):
             guid = client.post(path, json={"prompt": "a fox"}, auth=ANN).json()["guid"]
             response = client.get(f"/private/image/{guid}/content", auth=ANN)
@@ -321,7 +321,7 @@ class TestCaching:
             assert response.headers["Cache-Control"] == "no-store"
 
     @pytest.mark.parametrize("settings", [with_settings(public_max_age=0)])
-    def test_without_an_age_everybody_asks_again(self, client: Client, settings: Settings) -> None:
+    def test_without_a_max_age_caches_always_revalidate(self, client: Client, settings: Settings) -> None:
         guid = client.post("/image", json={"prompt": "a fox"}, auth=ANN).json()["guid"]
         assert client.get(f"/image/{guid}/content").headers["Cache-Control"] == "public, no-cache"
 

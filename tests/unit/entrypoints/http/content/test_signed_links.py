@@ -77,8 +77,8 @@ def test_another_site_may_show_what_a_link_opens(client: Client, guid: str) -> N
     assert own.headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
-class TestMaking:
-    """Who gets a link, and what it looks like."""
+class TestCreation:
+    """Who gets a link, and its form."""
 
     def test_a_link_is_an_absolute_address_that_says_when_it_expires(self, client: Client, guid: str) -> None:
         response = client.post(f"/private/image/{guid}/link", json={}, auth=ANN, headers={"Host": "pixy.example:8443"})
@@ -195,7 +195,7 @@ class TestMaking:
 
 
 class TestOpening:
-    """What a link opens, and to whom."""
+    """What a link gives access to, and to whom."""
 
     def test_a_link_opens_the_original_without_a_login(self, client: Client, guid: str) -> None:
         content = client.get(f"/private/image/{guid}/content", auth=ANN)
@@ -227,7 +227,7 @@ class TestOpening:
     def test_a_login_that_is_sent_along_makes_no_difference(self, client: Client, guid: str) -> None:
         url = link_to(client, guid)
 
-        for auth in (ANN, BOB, ("nobody", "wrong password")):
+        for auth in (ANN, BOB, ("stranger", "wrong password")):
             assert client.get(url, auth=auth).status_code == 200
             assert problem(client.get(changed(url, expires="1"), auth=auth), 403)["detail"] == NOT_VALID
 
@@ -383,7 +383,7 @@ def test_no_link_is_logged_whole(client: Client, guid: str, capsys: pytest.Captu
 
 
 class TestDescription:
-    """What the OpenAPI document says of links."""
+    """Signed links in the OpenAPI document."""
 
     @pytest.fixture
     def document(self, client: Client) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the query of a picture asks for, and in which format it is answered."""
+"""The query of a picture, and the format of the answer."""
 
 from typing import Any
 
@@ -85,7 +85,7 @@ def test_a_side_that_is_no_number_of_pixels_is_refused(name: str, text: str) -> 
         *(("format", text) for text in ("gif", "image/png", "")),
     ],
 )
-def test_a_word_that_nobody_knows_is_refused(name: str, text: str) -> None:
+def test_an_unknown_word_is_refused(name: str, text: str) -> None:
     with pytest.raises(DataValidationError) as caught:
         parsed(f"{name}={text}")
     assert caught.value.field == name
@@ -174,7 +174,7 @@ def test_auto_is_what_the_client_likes_best(accept: str, media_type: MediaType, 
     [None, "", "*/*", "image/*", "image/*,*/*;q=0.8", "text/html", "image/svg+xml", "image/avif;q=2", "image/avif x"],
 )
 @pytest.mark.parametrize("media_type", MediaType)
-def test_whoever_names_no_format_gets_that_of_the_original(accept: str | None, media_type: MediaType) -> None:
+def test_without_a_format_the_variant_has_that_of_the_original(accept: str | None, media_type: MediaType) -> None:
     assert AUTO.variant_for(media_type, accept).format is kept(media_type)
 
 

@@ -1,4 +1,4 @@
-"""How many generations run at once, how many wait, and what the rest is told."""
+"""How many generations run and wait, and the answers to the rest."""
 
 import asyncio
 

@@ -264,7 +264,7 @@ class TestIfMatchRequired:
         return Settings(require_if_match=True)
 
     @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-    def test_whoever_does_not_say_what_they_have_seen_is_asked_to(self, client: Client, method: str) -> None:
+    def test_a_change_without_if_match_is_asked_for_one(self, client: Client, method: str) -> None:
         guid = create(client)
         body: Any = {"tags": []} if method == "PATCH" else None
 
@@ -407,7 +407,7 @@ def test_a_resource_names_its_methods(client: Client, path: str, methods: str) -
     assert ("PATCH" in methods) == ("Accept-Patch" in response.headers)
 
 
-async def test_whoever_watches_an_image_that_is_hidden_meanwhile_sees_nothing_of_it(container: Container) -> None:
+async def test_an_image_that_becomes_private_while_it_is_watched_is_not_shown(container: Container) -> None:
     image = await container.images().add(ImageFactory.build(author="ann"))
     events = await container.watch_image()(image.guid, ANONYMOUS)
     hidden = image.changed(ImageChanges(visibility=Visibility.PRIVATE), at=image.updated_at)
@@ -441,7 +441,7 @@ async def test_many_images_do_not_wait_for_a_database_that_is_away(container: Co
 
 
 class VanishingContentStore(InMemoryContentStore):
-    """Has nothing any more when it is asked, because somebody has deleted it just then."""
+    """Finds no content: another process has just deleted it."""
 
     def __init__(self, delete: Callable[[], Awaitable[None]]) -> None:
         super().__init__()

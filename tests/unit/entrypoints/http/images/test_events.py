@@ -89,7 +89,7 @@ class Stream:
         if message.get("body"):
             await self._pieces.put(message["body"])
         if message["type"] == "http.response.body" and not message.get("more_body"):
-            # As servers have it: behind the end there is nothing to receive.
+            # As in servers: after the end there is nothing to receive.
             self._has_left.set()
 
 
@@ -155,7 +155,7 @@ async def test_anybody_may_follow_an_image_that_is_ready() -> None:
 
 
 @BOTH
-async def test_nobody_else_may_follow_an_image_that_is_being_made(path: str) -> None:
+async def test_only_the_author_may_follow_an_image_that_is_being_made(path: str) -> None:
     generator = HeldGenerator()
     async with serving(generator=generator) as served:
         location = await begin(served, generator, path)

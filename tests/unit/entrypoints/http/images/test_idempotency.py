@@ -94,7 +94,7 @@ async def test_strangers_with_the_same_key_do_not_meet(body: object) -> None:
 async def test_no_user_finds_what_a_stranger_has_asked_for() -> None:
     async with serving(with_settings(anonymous_create=True)) as served:
         theirs = await served.post(key=KEY, auth=None)
-        # What the database has of a stranger's key is no secret to whoever knows key and body.
+        # A client that knows a stranger's key and body may learn of the record.
         stored = Claim.on(await served.stored(theirs.json()["guid"]), IdempotencyKey(KEY.strip('"'))).key
 
         for key in (KEY, stored):
@@ -209,7 +209,7 @@ async def test_a_failure_is_replayed_as_it_was(error: Exception, status: int, ma
 async def test_after_a_crash_the_key_tells_the_truth_and_buys_nothing() -> None:
     images = InMemoryImageRepository()
     image = GeneratingImageFactory.build(author="ann", prompt="a red fox", tags=())
-    # What a process that died in the middle of its purchase has left behind: no lease runs.
+    # The record of a process that died in the middle of a purchase: its lease is over.
     await images.add(image, claim=Claim.on(image, IdempotencyKey("abc")))
     async with serving(images=images) as served:
         await served.container.recover_images()()

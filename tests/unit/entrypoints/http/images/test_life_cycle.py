@@ -1,4 +1,4 @@
-"""What can be seen of a picture over HTTP before there is one, and by whom."""
+"""Who sees which part of an image over HTTP before it is ready."""
 
 import asyncio
 from uuid import uuid4
@@ -31,7 +31,7 @@ WITHOUT_PICTURE = [PendingImageFactory, GeneratingImageFactory, FailedImageFacto
 
 
 async def stored(factory: type[PendingImageFactory], **changes: object) -> tuple[InMemoryImageRepository, Image]:
-    """Return a repository with one image in it, which somebody is at work on."""
+    """Return a repository with one image that is being generated."""
     images = InMemoryImageRepository()
     image = factory.build(author="ann", **changes)
     await images.add(image)
@@ -90,7 +90,7 @@ async def test_lists_show_ready_images_only(factory: type[PendingImageFactory]) 
 
 
 @pytest.mark.parametrize("suffix", ["", "/events"])
-@pytest.mark.parametrize("auth", [("ann", "wrong password"), ("nobody", "correct horse")])
+@pytest.mark.parametrize("auth", [("ann", "wrong password"), ("stranger", "correct horse")])
 async def test_a_wrong_login_is_refused_also_where_none_is_needed(auth: tuple[str, str], suffix: str) -> None:
     async with serving() as served:
         guid = (await served.post()).json()["guid"]
@@ -109,7 +109,7 @@ async def test_an_authors_private_image_is_not_among_the_public_ones_while_it_is
         assert (await served.get(f"/private/image/{image.guid}", ANN)).status_code == 200
 
 
-async def test_an_image_of_nobody_can_be_seen_by_whoever_has_the_guid() -> None:
+async def test_the_guid_is_enough_to_see_an_image_without_an_author() -> None:
     generator = HeldGenerator()
     async with serving(with_settings(anonymous_create=True), generator=generator) as served:
         location = (await served.post(auth=None, prefer="respond-async")).headers["Location"]

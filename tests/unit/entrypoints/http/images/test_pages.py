@@ -23,7 +23,7 @@ LISTS = pytest.mark.parametrize("path", ["/image", "/private/image", "/tag", "/p
 
 
 async def add(container: Container, name: str, minutes: int, **fields: Any) -> None:
-    """Store a ready image of Ann's that is called `name`, so many minutes after noon."""
+    """Store a ready image of Ann's with the title `name`, created this many minutes after noon."""
     media_type = fields.pop("media_type", MediaType.PNG)
     image = ImageFactory.build(
         **{
@@ -248,7 +248,7 @@ def test_images_are_counted_on_request_only(client: Client) -> None:
 
     assert response.headers["X-Total-Count"] == "2"
     assert response.headers["Preference-Applied"] == "count=exact"
-    assert client.get("/image?author=nobody", headers={"Prefer": "count=exact"}).headers["X-Total-Count"] == "0"
+    assert client.get("/image?author=stranger", headers={"Prefer": "count=exact"}).headers["X-Total-Count"] == "0"
     own = client.get("/private/image?author=bob", headers={"Prefer": "count=exact"}, auth=ANN)
     assert own.headers["X-Total-Count"] == "0"
 

@@ -41,7 +41,7 @@ def test_a_login_with_30_marks_in_a_row_is_only_wrong(client: Client) -> None:
     problem(client.get("/private/image", headers=basic("ann" + "\u0323" * 30, "correct horse")), 401)
 
 
-def test_a_login_that_nobody_can_have_is_refused_before_it_is_decoded(client: Client) -> None:
+def test_an_impossible_login_is_refused_before_it_is_decoded(client: Client) -> None:
     found = problem(client.get("/private/image", headers=basic("a" + "\u0301\u0323" * 32_000, "x")), 400)
     assert "too long" in found["detail"]
 
