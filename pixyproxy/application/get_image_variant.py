@@ -93,7 +93,7 @@ class GetImageVariant:
 
     async def _make(self, image: Image, variant: Variant, name: VariantName) -> ContentDigest:
         key = image.content_key
-        # Another run may have stored it since the look-up.
+        # Another run may have stored it since the lookup.
         digest = await self.variants.find_variant(key, name)
         if digest is not None:
             return digest

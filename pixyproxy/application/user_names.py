@@ -1,4 +1,4 @@
-"""Look-up of users by name."""
+"""Looking users up by name."""
 
 from pixyproxy.domain.errors import RecordNotFoundError
 from pixyproxy.domain.ports import UserRepository

@@ -47,7 +47,7 @@ class SQLDatabase(Protocol):
 
     @abstractmethod
     async def fetch_list(self, sql: str, parameters: Parameters) -> Rows:
-        """Do the same for a list, which may take longer; look-ups do not wait for lists."""
+        """Do the same for a list, which may take longer; lookups do not wait for lists."""
 
     @abstractmethod
     def search(self) -> AbstractAsyncContextManager[Fetch]:
