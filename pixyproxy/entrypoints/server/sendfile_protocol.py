@@ -278,7 +278,10 @@ class SendfileProtocol(BoundedProtocol):
     ) -> int:
         """Send at most `count` bytes, a large piece in its turn, and return how many were sent."""
         if count <= _SMALL:
-            return os.sendfile(connection.fileno(), file, offset, count)
+            sent = os.sendfile(connection.fileno(), file, offset, count)
+            # The others that are ready come first.
+            await asyncio.sleep(0)
+            return sent
         async with _TURNS.setdefault(self.loop, asyncio.Lock()):
             if cycle.disconnected:
                 raise ConnectionAbortedError
