@@ -105,7 +105,11 @@ class CreateImage:
         return self.idempotency_keys
 
     async def _find(self, claim: Claim) -> ClaimedImage | None:
-        return await self._keys.find_claim(claim.author, claim.key)
+        claimed = await self._keys.find_claim(claim.author, claim.key)
+        if claimed is None and claim.plain_key is not None:
+            plain = await self._keys.find_claim(claim.author, claim.plain_key)
+            return plain if plain and plain.fingerprint == claim.fingerprint else None
+        return claimed
 
     async def _record(self, image: Image, claim: Claim | None) -> Image:
         try:

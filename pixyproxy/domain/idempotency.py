@@ -34,13 +34,15 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
     It lasts `seconds` from now, by the database's clock. Without an author, `key` combines the client's key and the
     request: strangers who happen to use the same key must neither refuse each other's requests nor see each other's
-    images.
+    images. `plain_key` is then the client's key alone, which the first versions stored: it counts for a request with
+    the same fingerprint.
     """
 
     author: UserName | None
     key: IdempotencyKey
     fingerprint: str
     seconds: float = 86_400.0
+    plain_key: IdempotencyKey | None = None
 
     @classmethod
     def on(cls, image: Image, key: IdempotencyKey, seconds: float = 86_400.0) -> Self:
@@ -49,9 +51,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
         options = image.request.options
         asked = (image.prompt, image.tags, image.visibility, *([options] if options else ()))
         fingerprint = hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
-        if image.author is None:
-            key = IdempotencyKey(hashlib.sha256(f"{key} {fingerprint}".encode()).hexdigest())
-        return cls(author=image.author, key=key, fingerprint=fingerprint, seconds=seconds)
+        if image.author is not None:
+            return cls(author=image.author, key=key, fingerprint=fingerprint, seconds=seconds)
+        combined = IdempotencyKey(hashlib.sha256(f"{key} {fingerprint}".encode()).hexdigest())
+        return cls(author=None, key=combined, fingerprint=fingerprint, seconds=seconds, plain_key=key)
 
 
 class ClaimedImage(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
@@ -26,7 +27,7 @@ from pixyproxy.domain.errors import (
     OverloadedError,
 )
 from pixyproxy.domain.generation_request import GenerationRequest
-from pixyproxy.domain.idempotency import IdempotencyKey
+from pixyproxy.domain.idempotency import Claim, IdempotencyKey
 from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.ports import GeneratedImage, Lease
 from pixyproxy.domain.user import ANONYMOUS, Principal
@@ -81,6 +82,22 @@ async def test_each_author_has_keys_of_their_own(
         for principal in (ann, bob, ANONYMOUS)
     }
     assert len(guids) == len(generator.requests) == 3
+
+
+async def test_a_key_that_the_first_versions_stored_without_an_author_replays_its_image(
+    create_image: CreateImage, images: InMemoryImageRepository, generator: InMemoryImageGenerator
+) -> None:
+    first = (await create_image(FOX, principal=ANONYMOUS)).image
+    fingerprint = Claim.on(first, KEY).fingerprint
+    claim = Claim(author=None, key=KEY, fingerprint=fingerprint)
+    await images.add(msgspec.structs.replace(first, guid=UUID(int=1), id=None), claim=claim)
+
+    again = await create_image(FOX, principal=ANONYMOUS, idempotency_key=KEY)
+    other = await create_image(GenerationRequest(prompt="a wolf"), principal=ANONYMOUS, idempotency_key=KEY)
+
+    assert (again.image.guid, again.is_replay) == (UUID(int=1), True)
+    assert not other.is_replay
+    assert [request.prompt for request in generator.requests] == [FOX.prompt, "a wolf"]
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,7 @@ class TestClaim:
         assert fingerprint() == Claim.on(an_image(), KEY).fingerprint
         assert len({fingerprint(), fingerprint(size="1024x1024"), fingerprint(size="1024x1536")}) == 3
 
-    # The first is as the release 482b97f made it; that without an author is younger.
+    # The first and the plain key of the second are as the release 482b97f made them.
     @pytest.mark.parametrize(
         ("author", "key", "fingerprint"),
         [
@@ -202,7 +202,8 @@ class TestClaim:
         self, author: UserName | None, key: IdempotencyKey, fingerprint: str
     ) -> None:
         claim = Claim.on(msgspec.structs.replace(an_image(), author=author), KEY)
-        assert claim == Claim(author=author, key=key, fingerprint=fingerprint)
+        plain_key = KEY if author is None else None
+        assert claim == Claim(author=author, key=key, fingerprint=fingerprint, plain_key=plain_key)
 
 
 def an_image() -> Image:
