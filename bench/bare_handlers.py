@@ -1,4 +1,4 @@
-"""What Litestar itself costs: handlers that do nothing but answer; `delivery.py` measures PixyProxy against them."""
+"""Minimal Litestar handlers: the baseline of `delivery.py`."""
 
 import msgspec
 from litestar import Litestar, get

@@ -1,4 +1,4 @@
-"""How fast pictures are delivered, beside nginx; and what that does to other requests, and to the memory.
+"""How fast pictures are delivered, beside nginx, and the effect on other requests and on memory.
 
     make bench-delivery
 
@@ -7,7 +7,7 @@ works: nginx, which sends the same files by `sendfile`; PixyProxy as `pixyproxy 
 PixyProxy on uvicorn as it comes; and handlers of Litestar that do nothing but answer. The clients and a MariaDB of its
 own run on the second one. nginx and PixyProxy both write their logs to files. Neither processor ever falls asleep.
 
-Each comparison is made in rounds, in which everybody has a turn; a ratio is the median of those of the rounds.
+Each comparison is made in rounds, in which each contender has a turn; a ratio is the median of those of the rounds.
 PIXYPROXY_BENCH_SECONDS (how long a turn is; 4) and PIXYPROXY_BENCH_ROUNDS (7) make it shorter, for a quick try; the
 results are only written to docs/benchmarks.md if neither is set.
 """
@@ -74,7 +74,7 @@ MANY_CONNECTIONS: Final = 32
 COLD_DOWNLOADS: Final = 16
 DISK_BYTES_PER_SECOND: Final = 50_000_000
 STALL_MAX: Final = 3.0
-# So many seconds a probe lasts at least: p99 of fewer requests would be a single one.
+# The shortest probe in seconds: p99 of fewer requests would be a single one.
 PROBE_SECONDS: Final = 2 * SECONDS
 
 MEMORY_DOWNLOADS: Final = 50
@@ -83,7 +83,7 @@ MEMORY_MAX_MIB: Final = 32.0
 
 
 class Contender(msgspec.Struct, frozen=True):
-    """Whoever takes part in a comparison: what is asked for where, by how many at once, with which header."""
+    """A contender in a comparison: its URL, the number of connections, and a header."""
 
     name: str
     url: str
@@ -128,7 +128,7 @@ def race(contenders: Sequence[Contender]) -> Mapping[str, Sequence[float]]:
         for contender in contenders:
             requests_per_second(contender, 1)
         for turn in range(ROUNDS):
-            # Whoever comes first in one round comes later in the next.
+            # The order rotates from round to round.
             for contender in contenders[turn % len(contenders) :] + contenders[: turn % len(contenders)]:
                 speeds[contender.name].append(requests_per_second(contender))
     for name, found in speeds.items():
@@ -163,7 +163,7 @@ def speed(servers: Mapping[str, Server], pictures: Pictures) -> Sequence[Compari
 
 
 def content_contenders(servers: Mapping[str, Server], pictures: Pictures, size: str) -> list[Contender]:
-    """Return everybody who has the pictures, after a look at what they answer."""
+    """Return the contenders that serve the pictures, after a check of their answers."""
     (image, *_) = pictures.by_size[size]
     contenders = []
     for name in (NGINX, PIXYPROXY, X_ACCEL, HTTPTOOLS, H11, TLS):
@@ -201,7 +201,7 @@ def small_speed(servers: Mapping[str, Server], pictures: Pictures) -> Sequence[C
 
 
 class Stall(msgspec.Struct, frozen=True):
-    """What downloads do to `GET /image/{guid}`: p99 in ms without and with them in each round.
+    """The effect of downloads on `GET /image/{guid}`: p99 in ms without and with them in each round.
 
     And how many bytes they get in a second, and how many of these come from the disk.
     """
@@ -304,7 +304,7 @@ def forget(file: Path) -> None:
 
 
 class Growth(msgspec.Struct, frozen=True):
-    """What downloads do to the memory of the process, in MiB: before, and the most meanwhile."""
+    """The effect of downloads on the process's memory in MiB: before, and the peak."""
 
     what: str
     before: float

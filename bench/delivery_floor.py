@@ -1,4 +1,4 @@
-"""What sending a picture costs at least: the server, the log and the database without the rest of PixyProxy.
+"""The least that sending a picture costs: the server, the log and the database without the rest of PixyProxy.
 
     PYTHONPATH=. .venv/bin/python bench/delivery_floor.py
 

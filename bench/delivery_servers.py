@@ -1,4 +1,4 @@
-"""What `delivery.py` measures: pictures in a database and in files, and servers that serve them from one processor."""
+"""The servers of `delivery.py`, on one processor, and their pictures in a database and in files."""
 
 import hashlib
 import os
@@ -97,7 +97,7 @@ def on_core(core: int) -> Iterator[None]:
 
 @contextmanager
 def awake() -> Iterator[None]:
-    """Keep both processors from falling asleep, by processes that work only while nobody else wants to.
+    """Keep both processors from falling asleep, by processes that run only when the processor is idle.
 
     On a virtual machine, a processor that has fallen asleep comes back when its host finds the time: after up to a
     millisecond. Who sends small answers would be measured by how often the client falls asleep, and when the host's

@@ -78,7 +78,7 @@ def probe(port: int, path: str, *, seconds: float, interval: float = 0.005) -> S
 
 
 class Downloads:
-    """So many downloads at a time, again and again, in threads; a context manager.
+    """A number of concurrent downloads, repeated, in threads; a context manager.
 
     `next_path` gives what is to be got next. With `bytes_per_second` each reads slowly.
     """

@@ -139,7 +139,7 @@ async def import_from(archive: str, folder: Path, count: int) -> None:
 
 
 def measure(count: int, pixels: int) -> None:
-    """Export and import so many images in all ways."""
+    """Export and import `count` images in all ways."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         homes = [folder / home for home in ("source", "from-folder", "from-tar")]

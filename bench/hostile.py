@@ -1,4 +1,4 @@
-"""What hostile clients cost the service, and those who use it meanwhile: one attack at a time.
+"""The cost of hostile clients to the service and its other users, one attack at a time.
 
     make bench-hostile                                        # all of them; writes docs/benchmarks.md
     PYTHONPATH=. .venv/bin/python bench/hostile.py            # the same, but the page stays as it is
@@ -39,7 +39,7 @@ REST: Final = 3.0
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What an attack has cost: the longest wait of others in seconds, None for no answer at all; memory in bytes."""
+    """An attack's cost: the longest wait of others in seconds (None: no answer) and memory in bytes."""
 
     wait: float | None
     growth: int
@@ -89,7 +89,7 @@ def serving(attack: Attack, folder: Path, code: Path) -> Iterator[Service]:
         _wait_until_live(service)
         yield service
     finally:
-        # Attackers may have left something behind that would be waited for.
+        # Attackers may have left work that a stop would wait for.
         service.stop(9)
 
 

@@ -1,4 +1,4 @@
-"""What an upstream's answer can do to the service: each is 60 MB, or becomes more, and has a picture at its end."""
+"""Attacks by an upstream's answer: each is 60 MB, or expands to more, and ends with a picture."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What the lines of `hostile.py` are made of.
+"""The parts of `hostile.py`'s attacks.
 
 A module `hostile_TOPIC.py` beside this one adds its own; `hostile.py` imports them all:
 

@@ -1,4 +1,4 @@
-"""What wrong passwords do to those who read, and to those who log in."""
+"""Attacks with wrong passwords, and the wait of reads and logins."""
 
 import asyncio
 import base64

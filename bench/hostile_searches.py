@@ -1,4 +1,4 @@
-"""What searches that take long do to those who use lists without words."""
+"""Attacks with slow searches, and the wait of lists without words."""
 
 import asyncio
 import http.client

@@ -1,4 +1,4 @@
-"""What one connection, or a few, can do to the server."""
+"""Attacks on the server with one or a few connections."""
 
 import asyncio
 import base64
@@ -124,7 +124,7 @@ def silent_bodies(target: Target) -> str:
         return f"{count_open(clients)} of 400 open after {target.seconds:.0f} s"
 
 
-@attack("200 MB of body behind a 401")
+@attack("200 MB of body after a 401")
 def body_behind_an_answer(target: Target) -> str:
     """Go on with a body that was refused."""
     with target.connect() as client:
@@ -132,7 +132,7 @@ def body_behind_an_answer(target: Target) -> str:
         return pour(client, b"a" * 65_536, total=200 * MIB, until=_end(target))
 
 
-@attack("400 connections that go silent behind a 401")
+@attack("400 connections that go silent after a 401")
 def silence_behind_an_answer(target: Target) -> str:
     """Send half a body that is refused, and fall silent."""
     with connections(target, 400, _POST + b"Content-Length: 1000\r\n\r\n" + b"a" * 500) as clients:

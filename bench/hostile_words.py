@@ -1,4 +1,4 @@
-"""What Unicode does to those who wait: combining marks, forms that become sentences, words to look for."""
+"""Attacks with Unicode: combining marks, forms that become sentences, words to search for."""
 
 import base64
 import http.client

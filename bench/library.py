@@ -1,4 +1,4 @@
-"""What the lists of a big library cost: time, rows examined, and the index that is scanned.
+"""The cost of lists in a large library: time, rows examined, and the index that is scanned.
 
     make bench-library
 
@@ -81,7 +81,7 @@ class Case(msgspec.Struct, frozen=True):
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What a case has cost at one depth; without `rows` where they can't be counted."""
+    """The cost of a case at one depth; no `rows` where they can't be counted."""
 
     found: int
     times_ms: Sequence[float]
@@ -148,7 +148,7 @@ def position_at(depth: float, order: ImageOrder, wanted: ImageFilter) -> ImagePo
 
 
 def tag_at(depth: float) -> Tag:
-    """Return which tag a page begins behind."""
+    """Return the tag after which a page begins."""
     return sorted(TAGS)[int(depth * len(TAGS))]
 
 
@@ -218,11 +218,11 @@ def make_cases_of_words() -> Iterator[Case]:
     yield listed("fairly frequent word", q="observatory")
     yield listed("rare word", q=rare)
     yield listed("very rare word", q=rarest)
-    yield listed("word that nobody wrote", q="quasar")
+    yield listed("word in no prompt", q="quasar")
     yield listed("beginning of frequent words", q="ca*")
     yield listed("beginning of a rare word", q=f"{rare[:3]}*")
     yield listed("phrase", q='"red cat"')
-    yield listed("phrase that nobody wrote, of frequent words", q='"cat photograph"')
+    yield listed("phrase in no prompt, of frequent words", q='"cat photograph"')
     yield listed("2 frequent words", q="cat fox")
     yield listed("2 frequent words that seldom meet", q=" ".join(SELDOM_TOGETHER[:2]))
     yield listed("frequent word, frequent tag", q=FREQUENT_WORD, tags=TAGS[:1])

@@ -77,15 +77,15 @@ PRIVATE: Final = 0.2
 TIES: Final = 0.05
 NEVER_TOGETHER_SHARE: Final = 0.05
 
-# One image in so many has the word.
+# One image in this number has the word.
 RAREST: Final = ("xylophone", 20_000)
 RARE: Final = ("zeppelin", 500)
-# Every prompt has one style, and only one in so many has these two.
+# Every prompt has one style, and only one in this number has these two.
 SELDOM_TOGETHER: Final = ("watercolor", "illustration", 20_000)
 
 
 def make_chunk(number: int, chunks: int) -> Sequence[Image]:
-    """Return `CHUNK` images, whose ids and times come behind those of the chunk before."""
+    """Return `CHUNK` images, with ids and times after those of the chunk before."""
     source = random.Random(f"{SEED}-{number}")  # noqa: S311 -- the same images each time
     begin, length = START + (END - START) * number / chunks, (END - START) / chunks
     moments = sorted(source.random() for _ in range(CHUNK))

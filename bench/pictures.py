@@ -1,4 +1,4 @@
-"""What the worst pictures cost: the time and the memory of judging and of drawing them, and the wait of all others.
+"""The cost of the worst pictures: time and memory to inspect and draw them, and the wait of other requests.
 
 Each is done in a process of its own: `python bench/pictures.py`. To compare it with another version, have that one's
 checkout in PYTHONPATH. `stall` is the longest time that the event loop could not run meanwhile; `memory` is what the

@@ -1,4 +1,4 @@
-"""What reads cost beside handlers that others would write: requests per second, waits, and CPU.
+"""The cost of reads beside handwritten handlers: requests per second, waits, and CPU.
 
     make bench-reads
     PYTHONPATH=. .venv/bin/python bench/reads.py --only details,list --json -

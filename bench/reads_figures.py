@@ -8,7 +8,7 @@ from reads_servers import ASYNCMY, BARE, FASTAPI, ORIGINAL, ORIGINAL_PURE, PIXYP
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """What one server did in one round: times in ms, and CPU in µs per request."""
+    """One server's figures in one round: times in ms, and CPU in µs per request."""
 
     requests_per_second: float
     p50: float
@@ -35,7 +35,7 @@ class Target(msgspec.Struct, frozen=True):
 
     @property
     def is_reached(self) -> bool:
-        """Whether it is as wanted."""
+        """Whether the target is met."""
         is_enough = self.at_least is None or self.figure >= self.at_least
         return is_enough and (self.at_most is None or self.figure <= self.at_most)
 

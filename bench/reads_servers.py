@@ -1,4 +1,4 @@
-"""What `reads.py` measures: a library of images, pictures with thumbnails, PixyProxy and its peers on one processor."""
+"""The servers of `reads.py`, PixyProxy and its peers on one processor, and their images and thumbnails."""
 
 import itertools
 import time
@@ -37,7 +37,7 @@ OPTIONAL: Final = (ASYNCMY, ORIGINAL, ORIGINAL_PURE)
 SERVER_OPTIONS: Final = ("--innodb-buffer-pool-size=512M",)
 TAGS: Final = 2
 THUMBNAIL: Final = "width=256&format=webp"
-# So many images come to one thumbnail: 20,000 to 100.
+# Images per thumbnail: 20,000 to 100.
 IMAGES_PER_THUMBNAIL: Final = 200
 SIZES: Final[Mapping[str, int]] = {"50 KB": 50_000, "0.9 MB": 900_000, "1.5 MB": 1_500_000, "8 MB": 8_000_000}
 

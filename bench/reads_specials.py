@@ -1,4 +1,4 @@
-"""What `reads.py` measures without wrk: memory, creations, and how two workers share the requests."""
+"""The figures of `reads.py` that need no wrk: memory, creations, and requests per worker."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What an SVG that can't be drawn in time costs, and what others wait meanwhile.
+"""The cost of an SVG that can't be drawn in time, and the wait of other requests.
 
     python bench/slow_svg.py        # to compare it with another version, have that one's checkout in PYTHONPATH
 

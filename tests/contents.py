@@ -1,4 +1,4 @@
-"""What the contract suites of the content ports share."""
+"""Shared parts of the contract suites of the content ports."""
 
 import asyncio
 import hashlib

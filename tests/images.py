@@ -1,4 +1,4 @@
-"""What the contract suites of the image ports share."""
+"""Shared parts of the contract suites of the image ports."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -71,7 +71,7 @@ def a_claim(
 async def eventually(is_so: Callable[[], Awaitable[bool]]) -> None:
     """Return as soon as it is so; fail after ten seconds."""
     async with asyncio.timeout(10):
-        while not await is_so():  # noqa: ASYNC110 -- a database tells nobody when a time is over
+        while not await is_so():  # noqa: ASYNC110 -- a database sends no event when a time is over
             await asyncio.sleep(0.01)
 
 

@@ -82,7 +82,7 @@ def interlaced(width: int, height: int) -> bytes:
 
 
 def gif_of(frames: int) -> bytes:
-    """Return a GIF of so many frames of one pixel."""
+    """Return a GIF of `count` frames of one pixel."""
     frame = b"\x21\xf9\4\0\1\0\0\0\x2c\0\0\0\0\1\0\1\0\0\2\2\x44\1\0"
     return b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff" + frame * frames + b"\x3b"
 

@@ -33,14 +33,14 @@ _IMAGE = ImageFactory.build(prompt="A lighthouse at sea")
 
 
 class Write(msgspec.Struct, frozen=True):
-    """What somebody else does between two pages: adds the next image, or does `kind` to one that is there."""
+    """A write between two pages: adds the next image, or does `kind` to an existing one."""
 
     kind: str
     number: int
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What others do, and then the next page: of how many images, and whether it is the one before."""
+    """Writes, and then a page of `limit` images, forward or backward."""
 
     writes: Sequence[Write]
     limit: int
@@ -233,12 +233,12 @@ class _Reader:
         page = await self._list_images(
             ANN, paging.scope, wanted=paging.wanted, order=paging.order, limit=limit, cursor=cursor, with_total=True
         )
-        before, behind = _sides(self._others.listed, paging.order, cursor)
+        before, following = _sides(self._others.listed, paging.order, cursor)
         is_backward = cursor is not None and cursor.is_backward
-        expected = before[-limit:] if is_backward else behind[:limit]
+        expected = before[-limit:] if is_backward else following[:limit]
         assert page.images == expected
         assert page.total == len(self._others.listed)
-        has_next, has_previous = is_backward or len(behind) > limit, cursor is not None and not is_backward
+        has_next, has_previous = is_backward or len(following) > limit, cursor is not None and not is_backward
         if is_backward:
             has_previous = len(before) > limit
         last = ImageCursor(ImagePosition.of(expected[-1])) if expected else None
@@ -251,7 +251,7 @@ class _Reader:
 def _sides(
     listed: Sequence[Image], order: ImageOrder, cursor: ImageCursor | None
 ) -> tuple[Sequence[Image], Sequence[Image]]:
-    """Return what comes before the cursor's position and what comes behind it."""
+    """Return the images before the cursor's position, and those after it."""
     if cursor is None:
         return [], listed
     place = (cursor.position.created_at, str(cursor.position.guid))

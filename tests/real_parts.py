@@ -1,4 +1,4 @@
-"""What tests do when a real part (a database server, a browser) is not on the machine."""
+"""Skipping or failing tests whose real part (a database server, a browser) is missing."""
 
 import os
 import re

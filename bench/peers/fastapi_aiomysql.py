@@ -1,4 +1,4 @@
-"""What a good author would write today: FastAPI, pydantic models, aiomysql with its own pool.
+"""A well-written service of today: FastAPI, pydantic models, aiomysql with its own pool.
 
 `/image` and `/image/{guid}` answer PixyProxy's fields, tags included, with one query each, in which MariaDB joins the
 tags of an image. `/short/…` does the same with five columns and no tags. FastAPI makes the models from the rows, which

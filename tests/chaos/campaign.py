@@ -37,7 +37,7 @@ READY, FAILED, UNKNOWN = ImageStatus.READY, ImageStatus.FAILED, ImageStatus.UNKN
 
 
 class Strike(StrEnum):
-    """What happens when all trials of a round are in their places."""
+    """The fault that strikes once all trials of a round are in place."""
 
     NOTHING = "nothing"
     KILLED = "service killed"
@@ -83,7 +83,7 @@ GARBAGE: Final = frozenset(
         "number-base64",
     }
 )
-# Paid, and broken off behind some of it: that has to be in quarantine, unless it is a picture already.
+# Paid and truncated: the part must be in quarantine, unless it is a picture already.
 CUT: Final = frozenset({"cut", "reset", "part 100"})
 # Perhaps paid, and nothing came back but an error.
 ERRORS: Final = frozenset({"error 500", "error 503"})
@@ -121,7 +121,7 @@ ENDED: Final = frozenset({Strike.KILLED, Strike.KILLED_TWICE, Strike.TERMINATED,
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a client got."""
+    """The answer to a client."""
 
     status: int
     body: dict[str, Any]
@@ -145,7 +145,7 @@ class Trial:
 
     @property
     def prompt(self) -> str:
-        """What the client asks for, with directives for the stand-in and for the service that halts."""
+        """The client's prompt, with directives for the stand-in and for the halting service."""
         drawn = f"{self.place} {self.number}" if isinstance(self.place, Gate) else self.behaviour
         halted = f" {{{{halt {self.place}}}}}" if isinstance(self.place, Step) else ""
         return f"trial {self.number} [[{drawn}]]{halted}"
@@ -161,7 +161,7 @@ class Trial:
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
-    """What the database says of an image."""
+    """An image's row."""
 
     prompt: str
     guid: str
@@ -179,7 +179,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Outcome(StrEnum):
-    """What became of a trial."""
+    """The outcome of a trial."""
 
     VISIBLE = "visible"
     FAILED_AND_KEPT = "failed, kept"
@@ -193,7 +193,7 @@ class Outcome(StrEnum):
 
 
 def outcome_of(row: Row | None, billed: int, *, is_kept: bool = False) -> Outcome:
-    """Return what became of an image that was billed so many times, and if something of it is in quarantine."""
+    """Return the outcome of an image that was billed `billed` times; `is_kept` says if quarantine has a part of it."""
     if billed > 1:
         return Outcome.TWICE
     if row is None:
@@ -237,7 +237,7 @@ _ALLOWED: Final[Sequence[tuple[frozenset[Strike], frozenset[Place], frozenset[Im
     (frozenset({Strike.DISK_FULL_FOR_LONG}), frozenset(), frozenset({READY, FAILED})),
     # A client that asks again meanwhile buys what was not begun; the second blow may strike that purchase.
     (frozenset({Strike.KILLED_TWICE}), NOT_BEGUN, frozenset({READY, UNKNOWN})),
-    # What nobody had written down is bought when the client asks again.
+    # An image that was not stored yet is bought when the client asks again.
     (frozenset(), frozenset({Step.UNWRITTEN}), frozenset({READY})),
     # What was not begun is bought when the client asks again.
     (ENDED, NOT_BEGUN, frozenset({READY})),
@@ -280,7 +280,7 @@ def plan_round(seed: int, number: int, first_trial: int) -> tuple[Strike, bool, 
 
 
 class Campaign:
-    """Rounds in one world, which each leave behind what they have not mended; `outcomes` is the account."""
+    """Rounds in one world, which pass on what they have not repaired; `outcomes` is the account."""
 
     def __init__(self, world: World, seed: int) -> None:
         self.world = world
@@ -295,7 +295,7 @@ class Campaign:
         await self._client.aclose()
 
     async def run_round(self) -> list[str]:
-        """Run the next round and return what is wrong behind it."""
+        """Run the next round and return what is wrong after it."""
         strike, has_neighbour, trials = plan_round(self.seed, self.rounds, self.trials)
         self.rounds += 1
         self.trials += len(trials)
@@ -389,7 +389,7 @@ class Campaign:
             await self.world.end(self.world.services[-1], signal.SIGTERM)
         while len(self.world.services) < number:
             service = await self.world.start()
-            # The first login of each author costs a hash, and only so many are calculated at once.
+            # The first login of each author costs a hash, and the number of concurrent hashes is limited.
             for author in AUTHORS:
                 await self._client.get(f"{service.url}/private/image?limit=1", auth=(author, PASSWORD))
 
@@ -577,7 +577,7 @@ def _decoded(body: bytes) -> list[bytes]:
 
 
 def _is_untrue(answer: Answer, row: Row) -> bool:
-    """Whether an answer contradicts what became of the image, also if it came before the end."""
+    """Whether an answer contradicts the image's outcome, even if it came before the end."""
     if answer.body.get("guid", row.guid) != row.guid:
         return True
     if answer.body.get("type") == "about:blank":

@@ -1,8 +1,8 @@
-"""The real service in a process of its own, whose generations halt at a named step of their life until they are let go.
+"""The real service in its own process, whose generations halt at a named step until they are released.
 
-A prompt chooses the step: ``a red fox {{halt stored}}``. Whoever starts the service sees in the file `halted` of its
-folder which prompts have come to their step, and lets them go by making the file `released`. So a crash can be made to
-strike many images at once, each of them exactly where it was meant to be struck.
+A prompt chooses the step: ``a red fox {{halt stored}}``. The file `halted` in the service's folder lists the prompts
+that have reached their step; creating the file `released` lets them go on. So one crash can hit many images, each at an
+exact step.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class Step(StrEnum):
     UNWRITTEN = "unwritten"
     """Nothing is written down."""
     PENDING = "pending"
-    """The image is written down as pending; nobody has looked if there is room for it."""
+    """The image is stored as pending; the free space is not checked yet."""
     CHECKED = "checked"
     """There is room for it; it is written down as pending."""
     GENERATING = "generating"
@@ -106,7 +106,7 @@ class HaltingImageRepository(MySQLImageRepository):
 
 
 class HaltingContentStore(FilesystemContentStore):
-    """Halts before there is a look for room, in the middle of a content, behind it, and before it is deleted."""
+    """Halts before the check of free space, in the middle of a content, after it, and before its deletion."""
 
     def __init__(self, root: Path, halts: Halts) -> None:
         super().__init__(root)

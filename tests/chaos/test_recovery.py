@@ -1,4 +1,4 @@
-"""What becomes of one image when its service or its database goes away, and who brings it to its end."""
+"""How an image survives the loss of its service or its database, and which process finishes it."""
 
 import asyncio
 import hashlib
@@ -47,7 +47,7 @@ async def test_a_service_takes_on_what_another_was_buying_when_it_was_killed(
     await world.end(killed)
 
     assert await asked is None
-    # Nobody has asked the other service for anything but the image of this key.
+    # The other service was asked only for the image of this key.
     await world.until("status = 'unknown' AND maybe_billed AND failure_kind = 'GenerationAbandonedError'")
     answers = [await waiting, await ask(client, other, prompt)]
     for answer in answers:

@@ -1,4 +1,4 @@
-"""What a service needs to run, all of it real and all of it within reach of whoever wants to break it."""
+"""The real parts that a service needs, all under the control of the test."""
 
 import asyncio
 import contextlib
@@ -121,7 +121,7 @@ class Service:
 
 
 class Disk(Protocol):
-    """What contents are kept on, and what can be full."""
+    """The disk for contents, which can be full."""
 
     folder: Path
 

@@ -162,7 +162,7 @@ async def test_an_author_may_be_taken_away_and_given(database: Database, visibil
 
 
 class TestWithoutAuthor:
-    """An image that nobody has asked for by name."""
+    """An image without an author."""
 
     async def test_it_may_be_made_private(self, database: Database) -> None:
         image = await add(database, author=None, visibility=Visibility.PUBLIC)

@@ -1,4 +1,4 @@
-"""What every clock keeps to."""
+"""The contract of `Clock`."""
 
 import os
 import time

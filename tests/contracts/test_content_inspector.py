@@ -1,4 +1,4 @@
-"""What every content inspector keeps to."""
+"""The contract of `ContentInspector`."""
 
 import asyncio
 import hashlib

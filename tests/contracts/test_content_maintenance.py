@@ -1,4 +1,4 @@
-"""What every `ContentMaintenance` promises."""
+"""The contract of `ContentMaintenance`."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta

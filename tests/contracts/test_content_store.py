@@ -1,4 +1,4 @@
-"""What every `ContentStore` promises."""
+"""The contract of `ContentStore`."""
 
 import asyncio
 import hashlib
@@ -240,7 +240,7 @@ async def test_content_can_be_read_by_many_at_once(store: ContentStore) -> None:
     assert await asyncio.gather(*(read(store) for _ in range(20))) == [b"x" * 600_000] * 20
 
 
-async def test_a_reader_that_stops_early_disturbs_nobody(store: ContentStore) -> None:
+async def test_a_reader_that_stops_early_disturbs_no_other(store: ContentStore) -> None:
     await put(store, b"x" * 600_000)
     stored = await store.open(KEY)
     await anext(stored.chunks)

@@ -1,4 +1,4 @@
-"""What every `DataUpgrades` promises, and how `UpgradeData` works on it."""
+"""The contract of `DataUpgrades`, and `UpgradeData` on top of it."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class KilledError(Exception):
 
 @dataclass
 class Doubling(DataUpgrade):
-    """Doubles numbers, each once; is killed before or behind the batches whose first number is in `killed_at`."""
+    """Doubles numbers, each once; is killed in the batches with a number that is in `killed_at`."""
 
     numbers: dict[int, int] = field(default_factory=lambda: dict.fromkeys(range(1, 11), 1))
     killed_at: list[int] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Doubling(DataUpgrade):
         return UpgradedBatch(str(places[-1]), len(changed)) if places else None
 
 
-async def test_an_upgrade_nobody_has_begun_is_at_its_beginning(progress: DataUpgrades) -> None:
+async def test_a_new_upgrade_is_at_its_beginning(progress: DataUpgrades) -> None:
     assert await progress.get("tags") == UpgradeProgress(position="", finished_at=None)
 
 

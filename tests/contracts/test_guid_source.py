@@ -1,4 +1,4 @@
-"""What every source of guids keeps to."""
+"""The contract of `GuidSource`."""
 
 from concurrent.futures import ThreadPoolExecutor
 from uuid import RFC_4122, UUID

@@ -1,4 +1,4 @@
-"""What every `HealthCheck` promises."""
+"""The contract of `HealthCheck`."""
 
 from pixyproxy.domain.ports import ContentPorts, ImagePorts
 

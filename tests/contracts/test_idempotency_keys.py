@@ -1,4 +1,4 @@
-"""What every `IdempotencyKeys` promises."""
+"""The contract of `IdempotencyKeys`."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What every archive of exported images keeps to: what is written is read again."""
+"""The contract of `ImageArchiveWriter` and `ImageArchiveReader`: the reader returns all that was written."""
 
 import io
 import tempfile
@@ -175,14 +175,14 @@ async def test_content_larger_than_what_is_kept_in_memory_comes_back(archive: Ar
     assert await found_in(archive.reader()) == [(image, data)]
 
 
-async def test_content_that_nobody_reads_is_passed_over(archive: Archive) -> None:
+async def test_unread_content_is_skipped(archive: Archive) -> None:
     written = [(with_content(data), data) for data in (b"one", b"two " * MIB, b"three")]
     await write(archive, *written)
     found = [one async for one in archive.reader().images()]
     assert {one.image.guid for one in found if isinstance(one, ArchivedImage)} == {image.guid for image, _ in written}
 
 
-async def test_content_that_is_read_in_part_is_passed_over(archive: Archive) -> None:
+async def test_partly_read_content_is_skipped(archive: Archive) -> None:
     written = [(with_content(data), data) for data in (b"one " * MIB, b"two " * MIB)]
     await write(archive, *written)
     found = []

@@ -1,4 +1,4 @@
-"""What every `ImageCatalogue` promises."""
+"""The contract of `ImageCatalogue`."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -112,8 +112,8 @@ async def test_private_images_are_listed_for_their_author_only(images: HostImage
     private = await images.add(ImageFactory.build(author="ann", visibility=Visibility.PRIVATE, created_at=NOON))
     public = await images.add(ImageFactory.build(author="ann", created_at=NOON + SECOND))
     others = await images.add(ImageFactory.build(author="bob", created_at=NOON + 2 * SECOND))
-    nobodys = await images.add(ImageFactory.build(author=None, created_at=NOON + 3 * SECOND))
-    assert await images.list(PUBLIC, limit=10) == [nobodys, others, public]
+    authorless = await images.add(ImageFactory.build(author=None, created_at=NOON + 3 * SECOND))
+    assert await images.list(PUBLIC, limit=10) == [authorless, others, public]
     assert await images.list(ANNS, limit=10) == [public, private]
     assert await images.list(ImageFilter(author=BOB), limit=10) == [others]
     assert await images.list(ImageFilter(author=ANN, visibility=Visibility.PUBLIC), limit=10) == [public]

@@ -1,4 +1,4 @@
-"""What every `ImageDeletions` promises."""
+"""The contract of `ImageDeletions`."""
 
 import asyncio
 from uuid import UUID, uuid4
@@ -112,14 +112,14 @@ async def test_a_deletion_goes_on_until_it_is_finished(images: ImagePorts) -> No
     assert await images.is_being_deleted(other.guid)
 
 
-async def test_while_somebody_is_at_work_on_a_deletion_nobody_else_gets_it(images: ImagePorts) -> None:
+async def test_a_deletion_with_a_lease_is_not_claimed_again(images: ImagePorts) -> None:
     image = await images.add(ImageFactory.build())
     await images.delete(image.guid, expected_version=1, lease_seconds=60.0)
     assert await images.list_deletions(limit=10) == []
     assert await images.claim_deletions(limit=10, lease_seconds=60.0) == []
 
 
-async def test_a_deletion_that_somebody_has_left_is_claimed_again_and_again(images: ImagePorts) -> None:
+async def test_an_abandoned_deletion_is_claimed_again_and_again(images: ImagePorts) -> None:
     image = await images.add(ImageFactory.build())
     await images.delete(image.guid, expected_version=1, lease_seconds=1.0)
     assert await images.list_deletions(limit=10) == []

@@ -1,4 +1,4 @@
-"""What every image generator keeps to, whatever draws behind it."""
+"""The contract of `ImageGenerator`."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""What every `ImageLeases` promises."""
+"""The contract of `ImageLeases`."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -99,7 +99,7 @@ async def test_a_lease_that_is_over_can_still_be_renewed(images: ImagePorts) -> 
     assert await images.list_abandoned(limit=10) == []
 
 
-async def test_nobody_else_can_renew_a_lease(images: ImagePorts) -> None:
+async def test_only_the_owner_can_renew_a_lease(images: ImagePorts) -> None:
     image = await images.add(GeneratingImageFactory.build(), lease=SHORT)
     unowned = await images.add(GeneratingImageFactory.build(created_at=image.created_at + SECOND))
     for owner in ("two", "One", "on", ""):
@@ -132,7 +132,9 @@ async def test_a_final_state_ends_the_lease_for_good(
     end = {
         ImageStatus.READY: completed(image),
         ImageStatus.FAILED: image.failed(refusal(), at=NOON),
-        ImageStatus.UNKNOWN: image.failed(GenerationAbandonedError("Nobody knows.", maybe_billed=True), at=NOON),
+        ImageStatus.UNKNOWN: image.failed(
+            GenerationAbandonedError("The outcome is unknown.", maybe_billed=True), at=NOON
+        ),
     }[status]
     await images.update(end, expected=ImageStatus.GENERATING)
     if is_renewed:
@@ -150,15 +152,17 @@ async def test_renewing_changes_nothing_of_a_final_image(images: ImagePorts, fac
     assert await images.get(image.guid) == image
 
 
-async def test_an_abandoned_image_is_taken_on_only_while_nobody_has_a_lease(images: ImagePorts) -> None:
+async def test_an_abandoned_image_is_updated_only_without_a_lease(images: ImagePorts) -> None:
     image = await images.add(GeneratingImageFactory.build(), lease=LONG)
-    unknown = image.failed(GenerationAbandonedError("Nobody knows.", maybe_billed=True), at=image.updated_at)
+    unknown = image.failed(GenerationAbandonedError("The outcome is unknown.", maybe_billed=True), at=image.updated_at)
     with pytest.raises(ConstraintViolationError):
         await images.update_abandoned(unknown, expected=ImageStatus.GENERATING)
     assert await images.get(image.guid) == image
 
     abandoned = await images.add(GeneratingImageFactory.build(), lease=Lease(owner="one", seconds=0.0))
-    unknown = abandoned.failed(GenerationAbandonedError("Nobody knows.", maybe_billed=True), at=image.updated_at)
+    unknown = abandoned.failed(
+        GenerationAbandonedError("The outcome is unknown.", maybe_billed=True), at=image.updated_at
+    )
     await images.update_abandoned(unknown, expected=ImageStatus.GENERATING)
     assert (await images.get(abandoned.guid)).status is ImageStatus.UNKNOWN
 

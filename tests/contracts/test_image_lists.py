@@ -1,6 +1,6 @@
-"""What `ImageCatalogue`, `TagCatalogue` and `SearchIndex` promise together: the same images, words and tags.
+"""The contract of `ImageCatalogue`, `TagCatalogue` and `SearchIndex` together.
 
-What is expected is worked out by the domain: `ImageFilter.fits` says which images, `ImagePosition` in which order.
+The domain gives the expected results: `ImageFilter.fits` selects the images, `ImagePosition` orders them.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ ANN = UserName("ann")
 BOB = UserName("bob")
 PUBLIC = ImageFilter(visibility=Visibility.PUBLIC)
 ANNS = ImageFilter(author=ANN)
-EVERYBODYS_TAGS = TagFilter(visibility=Visibility.PUBLIC)
+PUBLIC_TAGS = TagFilter(visibility=Visibility.PUBLIC)
 START_OF_TIME = datetime(1, 1, 1, tzinfo=UTC)
 END_OF_TIME = datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)
 
@@ -85,7 +85,7 @@ class TestLists:
         for wanted in (PUBLIC, ANNS, tagged("a"), with_words("a"), with_words("a", tags=("a", "b"))):
             assert await images.list(wanted, limit=10) == []
             assert await images.count_listed(wanted) == 0
-        assert await images.list_tags(EVERYBODYS_TAGS, limit=10) == []
+        assert await images.list_tags(PUBLIC_TAGS, limit=10) == []
 
     @pytest.mark.parametrize("wanted", [PUBLIC, tagged("a"), with_words("word"), tagged("a", "b", author=ANN)])
     async def test_no_image_is_missed_or_repeated_while_others_write(
@@ -125,7 +125,7 @@ class TestLists:
         for wanted in (PUBLIC, ANNS, tagged("a"), with_words("b")):
             assert await images.list(wanted, limit=10) == [ready]
             assert await images.count_listed(wanted) == 1
-        assert await images.list_tags(EVERYBODYS_TAGS, limit=10) == [TagCount(Tag("a"), 1)]
+        assert await images.list_tags(PUBLIC_TAGS, limit=10) == [TagCount(Tag("a"), 1)]
 
     async def test_an_image_is_listed_once_it_is_completed(self, images: ImagePorts) -> None:
         generating = await images.add(GeneratingImageFactory.build(tags=("a", "c"), prompt="b"))
@@ -136,7 +136,7 @@ class TestLists:
         await images.update(ready, expected=ImageStatus.GENERATING)
         for wanted in lists:
             assert await images.list(wanted, limit=10) == [ready]
-        assert await images.list_tags(EVERYBODYS_TAGS, limit=10) == [TagCount(Tag("a"), 1), TagCount(Tag("c"), 1)]
+        assert await images.list_tags(PUBLIC_TAGS, limit=10) == [TagCount(Tag("a"), 1), TagCount(Tag("c"), 1)]
 
     async def test_an_image_changes_lists_at_once(self, images: ImagePorts) -> None:
         image = await images.add(ImageFactory.build(author="ann", tags=("a", "b"), prompt="c"))
@@ -146,7 +146,7 @@ class TestLists:
             assert await images.list(wanted, limit=10) == []
             own = msgspec.structs.replace(wanted, author=ANN, visibility=None)
             assert await images.list(own, limit=10) == [hidden]
-        assert await images.list_tags(EVERYBODYS_TAGS, limit=10) == []
+        assert await images.list_tags(PUBLIC_TAGS, limit=10) == []
         assert await images.list_tags(TagFilter(author=ANN), limit=10) == [
             TagCount(Tag("a"), 1),
             TagCount(Tag("b"), 1),
@@ -157,7 +157,7 @@ class TestLists:
             assert await images.list(wanted, limit=10) == [shown]
         for wanted in (tagged("a"), tagged("a", "b"), tagged("a", visibility=None, author=ANN)):
             assert await images.list(wanted, limit=10) == []
-        assert await images.list_tags(EVERYBODYS_TAGS, limit=10) == [TagCount(Tag("b"), 1), TagCount(Tag("c"), 1)]
+        assert await images.list_tags(PUBLIC_TAGS, limit=10) == [TagCount(Tag("b"), 1), TagCount(Tag("c"), 1)]
 
     # aiomysql warns of what pixyproxy.adapters.mysql has it ignore; pytest sets up filters of its own.
     @pytest.mark.filterwarnings("ignore:Row .* was cut:pymysql.err.Warning")
@@ -203,10 +203,10 @@ class TestTags:
     ) -> None:
         await images.add(ImageFactory.build(tags=("cat", "😀")))
         expected = [TagCount(Tag(tag), 1 + (tag in {"cat", "😀"})) for tag in sorted(AWKWARD_TAGS)]
-        assert await images.list_tags(EVERYBODYS_TAGS, limit=100) == expected
-        assert await images.list_tags(EVERYBODYS_TAGS, limit=100, descending=True) == expected[::-1]
-        assert await images.list_tags(EVERYBODYS_TAGS, limit=3) == expected[:3]
-        assert await images.list_tags(EVERYBODYS_TAGS, limit=3, descending=True) == expected[::-1][:3]
+        assert await images.list_tags(PUBLIC_TAGS, limit=100) == expected
+        assert await images.list_tags(PUBLIC_TAGS, limit=100, descending=True) == expected[::-1]
+        assert await images.list_tags(PUBLIC_TAGS, limit=3) == expected[:3]
+        assert await images.list_tags(PUBLIC_TAGS, limit=3, descending=True) == expected[::-1][:3]
 
     async def test_tags_are_listed_by_what_they_begin_with(
         self, images: ImagePorts, tagged_images: Sequence[Image]
@@ -235,10 +235,10 @@ class TestTags:
     async def test_a_page_may_begin_behind_a_tag_that_does_not_exist(self, images: ImagePorts) -> None:
         await images.add(ImageFactory.build(tags=("b",)))
         for after, descending in (("a", False), ("", False), ("B", False), ("c", True), ("bb", True), ("😀", True)):
-            found = await images.list_tags(EVERYBODYS_TAGS, limit=10, after=Tag(after), descending=descending)
+            found = await images.list_tags(PUBLIC_TAGS, limit=10, after=Tag(after), descending=descending)
             assert [each.tag for each in found] == ["b"]
         for after, descending in (("c", False), ("b", False), ("b", True), ("a", True), ("bb", False)):
-            assert await images.list_tags(EVERYBODYS_TAGS, limit=10, after=Tag(after), descending=descending) == []
+            assert await images.list_tags(PUBLIC_TAGS, limit=10, after=Tag(after), descending=descending) == []
 
     async def test_the_tags_of_public_images_and_of_ones_own_are_counted_apart(self, images: ImagePorts) -> None:
         await images.add(ImageFactory.build(author="ann", tags=("a", "b"), visibility=Visibility.PRIVATE))
@@ -247,7 +247,7 @@ class TestTags:
         await images.add(ImageFactory.build(author=None, tags=("d",)))
         await images.add(FailedImageFactory.build(author="ann", tags=("a", "e")))
         expected: list[tuple[TagFilter, dict[str, int]]] = [
-            (EVERYBODYS_TAGS, {"b": 1, "c": 2, "d": 2}),
+            (PUBLIC_TAGS, {"b": 1, "c": 2, "d": 2}),
             (TagFilter(author=ANN), {"a": 1, "b": 2, "c": 1}),
             (TagFilter(author=ANN, visibility=Visibility.PUBLIC), {"b": 1, "c": 1}),
             (TagFilter(author=ANN, visibility=Visibility.PRIVATE), {"a": 1, "b": 1}),
@@ -478,7 +478,7 @@ class TestEquality:
         added = [await images.add(image) for image in stored]
         for wanted, order, after, limit in questions:
             everything = listed_by(wanted, added, order)
-            behind = [
+            following = [
                 image
                 for image in everything
                 if after is None
@@ -488,7 +488,7 @@ class TestEquality:
                     else ImagePosition.of(image) > after
                 )
             ]
-            assert await images.list(wanted, limit=limit, order=order, after=after) == behind[:limit]
+            assert await images.list(wanted, limit=limit, order=order, after=after) == following[:limit]
             assert await images.count_listed(wanted) == len(everything)
 
     @settings(thorough, max_examples=60)
@@ -529,7 +529,7 @@ class TestEquality:
             st.tuples(
                 st.sampled_from(
                     [
-                        EVERYBODYS_TAGS,
+                        PUBLIC_TAGS,
                         TagFilter(author=ANN),
                         TagFilter(author=ANN, visibility=Visibility.PRIVATE),
                     ]
@@ -559,8 +559,8 @@ class TestEquality:
             within = ImageFilter(visibility=base.visibility, author=base.author)
             of_images = [image.tags for image in added if within.fits(image)]
             tags = sorted({tag for each in of_images for tag in each if tag.startswith(prefix)}, reverse=descending)
-            behind = [tag for tag in tags if after is None or (tag < after if descending else tag > after)]
-            expected = [TagCount(tag, sum(tag in each for each in of_images)) for tag in behind[:limit]]
+            following = [tag for tag in tags if after is None or (tag < after if descending else tag > after)]
+            expected = [TagCount(tag, sum(tag in each for each in of_images)) for tag in following[:limit]]
             wanted = msgspec.structs.replace(base, prefix=prefix)
             assert await images.list_tags(wanted, limit=limit, after=after, descending=descending) == expected
 
@@ -586,7 +586,7 @@ class TestPaging:
 
 
 class Tables(msgspec.Struct, frozen=True):
-    """A repository in tables, and a way to run a plain statement behind its back."""
+    """A repository in tables, and a way to run a plain statement following its back."""
 
     images: ImagePorts
     run: Callable[[str], Awaitable[Sequence[Sequence[Any]]]]
@@ -630,7 +630,7 @@ class TestTables:
         await tables.run(f"UPDATE images SET visibility = 'private' WHERE guid = '{image.guid}'")  # noqa: S608
         for wanted in (PUBLIC, tagged("a"), tagged("a", "b"), with_words("words")):
             assert await tables.images.list(wanted, limit=10) == [other]
-        assert await tables.images.list_tags(EVERYBODYS_TAGS, limit=10) == [
+        assert await tables.images.list_tags(PUBLIC_TAGS, limit=10) == [
             TagCount(Tag("a"), 1),
             TagCount(Tag("b"), 1),
         ]

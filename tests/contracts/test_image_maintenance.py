@@ -1,4 +1,4 @@
-"""What every `ImageMaintenance` promises."""
+"""The contract of `ImageMaintenance`."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""What every `ImageRepository` promises."""
+"""The contract of `ImageRepository`."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -116,7 +116,7 @@ class TestAdd:
 
 
 class TestFidelity:
-    """What is stored comes back unchanged."""
+    """Stored images come back unchanged."""
 
     @pytest.mark.parametrize("text", AWKWARD_TEXTS.values(), ids=AWKWARD_TEXTS.keys())
     async def test_a_prompt_is_kept_whatever_is_in_it(self, images: HostImages, text: str) -> None:
@@ -260,7 +260,7 @@ class TestGet:
         found = await asyncio.gather(*asking, return_exceptions=True)
         assert found[2:] == [added[2], *added]
 
-    async def test_what_was_changed_before_is_seen_whoever_else_asks(self, images: HostImages) -> None:
+    async def test_an_earlier_change_is_seen_even_with_concurrent_readers(self, images: HostImages) -> None:
         image = await images.add(ImageFactory.build(tags=("0",)))
 
         async def change() -> None:
@@ -389,7 +389,7 @@ class TestUpdate:
 
 
 class TestChange:
-    """What an author changes of an image."""
+    """Changes by the author."""
 
     @pytest.mark.parametrize("factory", FINAL_FACTORIES)
     async def test_a_changed_image_is_stored_as_a_whole(self, images: HostImages, factory: type[ImageFactory]) -> None:

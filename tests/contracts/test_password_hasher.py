@@ -1,4 +1,4 @@
-"""What every password hasher keeps to."""
+"""The contract of `PasswordHasher`."""
 
 import re
 
@@ -78,14 +78,14 @@ async def test_a_hash_that_was_cut_short_fits_no_password(hasher: PasswordHasher
 
 
 @pytest.mark.parametrize("password", ["", "dummy_hash", PASSWORD, "\0" * 32])
-async def test_no_password_fits_the_decoy(hasher: PasswordHasher, password: str) -> None:
+async def test_no_password_fits_the_dummy_hash(hasher: PasswordHasher, password: str) -> None:
     assert not await hasher.verify(hasher.dummy_hash, password)
     assert hasher.dummy_hash == hasher.dummy_hash
 
 
-async def test_the_decoy_costs_what_any_hash_costs(hasher: PasswordHasher) -> None:
+async def test_the_dummy_hash_costs_as_much_as_any_other(hasher: PasswordHasher) -> None:
     """All that stands before the salt decides what a verification costs, and a little the lengths of salt and hash."""
-    *dummy_hash, decoy_salt, decoy_hash = hasher.dummy_hash.split("$")
+    *dummy_hash, dummy_salt, dummy_digest = hasher.dummy_hash.split("$")
     *real, real_salt, real_hash = (await hasher.hash(PASSWORD)).split("$")
     assert dummy_hash == real
-    assert (len(decoy_salt), len(decoy_hash)) == (len(real_salt), len(real_hash))
+    assert (len(dummy_salt), len(dummy_digest)) == (len(real_salt), len(real_hash))

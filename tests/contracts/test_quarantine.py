@@ -1,4 +1,4 @@
-"""What every `Quarantine` promises."""
+"""The contract of `Quarantine`."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What every `Schema` promises, and what all that keep their scripts in `sql/` have in common."""
+"""The contract of `Schema`, and the rules for all scripts in `sql/`."""
 
 import asyncio
 import re
@@ -69,7 +69,7 @@ asyncio.run(main(sys.argv[1]))
 
 
 class Target(Protocol):
-    """An empty database, with a way to look behind the port."""
+    """An empty database, with direct access to its tables."""
 
     dialect: str
     address: str

@@ -1,4 +1,4 @@
-"""What every `SecretStore` promises."""
+"""The contract of `SecretStore`."""
 
 import asyncio
 

@@ -94,7 +94,7 @@ async def test_several_processes_may_upgrade_at_once_while_others_write(images: 
         assert all(tag in {one for _, tags in TAGS for one in tags} for tag in record.tags)
 
 
-async def test_a_change_of_somebody_else_is_kept(images: ImagePorts, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_concurrent_change_is_kept(images: ImagePorts, monkeypatch: pytest.MonkeyPatch) -> None:
     image = await images.add(
         ImageFactory.build(author="ann", visibility=Visibility.PUBLIC, tags=(Tag("Zoe\u0308"),), version=1)
     )

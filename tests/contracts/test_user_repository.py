@@ -1,4 +1,4 @@
-"""What every `UserRepository` promises."""
+"""The contract of `UserRepository`."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -128,7 +128,7 @@ async def test_a_change_of_the_password_does_not_undo_a_disabling_at_the_same_ti
     assert (stored.password_hash, stored.is_disabled) == ("$another", True)
 
 
-async def test_an_empty_repository_lists_nobody(users: UserRepository) -> None:
+async def test_an_empty_repository_lists_no_users(users: UserRepository) -> None:
     assert await users.list() == []
 
 

@@ -1,4 +1,4 @@
-"""What every variant maker keeps to."""
+"""The contract of `VariantMaker`."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""What every `VariantStore` promises."""
+"""The contract of `VariantStore`."""
 
 import asyncio
 import os

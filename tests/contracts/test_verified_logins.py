@@ -1,4 +1,4 @@
-"""What every memory of verified logins keeps to."""
+"""The contract of `VerifiedLogins`."""
 
 import pytest
 

@@ -83,11 +83,11 @@ PARAMETERS: Final = TypeAdapter(_Parameters)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What goes back over the socket.
+    """An answer over the socket.
 
     `delay` seconds pass before the first byte and `drip` seconds between pieces of `piece` bytes. The connection is cut
     after `cut_after` bytes of the body, in good manners (FIN) or, with `is_reset`, without (RST). With a `gate` it is
-    held until that is open: before the first byte or, with `held_after`, behind so many bytes of the body.
+    held until that is open: before the first byte or, with `held_after`, after that many bytes of the body.
     """
 
     status: int = 200
@@ -117,7 +117,7 @@ class RecordedRequest:
 
 
 class Order:
-    """What a valid request asks for, and the picture it gets."""
+    """A valid request and its picture."""
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         self.parameters = parameters
@@ -347,7 +347,7 @@ def _label(order: Order, argument: str) -> Answer:
 
 
 def _heap(order: Order, argument: str) -> Answer:
-    """Bring a picture behind so many MiB of useless JSON."""
+    """Return a picture after this many MiB of useless JSON."""
     kind, _, mebibytes = argument.partition(" ")
     return Answer(headers=JSON, body=heap(kind, int(mebibytes or 60) << 20, order.picture()))
 
@@ -377,7 +377,7 @@ def _refers(order: Order, argument: str) -> Answer:
 
 
 def _part(order: Order, argument: str) -> Answer:
-    """Break off behind the picture, or `argument` bytes before its end."""
+    """Break off after the picture, or `argument` bytes before its end."""
     answer = _ok(order, "")
     end = answer.body.index(b'"', answer.body.index(b'"b64_json": "') + 13) + 1
     return Answer(headers=answer.headers, body=answer.body, cut_after=end - int(argument or 0))
@@ -670,7 +670,7 @@ class OpenAIServer:
         if name.startswith("redirect-to-"):
             return Answer(status=302, headers={"location": unquote(name[12:])}, is_billed=False)
         if name.startswith("late-"):
-            # The picture comes to its place after so many requests.
+            # The picture becomes available after this many requests.
             self._late[name] += 1
             return picture if self._late[name] > int(name[5:]) else Answer(status=404, is_billed=False)
         answer = answers.get(name, lambda: Answer(status=404, is_billed=False))()

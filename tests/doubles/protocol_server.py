@@ -73,7 +73,7 @@ class Server:
         self.listener.close()
 
     def connect(self) -> socket.socket:
-        """Return a connection that takes little before somebody reads it."""
+        """Return a connection with a small receive buffer."""
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(30)

@@ -18,7 +18,7 @@ START_TIMEOUT = 120.0
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on right now."""
+    """Return a free port of the loopback interface."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
@@ -49,7 +49,7 @@ class Service:
 
     @property
     def output(self) -> str:
-        """What the service has printed so far, log lines included."""
+        """The service's output so far, log lines included."""
         size = os.fstat(self._output.fileno()).st_size
         return os.pread(self._output.fileno(), size, 0).decode()
 

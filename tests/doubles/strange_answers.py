@@ -112,7 +112,7 @@ ENCODINGS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     ),
     "percent-without-data-url": lambda picture: _item(quote(_text(picture), safe="")),
 }
-"""What can be made of a picture, by name; each is a body that brings it."""
+"""Bodies that contain a picture, by name."""
 
 LABELS: Final = ("jpg", "image/jpeg", "PNG", ".png", "", "bmp", "x" * 10_000)
 
@@ -181,9 +181,9 @@ _HEAPS: Final[Mapping[str, bytes]] = {
 
 
 def heap(kind: str, size: int, picture: bytes | None) -> bytes:
-    """Return a body of about `size` bytes of useless JSON, behind which is a picture if there is one.
+    """Return a body of about `size` bytes of useless JSON, followed by the picture, if there is one.
 
-    Of `deep` the arrays are in one another, and of `escaped` the picture's own text is so long.
+    `deep` nests arrays; `escaped` lengthens the picture's own text.
     """
     item = _item(_text(picture))[1:] if picture else b'"data":[]}'
     if kind == "deep":

@@ -78,7 +78,7 @@ def test_another_site_can_show_public_pictures_and_links_and_nothing_else(servic
     browser = page.context.browser
     assert browser
     with another_site(html) as address:
-        # The browser remembers the login, and sends it along whoever asks.
+        # The browser remembers the login, and sends it with each request.
         page = browser.new_context(http_credentials={"username": auth[0], "password": auth[1]}).new_page()
         blocked: list[str] = []
         page.on("requestfailed", lambda request: blocked.append(f"{request.url} {request.failure}"))

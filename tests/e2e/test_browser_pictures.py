@@ -23,7 +23,7 @@ async ([type, data]) => {
     return pixels.some((value) => value) ? [image.naturalWidth, image.naturalHeight] : null;
 }
 """
-# Chromium shows nothing of an animated WebP that breaks off behind its first frame, which is whole.
+# Chromium shows nothing of an animated WebP that breaks off after its complete first frame.
 STRICTER = {"webp-later-frames-cut"}
 SHOWN = {name: data for name, data in odd_pictures.shown().items() if name not in STRICTER}
 

@@ -1,4 +1,4 @@
-"""What caches do with pictures: a real nginx with the documented configuration, and one that caches carelessly."""
+"""How caches handle pictures: a real nginx with the documented configuration, and one that caches carelessly."""
 
 import itertools
 import json
@@ -28,7 +28,7 @@ LOGINS: Final = {"anonymous": None, "author": ("ann", "ann's password"), "anothe
 ROUTES: Final = ("public", "private", "link")
 DOCUMENTED, CARELESS = "documented", "careless"
 
-# Whatever may be kept is kept for everybody, under nothing but its address.
+# Caches every cacheable answer for all users, by its address alone.
 CARELESS_SERVER: Final = """
 server {
     listen 127.0.0.1:%d;
@@ -55,7 +55,7 @@ class World(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """What an image is at first, what happens to it after it was asked for, and to whom it is shown then."""
+    """An image's first state, its change after the first request, and the client that asks then."""
 
     name: str
     visibility: Visibility = Visibility.PUBLIC
@@ -74,7 +74,7 @@ class Cell(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What was answered through a cache to whom, and what the service itself answered meanwhile, if it was asked."""
+    """The answer to a client through a cache, and the service's own answer, if the cache asked it."""
 
     who: str
     status: int
@@ -92,7 +92,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Answers(msgspec.Struct, frozen=True):
-    """What was answered to whoever asked first, to them and others right after the change, and after the max-age."""
+    """The answers to the first client, and to it and others right after the change and after the max-age."""
 
     first: Answer
     again: Answer
@@ -231,7 +231,7 @@ class Asking:
         return httpx.URL(link).raw_path.decode()
 
     def _ask_all(self) -> None:
-        """Let whoever asked first ask again, and then the others."""
+        """Let the first client ask again, and then the others."""
         self._ask(self._cell.who)
         for who in LOGINS:
             if who != self._cell.who:
@@ -293,7 +293,7 @@ def test_a_private_picture_is_for_its_author_alone(matrix: Matrix, cell: Cell) -
 
 
 @pytest.mark.parametrize("cell", cells(routes=["private", "link"]), ids=by_name)
-def test_what_is_not_for_everybody_is_kept_nowhere(matrix: Matrix, cell: Cell) -> None:
+def test_private_answers_are_not_cached(matrix: Matrix, cell: Cell) -> None:
     for answer in matrix[cell].all:
         assert answer.origin == answer.status
         assert answer.did in {None, "MISS"}
@@ -330,7 +330,7 @@ def test_it_makes_no_difference_who_has_asked_before(matrix: Matrix, cell: Cell)
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=by_name)
-def test_an_error_is_kept_by_nobody(matrix: Matrix, cell: Cell) -> None:
+def test_errors_are_not_cached(matrix: Matrix, cell: Cell) -> None:
     for answer in matrix[cell].all:
         if answer.status >= 400:
             assert answer.origin == answer.status
@@ -397,7 +397,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, paintings: list[Painting]) -
 
 @pytest.fixture
 def url(world: World, paintings: list[Painting]) -> str:
-    """The address, through the cache of the documentation, of a picture that nobody has asked for yet."""
+    """The address of a new picture, through the documented cache."""
     image, _ = paintings.pop()
     return f"{world.caches[DOCUMENTED]}/image/{image.guid}/content"
 
@@ -431,7 +431,7 @@ def test_a_part_of_another_version_is_the_whole(url: str) -> None:
     assert other.content == DATA
 
 
-def test_a_part_that_is_not_there_is_kept_by_nobody(url: str) -> None:
+def test_an_unsatisfiable_range_is_not_cached(url: str) -> None:
     assert httpx.get(url, headers={"Range": "bytes=99999999-"}).status_code == 416
     assert httpx.get(url).content == DATA
 
@@ -475,7 +475,7 @@ def test_a_variant_is_kept_for_those_who_accept_the_same(url: str) -> None:
     ]
 
 
-def test_a_variant_in_one_format_is_the_same_for_everybody(url: str) -> None:
+def test_a_variant_in_one_format_is_the_same_for_all_clients(url: str) -> None:
     answers = [httpx.get(f"{url}?width=64&format=webp", headers={"Accept": accept}) for accept in ("image/avif", "*/*")]
 
     assert [answer.headers["X-Cache-Status"] for answer in answers] == ["MISS", "HIT"]

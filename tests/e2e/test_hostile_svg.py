@@ -1,4 +1,4 @@
-"""An SVG that tries whatever it can, in a real browser: shown by PixyProxy it runs nothing and asks nobody."""
+"""A hostile SVG in a real browser: served by PixyProxy it runs no script and sends no request."""
 
 import threading
 import time
@@ -71,7 +71,7 @@ def address(witness: Witness, tmp_path: Path) -> Iterator[str]:
 
 
 def stay_and_click(page: Page) -> str:
-    """Give everything time to happen, and return the title of the document by then."""
+    """Give scripts time to run, and return the document's title."""
     for name in CLICKS:
         element = page.locator(f"#{name}")
         if element.count():

@@ -190,7 +190,7 @@ def wait_for_status(login: tuple[str, str], address: str, status: str) -> dict[s
         time.sleep(0.05)
 
 
-def test_a_generation_that_nobody_waits_for_is_finished_before_the_service_stops(
+def test_a_generation_without_a_waiting_client_is_finished_before_the_service_stops(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
     with running_service(tmp_path, environment) as first:
@@ -216,7 +216,7 @@ def test_what_can_not_be_finished_before_the_service_stops_is_left_to_recovery_a
     assert details["problem"]["maybe_billed"] is True
 
 
-def test_whoever_waits_when_the_service_stops_is_told_which_image_to_look_for(
+def test_clients_that_wait_when_the_service_stops_get_the_images_guid(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
     environment |= {"PIXYPROXY_SHUTDOWN_TIMEOUT": "1"}

@@ -179,7 +179,7 @@ def test_the_bytes_do_not_pass_through_the_service(folder: Path, service: Servic
     assert "X-Accel-Redirect" not in answer.headers
 
 
-def test_nobody_gets_at_the_files_past_the_service(folder: Path, nginx: Nginx) -> None:
+def test_the_files_can_not_be_reached_past_the_service(folder: Path, nginx: Nginx) -> None:
     name = content_path(folder, PAINTINGS["public"][0]).relative_to(folder / CONTENTS)
     for path in (f"/internal/{name}", f"//internal/{name}", f"/image/../internal/{name}", f"/%69nternal/{name}"):
         # httpx would tidy the path up.

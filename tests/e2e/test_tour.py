@@ -28,7 +28,7 @@ MARK = "\n=== the end of a block ===\n"
 
 
 class Session(NamedTuple):
-    """What each block of the session has printed, and the folder it was run in."""
+    """The output of each block of the session, and the folder it ran in."""
 
     folder: Path
     created: str
@@ -71,7 +71,7 @@ def shell(script: str, folder: Path) -> str:
 
 
 def json_values(text: str) -> Iterator[Any]:
-    """Yield the JSON values that stand one behind the other."""
+    """Yield the JSON values of a sequence of them."""
     while text := text.strip():
         value, end = json.JSONDecoder().raw_decode(text)
         yield value

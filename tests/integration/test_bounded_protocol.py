@@ -1,4 +1,4 @@
-"""What a client may send, how much of it, and how slowly: the protocol class under uvicorn, over real sockets."""
+"""Limits of size and time on requests: the protocol class under uvicorn, over real sockets."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What only files can get wrong: power cuts, full disks, links, threads, descriptors, memory."""
+"""Files: power cuts, full disks, links, threads, descriptors, memory."""
 
 import asyncio
 import errno
@@ -36,7 +36,7 @@ OTHER_NAME = VariantName("0123456789abcdef-320x-contain-80.avif")
 KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
-NOBODY = 65_534
+UNPRIVILEGED_UID = 65_534
 
 Patch = Callable[..., None]
 
@@ -254,11 +254,11 @@ class TestLinks:
 
 
 class TestPowerCut:
-    """What is visible after a power cut is whole."""
+    """Content that is visible after a power cut is complete."""
 
     @pytest.fixture
     def events(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-        """What happens on the disk, in its order, with paths below the test's own folder."""
+        """The operations on the disk, in order, with paths below the test's own folder."""
         events: list[str] = []
 
         def name(path: object) -> str:
@@ -398,7 +398,7 @@ class Disk(Protocol):
     root: Path
 
     def fill(self, *, leaving: int) -> None:
-        """Leave so many bytes of room."""
+        """Leave this many bytes of free space."""
 
     def empty(self) -> None:
         """Make room again."""
@@ -578,11 +578,11 @@ class TestErrors:
 
     @pytest.fixture
     def without_rights(self, store: FilesystemContentStore, root: Path) -> Iterator[None]:
-        """Let the test be somebody whom the folder grants nothing."""
+        """Run the test as a user without rights on the folder."""
         (root / "incoming").chmod(0o500)
         is_root = os.geteuid() == 0
         if is_root:
-            os.seteuid(NOBODY)
+            os.seteuid(UNPRIVILEGED_UID)
         yield
         if is_root:
             os.seteuid(0)
@@ -700,7 +700,7 @@ class TestSettingAside:
         await store.move_to_quarantine(KEY)
         assert entries_below(root) == before
 
-    async def test_content_that_somebody_takes_away_meanwhile_leaves_no_file(
+    async def test_content_that_is_removed_meanwhile_leaves_no_file(
         self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await store.put(KEY, in_chunks(b"content"))
@@ -887,7 +887,7 @@ class TestWhatIsNoFile:
         assert not path.parent.exists()
 
 
-class TestLeftovers:
+class TestOrphans:
     HOUR = timedelta(hours=1)
 
     @staticmethod
@@ -935,7 +935,7 @@ class TestLeftovers:
             patched.setattr(Path, "lstat", late_lstat)
             assert list(await store.list_orphans(older_than=self.HOUR)) == ["b.old"]
 
-    async def test_a_leftover_is_set_aside_with_its_bytes_and_nothing_else_is(
+    async def test_an_orphan_is_quarantined_with_its_bytes_and_nothing_else_is(
         self, store: FilesystemContentStore, root: Path
     ) -> None:
         await store.put(KEY, in_chunks(b"content"))
@@ -1468,7 +1468,7 @@ class TestReading:
 
 
 class TestOpening:
-    """What was open a short time ago is opened without a thread, and still anew."""
+    """A file that was opened a short time ago is opened again, without a thread."""
 
     @pytest.fixture
     def threads(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> list[bool]:
@@ -1754,7 +1754,7 @@ class TestVariants:
             if times == ATTEMPTS:
                 with pytest.raises(ContentStoreError):
                     await store.delete(KEY)
-                # Whoever was told so deletes again.
+                # The caller deletes again.
             await store.delete(KEY)
         assert not is_there(place_of_variants(root))
         assert files_below(root) == []
@@ -1805,7 +1805,7 @@ class TestVariants:
         assert digest is not None
         assert (digest.byte_size, digest.sha256) == (3, hashlib.sha256(b"new").hexdigest())
 
-    async def test_an_upload_that_a_crash_broke_off_is_a_leftover_and_no_variant(self, root: Path) -> None:
+    async def test_an_upload_that_a_crash_broke_off_is_an_orphan_and_no_variant(self, root: Path) -> None:
         script = f"""
 import asyncio, os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What only a real MySQL or MariaDB server shows: connections, sessions, transactions, and what happens without it."""
+"""A real MySQL or MariaDB server: connections, sessions, transactions, and outages."""
 
 import asyncio
 import contextlib
@@ -58,7 +58,7 @@ async def connection_count(database: MySQLDatabase) -> int:
 
 
 class TestSession:
-    """What a connection is set up to."""
+    """The settings of a connection."""
 
     async def test_a_parameter_of_bytes_reaches_the_server(self, mysql_database: MySQLDatabase) -> None:
         value = bytes(range(256)) + "it's 100% \\ 😀".encode()
@@ -246,7 +246,7 @@ async def has_isolated_snapshots(database: MySQLDatabase) -> bool:
 
 @pytest.mark.filterwarnings("ignore:.*processlist.*deprecated")
 class TestPool:
-    """Who gets a connection, and when."""
+    """The order in which waiters get connections."""
 
     async def test_there_are_never_more_connections_than_the_pool_holds(self, empty_mysql_url: str) -> None:
         async with opened(empty_mysql_url, pool_size=3) as database:
@@ -288,7 +288,7 @@ class TestPool:
             holder.cancel()
             assert await asyncio.wait_for(waiter, 1) == 1
 
-    async def test_a_cancelled_waiter_takes_nobodys_place(self, mysql_url: str) -> None:
+    async def test_a_cancelled_waiter_takes_no_connection(self, mysql_url: str) -> None:
         async with opened(mysql_url, pool_size=1) as database:
             for _ in range(20):
                 tasks = [asyncio.create_task(hold(database, 0.001)) for _ in range(4)]
@@ -504,11 +504,11 @@ class TestAbsence:
             with pytest.raises(DBConnectionError):
                 await database.users.list()
 
-    async def test_a_wrong_password_is_a_connection_error_that_names_nobody(self, mysql_server: MySQLServer) -> None:
-        async with opened(mysql_server.url("pixy", login="nobody-knows-me:hunter2")) as database:
+    async def test_a_wrong_password_is_a_connection_error_without_names(self, mysql_server: MySQLServer) -> None:
+        async with opened(mysql_server.url("pixy", login="unknown-login:hunter2")) as database:
             with pytest.raises(DBConnectionError) as caught:
                 await scalar(database, "SELECT 1")
-        assert "nobody-knows-me" not in caught.value.detail
+        assert "unknown-login" not in caught.value.detail
 
     async def test_a_missing_database_is_a_connection_error(self, mysql_server: MySQLServer) -> None:
         async with opened(mysql_server.url("no_such_database")) as database:

@@ -1,4 +1,4 @@
-"""What only a real MySQL or MariaDB server shows of the schema: crashes, locks, rights, query plans, raw SQL."""
+"""The schema on a real MySQL or MariaDB server: crashes, locks, permissions, query plans, raw SQL."""
 
 import asyncio
 import shutil
@@ -147,7 +147,7 @@ class TestUpgrade:
 
 
 class TestTables:
-    """What operators and other tools may do with the tables."""
+    """Statements of operators and other tools."""
 
     async def test_a_record_can_be_inserted_with_the_three_columns_that_have_no_default(
         self, mysql_database: MySQLDatabase

@@ -1,4 +1,4 @@
-"""What the OpenAI adapter makes of answers that were paid for, over a real socket."""
+"""How the OpenAI adapter handles paid answers, over a real socket."""
 
 import asyncio
 import gc

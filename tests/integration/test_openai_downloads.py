@@ -59,7 +59,7 @@ async def generate(server: OpenAIServer) -> AsyncIterator[Generate]:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
-    """What DNS tells of a name: the addresses of the first question, of the second, and so on."""
+    """DNS answers for a name: the addresses for the first query, for the second, and so on."""
     names: dict[str, list[list[str]]] = {}
     real = socket.getaddrinfo
 

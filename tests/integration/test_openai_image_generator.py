@@ -458,7 +458,7 @@ async def test_time_that_runs_out_before_the_request_was_sent_is_surely_not_bill
     with ExitStack() as sockets:
         full, *waiting = [sockets.enter_context(socket.socket()) for _ in range(3)]
         full.bind(("127.0.0.1", 0))
-        # Whoever comes after those that nobody accepts waits for a connection without end.
+        # The backlog is full: a further connection attempt never completes.
         full.listen(0)
         for client in waiting:
             client.setblocking(False)

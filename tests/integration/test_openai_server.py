@@ -51,7 +51,7 @@ async def open_gate(http: httpx2.AsyncClient, name: str) -> None:
 
 
 async def waiting(http: httpx2.AsyncClient, expected: dict[str, int]) -> None:
-    """Return as soon as just so many answers are held."""
+    """Return as soon as exactly this many answers are held."""
     async with asyncio.timeout(30):
         while (await account(http))["waiting"] != expected:
             pass

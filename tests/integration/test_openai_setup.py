@@ -1,4 +1,4 @@
-"""What the client for OpenAI takes from its environment: a proxy, certificates."""
+"""Proxies and certificates from the environment of the OpenAI client."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

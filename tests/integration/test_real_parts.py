@@ -1,4 +1,4 @@
-"""What the suite says of itself where real parts are missing."""
+"""How the suite reports missing real parts."""
 
 import os
 import subprocess

@@ -340,12 +340,12 @@ def test_a_client_that_goes_away_leaves_nothing_behind(
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_connections_that_are_lost_while_their_files_wait_are_in_nobodys_way(
+def test_connections_that_are_lost_while_their_files_wait_block_no_others(
     file: Any, loop_name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/lost":
-            # By then the server waits until it can send on.
+            # The server is then waiting for room in the socket's buffer.
             asyncio.get_running_loop().call_later(0.1, send.func.__self__.transport.abort)
         await sends(start(MIB), part(file, 0, MIB))(scope, receive, send)
 
@@ -376,7 +376,7 @@ def test_a_process_without_descriptors_blames_no_client(
     assert str(record.exc_info[1]) == "There is no descriptor left: Too many open files."
 
 
-def test_clients_that_go_away_while_many_download_disturb_nobody(
+def test_clients_that_go_away_while_many_download_disturb_no_others(
     file: Any, loop_name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def download(number: int) -> bytes:

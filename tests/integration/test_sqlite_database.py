@@ -1,4 +1,4 @@
-"""What only a real SQLite file shows: its rights, other processes, full disks, query plans, raw SQL."""
+"""SQLite files: permissions, other processes, full disks, query plans, raw SQL."""
 
 import asyncio
 import os
@@ -90,7 +90,7 @@ async def scalar(database: SQLiteDatabase, sql: str) -> object:
 class TestFile:
     """The file and its folder."""
 
-    async def test_the_folder_is_made_and_nobody_else_may_read_the_file(self, tmp_path: Path) -> None:
+    async def test_the_folder_is_made_and_only_the_owner_may_read_the_file(self, tmp_path: Path) -> None:
         path = tmp_path / "one" / "two" / "pixyproxy.db"
         umask = os.umask(0)
         database = SQLiteDatabase(path)
@@ -307,7 +307,7 @@ class TestTransactions:
 
 
 class TestTables:
-    """What operators and other tools may do with the tables."""
+    """Statements of operators and other tools."""
 
     async def test_a_record_can_be_inserted_with_the_three_columns_that_have_no_default(
         self, sqlite_database: SQLiteDatabase

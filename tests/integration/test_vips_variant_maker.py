@@ -1,4 +1,4 @@
-"""What libvips makes of pictures that are large, odd or hostile."""
+"""Large, odd and hostile pictures in libvips."""
 
 import asyncio
 import base64
@@ -174,7 +174,7 @@ async def test_sixteen_bits_become_eight(maker: VipsVariantMaker) -> None:
 
 
 async def test_printing_colours_become_those_of_a_screen(maker: VipsVariantMaker) -> None:
-    # Pillow writes CMYK inverted, as everybody does.
+    # Pillow writes CMYK inverted, as is usual.
     made = await maker.make(stored(encoded(Image.new("CMYK", (40, 40), (0, 255, 255, 0)), "JPEG")), PNG)
     red, green, blue = middle(made)
     assert red > 180
@@ -372,7 +372,7 @@ def test_what_draws_knows_no_secret_and_imports_nothing_from_the_working_directo
     python.chmod(python.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(sys, "executable", str(python))
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("HOME", "/home/user")
     arguments, *environment = drawer.draw(b"", PNG).decode().splitlines()
     assert arguments.startswith("-P -m pixyproxy.adapters.pictures.vips.drawing ")
     names = {line.partition("=")[0] for line in environment}

@@ -1,4 +1,4 @@
-"""What is shipped: sdist, the wheel built from it, and that wheel in a fresh virtual environment.
+"""The distributions: sdist, the wheel built from it, and that wheel in a fresh virtual environment.
 
 The environment is given the distributions that the wheel declares, those that they declare in turn, and nothing else.
 They are linked from the environment that runs the tests, so no index is asked, and a dependency that was used and not
@@ -63,12 +63,12 @@ class Built(NamedTuple):
 
     @property
     def metadata(self) -> Message:
-        """What the wheel says of itself."""
+        """The wheel's metadata."""
         return email.message_from_string(self.dist_info("METADATA"))
 
     @property
     def requirements(self) -> list[Requirement]:
-        """What the wheel declares to need."""
+        """The wheel's declared dependencies."""
         return [Requirement(line) for line in self.metadata.get_all("Requires-Dist", [])]
 
 
