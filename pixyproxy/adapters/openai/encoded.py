@@ -3,6 +3,7 @@
 import re
 from binascii import a2b_qp
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 import pybase64
@@ -82,6 +83,9 @@ def _unquoted(text: bytes | bytearray, start: int) -> bytearray:
 
 
 def _from_base64(text: bytes | bytearray) -> bytes:
+    with suppress(ValueError):
+        # Almost all texts need no repair, which takes longer than decoding does.
+        return pybase64.b64decode(text, validate=True)
     digits = bytearray()
     for piece in _pieces(text, 0, _IN_CHARACTER, PIECE):
         digits += _without_other_space(piece).translate(_STANDARD_ALPHABET, _ASCII_SPACE)
