@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pixyproxy.entrypoints.settings import Settings
 
 FIRST_USER = "pixy"
+APPLICATION = "pixyproxy.entrypoints.cli.serve:application"
 
 # Every waiting client has its answer at that point; only slow downloads still run.
 GRACE_SECONDS = 5
@@ -43,6 +44,7 @@ def serve(**flags: str | None) -> None:
     from pixyproxy.entrypoints.exposure import warnings_of
     from pixyproxy.entrypoints.log import configure_logging
     from pixyproxy.entrypoints.server.sendfile_protocol import SendfileProtocol
+    from pixyproxy.entrypoints.server.shared_socket import run_workers
 
     # Worker processes read the environment, so pass flags through it.
     os.environ.update({f"PIXYPROXY_{name.upper()}": value for name, value in flags.items() if value is not None})
@@ -53,24 +55,27 @@ def serve(**flags: str | None) -> None:
     configure_logging(settings.log_format)
     for warning in warnings_of(settings, os.environ):
         logging.getLogger("pixyproxy.start").warning(warning)
-    uvicorn.run(
-        "pixyproxy.entrypoints.cli.serve:application",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        loop="uvloop",
-        http=SendfileProtocol,
-        ws="none",
-        timeout_keep_alive=settings.keep_alive_timeout,
-        lifespan="on",
-        access_log=False,
+    options: dict[str, Any] = {
+        "factory": True,
+        "host": settings.host,
+        "port": settings.port,
+        "workers": settings.workers,
+        "loop": "uvloop",
+        "http": SendfileProtocol,
+        "ws": "none",
+        "timeout_keep_alive": settings.keep_alive_timeout,
+        "lifespan": "on",
+        "access_log": False,
         # `ProxyHeaders` does it.
-        proxy_headers=False,
-        server_header=False,
-        log_config=None,
-        timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout) + GRACE_SECONDS,
-    )
+        "proxy_headers": False,
+        "server_header": False,
+        "log_config": None,
+        "timeout_graceful_shutdown": math.ceil(settings.shutdown_timeout) + GRACE_SECONDS,
+    }
+    if settings.workers == 1:
+        uvicorn.run(APPLICATION, **options)
+    else:
+        run_workers(APPLICATION, **options)
 
 
 def _ensure_free(host: str, port: int) -> None:
