@@ -57,7 +57,8 @@ def inflated(body: bytes | bytearray, content_encoding: str, limit: int) -> Infl
     best: Inflated | None = None
     for codings in [*likely, *guesses]:
         result = _without(codings, body, limit)
-        if is_json(result.data):
+        # A few bytes inflate to a bracket by chance, but compression makes no JSON longer.
+        if is_json(result.data) and (codings in likely or len(result.data) > len(body)):
             return result
         if best is None and result.data and codings in likely and not is_json(body):
             best = result
