@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -142,7 +143,7 @@ class ImageLists:
                 images.append(image_from_record(guid, record))
                 # Others go on meanwhile.
                 await asyncio.sleep(0)
-        return sorted(images, key=ImagePosition.of, reverse=queries.order is ImageOrder.NEWEST_FIRST)
+        return sorted(images, key=attrgetter("created_at", "guid"), reverse=queries.order is ImageOrder.NEWEST_FIRST)
 
     async def _are_frequent(self, queries: "ImageListQueries", sample: Sample) -> bool:
         """Whether the words are frequent, and other conditions are rare."""
