@@ -17,29 +17,41 @@ from pixyproxy.domain.ports import DamagedRecord
 # What a database joins texts with.
 Concat = Callable[[Sequence[str]], str]
 
-# The fields of `Image`: JSON with SQL between < and >. Only damage puts a quotation mark into a column that is quoted
-# here.
-_RECORD: Final = (
-    '{"id":<images.id>,"guid":"<images.guid>","filename":<JSON_QUOTE(images.filename)>,'
-    '"request":{"prompt":<JSON_QUOTE(images.prompt)>},"tags":<tags>,'
-    "\"author\":<COALESCE(JSON_QUOTE(images.author), 'null')>,"
-    '"visibility":"<images.visibility>","status":"<images.status>","model":<JSON_QUOTE(images.model)>,'
-    '"created_at":"<images.created_at>Z","updated_at":"<images.updated_at>Z","version":<images.version>,'
-    '"content":<content>,"usage":<COALESCE(images.generator_usage, \'null\')>,"failure":<failure>,'
-    "\"generator_request_id\":<COALESCE(JSON_QUOTE(images.generator_request_id), 'null')>}"
-)
+# The fields of `Image` as JSON, with SQL between < and >. Columns that are quoted here contain no quotation mark, unless
+# they are damaged.
+_RECORD: Final = """
+{"id":<images.id>,
+"guid":"<images.guid>",
+"filename":<JSON_QUOTE(images.filename)>,
+"request":{"prompt":<JSON_QUOTE(images.prompt)>},
+"tags":<tags>,
+"author":<COALESCE(JSON_QUOTE(images.author), 'null')>,
+"visibility":"<images.visibility>",
+"status":"<images.status>",
+"model":<JSON_QUOTE(images.model)>,
+"created_at":"<images.created_at>Z",
+"updated_at":"<images.updated_at>Z",
+"version":<images.version>,
+"content":<content>,
+"usage":<COALESCE(images.generator_usage, 'null')>,
+"failure":<failure>,
+"generator_request_id":<COALESCE(JSON_QUOTE(images.generator_request_id), 'null')>}
+"""
 
-_CONTENT: Final = (
-    '{"media_type":"<images.media_type>","byte_size":<images.byte_size>,"sha256":"<images.sha256>",'
-    '"width":<images.width>,"height":<images.height>}'
-)
+_CONTENT: Final = """
+{"media_type":"<images.media_type>",
+"byte_size":<images.byte_size>,
+"sha256":"<images.sha256>",
+"width":<images.width>,
+"height":<images.height>}
+"""
 
 # Before script 0004 nothing but the detail of a failure was kept.
-_FAILURE: Final = (
-    "{\"kind\":<JSON_QUOTE(COALESCE(images.failure_kind, 'GenerationFailedError'))>,"
-    '"detail":<JSON_QUOTE(images.failure)>,'
-    "\"maybe_billed\":<CASE WHEN images.maybe_billed = 0 THEN 'false' ELSE 'true' END>}"
-)
+_FAILURE: Final = """
+{"kind":<JSON_QUOTE(COALESCE(images.failure_kind, 'GenerationFailedError'))>,
+"detail":<JSON_QUOTE(images.failure)>,
+"maybe_billed":<CASE WHEN images.maybe_billed = 0 THEN 'false' ELSE 'true' END>}
+"""
 
 _SQL: Final = re.compile("<(.+?)>")
 
@@ -56,7 +68,7 @@ def record_sql(concat: Concat, tags: str) -> str:
 
 
 def _sql(template: str, concat: Concat) -> str:
-    parts = _SQL.split(template)
+    parts = _SQL.split(template.replace("\n", ""))
     return concat([part if number % 2 else f"'{part}'" for number, part in enumerate(parts) if part])
 
 
