@@ -167,6 +167,12 @@ class TestLists:
         listed = await images.list(PUBLIC, limit=100)
         assert listed == sorted(added, key=ImagePosition.of, reverse=True)
 
+    async def test_usage_of_any_json_is_complete(self, images: ImagePorts) -> None:
+        usages = [{"tokens": 10**40, "cost": 0.1, "\ud800": ["日本", None, {"": "\0"}]}, {}, None]
+        added = [await images.add(ImageFactory.build(usage=usage)) for usage in usages]
+        assert await images.list(PUBLIC, limit=9) == sorted(added, key=ImagePosition.of, reverse=True)
+        assert [await images.get(image.guid) for image in added] == added
+
     async def test_authors_are_compared_character_by_character(self, images: ImagePorts) -> None:
         await images.add(ImageFactory.build(author="ann", tags=("a",)))
         await images.add(ImageFactory.build(author=None, tags=("a",)))

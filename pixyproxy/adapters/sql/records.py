@@ -3,6 +3,7 @@
 A driver in Python takes longer for the columns of one row than msgspec for ten records.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -17,7 +18,7 @@ from pixyproxy.domain.ports import DamagedRecord
 # What a database joins texts with.
 Concat = Callable[[Sequence[str]], str]
 
-# The fields of `Image` as JSON, with SQL between < and >. Columns that are quoted here contain no quotation mark, unless
+# The fields of `Image` as JSON, with SQL between < and >. Columns that are quoted here contain a quotation mark only if
 # they are damaged.
 _RECORD: Final = """
 {"id":<images.id>,
@@ -81,7 +82,12 @@ def image_from_record(guid: str, record: str | None) -> Image:
         raise DBConnectionError("The database can't send a record that it holds.")
     try:
         return _IMAGE.decode(record)
-    except msgspec.DecodeError as exc:
+    except msgspec.DecodeError:
+        pass
+    try:
+        # Usage may have integers of any size and lone surrogates, which msgspec does not decode.
+        return msgspec.convert(json.loads(record), Image)
+    except (ValueError, RecursionError, msgspec.ValidationError) as exc:
         raise _damaged(guid) from exc
 
 
