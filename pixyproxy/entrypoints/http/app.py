@@ -30,12 +30,12 @@ from pixyproxy.entrypoints.settings import Settings
 
 @get("/", include_in_schema=False)
 async def index() -> Redirect:
-    """Lead a browser to the page that describes the API."""
+    """Redirect to the page that describes the API."""
     return Redirect("/schema")
 
 
 def create_app(settings: Settings, container: Container | None = None) -> Litestar:
-    """Return the ASGI application for `settings`; an embedder may hand in a `container` with adapters overridden.
+    """Return the ASGI application for `settings`; a host may pass a `container` with adapters of its own.
 
     The application opens its database when it starts and closes it when it ends. The schema must be up to date.
     """

@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
-# What a regular expression has taken it never gives back here (`++`), so that no header makes it slow.
+# Possessive quantifiers (`++`) keep matching linear.
 _ENTITY_TAG: Final = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*+")')
-# Elements stand between commas, and some may be empty (RFC 9110, section 5.6.1).
+# Commas separate the elements, which may be empty (RFC 9110, section 5.6.1).
 _LIST: Final = re.compile(r'(?:[ \t,]++|(?:W/)?"[\x21\x23-\x7e\x80-\xff]*+"(?=[ \t]*+(?:,|$)))++')
 
 
@@ -20,7 +20,7 @@ class EntityTag(msgspec.Struct, frozen=True):
 
 
 def parse_entity_tags(text: str) -> Sequence[EntityTag]:
-    """Return the entity tags of a list such as `If-Match` has, or none if it is malformed."""
+    """Return the entity tags of a list such as `If-Match`'s, none if it is malformed."""
     if not _LIST.fullmatch(text):
         return ()
     return [EntityTag(found[2], is_weak=bool(found[1])) for found in _ENTITY_TAG.finditer(text)]

@@ -1,4 +1,4 @@
-"""Headers as ASGI has them."""
+"""Headers in an ASGI scope."""
 
 from litestar.types import Scope
 
@@ -6,5 +6,5 @@ Header = tuple[bytes, bytes]
 
 
 def header_of(scope: Scope, name: bytes) -> bytes | None:
-    """Return the first header of a request with this name, which is in lower case."""
+    """Return the first header of a request with this lower-case name."""
     return next((value for each, value in scope["headers"] if each == name), None)

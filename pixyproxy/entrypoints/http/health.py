@@ -11,7 +11,7 @@ from pixyproxy.entrypoints.http.problems.responses import problems
 
 
 class Health(msgspec.Struct, frozen=True):
-    """That the service works."""
+    """The status of a service that works."""
 
     status: Annotated[str, Meta(description="Always `ok`: anything else is a problem.", examples=["ok"])] = "ok"
 
@@ -22,7 +22,7 @@ def health(container: Container) -> Router:
 
     @get("/live", summary="Does the process answer?", response_description="It does.")
     async def live() -> Health:
-        """Answer as long as the process does; restart it when it does not."""
+        """Answer as long as the process runs; restart it if it does not."""
         return Health()
 
     @get(

@@ -1,4 +1,4 @@
-"""A request whose body must be JSON."""
+"""Requests with a JSON body."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from pixyproxy.domain.errors import BadRequestError, DataValidationError
 
-# A prompt of 32,000 characters and 32 tags take 420 KB at most, each character escaped.
+# A prompt of 32,000 characters and 32 tags have at most 420 KB, all characters escaped.
 MAX_BODY_SIZE = 1024 * 1024
 
 _AT_ONCE: Final = 32 * 1024
@@ -22,10 +22,10 @@ _NAME_SHOWN: Final = 100
 
 
 class JSONRequest(Request[Any, Any, Any]):
-    """Refuses a body that is not JSON with a problem that says why.
+    """Refuses a body that is not JSON, with a problem that says why.
 
-    A body of another media type is refused before it is read, so that no form on another site can make a logged-in
-    browser buy images: browsers send JSON to another site only after asking that site.
+    Refuses other media types before reading the body, so that no form on another site can make a logged-in browser buy
+    images: browsers ask a site before they send it JSON from another.
     """
 
     media_types: ClassVar[Sequence[str]] = ["application/json"]
@@ -51,12 +51,12 @@ class JSONRequest(Request[Any, Any, Any]):
 
     async def json(self) -> Any:
         body = await self.body()
-        # A whole MiB of small objects takes a tenth of a second, in which other requests must go on.
+        # A MiB of small objects takes a tenth of a second; don't block other requests meanwhile.
         return decode_json(body) if len(body) <= _AT_ONCE else await asyncio.to_thread(decode_json, body)
 
 
 def decode_json(body: bytes) -> Any:
-    """Return what `body` holds; raise `BadRequestError` where it is not JSON, or has two fields with one name.
+    """Return the decoded `body`; raise `BadRequestError` if it is not JSON, or has a field twice.
 
     Of two such fields msgspec takes the last, and other programs the first (RFC 8259, section 4).
     """
@@ -79,6 +79,6 @@ def _refuse_duplicates(pairs: Sequence[tuple[str, Any]]) -> None:
 
 
 class MergePatchRequest(JSONRequest):
-    """The same for a merge patch (RFC 7396), which may be called JSON, too."""
+    """The same for a merge patch (RFC 7396), whose media type may also be JSON."""
 
     media_types: ClassVar[Sequence[str]] = ["application/merge-patch+json", "application/json"]

@@ -1,4 +1,4 @@
-"""What may be done with a resource."""
+"""The methods of a resource."""
 
 from litestar import HttpMethod, Response, route
 from litestar.handlers import HTTPRouteHandler
@@ -7,9 +7,9 @@ from pixyproxy.entrypoints.http.json_request import MergePatchRequest
 
 
 def options(path: str, *methods: str) -> HTTPRouteHandler:
-    """Return the handler that names the methods of a path (RFC 9110, section 9.3.7; RFC 5789, section 3.1).
+    """Return the handler that lists a path's methods (RFC 9110, section 9.3.7; RFC 5789, section 3.1).
 
-    Litestar's own answer names only those of the first handler.
+    Litestar's own answer lists only those of the first handler.
     """
 
     @route(path, http_method=HttpMethod.OPTIONS, status_code=204, include_in_schema=False)

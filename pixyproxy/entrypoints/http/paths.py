@@ -1,4 +1,4 @@
-"""Paths that answers name."""
+"""Paths in answers."""
 
 from typing import Final
 

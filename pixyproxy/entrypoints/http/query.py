@@ -1,4 +1,4 @@
-"""Reading the parameters of a query."""
+"""Parsing query parameters."""
 
 import re
 from enum import StrEnum
@@ -10,7 +10,7 @@ Word = TypeVar("Word", bound=StrEnum)
 
 
 class QueryParameters(Protocol):
-    """The parameters of a query, some of them perhaps given several times."""
+    """The parameters of a query, which may be repeated."""
 
     def getall(self, key: str, default: list[str], /) -> list[str]:
         """Return the values of a parameter, or the default."""
@@ -32,7 +32,7 @@ def parse_number(name: str, text: str) -> int:
 
 
 def parse_word(name: str, text: str, words: type[Word]) -> Word:
-    """Return one of some words; raise `DataValidationError`."""
+    """Return one of the allowed words; raise `DataValidationError`."""
     try:
         return words(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""HTTP Basic as credentials (RFC 7617)."""
+"""HTTP Basic authentication (RFC 7617)."""
 
 import asyncio
 import base64
@@ -16,18 +16,18 @@ from pixyproxy.entrypoints.http.auth.authentication import Authenticator, Connec
 from pixyproxy.entrypoints.http.headers import header_of
 from pixyproxy.entrypoints.http.middleware.client_address import client_address
 
-# Without a pause the refusals of a flood, which cost little, would take the turns of other requests.
+# Refusals are cheap: without a pause, a flood of them would starve other requests.
 REFUSAL_PAUSE: Final = 0.1
 
-# What one subscriber is given at least (RFC 6177): counting single addresses would count nothing.
+# A subscriber gets at least a /64 (RFC 6177), so counting single addresses is useless.
 _IPV6_PREFIX: Final = 64
 
-# Name and password as long as they may be, four bytes a character, decomposed, and in base64.
+# The longest name and password: four bytes per character, decomposed, in base64.
 _TOKEN_MAX_LENGTH: Final = 24_576
 
 
 def parse_basic_credentials(header: str) -> tuple[str, str]:
-    """Return user name and password; raise `AuthenticationError`, whose detail says what is wrong with the header.
+    """Return user name and password; raise `AuthenticationError`, whose detail names the fault of the header.
 
     Raises `BadRequestError` for credentials that are too long or have too many marks to be valid.
     """
@@ -58,15 +58,15 @@ def parse_basic_credentials(header: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class BasicAuthenticator(Authenticator):
-    """Authenticates users by name and password, and logs each login that is refused.
+    """Authenticates users by name and password, and logs each refused login.
 
-    Raises what `parse_basic_credentials` and `AuthenticateUser` raise.
+    Raises the errors of `parse_basic_credentials` and `AuthenticateUser`.
     """
 
     authenticate_user: AuthenticateUser
 
     async def authenticate(self, connection: Connection) -> Principal | None:
-        """Return the user; None for a request without the header `Authorization`."""
+        """Return the user; None without an `Authorization` header."""
         header = header_of(connection.scope, b"authorization")
         if header is None:
             return None
@@ -91,5 +91,5 @@ class BasicAuthenticator(Authenticator):
 
 
 def _subscriber(client: str) -> str:
-    """Return what a subscriber can't easily change of an address: the first 64 bits of an IPv6 address, else all."""
+    """Return the part of an address that a subscriber can't easily change: the first 64 bits of IPv6, all of IPv4."""
     return str(ipaddress.ip_network((client, _IPV6_PREFIX), strict=False)) if ":" in client else client

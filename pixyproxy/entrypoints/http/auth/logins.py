@@ -1,4 +1,4 @@
-"""The credentials of a login."""
+"""The authenticators of a login."""
 
 from collections.abc import Sequence
 

@@ -20,10 +20,10 @@ _PARAMETERS: Final = frozenset({EXPIRES, SIGNATURE})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedLinkAuthenticator(Authenticator):
-    """Authenticates the holder of a signed link, who may read the one image that the link was made for.
+    """Authenticates the holder of a signed link, who may read the image that it names.
 
-    It does not look whether the image is there. Raises `OperationNotAllowedError` for a link that is not valid or has
-    expired, and `DataValidationError` for a parameter that is malformed or given twice.
+    Does not check that the image exists. Raises `OperationNotAllowedError` for an invalid or expired link, and
+    `DataValidationError` for a parameter that is malformed or given twice.
     """
 
     link_signer: LinkSigner

@@ -1,4 +1,4 @@
-"""What a client likes to be sent."""
+"""The `Accept` header."""
 
 import re
 from collections.abc import Mapping
@@ -6,8 +6,7 @@ from typing import Final
 
 _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"  # noqa: S105 -- RFC 9110's word
 _QUOTED: Final = r'"(?:[^"\\]|\\.)*+"'
-# No word ever gives back what it has taken, so that no header takes long. Groups may: possessive ones are broken in
-# Python before 3.11.5, as in Debian 12.
+# Possessive quantifiers keep matching linear. Not on groups, where they are broken in Python before 3.11.5 (Debian 12).
 _PARAMETER: Final = re.compile(rf"[ \t]*+;[ \t]*+(?:({_TOKEN})=({_TOKEN}|{_QUOTED}))?")
 _ELEMENT: Final = re.compile(
     rf"[ \t]*+(?:(?P<type>{_TOKEN})/(?P<subtype>{_TOKEN})(?P<parameters>(?:{_PARAMETER.pattern})*))?[ \t]*+(?:,|\Z)"
@@ -18,8 +17,8 @@ _WEIGHT: Final = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 def parse_accept(text: str) -> Mapping[str, int]:
     """Return the weight in thousandths of each media range in an `Accept` header (RFC 9110, section 12.5.1).
 
-    Ranges are in lower case. Those with parameters of their own are left out: they ask for something more special than
-    a media type. Nothing is returned of a header that is malformed.
+    Ranges are in lower case. Ranges with parameters are left out: they ask for more than a media type. A malformed
+    header gives no ranges.
     """
     weights: dict[str, int] = {}
     position = 0
@@ -43,9 +42,9 @@ def parse_accept(text: str) -> Mapping[str, int]:
 
 
 def weight_of(media_type: str, weights: Mapping[str, int], *, by_name: bool = False) -> int:
-    """Return what weight the most specific of the ranges that fit gives a media type; 0 if it is not wanted.
+    """Return the weight that the most specific matching range gives a media type; 0 if none matches.
 
-    With `by_name`, only a range that names the whole media type fits.
+    With `by_name`, only a range that names the whole media type matches.
     """
     general, _, _ = media_type.partition("/")
     ranges = (media_type,) if by_name else (media_type, f"{general}/*", "*/*")

@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110, section 13): whether a client that has seen a representation needs it again."""
+"""Conditional requests (RFC 9110, section 13)."""
 
 import re
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ _HTTP_DATE: Final = re.compile(
 
 
 class Verdict(Enum):
-    """What the conditions of a request come to."""
+    """The outcome of a request's conditions."""
 
     PROCEED = auto()
     NOT_MODIFIED = auto()
@@ -43,9 +43,9 @@ class Verdict(Enum):
 
 
 class Validators(msgspec.Struct, frozen=True):
-    """What tells one state of a representation from another: its entity tag, and when it was last modified.
+    """The validators of a representation: its entity tag, and its time of modification.
 
-    There is no such time, and conditions that name one are passed over, where equal times do not mean equal bytes.
+    Without a time, conditions on one are ignored: equal times must mean equal bytes.
     """
 
     entity_tag: str
@@ -57,9 +57,10 @@ class Validators(msgspec.Struct, frozen=True):
         return None if self.last_modified is None else _format_http_date(self.last_modified)
 
     def judge(self, headers: Mapping[str, str]) -> Verdict:
-        """Judge a GET or HEAD by its headers, with names in lower case, in the order of RFC 9110, section 13.2.2.
+        """Evaluate the conditions of a GET or HEAD, in the order of RFC 9110, section 13.2.2.
 
-        A condition that is malformed is not met where it names entity tags, and is not there where it names a time.
+        `headers` have lower-case names. A malformed condition is false if it names entity tags, and ignored if it names
+        a time.
         """
         if not headers:
             return Verdict.PROCEED
@@ -76,9 +77,9 @@ class Validators(msgspec.Struct, frozen=True):
         return Verdict.PROCEED
 
     def allow_range(self, if_range: str | None) -> bool:
-        """Whether a part may be sent to a client that has the rest of what `if_range` names (section 13.1.5).
+        """Whether a range may be sent to a client with this `If-Range` (section 13.1.5).
 
-        The very time is as good as the entity tag.
+        The exact time counts as much as the entity tag.
         """
         return if_range is None or if_range in {self.entity_tag, self.http_date}
 
@@ -91,7 +92,7 @@ class Validators(msgspec.Struct, frozen=True):
 
     def _is_among(self, text: str, *, is_weak_enough: bool) -> bool:
         is_weak = self.entity_tag.startswith("W/")
-        # Most have stored it once, and send it back as it is.
+        # Most clients send the stored time back unchanged.
         if text.strip() == "*" or (text == self.entity_tag and (is_weak_enough or not is_weak)):
             return True
         opaque = self.entity_tag.removeprefix("W/")
@@ -101,7 +102,7 @@ class Validators(msgspec.Struct, frozen=True):
 
 
 def conditions_of(scope: HTTPScope) -> Mapping[str, str]:
-    """Return those of the request's headers that say what is wanted; what comes in several lines is one list."""
+    """Return a request's conditional headers; the lines of one are joined to a list."""
     asked: dict[str, list[str]] = {}
     for name, value in scope["headers"]:
         if name in _ASKING:
@@ -114,7 +115,7 @@ def _format_http_date(time: datetime) -> str:
 
 
 def parse_http_date(text: str | None) -> datetime | None:
-    """Return the time in UTC that an HTTP-date names (RFC 9110, section 5.6.7), or None for anything else."""
+    """Return the time in UTC of an HTTP-date (RFC 9110, section 5.6.7), or None for other text."""
     if text is None or not _HTTP_DATE.fullmatch(text):
         return None
     try:

@@ -8,15 +8,15 @@ from urllib.parse import quote
 from slugify import slugify
 
 _PLAIN: Final = re.compile("[0-9A-Za-z_][0-9A-Za-z_.-]*")
-# Beside letters and digits (RFC 8187, section 3.2.1).
+# Besides letters and digits (RFC 8187, section 3.2.1).
 _ATTR_CHAR: Final = "!#$&+-.^_`|~"
 
 
 def content_disposition(filename: str, *, is_download: bool) -> str:
-    """Return the value that has a browser show a picture or save it under this name.
+    """Return the header value with which a browser shows a picture, or saves it, under this name.
 
-    A name that is more than letters, digits, `_`, `.` and `-` stands there twice: transliterated for programs that know
-    ASCII only, and as it is (RFC 8187).
+    A name with characters other than letters, digits, `_`, `.` and `-` is given twice: transliterated to ASCII, and as
+    it is (RFC 8187).
     """
     kind = "attachment" if is_download else "inline"
     if _PLAIN.fullmatch(filename):

@@ -38,14 +38,14 @@ from pixyproxy.entrypoints.http.query import QueryParameters
 # The extension of ASGI by which a server sends a file without its bytes passing through Python.
 ZERO_COPY: Final = "http.response.zerocopysend"
 
-# Nothing in a picture may run, load or send anything; an SVG may have styles, and bitmaps and fonts within itself.
+# Pictures may not run, load or send anything; an SVG may have styles, and embedded bitmaps and fonts.
 _CONTENT_SECURITY_POLICY: Final = (
     b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; sandbox"
 )
 
 _READING: Final[frozenset[str]] = frozenset({"GET", "HEAD"})
 
-# nginx would judge these by itself before it knows the entity tag that it is told to send.
+# nginx would evaluate these itself, before it knows the entity tag.
 _JUDGED_BY_NGINX: Final = frozenset({"if-match", "if-unmodified-since"})
 
 _PUBLIC_CONTENT: Final = re.compile(
@@ -66,7 +66,7 @@ class _Open(Protocol):
 
 
 class _Representation(msgspec.Struct, frozen=True):
-    """What an image is served as."""
+    """An image's representation."""
 
     byte_size: int
     sha256: str
@@ -76,7 +76,7 @@ class _Representation(msgspec.Struct, frozen=True):
 
 
 class _Head(msgspec.Struct, frozen=True):
-    """What is said of a representation: by which it is known, what a 304 has of it, and what an answer with bytes."""
+    """The headers of a representation: its validators, those of a 304, and those of an answer with bytes."""
 
     validators: Validators
     brief: Sequence[Header]
@@ -86,7 +86,7 @@ class _Head(msgspec.Struct, frozen=True):
 class ContentResponse(msgspec.Struct, frozen=True, kw_only=True):
     """An answer as an ASGI application: a head and, if there is `content`, `byte_size` of its bytes from `start` on.
 
-    A client that reads none of it for `send_timeout` seconds is given up.
+    Gives up a client that reads nothing for `send_timeout` seconds.
     """
 
     status: int
@@ -131,10 +131,10 @@ class ContentResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentDelivery:
-    """Answers requests for the bytes of images, GET and HEAD, as RFC 9110 wants it.
+    """Answers requests for the bytes of images, GET and HEAD, by RFC 9110.
 
-    Caches may keep public pictures for `public_max_age` seconds. With `offload_path` a web server in front is
-    told where below that path it finds the file, and sends the bytes itself.
+    Caches may keep public pictures for `public_max_age` seconds. With `offload_path`, a web server in front gets the
+    path of the file below it, and sends the bytes itself.
     """
 
     get_image_content: GetImageContent
@@ -165,9 +165,9 @@ class ContentDelivery:
         *,
         is_download: bool = False,
     ) -> ContentResponse:
-        """Return the answer to a request for an image of those in `image_scope`.
+        """Return the answer to a request for an image in `image_scope`.
 
-        Raises what the use cases raise, `PreconditionFailedError`, and the `HTTPException` of a 416.
+        Raises the errors of the use cases, `PreconditionFailedError`, and the `HTTPException` of a 416.
         """
         asked = conditions_of(scope)
         image = await self.get_image_content.find(guid, principal, image_scope)
@@ -224,7 +224,7 @@ class ContentDelivery:
             sha256=digest.sha256,
             media_type=variant.format.media_type,
             filename=with_extension(image.filename, variant.format.extension),
-            # One URL may be answered with several, and one may be made anew with other bytes.
+            # One URL may have several variants, and one may be drawn again with other bytes.
             last_modified=None,
         )
         return shown, partial(self.get_image_variant.open, image, variant, digest, principal, scope)
@@ -253,7 +253,7 @@ class ContentShortcut:
 
 
 def _plain_request(scope: Scope) -> tuple[UUID, VariantQuery] | None:
-    """Return the public image and the variant of a plain request, or None for any other request."""
+    """Return the public image and the variant of a plain request, or None for all others."""
     if scope["type"] != ScopeType.HTTP or scope["method"] not in _READING or len(scope["path"]) != _PATH_LENGTH:
         return None
     found = _PUBLIC_CONTENT.fullmatch(scope["path"])
@@ -271,7 +271,7 @@ def _plain_request(scope: Scope) -> tuple[UUID, VariantQuery] | None:
 
 
 def parse_download(parameters: QueryParameters) -> bool:
-    """Return whether `download` stands in a query, and is not `false`; raise `DataValidationError`."""
+    """Return whether a query has `download`, other than `false`; raise `DataValidationError`."""
     *_, text = parameters.getall("download", ["false"])
     if text not in _DOWNLOADS:
         raise DataValidationError("download", "must be `true`, `false` or nothing")
@@ -298,7 +298,7 @@ def _head(
     brief = [
         (b"etag", validators.entity_tag.encode()),
         *_caching(scope, public_max_age, follows_accept=follows_accept),
-        # A browser sends a login along for any site that shows the picture, but a link is what its author has given it.
+        # A browser sends a login for any site that shows the picture; a link was handed out by the author.
         (
             b"cross-origin-resource-policy",
             b"cross-origin" if scope is ImageScope.PUBLIC or is_linked else b"same-origin",
@@ -310,7 +310,7 @@ def _head(
 
 
 def _caching(scope: ImageScope, public_max_age: int, *, follows_accept: bool) -> Sequence[Header]:
-    """Say who may keep the answer for how long, and by what in the request it differs.
+    """Return the caching headers.
 
     A public image can become private or be deleted at any time, so no cache may keep it for long.
     """
@@ -327,7 +327,7 @@ def _caching(scope: ImageScope, public_max_age: int, *, follows_accept: bool) ->
 
 
 def _description(shown: _Representation, *, is_download: bool) -> Sequence[Header]:
-    """Say what the bytes are, and that they are a picture and nothing else."""
+    """Return the headers that describe the bytes, as a picture and nothing else."""
     digest = base64.b64encode(bytes.fromhex(shown.sha256)).decode()
     disposition = content_disposition(shown.filename, is_download=is_download)
     return [

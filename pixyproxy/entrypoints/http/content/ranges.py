@@ -1,4 +1,4 @@
-"""Range requests (RFC 9110, section 14): which bytes a client asks for."""
+"""Range requests (RFC 9110, section 14)."""
 
 import re
 from typing import Final
@@ -7,27 +7,27 @@ import msgspec
 from litestar.exceptions import HTTPException
 
 _RANGE: Final = re.compile(r"bytes=[ \t,]*(?:([0-9]+)-([0-9]*)|-([0-9]+))[ \t,]*", re.ASCII | re.IGNORECASE)
-# No content is larger, and no text makes a number that takes long to read.
+# No content is larger, and longer numbers are slow to parse.
 _DIGITS_MAX: Final = 18
 
 
 class ByteRange(msgspec.Struct, frozen=True):
-    """The bytes from number `start` up to, but without, number `end`."""
+    """The bytes from `start` up to, but without, `end`."""
 
     start: int
     end: int
 
     @property
     def byte_size(self) -> int:
-        """How many bytes these are."""
+        """The number of bytes."""
         return self.end - self.start
 
 
 def parse_range(text: str | None, byte_size: int) -> ByteRange | None:
-    """Return the one range of `byte_size` bytes that the header asks for, or None if the whole is to be sent.
+    """Return the range of `byte_size` bytes that the header asks for, or None to send all.
 
-    That is so for what is malformed, for other units, and for several ranges at once: a server may ignore them, and
-    pictures are not read that way. Raises the `HTTPException` of a 416 if none of the bytes are there.
+    None also for a malformed header, other units and several ranges: a server may ignore them, and pictures are not
+    read that way. Raises the `HTTPException` of a 416 if none of the bytes exist.
     """
     found = text and _RANGE.fullmatch(text)
     if not found:

@@ -1,4 +1,4 @@
-"""What a GET answers with, and when a client that has it already needs it again."""
+"""Encoded answers to a GET, and their revalidation."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from pixyproxy.entrypoints.http.headers import Header
 
 T = TypeVar("T")
 
-# Anything may be changed, hidden or deleted a moment later: a cache asks before it uses what it has.
+# Anything may change or disappear a moment later: caches must revalidate.
 REVALIDATED: Final = "no-cache"
 # Other sites may show what is public.
 FOR_ANYBODY: Final[Mapping[str, str]] = {"Cache-Control": REVALIDATED, "Cross-Origin-Resource-Policy": "cross-origin"}
@@ -24,7 +24,7 @@ FOR_ONE: Final[Mapping[str, str]] = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
-# What a 304 repeats of a 200 (RFC 9110, section 15.4.5), beside the entity tag.
+# The headers of a 200 that its 304 repeats (RFC 9110, section 15.4.5), besides the entity tag.
 _KEPT: Final = frozenset({"Cache-Control", "Cross-Origin-Resource-Policy", "Vary"})
 
 
@@ -79,7 +79,7 @@ def entity_tag_of(body: bytes, *, prefix: str = "") -> str:
 def conditional_response(
     request: Request[Any, Any, Any], body: bytes, media_type: str, entity_tag: str, headers: Mapping[str, str]
 ) -> Response[Any]:
-    """Answer a GET with `body`, or with a 304 if the client has it already; raise `PreconditionFailedError`."""
+    """Answer a GET with `body`, or with a 304 if the client has it; raise `PreconditionFailedError`."""
     validators = Validators(entity_tag, last_modified=None)
     match validators.judge(conditions_of(request.scope)):
         case Verdict.FAILED:

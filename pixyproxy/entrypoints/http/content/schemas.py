@@ -1,4 +1,4 @@
-"""Signed links on the wire."""
+"""Request and response bodies of signed links."""
 
 from datetime import datetime
 from typing import Annotated
@@ -14,7 +14,7 @@ Percentage = Annotated[int, Meta(ge=1, le=100)]
 
 
 class CreateLinkBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """For how long a link opens an image, and as what: without the other fields, the original."""
+    """A link's lifetime and variant: without the other fields, the original."""
 
     lifetime: Annotated[
         int,
@@ -38,7 +38,7 @@ class CreateLinkBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = UNSET
 
     def to_query(self) -> VariantQuery:
-        """Return what the link is to open."""
+        """Return the variant query of the link."""
         asked = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not UNSET}
         del asked["lifetime"]
         return VariantQuery(**asked)

@@ -32,7 +32,7 @@ SIGNED_LINK_PARAMETERS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedLinkMaker:
-    """Makes signed links."""
+    """Creates signed links."""
 
     get_image_content: GetImageContent
     policy: VariantPolicy
@@ -52,14 +52,14 @@ class SignedLinkMaker:
     async def make(
         self, guid: UUID, principal: Principal, query: VariantQuery, *, lifetime: int, address: str
     ) -> ImageLink:
-        """Return a link that opens an image of the principal's own, as `query` wants it, for `lifetime` seconds.
+        """Return a link to the principal's own image, as the variant `query`, for `lifetime` seconds.
 
-        `address` is the URL of the service. Raises `RecordNotFoundError` for any other image, and for one that is not
-        ready, and `DataValidationError` for a variant that is not allowed.
+        `address` is the service's URL. Raises `RecordNotFoundError` for any other image, and for one that is not ready,
+        and `DataValidationError` for a variant that is not allowed.
         """
         image = await self.get_image_content.find(guid, principal, ImageScope.OWN)
         if not query.is_original:
-            # Of all formats that `auto` may choose, AVIF has to keep the most rules.
+            # AVIF is the strictest of the formats that `auto` may choose.
             self.policy.ensure_allowed(query.variant_for(image.ready_content.media_type, VariantFormat.AVIF.media_type))
         expires = int(self.clock.now().timestamp()) + lifetime
         signature = await self.link_signer.sign(guid, query.canonical, expires)

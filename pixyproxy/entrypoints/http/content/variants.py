@@ -17,7 +17,7 @@ from pixyproxy.entrypoints.http.query import QueryParameters, parse_number, pars
 
 
 class FormatChoice(StrEnum):
-    """The formats that a client can ask for; `auto` is what its `Accept` header likes best."""
+    """The formats that a client can ask for; `auto` chooses by the `Accept` header."""
 
     PNG = "png"
     JPEG = "jpeg"
@@ -27,7 +27,7 @@ class FormatChoice(StrEnum):
 
 
 class VariantQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client wants a picture to be made into; with nothing in it, the original.
+    """The variant that a client asks for; without fields, the original.
 
     Raises `DataValidationError` for a number that is out of its bounds.
     """
@@ -43,7 +43,7 @@ class VariantQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, parameters: QueryParameters) -> Self:
-        """Return what the parameters of a query ask for; those that have to do with something else are passed over.
+        """Parse the variant's parameters of a query, and ignore others.
 
         Raises `DataValidationError` for one that is malformed or given twice.
         """
@@ -61,19 +61,19 @@ class VariantQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def follows_accept(self) -> bool:
-        """Whether the `Accept` header has a say in what is answered."""
+        """Whether the answer depends on the `Accept` header."""
         return self.format is FormatChoice.AUTO
 
     @property
     def canonical(self) -> str:
-        """The one query that asks for this, in a fixed order; empty for the original."""
+        """The canonical query of this variant, with a fixed order; empty for the original."""
         return urlencode({name: value for name in _PARSERS if (value := getattr(self, name)) is not None})
 
     def variant_for(self, media_type: MediaType, accept: str | None) -> Variant:
-        """Return the variant of an original with this media type, for a client with this `Accept` header, if any.
+        """Return the variant of an original of this media type for a client with this `Accept` header, if any.
 
-        Several lines of the header are joined by commas. Without `format`, a JPEG and a WebP stay what they are, and
-        anything else becomes a PNG.
+        Several lines of the header are joined by commas. Without `format`, a JPEG and a WebP keep their format, and all
+        others become a PNG.
         """
         match self.format:
             case None:
@@ -105,9 +105,9 @@ def _format_of(media_type: MediaType) -> VariantFormat:
 def _best_format(media_type: MediaType, accept: str | None) -> VariantFormat:
     own = _format_of(media_type)
     weights = parse_accept(accept or "")
-    # Among equals the smaller file comes first.
+    # Of equal weights, the smaller file wins.
     candidates = (VariantFormat.AVIF, VariantFormat.WEBP, VariantFormat.PNG if own is VariantFormat.WEBP else own)
-    # Many that say they take anything can't show an AVIF.
+    # Many clients that accept anything can't show an AVIF.
     liked = {
         candidate: weight_of(
             candidate.media_type,

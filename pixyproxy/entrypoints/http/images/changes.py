@@ -73,7 +73,7 @@ def change_routes(container: Container, settings: Settings) -> Sequence[HTTPRout
         data: Annotated[TagImagesBody, Body(description="Which images get or lose which tags.")],
         request: APIRequest,
     ) -> list[BulkItem]:
-        """Add tags to images you authored, and remove others; what can't be done with one does not stop the others."""
+        """Add tags to images you authored, and remove others; a failure with one does not stop the rest."""
         return bulk_items(await tag_images(data.guids, request.user, add=data.add, remove=data.remove))
 
     @post(
@@ -88,7 +88,7 @@ def change_routes(container: Container, settings: Settings) -> Sequence[HTTPRout
         data: Annotated[DeleteImagesBody, Body(description="Which images to delete.")],
         request: APIRequest,
     ) -> list[BulkItem]:
-        """Delete images you authored for good; what can't be done with one does not stop the others."""
+        """Delete images you authored for good; a failure with one does not stop the rest."""
         return bulk_items(await delete_images(data.guids, request.user))
 
     return [change_private_image, delete_private_image, tag_private_images, delete_private_images]

@@ -1,4 +1,4 @@
-"""What the query of a list asks for."""
+"""The query parameters of lists."""
 
 import re
 from collections.abc import Callable, Collection, Iterable
@@ -27,7 +27,7 @@ from pixyproxy.entrypoints.http.query import parse_number, parse_word, single
 Query = MultiDict[str]
 T = TypeVar("T")
 
-# A `+` that was not written as `%2B` is a space in a query.
+# In a query, a `+` that is not escaped as `%2B` is a space.
 _SPACE_FOR_PLUS: Final = re.compile(r"(?<=[0-9]) (?=[0-9]{2}:[0-9]{2}\Z)")
 
 
@@ -43,7 +43,7 @@ _KNOWN_OF_TAGS: Final = _in_query(TAG_LIST_PARAMETERS)
 
 
 class ImageQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which images a client wants to see in which order, and which page of them."""
+    """The filter, order and page of a list of images."""
 
     wanted: ImageFilter
     order: ImageOrder
@@ -52,7 +52,7 @@ class ImageQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """How the tags begin that a client wants to see, and which page of them."""
+    """The prefix and page of a list of tags."""
 
     prefix: str
     limit: int
@@ -60,7 +60,7 @@ class TagQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_image_query(query: Query, scope: ImageScope) -> ImageQuery:
-    """Return what the query of a list of images asks for; raise `DataValidationError`, also for unknown parameters."""
+    """Parse the query of a list of images; raise `DataValidationError`, even for unknown parameters."""
     _refuse_unknown(query, _KNOWN[scope])
     wanted = ImageFilter(
         visibility=_parsed("visibility", query, lambda text: parse_word("visibility", text, Visibility)),
@@ -77,7 +77,7 @@ def parse_image_query(query: Query, scope: ImageScope) -> ImageQuery:
 
 
 def parse_tag_query(query: Query) -> TagQuery:
-    """Return what the query of a list of tags asks for; raise `DataValidationError`, also for unknown parameters."""
+    """Parse the query of a list of tags; raise `DataValidationError`, even for unknown parameters."""
     _refuse_unknown(query, _KNOWN_OF_TAGS)
     prefix = parse_tag_prefix(single(query, "prefix") or "")
     return TagQuery(prefix=prefix, limit=_limit(query), cursor=single(query, "cursor"))
@@ -89,7 +89,7 @@ def _limit(query: Query) -> int:
 
 
 def _refuse_unknown(query: Query, known: Collection[str]) -> None:
-    # Without a filter that the client misspells, the list would show other images.
+    # Ignoring a misspelt filter would show the wrong images.
     for name in query:
         if name not in known:
             raise DataValidationError(name, "is no parameter of this list")

@@ -1,4 +1,4 @@
-"""Pages of images and of tags, and the `Link` headers that connect them."""
+"""Pages of images and tags, and the `Link` headers between them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ from pixyproxy.entrypoints.http.images.schemas import ImageDetail, TagDetail
 
 T = TypeVar("T")
 
-# The filters of the first release: the names of its lists have them all, null where they are not given.
+# The filters of the first release: list names contain them all, null if they are not given.
 _NAMED_ALWAYS: Final = frozenset(
     {"visibility", "author", "tags", "model", "media_type", "created_after", "created_before", "search"}
 )
 
 
 def image_list_name(principal: Principal, scope: ImageScope, wanted: ImageFilter, order: ImageOrder) -> bytes:
-    """Return the text that a list's cursors are signed with; a filter added later is in it only where it is given.
+    """Return the text that a list's cursors are signed with; it contains later filters only if they are given.
 
     Changing the text of a list makes the cursors that clients hold invalid.
     """
@@ -49,7 +49,7 @@ def _owner(principal: Principal) -> dict[str, str | None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pages:
-    """Answers requests for lists, a page at a time, with the cursors of the pages beside it.
+    """Answers requests for lists, one page at a time, with cursors of the neighbouring pages.
 
     A cursor is signed for one list: the same scope, principal, filters and order.
     """
@@ -68,7 +68,7 @@ class Pages:
         )
 
     async def images(self, request: APIRequest, scope: ImageScope) -> Response[list[ImageDetail]]:
-        """Answer with a page of images; raise `DataValidationError` for a parameter that is wrong."""
+        """Answer with a page of images; raise `DataValidationError` for an invalid parameter."""
         query, principal = parse_image_query(request.query_params, scope), _reader(request, scope)
         name = image_list_name(principal, scope, query.wanted, query.order)
         page = await self.list_images(
@@ -89,7 +89,7 @@ class Pages:
         return _page_response(request, details, scope, cursors, counted, varying="Prefer")
 
     async def tags(self, request: APIRequest, scope: ImageScope) -> Response[list[TagDetail]]:
-        """Answer with a page of tags; raise `DataValidationError` for a parameter that is wrong."""
+        """Answer with a page of tags; raise `DataValidationError` for an invalid parameter."""
         query, principal = parse_tag_query(request.query_params), _reader(request, scope)
         name = tag_list_name(principal, scope, query.prefix)
         page = await self.list_tags(

@@ -13,7 +13,7 @@ from pixyproxy.domain.tag import TAG_MAX_LENGTH, TAGS_MAX_COUNT
 from pixyproxy.entrypoints.cursor_signer import CURSOR_MAX_LENGTH
 from pixyproxy.entrypoints.http.parameters import NO_NUL_PATTERN, header_parameter, query_parameter
 
-# Rules of the domain, as regular expressions that say the same to Python and to ECMAScript.
+# Rules of the domain, as regular expressions that mean the same in Python and in ECMAScript.
 TAG_PATTERN: Final = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\s\x00-\x1f\x7f-\x9f])?$"
 _USER_NAME_PATTERN: Final = r"^[^\s\x00-\x1f\x7f-\x9f:]([^\x00-\x1f\x7f-\x9f\u2028\u2029:]*[^\s\x00-\x1f\x7f-\x9f:])?$"
 _IDEMPOTENCY_KEY_PATTERN: Final = r"""^([!#-~]{1,255}|"([!#-\[\]-~]|\\["\\]){1,255}")$"""

@@ -1,4 +1,4 @@
-"""The `Prefer` header of RFC 7240: how long to wait, and whether to count."""
+"""The `Prefer` header (RFC 7240): how long to wait, and whether to count."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -7,11 +7,11 @@ import msgspec
 
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest
 
-# What a regular expression has taken it never gives back here (`++`), so that no header makes it slow.
+# Possessive quantifiers (`++`) keep matching linear.
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 # Elements stand between commas (RFC 9110, 5.6.1); a quote that is never closed swallows the rest.
 _ELEMENT = re.compile(r'(?:"(?:[^"\\]|\\.?)*+"?|[^",])++', re.DOTALL)
-# A token with or without a value (RFC 9110, 5.6.2 and 5.6.4), and parameters, which mean nothing here.
+# A token with an optional value (RFC 9110, 5.6.2 and 5.6.4), and parameters, which are ignored.
 _PREFERENCE = re.compile(
     rf"""\s*+(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]++)\s*+(?:=\s*+(?P<value>{_QUOTED}|[^\s",;]*+)\s*+)?"""
     rf"""(?:;(?:{_QUOTED}|[^"])*+)?""",
@@ -20,10 +20,10 @@ _PREFERENCE = re.compile(
 
 
 class Preferences(msgspec.Struct, frozen=True, kw_only=True):
-    """How a client wants to be answered.
+    """A client's preferences.
 
-    A creation at once (`respond_async`), or after `wait` seconds at the latest; a list with the exact number of all
-    that it could show (`count_exact`).
+    For a creation: answer at once (`respond_async`), or after `wait` seconds at the latest. For a list: include the
+    exact number of all its images (`count_exact`).
     """
 
     respond_async: bool = False
@@ -32,27 +32,27 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def seconds(self) -> float | None:
-        """How many seconds to wait for an image before answering without it; None if the client has not said."""
+        """The seconds to wait for an image before answering without it; None if the client names none."""
         if self.wait is not None:
             return float(self.wait)
         return 0.0 if self.respond_async else None
 
     @property
     def applied(self) -> str:
-        """The value of the header `Preference-Applied` of a creation."""
+        """The `Preference-Applied` header of a creation."""
         wait = None if self.wait is None else f"wait={self.wait}"
         return ", ".join(filter(None, ["respond-async" if self.respond_async else None, wait]))
 
 
 def preferences_of(request: APIRequest) -> Preferences:
-    """Return what a request's `Prefer` headers ask for."""
+    """Return the preferences in a request's `Prefer` headers."""
     return parse_preferences(request.headers.getall("prefer", []))
 
 
 def parse_preferences(lines: Sequence[str]) -> Preferences:
-    """Return what the lines of the header `Prefer` ask for.
+    """Parse the lines of the `Prefer` header.
 
-    What is unknown or malformed is ignored, and of two with the same name the second (RFC 7240, section 2).
+    Ignores unknown and malformed preferences, and repeated ones after the first (RFC 7240, section 2).
     """
     preferences = dict(reversed(list(_preferences(",".join(lines)))))
     wait = preferences.get("wait", "")

@@ -86,7 +86,7 @@ def private_images(container: Container, settings: Settings) -> Router:
         responses=UNCHANGED | problems(400, 401, 404, 412, 503),
     )
     async def get_private_image(guid: Guid, request: APIRequest) -> Response[ImageDetail]:
-        """Return the details of an image you authored, in whatever state it is."""
+        """Return the details of an image you authored, in any state."""
         return await images.details(request, guid)
 
     @get(
@@ -109,7 +109,7 @@ def private_images(container: Container, settings: Settings) -> Router:
     async def create_link(
         guid: Guid, data: Annotated[CreateLinkBody, Body(description="For how long, and to what.")], request: APIRequest
     ) -> Response[ImageLink]:
-        """Return a link to the bytes of an image you authored, which anyone who has it can open until it expires.
+        """Return a link to the bytes of an image you authored, which opens them without a login until it expires.
 
         It holds for one image in one size and format. Deleting the image ends it; hiding the image does not.
         """
@@ -135,7 +135,7 @@ def private_images(container: Container, settings: Settings) -> Router:
     async def get_private_image_content(guid: Guid, request: APIRequest) -> ASGIApp:
         """Return the bytes of an image you authored, or have a signed link to.
 
-        They come with their true media type, or as a variant.
+        They have their true media type, or are a variant.
         """
         return await images.content(request, guid)
 
@@ -157,7 +157,7 @@ def private_images(container: Container, settings: Settings) -> Router:
                 middleware=[authentication(*logins(container)), require_login],
                 security=[{"basic": []}],
             ),
-            # Middleware of a router is that of all its routes, and this one also takes signed links.
+            # Not in the router, whose middleware holds for all routes: this one takes signed links too.
             get_private_image_content,
         ],
         tags=["Private images"],

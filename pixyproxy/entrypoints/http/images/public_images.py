@@ -81,7 +81,7 @@ def public_images(container: Container, settings: Settings) -> Router:
         responses=UNCHANGED | problems(400, 401, 404, 412, 503),
     )
     async def get_public_image(guid: Guid, request: APIRequest) -> Response[ImageDetail]:
-        """Return the details of a public image; while it is not ready, to its author alone."""
+        """Return the details of a public image; only its author sees it before it is ready."""
         return await images.details(request, guid)
 
     @get(
@@ -94,7 +94,7 @@ def public_images(container: Container, settings: Settings) -> Router:
     async def get_public_image_events(guid: Guid, request: APIRequest) -> ServerSentEvent:
         """Send an event now and each time the state of the image changes.
 
-        While it is not ready, its author alone may see it.
+        Only its author sees it before it is ready.
         """
         return await images.events(request, guid)
 

@@ -1,4 +1,4 @@
-"""The routes that public and private images have in common."""
+"""The routes that public and private images share."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -46,7 +46,7 @@ class ImageResource:
         )
 
     async def create(self, request: APIRequest, body: CreatePublicImage) -> Response[ImageDetail]:
-        """Generate an image; answer when it is ready, or when the client wants to wait no longer."""
+        """Generate an image; answer when it is ready, or when the client's wait is over."""
         preferences = preferences_of(request)
         created = await self.create_image(
             body.to_request(),
@@ -68,7 +68,7 @@ class ImageResource:
         return detail_response(request, await self.get_image(guid, request.user, self.scope), self.scope)
 
     async def events(self, request: APIRequest, guid: UUID) -> ServerSentEvent:
-        """Answer with an image's states, each as it comes."""
+        """Answer with an image's states, as they change."""
         return events_response(request, await self.watch_image(guid, request.user, self.scope))
 
     async def content(self, request: APIRequest, guid: UUID) -> ContentResponse:
@@ -84,6 +84,6 @@ class ImageResource:
 
 
 def _idempotency_key(request: APIRequest) -> IdempotencyKey | None:
-    """Return the client's idempotency key, if it has sent one; raise `DataValidationError` for a malformed one."""
+    """Return the client's idempotency key, if any; raise `DataValidationError` for a malformed one."""
     lines = request.headers.getall("idempotency-key", [])
     return parse_idempotency_key(", ".join(lines)) if lines else None

@@ -1,4 +1,4 @@
-"""Responses that several routes give."""
+"""Responses that several routes share."""
 
 import asyncio
 import logging
@@ -94,7 +94,7 @@ def creation_response(created: CreatedImage, preferences: Preferences, *, path: 
 
 
 def events_response(request: Request[Any, Any, Any], images: AsyncIterator[Image]) -> ServerSentEvent:
-    """Answer with a stream of an image's states; a HEAD, with the headers only."""
+    """Answer with a stream of an image's states; to a HEAD, with the headers only."""
     stream = _no_events() if is_head(request.scope) else _events(images)
     return ServerSentEvent(stream, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
@@ -116,7 +116,7 @@ async def _events(images: AsyncIterator[Image]) -> AsyncIterator[ServerSentEvent
             try:
                 image = upcoming.result()
             except PixyProxyException as exc:
-                # It is too late for a problem; the client sees that no final state has come, and asks again.
+                # Too late for a problem: the client sees no final state, and asks again.
                 _log.warning("events broken off", extra={"problem": type(exc).__name__, "detail": exc.detail})
                 return
             if image is None:
@@ -145,5 +145,5 @@ def changed_response(image: Image) -> Response[ImageDetail]:
 
 
 def bulk_items(results: Sequence[BulkResult]) -> list[BulkItem]:
-    """Return the result for each of many images."""
+    """Return the result for each image."""
     return [BulkItem.from_result(result) for result in results]

@@ -1,4 +1,4 @@
-"""What goes over the wire; the domain can change without it, and it without the domain."""
+"""Request and response bodies of images, independent of the domain's structs."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -52,7 +52,7 @@ class CreatePublicImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     ] = Visibility.PUBLIC
 
     def to_request(self) -> GenerationRequest:
-        """Return what is to be drawn."""
+        """Return the generation request."""
         return GenerationRequest(prompt=self.prompt)
 
 
@@ -65,7 +65,7 @@ class CreatePrivateImage(CreatePublicImage, frozen=True, kw_only=True, forbid_un
 
 
 class ChangeImageBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be different (RFC 7396): what is absent stays as it is."""
+    """The changes to an image (RFC 7396): absent fields stay as they are."""
 
     tags: Annotated[
         list[TagText] | UnsetType | None,
@@ -85,13 +85,13 @@ class ChangeImageBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ] = UNSET
 
     def to_changes(self) -> ImageChanges:
-        """Return what the domain calls it."""
+        """Return the domain's changes."""
         tags = [] if self.tags is None else self.tags
         return ImageChanges(tags=tags, visibility=self.visibility, filename=self.filename)
 
 
 class TagImagesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which images get or lose which tags; nothing may be in both lists."""
+    """Tags to add to and to remove from images; no tag may be in both lists."""
 
     guids: Guids
     add: Annotated[
@@ -105,7 +105,7 @@ class TagImagesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class DeleteImagesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which images to delete for good."""
+    """The images to delete for good."""
 
     guids: Guids
 
@@ -128,7 +128,7 @@ class GenerationProblem(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_error(cls, error: GenerationError) -> Self:
-        """Return the problem that a generation ended with."""
+        """Return the problem of a failed generation."""
         problem_type = problem_type_of(type(error))
         return cls(
             type=problem_type.type,
@@ -141,7 +141,7 @@ class GenerationProblem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImageDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that may be known of an image; what its content is like, as soon as there is one."""
+    """All public details of an image; those of its content as soon as it exists."""
 
     guid: Annotated[UUID, Meta(description="The public id.", examples=["0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e"])]
     filename: Annotated[
@@ -192,7 +192,7 @@ class ImageDetail(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_image(cls, image: Image) -> Self:
-        """Return the details of an image in whatever state."""
+        """Return the details of an image in any state."""
         content, error = image.content, image.generation_error
         return cls(
             guid=image.guid,
@@ -215,14 +215,14 @@ class ImageDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImageEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of the stream that tells what becomes of an image."""
+    """One event in the stream of an image's states."""
 
     event: Annotated[ImageStatus, Meta(description="The state that the image is in by now.")]
     data: Annotated[str, Meta(description="The image's details, as `ImageDetail` in JSON.")]
 
 
 class BulkProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """Why nothing was done with one of many images."""
+    """Why an image of a bulk request was left alone."""
 
     type: Annotated[str, Meta(description="The kind of problem.", examples=["urn:pixyproxy:problem:record-not-found"])]
     title: Annotated[str, Meta(description="The kind of problem, for people.", examples=["There is no such record"])]
@@ -233,13 +233,13 @@ class BulkProblem(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_error(cls, error: PixyProxyException) -> Self:
-        """Return the problem that one image ended with."""
+        """Return the problem of one image."""
         problem_type = problem_type_of(type(error))
         return cls(type=problem_type.type, title=problem_type.title, status=problem_type.status, detail=error.detail)
 
 
 class BulkItem(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one of many images."""
+    """The result for one image of a bulk request."""
 
     guid: Annotated[UUID, Meta(description="Which image.", examples=["0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e"])]
     status: Annotated[
@@ -250,7 +250,7 @@ class BulkItem(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_result(cls, result: BulkResult) -> Self:
-        """Return what became of one image."""
+        """Return the result for one image."""
         problem = BulkProblem.from_error(result.error) if result.error else None
         image = ImageDetail.from_image(result.image) if result.image else None
         status = problem.status if problem else 200 if image else 204
@@ -258,7 +258,7 @@ class BulkItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagDetail(msgspec.Struct, frozen=True):
-    """A tag, and how many images have it."""
+    """A tag, and its number of images."""
 
     tag: Annotated[str, Meta(description="The tag.", examples=["lighthouse"])]
     images: Annotated[int, Meta(description="How many of the images that the list is about have it.", examples=[12])]

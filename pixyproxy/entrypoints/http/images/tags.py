@@ -1,4 +1,4 @@
-"""The tags that images have: of the public images for anyone, of one's own with a login."""
+"""The tags of images: of public images for anyone, of one's own with a login."""
 
 from litestar import Response, Router, get
 
@@ -28,7 +28,7 @@ def public_tags(container: Container) -> Router:
         responses=UNCHANGED | problems(400, 412, 503),
     )
     async def list_public_tags(request: APIRequest) -> Response[list[TagDetail]]:
-        """List the tags of the public images, and how many of them have each."""
+        """List the tags of the public images, with their numbers of images."""
         return await pages.tags(request, ImageScope.PUBLIC)
 
     return Router("/tag", route_handlers=[list_public_tags], tags=["Public images"])
@@ -47,7 +47,7 @@ def private_tags(container: Container) -> Router:
         responses=UNCHANGED | problems(400, 401, 412, 503),
     )
     async def list_private_tags(request: APIRequest) -> Response[list[TagDetail]]:
-        """List the tags of the images you authored, and how many of them have each."""
+        """List the tags of the images you authored, with their numbers of images."""
         return await pages.tags(request, ImageScope.OWN)
 
     return Router(

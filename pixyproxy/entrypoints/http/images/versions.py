@@ -1,4 +1,4 @@
-"""The version of an image as an entity tag (RFC 9110, section 8.8.3), and what `If-Match` asks for."""
+"""Image versions as entity tags (RFC 9110, section 8.8.3), and `If-Match`."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -9,24 +9,24 @@ from pixyproxy.domain.image import Image
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest
 from pixyproxy.entrypoints.http.entity_tags import parse_entity_tags
 
-# The version, and a digest of the details, which tells what was changed without a new version, such as by SQL.
+# The version, and a digest of the details: changes by SQL keep the version.
 _OPAQUE: Final = re.compile(r"([1-9][0-9]{0,9})(-[0-9a-f]{16})?", re.ASCII)
 
 
 def tag_prefix(image: Image) -> str:
-    """Return what the entity tags of the image's details begin with."""
+    """Return the prefix of the entity tags of an image's details."""
     return f"{image.version}-"
 
 
 def versions_of(request: APIRequest, *, is_required: bool) -> Collection[int] | None:
-    """Return which versions of an image a request may change, None for any; raise what `parse_if_match` raises."""
+    """Return the versions that a request may change, None for any; raise what `parse_if_match` raises."""
     return parse_if_match(request.headers.getall("if-match", []), is_required=is_required)
 
 
 def parse_if_match(lines: Sequence[str], *, is_required: bool) -> Collection[int] | None:
-    """Return the versions that the lines of the header `If-Match` name, or None if any version will do.
+    """Return the versions in the lines of the `If-Match` header, or None for any version.
 
-    A weak entity tag matches nothing (RFC 9110, section 13.1.1), nor does one that is not PixyProxy's. Raises
+    Weak entity tags match nothing (RFC 9110, section 13.1.1), nor do tags that are not PixyProxy's. Raises
     `DataValidationError` for a malformed header, and `PreconditionRequiredError` for a missing one if it is required.
     """
     text = ",".join(lines).strip()

@@ -1,4 +1,4 @@
-"""The address of the client of a request."""
+"""The client's address."""
 
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
@@ -7,11 +7,11 @@ from litestar.types import Scope
 
 
 def client_address(scope: Scope) -> str | None:
-    """Return the IP address of the client; None where the server knows none, as on a Unix socket.
+    """Return the client's IP address; None if the server knows none, as on a Unix socket.
 
-    The server has put it into the scope: the peer's, or the one that a trusted proxy has named in `X-Forwarded-For`
-    (uvicorn's `FORWARDED_ALLOW_IPS`). A name that is no IP address is None, too. An IPv4 address that is mapped into
-    IPv6 (RFC 4291, section 2.5.5.2) is returned as IPv4, and every address in its shortest form.
+    The server puts it into the scope: the peer's, or the one that a trusted proxy names in `X-Forwarded-For` (uvicorn's
+    `FORWARDED_ALLOW_IPS`). None for a name that is no IP address. IPv4 addresses mapped into IPv6 (RFC 4291, section
+    2.5.5.2) are returned as IPv4, and all addresses in their shortest form.
     """
     client = scope.get("client")
     return _normalised(client[0]) if client else None
@@ -20,7 +20,7 @@ def client_address(scope: Scope) -> str | None:
 @lru_cache(maxsize=4096)
 def _normalised(host: str) -> str | None:
     try:
-        # A zone names an interface of this machine, and could hold any text.
+        # A zone names a local interface, and may contain any text.
         address = ip_address(host.partition("%")[0])
     except ValueError:
         return None

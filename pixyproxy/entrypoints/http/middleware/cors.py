@@ -1,4 +1,4 @@
-"""Cross-origin resource sharing: which other sites' pages may read answers (Fetch, section 3.3)."""
+"""Cross-origin resource sharing (Fetch, section 3.3)."""
 
 from collections.abc import Collection, Iterable
 from functools import partial
@@ -22,9 +22,9 @@ _PREFLIGHT_SECONDS: Final = b"600"
 
 
 class CORS:
-    """Lets the pages of `origins` send requests and read the answers, never with the browser's own credentials.
+    """Lets pages of `origins` send requests and read the answers, never with the browser's credentials.
 
-    Litestar's middleware does not fit: its `Vary: Origin` takes the place of the `Vary` that an answer has.
+    Litestar's middleware is not used: its `Vary: Origin` replaces the `Vary` of the answer.
     """
 
     def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
@@ -65,7 +65,7 @@ async def _send(send: Send, added: Iterable[Header], message: Message) -> None:
         message["headers"] = [
             *(header for header in headers if header[0].lower() != b"vary"),
             *added,
-            # A cache must not give one site what another one was answered.
+            # A cache must not serve one site's answer to another site.
             (b"vary", b", ".join([*vary, b"Origin"])),
         ]
     await send(message)

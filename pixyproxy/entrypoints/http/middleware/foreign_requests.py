@@ -1,4 +1,4 @@
-"""Requests that a browser sends for a page of another site: DNS rebinding and cross-site request forgery."""
+"""Requests that a browser sends for another site's page: DNS rebinding and cross-site request forgery."""
 
 import ipaddress
 import re
@@ -23,13 +23,12 @@ _DEFAULT_PORT: Final = re.compile(r":(?:80|443)$")
 
 
 class ForeignRequests:
-    """Refuses requests for a host that is not one of `allowed_hosts`, and unsafe ones from the pages of other sites.
+    """Refuses requests for hosts other than `allowed_hosts`, and unsafe requests from other sites' pages.
 
-    `allowed_hosts` are names, or `*.example.org` for all below `example.org`; None or `*` allows any. An IP address is
-    always allowed, because DNS rebinding needs a name, and so is any host for `/health/`. `origins` are those whose
-    pages may send unsafe requests, beside the request's own host and that of `public_url`. What browsers say of a
-    page's site is in `Sec-Fetch-Site` (Fetch Metadata), or in `Origin` (RFC 6454); a client that sends neither is no
-    browser, and is let through.
+    `allowed_hosts` are names, or `*.example.org` for the names below `example.org`; None or `*` allows all. IP
+    addresses are always allowed, since DNS rebinding needs a name, and so is any host for `/health/`. Pages of
+    `origins`, of the request's own host and of `public_url` may send unsafe requests. Browsers name a page's site in
+    `Sec-Fetch-Site` (Fetch Metadata) or `Origin` (RFC 6454); a client that sends neither is not a browser, and passes.
     """
 
     def __init__(
@@ -85,7 +84,7 @@ class ForeignRequests:
 
 
 class _Hosts:
-    """Whether a `Host` header names one of the allowed hosts."""
+    """The allowed hosts."""
 
     def __init__(self, names: Collection[str]) -> None:
         lowered = [name.lower() for name in names]
@@ -99,7 +98,7 @@ class _Hosts:
 
 
 def _name(host: str) -> str:
-    """Return the name of a host without its port, in small letters, without the dot that may end it."""
+    """Return the name of a host in lower case, without its port and its trailing dot."""
     name, _, port = host.rpartition(":")
     if not name or port.endswith("]"):
         name = host

@@ -9,9 +9,9 @@ _IS_HEAD: Final = "is_head"
 
 
 class HeadAsGet:
-    """Answers HEAD with the status and the headers of a GET, and without its body.
+    """Answers HEAD with the status and headers of a GET, and no body.
 
-    The application sees a GET. A handler whose body is costly or endless asks `is_head`, and leaves it out.
+    The application sees a GET. A handler with a costly or endless body checks `is_head` and leaves it out.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -34,5 +34,5 @@ class HeadAsGet:
 
 
 def is_head(scope: Any) -> bool:
-    """Whether only the headers of the answer are wanted."""
+    """Whether the client wants the headers only."""
     return bool(scope["state"].get(_IS_HEAD)) or scope["method"] == "HEAD"

@@ -15,10 +15,11 @@ _KEY: Final = "prefix"
 
 
 class PathPrefix:
-    """Removes the prefix from each request's path, so that routes need not know it, and keeps it in the scope's state.
+    """Removes the service's path prefix from each request, and keeps it in the scope's state.
 
-    It is that of `public_url`, or else of the application that this one is mounted in: ASGI's `root_path`, or in
-    Litestar, which leaves that empty, what it has taken from the path. A proxy may pass the prefix on or not.
+    The prefix is that of `public_url`, or else the one at which a host application mounts the service: ASGI's
+    `root_path`, or the part of the path that Litestar, which leaves `root_path` empty, has removed. A proxy may pass
+    the prefix on or remove it.
     """
 
     def __init__(self, app: ASGIApp, public_url: PublicURL | None) -> None:
@@ -31,7 +32,7 @@ class PathPrefix:
             prefix = self._public_prefix or quote(mounted_at)
             if prefix:
                 scope["state"][_KEY] = prefix
-                # A host application goes on with its own scope.
+                # The host application keeps its own scope.
                 inner: Any = {**scope, "path": _without(self._public_prefix, path), "root_path": ""}
                 await self._app(inner, receive, partial(_send_prefixed, send, prefix.encode()))
                 return
@@ -39,7 +40,7 @@ class PathPrefix:
 
 
 async def _send_prefixed(send: Send, prefix: bytes, message: Message) -> None:
-    """Put the prefix before the paths in the headers `Location` and `Link`, so that handlers need not know it."""
+    """Add the prefix to the paths in the `Location` and `Link` headers."""
     if message["type"] == "http.response.start":
         headers = [(name, _prefixed(name, value, prefix)) for name, value in message.get("headers", ())]
         message["headers"] = headers
@@ -57,15 +58,15 @@ def _prefixed(name: bytes, value: bytes, prefix: bytes) -> bytes:
 
 
 def prefix_of(scope: Scope) -> str:
-    """Return the prefix of a request's path as the client knows it: empty, or with a slash at its start only."""
+    """Return the prefix of a request's path as the client sees it: empty, or with a leading slash only."""
     prefix: str = scope["state"].get(_KEY, "")
     return prefix
 
 
 def public_address(connection: ASGIConnection[Any, Any, Any, Any], public_url: PublicURL | None) -> str:
-    """Return the absolute URL of the service, without a slash at its end.
+    """Return the service's absolute URL, without a trailing slash.
 
-    Its origin is the public one, or else the one that the client has used: raises `BadRequestError` if its `Host` is
+    Its origin is that of `public_url`, or else the one that the client used: raises `BadRequestError` if its `Host` is
     malformed.
     """
     if public_url is not None:
@@ -81,10 +82,10 @@ def _without(prefix: str, path: str) -> str:
 
 
 def _split(scope: HTTPScope) -> tuple[str, str]:
-    """Return where the application is mounted, and the path below that."""
+    """Return the mount path of the application, and the rest of the path."""
     root_path, path = scope.get("root_path", "").rstrip("/"), scope["path"]
     if taken := _taken_by_litestar(scope):
-        # Whether that begins with the root path is up to the server.
+        # Servers differ: `path` may or may not include the root path.
         return taken if f"{taken}/".startswith(f"{root_path}/") else root_path + taken, path
     return root_path, _without(root_path, path)
 

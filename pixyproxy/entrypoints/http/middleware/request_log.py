@@ -1,4 +1,4 @@
-"""The outermost layer: every request gets an id, a log line when it starts and one when it ends."""
+"""The outermost layer: gives each request an id, and logs its start and its end."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from pixyproxy.entrypoints.http.problems.schemas import Problem
 
 _CLIENT_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 
-# The last two are extensions by which a server sends a file itself.
+# The last two are extensions with which the server sends a file itself.
 _BODY_MESSAGES: Final = {"http.response.body", "http.response.zerocopysend", "http.response.pathsend"}
 
 
@@ -55,7 +55,7 @@ class RequestLog:
             try:
                 await send(message)
             except OSError:
-                # The client has gone away (ASGI 2.4); to the application, sending does nothing from now on.
+                # The client has disconnected (ASGI 2.4): from now on, sending does nothing.
                 return
             if message["type"] in _BODY_MESSAGES:
                 is_complete = not message.get("more_body", False)
@@ -67,7 +67,7 @@ class RequestLog:
         except asyncio.CancelledError:
             if status is not None:
                 raise
-            # The server's time to end is over, and it would answer in plain text.
+            # The server's shutdown timeout is over; its own answer would be plain text.
             await _send(broken_off_problem(scope), send_and_watch)
         finally:
             duration = round((time.perf_counter() - started_at) * 1000, 1)

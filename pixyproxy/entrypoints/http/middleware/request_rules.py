@@ -1,4 +1,4 @@
-"""Rules for every request, whatever it asks for."""
+"""Rules for every request."""
 
 from http import HTTPStatus
 from typing import Any, Final
@@ -11,16 +11,15 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from pixyproxy.domain.errors import BadRequestError, EndpointNotFoundError
 from pixyproxy.entrypoints.http.problems.handler import handle_error
 
-# Of these, two in one request could be understood in two ways.
+# A request with two of these is ambiguous.
 _SINGLE: Final = frozenset({b"host", b"authorization", b"content-type"})
 
 
 class RequestRules:
-    """Refuses requests that two programs on the way could understand differently, and bodies in an encoding.
+    """Refuses ambiguous requests, which programs on the way could interpret differently, and encoded bodies.
 
-    A server may have seen to some of that already; not all do. Paths are taken as they are: Litestar's router would
-    drop empty segments, so that a rule for `/private/` in a proxy would not see `//private/`, and the server has
-    decoded `%2F`.
+    Some servers check part of this, not all. Paths are checked as received: Litestar's router would drop empty
+    segments, so that a proxy's rule for `/private/` would not match `//private/`, and the server has decoded `%2F`.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -41,7 +40,7 @@ class RequestRules:
 
 
 def _check_headers(scope: HTTPScope) -> None:
-    """Raise `BadRequestError` for missing or repeated fields, `HTTPException` for a body that is encoded."""
+    """Raise `BadRequestError` for missing or repeated fields, `HTTPException` for an encoded body."""
     seen = set()
     for name, value in scope["headers"]:
         if name in _SINGLE:
@@ -67,7 +66,7 @@ def _check_path(scope: HTTPScope) -> None:
     raw_path = (scope.get("raw_path") or b"").partition(b"?")[0]
     if (
         "//" in path
-        # A Litestar that this one is mounted in has dropped them from the path.
+        # A Litestar host has already dropped them from the path.
         or b"//" in raw_path
         or (b"%" in raw_path and b"%2f" in raw_path.lower())
         or ("/." in path and not {".", ".."}.isdisjoint(path.split("/")))

@@ -1,4 +1,4 @@
-"""Headers that every response has, whichever part of the application makes it."""
+"""Headers of every response."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -17,9 +17,9 @@ _DEFAULTS: Final[Sequence[Header]] = (
 
 
 def complete_headers(headers: Iterable[Header], request_id: str) -> Sequence[Header]:
-    """Return `headers` with the request id and the defaults of those that are missing.
+    """Return `headers` with the request id and the missing defaults.
 
-    `Allow` names HEAD beside GET (RFC 9110, section 9.1).
+    `Allow` lists HEAD next to GET (RFC 9110, section 9.1).
     """
     kept = [header for header in headers if header[0] != REQUEST_ID]
     names = {name for name, _ in kept}

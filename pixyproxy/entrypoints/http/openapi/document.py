@@ -73,7 +73,7 @@ _PAGE: Final = """\
 </html>
 """
 
-# What the domain's checks accept, as regular expressions that say the same to Python and to ECMAScript.
+# The domain's rules, as regular expressions that mean the same in Python and in ECMAScript.
 _PROMPT_PATTERN: Final = r"^[^\x00]*[^\s\x00][^\x00]*$"
 _HEADER_PATTERN: Final = r"^[!-~]([ -~]*[!-~])?$"
 
@@ -119,7 +119,7 @@ Every error is a problem (RFC 9457) with the media type `application/problem+jso
 `X-Request-ID`: yours, if you sent one of 1 to 64 letters, digits, `_` and `-`, else a new one. A trailing slash \
 changes nothing."""
 
-# What refuses a request before its idempotency key is looked at.
+# Statuses of requests that are refused before the idempotency key is read.
 _BEFORE_CREATION: Final = {"400", "401", "413", "415"}
 
 
@@ -137,15 +137,15 @@ def openapi_config() -> OpenAPIConfig:
                 "basic": SecurityScheme(type="http", scheme="basic", description="A user name and its password.")
             }
         ),
-        # What Litestar would answer with has a script of its own in the page, and no validators.
+        # Litestar's own page has an inline script, and no validators.
         render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
     )
 
 
 def complete_openapi(document: OpenAPI, *, anonymous_create: bool) -> None:
-    """Say in the document what Litestar can't derive from the handlers.
+    """Add to the document what Litestar can't derive from the handlers.
 
-    These are the rules of the domain, that unknown fields are refused, and the headers and media types of responses.
+    These are the rules of the domain, the refusal of unknown fields, and the headers and media types of responses.
     """
     schemas: Any = document.components.schemas
     # The parameter `sort` refers to it.
@@ -169,7 +169,7 @@ def complete_openapi(document: OpenAPI, *, anonymous_create: bool) -> None:
 
 @get(f"{UI_PATH}/{{name:str}}", include_in_schema=False)
 async def swagger_ui_file(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[bytes]:
-    """Return one of the files that the page is made of."""
+    """Return one of the page's files."""
     if name not in _UI_FILES:
         raise NotFoundException
     content = await asyncio.to_thread(_UI_FOLDER.joinpath(name).read_bytes)
@@ -178,7 +178,7 @@ async def swagger_ui_file(request: Request[Any, Any, Any], name: FromPath[str]) 
 
 
 async def _answer_page(request: Request[Any, Any, Any]) -> Response[bytes] | None:
-    """Answer with the page or the document, and leave unknown pages to the handler of errors."""
+    """Answer with the page or the document; pass unknown pages to the error handler."""
     if request.method == HttpMethod.OPTIONS:
         return None
     headers = {"Cache-Control": REVALIDATED}
@@ -255,7 +255,7 @@ def _complete_condition(operation: Any) -> None:
 
 
 def _complete_head(operation: Any) -> None:
-    """Say that the answer to a HEAD has no body, and is never a part."""
+    """Document that the answer to a HEAD has no body, and is never partial."""
     operation.summary += ", without the bytes"
     operation.responses.pop("206", None)
     operation.responses.pop("416", None)
@@ -265,7 +265,7 @@ def _complete_head(operation: Any) -> None:
 
 
 def _only(body: Any) -> Any:
-    """Say that a body has no other fields, and return those that it has."""
+    """Document that a body has no other fields, and return its fields."""
     body.additional_properties = False
     return body.properties
 

@@ -1,4 +1,4 @@
-"""From errors to problem details (RFC 9457): one handler; the table is in `problem_types.py`."""
+"""Answers errors with problem details (RFC 9457); `problem_types.py` has the table."""
 
 import logging
 import math
@@ -20,7 +20,7 @@ from pixyproxy.entrypoints.http.entity_tags import parse_entity_tags
 from pixyproxy.entrypoints.http.problems.problem_types import problem_type_of
 from pixyproxy.entrypoints.http.problems.schemas import FieldError, Problem
 
-# What a 401 asks for (RFC 7617).
+# The challenge of a 401 (RFC 7617).
 CHALLENGE: Final = 'Basic realm="pixyproxy", charset="UTF-8"'
 # The option of a handler whose requests may cost money.
 MAY_BILL: Final = {"creates": True}
@@ -32,7 +32,7 @@ _log = logging.getLogger("pixyproxy.errors")
 
 
 def handle_error(request: Request[Any, Any, Any], exc: Exception) -> Response[Problem]:
-    """Answer any exception with a problem, and log what is the service's own fault."""
+    """Answer any exception with a problem, and log the service's own faults."""
     problem = _problem(exc, request_id=request.scope["state"]["request_id"])
     if isinstance(exc, errors.PreconditionFailedError):
         problem = msgspec.structs.replace(problem, detail=_weakness(request.headers) or problem.detail)
@@ -50,7 +50,7 @@ def handle_error(request: Request[Any, Any, Any], exc: Exception) -> Response[Pr
 
 
 def broken_off_problem(scope: HTTPScope) -> Problem:
-    """Make the problem of a request whose answer was not there when the service had to end."""
+    """Return the problem of a request that the service's shutdown broke off."""
     detail = "The service was stopped before the answer was there."
     problem = plain_problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, scope["state"]["request_id"])
     if _creates(scope):
@@ -59,7 +59,7 @@ def broken_off_problem(scope: HTTPScope) -> Problem:
 
 
 def _creates(scope: HTTPScope) -> bool:
-    """Whether the request asks for an image to be made, as far as it has come."""
+    """Whether the request asks for a new image, as far as it is known."""
     handler = dict(scope).get("route_handler")
     if isinstance(handler, HTTPRouteHandler):
         return MAY_BILL.items() <= handler.opt.items()
@@ -85,7 +85,7 @@ def _problem(exc: Exception, *, request_id: str) -> Problem:
 
 
 def _weakness(headers: Headers) -> str:
-    """Return a sentence for a client that has sent nothing but weak entity tags as `If-Match`, if it has."""
+    """Return a sentence for a client whose `If-Match` has only weak entity tags; else None."""
     tags = parse_entity_tags(",".join(headers.getall("if-match", [])))
     if not tags or not all(tag.is_weak for tag in tags):
         return ""
@@ -99,7 +99,7 @@ def _weakness(headers: Headers) -> str:
 def _domain_problem(
     kind: type[errors.PixyProxyException], detail: str, request_id: str, field_errors: Sequence[FieldError] = ()
 ) -> Problem:
-    """Make the problem of an error that was raised on purpose."""
+    """Return the problem of an error of the domain."""
     problem_type = problem_type_of(kind)
     return Problem(
         type=problem_type.type,
@@ -117,7 +117,7 @@ def _field_problem(field_errors: Sequence[FieldError], request_id: str) -> Probl
 
 
 def plain_problem(status: HTTPStatus, detail: str, request_id: str) -> Problem:
-    """Make a problem that says no more than its status does (RFC 9457, section 4.2.1)."""
+    """Return a problem without a type of its own (RFC 9457, section 4.2.1)."""
     return Problem(
         type="about:blank", title=status.phrase, status=int(status), detail=detail, request_id=request_id, errors=()
     )
@@ -143,10 +143,10 @@ def _purchase(exc: Exception, status: int, *, has_key: bool) -> dict[str, Any]:
         case errors.IdempotencyKeyInUseError():
             return {"retryable": True, "maybe_billed": True, "guid": exc.guid}
         case errors.DBConnectionError() | errors.ConstraintViolationError() if has_key:
-            # It is unknown what an earlier request with the key has bought.
+            # The outcome of the earlier request with this key is unknown.
             return {"retryable": status == HTTPStatus.SERVICE_UNAVAILABLE, "maybe_billed": True}
         case errors.PixyProxyException() | HTTPException():
-            # Whatever else is raised on purpose is raised before anything is bought.
+            # All other errors of the domain are raised before the purchase.
             return {"retryable": status in _RETRYABLE, "maybe_billed": False}
         case _:
             return {"retryable": False, "maybe_billed": True}
@@ -160,10 +160,10 @@ def _headers(exc: Exception, status: int) -> dict[str, str]:
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = CHALLENGE
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        # The rest of the body stays unread, so the connection can't carry another request.
+        # The rest of the body is unread, so the connection can't be reused.
         headers["Connection"] = "close"
     if isinstance(exc, errors.TooManyLoginsError | errors.OverloadedError):
-        # Asking again at once costs a new connection each time.
+        # Retrying at once costs a new connection each time.
         headers["Connection"] = "close"
     retry_after = getattr(exc, "retry_after", None)
     if isinstance(exc, errors.PixyProxyException) and retry_after is not None:
@@ -174,7 +174,7 @@ def _headers(exc: Exception, status: int) -> dict[str, str]:
 
 
 def _unexpected(exc: Exception) -> BaseException | None:
-    """Return the exception whose traceback belongs in the log, because it was not raised on purpose."""
+    """Return the exception whose traceback belongs in the log, if it was not raised on purpose."""
     match exc:
         case errors.GenerationFaultError(is_replay=False):
             return exc.__cause__
@@ -185,7 +185,7 @@ def _unexpected(exc: Exception) -> BaseException | None:
 
 
 def _cause(exc: Exception) -> str | None:
-    """Return the kind and number of the vendor's error that caused `exc`; its message could hold data and stays out."""
+    """Return the kind and number of the vendor's error behind `exc`; its message may hold data and stays out."""
     cause = exc.__cause__
     if cause is None:
         return None

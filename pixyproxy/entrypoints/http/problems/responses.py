@@ -1,4 +1,4 @@
-"""Problems as the OpenAPI document describes them."""
+"""Problems in the OpenAPI document."""
 
 from typing import Final
 
@@ -33,7 +33,7 @@ _DESCRIPTIONS: Final = {
 
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
-    """Describe the problems that a route can answer with; one that takes a login can have seen too many wrong ones."""
+    """Describe a route's problems; a route that takes a login also has that of too many wrong ones."""
     return {
         status: ResponseSpec(
             Problem, media_type=PROBLEM_MEDIA_TYPE, description=_DESCRIPTIONS[status], generate_examples=False

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 
 class FieldError(msgspec.Struct, frozen=True):
-    """What is wrong with one field."""
+    """An error in one field."""
 
     field: Annotated[str, Meta(description="The field, parameter or header.", examples=["prompt"])]
     detail: Annotated[
