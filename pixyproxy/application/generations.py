@@ -28,11 +28,11 @@ class Generations:
         self._stop_waiting = asyncio.Event()
 
     def __contains__(self, guid: UUID) -> bool:
-        """Whether this process is making the image."""
+        """Whether this process is generating the image."""
         return guid in self._tasks
 
     def __len__(self) -> int:
-        """The number of images that this process is making."""
+        """The number of images that this process is generating."""
         return len(self._tasks)
 
     def start(self, guid: UUID, work: Coroutine[Any, Any, Image]) -> None:
@@ -50,7 +50,7 @@ class Generations:
     async def follow(self, images: ImageRepository, guid: UUID, seconds: float | None = None) -> AsyncIterator[Image]:
         """Yield the image now and on each change of state, until it is final or `seconds` are over.
 
-        Any process may be making it.
+        Any process may be generating it.
         """
         clock = asyncio.get_running_loop().time
         ends_at = None if seconds is None else clock() + seconds

@@ -51,7 +51,7 @@ class GetImageVariant:
             return digest
         self.failures.ensure_none(_content(image), _pixels(image, variant))
         variant_flight = self.drawing_flight if image.ready_content.media_type is MediaType.SVG else self.variant_flight
-        # Making it takes a while: the image may be deleted or hidden meanwhile.
+        # Drawing takes a while: the image may be deleted or hidden meanwhile.
         try:
             digest = await variant_flight.result((image.content_key, name), partial(self._make, image, variant, name))
         except ContentStoreError:

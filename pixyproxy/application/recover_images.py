@@ -69,7 +69,7 @@ class RecoverImages:
         try:
             await self.leases.update_abandoned(ended, expected=image.status)
         except (ConstraintViolationError, RecordNotFoundError):
-            # Another process was faster, or is still making it.
+            # Another process was faster, or is still generating it.
             return 0
         return 1
 

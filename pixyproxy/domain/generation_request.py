@@ -11,7 +11,7 @@ PROMPT_MAX_LENGTH = 32_000
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is to be drawn: passed from the client to the generator, the idempotency key and the record.
+    """A picture to be generated: passed from the client to the generator, the idempotency key and the record.
 
     The constructor checks nothing; `CreateImage` normalizes the request.
     """

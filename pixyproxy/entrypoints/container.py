@@ -1,4 +1,4 @@
-"""Which adapter stands behind which port: the only place that knows every adapter.
+"""The adapter of each port: the only place that knows every adapter.
 
 What was tried with dependency-injector and Litestar, and why nothing here is a `Resource` or wired, is in
 `docs/adr/0004-dependency-injector-without-wiring.md`.

@@ -9,12 +9,12 @@ from pymysql.converters import decoders
 
 from pixyproxy.adapters.mysql.errors import no_tls
 
-# What reads a page sees by itself that it was cut.
+# The reader of a page detects truncation itself.
 warnings.filterwarnings("ignore", "Row .* was cut by GROUP_CONCAT", aiomysql.Warning)
 
 
 class AiomysqlConnection(aiomysql.Connection):  # type: ignore[misc]
-    """A connection that is never made without TLS where TLS is asked for: the driver would go on in the clear."""
+    """A connection that fails if it needs TLS and the server has none: the driver would continue in plain text."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -27,8 +27,8 @@ class AiomysqlConnection(aiomysql.Connection):  # type: ignore[misc]
 
     @property
     def is_sound(self) -> bool:
-        """Whether it can be used again: it is open, and in no transaction."""
-        # The driver has no public word for a connection that the server has ended; its own pool asks the same.
+        """Whether it can be reused: it is open, and in no transaction."""
+        # No public API tells that the server closed the connection; the driver's own pool checks the same.
         is_ended = self._reader.eof_received or self._reader.exception()
         return not (self.closed or is_ended or self.get_transaction_status())
 

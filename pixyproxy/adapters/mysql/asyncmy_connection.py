@@ -1,4 +1,4 @@
-"""Connections by asyncmy, which does in C what aiomysql does in Python; it is an extra."""
+"""Connections by asyncmy, an optional driver in Cython."""
 
 import logging
 from typing import Any
@@ -12,12 +12,12 @@ from pixyproxy.adapters.mysql.errors import DRIVER_ERRORS, no_tls
 
 DRIVER_ERRORS.append(asyncmy.errors)
 
-# What reads a page sees by itself that it was cut.
+# The reader of a page detects truncation itself.
 logging.getLogger("asyncmy").addFilter(lambda record: "was cut by GROUP_CONCAT" not in record.getMessage())
 
 
 class AsyncmyConnection(Connection):  # type: ignore[misc]
-    """A connection with what `AiomysqlConnection` has."""
+    """A connection with the interface of `AiomysqlConnection`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -30,12 +30,12 @@ class AsyncmyConnection(Connection):  # type: ignore[misc]
 
     @property
     def closed(self) -> bool:
-        """Whether it has ended."""
+        """Whether it is closed."""
         return not self.connected
 
     @property
     def is_sound(self) -> bool:
-        """Whether it can be used again: it is open, and in no transaction."""
+        """Whether it can be reused: it is open, and in no transaction."""
         return not (self.closed or self._stream_broken or self.get_transaction_status())
 
     async def _request_authentication(self) -> None:

@@ -1,4 +1,4 @@
-"""One query for the records that several requests ask for at once."""
+"""One query for records that several requests ask for at once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
@@ -7,7 +7,7 @@ from typing import Final, Generic, TypeVar
 
 _MAX_KEYS: Final = 100
 
-# More would make the batches smaller; with one, a query that hangs would hold up all others.
+# More would make the batches smaller; with one, a slow query would block all others.
 _MAX_RUNNING: Final = 2
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class BatchLoader(Generic[T]):
         loop = asyncio.get_running_loop()
         result: asyncio.Future[T | None] = loop.create_future()
         self._waiting.setdefault(key, []).append(result)
-        # Not by a callback: a key that came between the end of a task and its callback would wait for ever.
+        # Not in a callback: a key added between the end of a task and its callback would wait forever.
         self._tasks = [task for task in self._tasks if not task.done()]
         if len(self._tasks) < _MAX_RUNNING:
             self._tasks.append(loop.create_task(self._work()))

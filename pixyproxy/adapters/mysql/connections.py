@@ -26,18 +26,18 @@ from pixyproxy.adapters.sql.dialect import Dialect
 from pixyproxy.adapters.sql.search_turns import SearchTurns
 from pixyproxy.domain.errors import DBConnectionError
 
-# So often a server that has no room for another connection is asked again.
+# Attempts to connect to a server that has too many connections.
 _ROOM_SECONDS: Final = 0.1
 
-# How often a write is tried that others get in the way of, and how long it waits at first.
+# Attempts of a write that conflicts with others, and the first pause in seconds.
 _ATTEMPTS: Final = 10
 _PAUSE_SECONDS: Final = 0.01
 _MAX_PAUSE_SECONDS: Final = 0.5
 
 T = TypeVar("T")
 
-# A server may be set up to ignore the character set that a client asks for when it connects. GROUP_CONCAT cuts the text
-# of a page, which `pixyproxy.adapters.sql.list_queries` sees.
+# Some servers ignore the character set of the handshake. GROUP_CONCAT may truncate the text of a page, which
+# `pixyproxy.adapters.sql.list_queries` detects.
 _SESSION: Final = """
     SET SESSION
         character_set_client = utf8mb4,
@@ -57,18 +57,18 @@ _ISOLATION: Final = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 
 
 class MySQLConnections(SQLDatabase):
-    """A pool of connections, each made when it is first needed and discarded when its state is in doubt.
+    """A pool of connections, opened on demand and discarded when their state is in doubt.
 
-    Takes the `url` that `parse_url` describes, how many connections there may be, and some seconds: how long waiting
-    for a connection and making a new one may each take (`connect_timeout`), how long work on one (`timeout`), and how
-    long one may be idle before it is trusted no longer (`idle_timeout`), because a firewall may have forgotten it
-    without a word. Then how many searches for words may run at once, each for how long. Raises `ValueError` for a
-    malformed url; everything else that goes wrong is raised as the errors of `pixyproxy.adapters.mysql.errors`.
+    Takes the `url` (see `parse_url`), the maximum number of connections, and times in seconds: to wait for a connection
+    and to open one (`connect_timeout` each), for work on one (`timeout`), and until an idle one is no longer trusted
+    (`idle_timeout`), because firewalls drop idle connections silently. Then the number of concurrent searches for
+    words, and the time of each. Raises `ValueError` for a malformed url; other errors are translated by
+    `pixyproxy.adapters.mysql.errors`.
 
-    Where the server has no room for another connection, one of the pool's own is waited for.
+    If the server has too many connections, the pool waits for one of its own.
 
-    The driver's own pool does not fit: a task that waits for a connection sleeps on when the connection it would have
-    got is closed, because the task that held it was cancelled.
+    The driver's pool is not used: when the task that holds a connection is cancelled, the connection is closed and a
+    waiting task is not woken.
     """
 
     def __init__(
@@ -100,21 +100,21 @@ class MySQLConnections(SQLDatabase):
         return MYSQL
 
     async def open(self) -> None:
-        """Let connections be made; the server need not be there yet."""
+        """Allow connections; the server need not be reachable yet."""
         self._slots = asyncio.Semaphore(self._pool_size)
         self._given_back = asyncio.Event()
         self._waiting_for_room = asyncio.Lock()
         self._is_open = True
 
     async def close(self) -> None:
-        """Close the idle connections now, and each other one when its work is done."""
+        """Close idle connections now, and the others when their work is done."""
         self._is_open = False
         while self._idle:
             await _quit(self._idle.pop())
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[Any]:
-        """Give a cursor on which each statement is a transaction of its own."""
+        """Yield a cursor on which each statement is a transaction of its own."""
         with translated_errors():
             async with self._lent() as connection, asyncio.timeout(self._timeout), connection.cursor() as cursor:
                 yield cursor
@@ -161,7 +161,7 @@ class MySQLConnections(SQLDatabase):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:
-        """Give a cursor whose statements take effect together when the block ends, or not at all when it raises.
+        """Yield a cursor whose statements take effect together at the end of the block, or not at all if it raises.
 
         Nothing is retried: use `write` for that.
         """
@@ -173,7 +173,7 @@ class MySQLConnections(SQLDatabase):
 
     @asynccontextmanager
     async def dedicated(self) -> AsyncIterator[Any]:
-        """Give a cursor on a connection of its own that may work for long and is closed behind the block."""
+        """Yield a cursor on its own connection, which may work for long and is closed after the block."""
         with translated_errors():
             connection = await self._connect()
             try:
@@ -197,7 +197,7 @@ class MySQLConnections(SQLDatabase):
                     except DBConnectionError as exc:
                         if error_code(exc.__cause__) not in CONFLICTS:
                             raise
-                    # At random, so that those who met do not meet again.
+                    # Random, so that conflicting writers don't collide again.
                     pause = min(_PAUSE_SECONDS * 2**attempt, _MAX_PAUSE_SECONDS)
                     await asyncio.sleep(random.uniform(0, pause))  # noqa: S311
                 return await work()
@@ -215,12 +215,12 @@ class MySQLConnections(SQLDatabase):
                     await connection.rollback()
                     self._give_back(connection)
                 else:
-                    # The server rolls back what it had not committed when the connection ends.
+                    # The server rolls back when the connection ends.
                     await _quit(connection)
                 raise
             self._give_back(connection)
         finally:
-            # Whatever became of the connection, it has made room.
+            # Closed or not, the connection has freed its slot.
             self._given_back.set()
             self._slots.release()
 
@@ -231,7 +231,7 @@ class MySQLConnections(SQLDatabase):
             connection.close()
 
     async def _obtain(self) -> Any:
-        """Return an idle connection, or a new one; where the server has no room for one, wait for it."""
+        """Return an idle connection, or a new one; if the server has too many, wait for one."""
         if connection := self._take_idle():
             return connection
         try:
@@ -260,7 +260,7 @@ class MySQLConnections(SQLDatabase):
 
     def _take_idle(self) -> Any | None:
         while self._idle:
-            # The last one used is taken first, so that in quiet hours the others grow old and are closed.
+            # Last in, first out: with little load, the others expire and are closed.
             connection = self._idle.pop()
             if connection.is_sound and connection.loop.time() - connection.last_usage < self._idle_timeout:
                 return connection
@@ -276,7 +276,7 @@ class MySQLConnections(SQLDatabase):
                 charset="utf8mb4",
                 autocommit=True,
                 init_command=_SESSION,
-                # An UPDATE that changes nothing has found its record all the same.
+                # Count found rows: an UPDATE that changes nothing still found its record.
                 client_flag=CLIENT.FOUND_ROWS,
             )
             try:
@@ -317,9 +317,9 @@ def _native(sql: str) -> str:
 
 
 def _limited(sql: str, seconds: float) -> str:
-    """Return a query that the server itself ends after `seconds`: a client that goes away ends nothing.
+    """Return a query that the server ends after `seconds`: it runs on after its client disconnects.
 
-    MariaDB alone runs what is in `/*M! */`, and MySQL alone heeds what is in `/*+ */`.
+    Only MariaDB executes `/*M! */`, and only MySQL reads `/*+ */`.
     """
     seconds = max(seconds, 0.001)
     query = sql.lstrip().removeprefix("SELECT")

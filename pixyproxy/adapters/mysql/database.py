@@ -1,4 +1,4 @@
-"""A MySQL or MariaDB database with everything that PixyProxy keeps in one."""
+"""A MySQL or MariaDB database."""
 
 from functools import cached_property
 
@@ -13,7 +13,7 @@ class MySQLDatabase(MySQLConnections, SQLRepositories):
 
     @cached_property
     def schema(self) -> MySQLSchema:
-        """The scripts that make its tables."""
+        """The schema's scripts."""
         return MySQLSchema(database=self)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""How MySQL and MariaDB write what the statements of `pixyproxy.adapters.sql` leave open."""
+"""MySQL's and MariaDB's dialect for the statements of `pixyproxy.adapters.sql`."""
 
 from typing import Final
 
@@ -9,9 +9,9 @@ MYSQL: Final = Dialect(
     now="CURRENT_TIMESTAMP(6)",
     later="CURRENT_TIMESTAMP(6) + INTERVAL :seconds SECOND",
     skip_taken="ON DUPLICATE KEY UPDATE name = name",
-    # Equality ignores spaces at the end of a text, also under utf8mb4_bin.
+    # Equality ignores trailing spaces, even with utf8mb4_bin.
     equal_texts="{column} = {parameter} AND CHAR_LENGTH({column}) = CHAR_LENGTH({parameter})",
-    # Left to itself, MariaDB finds the place after the cursor by reading all that comes before it.
+    # Without the hint, MariaDB reads everything before the cursor.
     scanned="{table} FORCE INDEX ({index})",
     join="STRAIGHT_JOIN",
     concat=lambda texts: f"CONCAT({', '.join(texts)})",
@@ -20,10 +20,10 @@ MYSQL: Final = Dialect(
         "(SELECT CONCAT('[', GROUP_CONCAT(JSON_QUOTE(tag) ORDER BY position SEPARATOR ','), ']')"
         " FROM image_tags WHERE image_id = images.id)"
     ),
-    # No author is the empty text: a reference with NULL in it would keep no copy true.
+    # No author is the empty text: foreign keys with NULL are not enforced.
     tag_author="COALESCE(:author, '')",
     words_id="image_words.image_id",
-    # The image may have been deleted meanwhile, or another process may have been faster.
+    # The image may have been deleted, or another process may have stored the words.
     add_words="""
         INSERT INTO image_words (image_id, words, prompt_digest)
         SELECT id, :words, :prompt_digest FROM images WHERE id = :image_id

@@ -1,4 +1,4 @@
-"""From the driver's errors to the domain's; the codes are those that MySQL and MariaDB share, unless they say so."""
+"""Translates the driver's errors to the domain's; codes are those of both MySQL and MariaDB, unless noted."""
 
 import re
 import ssl
@@ -23,7 +23,7 @@ DRIVER_ERRORS: Final[list[Any]] = [err]
 
 
 def driver_errors(name: str = "MySQLError") -> tuple[type[Exception], ...]:
-    """Return the errors of this name."""
+    """Return the drivers' errors of this name."""
     return tuple(getattr(module, name) for module in DRIVER_ERRORS)
 
 
@@ -126,17 +126,17 @@ _BY_CODE: Final[Mapping[int, Callable[[str], PixyProxyException]]] = {
     ER.QUERY_INTERRUPTED: _interrupted,
     1969: _interrupted,  # max_statement_time is over (MariaDB)
     3024: _interrupted,  # max_execution_time is over (MySQL)
-    188: _interrupted,  # either of them, within InnoDB's index of words (MariaDB)
+    188: _interrupted,  # either of them, within InnoDB's full-text index (MariaDB)
     ER.DISK_FULL: _unwritable,
     ER.RECORD_FILE_FULL: _unwritable,
     ER.OPTION_PREVENTS_STATEMENT: _unwritable,
     1836: _unwritable,  # read-only mode
 }
 
-# What others got in the way of: the same transaction may succeed when it runs again.
+# Conflicts with other transactions: a retry may succeed.
 CONFLICTS: Final = frozenset({ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT, ER.CHECKREAD})
 
-# The server, or the user's share of it, has no room for another connection.
+# The server, or the user, has too many connections.
 NO_ROOM: Final = frozenset({ER.CON_COUNT_ERROR, ER.TOO_MANY_USER_CONNECTIONS, ER.USER_LIMIT_REACHED})
 
 # The server's own limits: max_statement_time of MariaDB, and max_execution_time of MySQL.
@@ -145,7 +145,7 @@ STATEMENT_TIMEOUTS: Final = frozenset({1969, 3024, 188})
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Raise the domain's error for every error of the driver that has one, with a detail that the client may read."""
+    """Translate the driver's errors to the domain's, with a detail that is safe for clients; pass on all others."""
     known: tuple[type[Exception], ...] = (*driver_errors(), OSError)
     try:
         yield
@@ -173,6 +173,6 @@ def _tls_problem(error: ssl.SSLError) -> str:
 
 
 def error_code(error: BaseException | None) -> int:
-    """Return the code of an error of the driver, 0 for anything else."""
+    """Return the code of a driver's error, 0 for other errors."""
     code = error.args[0] if isinstance(error, driver_errors()) and error.args else 0
     return code if isinstance(code, int) else 0

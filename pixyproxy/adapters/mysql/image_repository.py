@@ -12,13 +12,13 @@ from pixyproxy.adapters.sql.records import valid_image_from_record
 from pixyproxy.domain.errors import DamagedRecordError
 from pixyproxy.domain.image import Image, image_not_found
 
-# Left to itself, a server that is asked for many guids at once may read the whole table instead.
+# Without the hint, servers may scan the table for a query of many guids.
 _RECORDS: Final = "SELECT guid, {record} FROM images FORCE INDEX (images_guid) WHERE guid IN :guids"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MySQLImageRepository(SQLImageRepository):
-    """Looks images up in batches."""
+    """Reads single images in batches."""
 
     _records: BatchLoader[str] = field(init=False, repr=False, compare=False)
 

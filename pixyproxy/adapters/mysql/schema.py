@@ -15,7 +15,7 @@ from pixyproxy.domain.ports import Migration, Schema
 
 _LOCK_SECONDS: Final = 60
 
-# A lock's name is valid on the whole server and has at most 64 characters.
+# A lock's name is global to the server and has at most 64 characters.
 _LOCK: Final = "SELECT GET_LOCK(CONCAT('pixyproxy-schema-', LEFT(SHA2(DATABASE(), 256), 40)), %(seconds)s)"
 
 _CREATE: Final = """
@@ -52,14 +52,13 @@ _ALREADY_DONE: Final = {ER.TABLE_EXISTS_ERROR, ER.DUP_FIELDNAME, ER.DUP_KEYNAME,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MySQLSchema(Schema):
-    """Applies `scripts`, which are those of `sql/mysql`, and keeps its books in table `schema_migrations`.
+    """Applies `scripts`, those of `sql/mysql`, and records them in table `schema_migrations`.
 
-    MySQL commits each DDL statement by itself, so a script holds a single one and is written down before it is run: a
-    crash then leaves at most one script that was started and did not finish, and that may or may not have taken
-    effect. It is run again, and it is no error if it had. Two that upgrade at once are kept apart by a lock of the
-    server, which lets go when its holder's connection ends.
+    MySQL commits each DDL statement by itself, so a script has one statement and is recorded before it runs. A crash
+    leaves at most one script whose outcome is unknown; it runs again, and it is no error if it had taken effect. A
+    server lock, which ends with its holder's connection, keeps two upgrades apart.
 
-    Raises `SchemaOutdatedError` where `compare` does, and when the database holds what a script would create.
+    Raises `SchemaOutdatedError` as `compare` does, and if the database already has what a script would create.
     """
 
     database: MySQLConnections
@@ -104,7 +103,7 @@ async def _apply(cursor: Any, script: SchemaScript, *, was_started: bool) -> Non
     except driver_errors() as exc:
         if not (was_started and error_code(exc) in _ALREADY_DONE):
             if not cursor.connection.closed:
-                # The server said no, so nothing was done, and what stands in the way is not this script's own work.
+                # The server refused the statement: an existing object is not this script's work.
                 await cursor.execute(_FORGET, record)
             raise
     await cursor.execute(_FINISH, record)

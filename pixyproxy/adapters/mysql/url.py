@@ -1,4 +1,4 @@
-"""The address of a MySQL or MariaDB database; importing this imports no driver."""
+"""The URL of a MySQL or MariaDB database; importing this module imports no driver."""
 
 import ssl
 from collections.abc import Mapping, Sequence
@@ -21,17 +21,16 @@ def driver_of(url: str) -> str:
 def parse_url(url: str) -> dict[str, Any]:
     """Return the driver's options for `mysql[+asyncmy]://user:password@host:3306/database[?unix_socket=/path]`.
 
-    `?tls=required` encrypts the connection, `verify-ca` also has the server's certificate be signed by a CA that the
-    system trusts, or by one in the file `?ssl_ca=…` (verify-ca, unless `tls` says otherwise), and `verify-identity` has
-    it be for the URL's host, too. Each part may be percent-encoded. Raises `ValueError` that names what is wrong and
-    never the password.
+    `?tls=required` encrypts the connection. `verify-ca` also requires a certificate signed by a CA that the system
+    trusts, or by one in the file `?ssl_ca=…` (which implies verify-ca). `verify-identity` also checks the URL's host.
+    Each part may be percent-encoded. Raises `ValueError` that names the fault, and never the password.
     """
     try:
         parts = urlsplit(url)
         port = parts.port or 3306
         query = parse_qs(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
-        # The cause would quote the password, which is what has to be encoded when this happens.
+        # The cause would quote the password: it is usually the part that was not encoded.
         raise ValueError(
             "The MySQL URL can't be read: its port must be a number, and characters such as / ? # @ : must be"
             " percent-encoded in the user and the password."
@@ -86,7 +85,7 @@ def _context(tls: str, ssl_ca: str | None) -> ssl.SSLContext:
     except OSError as exc:
         reason = "it has no certificate" if isinstance(exc, ssl.SSLError) else exc.strerror
         raise ValueError(f"The MySQL URL's ssl_ca {ssl_ca} can't be used: {reason}.") from None
-    # The certificates that MySQL makes for itself lack what Python 3.13 asks for (RFC 5280).
+    # MySQL's self-made certificates lack fields that Python 3.13 requires (RFC 5280).
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.check_hostname = tls == "verify-identity"
     if tls == "required":

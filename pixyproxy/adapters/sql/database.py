@@ -1,4 +1,4 @@
-"""What the repositories need of a database."""
+"""The database, as the repositories see it."""
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ class Transaction(Protocol):
 
     @abstractmethod
     async def execute(self, sql: str, parameters: Parameters | None = None) -> int:
-        """Run a statement and return how many rows it found or stored."""
+        """Run a statement and return the number of rows it found or stored."""
 
     @abstractmethod
     async def execute_many(self, sql: str, parameters: Sequence[Parameters]) -> None:
@@ -39,7 +39,7 @@ class SQLDatabase(Protocol):
     @property
     @abstractmethod
     def dialect(self) -> Dialect:
-        """How this database writes them."""
+        """The dialect of the statements."""
 
     @abstractmethod
     async def fetch_all(self, sql: str, parameters: Parameters | None = None) -> Rows:
@@ -47,13 +47,13 @@ class SQLDatabase(Protocol):
 
     @abstractmethod
     async def fetch_list(self, sql: str, parameters: Parameters) -> Rows:
-        """Do the same for a list, which may take longer; lookups do not wait for lists."""
+        """Do the same for a list, which may take longer; single reads do not wait for lists."""
 
     @abstractmethod
     def search(self) -> AbstractAsyncContextManager[Fetch]:
-        """Wait for a search's turn, and give the function that returns all rows of a query within it.
+        """Wait for a search's turn, and yield a function that returns all rows of a query.
 
-        Raises `OverloadedError` when the turn does not come in time, or the search takes too long.
+        Raises `OverloadedError` if the turn does not come in time, or the search takes too long.
         """
 
     @abstractmethod

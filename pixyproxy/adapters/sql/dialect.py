@@ -1,4 +1,4 @@
-"""The few things that MySQL and SQLite write in different ways."""
+"""The differences between MySQL's and SQLite's SQL."""
 
 import re
 from typing import Final
@@ -12,18 +12,18 @@ _PARAMETER: Final = re.compile(r":([a-z]\w*)")
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
-    """How one database writes what the statements of `pixyproxy.adapters.sql` leave open.
+    """How one database writes the variable parts of the statements in `pixyproxy.adapters.sql`.
 
     A statement names parameters as `:name` and fields of the dialect as `{field}`; `sql` fills in both. `parameter` is
     the replacement for `:name`. `later` is the time `:seconds` from `now`. `skip_taken` ends an INSERT that does
-    nothing where the name is taken. `add_words` stores the words of one image, in place of older ones.
+    nothing if the name is taken. `add_words` stores the words of one image, replacing older ones.
 
-    `equal_texts` (exact equality of a column and a parameter), `scanned` (a table with the index it is read by) and
-    `match_term` (a word of the parameter `:match`, by which `match` asks the index of words) are templates. `join`
-    reads its left side first. `is_of_prompt` is the condition that words belong to the image's prompt, None where they
-    always do. `tag_author` is the author's copy in table `image_tags`, and `indexed_tags` is a JSON array of the tags
-    there, or NULL. `concat` joins texts of a row. The template `joined` joins a text of all rows with commas; it
-    cuts or omits the result from about a megabyte on, which would take the event loop too long to decode.
+    `equal_texts` (exact equality of a column and a parameter), `scanned` (a table with the index to scan) and
+    `match_term` (a word of the parameter `:match`, with which `match` queries the full-text index) are templates.
+    `join` reads its left side first. `is_of_prompt` is the condition that words belong to the image's prompt, None if
+    they always do. `tag_author` is the author's copy in table `image_tags`, and `indexed_tags` is a JSON array of the
+    tags there, or NULL. `concat` joins texts of a row. The template `joined` joins a text of all rows with commas; it
+    cuts or omits results of more than about a megabyte, which would block the event loop for too long.
     """
 
     parameter: str

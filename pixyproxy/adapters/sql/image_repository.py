@@ -53,7 +53,7 @@ _ADD_TAG: Final = """
 
 _TAGS: Final = "SELECT position, tag FROM image_tags WHERE image_id = :image_id ORDER BY position"
 
-# By its whole key each row is locked and no gap beside it, where the tags of two neighbours would wait for each other.
+# Deleting by the whole key locks rows without gaps; gap locks would block the tags of neighbouring images.
 _REMOVE_TAG: Final = "DELETE FROM image_tags WHERE image_id = :image_id AND position = :position"
 
 _TAGS_OF_IMAGES: Final = """
@@ -156,7 +156,7 @@ _FORGET_CLAIMS: Final = "DELETE FROM idempotency_keys WHERE expires_at <= {now}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SQLImageRepository(ImagePorts):
-    """Keeps image records in tables `images`, `image_tags` and `image_words`, and what else belongs to them."""
+    """Keeps image records in tables `images`, `image_tags` and `image_words`, and in the tables that belong to them."""
 
     database: SQLDatabase
 
@@ -164,12 +164,12 @@ class SQLImageRepository(ImagePorts):
         (words,) = await words_to_rows([(0, image.prompt)])
 
         async def store(transaction: Transaction) -> ImageId:
-            # First what others may hold a lock on, and only then the transaction's first plain SELECT: where snapshots
-            # are isolated (MariaDB since 11.6), nothing that is locked later may have changed since that.
+            # Statements that wait for locks come before the transaction's first plain SELECT: with snapshot isolation
+            # (MariaDB since 11.6), a row that is locked later must not have changed since that SELECT.
             if claim is not None:
                 await transaction.execute(_CLAIM, claim_to_row(claim, image.guid))
             image_id = ImageId(await transaction.insert(_ADD, {**image_to_row(image), **lease_to_row(lease)}))
-            # A transaction that is deleting an image with this guid has ended by now.
+            # A concurrent deletion of an image with this guid has ended.
             if await transaction.fetch_all(_FIND_DELETION, {"guid": str(image.guid)}):
                 raise ConstraintViolationError("An image with this guid is being deleted.")
             await transaction.execute_many(_ADD_TAG, tags_to_rows(image.tags, image_id, image_to_row(image)))
@@ -323,7 +323,7 @@ class SQLImageRepository(ImagePorts):
 
     @asynccontextmanager
     async def _lists(self, wanted: ImageFilter) -> AsyncIterator[ImageLists]:
-        """Give the lists; a search for words waits for its turn."""
+        """Yield the lists; a search for words waits for its turn."""
         dialect = self.database.dialect
         if wanted.search is None:
             yield ImageLists(dialect=dialect, fetch_all=self.database.fetch_list)
@@ -332,7 +332,7 @@ class SQLImageRepository(ImagePorts):
                 yield ImageLists(dialect=dialect, fetch_all=fetch_all)
 
     async def _explain(self, guid: UUID) -> NoReturn:
-        """Raise why a statement did not find the record that it is about."""
+        """Raise the reason why a statement did not find its record."""
         await self.get(guid)
         raise image_conflict()
 
@@ -340,7 +340,7 @@ class SQLImageRepository(ImagePorts):
 async def _index_tags(
     transaction: Transaction, tags: Sequence[str], image_id: int, image: Mapping[str, object]
 ) -> bool:
-    """Make the rows of table `image_tags` those of an image's tags; return whether they were others."""
+    """Update the rows of table `image_tags` to an image's tags; return whether they differed."""
     indexed = await transaction.fetch_all(_TAGS, {"image_id": image_id})
     if [tag for _, tag in indexed] == list(tags):
         return False
@@ -351,7 +351,7 @@ async def _index_tags(
 
 
 async def _index_stored_tags(transaction: Transaction, *, image_id: int) -> bool:
-    # Locked first: the transaction's first SELECT then sees what others have changed until now.
+    # Lock first: the transaction's first SELECT then sees all committed changes.
     await transaction.execute(_LOCK, {"image_id": image_id})
     for tags, *copied in await transaction.fetch_all(_TAGGED, {"image_id": image_id}):
         return await _index_tags(transaction, stored_tags(tags), image_id, dict(zip(COPIED, copied, strict=True)))
@@ -359,7 +359,7 @@ async def _index_stored_tags(transaction: Transaction, *, image_id: int) -> bool
 
 
 def _differ(tags: str, indexed: str) -> bool:
-    """Whether stored tags are others than those in the index; damaged ones count as equal."""
+    """Whether stored tags differ from those in the index; damaged ones count as equal."""
     try:
         return stored_tags(tags) != msgspec.json.decode(indexed, type=tuple[Tag, ...])
     except DataValidationError:

@@ -15,7 +15,7 @@ from pixyproxy.domain.errors import DamagedRecordError, DataValidationError, DBC
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import DamagedRecord
 
-# What a database joins texts with.
+# The separator between texts that a database joins.
 Concat = Callable[[Sequence[str]], str]
 
 # The fields of `Image` as JSON, with SQL between < and >. Columns that are quoted here contain a quotation mark only if
@@ -47,7 +47,7 @@ _CONTENT: Final = """
 "height":<images.height>}
 """
 
-# Before script 0004 nothing but the detail of a failure was kept.
+# Before script 0004, only the detail of a failure was stored.
 _FAILURE: Final = """
 {"kind":<JSON_QUOTE(COALESCE(images.failure_kind, 'GenerationFailedError'))>,
 "detail":<JSON_QUOTE(images.failure)>,
@@ -74,7 +74,7 @@ def _sql(template: str, concat: Concat) -> str:
 
 
 def image_from_record(guid: str, record: str | None) -> Image:
-    """Return the image of a record, of which only the types are checked.
+    """Return the image of a record; only the types are checked.
 
     Raises `DamagedRecordError`, and `DBConnectionError` for a record that is too long for the server to send.
     """
@@ -92,7 +92,7 @@ def image_from_record(guid: str, record: str | None) -> Image:
 
 
 def valid_image_from_record(guid: str, record: str | None) -> Image:
-    """Return the image of a record; raise what `image_from_record` does also for a record that breaks another rule."""
+    """Return the image of a record; raise what `image_from_record` does, also if the record breaks another rule."""
     try:
         return image_from_record(guid, record).ensure_valid()
     except DataValidationError as exc:
@@ -100,7 +100,7 @@ def valid_image_from_record(guid: str, record: str | None) -> Image:
 
 
 def scanned_record(guid: str, record: str | None) -> Image | DamagedRecord:
-    """Return the valid image of a record, or that it is damaged."""
+    """Return the valid image of a record, or a `DamagedRecord`."""
     try:
         return valid_image_from_record(guid, record)
     except DamagedRecordError:
@@ -108,7 +108,7 @@ def scanned_record(guid: str, record: str | None) -> Image | DamagedRecord:
 
 
 def undamaged_images(records: Iterable[Sequence[str]]) -> Sequence[Image]:
-    """Return the valid images of records, each with its guid before it."""
+    """Return the valid images of records, each preceded by its guid."""
     images = []
     for guid, record in records:
         with suppress(DamagedRecordError):

@@ -1,4 +1,4 @@
-"""The repositories that are the same on every database."""
+"""The repositories that all SQL databases share."""
 
 from functools import cached_property
 

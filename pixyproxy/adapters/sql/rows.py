@@ -1,7 +1,7 @@
-"""From records to database rows and back; the tables of MySQL and SQLite have the same columns.
+"""Records as database rows, and back; the tables of MySQL and SQLite have the same columns.
 
-A time is written and read as a text in UTC with six digits of a fraction: no driver and no session then has a say in
-its time zone, and parsing it is faster than a driver's.
+Times are text in UTC with six digits of a fraction: independent of the time zones of drivers and sessions, and faster
+to parse than a driver's.
 """
 
 import asyncio
@@ -23,22 +23,22 @@ from pixyproxy.domain.search import Phrase, terms_of
 from pixyproxy.domain.tag import Tag, ensure_tags
 from pixyproxy.domain.user import PasswordHash, User, UserId, UserName
 
-# Their words are found in less time than another thread takes to begin.
+# Fewer take less time than starting a thread.
 _FEW_CHARACTERS: Final = 1_000
 
 
 def time_to_text(time: datetime) -> str:
-    """Return a time in UTC as the text that the database keeps."""
+    """Return a time in UTC as stored text."""
     return time.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def time_from_text(text: str) -> datetime:
-    """Return the time in UTC that `time_to_text` made `text` from."""
+    """Return the time in UTC of a stored text."""
     return datetime.fromisoformat(f"{text}Z")
 
 
 def image_to_row(image: Image) -> Mapping[str, object]:
-    """Return the columns of table `images` by name, all but the id."""
+    """Return the columns of table `images` by name, without the id."""
     content = image.content
     return {
         "guid": str(image.guid),
@@ -82,12 +82,12 @@ def claim_to_row(claim: Claim, guid: UUID) -> Mapping[str, object]:
 
 
 def claimed_from_row(row: Sequence[Any]) -> ClaimedImage:
-    """Return what a key was used for, from its guid and its fingerprint."""
+    """Return the claimed image, from its guid and its fingerprint."""
     guid, fingerprint = row
     return ClaimedImage(guid=UUID(guid), fingerprint=fingerprint)
 
 
-# The columns of table `images` that table `image_tags` has, too.
+# The columns of table `images` that are copied to table `image_tags`.
 COPIED: Final = ("author", "visibility", "status", "created_at", "guid")
 
 
@@ -98,7 +98,7 @@ def tags_to_rows(tags: Sequence[str], image_id: int, image: Mapping[str, object]
 
 
 def stored_tags(text: str) -> Sequence[Tag]:
-    """Return the tags in column `tags`; raise `DataValidationError` for anything that no image was stored with."""
+    """Return the tags in column `tags`; raise `DataValidationError` if they are not valid."""
     try:
         tags = msgspec.json.decode(text, type=tuple[Tag, ...])
     except msgspec.DecodeError as exc:
@@ -108,13 +108,13 @@ def stored_tags(text: str) -> Sequence[Tag]:
 
 
 def tag_count_from_row(row: Sequence[Any]) -> TagCount:
-    """Return a tag and how many images have it."""
+    """Return a tag and its number of images."""
     tag, images = row
     return TagCount(Tag(tag), images)
 
 
 def words_to_row(image_id: int, prompt: str) -> Mapping[str, object]:
-    """Return the row of table `image_words` that belongs to an image with this prompt, by column name."""
+    """Return the row of table `image_words` for an image with this prompt, by column name."""
     return {
         "image_id": image_id,
         "words": f" {' '.join(map(term_to_text, terms_of(prompt)))} ",
@@ -123,7 +123,7 @@ def words_to_row(image_id: int, prompt: str) -> Mapping[str, object]:
 
 
 async def words_to_rows(rows: Sequence[Sequence[Any]]) -> Sequence[Mapping[str, object]]:
-    """Return what `words_to_row` does for rows that begin with id and prompt; the event loop goes on meanwhile."""
+    """Return the same for rows that begin with id and prompt, without blocking the event loop."""
 
     def work() -> Sequence[Mapping[str, object]]:
         return [words_to_row(image_id, prompt) for image_id, prompt, *_ in rows]
@@ -133,23 +133,23 @@ async def words_to_rows(rows: Sequence[Sequence[Any]]) -> Sequence[Mapping[str, 
 
 
 def term_to_text(term: str) -> str:
-    """Return a term as it is kept: the index of MySQL has no words of less than three letters and no stopwords."""
+    """Return a term as stored: MySQL's full-text index omits words of less than three letters, and stopwords."""
     return f"zz{term}"
 
 
 def phrase_to_text(phrase: Phrase) -> str:
-    """Return what the words of an image contain when its prompt has the phrase."""
+    """Return the text that an image's words contain if its prompt has the phrase."""
     return f" {' '.join(map(term_to_text, phrase.terms))}{'' if phrase.is_prefix else ' '}"
 
 
 def progress_from_row(row: Sequence[Any]) -> UpgradeProgress:
-    """Return how far a data upgrade has come, from its position and when it was finished."""
+    """Return the progress of a data upgrade, from its position and the time it was finished."""
     position, finished_at = row
     return UpgradeProgress(position=position, finished_at=finished_at and time_from_text(finished_at))
 
 
 def user_to_row(user: User) -> Mapping[str, object]:
-    """Return the columns of table `users` by name, all but the id."""
+    """Return the columns of table `users` by name, without the id."""
     return {
         "name": user.name,
         "password_hash": user.password_hash,
@@ -159,7 +159,7 @@ def user_to_row(user: User) -> Mapping[str, object]:
 
 
 def user_from_row(row: Sequence[Any]) -> User:
-    """Return the user of a row: the columns of table `users` in their order."""
+    """Return the user of a row with the columns of table `users` in order."""
     id_, name, password_hash, is_disabled, created_at = row
     return User(
         id=UserId(id_),

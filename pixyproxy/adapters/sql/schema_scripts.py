@@ -1,4 +1,4 @@
-"""The numbered scripts under `sql/`, and what a database's table `schema_migrations` says of them."""
+"""The numbered scripts under `sql/`, and their records in table `schema_migrations`."""
 
 import hashlib
 import re
@@ -22,12 +22,12 @@ class SchemaScript(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def checksum(self) -> str:
-        """The SHA-256 of the SQL in hex, by which a script that was edited after its release is noticed."""
+        """The SHA-256 of the SQL in hex, which reveals edits after the release."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
 class SchemaRecord(msgspec.Struct, frozen=True):
-    """What `schema_migrations` says of one script; `applied_at` is None for one that was started and did not finish."""
+    """The record of a script; `applied_at` is None if the script was started and did not finish."""
 
     version: int
     name: str
@@ -36,7 +36,7 @@ class SchemaRecord(msgspec.Struct, frozen=True):
 
 
 def load_scripts(dialect: str) -> Sequence[SchemaScript]:
-    """Return the scripts of folder `sql/<dialect>` in the order of their numbers."""
+    """Return the scripts of folder `sql/<dialect>`, ordered by number."""
     files = (resources.files("pixyproxy") / "sql" / dialect).iterdir()
     matches = [(file, re.fullmatch(r"(\d{4})_(\w+)\.sql", file.name)) for file in files]
     scripts = [
@@ -48,10 +48,9 @@ def load_scripts(dialect: str) -> Sequence[SchemaScript]:
 
 
 def compare(scripts: Sequence[SchemaScript], records: Sequence[SchemaRecord]) -> Sequence[Migration]:
-    """Return for each script whether and when it was applied to the database that has these records.
+    """Return for each script whether and when it was applied, according to these records.
 
-    Raises `SchemaOutdatedError` when the database has a script that is not among `scripts`, or an applied one that was
-    edited since.
+    Raises `SchemaOutdatedError` if the database has a script that is not among `scripts`, or that was edited since.
     """
     known = {script.version: script for script in scripts}
     applied_at: dict[int, datetime] = {}
@@ -74,7 +73,7 @@ def compare(scripts: Sequence[SchemaScript], records: Sequence[SchemaRecord]) ->
 
 
 def missing(scripts: Sequence[SchemaScript], records: Sequence[SchemaRecord]) -> Sequence[SchemaScript]:
-    """Return the scripts that have yet to be applied; raise what `compare` raises."""
+    """Return the scripts that are not applied yet; raise what `compare` raises."""
     return [
         script
         for script, migration in zip(scripts, compare(scripts, records), strict=True)

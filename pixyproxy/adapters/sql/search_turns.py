@@ -1,4 +1,4 @@
-"""Searches for words take their turns: one may take long, and reads little else meanwhile."""
+"""A limit on concurrent searches for words, which may take long."""
 
 import asyncio
 import time
@@ -7,15 +7,14 @@ from contextlib import asynccontextmanager
 
 from pixyproxy.domain.errors import OverloadedError
 
-# How many more searches may wait for each that may run.
+# Waiting searches per running one.
 _WAITING_EACH = 8
 
 
 class SearchTurns:
-    """Bounds how many searches a process runs at once, and how long each takes.
+    """Limits how many searches a process runs at once, and how long each takes.
 
-    Takes the number of searches that may run, and the seconds that each may take; one waits no longer than that for its
-    turn.
+    Takes the number of concurrent searches, and the seconds that each may take or wait.
     """
 
     def __init__(self, *, max_running: int, seconds: float) -> None:
@@ -26,9 +25,9 @@ class SearchTurns:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[float]:
-        """Wait for a turn and hold it for the block; give the time of `time.monotonic` by which it has to end.
+        """Wait for a turn and hold it for the block; yield the time of `time.monotonic` at which it must end.
 
-        Raises `OverloadedError` when too many wait already, or the turn does not come in time.
+        Raises `OverloadedError` if too many wait, or the turn does not come in time.
         """
         if self._count >= self._max_count:
             raise self.overloaded()
@@ -51,6 +50,6 @@ class SearchTurns:
         return OverloadedError("Too many searches run at once.", retry_after=self._seconds)
 
     def too_slow(self) -> OverloadedError:
-        """Return the error of a search that takes longer than it may."""
+        """Return the error of a search that takes too long."""
         detail = "The search takes too long: leave out its count, or look for fewer or longer words."
         return OverloadedError(detail, retry_after=self._seconds)

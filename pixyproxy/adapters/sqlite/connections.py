@@ -21,31 +21,31 @@ from pixyproxy.adapters.sqlite.dialect import SQLITE
 from pixyproxy.adapters.sqlite.errors import is_busy, is_full, is_interrupted, translated_errors
 from pixyproxy.domain.errors import DBConnectionError
 
-# How long a write waits for the one of another process.
+# Seconds that a write waits for another process.
 _BUSY_SECONDS: Final = 5.0
 
-# How often a write is tried that does not get its turn in that time.
+# Attempts of a write that does not get the lock in that time.
 _ATTEMPTS: Final = 3
 
-# What a deletion may take when the disk is full. A checkpoint makes the file grow by no more than the write-ahead log
-# has, and that is about 4 MiB (1,000 pages) when SQLite makes one by itself.
+# The reserve for deletions on a full disk. A checkpoint grows the file by at most the size of the write-ahead log,
+# which is about 4 MiB (1,000 pages) with SQLite's automatic checkpoints.
 _RESERVE_SIZE: Final = 5 << 20
 
-# After so many of its instructions, SQLite asks whether a search may go on.
+# SQLite checks a search's time limit after this many of its instructions.
 _STEPS: Final = 1_000
 
 T = TypeVar("T")
 
 
 class SQLiteConnections(SQLDatabase):
-    """Connections for one task each, so that nothing is read before it is committed, and nothing waits for searches.
+    """Connections to a file, each for one task: reads see committed data only, and searches delay nothing else.
 
-    One writes, one looks up, one reads lists, and `max_searches` search for words, each for `search_timeout` seconds.
+    One writes, one reads records, one reads lists, and `max_searches` search for words, each for `search_timeout`
+    seconds.
 
-    Takes the `path` of the file, which several processes may share. It is made, with its folder, where it is missing;
-    because it holds password hashes, only its owner may read it. While it is open, a file without a name keeps 5 MiB
-    of the disk, which are given up when it is full and something is to be deleted. What goes wrong is raised as the
-    errors of `pixyproxy.adapters.sqlite.errors`.
+    Takes the `path` of the file, which several processes may share. A missing file and its folder are created; since it
+    holds password hashes, only its owner may read it. While it is open, an unnamed file reserves 5 MiB of the disk,
+    which a deletion may use when the disk is full. Errors are translated by `pixyproxy.adapters.sqlite.errors`.
     """
 
     def __init__(self, path: Path, *, max_searches: int = 2, search_timeout: float = 10.0) -> None:
@@ -65,12 +65,12 @@ class SQLiteConnections(SQLDatabase):
         return SQLITE
 
     async def open(self) -> None:
-        """Open the file, or make it; raise `DBConnectionError` if that can't be done."""
+        """Open or create the file; raise `DBConnectionError` if that fails."""
         self._write_lock = asyncio.Lock()
         try:
             await self._open()
         except DBConnectionError as exc:
-            # For the operator; the detail is for clients.
+            # Notes are for the operator, the detail for clients.
             exc.add_note(f"{self._path.absolute()}: {getattr(exc.__cause__, 'strerror', None) or exc.__cause__}")
             raise
 
@@ -89,7 +89,7 @@ class SQLiteConnections(SQLDatabase):
                 raise
 
     async def close(self) -> None:
-        """Close the connections behind what they are doing."""
+        """Close the connections when their statements are done."""
         async with self._write_lock:
             for searcher in self._searchers:
                 searcher.ends_at = 0.0
@@ -126,7 +126,7 @@ class SQLiteConnections(SQLDatabase):
                     raise self._turns.too_slow() from exc
                 raise
             finally:
-                # A query whose request was cancelled goes on, and ends here.
+                # A query of a cancelled request runs on, and ends here.
                 searcher.ends_at = 0.0
                 if self._searchers:
                     self._idle_searchers.append(searcher)
@@ -134,8 +134,8 @@ class SQLiteConnections(SQLDatabase):
     async def write(self, work: Callable[[Transaction], Awaitable[T]], *, makes_room: bool = False) -> T:
         """Run `work` as one transaction and return its result, as `SQLDatabase` describes.
 
-        It is retried where another process keeps the file locked for too long (SQLITE_BUSY). Even a deletion needs
-        room, for the write-ahead log. With `makes_room` it may take the reserve.
+        Retried while another process keeps the file locked (SQLITE_BUSY). Even a deletion needs space, for the
+        write-ahead log; with `makes_room` it may use the reserve.
         """
 
         async def transact() -> T:
@@ -160,7 +160,7 @@ class SQLiteConnections(SQLDatabase):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
-        """Give a connection whose statements take effect together when the block ends, or not at all when it raises.
+        """Yield a connection whose statements take effect together at the end of the block, or not at all if it raises.
 
         Nothing is retried: use `write` for that.
         """
@@ -168,12 +168,12 @@ class SQLiteConnections(SQLDatabase):
             connection = _opened(self._writer)
             with translated_errors():
                 try:
-                    # A plain BEGIN would let two processes read first and then wait for each other.
+                    # After a plain BEGIN, two processes could both read and then deadlock.
                     await connection.execute("BEGIN IMMEDIATE")
                     yield connection
                     await connection.commit()
                 except BaseException:
-                    # The connection works off its statements in order: this one comes behind a cancelled one, even
+                    # The connection runs its statements in order: this one follows a cancelled one, even
                     # if it is cancelled itself.
                     await connection.rollback()
                     raise
@@ -184,7 +184,7 @@ class SQLiteConnections(SQLDatabase):
         self._make_reserve()
 
     def _make_reserve(self) -> None:
-        """Make the reserve, if there is room for it."""
+        """Create the reserve, if there is space for it."""
         with suppress(OSError), ExitStack() as stack:
             file = stack.enter_context(tempfile.TemporaryFile(dir=self._path.parent, buffering=0))
             os.posix_fallocate(file.fileno(), 0, _RESERVE_SIZE)
@@ -192,13 +192,13 @@ class SQLiteConnections(SQLDatabase):
             self._reserve = file
 
     async def _give_up_reserve(self) -> None:
-        """Let go of the reserve, and make room in the write-ahead log."""
+        """Release the reserve, and make space in the write-ahead log."""
         async with self._write_lock:
             reserve, self._reserve = self._reserve, None
             if reserve is None:
                 return
             reserve.close()
-            # What is in the database's file by then need not stay in the log.
+            # Checkpointed pages need not stay in the log.
             with suppress(sqlite3.Error):
                 await _opened(self._writer).execute("PRAGMA wal_checkpoint(PASSIVE)")
 
@@ -234,7 +234,7 @@ class _SQLiteTransaction(Transaction):
 
 
 class _Searcher:
-    """A connection on which no query goes on behind the time `ends_at`."""
+    """A connection on which no query runs past `ends_at`."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self.connection = connection
@@ -265,7 +265,7 @@ async def _fetch(connection: aiosqlite.Connection, sql: str, parameters: Paramet
 
 
 async def _switch_to_write_ahead_log(connection: aiosqlite.Connection) -> None:
-    # Of several that switch a new file at once, SQLite sends some away without making them wait.
+    # When several processes switch a new file at once, SQLite rejects some without waiting.
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:
         try:

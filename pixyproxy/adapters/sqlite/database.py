@@ -1,4 +1,4 @@
-"""An SQLite file with everything that PixyProxy keeps in a database."""
+"""An SQLite database."""
 
 from functools import cached_property
 
@@ -12,5 +12,5 @@ class SQLiteDatabase(SQLiteConnections, SQLRepositories):
 
     @cached_property
     def schema(self) -> SQLiteSchema:
-        """The scripts that make its tables."""
+        """The schema's scripts."""
         return SQLiteSchema(database=self)

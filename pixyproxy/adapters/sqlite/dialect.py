@@ -1,4 +1,4 @@
-"""How SQLite writes what the statements of `pixyproxy.adapters.sql` leave open."""
+"""SQLite's dialect for the statements of `pixyproxy.adapters.sql`."""
 
 from typing import Final
 
@@ -20,7 +20,7 @@ SQLITE: Final = Dialect(
     ),
     tag_author=":author",
     words_id="image_words.rowid",
-    # The image may have been deleted meanwhile, or another process may have been faster.
+    # The image may have been deleted, or another process may have stored the words.
     add_words="INSERT OR REPLACE INTO image_words (rowid, words) SELECT id, :words FROM images WHERE id = :image_id",
     # A trigger deletes the words of another prompt.
     is_of_prompt=None,

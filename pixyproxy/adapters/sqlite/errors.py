@@ -1,4 +1,4 @@
-"""From SQLite's errors to the domain's."""
+"""Translates SQLite's errors to the domain's."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ _UNAVAILABLE: Final[Mapping[int, str]] = {
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Raise the domain's error for every error of SQLite that has one, with a detail that the client may read."""
+    """Translate SQLite's errors to the domain's, with a detail that is safe for clients; pass on all others."""
     try:
         yield
     except sqlite3.Error as exc:
@@ -47,17 +47,17 @@ def translated_errors() -> Iterator[None]:
 
 
 def is_busy(error: BaseException | None) -> bool:
-    """Whether an error of SQLite says that others have locked the file for too long."""
+    """Whether the error says that the file was locked for too long."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 def is_full(error: BaseException | None) -> bool:
-    """Whether an error of SQLite says that there is no room, or may say so: where files can't grow, I/O fails."""
+    """Whether the error says that the disk is full, or may say so: if files can't grow, SQLite reports I/O errors."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 
 
 def is_interrupted(error: BaseException | None) -> bool:
-    """Whether an error of SQLite says that the statement was given up."""
+    """Whether the error says that the statement was interrupted."""
     return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT
 
 

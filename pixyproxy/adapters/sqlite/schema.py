@@ -32,10 +32,10 @@ _RECORD: Final = """
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SQLiteSchema(Schema):
-    """Applies `scripts`, which are those of `sql/sqlite`, and keeps its books in table `schema_migrations`.
+    """Applies `scripts`, those of `sql/sqlite`, and records them in table `schema_migrations`.
 
-    All missing scripts and their records are one transaction, which also keeps others that upgrade waiting. Raises
-    `SchemaOutdatedError` where `compare` does, and when the database holds what a script would create.
+    Runs all missing scripts and their records in one transaction, which keeps other processes from upgrading meanwhile.
+    Raises `SchemaOutdatedError` as `compare` does, and if the database already has what a script would create.
     """
 
     database: SQLDatabase

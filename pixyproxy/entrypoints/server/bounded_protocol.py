@@ -44,7 +44,7 @@ _log = logging.getLogger("pixyproxy.server")
 
 
 class Phase(Enum):
-    """What the next byte of the client belongs to."""
+    """The part of a request to which the client's next byte belongs."""
 
     IDLE = auto()
     """A new request."""
@@ -490,7 +490,7 @@ class BoundedProtocol(HttpToolsProtocol):
 class Watch:
     """Checks all connections of a server with one timer.
 
-    If there are so many that file descriptors could run out, it closes the one idle for longest. It logs this, and that
+    If file descriptors could run out, it closes the one idle for longest. It logs this, and that
     no file can be opened, at most once a minute.
     """
 

@@ -32,7 +32,7 @@ Guids = Annotated[
 
 
 class CreatePublicImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to generate, and who may see it."""
+    """The image to generate, its tags and its visibility."""
 
     prompt: Annotated[
         str,
@@ -57,7 +57,7 @@ class CreatePublicImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class CreatePrivateImage(CreatePublicImage, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to generate, and who may see it."""
+    """The image to generate, its tags and its visibility."""
 
     visibility: Annotated[
         Visibility, Meta(description="`private`: only you may read the image; `public`: anyone may.")

@@ -185,7 +185,7 @@ def _unexpected(exc: Exception) -> BaseException | None:
 
 
 def _cause(exc: Exception) -> str | None:
-    """Return the kind and number of the vendor's error behind `exc`; its message may hold data and stays out."""
+    """Return the kind and number of the vendor's error that caused `exc`; its message may hold data and stays out."""
     cause = exc.__cause__
     if cause is None:
         return None
