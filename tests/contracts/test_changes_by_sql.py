@@ -282,6 +282,15 @@ async def test_a_list_refuses_values_of_another_type_and_names_the_record(databa
             await read
 
 
+async def test_usage_that_is_nested_too_deeply_is_damage(database: Database) -> None:
+    image = await add(database)
+    change(database, f"""generator_usage = '{{"a": {"[" * 2_000}{"]" * 2_000}}}'""", image)
+    for read in (database.images.get(image.guid), database.images.list(ImageFilter(author=ANN), limit=10)):
+        with pytest.raises(DamagedRecordError, match=str(image.guid)):
+            await read
+    assert await database.images.scan(limit=10) == [DamagedRecord(guid=str(image.guid))]
+
+
 async def test_a_record_that_breaks_another_rule_does_not_hold_up_lists(database: Database) -> None:
     image, other = await add(database), await add(database)
     change(database, "filename = '../x'", image)

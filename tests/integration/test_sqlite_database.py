@@ -447,6 +447,19 @@ async def steps_of(database: SQLiteDatabase, operation: Coroutine[Any, Any, obje
     return steps
 
 
+async def test_a_text_that_is_not_utf_8_hides_no_later_change(sqlite_database: SQLiteDatabase) -> None:
+    images = sqlite_database.images
+    image = await images.add(ImageFactory.build())
+    with sqlite3.connect(sqlite_database._path) as connection:
+        connection.execute("UPDATE images SET prompt = CAST(x'41ff' AS TEXT)")
+    assert (await images.get(image.guid)).prompt == "A\ufffd"
+    assert [each.prompt for each in await images.list(PUBLIC, limit=10)] == ["A\ufffd"]
+    with sqlite3.connect(sqlite_database._path) as connection:
+        connection.execute("UPDATE images SET prompt = ?", [image.prompt])
+    assert await images.get(image.guid) == image
+    assert list(await images.list(PUBLIC, limit=10)) == [image]
+
+
 async def test_a_damaged_record_holds_up_the_recovery_of_no_other(sqlite_database: SQLiteDatabase) -> None:
     images = sqlite_database.images
     damaged, fine = [await images.add(PendingImageFactory.build()) for _ in range(2)]

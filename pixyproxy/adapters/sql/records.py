@@ -82,7 +82,7 @@ def image_from_record(guid: str, record: str | None) -> Image:
         raise DBConnectionError("The database can't send a record that it holds.")
     try:
         return _IMAGE.decode(record)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         pass
     try:
         # Usage may have integers of any size and lone surrogates, which msgspec does not decode.
@@ -120,7 +120,7 @@ def images_from_page(count: int, records: str | None) -> Sequence[Image] | None:
     """Return the images of `count` records with commas between them; None if some are damaged or were cut off."""
     try:
         images = _IMAGES.decode(f"[{records or ''}]")
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     return images if len(images) == count else None
 

@@ -101,7 +101,7 @@ def stored_tags(text: str) -> Sequence[Tag]:
     """Return the tags in column `tags`; raise `DataValidationError` if they are not valid."""
     try:
         tags = msgspec.json.decode(text, type=tuple[Tag, ...])
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, RecursionError) as exc:
         raise DataValidationError("tags", "must be a JSON array of texts") from exc
     ensure_tags(tags)
     return tags

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import BinaryIO, Final, Self, TypeVar
 
@@ -205,6 +205,9 @@ class SQLiteConnections(SQLDatabase):
     async def _connect(self) -> aiosqlite.Connection:
         connection = await aiosqlite.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
         try:
+            # The driver's own error for a text that is not UTF-8 would leave the connection in its read transaction: it
+            # would see no later change.
+            connection.text_factory = partial(str, encoding="utf-8", errors="replace")
             await _switch_to_write_ahead_log(connection)
             await connection.execute("PRAGMA synchronous = FULL")
             await connection.execute("PRAGMA foreign_keys = ON")
