@@ -39,7 +39,7 @@ def wrong_passwords_of_one_user(target: Target) -> str:
 )
 def wrong_passwords_of_many_users(target: Target) -> str:
     """Guess the passwords of names that are made up."""
-    return _flood(target, lambda number: f"nobody{number}")
+    return _flood(target, lambda number: f"stranger{number}")
 
 
 def _flood(target: Target, name_of: Callable[[int], str]) -> str:

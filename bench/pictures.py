@@ -88,7 +88,7 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "JPEG 64 MP, 20 scans": lambda: scans(SIDE, SIDE, 11),
     "JPEG 64 MP, 1,000 scans": lambda: scans(SIDE, SIDE, 1_000),
     "JPEG 8 MP, 90 scans": lambda: scans(3_840, 2_160, 81),
-    "bytes behind a PNG, 60 MB": lambda: png(1, 1, b"abc") + bytes(60_000_000),
+    "bytes after a PNG, 60 MB": lambda: png(1, 1, b"abc") + bytes(60_000_000),
 }
 
 

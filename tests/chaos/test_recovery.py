@@ -35,9 +35,7 @@ async def until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_a_service_takes_on_what_another_was_buying_when_it_was_killed(
-    world: World, client: httpx.AsyncClient
-) -> None:
+async def test_a_service_takes_over_the_purchase_of_a_killed_one(world: World, client: httpx.AsyncClient) -> None:
     killed, other = await world.start(), await world.start()
     prompt = "a fox [[gate a]]"
     asked = asyncio.create_task(ask(client, killed, prompt))
@@ -57,9 +55,7 @@ async def test_a_service_takes_on_what_another_was_buying_when_it_was_killed(
     assert world.openai.billed == [prompt]
 
 
-async def test_a_service_shows_what_another_had_stored_when_it_was_killed(
-    world: World, client: httpx.AsyncClient
-) -> None:
+async def test_a_service_shows_an_image_that_a_killed_one_had_stored(world: World, client: httpx.AsyncClient) -> None:
     killed, other = await world.start(), await world.start()
     world.hold()
     prompt = "a fox {{halt stored}}"
@@ -82,7 +78,7 @@ async def test_a_service_shows_what_another_had_stored_when_it_was_killed(
 
 
 @pytest.mark.parametrize(("step", "status"), [(Step.ANSWERED, "unknown"), (Step.STORED, "ready")])
-async def test_what_was_left_behind_comes_to_its_end_with_no_request_from_anyone(
+async def test_abandoned_images_are_finished_without_any_request(
     world: World, client: httpx.AsyncClient, step: Step, status: str
 ) -> None:
     killed, _ = await world.start(), await world.start()

@@ -91,7 +91,7 @@ def test_the_beginning_tells_whether_a_picture_is_turned(
 
 
 @pytest.mark.parametrize("media_type", MediaType)
-def test_what_has_no_exif_data_is_not_turned(inspector: ContentInspector, media_type: MediaType) -> None:
+def test_a_picture_without_exif_data_is_not_turned(inspector: ContentInspector, media_type: MediaType) -> None:
     assert inspector.is_turned(picture(media_type)) is False
 
 
@@ -100,7 +100,7 @@ def test_whether_an_odd_picture_is_turned_is_no_error(inspector: ContentInspecto
     assert not inspector.is_turned(data[:65_536])
 
 
-async def test_what_breaks_while_it_is_read_raises_the_stores_own_error(inspector: ContentInspector) -> None:
+async def test_a_read_error_raises_the_stores_own_error(inspector: ContentInspector) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"half"
         raise ContentStoreError("The content store does not work.")

@@ -45,7 +45,7 @@ async def test_guids_come_in_the_order_of_their_texts(store: ContentPorts, guids
     assert await keys_in(store) == sorted({str(guid) for guid in guids})
 
 
-async def test_what_is_not_whole_has_no_key(store: ContentPorts) -> None:
+async def test_an_incomplete_content_has_no_key(store: ContentPorts) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"chunk"
         assert await keys_in(store) == []
@@ -85,7 +85,7 @@ async def test_contents_can_be_quarantined_during_a_scan_of_the_keys(store: Cont
     assert await keys_in(store) == []
 
 
-async def test_uploads_that_ended_leave_nothing_behind(store: ContentPorts) -> None:
+async def test_finished_uploads_leave_no_orphans(store: ContentPorts) -> None:
     await put(store, b"content")
     with pytest.raises(RuntimeError):
         await store.put(OTHER_KEY, broken_after(b"half", error=RuntimeError()))
@@ -93,7 +93,7 @@ async def test_uploads_that_ended_leave_nothing_behind(store: ContentPorts) -> N
     assert list(await store.list_orphans(older_than=timedelta())) == []
 
 
-async def test_removing_a_orphan_that_is_not_there_is_no_error(store: ContentPorts) -> None:
+async def test_removing_an_orphan_that_is_not_there_is_no_error(store: ContentPorts) -> None:
     await put(store, b"content")
     await store.quarantine_orphan("0b6f-unknown.0123456789abcdef")
     await store.quarantine_orphan(KEY)

@@ -34,7 +34,7 @@ def store(request: pytest.FixtureRequest) -> ContentStore:
     return store
 
 
-async def test_what_was_put_is_read_back(store: ContentStore) -> None:
+async def test_a_stored_content_is_read_back(store: ContentStore) -> None:
     await store.put(KEY, in_chunks(b"one ", b"two ", b"three"))
     assert await read(store) == b"one two three"
 
@@ -130,7 +130,7 @@ async def test_chunks_that_fail_leave_the_old_content(store: ContentStore) -> No
 
 
 @pytest.mark.parametrize("old", [None, b"old"])
-async def test_a_cancelled_put_leaves_what_was_there(store: ContentStore, old: bytes | None) -> None:
+async def test_a_cancelled_put_keeps_the_earlier_content(store: ContentStore, old: bytes | None) -> None:
     if old:
         await put(store, old)
     chunks = StuckChunks()
@@ -177,7 +177,7 @@ async def test_deleted_content_is_not_found_and_no_other_is_gone(store: ContentS
     assert await read(store, OTHER_KEY) == b"other"
 
 
-async def test_deleting_what_is_not_there_is_no_error(store: ContentStore) -> None:
+async def test_deleting_a_missing_content_is_no_error(store: ContentStore) -> None:
     await store.delete(KEY)
     await put(store, b"content")
     await store.delete(KEY)

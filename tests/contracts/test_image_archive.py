@@ -162,7 +162,7 @@ async def test_images_without_content_come_back(archive: Archive, factory: type[
     assert in_order(await found_in(archive.reader())) == in_order(written)
 
 
-async def test_the_databases_own_id_stays_behind(archive: Archive) -> None:
+async def test_the_databases_own_id_is_not_exported(archive: Archive) -> None:
     image = with_content(b"bytes")
     await write(archive, (msgspec.structs.replace(image, id=7), b"bytes"))
     assert await found_in(archive.reader()) == [(image, b"bytes")]
@@ -206,7 +206,7 @@ async def test_an_image_whose_content_breaks_off_is_not_there_and_the_others_are
     assert in_order(await found_in(archive.reader())) == in_order([(one, b"bytes"), (two, b"bytes")])
 
 
-async def test_what_can_be_told_of_the_progress_is_told(archive: Archive) -> None:
+async def test_the_progress_is_reported_if_it_is_known(archive: Archive) -> None:
     await write(archive, *((with_content(b"bytes"), b"bytes") for _ in range(20)))
     reader = archive.reader()
     before = reader.progress
@@ -220,7 +220,7 @@ async def test_what_can_be_told_of_the_progress_is_told(archive: Archive) -> Non
         assert (known[0], known[-1]) == (0.0, 1.0)
 
 
-async def test_a_second_export_knows_what_is_there(lasting_archive: Archive) -> None:
+async def test_a_second_export_knows_the_existing_images(lasting_archive: Archive) -> None:
     image, failed, other = with_content(b"bytes"), FailedImageFactory.build(), with_content(b"bytes")
     await write(lasting_archive, (image, b"bytes"), (failed, None))
     writer = lasting_archive.writer()
@@ -231,7 +231,7 @@ async def test_a_second_export_knows_what_is_there(lasting_archive: Archive) -> 
     assert not await writer.has(other)
 
 
-async def test_a_second_export_knows_what_has_changed(lasting_archive: Archive) -> None:
+async def test_a_second_export_knows_the_changed_images(lasting_archive: Archive) -> None:
     image = with_content(b"bytes")
     await write(lasting_archive, (image, b"bytes"))
     writer = lasting_archive.writer()
@@ -239,7 +239,7 @@ async def test_a_second_export_knows_what_has_changed(lasting_archive: Archive) 
     assert not await writer.has(msgspec.structs.replace(image, tags=("another",)))
 
 
-async def test_a_second_export_replaces_what_has_changed(lasting_archive: Archive) -> None:
+async def test_a_second_export_replaces_changed_images(lasting_archive: Archive) -> None:
     unknown = UnknownImageFactory.build()
     ready = unknown.completed(ContentInfoFactory.build(byte_size=5), at=unknown.updated_at)
     other = with_content(b"other")

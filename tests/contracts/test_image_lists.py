@@ -214,9 +214,7 @@ class TestTags:
         assert await images.list_tags(PUBLIC_TAGS, limit=3) == expected[:3]
         assert await images.list_tags(PUBLIC_TAGS, limit=3, descending=True) == expected[::-1][:3]
 
-    async def test_tags_are_listed_by_what_they_begin_with(
-        self, images: ImagePorts, tagged_images: Sequence[Image]
-    ) -> None:
+    async def test_tags_are_listed_by_prefix(self, images: ImagePorts, tagged_images: Sequence[Image]) -> None:
         for prefix in [*AWKWARD_TAGS, "", " ", "black ", "cat ", "x" * 64, "\x01", "C", "100%%", "\U0010ffff" * 64]:
             expected = sorted(tag for tag in AWKWARD_TAGS if tag.startswith(prefix))
             wanted = TagFilter(visibility=Visibility.PUBLIC, prefix=prefix)
@@ -238,7 +236,7 @@ class TestTags:
             found += [each.tag for each in page]
         assert found == sorted((tag for tag in AWKWARD_TAGS if tag.startswith(prefix)), reverse=descending)
 
-    async def test_a_page_may_begin_behind_a_tag_that_does_not_exist(self, images: ImagePorts) -> None:
+    async def test_a_page_may_begin_after_a_tag_that_does_not_exist(self, images: ImagePorts) -> None:
         await images.add(ImageFactory.build(tags=("b",)))
         for after, descending in (("a", False), ("", False), ("B", False), ("c", True), ("bb", True), ("😀", True)):
             found = await images.list_tags(PUBLIC_TAGS, limit=10, after=Tag(after), descending=descending)
@@ -479,7 +477,7 @@ class TestEquality:
         questions: Sequence[tuple[ImageFilter, ImageOrder, ImagePosition | None, int]],
     ) -> None:
         monkeypatch.setattr(list_queries, "SAMPLE_SIZE", sample)
-        monkeypatch.setattr(list_queries, "SEARCHED", sample)
+        monkeypatch.setattr(list_queries, "SEARCH_SCAN_SIZE", sample)
         await empty(images)
         added = [await images.add(image) for image in stored]
         for wanted, order, after, limit in questions:
@@ -572,7 +570,7 @@ class TestEquality:
 
 
 class TestPaging:
-    """What the use cases make of it while others write; the unit tests page through many more lists in memory."""
+    """Paging by the use cases during writes; the unit tests page through many more lists in memory."""
 
     @brief
     @given(paging_strategies.pagings())
@@ -625,13 +623,13 @@ def tables(request: pytest.FixtureRequest) -> Tables:
 
 
 class TestTables:
-    """What plain SQL does to the copies that lists are made from, and how missing ones come back."""
+    """Changes by plain SQL to the copies that lists use, and the repair of missing copies."""
 
     async def add(self, tables: Tables, count: int) -> list[Image]:
         fields: dict[str, Any] = {"author": "ann", "tags": ("a", "b"), "prompt": "some words"}
         return newest_first([await tables.images.add(ImageFactory.build(**fields)) for _ in range(count)])
 
-    async def test_what_is_hidden_and_shown_by_plain_sql_is_so_in_every_list(self, tables: Tables) -> None:
+    async def test_visibility_changed_by_plain_sql_holds_in_every_list(self, tables: Tables) -> None:
         image, other = await self.add(tables, 2)
         await tables.run(f"UPDATE images SET visibility = 'private' WHERE guid = '{image.guid}'")  # noqa: S608
         for wanted in (PUBLIC, tagged("a"), tagged("a", "b"), with_words("words")):
@@ -645,7 +643,7 @@ class TestTables:
         assert await tables.images.list(tagged("a"), limit=10) == []
         assert await tables.images.list_tags(TagFilter(author=ANN), limit=10) == []
 
-    async def test_what_is_deleted_by_plain_sql_leaves_no_tags_and_no_words(self, tables: Tables) -> None:
+    async def test_an_image_deleted_by_plain_sql_leaves_no_tags_and_no_words(self, tables: Tables) -> None:
         image, other = await self.add(tables, 2)
         await tables.run(f"DELETE FROM images WHERE guid = '{image.guid}'")  # noqa: S608
         for wanted in (PUBLIC, tagged("a"), with_words("words")):

@@ -37,7 +37,7 @@ async def test_pages_cover_every_image_once_in_the_order_of_the_guids(images: Im
     assert await images.count() == len(added)
 
 
-async def test_a_scan_may_begin_behind_a_guid_that_does_not_exist(images: ImagePorts) -> None:
+async def test_a_scan_may_begin_after_a_guid_that_does_not_exist(images: ImagePorts) -> None:
     image = await images.add(FailedImageFactory.build(guid=UUID(int=5)))
     assert await images.scan(after=str(UUID(int=4)), limit=10) == [image]
     assert await images.scan(after=str(UUID(int=5)), limit=10) == []

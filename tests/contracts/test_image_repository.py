@@ -248,9 +248,7 @@ class TestGet:
         assert {type(missing) for missing in found[1::2]} == {RecordNotFoundError}
 
     @pytest.mark.parametrize("turns", range(3))
-    async def test_who_no_longer_wants_an_image_takes_none_from_the_others(
-        self, images: HostImages, turns: int
-    ) -> None:
+    async def test_a_cancelled_reader_takes_no_image_from_the_others(self, images: HostImages, turns: int) -> None:
         added = [await images.add(image) for image in ImageFactory.batch(3)]
         asking = [asyncio.create_task(images.get(image.guid)) for image in (*added, *added)]
         for _ in range(turns):

@@ -54,7 +54,7 @@ async def test_a_key_can_be_put_and_quarantined_again_and_again(store: ContentPo
         assert not await has(store)
 
 
-async def test_quarantining_what_is_not_there_is_no_error(store: ContentPorts) -> None:
+async def test_quarantining_a_missing_content_is_no_error(store: ContentPorts) -> None:
     await store.move_to_quarantine(KEY)
     await put(store, b"content")
     await store.move_to_quarantine(KEY)
@@ -74,7 +74,7 @@ async def test_an_empty_store_has_nothing_in_quarantine(store: ContentPorts) -> 
     assert await quarantined(store, KEY) == {}
 
 
-async def test_what_is_quarantined_is_read_back_and_is_no_content(store: ContentPorts) -> None:
+async def test_a_quarantined_item_is_read_back_and_is_no_content(store: ContentPorts) -> None:
     digest = await store.put_quarantined(KEY, in_chunks(b"no ", b"picture"))
     assert digest == digest_of(b"no picture")
     assert await quarantined(store) == {KEY: b"no picture"}
@@ -139,7 +139,7 @@ async def test_one_thing_can_be_deleted_from_quarantine(store: ContentPorts) -> 
         await store.open_quarantined(KEY)
 
 
-async def test_what_is_empty_is_not_listed_in_quarantine_and_deleted_with_its_key(store: ContentPorts) -> None:
+async def test_an_empty_item_is_not_listed_in_quarantine_and_deleted_with_its_key(store: ContentPorts) -> None:
     await put(store, b"")
     await store.move_to_quarantine(KEY)
     await store.put_quarantined(KEY, in_chunks(b"no picture"))
@@ -159,7 +159,7 @@ async def test_chunks_that_fail_leave_nothing_in_quarantine(store: ContentPorts,
     assert list(await store.list_orphans(older_than=timedelta(hours=-1))) == []
 
 
-async def test_what_is_not_whole_is_not_in_quarantine(store: ContentPorts) -> None:
+async def test_an_incomplete_item_is_not_in_quarantine(store: ContentPorts) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"chunk"
         assert await quarantined(store) == {}

@@ -106,7 +106,7 @@ async def test_nothing_else_waits_for_a_search(database: Database, images: Image
         await search
 
 
-async def test_searches_wait_for_their_turn_and_only_so_many(database: Database, images: ImagePorts) -> None:
+async def test_a_limited_number_of_searches_wait_for_their_turn(database: Database, images: ImagePorts) -> None:
     image = await images.add(ImageFactory.build(prompt="a fox", visibility=Visibility.PUBLIC))
     async with database.search():
         waiting = [asyncio.create_task(images.list(WITH_WORDS, limit=10)) for _ in range(8)]

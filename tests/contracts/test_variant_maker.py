@@ -276,7 +276,7 @@ async def test_the_part_of_a_picture_that_is_there_is_drawn(maker: VariantMaker,
     assert above.getextrema() != ((0, 0), (0, 0), (0, 0))
 
 
-async def test_what_breaks_while_it_is_read_raises_the_stores_own_error(maker: VariantMaker) -> None:
+async def test_a_read_error_raises_the_stores_own_error(maker: VariantMaker) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"half"
         raise ContentStoreError("The content store does not work.")

@@ -109,7 +109,7 @@ async def test_a_variant_is_not_visible_before_its_last_chunk(store: ContentPort
 
 
 @pytest.mark.parametrize("old", [None, b"old"])
-async def test_chunks_of_a_variant_that_fail_leave_what_was_there(store: ContentPorts, old: bytes | None) -> None:
+async def test_a_failed_put_of_a_variant_keeps_the_earlier_one(store: ContentPorts, old: bytes | None) -> None:
     if old is not None:
         await put_variant(store, old)
     error = FileNotFoundError(2, "the source's own")
@@ -120,7 +120,7 @@ async def test_chunks_of_a_variant_that_fail_leave_what_was_there(store: Content
     assert await keys_of_variants_in(store) == [KEY] * (old is not None)
 
 
-async def test_a_cancelled_put_of_a_variant_leaves_what_was_there(store: ContentPorts) -> None:
+async def test_a_cancelled_put_of_a_variant_keeps_the_earlier_one(store: ContentPorts) -> None:
     await put_variant(store, b"old")
     chunks = StuckChunks()
     running = asyncio.create_task(store.put_variant(KEY, NAME, chunks))

@@ -39,7 +39,7 @@ def blank(page: Page) -> Page:
     return page
 
 
-def test_what_is_taken_for_a_picture_is_shown_in_its_size(blank: Page) -> None:
+def test_an_accepted_picture_is_shown_in_its_size(blank: Page) -> None:
     wrong = {}
     for name, data in SHOWN.items():
         picture = inspect_picture(data)
@@ -48,7 +48,7 @@ def test_what_is_taken_for_a_picture_is_shown_in_its_size(blank: Page) -> None:
     assert wrong == {}
 
 
-def test_of_what_is_taken_for_none_nothing_is_seen(blank: Page) -> None:
+def test_a_refused_picture_is_not_shown(blank: Page) -> None:
     assert {name: found for name, data in odd_pictures.hidden().items() if (found := seen(blank, name, data))} == {}
 
 

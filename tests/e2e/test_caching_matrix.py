@@ -308,7 +308,7 @@ def test_a_public_picture_costs_one_request_and_later_one_304(matrix: Matrix, ce
 
 
 @pytest.mark.parametrize("cell", cells(states=["public, then private", "public, then deleted"]), ids=by_name)
-def test_what_was_public_is_gone_after_its_time_at_the_latest(matrix: Matrix, cell: Cell) -> None:
+def test_a_once_public_answer_is_gone_after_its_max_age(matrix: Matrix, cell: Cell) -> None:
     answers = matrix[cell]
     later = [answers.later, *answers.others_later]
     if cell.route == "public":
@@ -321,7 +321,7 @@ def test_what_was_public_is_gone_after_its_time_at_the_latest(matrix: Matrix, ce
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=by_name)
-def test_it_makes_no_difference_who_has_asked_before(matrix: Matrix, cell: Cell) -> None:
+def test_earlier_requests_of_others_make_no_difference(matrix: Matrix, cell: Cell) -> None:
     answers = matrix[cell]
     for other, later in zip(answers.others, answers.others_later, strict=True):
         as_first = matrix[msgspec.structs.replace(cell, who=other.who)]
@@ -402,7 +402,7 @@ def url(world: World, paintings: list[Painting]) -> str:
     return f"{world.caches[DOCUMENTED]}/image/{image.guid}/content"
 
 
-def test_a_head_is_answered_from_what_is_kept(url: str) -> None:
+def test_a_head_is_answered_from_the_cache(url: str) -> None:
     first, got, again = httpx.head(url), httpx.get(url), httpx.head(url)
 
     assert [answer.headers["X-Cache-Status"] for answer in (first, got, again)] == ["MISS", "HIT", "HIT"]
@@ -411,7 +411,7 @@ def test_a_head_is_answered_from_what_is_kept(url: str) -> None:
         assert first.headers[name] == got.headers[name] == again.headers[name]
 
 
-def test_a_part_is_cut_out_of_what_is_kept(url: str) -> None:
+def test_a_range_is_answered_from_the_cache(url: str) -> None:
     first = httpx.get(url, headers={"Range": "bytes=10-99"})
     again = httpx.get(url, headers={"Range": "bytes=-50"})
     whole = httpx.get(url)
@@ -444,7 +444,7 @@ def test_a_browser_that_has_it_gets_a_304_from_the_cache(url: str) -> None:
     assert (answer.status_code, answer.headers["X-Cache-Status"]) == (304, "HIT")
 
 
-def test_many_who_ask_at_once_cost_one_request(url: str) -> None:
+def test_concurrent_requests_cost_one_request_to_the_service(url: str) -> None:
     together = threading.Barrier(16)
     with httpx.Client(timeout=30) as client, ThreadPoolExecutor(16) as threads:
 
@@ -459,7 +459,7 @@ def test_many_who_ask_at_once_cost_one_request(url: str) -> None:
     assert sorted(answer.headers["X-Cache-Status"] for answer in answers) == ["HIT"] * 15 + ["MISS"]
 
 
-def test_a_variant_is_kept_for_those_who_accept_the_same(url: str) -> None:
+def test_a_variant_is_cached_for_clients_with_the_same_accept_header(url: str) -> None:
     kept = []
     for accept in ("image/avif,image/webp", "image/webp", "image/avif,image/webp", "image/webp", "image/png"):
         answer = httpx.get(f"{url}?width=64&format=auto", headers={"Accept": accept})

@@ -54,7 +54,7 @@ def test_the_settings_bound_how_long_a_client_may_be_silent(service: Service) ->
     )
 
 
-def test_what_is_refused_is_a_line_of_the_log(service: Service) -> None:
+def test_a_refusal_is_a_line_of_the_log(service: Service) -> None:
     answer = received(service, b"nonsense\r\n\r\n")
     problem = json.loads(answer.partition(b"\r\n\r\n")[2])
     # The line is written a few turns of the event loop later.

@@ -70,7 +70,7 @@ def test_of_many_changes_at_once_in_two_processes_none_is_refused(tmp_path: Path
         assert httpx.get(url, auth=service.login).headers["ETag"].startswith('"63-')
 
 
-def test_what_openai_drew_is_kept(service: Service) -> None:
+def test_a_picture_of_openai_is_kept(service: Service) -> None:
     public = create(service, "a red fox").json()
     private = create(service, "a secret \N{FOX FACE}", "/private/image").json()
 
@@ -92,7 +92,7 @@ def test_what_openai_drew_is_kept(service: Service) -> None:
         ("a fox [[cut]]", 502),
     ],
 )
-def test_what_openai_did_not_draw_is_a_problem_and_never_an_image(service: Service, prompt: str, status: int) -> None:
+def test_a_failure_of_openai_is_a_problem_and_never_an_image(service: Service, prompt: str, status: int) -> None:
     response = create(service, prompt)
 
     assert response.status_code == status, response.text
@@ -202,7 +202,7 @@ def test_a_generation_without_a_waiting_client_is_finished_before_the_service_st
     assert details["status"] == "ready"
 
 
-def test_what_can_not_be_finished_before_the_service_stops_is_left_to_recovery_and_logged(
+def test_a_generation_that_outlasts_the_stop_is_left_to_recovery_and_logged(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
     environment |= {"PIXYPROXY_SHUTDOWN_TIMEOUT": "0.5", "PIXYPROXY_LEASE": "1"}

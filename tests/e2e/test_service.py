@@ -70,7 +70,7 @@ def test_the_printed_curl_lines_do_what_they_say(service: Service, folder: Path,
         assert (picture.format, picture.size) == ("PNG", (1024, 1024))
 
 
-def test_what_was_created_is_there_after_a_restart(tmp_path: Path) -> None:
+def test_a_created_image_is_there_after_a_restart(tmp_path: Path) -> None:
     with running_service(tmp_path) as first:
         login = first.login
         created = httpx.post(f"{first.url}/image", json={"prompt": "a red fox"}, auth=login, timeout=30).json()
@@ -222,10 +222,10 @@ def test_users_are_managed_on_the_command_line(service: Service, folder: Path, c
         (("users", "add", "a:b", "--password-stdin"), "long enough\n", "colon"),
         (("users", "add", "ann", "--password-stdin"), "short\n", "8"),
         (("users", "add", "pixy", "--password-stdin"), "long enough\n", "name"),
-        (("users", "passwd", "nobody", "--password-stdin"), "long enough\n", "no user"),
-        (("users", "disable", "nobody"), "", "no user"),
+        (("users", "passwd", "stranger", "--password-stdin"), "long enough\n", "no user"),
+        (("users", "disable", "stranger"), "", "no user"),
         (("generate", " "), "", "prompt"),
-        (("generate", "a fox", "--author", "nobody"), "", "no user"),
+        (("generate", "a fox", "--author", "stranger"), "", "no user"),
         (("generate", "a fox", "--private"), "", "author"),
     ],
 )

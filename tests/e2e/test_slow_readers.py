@@ -80,7 +80,7 @@ def resident_memory(service: Service) -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_clients_that_stop_reading_are_dropped_and_leave_nothing_behind(service: Service) -> None:
+def test_clients_that_stop_reading_are_dropped_and_leave_no_descriptors(service: Service) -> None:
     path = create_image(service)
     content = httpx.get(service.url + path).content
     before = descriptors(service)

@@ -57,7 +57,7 @@ def test_a_folder_without_rights_is_named(tmp_path: Path) -> None:
     assert "closed" in start(tmp_path, PIXYPROXY_CONTENT_URL="file:closed/images")
 
 
-def test_what_others_could_use_is_warned_of_once(tmp_path: Path) -> None:
+def test_an_exposed_service_is_warned_of_once(tmp_path: Path) -> None:
     environment = {"PIXYPROXY_ANONYMOUS_CREATE": "true", "PIXYPROXY_LOG_FORMAT": "json"}
     with running_service(tmp_path, environment) as service:
         assert service.output.count("PIXYPROXY_ANONYMOUS_CREATE is true") == 1

@@ -199,7 +199,7 @@ def test_a_lost_update_is_refused(session: Session) -> None:
     assert (status, problem["type"]) == (412, "urn:pixyproxy:problem:precondition-failed")
 
 
-def test_what_is_deleted_is_gone(session: Session) -> None:
+def test_a_deleted_image_is_gone(session: Session) -> None:
     assert session.deleted.strip().startswith("HTTP/1.1 204")
 
 

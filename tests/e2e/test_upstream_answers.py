@@ -77,7 +77,7 @@ def test_a_picture_that_was_paid_for_is_shown(service: Service, behaviour: str) 
     assert hashlib.sha256(content.content).hexdigest() == image["sha256"]
 
 
-def test_another_format_than_was_asked_for_is_shown_as_what_it_is(service: Service) -> None:
+def test_another_format_than_the_requested_one_is_shown_as_such(service: Service) -> None:
     image = create(service, "case answer-webp-for-png.json").json()
     content = httpx.get(f"{service.url}/image/{image['guid']}/content")
 
@@ -107,7 +107,7 @@ def test_each_answer_that_was_seen_elsewhere_is_a_picture_or_an_error_of_its_own
         ("cut", 502, "generation-broken-off", True),
     ],
 )
-def test_what_was_paid_for_and_is_no_picture_is_kept(
+def test_a_paid_answer_without_a_picture_is_kept(
     service: Service, behaviour: str, status: int, kind: str, is_billed: bool
 ) -> None:
     problem = create(service, behaviour).json()

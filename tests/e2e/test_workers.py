@@ -1,4 +1,4 @@
-"""Several workers behind one socket."""
+"""Several workers on one socket."""
 
 import contextlib
 import os

@@ -309,14 +309,16 @@ def test_a_trailer_is_no_header(loop_name: str) -> None:
         assert [name for name, _ in server.requests[0]["headers"]] == [b"host", b"transfer-encoding", b"connection"]
 
 
-def test_what_comes_behind_chunks_at_once_is_not_answered_but_the_connection_closed(loop_name: str) -> None:
+def test_a_request_in_the_same_piece_as_the_last_chunk_is_not_answered_and_the_connection_closed(
+    loop_name: str,
+) -> None:
     with serving(echo, loop=loop_name, limits={"rest_timeout": 0.2}) as server:
         answer = answer_to(server, CHUNKED + b"1\r\na\r\n0\r\n\r\n" + GET + b"\r\n")
     assert answer.endswith(b"/ a")
     assert answer.count(b"HTTP/1.1") == answer.count(b"connection: close") == len(server.requests) == 1
 
 
-def test_a_request_behind_chunks_is_answered_when_it_comes_later(loop_name: str) -> None:
+def test_a_request_after_chunks_is_answered_when_it_comes_later(loop_name: str) -> None:
     with serving(echo, loop=loop_name) as server, server.connect() as client:
         for _ in range(3):
             client.sendall(CHUNKED + b"1\r\na\r\n0\r\n\r\n")
@@ -464,7 +466,7 @@ def test_a_body_for_which_the_application_does_not_ask_may_wait(loop_name: str) 
             assert received(waiting).endswith(b"/ a")
 
 
-def test_a_body_behind_an_early_answer_is_read_and_the_connection_kept(loop_name: str) -> None:
+def test_a_body_after_an_early_answer_is_read_and_the_connection_kept(loop_name: str) -> None:
     with serving(refuse, loop=loop_name) as server, server.connect() as client:
         for _ in range(3):
             client.sendall(POST + b"content-length: 1000000\r\n\r\n")
@@ -474,7 +476,7 @@ def test_a_body_behind_an_early_answer_is_read_and_the_connection_kept(loop_name
 
 
 @pytest.mark.parametrize("length", [b"content-length: 100000000", b"transfer-encoding: chunked"])
-def test_a_body_behind_an_early_answer_is_read_up_to_a_size(length: bytes, loop_name: str) -> None:
+def test_a_body_after_an_early_answer_is_read_up_to_a_size(length: bytes, loop_name: str) -> None:
     limits = {"rest_size": 1_000_000, "rest_timeout": 30}
     with serving(refuse, loop=loop_name, limits=limits) as server, server.connect() as client:
         client.sendall(POST + length + b"\r\n\r\n")
@@ -484,7 +486,7 @@ def test_a_body_behind_an_early_answer_is_read_up_to_a_size(length: bytes, loop_
         until(lambda: server.connections == 0)
 
 
-def test_a_body_behind_an_early_answer_is_awaited_for_a_time(loop_name: str) -> None:
+def test_a_body_after_an_early_answer_is_awaited_for_a_time(loop_name: str) -> None:
     with serving(refuse, loop=loop_name, limits={"rest_timeout": 0.2}) as server:
         assert answer_to(server, POST + b"content-length: 1000\r\n\r\n" + b"a" * 500).endswith(b"no")
         until(lambda: server.connections == 0)
@@ -504,7 +506,7 @@ def test_a_refusal_reaches_a_client_that_still_sends(loop_name: str) -> None:
         assert problem_in(received(client))["status"] == 431
 
 
-def test_who_sends_on_behind_a_refusal_is_not_read_for_ever(loop_name: str) -> None:
+def test_a_client_that_sends_on_after_a_refusal_is_not_read_forever(loop_name: str) -> None:
     with serving(OK, loop=loop_name, limits={"rest_size": 1_000_000}) as server, server.connect() as client:
         with pytest.raises(ConnectionError):
             pour(client, b"\x00" * 100_000)
@@ -521,9 +523,7 @@ def test_a_body_that_the_client_may_not_send_any_more_ends_the_connection(loop_n
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
 @pytest.mark.parametrize("asked", [b"", b"connection: keep-alive\r\n", b"connection: close\r\n"])
 @pytest.mark.parametrize("said", [(), (b"keep-alive",), (b"close",), (b"keep-alive, close", b"close")])
-def test_an_answer_says_at_most_once_what_becomes_of_the_connection(
-    version: bytes, asked: bytes, said: tuple[bytes, ...]
-) -> None:
+def test_an_answer_has_at_most_one_connection_field(version: bytes, asked: bytes, said: tuple[bytes, ...]) -> None:
     app = sends(start(2, 200, *((b"Connection", value) for value in said)), body(b"ok"))
     with serving(app, timeout_keep_alive=0.2) as server:
         answer = answer_to(server, b"GET / HTTP/%b\r\nhost: x\r\n%b\r\n" % (version, asked))

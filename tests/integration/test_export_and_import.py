@@ -230,7 +230,7 @@ async def test_and_back_again_every_byte_and_field_is_the_same(source: Home, tar
     await database.close()
 
 
-async def test_what_was_imported_is_found_by_its_words_and_tags(source: Home, target: Home, tmp_path: Path) -> None:
+async def test_imported_images_are_found_by_words_and_tags(source: Home, target: Home, tmp_path: Path) -> None:
     await run("export", str(tmp_path / "archive"), home=source)
     await run("import", str(tmp_path / "archive"), home=target)
     wanted = ImageFilter(visibility=Visibility.PUBLIC, search=Search.parse("quoted twice"))

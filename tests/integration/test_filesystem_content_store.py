@@ -313,7 +313,7 @@ class TestPowerCut:
             "fsync images/ab/cd",
         ]
 
-    async def test_folders_that_another_put_may_be_making_are_synced_again(
+    async def test_folders_that_another_put_may_be_creating_are_synced_again(
         self, store: FilesystemContentStore, events: list[str]
     ) -> None:
         await store.put(KEY, in_chunks(b"one"))
@@ -693,7 +693,7 @@ class TestSettingAside:
         assert bytes_of(root / "set-aside" / KEY) == b"one"
         assert sorted(map(bytes_of, files)) == sorted(contents)
 
-    async def test_what_is_not_there_leaves_no_file_and_no_folder(
+    async def test_a_missing_content_leaves_no_file_and_no_folder(
         self, store: FilesystemContentStore, root: Path
     ) -> None:
         before = entries_below(root)
@@ -710,7 +710,7 @@ class TestSettingAside:
         assert files_below(root) == [place_of(root)]
 
     @pytest.mark.parametrize("function", ["replace", "open", "mkdir"])
-    async def test_what_can_not_be_moved_stays(
+    async def test_a_content_that_can_not_be_moved_stays(
         self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch, function: str
     ) -> None:
         await store.put(KEY, in_chunks(b"content"))
@@ -721,7 +721,7 @@ class TestSettingAside:
         assert files_below(root) == [place_of(root)]
         assert await read(store) == b"content"
 
-    async def test_both_folders_are_synced_behind_the_move(
+    async def test_both_folders_are_synced_after_the_move(
         self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await store.put(KEY, in_chunks(b"content"))
@@ -753,7 +753,7 @@ class TestSettingAside:
 
 
 class TestQuarantine:
-    async def test_it_is_the_folder_of_what_was_set_aside_and_its_files_are_their_owners_alone(
+    async def test_the_quarantine_keeps_its_folder_name_and_its_files_are_their_owners_alone(
         self, store: FilesystemContentStore, root: Path
     ) -> None:
         await store.put_quarantined(KEY, in_chunks(b"no picture"))
@@ -785,7 +785,7 @@ class TestQuarantine:
         assert [item.name for item in await store.list_quarantine()] == [KEY]
 
     @pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
-    async def test_what_is_no_file_is_not_opened(self, store: FilesystemContentStore, root: Path, kind: str) -> None:
+    async def test_only_files_are_opened(self, store: FilesystemContentStore, root: Path, kind: str) -> None:
         await store.put_quarantined(OTHER_KEY, in_chunks(b"no picture"))
         place_no_file(root / "set-aside" / "odd", kind)
         with pytest.raises(ContentStoreError):
@@ -920,7 +920,7 @@ class TestOrphans:
 
         await store.put(KEY, chunks())
 
-    async def test_what_disappears_while_it_is_looked_at_is_none(
+    async def test_an_orphan_that_disappears_while_it_is_checked_is_not_listed(
         self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = self.leave(root, "a.old", hours_ago=2)
@@ -959,9 +959,7 @@ class TestOrphans:
             await store.quarantine_orphan(name)
         assert entries_below(root) == before
 
-    async def test_a_link_is_set_aside_and_not_what_it_leads_to(
-        self, store: FilesystemContentStore, root: Path
-    ) -> None:
+    async def test_a_link_is_quarantined_and_not_its_target(self, store: FilesystemContentStore, root: Path) -> None:
         await store.put(KEY, in_chunks(b"content"))
         (root / "incoming" / "link").symlink_to(place_of(root))
         await store.quarantine_orphan("link")
@@ -1502,7 +1500,7 @@ class TestOpening:
             await read(store)
         assert threads == [True, False, False, True, False]
 
-    async def test_only_so_many_names_are_remembered(
+    async def test_the_number_of_remembered_names_is_limited(
         self, store: FilesystemContentStore, threads: list[bool], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         keys = [ContentKey(f"abcd-{number}") for number in range(3)]
@@ -1621,7 +1619,7 @@ class TestVariants:
             await store.put_variant(KEY, NAME, in_chunks(b"new"))
         assert await variant(store) == b"new"
 
-    async def test_what_is_no_variant_is_not_found_and_goes_with_the_others(
+    async def test_other_files_are_no_variants_and_are_deleted_with_them(
         self, store: FilesystemContentStore, root: Path
     ) -> None:
         folder = place_of_variants(root)
@@ -1737,7 +1735,7 @@ class TestVariants:
         assert await store.find_variant(KEY, NAME) is None
 
     @pytest.mark.parametrize("times", [1, ATTEMPTS - 1, ATTEMPTS])
-    async def test_a_deletion_takes_what_is_put_meanwhile_along(
+    async def test_a_deletion_includes_variants_that_are_put_meanwhile(
         self, store: FilesystemContentStore, root: Path, monkeypatch: pytest.MonkeyPatch, times: int
     ) -> None:
         await store.put(KEY, in_chunks(b"content"))

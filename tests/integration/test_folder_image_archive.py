@@ -99,7 +99,7 @@ async def test_only_the_owner_may_read_it(root: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", [b"", b"{", None])
-async def test_a_record_that_is_not_what_would_be_written_is_written_again(root: Path, broken: bytes | None) -> None:
+async def test_a_record_that_differs_is_written_again(root: Path, broken: bytes | None) -> None:
     writer = FolderImageArchiveWriter(root)
     assert await writer.has(IMAGE)
     if broken is None:
@@ -121,7 +121,7 @@ async def test_an_image_whose_content_is_missing_or_of_another_size_is_written_a
     assert await writer.has(IMAGE)
 
 
-async def test_what_breaks_off_leaves_nothing_behind(root: Path) -> None:
+async def test_a_broken_off_export_leaves_no_files(root: Path) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield b"som"
         raise LookupError
@@ -132,7 +132,7 @@ async def test_what_breaks_off_leaves_nothing_behind(root: Path) -> None:
     assert files_in(root) == {RECORD, CONTENT}
 
 
-async def test_a_disk_that_is_full_leaves_nothing_behind(root: Path) -> None:
+async def test_a_full_disk_leaves_no_files(root: Path) -> None:
     data = bytes(5_000)
     image = ImageFactory.build(content=ContentInfoFactory.build(byte_size=len(data)))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -152,7 +152,7 @@ async def test_a_record_is_not_there_when_its_content_can_not_be(tmp_path: Path)
     assert files_in(tmp_path) == set()
 
 
-async def test_a_cancelled_export_leaves_nothing_behind(root: Path) -> None:
+async def test_a_cancelled_export_leaves_no_files(root: Path) -> None:
     begun = asyncio.Event()
 
     async def stuck() -> AsyncIterator[bytes]:
@@ -202,7 +202,7 @@ async def test_temporary_files_are_passed_over(root: Path) -> None:
     assert await problems_in(root) == []
 
 
-async def test_what_is_not_the_archives_is_reported_and_the_others_read(root: Path) -> None:
+async def test_other_files_are_reported_and_the_images_read(root: Path) -> None:
     (root / "README").touch()
     (root / "photos").mkdir()
     (root / "3f" / "notes.txt").touch()
@@ -345,7 +345,7 @@ class TestLinksInTheWay:
         assert files_in(elsewhere) == set()
 
     @pytest.mark.parametrize("name", [RECORD, CONTENT])
-    async def test_a_file_that_is_one_is_replaced_and_not_what_it_leads_to(
+    async def test_a_link_in_place_of_a_file_is_replaced_and_not_its_target(
         self, root: Path, elsewhere: Path, name: str
     ) -> None:
         target = elsewhere / "target"
@@ -381,7 +381,7 @@ async def test_an_export_does_not_wait_for_a_pipe(root: Path, name: str) -> None
     assert await images_in(root) == [IMAGE]
 
 
-async def test_what_file_servers_and_systems_leave_is_passed_over(root: Path) -> None:
+async def test_files_of_file_servers_and_systems_are_skipped(root: Path) -> None:
     for folder in (root, root / "3f"):
         for name in (".DS_Store", "._3f", f"._{GUID}.png", "Thumbs.db", "desktop.ini", ".directory"):
             (folder / name).write_bytes(b"x")

@@ -22,7 +22,7 @@ async def statement_count(database: MySQLDatabase) -> int:
     return int(count)
 
 
-async def test_many_images_are_looked_up_by_one_query(mysql_database: MySQLDatabase) -> None:
+async def test_many_images_are_read_by_one_query(mysql_database: MySQLDatabase) -> None:
     images = mysql_database.images
     added = [await images.add(image) for image in ImageFactory.batch(30)]
     before = await statement_count(mysql_database)
@@ -30,7 +30,7 @@ async def test_many_images_are_looked_up_by_one_query(mysql_database: MySQLDatab
     assert await statement_count(mysql_database) == before + 1
 
 
-async def test_a_damaged_record_is_the_trouble_of_who_asked_for_it_alone(mysql_database: MySQLDatabase) -> None:
+async def test_a_damaged_record_fails_only_its_own_request(mysql_database: MySQLDatabase) -> None:
     images = mysql_database.images
     added = await asyncio.gather(*(images.add(image) for image in ImageFactory.batch(100)))
     damaged = {image.guid for image in added[::3]}
@@ -87,7 +87,7 @@ async def test_an_image_that_is_deleted_and_stored_anew_is_another_although_all_
         await others.finish_deletion(image.guid)
 
 
-async def test_what_is_hidden_by_hand_is_hidden_at_once(mysql_database: MySQLDatabase) -> None:
+async def test_an_image_that_is_hidden_by_sql_is_hidden_at_once(mysql_database: MySQLDatabase) -> None:
     images = mysql_database.images
     image = await images.add(ImageFactory.build(author="ann", visibility=Visibility.PUBLIC))
     assert await images.get(image.guid) == image
@@ -100,9 +100,7 @@ async def test_what_is_hidden_by_hand_is_hidden_at_once(mysql_database: MySQLDat
 
 
 @pytest.mark.parametrize("count", [1, 2, 100])
-async def test_however_many_are_looked_up_no_table_is_read_as_a_whole(
-    mysql_database: MySQLDatabase, count: int
-) -> None:
+async def test_a_query_for_many_images_never_scans_a_table(mysql_database: MySQLDatabase, count: int) -> None:
     images = mysql_database.images
     added: list[Image] = [await images.add(image) for image in ImageFactory.batch(5)]
     guids = [str(image.guid) for image in added] + [str(uuid4()) for _ in range(95)]

@@ -78,7 +78,7 @@ class TestSession:
                 await cursor.execute("INSERT INTO images (guid, filename, prompt) VALUES ('1', REPEAT('x', 256), 'x')")
         assert caught.value.field == "filename"
 
-    async def test_a_missing_schema_is_said(self, empty_mysql_url: str) -> None:
+    async def test_a_missing_schema_is_reported(self, empty_mysql_url: str) -> None:
         async with opened(empty_mysql_url) as database:
             with pytest.raises(SchemaOutdatedError, match="pixyproxy db upgrade"):
                 await database.images.check()
@@ -216,7 +216,7 @@ class TestRetries:
         assert attempts == 10
         assert await scalar(mysql_database, "SELECT GROUP_CONCAT(password_hash) FROM users") == "0,0"
 
-    async def test_what_would_fail_again_is_not_retried(self, mysql_database: MySQLDatabase) -> None:
+    async def test_a_failure_that_would_repeat_is_not_retried(self, mysql_database: MySQLDatabase) -> None:
         attempts = 0
 
         async def work(transaction: Transaction) -> None:
@@ -259,7 +259,7 @@ class TestPool:
         async with opened(mysql_url) as database:
             assert len({await scalar(database, "SELECT CONNECTION_ID()") for _ in range(5)}) == 1
 
-    async def test_who_comes_first_is_served_first(self, mysql_url: str) -> None:
+    async def test_waiters_are_served_in_order(self, mysql_url: str) -> None:
         served: list[int] = []
 
         async def work(number: int) -> None:
@@ -587,7 +587,7 @@ class TestEnvironment:
             async with opened(server.tcp_url(name, "ann@work", password)) as database:
                 assert await scalar(database, "SELECT 1") == 1
 
-    async def test_no_setting_of_server_or_machine_changes_what_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_no_setting_of_server_or_machine_changes_stored_values(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TZ", "Pacific/Auckland")
         time.tzset()
         try:

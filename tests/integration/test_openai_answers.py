@@ -120,7 +120,7 @@ async def test_an_odd_account_costs_the_account_and_not_the_picture(generate: Ge
 
 
 @pytest.mark.parametrize("kind", HEAPS)
-async def test_a_picture_is_found_behind_a_heap_of_useless_json(generate: Generate, kind: str) -> None:
+async def test_a_picture_is_found_after_a_heap_of_useless_json(generate: Generate, kind: str) -> None:
     assert (await generate(f"heap {kind} 2")).data == PICTURE
 
 
@@ -130,7 +130,7 @@ async def test_a_bomb_is_inflated_no_further_than_an_answer_may_be_large(generat
 
 
 @pytest.mark.parametrize("behaviour", ["part", "part 0"])
-async def test_an_answer_that_breaks_off_behind_the_picture_is_a_picture(generate: Generate, behaviour: str) -> None:
+async def test_an_answer_that_breaks_off_after_the_picture_is_a_picture(generate: Generate, behaviour: str) -> None:
     assert (await generate(behaviour)).data == PICTURE
 
 
@@ -299,7 +299,7 @@ async def test_an_error_in_an_answer_with_status_200_is_decided_by_its_code_and_
         ("301 ", GeneratorSetupError),
     ],
 )
-async def test_what_the_same_request_can_not_get_another_time_is_not_retryable(
+async def test_a_failure_that_would_repeat_is_not_retryable(
     generate: Generate, answer: str, kind: type[GenerationError]
 ) -> None:
     error = await failure(generate(f"says {answer}"))
@@ -321,7 +321,7 @@ async def test_what_the_same_request_can_not_get_another_time_is_not_retryable(
         ("says 403 ", "does not permit PixyProxy's account"),
     ],
 )
-async def test_a_403_is_said_to_be_what_it_is(generate: Generate, answer: str, words: str) -> None:
+async def test_a_403_is_reported_as_one(generate: Generate, answer: str, words: str) -> None:
     error = await failure(generate(answer))
 
     assert type(error) is GeneratorSetupError

@@ -148,7 +148,7 @@ GIF = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00!\xf9\x04\x00\
 
 
 @pytest.mark.parametrize("name", ["missing", "forbidden", "large", "large-chunked", "redirect-to-/pictures/good"])
-async def test_what_is_no_answer_of_a_sensible_size_is_not_fetched(
+async def test_a_download_of_an_unreasonable_size_is_refused(
     server: OpenAIServer, generate: Generate, name: str
 ) -> None:
     await not_fetched(generate(f"/pictures/{name}", max_answer_size=1 << 20))
@@ -162,9 +162,7 @@ async def test_the_time_of_fetching_is_bounded(server: OpenAIServer, generate: G
 
 
 @pytest.mark.parametrize("name", ["page", "bomb"])
-async def test_what_is_fetched_and_is_no_picture_is_to_be_kept(
-    server: OpenAIServer, generate: Generate, name: str
-) -> None:
+async def test_a_download_that_is_no_picture_is_kept(server: OpenAIServer, generate: Generate, name: str) -> None:
     with pytest.raises(GenerationFailedError) as raised:
         await generate(f"/pictures/{name}", max_answer_size=1 << 20)
 
@@ -220,7 +218,7 @@ async def test_an_origin_that_is_named_is_asked_without_the_key(generate: Genera
         "x" * 9_000,
     ],
 )
-async def test_what_only_looks_like_an_origin_that_is_named_is_not_asked(
+async def test_an_origin_that_only_resembles_an_allowed_one_is_not_asked(
     generate: Generate, elsewhere: OpenAIServer, address: str
 ) -> None:
     await not_fetched(generate(address.format(port=elsewhere.port), answer_origins=[origin(elsewhere)]))

@@ -83,7 +83,7 @@ async def failure(generator: OpenAIImageGenerator, request: GenerationRequest = 
 # What is sent
 
 
-async def test_only_what_is_set_is_sent(server: OpenAIServer, generators: Generators) -> None:
+async def test_only_options_that_are_set_are_sent(server: OpenAIServer, generators: Generators) -> None:
     await generators(size=None).generate(REQUEST)
 
     assert server.requests[0].json == {"model": "gpt-image-2", "prompt": PROMPT, "n": 1}
@@ -415,7 +415,7 @@ async def test_a_long_wait_and_one_that_openai_does_not_name_are_left_to_the_cli
     assert len(server.requests) == count
 
 
-async def test_what_may_be_billed_is_not_tried_again_after_a_retry_either(
+async def test_a_possibly_billed_failure_is_not_retried_even_after_a_retry(
     server: OpenAIServer, generator: OpenAIImageGenerator, pauses: list[float]
 ) -> None:
     server.script("rate-limit 1", "cut", "ok")

@@ -267,7 +267,7 @@ async def test_a_client_that_goes_away_waits_no_longer_and_stays_billed(
     assert (await account(http))["times_billed"] == {prompt: 1}
 
 
-async def test_closing_the_server_ends_what_is_held() -> None:
+async def test_closing_the_server_ends_held_answers() -> None:
     async with OpenAIServer() as server, raw_post(server, "[[gate a]]") as reader:
         await server.began_to_draw.wait()
         await server.__aexit__(None, None, None)

@@ -76,14 +76,14 @@ def run(folder: Path, *arguments: str, ci: str = "") -> "subprocess.CompletedPro
     )
 
 
-def test_what_could_not_be_tested_is_said_in_the_last_lines(lacking: Path) -> None:
+def test_the_last_lines_name_the_tests_that_could_not_run(lacking: Path) -> None:
     done = run(lacking)
     *lines, result = done.stdout.splitlines()[-4:]
     assert (done.returncode, sorted(lines)) == (0, sorted(LINES)), done.stdout
     assert "1 passed, 5 skipped" in result
 
 
-def test_it_is_said_by_workers_too(lacking: Path) -> None:
+def test_workers_report_it_too(lacking: Path) -> None:
     done = run(lacking, "-n", "2")
     *lines, _ = done.stdout.splitlines()[-4:]
     assert (done.returncode, sorted(lines)) == (0, sorted(LINES)), done.stdout

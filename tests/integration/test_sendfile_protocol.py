@@ -326,7 +326,7 @@ def test_nothing_follows_a_file_that_broke_off(file: Any, loop_name: str) -> Non
     assert received.endswith(b"\r\n\r\n14\r\n" + BYTES[-10:])
 
 
-def test_a_client_that_goes_away_leaves_nothing_behind(
+def test_a_client_that_goes_away_leaves_no_descriptors(
     file: Any, loop_name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serving(sends(start(STALLING), part(file, 0, STALLING)), loop=loop_name) as server:
@@ -394,7 +394,7 @@ def test_clients_that_go_away_while_many_download_disturb_no_others(
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_a_pipeline_whose_client_goes_away_leaves_nothing_behind(file: Any, loop_name: str) -> None:
+def test_a_pipeline_whose_client_goes_away_leaves_no_descriptors(file: Any, loop_name: str) -> None:
     disconnected = threading.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -494,7 +494,7 @@ def test_an_application_may_take_its_time(loop_name: str) -> None:
         assert server.get()[1] == b"ab"
 
 
-def test_stopping_the_server_ends_what_is_stalled(file: Any, loop_name: str) -> None:
+def test_stopping_the_server_ends_stalled_downloads(file: Any, loop_name: str) -> None:
     before = descriptors()
     with serving(sends(start(STALLING), part(file, 0, STALLING)), loop=loop_name) as server:
         client = server.connect()
@@ -568,7 +568,7 @@ def test_others_are_answered_while_a_disk_is_slow(file: Any, loop_name: str, mon
         assert client.makefile("rb").read().partition(b"\r\n\r\n")[2] == BYTES
 
 
-def test_what_is_in_memory_needs_no_thread(file: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_bytes_need_no_thread(file: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     file.seek(0)
     assert file.read() == BYTES
     if not sendfile_protocol._is_in_memory(file.fileno(), 0, STALLING):

@@ -119,7 +119,7 @@ class TestFile:
         assert await scalar(sqlite_database, "PRAGMA foreign_keys") == 1
         assert await scalar(sqlite_database, "PRAGMA busy_timeout") == 5000
 
-    async def test_what_was_stored_is_there_when_the_file_is_opened_again(self, tmp_path: Path) -> None:
+    async def test_stored_records_are_there_when_the_file_is_opened_again(self, tmp_path: Path) -> None:
         database = SQLiteDatabase(tmp_path / "pixyproxy.db")
         await database.open()
         await database.schema.upgrade()
@@ -185,7 +185,7 @@ class TestAbsence:
         with pytest.raises(DBConnectionError, match="closed"):
             await sqlite_database.users.add(UserFactory.build())
 
-    async def test_a_missing_schema_is_said(self, tmp_path: Path) -> None:
+    async def test_a_missing_schema_is_reported(self, tmp_path: Path) -> None:
         database = SQLiteDatabase(tmp_path / "pixyproxy.db")
         await database.open()
         for operation in (

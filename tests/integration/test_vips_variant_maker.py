@@ -160,7 +160,7 @@ async def test_a_compressed_svg_is_refused(maker: VipsVariantMaker) -> None:
         await maker.make(stored(zlib.compress(RED_SQUARE.encode(), wbits=31)), SMALL)
 
 
-async def test_what_libvips_and_pillow_say_stays_inside(maker: VipsVariantMaker) -> None:
+async def test_messages_of_libvips_and_pillow_stay_inside(maker: VipsVariantMaker) -> None:
     with pytest.raises(DamagedContentError) as caught:
         await maker.make(stored(odd_pictures.hidden()["jpeg-twice-begun"]), PNG)
     assert caught.value.detail == "The JPEG picture is damaged or incomplete."
@@ -297,7 +297,7 @@ async def test_an_svg_in_any_encoding_is_drawn(maker: VipsVariantMaker, encoding
     assert middle(await maker.make(stored(svg.encode(encoding)), SMALL)) == (255, 0, 0, 255)
 
 
-async def test_an_svg_loads_nothing_but_what_it_brings_along(maker: VipsVariantMaker, tmp_path: Path) -> None:
+async def test_an_svg_loads_only_embedded_resources(maker: VipsVariantMaker, tmp_path: Path) -> None:
     red = tmp_path / "red.png"
     red.write_bytes(encoded(Image.new("RGB", (20, 20), "red"), "PNG"))
     visitors: list[asyncio.StreamWriter] = []
@@ -364,7 +364,7 @@ def test_a_drawing_that_takes_too_much_memory_is_given_up() -> None:
     assert middle(Drawer().draw(large, SMALL)) == (255, 0, 0, 255)
 
 
-def test_what_draws_knows_no_secret_and_imports_nothing_from_the_working_directory(
+def test_the_drawing_process_has_no_secrets_and_imports_nothing_from_the_working_directory(
     drawer: Drawer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python = tmp_path / "python"
@@ -381,7 +381,7 @@ def test_what_draws_knows_no_secret_and_imports_nothing_from_the_working_directo
     assert "sk-secret" not in "\n".join(environment)
 
 
-async def test_at_the_end_what_is_being_drawn_is_broken_off(maker: VipsVariantMaker) -> None:
+async def test_closing_breaks_off_drawings(maker: VipsVariantMaker) -> None:
     drawing = asyncio.create_task(maker.make(stored(ENDLESS), PNG))
     await until(lambda: bool(maker._drawer._running))
     await maker.close()
@@ -389,7 +389,7 @@ async def test_at_the_end_what_is_being_drawn_is_broken_off(maker: VipsVariantMa
         await asyncio.wait_for(drawing, 5)
 
 
-async def test_one_who_goes_away_leaves_no_process_behind(maker: VipsVariantMaker) -> None:
+async def test_a_cancelled_caller_leaves_no_process(maker: VipsVariantMaker) -> None:
     drawing = asyncio.create_task(maker.make(stored(ENDLESS), PNG))
     await until(lambda: bool(maker._drawer._running))
     [process] = maker._drawer._running

@@ -222,11 +222,11 @@ def test_the_lock_file_pins_all_that_the_wheel_needs(built: Built) -> None:
     assert closure(built.requirements).keys() <= pinned
 
 
-def test_what_the_wheel_declares_is_consistent(installed: Installed) -> None:
+def test_the_wheels_metadata_is_consistent(installed: Installed) -> None:
     assert "No broken requirements found" in pip(installed.folder, "check")
 
 
-def test_every_module_can_be_imported_with_what_is_declared(installed: Installed, tmp_path: Path) -> None:
+def test_every_module_can_be_imported_with_the_declared_dependencies(installed: Installed, tmp_path: Path) -> None:
     file, count = installed.run("python", "-I", "-c", IMPORT_EVERYTHING, cwd=tmp_path).rsplit(maxsplit=1)
     assert Path(file).is_relative_to(installed.folder)
     assert int(count) > 50

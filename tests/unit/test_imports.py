@@ -1,4 +1,4 @@
-"""What importing PixyProxy costs, and which packages it must not import."""
+"""The cost of importing PixyProxy, and packages that it must not import."""
 
 import os
 import subprocess

@@ -31,10 +31,10 @@ SAMPLE_SIZE: Final = 500
 
 # Images that a search for a page of one image scans before it uses the full-text index, times the square root of the
 # page size. The more it scans, the rarer are the words that it looks up in the index.
-SEARCHED: Final = 1_000
+SEARCH_SCAN_SIZE: Final = 1_000
 
-# Words in at least one of this many sampled images are too frequent for the full-text index.
-FREQUENT: Final = 100
+# Words in one of this many sampled images are too frequent for the full-text index.
+FREQUENT_ONE_IN: Final = 100
 
 # Limits on queries of the full-text index. Servers can't be interrupted inside it, so no query has prefixes that many
 # words start with, nor more than the longest few words, which tend to be the rarest.
@@ -106,7 +106,7 @@ class ImageLists:
         images = await self._images(queries, queries.page(near.scan, limit, until=near.end))
         if len(images) == limit or near.end is None:
             return images
-        far = await self._sample(queries, SEARCHED * isqrt(limit), [near.scan])
+        far = await self._sample(queries, SEARCH_SCAN_SIZE * isqrt(limit), [near.scan])
         images = await self._images(queries, queries.page(far.scan, limit, until=far.end))
         if len(images) == limit or far.end is None:
             return images
@@ -150,7 +150,7 @@ class ImageLists:
         if not queries.is_narrow(sample.scan):
             return False
         ((found,),) = await self.fetch_all(*queries.count_words(sample))
-        return bool(found * FREQUENT > sample.length)
+        return bool(found * FREQUENT_ONE_IN > sample.length)
 
     async def _best_scan(self, queries: "ImageListQueries") -> IndexScan:
         if len(queries.scans) == 1:
@@ -392,7 +392,7 @@ def tags_query(dialect: Dialect, wanted: TagFilter, after: Tag | None, limit: in
         conditions.append(dialect.equal("author", "author"))
     if after is not None:
         conditions.append(f"tag {'<' if descending else '>'} :after")
-    end = _behind_all_with(wanted.prefix)
+    end = _after_prefix(wanted.prefix)
     if wanted.prefix:
         conditions.append("tag >= :prefix")
         # Not SUBSTR, LEFT or LIKE: MariaDB 11.8 turns them into ranges that end before characters beyond U+FFFF.
@@ -420,7 +420,7 @@ def _where(conditions: Sequence[str]) -> str:
     return f"WHERE {' AND '.join(conditions)}"
 
 
-def _behind_all_with(prefix: str) -> str | None:
+def _after_prefix(prefix: str) -> str | None:
     """Return the first text after all that start with `prefix`, or None."""
     if not prefix or prefix[-1] == "\U0010ffff":
         return None

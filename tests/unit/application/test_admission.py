@@ -38,7 +38,7 @@ async def test_one_more_than_may_wait_is_turned_away_and_told_when_to_come_back(
     assert caught.value.retry_after > 0
 
 
-async def test_without_waiting_slots_only_those_who_run_are_let_in() -> None:
+async def test_without_waiting_slots_only_running_generations_are_admitted() -> None:
     admission = Admission(max_running=1, max_waiting=0)
     first = admission.reserve(ANN)
     with pytest.raises(OverloadedError):
@@ -92,7 +92,7 @@ async def test_the_author_with_the_fewest_running_is_next() -> None:
     assert (await has_turn(ann), await has_turn(bob_too)) == (True, True)
 
 
-async def test_an_author_who_takes_all_slots_gives_the_latest_up_for_another() -> None:
+async def test_an_author_with_all_slots_loses_the_latest_to_another() -> None:
     admission = Admission(max_running=1, max_waiting=3)
     slots = [admission.reserve(ANN) for _ in range(4)]
     bob = admission.reserve(BOB)
@@ -105,7 +105,7 @@ async def test_an_author_who_takes_all_slots_gives_the_latest_up_for_another() -
     assert await has_turn(bob)
 
 
-async def test_no_author_is_turned_out_for_one_who_would_then_have_as_many() -> None:
+async def test_no_author_loses_a_slot_to_one_that_would_then_have_as_many() -> None:
     admission = Admission(max_running=1, max_waiting=3)
     for author in (ANN, ANN, BOB, BOB):
         admission.reserve(author)

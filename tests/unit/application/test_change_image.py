@@ -63,7 +63,7 @@ def tagged(*tags: str) -> ImageChanges:
 
 @pytest.mark.parametrize("factory", [ImageFactory, FailedImageFactory, UnknownImageFactory])
 @pytest.mark.parametrize("visibility", Visibility)
-async def test_a_changed_image_is_returned_and_is_what_is_read_from_then_on(
+async def test_a_changed_image_is_returned_and_stored(
     change_image: ChangeImage,
     images: BusyImageRepository,
     ann: Principal,

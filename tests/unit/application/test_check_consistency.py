@@ -503,7 +503,7 @@ class TestWhileOthersAreAtWork:
         report = await checker(images, contents, clock, recovery)(repair=repair)
         assert found(report) == []
 
-    async def test_a_content_whose_image_turns_up_meanwhile_is_not_set_aside(
+    async def test_a_content_whose_image_appears_meanwhile_is_not_quarantined(
         self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
     ) -> None:
         image = ready(b"content")
@@ -780,7 +780,7 @@ class TestQuarantine:
             assert (found.item.key, found.item.byte_size) == (failed.content_key, 10)
             assert (found.status, found.failure, found.is_restored) == (ImageStatus.FAILED, failed.failure, False)
 
-    async def test_what_belongs_to_no_image_is_listed_without_a_status(
+    async def test_an_item_without_an_image_is_listed_without_a_status(
         self, check_consistency: CheckConsistency, contents: InMemoryContentStore, picture: bytes
     ) -> None:
         for key in (ContentKey("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11"), ContentKey("no-guid")):
@@ -790,7 +790,7 @@ class TestQuarantine:
         assert len(await quarantined(contents)) == 2
 
     @pytest.mark.parametrize("factory", [FailedImageFactory, UnknownImageFactory])
-    async def test_what_is_a_picture_by_now_makes_its_image_ready_with_repair_alone(
+    async def test_an_item_that_is_now_a_picture_makes_its_image_ready_only_with_repair(
         self,
         check_consistency: CheckConsistency,
         images: InMemoryImageRepository,
@@ -837,7 +837,7 @@ class TestQuarantine:
         assert await images.get(image.guid) == image
         assert await quarantined(contents) == {image.content_key: picture}
 
-    async def test_what_is_interrupted_before_the_image_is_ready_is_made_up_for_the_next_time(
+    async def test_a_repair_that_is_interrupted_is_completed_the_next_time(
         self, images: InMemoryImageRepository, contents: InMemoryContentStore, clock: InMemoryClock, recovery: Recovery
     ) -> None:
         image = await images.add(FailedImageFactory.build())
@@ -892,7 +892,7 @@ class TestQuarantine:
         assert await quarantined(contents) == {}
 
     @pytest.mark.parametrize("is_old", [False, True])
-    async def test_what_an_unknown_image_has_in_its_place_and_is_no_picture_is_quarantined_an_hour_later(
+    async def test_an_unknown_images_content_that_is_no_picture_is_quarantined_after_an_hour(
         self,
         check_consistency: CheckConsistency,
         images: InMemoryImageRepository,

@@ -190,7 +190,7 @@ async def test_a_created_image_is_ready_and_described(create_image: CreateImage,
     }
 
 
-async def test_what_is_returned_is_what_is_stored(create_image: CreateImage, ann: Principal) -> None:
+async def test_the_returned_image_is_the_stored_one(create_image: CreateImage, ann: Principal) -> None:
     image = (await create_image(LIGHTHOUSE, tags=["sea"], principal=ann)).image
     assert image.id is not None
     assert image == await create_image.images.get(GUID)
@@ -211,7 +211,7 @@ async def test_the_times_are_those_of_the_request_and_of_the_completion(create_i
     assert image.updated_at - image.created_at == timedelta(seconds=40)
 
 
-async def test_what_is_about_to_be_bought_is_stored_before_the_generator_is_called(
+async def test_the_record_is_stored_before_the_generator_is_called(
     create_image: CreateImage, images: InMemoryImageRepository, ann: Principal
 ) -> None:
     seen: list[Image] = []
@@ -342,7 +342,7 @@ async def test_a_content_store_that_recovers_soon_enough_keeps_the_image(
     assert len(generator.requests) == 1
 
 
-async def test_what_can_not_be_kept_is_not_bought(
+async def test_without_space_nothing_is_bought(
     create_image: CreateImage, images: InMemoryImageRepository, generator: InMemoryImageGenerator, ann: Principal
 ) -> None:
     contents = FullContentStore()
@@ -377,7 +377,7 @@ async def test_an_unexpected_error_is_recorded_without_its_text(
         image_conflict(),
     ],
 )
-async def test_what_can_not_be_written_down_as_begun_is_not_bought(
+async def test_an_image_that_can_not_be_recorded_as_begun_is_not_bought(
     create_image: CreateImage, generator: InMemoryImageGenerator, error: PixyProxyException
 ) -> None:
     class ForgetfulRepository(InMemoryImageRepository):
@@ -485,7 +485,7 @@ async def test_an_image_that_another_process_gave_up_becomes_ready_when_its_pict
     assert image.failure is None
 
 
-async def test_what_an_author_changed_of_an_image_that_comes_late_is_returned(
+async def test_an_authors_changes_to_a_late_image_are_returned(
     create_image: CreateImage, images: InMemoryImageRepository
 ) -> None:
     async def give_up() -> None:
@@ -605,7 +605,7 @@ async def test_bytes_that_have_come_are_stored_even_when_the_process_ends_meanwh
     assert (await contents.open(ContentKey(str(GUID)))).byte_size > 0
 
 
-async def test_who_waits_for_a_turn_is_not_generated_when_the_process_ends(
+async def test_a_waiting_image_is_not_generated_when_the_process_ends(
     create_image: CreateImage, images: InMemoryImageRepository
 ) -> None:
     may_end = asyncio.Event()

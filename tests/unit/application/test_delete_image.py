@@ -165,7 +165,7 @@ class TestDeleteImage:
         assert await keys(contents) == set()
         assert not await images.is_being_deleted(image.guid)
 
-    async def test_after_a_crash_behind_the_record_the_content_is_deleted(
+    async def test_after_a_crash_following_the_record_the_content_is_deleted(
         self,
         *,
         delete_image: DeleteImage,
@@ -186,7 +186,7 @@ class TestDeleteImage:
         assert await finish_deletions() == 1
         assert await keys(contents) == set()
 
-    async def test_a_database_that_is_gone_behind_the_record_does_not_undo_the_deletion(
+    async def test_a_database_that_is_lost_after_the_record_does_not_undo_the_deletion(
         self, contents: FailingContentStore, ann: Principal
     ) -> None:
         class Lost(InMemoryImageRepository):
@@ -337,7 +337,7 @@ class TestFinishDeletions:
         assert all(numbers)
         assert sorted(contents.deleted) == [image.content_key for image in left]
 
-    async def test_a_store_that_fails_is_reported_and_what_is_left_is_done_the_next_time(
+    async def test_a_store_that_fails_is_reported_and_the_rest_is_done_the_next_time(
         self,
         finish_deletions: FinishDeletions,
         images: InMemoryImageRepository,

@@ -180,7 +180,7 @@ async def test_one_authors_images_alone_may_be_exported(
     assert progress == [1, 2, 3, 4]
 
 
-async def test_a_second_export_writes_what_is_new_and_what_has_changed(
+async def test_a_second_export_writes_new_and_changed_images(
     export_images: ExportImages,
     images: InMemoryImageRepository,
     contents: InMemoryContentStore,
@@ -323,7 +323,7 @@ async def put_quarantined(contents: InMemoryContentStore, key: ContentKey) -> No
     await contents.put_quarantined(key, chunks())
 
 
-async def test_what_is_in_quarantine_is_left_out_and_counted(
+async def test_quarantined_items_are_left_out_and_counted(
     export_images: ExportImages,
     images: InMemoryImageRepository,
     contents: InMemoryContentStore,
@@ -348,7 +348,7 @@ async def contents_of(archive: InMemoryImageArchive) -> AsyncIterator[StoredCont
         yield one.content
 
 
-async def test_what_an_archive_says_of_its_place_is_told_and_stops_nothing(
+async def test_a_warning_of_the_archive_is_passed_on_and_stops_nothing(
     export_images: ExportImages, images: InMemoryImageRepository, contents: InMemoryContentStore
 ) -> None:
     class SharedArchive(InMemoryImageArchive):

@@ -48,7 +48,7 @@ def test_a_failure_is_forgotten_after_a_while() -> None:
     assert not failures._failures
 
 
-def test_the_latest_failures_are_remembered_and_no_more_than_so_many() -> None:
+def test_a_limited_number_of_the_latest_failures_is_remembered() -> None:
     failures = Failures(max_count=2)
     for name in ("a", "b", "a", "c"):
         failures.put(name, 1, ERROR)

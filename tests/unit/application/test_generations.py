@@ -118,7 +118,7 @@ async def test_stop_waiting_ends_a_close() -> None:
     assert await closing == [image.guid]
 
 
-async def test_only_who_may_know_of_an_image_may_watch_it(
+async def test_only_principals_that_may_see_an_image_may_watch_it(
     images: InMemoryImageRepository, ann: Principal, bob: Principal
 ) -> None:
     watch_image = WatchImage(images=images, generations=Generations())

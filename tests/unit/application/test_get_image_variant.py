@@ -125,7 +125,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_variant_is_what_was_asked_for(
+async def test_a_variant_has_the_requested_size_and_format(
     get_image_variant: GetImageVariant, image: Image, maker: HaltingVariantMaker
 ) -> None:
     digest = await get_image_variant(image, WEBP, ANONYMOUS)
@@ -168,7 +168,7 @@ async def test_fifty_concurrent_requests_draw_once(
     assert halting_maker.made == [WEBP]
 
 
-async def test_one_who_goes_away_takes_nothing_from_the_others(
+async def test_a_cancelled_waiter_does_not_stop_the_others(
     get_image_variant: GetImageVariant, image: Image, halting_maker: HaltingVariantMaker
 ) -> None:
     first, second = (asyncio.create_task(get_image_variant(image, WEBP, ANONYMOUS)) for _ in range(2))
@@ -181,7 +181,7 @@ async def test_one_who_goes_away_takes_nothing_from_the_others(
     assert halting_maker.made == [WEBP]
 
 
-async def test_who_asks_while_one_is_being_stored_has_none_made_again(
+async def test_a_request_during_the_storing_draws_no_second_variant(
     get_image_variant: GetImageVariant, contents: InMemoryContentStore, image: Image, maker: HaltingVariantMaker
 ) -> None:
     late = GetImageVariant(
@@ -205,7 +205,7 @@ async def test_all_waiters_get_a_failure_and_the_next_request_tries_again(
     assert (await get_image_variant(image, WEBP, ANONYMOUS)).byte_size
 
 
-async def test_what_can_not_be_drawn_is_not_drawn_again_for_each_request(
+async def test_a_failed_drawing_is_not_repeated_for_each_request(
     get_image_variant: GetImageVariant, image: Image, maker: HaltingVariantMaker
 ) -> None:
     get_image_variant = dataclasses.replace(get_image_variant, policy=VariantPolicy(sides=None))
@@ -416,7 +416,7 @@ async def test_no_variant_is_left_if_it_is_unknown_whether_the_image_was_deleted
     assert [key async for key in contents.keys_of_variants()] == []
 
 
-async def test_of_what_is_broken_off_while_it_is_stored_nothing_is_left(
+async def test_a_broken_off_upload_of_a_variant_leaves_nothing(
     image: Image, maker: HaltingVariantMaker, images: InMemoryImageRepository, contents: InMemoryContentStore
 ) -> None:
     class LateContentStore(InMemoryContentStore):

@@ -209,7 +209,7 @@ async def test_a_key_whose_time_is_over_can_be_used_again(
     assert len(generator.requests) == 2
 
 
-async def test_what_is_turned_away_before_anything_is_written_down_does_not_use_the_key(
+async def test_a_request_that_is_refused_before_the_record_does_not_use_the_key(
     create_image: CreateImage, generator: InMemoryImageGenerator, ann: Principal
 ) -> None:
     with pytest.raises(DataValidationError):
@@ -279,7 +279,7 @@ async def test_a_key_whose_image_was_never_begun_is_not_used_up(
     assert len(guids) == len(generator.requests) == 1
 
 
-async def test_a_database_that_is_lost_while_the_answer_is_looked_up_does_not_deny_the_purchase(
+async def test_a_database_that_is_lost_during_a_replay_does_not_deny_the_purchase(
     create_image: CreateImage, ann: Principal
 ) -> None:
     class LosingRepository(InMemoryImageRepository):

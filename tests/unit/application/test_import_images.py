@@ -367,7 +367,7 @@ async def test_a_ready_image_without_content_is_refused(
     assert await stored_in(images) == []
 
 
-async def test_what_is_wrong_does_not_stop_the_others(
+async def test_a_problem_does_not_stop_the_other_images(
     import_images: ImportImages, images: InMemoryImageRepository, image: Image, picture: bytes
 ) -> None:
     unexpected, failed = ArchiveProblem("README", "No file of an image has such a name."), FailedImageFactory.build()
@@ -493,7 +493,7 @@ async def test_a_content_store_that_fails_ends_the_import_without_a_record(
     assert await stored_in(images) == []
 
 
-async def test_an_archive_that_breaks_off_ends_the_import_behind_what_came_before(
+async def test_an_archive_that_breaks_off_ends_the_import_after_the_earlier_images(
     import_images: ImportImages, images: InMemoryImageRepository, image: Image, picture: bytes
 ) -> None:
     broken = ArchiveError("The archive breaks off before its end.")

@@ -34,7 +34,7 @@ async def test_nothing_to_do_is_no_error() -> None:
     assert await IndexPrompts(index=OldImageRepository())() == 0
 
 
-async def test_what_was_interrupted_goes_on_where_it_was() -> None:
+async def test_an_interrupted_run_goes_on_where_it_was() -> None:
     images = OldImageRepository(1, 2, 3, 4, 5)
 
     def interrupt(_: int) -> None:

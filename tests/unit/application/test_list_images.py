@@ -164,7 +164,7 @@ async def test_images_are_counted_on_request(list_images: ListImages, images: In
     assert page.total == 5
 
 
-async def test_a_filter_narrows_what_is_in_scope(
+async def test_a_filter_narrows_the_scope(
     list_images: ListImages, images: InMemoryImageRepository, ann: Principal, bob: Principal
 ) -> None:
     public, private, others = [
@@ -193,7 +193,7 @@ async def test_a_filter_narrows_what_is_in_scope(
 
 
 @pytest.mark.parametrize("with_total", [False, True])
-async def test_no_filter_shows_what_is_out_of_scope(
+async def test_no_filter_shows_images_out_of_scope(
     list_images: ListImages, images: InMemoryImageRepository, ann: Principal, bob: Principal, *, with_total: bool
 ) -> None:
     await images.add(ImageFactory.build(author=ann.name, visibility=Visibility.PRIVATE))

@@ -42,7 +42,7 @@ async def test_the_tags_of_public_images_and_of_ones_own_are_listed_apart(
     assert (await list_tags(bob, ImageScope.OWN)).tags == counts(c=1)
 
 
-async def test_tags_are_listed_by_what_they_begin_with(list_tags: ListTags, images: InMemoryImageRepository) -> None:
+async def test_tags_are_listed_by_prefix(list_tags: ListTags, images: InMemoryImageRepository) -> None:
     await images.add(ImageFactory.build(tags=("sea", "sky", "Sea", "se%", "a sea")))
     assert (await list_tags(ANONYMOUS, prefix="se")).tags == [TagCount(Tag("se%"), 1), TagCount(Tag("sea"), 1)]
     assert (await list_tags(ANONYMOUS, prefix="x")).tags == []

@@ -54,7 +54,7 @@ def test_the_allowance_comes_back_bit_by_bit(allowance: LoginAllowance, seconds:
 
 
 @pytest.mark.parametrize("error", [None, ZeroDivisionError(), KeyboardInterrupt()])
-def test_what_is_no_wrong_login_is_not_counted(allowance: LoginAllowance, error: BaseException | None) -> None:
+def test_only_wrong_logins_are_counted(allowance: LoginAllowance, error: BaseException | None) -> None:
     for _ in range(5):
         try:
             with allowance.attempt(ANN, "a"):
@@ -85,7 +85,7 @@ def test_the_latest_pairs_are_counted(allowance: LoginAllowance) -> None:
     fail(allowance)
 
 
-def test_what_is_not_counted_pushes_nothing_out(allowance: LoginAllowance) -> None:
+def test_an_uncounted_login_evicts_no_other(allowance: LoginAllowance) -> None:
     for _ in range(3):
         fail(allowance)
     for number in range(CAPACITY):

@@ -82,7 +82,7 @@ async def test_a_familiar_login_does_not_wait_for_others() -> None:
 
 
 @pytest.mark.parametrize("has_turn", [False, True], ids=["waiting", "just given the turn"])
-async def test_who_gives_up_passes_the_turn_on(*, has_turn: bool) -> None:
+async def test_a_cancelled_waiter_passes_the_turn_on(*, has_turn: bool) -> None:
     async with held(LoginQueue(), ("ann", "a"), ("bob", "b"), ("cat", "c")) as turns:
         if has_turn:
             # The turn is passed on and taken away before the event loop wakes the one that waits for it.

@@ -126,7 +126,7 @@ async def fail(create_image: CreateImage, error: GenerationError) -> GenerationE
         (GenerationBrokenOffError, ImageStatus.UNKNOWN),
     ],
 )
-async def test_what_came_back_is_in_quarantine_before_the_failure_is_recorded(
+async def test_the_bytes_are_in_quarantine_before_the_failure_is_recorded(
     create_image: CreateImage, contents: InMemoryContentStore, kind: type[GenerationError], status: ImageStatus
 ) -> None:
     images = WatchedImageRepository(contents)
@@ -143,7 +143,7 @@ async def test_what_came_back_is_in_quarantine_before_the_failure_is_recorded(
 
 
 @pytest.mark.parametrize("nothing", [None, b""])
-async def test_nothing_is_said_to_be_kept_when_nothing_came_back(
+async def test_without_bytes_the_failure_names_no_quarantine(
     create_image: CreateImage, contents: InMemoryContentStore, nothing: bytes | None
 ) -> None:
     error = await fail(create_image, GenerationFailedError("No.", maybe_billed=True, quarantine=nothing))
@@ -151,7 +151,7 @@ async def test_nothing_is_said_to_be_kept_when_nothing_came_back(
     assert await contents.list_quarantine() == []
 
 
-async def test_the_sentence_fits_into_the_record_behind_a_reason_of_any_length(create_image: CreateImage) -> None:
+async def test_the_sentence_fits_into_the_record_after_a_reason_of_any_length(create_image: CreateImage) -> None:
     await fail(create_image, GenerationFailedError("x" * 5_000, maybe_billed=True, quarantine=ANSWER))
     image = await only_image(create_image)
     assert image.failure is not None
@@ -166,7 +166,7 @@ async def test_the_client_that_asks_again_hears_that_it_was_kept(create_image: C
     assert error.detail == f"No. {QUARANTINE_NOTE}"
 
 
-async def test_a_quarantine_that_is_full_is_said_to_be_so_and_the_failure_is_recorded(
+async def test_a_full_quarantine_is_reported_and_the_failure_is_recorded(
     create_image: CreateImage,
 ) -> None:
     create_image = with_parts(create_image, contents=FullQuarantine())
@@ -277,7 +277,7 @@ async def test_a_media_type_that_is_text_is_as_good_as_any(create_image: CreateI
     ],
     ids=["huge", "nan", "set", "text", "number", "id that is a number", "id that has no encoding"],
 )
-async def test_what_is_odd_beside_the_picture_does_not_cost_the_picture(
+async def test_odd_data_beside_the_picture_does_not_lose_the_picture(
     create_image: CreateImage, odd: dict[str, Any]
 ) -> None:
     create_image = with_parts(create_image, generator=OddGenerator(**odd))
@@ -298,7 +298,7 @@ async def test_a_picture_that_its_place_does_not_take_is_put_into_quarantine(cre
     assert kept.startswith(b"\x89PNG")
 
 
-async def test_a_disk_that_is_full_is_said_to_be_so_once(create_image: CreateImage) -> None:
+async def test_a_full_disk_is_reported_once(create_image: CreateImage) -> None:
     contents = FullQuarantine(is_all_full=True)
     with pytest.raises(ContentNotKeptError) as caught:
         await with_parts(create_image, contents=contents)(LIGHTHOUSE, principal=ANN)
@@ -306,7 +306,7 @@ async def test_a_disk_that_is_full_is_said_to_be_so_once(create_image: CreateIma
     assert (await only_image(create_image)).status is ImageStatus.FAILED
 
 
-async def test_what_came_back_is_kept_even_when_the_process_ends_meanwhile(create_image: CreateImage) -> None:
+async def test_the_bytes_are_kept_even_when_the_process_ends_meanwhile(create_image: CreateImage) -> None:
     class SlowQuarantine(InMemoryContentStore):
         def __init__(self) -> None:
             super().__init__()
@@ -333,7 +333,7 @@ async def test_what_came_back_is_kept_even_when_the_process_ends_meanwhile(creat
     assert [item.byte_size for item in await contents.list_quarantine()] == [len(ANSWER)]
 
 
-async def test_an_image_whose_process_died_behind_the_quarantine_has_failed_and_may_be_billed(
+async def test_an_image_whose_process_died_after_the_quarantine_has_failed_and_may_be_billed(
     contents: InMemoryContentStore, clock: InMemoryClock, create_image: CreateImage
 ) -> None:
     class Gone(InMemoryImageRepository):

@@ -47,7 +47,7 @@ async def store_picture(contents: InMemoryContentStore, image: Image) -> Content
     return await contents.put(image.content_key, chunks_of(picture.data))
 
 
-async def test_what_was_not_begun_has_failed_and_cost_nothing(
+async def test_an_image_that_was_not_begun_has_failed_and_cost_nothing(
     recover_images: RecoverImages, images: InMemoryImageRepository
 ) -> None:
     image = await abandoned(images, is_begun=False)
@@ -59,7 +59,7 @@ async def test_what_was_not_begun_has_failed_and_cost_nothing(
     assert not recovered.failure.maybe_billed
 
 
-async def test_what_was_begun_and_has_no_bytes_is_unknown(
+async def test_an_image_that_was_begun_and_has_no_bytes_is_unknown(
     recover_images: RecoverImages, images: InMemoryImageRepository
 ) -> None:
     image = await abandoned(images, is_begun=True)
@@ -71,7 +71,7 @@ async def test_what_was_begun_and_has_no_bytes_is_unknown(
     assert recovered.failure.maybe_billed
 
 
-async def test_what_has_its_bytes_becomes_ready(
+async def test_an_image_with_its_bytes_becomes_ready(
     recover_images: RecoverImages, images: InMemoryImageRepository, contents: InMemoryContentStore
 ) -> None:
     image = await abandoned(images, is_begun=True)
@@ -98,13 +98,15 @@ async def test_bytes_that_are_no_picture_leave_it_unknown(
     assert (await images.get(image.guid)).status is ImageStatus.UNKNOWN
 
 
-async def test_what_is_leased_is_left_alone(recover_images: RecoverImages, images: InMemoryImageRepository) -> None:
+async def test_an_image_with_a_lease_is_left_alone(
+    recover_images: RecoverImages, images: InMemoryImageRepository
+) -> None:
     image = await abandoned(images, is_begun=True, lease=Lease(owner="another process", seconds=60))
     assert await recover_images() == 0
     assert await images.get(image.guid) == image
 
 
-async def test_what_this_process_is_at_work_on_is_left_alone_even_if_its_lease_is_over(
+async def test_an_image_of_this_process_is_left_alone_even_if_its_lease_is_over(
     images: InMemoryImageRepository, contents: InMemoryContentStore, clock: InMemoryClock
 ) -> None:
     generations = Generations()
@@ -192,7 +194,7 @@ async def test_bytes_that_turn_up_after_the_image_became_unknown_make_it_ready(
     assert await recover_images() == 0
 
 
-async def test_an_image_whose_lease_is_renewed_while_it_is_looked_at_is_left_alone(
+async def test_an_image_whose_lease_is_renewed_during_recovery_is_left_alone(
     images: InMemoryImageRepository, clock: InMemoryClock
 ) -> None:
     image = await abandoned(images, is_begun=True, lease=Lease(owner="slow", seconds=0))

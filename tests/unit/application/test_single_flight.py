@@ -41,7 +41,7 @@ async def test_concurrent_calls_for_one_key_share_one_run() -> None:
     assert workshop.begun == ["a"]
 
 
-async def test_what_was_made_is_made_again_for_who_asks_later() -> None:
+async def test_a_finished_run_is_not_reused_by_later_calls() -> None:
     flight, workshop = SingleFlight[str](), Workshop()
     workshop.may_end.set()
     for _ in range(2):
@@ -49,7 +49,7 @@ async def test_what_was_made_is_made_again_for_who_asks_later() -> None:
     assert workshop.begun == ["a", "a"]
 
 
-async def test_all_who_wait_get_the_error_and_the_next_one_tries_again() -> None:
+async def test_all_waiters_get_the_error_and_the_next_call_tries_again() -> None:
     flight, workshop = SingleFlight[str](), Workshop()
     tasks = [await ask(flight, workshop, "a") for _ in range(3)]
     workshop.error = ContentStoreError("The content store is full.")
@@ -59,7 +59,7 @@ async def test_all_who_wait_get_the_error_and_the_next_one_tries_again() -> None
     assert await flight.result("a", lambda: workshop.make("a")) == "a"
 
 
-async def test_one_who_goes_away_takes_nothing_from_the_others() -> None:
+async def test_a_cancelled_waiter_does_not_stop_the_others() -> None:
     flight, workshop = SingleFlight[str](), Workshop()
     first, second = [await ask(flight, workshop, "a") for _ in range(2)]
     first.cancel()

@@ -168,7 +168,7 @@ def test_a_generation_error_names_no_image_and_no_replay_by_default() -> None:
 
 
 @pytest.mark.parametrize("kind", [IdempotencyKeyInUseError, ImageDelayedError])
-def test_what_is_not_there_yet_is_named_with_the_time_to_look_for_it(
+def test_a_delayed_image_is_named_with_the_time_to_ask_again(
     kind: type[IdempotencyKeyInUseError | ImageDelayedError],
 ) -> None:
     error = kind("Not yet.", guid=GUID, retry_after=1.5)

@@ -356,7 +356,7 @@ class TestInvariants:
 
 
 class TestLife:
-    def test_a_requested_image_is_pending_and_belongs_to_who_asked(self) -> None:
+    def test_a_requested_image_is_pending_and_belongs_to_its_author(self) -> None:
         image = Image.requested(
             guid=GUID,
             request=GenerationRequest(prompt="  A lighthouse\n"),
@@ -682,7 +682,7 @@ class TestChanged:
             {"tags": ("night", "sea"), "visibility": Visibility.PRIVATE},
         ],
     )
-    def test_what_is_wanted_is_changed_and_nothing_else(self, status: ImageStatus, changes: dict[str, Any]) -> None:
+    def test_only_the_given_fields_are_changed(self, status: ImageStatus, changes: dict[str, Any]) -> None:
         image = an_image_that_is(status)
         expected = msgspec.structs.replace(image, **changes, updated_at=LATER, version=image.version + 1)
         assert image.changed(ImageChanges(**changes), at=LATER) == expected

@@ -77,12 +77,12 @@ def test_no_filter_lets_an_image_through_that_is_not_ready(factory: type[ImageFa
 
 
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field in FITTING for value in FITTING[field]])
-def test_an_image_fits_what_it_has(field: str, value: Any) -> None:
+def test_an_image_fits_filters_of_its_fields(field: str, value: Any) -> None:
     assert ImageFilter(**{field: value}).fits(IMAGE)
 
 
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field in OTHER for value in OTHER[field]])
-def test_an_image_does_not_fit_what_it_has_not(field: str, value: Any) -> None:
+def test_an_image_fits_no_other_filter(field: str, value: Any) -> None:
     assert not ImageFilter(**{field: value}).fits(IMAGE)
 
 
@@ -123,7 +123,7 @@ def test_a_filter_that_breaks_a_rule_is_refused(fields: dict[str, Any], named: s
 
 
 @pytest.mark.parametrize("author", ["", " ann", "a\nb", "a:b", "x" * 65])
-def test_a_filter_for_what_is_no_user_name_is_refused(author: str) -> None:
+def test_a_filter_for_an_invalid_user_name_is_refused(author: str) -> None:
     with pytest.raises(DataValidationError):
         ImageFilter(author=UserName(author))
 

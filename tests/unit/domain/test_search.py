@@ -199,7 +199,7 @@ class TestFolding:
         assert longest <= 60
         assert characters <= 3 * FOLDED_MAX_LENGTH
 
-    def test_what_comes_behind_30_marks_makes_no_difference(self) -> None:
+    def test_characters_after_30_marks_make_no_difference(self) -> None:
         assert terms("क" + "\u093c" * 30) == terms("क" + "\u093c" * 31) == terms("क" + "\u093c" * 5_000)
 
     @pytest.mark.parametrize(("prompt", "query", "wanted"), SEARCHES)
@@ -267,7 +267,7 @@ class TestParse:
         assert all(phrase.terms for phrase in search.phrases)
 
     @given(TEXTS)
-    def test_what_is_looked_for_is_what_the_text_has(self, text: str) -> None:
+    def test_search_terms_equal_those_of_the_text(self, text: str) -> None:
         assume(terms(text))
         found = [term for phrase in Search.parse(text).phrases for term in phrase.terms]
         assert set(found) == set(terms(text))

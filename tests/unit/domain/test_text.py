@@ -167,7 +167,7 @@ def test_a_normalised_label_stays_as_it_is(text: str) -> None:
         "\u2060",
     ],
 )
-def test_what_can_not_be_seen_is_not_visible(text: str) -> None:
+def test_invisible_characters_are_not_visible(text: str) -> None:
     with pytest.raises(DataValidationError, match="visible character"):
         ensure_visible("prompt", text)
 

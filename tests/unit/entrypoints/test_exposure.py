@@ -46,7 +46,7 @@ def test_listening_beyond_this_machine_needs_a_known_proxy(host: str) -> None:
     assert warned({"FORWARDED_ALLOW_IPS": "192.0.2.7"}, host=host) == []
 
 
-def test_a_claim_of_anybody_beyond_this_machine_is_warned_of() -> None:
+def test_forwarded_headers_of_any_client_beyond_this_machine_are_warned_of() -> None:
     (warning,) = warned({"FORWARDED_ALLOW_IPS": "*"}, host="::")
     assert "clients can forge the address" in warning
     assert warned({"FORWARDED_ALLOW_IPS": "*"}) == []
@@ -93,7 +93,7 @@ def test_folders_that_others_may_read_are_named(open_path: Path) -> None:
     assert [str(open_path) in warning for warning in warnings] == [True, True]
 
 
-def test_what_others_can_not_reach_is_not_named(open_path: Path) -> None:
+def test_unreachable_folders_are_not_named(open_path: Path) -> None:
     closed = open_path / "closed"
     (closed / "images").mkdir(parents=True)
     (closed / "images").chmod(0o777)

@@ -75,7 +75,7 @@ def recovery_of(images: InMemoryImageRepository) -> RecoverImages:
     )
 
 
-async def test_what_was_left_behind_is_recovered_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+async def test_abandoned_images_are_recovered_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
     images = WatchedImageRepository()
     pending = await images.add(PendingImageFactory.build())
     generating = await images.add(GeneratingImageFactory.build())
@@ -91,7 +91,7 @@ async def test_what_was_left_behind_is_recovered_at_the_start(caplog: pytest.Log
     assert (line.message, line.__dict__["number"]) == ("abandoned images recovered", 2)
 
 
-async def test_what_is_left_behind_later_is_recovered_too() -> None:
+async def test_images_that_are_abandoned_later_are_recovered_too() -> None:
     images = WatchedImageRepository()
     async with housekeeping(
         recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexPrompts(index=images), images, every=0.01

@@ -135,7 +135,7 @@ def test_where_others_set_up_the_logging_a_line_is_an_ordinary_record(caplog: py
 
 
 @pytest.mark.parametrize("logger", [REQUESTS, logging.root], ids=["its logger", "the root"])
-def test_who_adds_a_handler_gets_the_records(stream: Stream, logger: logging.Logger) -> None:
+def test_an_added_handler_gets_the_records(stream: Stream, logger: logging.Logger) -> None:
     configure(stream)
     records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
     handler = logging.handlers.QueueHandler(records)

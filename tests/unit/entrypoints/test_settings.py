@@ -97,7 +97,7 @@ def test_every_field_has_a_variable_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ", "\t\n"])
-def test_what_is_empty_is_not_set(text: str) -> None:
+def test_an_empty_variable_is_not_set(text: str) -> None:
     environment = {environment_name(field): text for field in Settings.__struct_fields__}
     assert load_settings(environment) == Settings()
 
@@ -501,7 +501,7 @@ def test_origins_are_known_as_browsers_write_them() -> None:
         ("PIXYPROXY_OPENAI_SIZE", "s" * 256, "1 to 255 characters"),
     ],
 )
-def test_a_value_that_can_not_be_used_is_told_what_is_allowed(name: str, text: str, allowed: str) -> None:
+def test_an_invalid_value_is_answered_with_the_allowed_ones(name: str, text: str, allowed: str) -> None:
     assert problems_of({name: text}) == [f"{name} must be {allowed}."]
 
 

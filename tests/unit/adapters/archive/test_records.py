@@ -105,7 +105,7 @@ def test_whatever_a_generator_has_sent_comes_back(usage: dict[str, Any]) -> None
     ],
     ids=lambda data: repr(data[:20]),
 )
-def test_what_is_no_record_is_refused(data: bytes) -> None:
+def test_malformed_records_are_refused(data: bytes) -> None:
     with pytest.raises(DataValidationError):
         image_from_json(data)
 

@@ -97,7 +97,7 @@ async def test_it_has_whole_records_of_20_blocks_as_tar_has() -> None:
 
 
 @pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-async def test_what_other_programs_have_written_can_be_read(kind: int) -> None:
+async def test_tars_of_other_programs_can_be_read(kind: int) -> None:
     assert await read(foreign_tar(*files_of(IMAGE), *files_of(OTHER), kind=kind)) == [(IMAGE, DATA), (OTHER, DATA)]
 
 
@@ -187,7 +187,7 @@ async def test_a_tar_that_breaks_off_anywhere_says_so() -> None:
             await read(whole[:length])
 
 
-async def test_what_came_before_the_break_is_read() -> None:
+async def test_images_before_the_break_are_read() -> None:
     tar = await tar_of(IMAGE, OTHER)
     found = TarImageArchiveReader(io.BytesIO(tar[: 5 * tarfile.BLOCKSIZE])).images()
     first = await anext(found)
@@ -198,7 +198,7 @@ async def test_what_came_before_the_break_is_read() -> None:
 
 
 @pytest.mark.parametrize("data", [b"x" * 512, b"PK\x03\x04" * 256, b"\x1f\x8b" + bytes(510)])
-async def test_what_is_no_tar_is_an_error(data: bytes) -> None:
+async def test_other_data_than_a_tar_is_an_error(data: bytes) -> None:
     with pytest.raises(ArchiveError, match="no tar"):
         await read(data)
 
@@ -210,7 +210,7 @@ async def test_a_size_below_zero_is_an_error() -> None:
         await read(header.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
 
 
-async def test_a_second_tar_behind_the_first_is_not_ignored() -> None:
+async def test_a_second_tar_after_the_first_is_not_ignored() -> None:
     with pytest.raises(ArchiveError, match="data follows its end"):
         await read(2 * await tar_of(IMAGE))
 
@@ -269,7 +269,7 @@ async def test_any_bytes_are_a_tar_or_an_error(data: bytes) -> None:
         "./._.",
     ],
 )
-async def test_what_file_servers_and_systems_leave_is_passed_over_wherever_it_is(name: str) -> None:
+async def test_files_of_file_servers_and_systems_are_skipped_anywhere(name: str) -> None:
     record, content = files_of(IMAGE)
     clutter = (name, b"x" * 1_000)
     tar = foreign_tar(

@@ -61,7 +61,7 @@ async def test_hashes_run_off_the_loop_and_no_more_at_once_than_allowed(slow_arg
     assert threading.get_ident() not in slow_argon2.threads
 
 
-async def test_who_finds_the_queue_full_is_sent_away_at_once(slow_argon2: SlowArgon2) -> None:
+async def test_a_full_queue_refuses_at_once(slow_argon2: SlowArgon2) -> None:
     hasher = Argon2PasswordHasher(concurrency=2, queue=3)
     tasks = await begun(5, hasher)
     assert not any(task.done() for task in tasks)
@@ -88,7 +88,7 @@ async def test_a_cancelled_waiter_frees_its_place(slow_argon2: SlowArgon2) -> No
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux knows the niceness of a thread")
-async def test_a_hash_steps_back_behind_the_other_threads() -> None:
+async def test_hashing_threads_have_a_lower_priority() -> None:
     await Argon2PasswordHasher(concurrency=1).hash(Password("correct horse"))
     others = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     hashing = [thread.native_id for thread in threading.enumerate() if thread.name.startswith("argon2")]

@@ -55,7 +55,7 @@ CLUTTER = [
 
 
 @pytest.mark.parametrize("name", CLUTTER)
-def test_what_others_leave_is_clutter(name: str) -> None:
+def test_files_of_other_programs_are_clutter(name: str) -> None:
     assert is_clutter(name)
 
 

@@ -21,13 +21,13 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_what_is_made_anew_is_for_owner_and_group(tmp_path: Path, umask: int) -> None:
+def test_new_folders_are_for_owner_and_group(tmp_path: Path, umask: int) -> None:
     make_data_folder(tmp_path / "srv" / "pixy" / "images")
     for name in ("srv", "srv/pixy", "srv/pixy/images"):
         assert mode_of(tmp_path / name) == 0o750
 
 
-def test_what_is_there_keeps_its_mode(tmp_path: Path) -> None:
+def test_existing_folders_keep_their_mode(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data").chmod(0o705)
     make_data_folder(tmp_path / "data")

@@ -51,15 +51,13 @@ async def begin(batch_loader: BatchLoader[str], keys: str) -> list[asyncio.Task[
     return tasks
 
 
-async def test_keys_that_are_looked_up_at_once_share_one_query(
-    records: Records, batch_loader: BatchLoader[str]
-) -> None:
+async def test_keys_that_are_loaded_at_once_share_one_query(records: Records, batch_loader: BatchLoader[str]) -> None:
     records.stored = {"a": "A", "b": "B"}
     assert await asyncio.gather(*(batch_loader.find(key) for key in "abca")) == ["A", "B", None, "A"]
     assert records.queries == [{"a", "b", "c"}]
 
 
-async def test_keys_that_are_looked_up_while_two_queries_run_share_the_next(
+async def test_keys_that_are_loaded_while_two_queries_run_share_the_next(
     records: Records, batch_loader: BatchLoader[str]
 ) -> None:
     records.stored = {key: key.upper() for key in "abcdef"}

@@ -124,7 +124,7 @@ class TestPictures:
     @pytest.mark.parametrize(
         "text", [b"", b" ", b"=", b"====", b"A", b"****", b"QUJD*", b"data:image/png;base64,", b"data:,", "é".encode()]
     )
-    def test_what_stands_for_no_bytes_is_a_value_error(self, text: bytes) -> None:
+    def test_text_that_encodes_no_bytes_is_a_value_error(self, text: bytes) -> None:
         with pytest.raises(ValueError, match=r"."):
             decode_picture(text)
 
@@ -135,7 +135,7 @@ class TestPictures:
 
         check()
 
-    def test_what_is_no_base64_is_passed_over_on_request(self) -> None:
+    def test_other_text_than_base64_is_skipped_on_request(self) -> None:
         @given(
             st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=5), st.sampled_from("*.:\u00ad\u200d🦊")
         )

@@ -177,7 +177,7 @@ def test_every_status_and_every_body_is_a_generation_error(status: int, error: o
 
 @pytest.mark.parametrize("field", ["code", "param", "type", "message"])
 @pytest.mark.parametrize("secret", ["sk-proj-AbC123", "a red fox", "secret", "iVBORw0KGgoAAAANSUhEUg==", "x" * 10_000])
-def test_what_an_endpoint_repeats_is_not_repeated(field: str, secret: str) -> None:
+def test_text_that_an_endpoint_echoes_is_left_out(field: str, secret: str) -> None:
     for status in (400, 401, 403, 404, 429, 500, 503):
         error = translated(status_error(status, {field: secret, "moderation_details": {"categories": [secret]}}))
 

@@ -110,7 +110,7 @@ def test_damaged_exif_data_turns_nothing(wrong: bytes) -> None:
     assert inspect_bitmap(data[:2] + odd_pictures.segment(0xE1, b"Exif\0\0" + wrong) + data[2:]).width == 12
 
 
-def test_exif_data_of_a_png_with_a_wrong_checksum_or_behind_the_pixels_turns_nothing() -> None:
+def test_exif_data_of_a_png_with_a_wrong_checksum_or_after_the_pixels_is_ignored() -> None:
     exif, pixels = odd_pictures.exif(), odd_pictures.chunk(b"IDAT", zlib.compress(bytes(37 * 7)))
     right, wrong = odd_pictures.chunk(b"eXIf", exif), odd_pictures.chunk(b"eXIf", exif, 0)
     header = odd_pictures.header(12, 7)
@@ -224,7 +224,7 @@ def test_decoding_has_a_deadline() -> None:
 
 
 @ALL_BITMAPS
-def test_bytes_behind_a_bitmap_are_no_damage(media_type: MediaType, data: bytes) -> None:
+def test_bytes_after_a_bitmap_are_no_damage(media_type: MediaType, data: bytes) -> None:
     whole = inspect_bitmap(data)
 
     for more in (b"\n", b"\0", b"<script>alert(1)</script>", odd_pictures.JUNK, data):

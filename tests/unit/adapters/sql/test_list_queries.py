@@ -1,4 +1,4 @@
-"""What the index of words is asked for."""
+"""Queries of the full-text index."""
 
 import pytest
 

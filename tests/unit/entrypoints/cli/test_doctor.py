@@ -108,7 +108,7 @@ def test_images_with_their_contents_are_well(run: Run) -> None:
     assert result.stdout == "1 images and 1 contents checked: nothing is wrong.\n"
 
 
-def test_what_can_not_be_repaired_is_shown_each_time_with_exit_status_1(run: Run) -> None:
+def test_findings_that_can_not_be_repaired_are_shown_each_time_with_exit_status_1(run: Run) -> None:
     image = ImageFactory.build()
     run(lambda container: container.images().add(image))
     for options in ([], ["--repair"], ["--no-digests"]):
@@ -219,7 +219,7 @@ def test_a_database_that_does_not_answer_is_one_line_and_exit_status_1(
     assert result.stderr.count("\n") == 1
 
 
-def test_what_is_in_quarantine_is_listed_with_the_reason_and_is_nothing_wrong(run: Run) -> None:
+def test_quarantined_items_are_listed_with_the_reason_and_are_no_finding(run: Run) -> None:
     image = FailedImageFactory.build(
         failure=Failure(kind="GenerationFailedError", detail="No picture.\n\x1b[2J", maybe_billed=True)
     )

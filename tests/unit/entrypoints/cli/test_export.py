@@ -105,7 +105,7 @@ def test_an_empty_service_has_nothing_to_export(folder: Path) -> None:
     assert invoke("import", str(folder)).stdout == NOTHING_IMPORTED
 
 
-def test_what_was_exported_into_a_folder_is_imported_and_both_may_be_done_again(
+def test_an_export_to_a_folder_is_imported_and_both_may_be_repeated(
     run: Run, use: Callable[[str], Run], folder: Path
 ) -> None:
     run(keep)
@@ -242,7 +242,7 @@ def test_a_terminal_neither_gets_nor_gives_a_tar(command: str, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("arguments", [["import", "nothing"], ["export", __file__], ["export"], ["import"]])
-def test_what_can_not_be_meant_is_a_usage_error(arguments: list[str]) -> None:
+def test_contradictory_options_are_a_usage_error(arguments: list[str]) -> None:
     assert invoke(*arguments).exit_code == 2
 
 
@@ -261,7 +261,7 @@ def test_a_fault_of_the_archives_own_is_not_hidden(folder: Path, monkeypatch: py
     assert isinstance(invoke("import", "-", stdin=b"").exception, AssertionError)
 
 
-def test_what_is_in_quarantine_is_counted_and_left_out(run: Run, folder: Path) -> None:
+def test_quarantined_items_are_counted_and_left_out(run: Run, folder: Path) -> None:
     async def fail(container: Container) -> None:
         image = FailedImageFactory.build()
         await container.images().add(image)

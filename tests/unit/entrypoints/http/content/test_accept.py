@@ -55,7 +55,7 @@ def test_no_header_is_an_error(text: str) -> None:
 
 
 @given(st.dictionaries(st.tuples(TOKENS, TOKENS), WEIGHTS), SPACES, SPACES)
-def test_what_is_written_by_the_grammar_is_read(ranges: dict[tuple[str, str], int], before: str, after: str) -> None:
+def test_headers_of_the_grammar_are_read(ranges: dict[tuple[str, str], int], before: str, after: str) -> None:
     names = {pair: f"{pair[0]}/{pair[1]}".lower() for pair in ranges}
     text = f"{after},{before}".join(
         f"{type_}/{subtype}{before};{after}q={weight / 1000:.3f}" for (type_, subtype), weight in ranges.items()

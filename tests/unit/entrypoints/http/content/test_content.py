@@ -87,7 +87,7 @@ def test_the_whole_picture_comes_with_all_that_is_known_of_it(picture: Picture) 
     assert response.content == picture.data
 
 
-def test_head_says_what_get_says_without_the_bytes(picture: Picture) -> None:
+def test_head_has_the_headers_of_get_without_the_bytes(picture: Picture) -> None:
     whole, head = picture.get(), picture.get("HEAD")
 
     assert head.status_code == 200
@@ -142,7 +142,7 @@ def test_several_parts_are_answered_with_the_whole(picture: Picture) -> None:
     assert (response.status_code, response.content) == (200, picture.data)
 
 
-def test_a_part_behind_the_end_is_refused_with_the_size(picture: Picture) -> None:
+def test_a_range_after_the_end_is_refused_with_the_size(picture: Picture) -> None:
     response = picture.get(Range="bytes=10000000-")
     problem(response, 416)
     assert response.headers["Content-Range"] == f"bytes */{len(picture.data)}"
@@ -268,7 +268,7 @@ def test_plain_requests_for_public_pictures_take_the_shortcut(
     assert taken == [UUID(guid)] * is_short
 
 
-async def test_who_does_not_read_is_given_up_by_any_server(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_that_does_not_read_is_given_up_by_any_server(caplog: pytest.LogCaptureFixture) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"a"
         yield b"b"
@@ -400,7 +400,7 @@ class TestVariants:
             ("width=64&width=64", "width"),
         ],
     )
-    def test_what_is_not_made_is_refused(self, picture: Picture, plain: str, query: str, field: str) -> None:
+    def test_an_unsupported_variant_is_refused(self, picture: Picture, plain: str, query: str, field: str) -> None:
         problem(picture.client.get(f"{plain}?{query}", auth=ANN), 400, field)
 
     def test_a_hidden_picture_has_no_variants(self, client: Client) -> None:

@@ -32,7 +32,7 @@ def test_a_name_stands_there_as_it_is_and_in_ascii(name: str, expected: str) -> 
 
 
 @given(NAMES)
-def test_whatever_the_name_is_nothing_else_gets_into_the_header(name: str) -> None:
+def test_no_name_adds_anything_else_to_the_header(name: str) -> None:
     header = content_disposition(name, is_download=True)
 
     found = GRAMMAR.fullmatch(header)

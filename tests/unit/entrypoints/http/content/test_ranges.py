@@ -48,7 +48,7 @@ def test_a_range_without_any_bytes_is_refused_with_the_size(text: str) -> None:
         "bytes=0-1, -1", "bytes=200-300,0-1",
     ],
 )  # fmt: skip
-def test_what_is_malformed_or_more_than_one_range_means_the_whole(text: str | None) -> None:
+def test_a_malformed_or_multiple_range_gets_the_whole(text: str | None) -> None:
     assert parse_range(text, 100) is None
 
 

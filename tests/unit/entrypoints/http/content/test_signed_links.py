@@ -67,7 +67,7 @@ def changed(url: str, **changes: str | None) -> str:
     return urlunsplit(urlsplit(url)._replace(query=urlencode(query)))
 
 
-def test_another_site_may_show_what_a_link_opens(client: Client, guid: str) -> None:
+def test_another_site_may_show_the_picture_of_a_link(client: Client, guid: str) -> None:
     link = link_to(client, guid)
     shown = client.get(link)
 
@@ -195,7 +195,7 @@ class TestCreation:
 
 
 class TestOpening:
-    """What a link gives access to, and to whom."""
+    """The access that a link gives, and to whom."""
 
     def test_a_link_opens_the_original_without_a_login(self, client: Client, guid: str) -> None:
         content = client.get(f"/private/image/{guid}/content", auth=ANN)

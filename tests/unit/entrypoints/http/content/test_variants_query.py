@@ -133,7 +133,9 @@ def test_the_canonical_text_asks_for_the_same(query: VariantQuery) -> None:
 
 
 @given(QUERIES.filter(lambda query: not query.follows_accept), MEDIA_TYPES, st.none() | st.text())
-def test_a_variant_is_what_was_asked_for(query: VariantQuery, media_type: MediaType, accept: str | None) -> None:
+def test_a_variant_has_the_requested_size_and_format(
+    query: VariantQuery, media_type: MediaType, accept: str | None
+) -> None:
     chosen = VariantFormat(query.format) if query.format else kept(media_type)
 
     assert query.variant_for(media_type, accept) == Variant(
@@ -165,7 +167,7 @@ def test_a_variant_is_what_was_asked_for(query: VariantQuery, media_type: MediaT
         ("image/avif,*/*", MediaType.WEBP, VariantFormat.AVIF),
     ],
 )
-def test_auto_is_what_the_client_likes_best(accept: str, media_type: MediaType, chosen: VariantFormat) -> None:
+def test_auto_is_the_format_with_the_greatest_weight(accept: str, media_type: MediaType, chosen: VariantFormat) -> None:
     assert AUTO.variant_for(media_type, accept).format is chosen
 
 

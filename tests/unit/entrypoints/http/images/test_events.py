@@ -220,7 +220,7 @@ async def test_a_database_that_goes_away_ends_the_stream(caplog: pytest.LogCaptu
         assert "events broken off" in caplog.messages
 
 
-async def test_what_another_process_makes_is_followed_too() -> None:
+async def test_an_image_that_another_process_generates_is_followed_too() -> None:
     images = InMemoryImageRepository()
     image = GeneratingImageFactory.build(author="ann")
     async with serving(images=images) as served:

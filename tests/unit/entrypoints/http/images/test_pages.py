@@ -122,9 +122,7 @@ def test_one_s_own_list_can_be_of_one_visibility(client: Client) -> None:
         ({"sort": ["created_at", "-created_at"]}, "sort"),
     ],
 )
-def test_what_is_wrong_with_a_filter_is_named(
-    client: Client, path: str, parameters: dict[str, Any], field: str
-) -> None:
+def test_an_invalid_filter_is_named(client: Client, path: str, parameters: dict[str, Any], field: str) -> None:
     problem(client.get(path, params=parameters, auth=ANN), 400, field)
 
 
@@ -281,5 +279,5 @@ def test_one_s_own_tags_need_a_login(client: Client) -> None:
 @pytest.mark.parametrize(
     ("query", "field"), [("prefix=%00", "prefix"), (f"prefix={'a' * 65}", "prefix"), ("limit=0", "limit"), ("q=a", "q")]
 )
-def test_what_is_wrong_with_a_list_of_tags_is_named(client: Client, query: str, field: str) -> None:
+def test_an_invalid_parameter_of_a_list_of_tags_is_named(client: Client, query: str, field: str) -> None:
     problem(client.get(f"/tag?{query}"), 400, field)

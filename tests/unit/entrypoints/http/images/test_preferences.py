@@ -43,7 +43,7 @@ def test_any_header_is_read(lines: list[str]) -> None:
 
 
 @given(st.lists(st.sampled_from(['"', "\\", ",", ";", "=", " ", "a", "wait", "respond-async", "5"])))
-def test_any_mixture_of_what_has_a_meaning_is_read(pieces: list[str]) -> None:
+def test_any_mixture_of_known_preferences_is_read(pieces: list[str]) -> None:
     parse_preferences(["".join(pieces)])
 
 
@@ -64,7 +64,7 @@ def test_no_header_takes_long_to_read(beginning: str, repeated: str) -> None:
 
 
 @given(st.data(), st.booleans(), st.none() | st.integers(0, 86_400))
-def test_what_is_written_is_what_is_read(data: st.DataObject, respond_async: bool, wait: int | None) -> None:
+def test_written_preferences_are_read_back(data: st.DataObject, respond_async: bool, wait: int | None) -> None:
     space = data.draw(spaces)
     known = ["respond-async"] * respond_async + ([] if wait is None else [f"wait{space}={space}{wait}"])
     lines = data.draw(st.permutations([*known, *data.draw(st.lists(unknown_preferences()))]))
@@ -106,7 +106,7 @@ def test_each_form_is_read_as_the_rfc_has_it(lines: list[str], expected: Prefere
 
 
 @pytest.mark.parametrize("path", ["/image", "/private/image"])
-async def test_a_client_that_prefers_so_is_answered_at_once(path: str) -> None:
+async def test_a_client_that_prefers_it_is_answered_at_once(path: str) -> None:
     generator = HeldGenerator()
     async with serving(generator=generator) as served:
         response = await served.post(path=path, prefer="respond-async")
@@ -185,7 +185,7 @@ async def test_lines_of_the_header_are_read_together() -> None:
 
 
 @pytest.mark.parametrize("prefer", ["", "wait=soon", "return=minimal", '"', "handling=lenient; respond-async"])
-async def test_what_is_malformed_or_unknown_is_ignored(prefer: str) -> None:
+async def test_malformed_and_unknown_preferences_are_ignored(prefer: str) -> None:
     async with serving() as served:
         response = await served.post(prefer=prefer)
 

@@ -93,7 +93,7 @@ def test_each_state_is_named_and_explained(document: dict[str, Any]) -> None:
     assert all(f"`{state}`" in str(status) for state in ImageStatus)
 
 
-def test_what_a_creation_may_have_cost_is_described(document: dict[str, Any]) -> None:
+def test_the_possible_cost_of_a_creation_is_described(document: dict[str, Any]) -> None:
     problem = document["components"]["schemas"]["Problem"]
 
     assert {"retryable", "maybe_billed", "guid"} <= set(problem["properties"])
