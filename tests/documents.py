@@ -1,4 +1,4 @@
-"""The examples in README.md and docs/, so that tests can hold them to what they say."""
+"""The examples in README.md and docs/, for tests that run or check them."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def section(document: str, heading: str) -> str:
-    """Return what a Markdown file of the project has below a heading of the second level."""
+    """Return the part of a project's Markdown file below a heading of the second level."""
     text = (ROOT / document).read_text(encoding="utf-8")
     _, found, rest = text.partition(f"\n## {heading}\n")
     assert found, f"{document} has no heading {heading}"

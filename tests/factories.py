@@ -29,7 +29,7 @@ def _make_request_id() -> str:
 
 
 class ContentInfoFactory(MsgspecFactory[ContentInfo]):
-    """Makes what is known of some content."""
+    """Builds content infos."""
 
     @classmethod
     def byte_size(cls) -> int:
@@ -43,12 +43,12 @@ class ContentInfoFactory(MsgspecFactory[ContentInfo]):
 
     @classmethod
     def width(cls) -> int:
-        """Return what generators draw."""
+        """Return the width that generators draw."""
         return cls.__random__.choice([1024, 1536])
 
     @classmethod
     def height(cls) -> int:
-        """Return what generators draw."""
+        """Return the height that generators draw."""
         return cls.__random__.choice([1024, 1536])
 
 

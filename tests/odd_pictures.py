@@ -233,7 +233,7 @@ def _shown_others() -> dict[str, bytes]:
 
 @cache
 def hidden() -> dict[str, bytes]:
-    """Return what looks like a picture, and of which browsers show nothing."""
+    """Return data that resembles a picture, but that browsers don't show."""
     plain_png, plain_jpeg, gif, webp = (plain()[name] for name in ("png", "jpeg", "gif", "webp"))
     pixels = b"".join(content for kind, content in chunks_of(plain_png) if kind == b"IDAT")
     head, idat = header(), chunk(b"IDAT", pixels)

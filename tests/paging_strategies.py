@@ -48,7 +48,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Paging(msgspec.Struct, frozen=True, kw_only=True):
-    """A list, what is there at its start, what may come later, and the steps of the one who reads it."""
+    """A list, its images at the start and later, and the steps of its reader."""
 
     scope: ImageScope
     wanted: ImageFilter
@@ -112,7 +112,7 @@ def pagings(draw: st.DrawFn) -> Paging:
 
 
 class _Others:
-    """Those who write, with what would be listed after each write."""
+    """The writers, and the expected list after each write."""
 
     def __init__(self, images: ImagePorts, paging: Paging) -> None:
         self._images = images
@@ -122,14 +122,14 @@ class _Others:
         self.all_along: set[UUID] = set()
 
     async def begin(self) -> None:
-        """Add what is there at the start."""
+        """Add the first images."""
         for image in self._paging.at_start:
             await self._images.add(image)
         await self._look()
         self.start_over()
 
     def start_over(self) -> None:
-        """From now on, count what is listed all along."""
+        """Count the images that stay in the list from now on."""
         self.all_along = {image.guid for image in self.listed}
 
     async def write(self, writes: Sequence[Write]) -> None:
@@ -213,7 +213,7 @@ async def follow_images(images: ImagePorts, paging: Paging) -> None:
 
 
 class _Reader:
-    """The one who reads the list, and checks that each page has what is there at that moment."""
+    """Reads the list, and checks that each page has the images of that moment."""
 
     def __init__(self, images: ImagePorts, paging: Paging, others: _Others) -> None:
         self._list_images = ListImages(catalogue=images)

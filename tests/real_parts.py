@@ -21,7 +21,7 @@ def lack(part: str, remedy: str, *, may_lack: bool = False) -> NoReturn:
 
 
 def untested(reports: Iterable[pytest.TestReport | pytest.CollectReport]) -> list[str]:
-    """Return a line for each part that was lacking: how many tests could not be run, and what to do about it."""
+    """Return a line for each missing part: the number of tests that could not run, and the remedy."""
     lacking: Counter[tuple[str, str]] = Counter()
     for report in reports:
         text = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext

@@ -1,4 +1,4 @@
-"""A seeded schedule of creations and of what strikes them, and the account of what became of each.
+"""A seeded schedule of creations and faults, and the account of each outcome.
 
 A trial is one image that a client wants, with an idempotency key that it never changes. A round puts some trials where
 they are to be struck, strikes them all at once, mends what was broken, lets the clients ask again, and compares what
@@ -230,16 +230,16 @@ def statuses_allowed(trial: Trial) -> frozenset[ImageStatus]:
 
 # The first line that fits counts; an empty set stands for all.
 _ALLOWED: Final[Sequence[tuple[frozenset[Strike], frozenset[Place], frozenset[ImageStatus]]]] = (
-    # What is durable is shown, whatever happens.
+    # A durable image is shown, whatever happens.
     (frozenset(), frozenset({Step.STORED, Step.READY}), frozenset({READY})),
-    # What can't be kept is not bought, or was bought already and could not be kept.
+    # Without space, an image is not bought, or was bought already and could not be kept.
     (frozenset({Strike.DISK_FULL_BRIEFLY}), NOT_BOUGHT, frozenset({READY, FAILED})),
     (frozenset({Strike.DISK_FULL_FOR_LONG}), frozenset(), frozenset({READY, FAILED})),
-    # A client that asks again meanwhile buys what was not begun; the second blow may strike that purchase.
+    # A client that asks again meanwhile buys an image that was not begun; the second blow may strike that purchase.
     (frozenset({Strike.KILLED_TWICE}), NOT_BEGUN, frozenset({READY, UNKNOWN})),
     # An image that was not stored yet is bought when the client asks again.
     (frozenset(), frozenset({Step.UNWRITTEN}), frozenset({READY})),
-    # What was not begun is bought when the client asks again.
+    # An image that was not begun is bought when the client asks again.
     (ENDED, NOT_BEGUN, frozenset({READY})),
     (ENDED, frozenset(), frozenset({UNKNOWN})),
     (frozenset({Strike.NOTHING}), frozenset(), frozenset({READY})),
@@ -337,7 +337,7 @@ class Campaign:
         return wrong
 
     def _account(self, trial: Trial, row: Row | None) -> list[str]:
-        """Note what became of a trial, and return what is wrong with that."""
+        """Record the outcome of a trial, and return its faults."""
         billed = self.world.openai.billed.count(trial.prompt)
         kept = self._quarantined(row)
         outcome = outcome_of(row, billed, is_kept=bool(kept))
@@ -355,12 +355,12 @@ class Campaign:
         return []
 
     def _quarantined(self, row: Row | None) -> list[bytes]:
-        """Return what is in quarantine of an image."""
+        """Return an image's item in quarantine."""
         folder = self.world.content_folder / "set-aside"
         return [path.read_bytes() for path in sorted(folder.glob(f"{row.guid}*"))] if row else []
 
     def _loss(self, trial: Trial, row: Row | None, kept: Sequence[bytes]) -> str | None:
-        """Return what was lost of a paid answer: it has to be shown or, as it came, in quarantine."""
+        """Return the part of a paid answer that was lost: it has to be shown or, as it came, in quarantine."""
         body = self.world.openai.bodies.get(trial.prompt)
         if row is None or body is None or row.status is READY:
             return None
@@ -368,7 +368,7 @@ class Campaign:
         if any(not any(whole.startswith(piece) for whole in sent) for piece in kept):
             return "in quarantine is something that was never sent"
         is_told = "is kept in quarantine" in (row.failure_detail or "")
-        # Another process may have given the image up before this one had kept what came back.
+        # Another process may have given the image up before this one had kept the bytes.
         may_be_silent = row.failure_kind == errors.GenerationAbandonedError.__name__
         if is_told != bool(kept) and not (kept and may_be_silent):
             return f"its reason tells {'' if is_told else 'not '}of a quarantine that holds {len(kept)} things"
@@ -442,7 +442,7 @@ class Campaign:
         ]
 
     async def _examine(self, trial: Trial, row: Row | None, last: Sequence[Answer | None]) -> list[str]:
-        """Return what is wrong with the answers of a trial and with what can be seen of its image."""
+        """Return the faults in a trial's answers and in its visible image."""
         if row is None:
             return ["there is no row, though it was asked for"]
         wrong = [f"untrue: {answer} for {row}" for answer in trial.answers if answer and _is_untrue(answer, row)]
@@ -468,7 +468,7 @@ class Campaign:
             wrong.append("its content is not what was sent")
         return wrong
 
-    # What strikes.
+    # The faults.
 
     def _let_go(self, trials: Sequence[Trial]) -> None:
         self.world.release()

@@ -42,7 +42,7 @@ async def test_no_paid_image_is_lost_and_none_is_paid_twice(world: World, capsys
 
 
 async def _everything_fits_together(world: World) -> None:
-    """The doctor mends what the crashes have left, and then there is a row to every file and a file to every row."""
+    """After the doctor's repair, every row has its file and every file its row."""
     for service in list(world.services):
         await world.end(service)
     long_ago = time.time() - 7_200

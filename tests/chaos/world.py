@@ -53,7 +53,7 @@ _processes.set_forkserver_preload([serve.__module__])
 
 
 class Service:
-    """A service in a process of its own, with generations that halt; `output` is what it has printed so far."""
+    """A service in a process of its own, with generations that halt; `output` is its output so far."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.port = free_port()
@@ -230,7 +230,7 @@ class World:
             (self.folder / name).unlink(missing_ok=True)
 
     def release(self) -> None:
-        """Let go what has halted, and let nothing halt any more."""
+        """Release the halted generations, and halt no more."""
         (self.folder / RELEASED).touch()
 
     def halted(self) -> set[str]:

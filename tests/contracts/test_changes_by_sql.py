@@ -31,7 +31,7 @@ ANN, BOB = UserName("ann"), UserName("bob")
 PUBLIC = ImageFilter(visibility=Visibility.PUBLIC)
 SEA = Tag("sea")
 
-# For each column of images another value, and what becomes of the image.
+# For each column of images another value, and the changed image.
 CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "filename": ("'b.jpg'", {"filename": "b.jpg"}),
     "prompt": ("'Another prompt'", {"request": GenerationRequest(prompt="Another prompt")}),
@@ -328,7 +328,7 @@ async def test_an_image_that_another_author_has_by_now_is_not_changed(database: 
 
 @pytest.fixture(autouse=True)
 async def _copies_are_true(database: Database) -> AsyncIterator[None]:
-    """See that whatever a test did, the rows of tags say what their images say."""
+    """Check after each test that the rows of tags agree with their images."""
     yield
     copied = ("author", "visibility", "status", "created_at", "guid")
     untrue = " OR ".join(f"COALESCE(images.{column}, '') <> COALESCE(image_tags.{column}, '')" for column in copied)

@@ -27,7 +27,7 @@ from tests.contents import (
 
 
 async def quarantined(store: ContentPorts, key: ContentKey | None = None) -> dict[str, bytes]:
-    """Return what is in quarantine, by name, having checked the keys and the sizes."""
+    """Return the items in quarantine by name, after a check of their keys and sizes."""
     found = {}
     for item in await store.list_quarantine(key):
         found[item.name] = await content_of(await store.open_quarantined(item.name))

@@ -137,7 +137,7 @@ class SQLiteTarget(Target):
 
     async def tables(self) -> set[str]:
         rows = await self.run("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
-        # A virtual table keeps what it has in tables that are named after it.
+        # A virtual table keeps its data in tables with its name as a prefix.
         return {name for (name,) in rows if not name.startswith("image_words_")}
 
 
@@ -363,7 +363,7 @@ class TestLibrary:
             await target.run(f"INSERT INTO images ({self.COLUMNS}) VALUES ({row})")  # noqa: S608 -- the test's own
 
     async def check(self, images: ImagePorts) -> None:
-        """See that the images are what they were, and in every list."""
+        """Check that the images are unchanged, and in every list."""
         for number, prompt, author, visibility, status, tags in self.IMAGES:
             image = await images.get(UUID(int=number))
             found = (image.prompt, image.author, image.visibility, image.status, image.tags)

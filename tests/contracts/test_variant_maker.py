@@ -143,7 +143,7 @@ async def test_a_picture_is_turned_as_it_is_shown(
 
 
 def tell_tale(source: str) -> bytes:
-    """Return a picture that says who has made it, where and with what."""
+    """Return a picture with metadata of its author, place and tool."""
     exif = Image.Exif()
     exif[ARTIST] = SECRET
     exif[GPS] = {1: "N", 2: (51.0, 30.0, 0.0), 29: SECRET}

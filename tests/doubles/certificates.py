@@ -1,4 +1,4 @@
-"""Certificates for tests of TLS: authorities, and what they sign."""
+"""Certificates for tests of TLS: authorities, and certificates signed by them."""
 
 import ipaddress
 from dataclasses import dataclass

@@ -1,15 +1,4 @@
-"""An SVG that tries whatever an SVG can try when it is opened.
-
-In a test, with a server at `url` that notes the paths it is asked for::
-
-    page.goto(...)  # where `hostile_svg(url)` is served
-    for name in CLICKS:
-        page.locator(f"#{name}").dispatch_event("click")
-
-Each attempt that comes off asks `url` for a path of its own, `/` and its name; those that run a script also add their
-name to the title of the document, which is "hostile" before. A browser that nothing holds back asks for every path of
-`ATTEMPTS`, as Chromium 156 does.
-"""
+"""An SVG that tries to run scripts and to load resources when it is opened."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -23,7 +23,7 @@ _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 def documented(name: str, replaced: Mapping[str, str]) -> str:
-    """Return a configuration that the documentation shows, with what a reader has to change replaced."""
+    """Return a configuration from the documentation, with the reader's values filled in."""
     text = (DOCUMENTED / name).read_text(encoding="utf-8")
     for shown, own in replaced.items():
         assert text.count(shown) == 1, f"{shown!r} should be once in {name}"
@@ -111,7 +111,7 @@ class Nginx:
         )
 
     def _defaults(self) -> str:
-        # What Debian's nginx.conf has, so that what it does to our answers is seen.
+        # As in Debian's nginx.conf, to test its effect on our answers.
         return "\n".join(
             [
                 *(f"{kind}_temp_path {{folder}}/{kind};" for kind in _TEMPORARY),

@@ -428,7 +428,7 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
     "cut": _cut,
     "reset": _sent(cut_after=1_000, is_reset=True),
     "oversized": _oversized,
-    # Answers that are not what they should be.
+    # Malformed answers.
     "html": _plain(b"<!doctype html><title>Welcome</title><h1>It works!</h1>", "text/html"),
     "empty": _plain(b""),
     "not-json": _plain(b'{"created": 1, "data": [{"b64_json": "iVBORw0'),
@@ -564,7 +564,7 @@ class OpenAIServer:
         self._scripted.extend(directives)
 
     def open_gate(self, name: str) -> None:
-        """Let out what is held at the gate, and let through what comes to it later."""
+        """Open the gate: release held answers, and hold no later ones."""
         self._gates[name].set()
 
     async def __aenter__(self) -> Self:

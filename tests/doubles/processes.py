@@ -13,7 +13,7 @@ sys.stdin.read()
 
 
 async def run_at_once(imports: str, script: str, *arguments: str, count: int = 4) -> Sequence[str]:
-    """Run `script` in `count` processes as soon as each of them has its `imports`, and return what each printed.
+    """Run `script` in `count` processes as soon as each of them has its `imports`, and return the output of each.
 
     Nothing may be printed to the standard error, warnings included.
     """

@@ -31,7 +31,7 @@ def clean_environment(overrides: Mapping[str, str]) -> dict[str, str]:
 
 
 class Service:
-    """A running service; `folder` is its working directory, `output` what it has printed so far."""
+    """A running service; `folder` is its working directory, `output` its output so far."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str], *arguments: str) -> None:
         self.folder = folder

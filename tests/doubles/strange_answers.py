@@ -1,4 +1,4 @@
-"""Bodies of answers that were paid for and are not what OpenAI's reference says: seen at servers that speak its API."""
+"""Bodies of paid answers that deviate from OpenAI's reference, as seen from servers that offer its API."""
 
 import base64
 import gzip
@@ -147,7 +147,7 @@ CODINGS: Final[Mapping[str, tuple[str, Callable[[bytes], bytes]]]] = {
     "unsaid-gzip": ("identity", gzip.compress),
     "unsaid-zstd": ("", zstd.compress),
 }
-"""Values of `Content-Encoding`, and what is done to the body."""
+"""Values of `Content-Encoding`, and the encodings of the body."""
 
 USAGES: Final[Mapping[str, bytes]] = {
     "digits": b'{"total_tokens": 1%b}' % (b"0" * 10_000),

@@ -37,7 +37,7 @@ def test_a_quick_run_has_figures_of_all_servers_and_leaves_the_page_as_it_is(tmp
 
     found = json.loads(figures.read_text(encoding="utf-8"))
     turns = {(what, name): turn for what, by_name in found["turns"].items() for name, (turn,) in by_name.items()}
-    # What needs mysql-connector-python, which the tests don't, may be missing.
+    # Peers that need mysql-connector-python may be missing: the tests don't require it.
     assert {key for key in turns if "original" not in key[1]} == {
         ("details", "PixyProxy"),
         ("details", "bare Litestar handler"),

@@ -21,7 +21,7 @@ from tests.doubles.service import Service, free_port, running_service
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "caching.md"
 
-# Long enough for what is asked for at once to be fresh still, on a machine that is busy.
+# Long enough for concurrent answers to be still fresh on a busy machine.
 MAX_AGE: Final = 4
 
 LOGINS: Final = {"anonymous": None, "author": ("ann", "ann's password"), "another user": ("ben", "ben's password")}
@@ -65,7 +65,7 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """One combination of what is asked for and who asks first."""
+    """One combination of an image and its first client."""
 
     cache: str
     state: str
@@ -146,7 +146,7 @@ DATA: Final = png("one picture", width=400, height=300)
 CELLS: Final = [
     Cell(cache, state.name, route, who)
     for cache, state, route, who in itertools.product((DOCUMENTED, CARELESS), STATES, ROUTES, LOGINS)
-    # There is no link to what was never there.
+    # An image that never existed has no link.
     if state.is_known or route != "link"
 ]
 
@@ -213,7 +213,7 @@ class Asking:
         self._ask_all()
 
     def answers(self, origin: Mapping[str, int]) -> Answers:
-        """Return what was answered, given the service's own answers by the ids of the requests."""
+        """Return the answers, with the service's own answers by request id."""
         first, again, *others = (
             msgspec.structs.replace(answer, origin=origin.get(request_id)) for request_id, answer in self._answers
         )
@@ -350,7 +350,7 @@ def test_the_documentation_shows_what_was_answered(matrix: Matrix) -> None:
 
 
 def headers_table(matrix: Matrix) -> str:
-    """Return what was said of the answers, which only depends on the route and the status."""
+    """Return a table of the answers' headers, which depend only on the route and the status."""
     said: dict[tuple[str, int], set[str]] = {}
     for cell, answers in matrix.items():
         for answer in answers.all:
@@ -364,7 +364,7 @@ def headers_table(matrix: Matrix) -> str:
 
 
 def answers_table(matrix: Matrix) -> str:
-    """Return what was answered through the cache of the documentation; who got the same is in one line."""
+    """Return a table of the answers through the documented cache; clients with equal answers share a line."""
     lines = [
         "| image | route | who asks | first | again at once | after the max-age |",
         "| --- | --- | --- | --- | --- | --- |",

@@ -29,7 +29,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def received(service: Service, data: bytes) -> bytes:
-    """Send something and return what comes until the service closes the connection."""
+    """Send data and return the answer until the service closes the connection."""
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
         client.sendall(data)
         return client.makefile("rb").read()

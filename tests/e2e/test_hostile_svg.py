@@ -18,7 +18,7 @@ SECONDS = 3.0
 
 
 class Witness:
-    """A web server that notes what it is asked for, and serves the SVG as it is and a page that embeds another."""
+    """A web server that records requests, and serves the SVG as it is and a page that embeds another."""
 
     def __init__(self) -> None:
         self.paths: set[str] = set()
@@ -93,7 +93,7 @@ def test_nothing_of_it_runs_or_loads_when_pixyproxy_shows_it(address: str, witne
     response = page.goto(address)
     assert response is not None
     assert response.headers["content-type"] == "image/svg+xml"
-    # What is looked at is the picture, and not a page that says why there is none.
+    # Check that it is the picture, and not an error page.
     assert page.evaluate("document.documentElement.namespaceURI") == "http://www.w3.org/2000/svg"
 
     assert stay_and_click(page) == "hostile"

@@ -18,7 +18,7 @@ from tests.doubles.service import Service, running_service
 ANN, BEN = ("ann", "ann's password"), ("ben", "ben's password")
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="96" height="64"><script>alert(1)</script></svg>'
 
-# What a server says of itself, of this one answer, or of its connection.
+# Headers of the server, of this one answer, or of the connection.
 ONE_S_OWN = {"date", "server", "connection", "keep-alive", "x-request-id"}
 
 PAINTINGS: Mapping[str, Painting] = {
@@ -147,10 +147,7 @@ def test_nginx_answers_as_the_service_does(plain: Service, nginx: Nginx, asked: 
 
 
 def headers_of(answer: httpx.Response) -> list[tuple[str, str]]:
-    """Return what is said of the content; problems name their request, so that their length does not matter.
-
-    That ranges are accepted goes without saying where one is sent.
-    """
+    """Return the headers of the content; problems name their request, so their length is ignored."""
     without = ONE_S_OWN | ({"content-length"} if answer.is_error else set())
     without |= {"accept-ranges"} if answer.status_code == httpx.codes.PARTIAL_CONTENT else set()
     return sorted((name, value) for name, value in answer.headers.multi_items() if name not in without)

@@ -9,8 +9,8 @@ import pytest
 
 from tests.doubles.service import running_service
 
-# Of what says nothing against a valid request, a 422 is for the generator's refusal and for a key that was used for
-# another body, and a 412 for an image that has another version. What is malformed is a 400.
+# Valid requests may get a 422, if the generator refuses or the key was used for another body, and a 412, if the image
+# has another version. A malformed request gets a 400.
 # A valid cursor can't be made up, and a tag that is no text can't be sent. An If-Match is made up without regard to its
 # pattern. A malformed condition of a GET is passed over, and so is a malformed range. Of content, which sizes there are
 # is up to the operator.

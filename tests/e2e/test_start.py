@@ -1,4 +1,4 @@
-"""Starts that can't work end with a line that says why, and others say what could be meant otherwise."""
+"""Failed starts end with one line that says why; others warn of ambiguous settings."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from tests.doubles.service import clean_environment, free_port, running_service
 
 
 def start(folder: Path, **environment: str) -> str:
-    """Start the service with what can't work, and return what it says."""
+    """Start the service with settings that can't work, and return its output."""
     done = subprocess.run(
         [sys.executable, "-m", "pixyproxy", "serve", "--port", str(free_port())],
         cwd=folder,

@@ -56,7 +56,7 @@ def typed(service: Service, login: str, folder: Path) -> Session:
 
 
 def shell(script: str, folder: Path) -> str:
-    """Run a script that ends at the first command that fails, and return what it prints."""
+    """Run a script that ends at the first command that fails, and return its output."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=folder,
@@ -112,7 +112,7 @@ def set_up_mysql(server: ThrowawayServer, folder: Path) -> str:
     """Run the tour's commands that create database, user and tables, and return the URL that they set."""
     variables, commands, *_ = fenced_blocks(section("docs/tour.md", "With MySQL and OpenAI"), "sh")
     assert re.findall(r"^(\w+)=", variables, re.MULTILINE) == ["admin", "server", "password"]
-    # What the commands expect in the folder of the clone.
+    # Files that the commands expect in the folder of the clone.
     (folder / "sql").symlink_to(ROOT / "sql")
     (folder / ".venv").symlink_to(sys.prefix)
     values = f"""

@@ -73,7 +73,7 @@ def received(client: socket.socket) -> bytes:
 
 
 def until_end(client: socket.socket, end: bytes) -> bytes:
-    """Return what comes up to the end of an answer; fail if it does not come."""
+    """Return the data up to the end of an answer; fail if it does not come."""
     answer = b""
     while not answer.endswith(end):
         data = client.recv(1 << 16)

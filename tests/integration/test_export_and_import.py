@@ -108,7 +108,7 @@ async def chunks_of(data: bytes) -> AsyncIterator[bytes]:
 
 @pytest.fixture
 async def source(sqlite_database: SQLiteDatabase, tmp_path: Path) -> Home:
-    """Return a home on SQLite that has images of every kind, and what is still being made."""
+    """Return a home on SQLite with images of every kind, unfinished ones included."""
     home = Home(
         sqlite_database.images,
         tmp_path / "source images",
@@ -162,7 +162,7 @@ async def finished(home: Home) -> Everything:
 
 
 async def run(*arguments: str, home: Home, status: int = 0) -> tuple[str, str]:
-    """Run a command to its end and return what it has printed on either stream."""
+    """Run a command to its end and return its output of both streams."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-W", "error", "-m", "pixyproxy", *arguments),
         env=home.environment,

@@ -96,7 +96,7 @@ def files_below(root: Path) -> list[Path]:
 
 
 def path_of(descriptor: int | str) -> str:
-    """Return what the descriptor of a file is open on."""
+    """Return the path on which a descriptor is open."""
     return str(Path(f"/proc/self/fd/{descriptor}").readlink())
 
 
@@ -114,7 +114,7 @@ def descriptors_below(root: Path) -> list[str]:
 
 
 async def are_closed_below(root: Path) -> bool:
-    """Whether no file is held open once the worker threads have let go of what they have handed over."""
+    """Whether no file is open once the worker threads have released their results."""
     for _ in range(200):
         if not descriptors_below(root):
             return True
@@ -1211,7 +1211,7 @@ _preadv = os.preadv
 
 
 class Reads:
-    """Tells of each read what it asked for, and whether it might have held up the event loop."""
+    """Records each read, and whether it might have blocked the event loop."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, preadv: Callable[..., int] = _preadv) -> None:
         self.at_once: list[tuple[int, int]] = []
@@ -1263,7 +1263,7 @@ def can_tell_what_is_in_memory(path: Path) -> bool:
 
 
 def is_taken_out_of_memory(path: Path) -> bool:
-    """Have the system forget what it has read of a file, and return whether it did."""
+    """Drop a file from the page cache, and return whether that worked."""
     descriptor = os.open(path, os.O_RDONLY)
     last_byte = os.fstat(descriptor).st_size - 1
     try:

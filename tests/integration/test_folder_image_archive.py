@@ -1,4 +1,4 @@
-"""A folder of exported images on a real file system: what lies where, crashes, and what does not belong there."""
+"""A folder of exported images on a real file system: its layout, crashes, and foreign files."""
 
 import asyncio
 import os

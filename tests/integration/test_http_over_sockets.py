@@ -1,4 +1,4 @@
-"""The HTTP application under uvicorn with PixyProxy's protocol: what clients may do that no library does."""
+"""The HTTP application under uvicorn with PixyProxy's protocol, and clients that no library imitates."""
 
 import asyncio
 import json

@@ -239,7 +239,7 @@ class TestRetries:
 
 
 async def has_isolated_snapshots(database: MySQLDatabase) -> bool:
-    """Whether the server is a MariaDB that can refuse to lock what has changed since a transaction's snapshot."""
+    """Whether the server is a MariaDB that can refuse to lock rows changed since a transaction's snapshot."""
     async with database.autocommit() as cursor:
         return bool(await cursor.execute("SHOW VARIABLES LIKE 'innodb_snapshot_isolation'"))
 
@@ -378,7 +378,7 @@ class TestRoom:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the certificates of two authorities, and with what one of them has signed."""
+    """A folder with the certificates of two authorities, and those that one of them has signed."""
     folder = tmp_path_factory.mktemp("tls")
     Authority.in_folder(folder, "other-ca")
     authority = Authority.in_folder(folder, "ca")
@@ -389,7 +389,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestTLS:
-    """Connections that are encrypted, and servers that are not who they should be."""
+    """Encrypted connections, and servers with another identity."""
 
     @contextlib.contextmanager
     def server(self, certificates: Path, name: str = "server", *options: str) -> Iterator[str]:
@@ -483,7 +483,7 @@ class TestTLS:
 
 
 async def cipher(database: MySQLDatabase) -> str:
-    """Return what the connection is encrypted with, or nothing."""
+    """Return the connection's cipher, if any."""
     async with database.autocommit() as cursor:
         await cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
         _, name = await cursor.fetchone()

@@ -225,7 +225,7 @@ async def fill(url: str) -> None:
 
 
 class TestPlans:
-    """Lists cost what they return, however many images there are."""
+    """Lists cost as much as they return, however many images there are."""
 
     @pytest.fixture
     async def filled(self, filled_mysql_url: str) -> AsyncIterator[MySQLDatabase]:

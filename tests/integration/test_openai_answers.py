@@ -69,7 +69,7 @@ Generate = Callable[..., Any]
 
 @pytest.fixture
 def generate(server: OpenAIServer, generators: Generators) -> Generate:
-    """Let the stand-in behave in some way once, and return what the adapter makes of it."""
+    """Let the stand-in behave in some way once, and return the adapter's result."""
 
     async def generate(behaviour: str, **settings: Any) -> GeneratedImage:
         server.script(behaviour)
@@ -173,7 +173,7 @@ async def test_an_error_and_what_it_holds_are_freed_at_once(generate: Generate, 
         await generate(behaviour, timeout=1)
     except GenerationError as exc:
         errors.append(weakref.ref(exc))
-    # The decoder's thread has held what it returned for a moment longer.
+    # The decoder's thread holds its result a moment longer.
     await asyncio.sleep(0.1)
     is_gone = errors[0]() is None
     gc.enable()

@@ -44,7 +44,7 @@ Generate = Callable[..., Any]
 
 @pytest.fixture
 async def generate(server: OpenAIServer) -> AsyncIterator[Generate]:
-    """Let the stand-in refer to some addresses, and return what the adapter makes of that."""
+    """Let the stand-in link to some addresses, and return the adapter's result."""
     async with AsyncExitStack() as stack:
 
         async def generate(*addresses: str, **settings: Any) -> GeneratedImage:

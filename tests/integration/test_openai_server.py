@@ -1,4 +1,4 @@
-"""The stand-in itself: what it answers must be what the official client takes for OpenAI."""
+"""The stand-in itself: its answers must satisfy the official client."""
 
 import asyncio
 import re
@@ -63,7 +63,7 @@ async def post(http: httpx2.AsyncClient, **parameters: Any) -> httpx2.Response:
 
 @asynccontextmanager
 async def raw_post(server: OpenAIServer, prompt: str) -> AsyncIterator[asyncio.StreamReader]:
-    """Ask for a picture and give what its answer can be read from, byte by byte."""
+    """Ask for a picture and yield the answer, byte by byte."""
     reader, writer = await asyncio.open_connection(server.host, server.port)
     body = msgspec.json.encode({"model": "gpt-image-2", "prompt": prompt})
     head = f"POST /v1/images/generations HTTP/1.1\r\nauthorization: Bearer {server.api_key}\r\n"

@@ -86,7 +86,7 @@ async def test_whatever_goes_wrong_before_the_request_is_sent_is_not_billed(
     server: OpenAIServer, generator: OpenAIImageGenerator
 ) -> None:
     await generator.open()
-    # What JSON can't hold.
+    # Values that JSON can't hold.
     generator._options["size"] = object()  # type: ignore[assignment]
     with pytest.raises(GenerationFaultError) as caught:
         await generator.generate(REQUEST)

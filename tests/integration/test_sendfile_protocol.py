@@ -557,7 +557,7 @@ def test_others_are_answered_while_a_disk_is_slow(file: Any, loop_name: str, mon
             await sends(start(2), body(b"ok"))(scope, receive, send)
 
     monkeypatch.setattr(sendfile_protocol, "_read_in", read_slowly)
-    # Asking the kernel makes it read ahead, so that what it is asked about may be there the next time.
+    # The probe makes the kernel read ahead, so the bytes may be in memory the next time.
     monkeypatch.setattr(sendfile_protocol, "_is_in_memory", lambda *_: False)
     with serving(app, loop=loop_name) as server, server.connect() as client:
         client.sendall(b"GET /cold HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")

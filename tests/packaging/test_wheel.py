@@ -74,7 +74,7 @@ class Built(NamedTuple):
 
 
 class Installed(NamedTuple):
-    """A virtual environment with the wheel and what it declares."""
+    """A virtual environment with the wheel and its declared dependencies."""
 
     folder: Path
 

@@ -1,4 +1,4 @@
-"""The documents hold what they promise; the embedding page is run by the packaging tests, the session by e2e."""
+"""The documents keep their promises; the packaging tests run the embedding page, e2e the session."""
 
 import re
 import subprocess

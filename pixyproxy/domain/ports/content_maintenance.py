@@ -24,7 +24,7 @@ class ContentMaintenance(Protocol):
 
     @abstractmethod
     async def list_orphans(self, *, older_than: timedelta) -> Sequence[str]:
-        """Return the names of what broken uploads have left and nothing has written to for so long."""
+        """Return the names of files of broken uploads that were last written to longer ago than that."""
 
     @abstractmethod
     async def quarantine_orphan(self, name: str) -> None:

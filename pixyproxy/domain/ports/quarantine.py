@@ -13,7 +13,7 @@ from pixyproxy.domain.ports.content_store import ContentDigest, StoredContent
 class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
     """One item in quarantine: its `name` there, the key of its image, and its size in bytes.
 
-    `key` is None for what a broken upload has left under a name without one.
+    `key` is None for an orphan whose name has none.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Parameters as the OpenAPI document describes them.
 
-Handlers read them from the request: what a handler's signature declares, Litestar parses by itself, and costs each
-request a dependency more.
+Handlers read them from the request: Litestar would parse parameters in a handler's signature itself, at the cost of one
+more dependency per request.
 """
 
 from typing import Annotated, Any, Final

@@ -1,4 +1,4 @@
-"""Finding out who is asking."""
+"""Authenticating a user."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ COMPOSED = "Zo\u00eb"
 
 
 class CountingPasswordHasher(PasswordHasher):
-    """Writes down what it verifies."""
+    """Records each verification."""
 
     def __init__(self, hasher: PasswordHasher) -> None:
         self.verified: list[PasswordHash] = []

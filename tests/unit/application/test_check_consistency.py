@@ -1,4 +1,4 @@
-"""Finding out whether records and contents fit together, and mending what can be mended."""
+"""The consistency check, and its repairs."""
 
 import hashlib
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
@@ -106,7 +106,7 @@ class Recovery:
 
 
 async def quarantined(contents: ContentPorts) -> dict[str, bytes]:
-    """Return what is in quarantine, by name."""
+    """Return the items in quarantine by name."""
     opened = {item.name: await contents.open_quarantined(item.name) for item in await contents.list_quarantine()}
     return {name: b"".join([chunk async for chunk in stored.chunks]) for name, stored in opened.items()}
 

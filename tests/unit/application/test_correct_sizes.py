@@ -36,7 +36,7 @@ async def stored_as_it_lies(images: InMemoryImageRepository, contents: InMemoryC
 
 
 class WatchedContentStore(InMemoryContentStore):
-    """Notes what is opened, as a whole or not, and can't open what is in `broken`, or anything if it is away."""
+    """Records each content that is opened, in full or in part; fails for those in `broken`, or for all."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -73,7 +73,7 @@ class LookingGenerator(InMemoryImageGenerator):
 
 
 class SpendingGenerator(InMemoryImageGenerator):
-    """Draws 2 MiB of a WebP and says what it has spent."""
+    """Draws 2 MiB of a WebP and reports its usage."""
 
     async def generate(self, request: GenerationRequest) -> GeneratedImage:
         return GeneratedImage(

@@ -1,4 +1,4 @@
-"""Deleting an image, and finishing what was left of that."""
+"""Deleting an image, and finishing interrupted deletions."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -33,7 +33,7 @@ from tests.factories import (
 
 
 class FailingContentStore(InMemoryContentStore):
-    """Deletes nothing while it is told to fail, and remembers what it has deleted."""
+    """Fails to delete while it is told to, and records each deletion."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -29,7 +29,7 @@ from tests.factories import (
 
 
 class WatchedArchive(InMemoryImageArchive):
-    """Notes what it is asked for, and breaks when it is to take the image number `breaks_at`."""
+    """Records each call, and fails at the image number `breaks_at`."""
 
     def __init__(self, breaks_at: int | None = None) -> None:
         super().__init__()

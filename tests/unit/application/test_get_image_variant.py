@@ -1,4 +1,4 @@
-"""Variants of images: who gets them, how often they are made, and what becomes of them."""
+"""Variants of images: access, the number of drawings, and their storage."""
 
 import asyncio
 import dataclasses
@@ -56,7 +56,7 @@ class HaltingVariantMaker(PillowVariantMaker):
 
 
 class BlindContentStore(InMemoryContentStore):
-    """Has what another store has, and finds no variant at the first look."""
+    """Wraps another store, and finds no variant at the first look."""
 
     def __init__(self, other: InMemoryContentStore) -> None:
         super().__init__()

@@ -51,7 +51,7 @@ class OddGenerator(InMemoryImageGenerator):
 
 
 class WatchedImageRepository(InMemoryImageRepository):
-    """Notes what is in quarantine when a failure is recorded."""
+    """Records the items in quarantine when a failure is recorded."""
 
     def __init__(self, contents: ContentStore) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ def create_image(create_image: CreateImage) -> CreateImage:
 
 
 async def quarantined(contents: ContentStore, image: Image) -> Mapping[str, bytes]:
-    """Return what is in quarantine under the key of an image, by name."""
+    """Return an image's items in quarantine by name."""
     assert isinstance(contents, InMemoryContentStore)
     opened = {
         item.name: await contents.open_quarantined(item.name)
@@ -108,7 +108,7 @@ async def only_image(create_image: CreateImage) -> Image:
 
 
 async def fail(create_image: CreateImage, error: GenerationError) -> GenerationError:
-    """Ask for an image whose generator raises `error`, and return what is raised then."""
+    """Ask for an image whose generator raises `error`, and return the resulting error."""
     generator = InMemoryImageGenerator()
     generator.fail_next(error)
     with pytest.raises(type(error)) as caught:
@@ -235,7 +235,7 @@ async def test_an_own_generator_that_returns_no_bytes_is_a_fault_and_the_image_h
 
 
 class Returning(InMemoryImageGenerator):
-    """Returns whatever it was given."""
+    """Returns the given image."""
 
     def __init__(self, returned: Any) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ from pixyproxy.domain.errors import (
 
 GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
 
-# What is not here has surely come to an end, and may go better another time.
+# All others have a known outcome, and may succeed another time.
 UNKNOWN_OUTCOME = {"GenerationTimedOutError", "GenerationBrokenOffError", "GenerationAbandonedError"}
 NOT_RETRYABLE = {
     "GenerationRefusedError",
@@ -44,7 +44,7 @@ def descendants(error: type[PixyProxyException]) -> Iterator[type[PixyProxyExcep
 
 
 def drawn(error: type[PixyProxyException], indent: str = "") -> Iterator[str]:
-    """Draw what is below `error` the way the module's docstring does."""
+    """Draw the tree below `error` as the module's docstring does."""
     subclasses = own_subclasses(error)
     for subclass in subclasses:
         is_last = subclass is subclasses[-1]

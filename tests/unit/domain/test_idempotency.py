@@ -1,4 +1,4 @@
-"""Idempotency keys, and what they were used for."""
+"""Idempotency keys and their claims."""
 
 import re
 from datetime import UTC, datetime, timedelta

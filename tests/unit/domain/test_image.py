@@ -1,4 +1,4 @@
-"""Prompts, tags, file names, images, and who may do what with them."""
+"""Prompts, tags, file names, images, and access to them."""
 
 import re
 from collections.abc import Callable
@@ -250,7 +250,7 @@ class TestContentInfo:
 
 
 class TestInvariants:
-    """`ensure_valid` refuses what breaks a rule, and so do the methods that return another image."""
+    """`ensure_valid` refuses an image that breaks a rule, and so do the methods that return another image."""
 
     @pytest.mark.parametrize("prompt", ["", " ", " a", "a ", "a\0", "x" * 32_001])
     def test_the_prompt_keeps_its_rules(self, prompt: str) -> None:
@@ -465,7 +465,7 @@ class TestLife:
 
 
 class TestLifeCycle:
-    """Every pair of states: what the docstring of `ImageStatus` draws is possible, and nothing else."""
+    """Every pair of states: only the transitions in the docstring of `ImageStatus` are possible."""
 
     def test_the_drawing_has_every_state_and_its_arrows(self) -> None:
         arrows = drawn_transitions()

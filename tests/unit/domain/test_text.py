@@ -102,7 +102,7 @@ def test_text_is_refused_before_it_is_normalised(text: str, monkeypatch: pytest.
             normalized_label("tag", text, 64)
 
 
-# What UTS 51 and UAX 31 use joiners for.
+# The uses of joiners in UTS 51 and UAX 31.
 JOINED = [
     "\U0001f469\u200d\U0001f3a8",
     "\U0001f3f3\ufe0f\u200d\U0001f308",

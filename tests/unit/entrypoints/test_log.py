@@ -1,4 +1,4 @@
-"""Log lines: what they look like, and when they are written."""
+"""Log lines: their format, and when they are written."""
 
 import contextlib
 import io

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 # Anything may change or disappear a moment later: caches must revalidate.
 REVALIDATED: Final = "no-cache"
-# Other sites may show what is public.
+# Other sites may show public images.
 FOR_ANYBODY: Final[Mapping[str, str]] = {"Cache-Control": REVALIDATED, "Cross-Origin-Resource-Policy": "cross-origin"}
 FOR_ONE: Final[Mapping[str, str]] = {
     "Cache-Control": f"private, {REVALIDATED}",

@@ -31,7 +31,8 @@ class CreateLinkBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         Meta(description="`contain` shows all of the picture; `cover` fills width and height and cuts off the rest."),
     ] = UNSET
     format: Annotated[
-        FormatChoice | UnsetType, Meta(description="`auto`: what the client that opens the link likes best.")
+        FormatChoice | UnsetType,
+        Meta(description="`auto`: chosen by the `Accept` header of the client that opens the link."),
     ] = UNSET
     quality: Annotated[
         Percentage | UnsetType, Meta(description="How much of the picture a lossy format keeps.", examples=[80])

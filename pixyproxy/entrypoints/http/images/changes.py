@@ -43,7 +43,7 @@ def change_routes(container: Container, settings: Settings) -> Sequence[HTTPRout
     )
     async def change_private_image(
         guid: Guid,
-        data: Annotated[ChangeImageBody, Body(description="What is to be different.", media_type=MERGE_PATCH)],
+        data: Annotated[ChangeImageBody, Body(description="The changes.", media_type=MERGE_PATCH)],
         request: APIRequest,
     ) -> Response[ImageDetail]:
         """Change the tags, the visibility or the file name of an image you authored, as a merge patch (RFC 7396)."""

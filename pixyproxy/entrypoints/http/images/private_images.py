@@ -58,7 +58,7 @@ def private_images(container: Container, settings: Settings) -> Router:
         responses=problems(400, 401, 409, 413, 415, 422, 429, 500, 502, 503, 504) | ACCEPTED,
     )
     async def create_private_image(
-        data: Annotated[CreatePrivateImage, Body(description="What to generate.")], request: APIRequest
+        data: Annotated[CreatePrivateImage, Body(description="The image to generate.")], request: APIRequest
     ) -> Response[ImageDetail]:
         """Generate an image from a prompt and keep it, for its author alone unless `visibility` says otherwise."""
         return await images.create(request, data)
@@ -91,7 +91,7 @@ def private_images(container: Container, settings: Settings) -> Router:
 
     @get(
         "/{guid:str}/events",
-        summary="What becomes of one's own image",
+        summary="Watch one's own image",
         responses=EVENTS | problems(400, 401, 404, 503),
     )
     async def get_private_image_events(guid: Guid, request: APIRequest) -> ServerSentEvent:
@@ -107,7 +107,9 @@ def private_images(container: Container, settings: Settings) -> Router:
         responses=problems(400, 401, 404, 413, 415, 503),
     )
     async def create_link(
-        guid: Guid, data: Annotated[CreateLinkBody, Body(description="For how long, and to what.")], request: APIRequest
+        guid: Guid,
+        data: Annotated[CreateLinkBody, Body(description="The lifetime and the variant.")],
+        request: APIRequest,
     ) -> Response[ImageLink]:
         """Return a link to the bytes of an image you authored, which opens them without a login until it expires.
 

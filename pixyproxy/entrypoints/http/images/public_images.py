@@ -54,7 +54,7 @@ def public_images(container: Container, settings: Settings) -> Router:
         responses=problems(400, 401, 409, 413, 415, 422, 429, 500, 502, 503, 504) | ACCEPTED,
     )
     async def create_public_image(
-        data: Annotated[CreatePublicImage, Body(description="What to generate.")], request: APIRequest
+        data: Annotated[CreatePublicImage, Body(description="The image to generate.")], request: APIRequest
     ) -> Response[ImageDetail]:
         """Generate an image from a prompt and keep it. It takes 10 to 120 seconds with OpenAI and costs money."""
         return await images.create(request, data)
@@ -86,7 +86,7 @@ def public_images(container: Container, settings: Settings) -> Router:
 
     @get(
         "/{guid:str}/events",
-        summary="What becomes of a public image",
+        summary="Watch a public image",
         middleware=[authenticated],
         security=[{}, {"basic": []}],
         responses=EVENTS | problems(400, 401, 404, 503),

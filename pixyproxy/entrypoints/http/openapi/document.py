@@ -81,8 +81,8 @@ _CONTENT_MEDIA_TYPES: Final = (*MediaType, VariantFormat.AVIF.media_type)
 _CONDITIONS: Final[Mapping[str, str]] = {
     "Range": "`bytes=0-99`, `bytes=100-`, `bytes=-100`: only this part.",
     "If-Range": "The part only if the rest that you have is of this `ETag`, or of this `Last-Modified`; else all.",
-    "If-None-Match": "The `ETag` of what you have: nothing is sent again if it is still the same.",
-    "If-Modified-Since": "The `Last-Modified` of what you have, if you have no `ETag`.",
+    "If-None-Match": "The `ETag` of your copy: no body is sent if it is still current.",
+    "If-Modified-Since": "The `Last-Modified` of your copy, if you have no `ETag`.",
     "If-Match": "The `ETag` that the picture must have, else nothing is sent.",
     "If-Unmodified-Since": "The `Last-Modified` that the picture must have, if you have no `ETag`.",
 }
@@ -94,7 +94,7 @@ _CONTENT_HEADER_DESCRIPTIONS: Final[Mapping[str, str]] = {
     "ETag": "The SHA-256 of the bytes.",
     "Last-Modified": "When the image was asked for, and absent for a variant, which may be made anew.",
     "Repr-Digest": "The SHA-256 of all of the bytes, also where a part is sent (RFC 9530).",
-    "Vary": "By what in the request the answer differs.",
+    "Vary": "The request headers on which the answer depends.",
 }
 _KEPT_HEADERS: Final = ("Cache-Control", "ETag", "Last-Modified", "Vary")
 _SENT_HEADERS: Final = (*_KEPT_HEADERS, "Accept-Ranges", "Content-Disposition", "Repr-Digest")
@@ -303,7 +303,7 @@ def _creation_headers(status: str) -> dict[str, OpenAPIHeader]:
     headers: dict[str, OpenAPIHeader] = {}
     if status in {"200", "202"}:
         headers["Preference-Applied"] = OpenAPIHeader(
-            schema=text, description="What of `Prefer` the answer follows; absent if nothing."
+            schema=text, description="The preferences that the answer follows; absent if none."
         )
     if status == "202":
         headers["Location"] = OpenAPIHeader(schema=text, description="Where to look for the image.", required=True)

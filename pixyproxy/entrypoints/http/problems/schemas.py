@@ -45,5 +45,5 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     ] = UNSET
     guid: Annotated[
         UUID | UnsetType,
-        Meta(description="Of a creation that was begun: its image; the details tell what became of it."),
+        Meta(description="Of a creation that was begun: its image; the details have its outcome."),
     ] = UNSET

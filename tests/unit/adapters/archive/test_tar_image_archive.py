@@ -1,4 +1,4 @@
-"""Tars: what other programs make of ours, and what is made of those that are damaged, foreign or hostile."""
+"""Tars: other programs read ours, and the reader handles damaged, foreign and hostile ones."""
 
 import io
 import os

@@ -11,7 +11,7 @@ from pixyproxy.domain.errors import DBConnectionError
 
 
 class Records:
-    """A table of records that writes down what it is asked for, and answers when it may."""
+    """A table of records that notes each query, and answers when it may."""
 
     def __init__(self) -> None:
         self.stored: dict[str, str] = {}

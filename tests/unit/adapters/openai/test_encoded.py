@@ -1,4 +1,4 @@
-"""The readers of members and of encoded pictures, whatever they are given."""
+"""The readers of members and of encoded pictures, with any input."""
 
 import base64
 import contextlib
@@ -15,7 +15,7 @@ from pixyproxy.adapters.openai.encoded import decode_loosely, decode_picture
 from pixyproxy.adapters.openai.members import find_members, without
 
 NAMES = (b"b64_json", b"url")
-# Texts with what JSON, UTF-8 and the reader treat specially.
+# Texts with the special characters of JSON, UTF-8 and the reader.
 TEXTS = st.text(st.sampled_from('aé🦊"\\/\n\u2028\x00%:{}[],b64_json'), max_size=60)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | TEXTS,
@@ -41,7 +41,7 @@ def texts(value: object) -> list[tuple[str, str]]:
 
 @pytest.fixture(params=[16, 17, 23, 1 << 20], autouse=True)
 def piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut what is read at places that it does not choose."""
+    """Cut the input at arbitrary places."""
     monkeypatch.setattr(members, "PIECE", request.param)
     monkeypatch.setattr(encoded, "PIECE", request.param)
     monkeypatch.setattr(encoded, "ESCAPED_PIECE", request.param)

@@ -1,4 +1,4 @@
-"""`pixyproxy doctor`: what it prints, what it mends, and how it ends."""
+"""`pixyproxy doctor`: its output, its repairs and its exit status."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""`pixyproxy export` and `pixyproxy import`: what they print, what they write, and how they end."""
+"""`pixyproxy export` and `pixyproxy import`: their output, their files and their exit status."""
 
 import asyncio
 import io

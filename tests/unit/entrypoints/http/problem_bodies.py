@@ -13,7 +13,7 @@ def problem(response: Response, status: int, *fields: str) -> dict[str, Any]:
     members = ["type", "title", "status", "detail", "request_id", "errors"]
     path = response.request.url.path
     if response.request.method == "POST" and "/bulk/" not in path and not path.endswith("/link"):
-        # What the client of a creation needs to know before it asks again.
+        # Members that the client of a creation needs before it retries.
         members += ["retryable", "maybe_billed"]
         members += ["guid"] if "guid" in body else []
     assert list(body) == members

@@ -24,7 +24,7 @@ from pixyproxy.entrypoints.settings import Settings
 from tests.doubles.container import in_memory_container
 from tests.unit.entrypoints.http.conftest import ANN, BOB, Login
 
-# Whatever a test holds until its end is broken off then.
+# Requests that a test leaves open are broken off at its end.
 IMPATIENT = Settings(shutdown_timeout=0.0, patience=0.0, max_wait=10.0)
 SOON = 10.0
 
@@ -63,7 +63,7 @@ class FailingImageRepository(InMemoryImageRepository):
 
 
 class Served:
-    """A running application, and what a client of it can do."""
+    """A running application, and helpers for its clients."""
 
     def __init__(self, app: Litestar, container: Container, client: AsyncClient) -> None:
         self.app = app

@@ -11,7 +11,7 @@ from litestar.routes import HTTPRoute
 
 from tests.unit.entrypoints.http.conftest import ANN, BOB, Client, Login
 
-# What differs from one answer to the next by itself.
+# Headers that differ between any two answers.
 BY_CHANCE: Final = {"x-request-id", "date"}
 
 

@@ -60,7 +60,7 @@ def client_of(*middleware: Any) -> TestClient[Litestar]:
 def test_the_principal_is_the_first_that_an_authenticator_returns(headers: dict[str, str], name: str) -> None:
     authenticators = HeaderAuthenticator("first"), HeaderAuthenticator("second")
     assert client_of(authentication(*authenticators)).get("/", headers=headers).text == name
-    # Litestar copies what a handler is given, and an authenticator counts wrong logins, for one.
+    # Litestar copies a handler's objects; an authenticator that counts wrong logins must not be copied.
     assert authenticators[0].asked == 1
 
 

@@ -72,7 +72,7 @@ def test_if_unmodified_since_compares_seconds(text: str, expected: Verdict) -> N
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
-        # An entity tag is asked before a time, and what must be met before what need not be sent.
+        # Entity tags come before times, and preconditions before revalidation.
         ({"if-match": TAG, "if-unmodified-since": BEFORE}, PROCEED),
         ({"if-match": '"x"', "if-unmodified-since": AFTER}, FAILED),
         ({"if-none-match": TAG, "if-modified-since": BEFORE}, NOT_MODIFIED),

@@ -341,7 +341,7 @@ class TestVariants:
         assert response.headers["Content-Type"] == "image/webp"
         assert response.headers["Content-Length"] == str(len(response.content))
         assert response.headers["ETag"] == f'"{hashlib.sha256(response.content).hexdigest()}"' != picture.entity_tag
-        # What is made anew may have other bytes, and the time would not say so.
+        # A variant that is drawn again may have other bytes at the same time.
         assert "Last-Modified" not in response.headers
         stem = picture.detail["filename"].removesuffix(".png")
         assert response.headers["Content-Disposition"] == f'inline; filename="{stem}.webp"'

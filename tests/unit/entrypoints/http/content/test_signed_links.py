@@ -1,4 +1,4 @@
-"""Signed links over HTTP: who makes them, and what they open."""
+"""Signed links over HTTP: who creates them, and the access they give."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The Prefer header: how it is read, and what a creation makes of it."""
+"""The `Prefer` header: its parser, and its effect on a creation."""
 
 import asyncio
 import string
@@ -54,7 +54,7 @@ def test_any_mixture_of_known_preferences_is_read(pieces: list[str]) -> None:
 @example("a=", " ")
 @example("a;", 'a;\\",')
 def test_no_header_takes_long_to_read(beginning: str, repeated: str) -> None:
-    # What takes quadratic time takes tens of seconds here.
+    # A quadratic parser would take tens of seconds.
     text = beginning + repeated * (16_000 // len(repeated)) + '"'
     started_at = time.perf_counter()
 

@@ -31,7 +31,7 @@ START: dict[str, object] = {"type": "http.response.start", "status": 200}
 
 
 async def answered(messages: list[Any], caplog: pytest.LogCaptureFixture, fails_at: int | None = None) -> list[Any]:
-    """Return what reaches the server of an application that sends `messages`."""
+    """Return the messages that reach the server from an application that sends `messages`."""
 
     async def app(_scope: Any, _receive: Any, send: Any) -> None:
         for message in messages:

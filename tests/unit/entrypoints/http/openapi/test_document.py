@@ -1,4 +1,4 @@
-"""The OpenAPI document: what is new in it is described."""
+"""The OpenAPI document."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Bad input: each a 4xx problem that names what is wrong, always of the same shape."""
+"""Bad input: each a 4xx problem that names the fault, always of the same shape."""
 
 import base64
 from contextlib import suppress
