@@ -231,6 +231,13 @@ class TestTags:
         assert await database.images.get(image.guid) == changed
         assert await reindex() == Reindexed(tags=0, words=0)
 
+    async def test_the_database_makes_the_array(self, database: Database) -> None:
+        image = await add(database, visibility=Visibility.PUBLIC)
+        change(database, "tags = JSON_ARRAY('q\"uo', '\N{FOX FACE}', 'it''s')")
+        changed = msgspec.structs.replace(image, tags=(Tag('q"uo'), Tag("\N{FOX FACE}"), Tag("it's")))
+        assert await database.images.get(image.guid) == changed
+        assert await found(database, visibility=Visibility.PUBLIC) == [changed]
+
     async def test_no_change_brings_old_ones_back(self, database: Database) -> None:
         image = await add(database, visibility=Visibility.PUBLIC)
         change(database, """tags = '["lake", "sky"]'""")
