@@ -177,7 +177,7 @@ def content_contenders(servers: Mapping[str, Server], pictures: Pictures, size: 
 
 
 def small_speed(servers: Mapping[str, Server], pictures: Pictures) -> Sequence[Comparison]:
-    """Compare what is small: 304, and 50 KB with more clients."""
+    """Compare small answers: 304, and 50 KB with more clients."""
     (image, *_) = pictures.by_size[SMALL]
     url = f"{servers[PIXYPROXY].url}/image/{image.guid}/content"
     header = f"If-None-Match: {httpx.get(url).headers['ETag']}"
@@ -220,7 +220,7 @@ class Stall(msgspec.Struct, frozen=True):
 
 
 def stalls(servers: Mapping[str, Server], pictures: Pictures) -> Sequence[Stall]:
-    """Measure what downloads do to other requests."""
+    """Measure the effect of downloads on other requests."""
     service, plain, nginx = servers[PIXYPROXY], servers[HTTPTOOLS], servers[NGINX]
     results = [
         stall("from the page cache", service, service, pictures, is_cold=False),
@@ -273,7 +273,7 @@ def p99_of_probe(server: Server, path: str) -> float:
 
 
 def large_pictures(pictures: Pictures, *, is_cold: bool, is_static: bool) -> Callable[[], str]:
-    """Return what gives the path of one large picture after the other, cold if that is wanted."""
+    """Return a function that gives the paths of large pictures in turn, uncached if `is_cold`."""
     turns = itertools.cycle(pictures.by_size[LARGE])
     lock = threading.Lock()
 
@@ -337,7 +337,7 @@ def growth(what: str, server: Server, pictures: Pictures, pace: int | None, *, i
     """Measure one process."""
     with on_core(CLIENTS_CORE):
         next_path = large_pictures(pictures, is_cold=False, is_static=False)
-        # What any request costs for good is there before.
+        # Reach the memory that any request allocates for good.
         for _ in range(8):
             httpx.get(server.url + next_path())
         before = peak = rss(server.pid)
@@ -382,7 +382,7 @@ def speed_table(results: Sequence[Comparison]) -> str:
 
 
 def stall_table(results: Sequence[Stall]) -> str:
-    """Return what downloads do to other requests."""
+    """Return the table of the effect on other requests."""
     lines = [
         "| 16 downloads of 8 MB | they get | from the disk | p99 without | p99 meanwhile | times | wanted | |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
@@ -403,7 +403,7 @@ def stall_table(results: Sequence[Stall]) -> str:
 
 
 def memory_table(results: Sequence[Growth]) -> str:
-    """Return what downloads do to the memory."""
+    """Return the table of memory."""
     lines = [
         "| 50 downloads of 8 MB at once | before | at most | growth | wanted | |",
         "| --- | ---: | ---: | ---: | ---: | --- |",

@@ -100,8 +100,8 @@ def awake() -> Iterator[None]:
     """Keep both processors from falling asleep, by processes that run only when the processor is idle.
 
     On a virtual machine, a processor that has fallen asleep comes back when its host finds the time: after up to a
-    millisecond. Who sends small answers would be measured by how often the client falls asleep, and when the host's
-    other guests work.
+    millisecond. The speed of small answers would depend on how often the client sleeps, and on the host's other
+    guests.
     """
     script = """if True:
         import os

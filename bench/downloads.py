@@ -1,9 +1,4 @@
-"""Clients of `delivery.py`: many downloads at once, fast or slow, and a probe of what they do to other requests.
-
-    python bench/downloads.py PORT PATH SECONDS
-
-is the probe, in a process of its own: it prints how many seconds each answer took, as JSON.
-"""
+"""Clients of `delivery.py`: many downloads at once, fast or slow, and a probe of their effect on other requests."""
 
 import json
 import os
@@ -72,7 +67,7 @@ def probe(port: int, path: str, *, seconds: float, interval: float = 0.005) -> S
             start = time.perf_counter()
             connection.get(path)
             times.append(time.perf_counter() - start)
-            # What was due meanwhile is left out: the one that took so long counts once.
+            # Skip the requests that were due meanwhile: a long one counts once.
             due = max(due + interval, time.perf_counter())
     return times
 
@@ -80,7 +75,7 @@ def probe(port: int, path: str, *, seconds: float, interval: float = 0.005) -> S
 class Downloads:
     """A number of concurrent downloads, repeated, in threads; a context manager.
 
-    `next_path` gives what is to be got next. With `bytes_per_second` each reads slowly.
+    `next_path` returns the path of the next download. With `bytes_per_second` each reads slowly.
     """
 
     def __init__(

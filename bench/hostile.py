@@ -159,7 +159,7 @@ def write_page(text: str) -> None:
 
 
 def main() -> None:
-    """Measure what was asked for, and print the table."""
+    """Run the chosen attacks, and print the table."""
     for path in sorted(HERE.glob("hostile_*.py")):
         if path.stem not in {"hostile_kit", "hostile_probe"}:
             importlib.import_module(path.stem)

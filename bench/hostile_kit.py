@@ -6,7 +6,7 @@ A module `hostile_TOPIC.py` beside this one adds its own; `hostile.py` imports t
     def pipelining(target: Target) -> str:
         with target.connect() as client:
             ...
-        return "what was seen, in a few words"
+        return "the outcome, in a few words"
 
 An attack is bounded in size and ends within `target.seconds`. It runs in a thread of the runner and may start others.
 """
@@ -28,7 +28,7 @@ _PIECE: Final = 64 * 1024
 
 
 class Target(msgspec.Struct, frozen=True):
-    """The service that is attacked, and how many `seconds` an attack may take; `log` returns what it has printed."""
+    """The service that is attacked, and how many `seconds` an attack may take; `log` returns its output."""
 
     port: int
     pid: int
@@ -53,9 +53,9 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Attack(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the table: what is done, and by whom.
+    """A line of the table: an attack.
 
-    `environment` is the service's; `prepare` fills its folder before it starts; `descriptors` limits what it may open.
+    `environment` is the service's; `prepare` fills its folder before it starts; `descriptors` limits its open files.
     """
 
     name: str
@@ -96,10 +96,7 @@ def attack(
 
 
 def pour(client: socket.socket, data: bytes, *, total: int, until: float) -> str:
-    """Send `data` again and again, `total` bytes at most, without reading; say how far that went and what came back.
-
-    `until` is a time of `time.monotonic()`.
-    """
+    """Send `data` repeatedly, at most `total` bytes, without reading; return how far that went and the answer."""
     piece = data * max(1, _PIECE // len(data))
     sent = 0
     end = "sent all"
@@ -144,7 +141,7 @@ def connections(target: Target, count: int, opening: bytes) -> Iterator[Sequence
 
 
 def count_open(clients: Sequence[socket.socket]) -> int:
-    """Return how many of the connections the service has not closed; what has come on them is read and dropped."""
+    """Return how many of the connections the service has not closed; data on them is read and dropped."""
     return sum(not _is_closed(client) for client in clients)
 
 

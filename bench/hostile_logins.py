@@ -30,7 +30,7 @@ _UNITS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 @attack("50 connections with wrong passwords of one user, 21 users log in", environment={"PIXYPROXY_LOGIN_MEMORY": "0"})
 def wrong_passwords_of_one_user(target: Target) -> str:
-    """Guess the password of a user who exists."""
+    """Guess the password of an existing user."""
     return _flood(target, lambda _: "user0")
 
 

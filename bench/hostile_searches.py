@@ -41,7 +41,7 @@ def _library(folder: Path) -> None:
 
 @attack(f"{_SEARCHERS} clients that search {_CHUNKS * CHUNK:,} images for `a* b* … z*` and count", prepare=_library)
 def searches(target: Target) -> str:
-    """Search for what takes longest, again and again, and look at how long a list without words takes meanwhile."""
+    """Repeat the slowest searches, and measure a list without words meanwhile."""
     _wait_for_words(target)
     statuses: Counter[int] = Counter()
     ends_at = time.monotonic() + min(10.0, target.seconds)

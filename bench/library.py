@@ -7,9 +7,9 @@ on one of its own, and lists them in all ways through the repository: the first 
 the same with 100,000. PIXYPROXY_BENCH_IMAGES makes the 1,000,000 fewer, for a quick try; only with the full number the
 results are written to docs/benchmarks.md.
 
-Rows examined are what `SHOW SESSION STATUS` has counted on the connection of a page meanwhile: all of `Handler_read_…`,
-and the entries of an index that were refused without reading their row (`Handler_icp_attempts` less
-`Handler_icp_match`). What the index of words does inside is not in it; its time is.
+Rows examined are those that `SHOW SESSION STATUS` counts on the connection for a page: all of `Handler_read_…`, and the
+index entries that were rejected without reading their row (`Handler_icp_attempts` less `Handler_icp_match`). The work
+inside the full-text index is not counted, but its time is.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ Work = Callable[[ImagePorts, float], Awaitable[object]]
 
 
 class Case(msgspec.Struct, frozen=True):
-    """Something to measure: what it is called, how it is done at a depth, and whether the depth matters."""
+    """Something to measure: its name, a function of the depth, and whether the depth matters."""
 
     name: str
     work: Work
@@ -153,7 +153,7 @@ def tag_at(depth: float) -> Tag:
 
 
 def make_cases() -> Iterator[Case]:
-    """Yield what is measured: each filter alone, and the hardest combinations."""
+    """Yield the cases: each filter alone, and the hardest combinations."""
     yield gotten("one image, by its guid")
     yield from make_cases_of_columns()
     yield from make_cases_of_tags()
@@ -171,7 +171,7 @@ def make_cases() -> Iterator[Case]:
 
 
 def make_cases_of_columns() -> Iterator[Case]:
-    """Yield the lists by what each image has one of."""
+    """Yield the lists by columns of which each image has one value."""
     yield listed("no filter")
     yield listed("no filter, 100 a page", limit=100)
     yield listed("no filter, the oldest first", ImageOrder.OLDEST_FIRST)
@@ -260,7 +260,7 @@ def gotten(name: str) -> Case:
 
 
 class CountingDatabase(MySQLDatabase):
-    """A database with one connection that remembers what it is asked."""
+    """A database with one connection that records its queries."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, pool_size=1)
@@ -268,7 +268,7 @@ class CountingDatabase(MySQLDatabase):
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[Any]:
-        """Give a cursor that remembers what it is asked."""
+        """Yield a cursor that records its queries."""
         async with super().autocommit() as cursor:
             execute = cursor.execute
 
@@ -306,7 +306,7 @@ class CountingDatabase(MySQLDatabase):
 
 
 class PlanningDatabase(SQLiteDatabase):
-    """A database that remembers what it is asked."""
+    """A database that records its queries."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -326,7 +326,7 @@ class PlanningDatabase(SQLiteDatabase):
 
 
 async def measure(database: CountingDatabase | PlanningDatabase, images: ImagePorts, case: Case) -> Sequence[Cost]:
-    """Return what a case costs at each depth."""
+    """Return the cost of a case at each depth."""
     costs = []
     for depth in DEPTHS if case.has_depth else DEPTHS[:1]:
         found: Any = await case.work(images, depth)
@@ -361,7 +361,7 @@ def fill_mysql(url: str, chunks: int, number: int) -> None:
 
 
 async def on_mysql(server: MySQLServer, count: int, cases: Sequence[Case]) -> tuple[Results, str]:
-    """Fill a new database and measure; return the costs by case, and what the tables take."""
+    """Fill a new database and measure; return the costs by case, and the sizes of the tables."""
     with server.new_database() as url:
         database = CountingDatabase(url)
         await database.open()
@@ -379,7 +379,7 @@ async def on_mysql(server: MySQLServer, count: int, cases: Sequence[Case]) -> tu
 
 
 async def table_sizes(database: MySQLDatabase) -> str:
-    """Return a table of what each table and each index takes."""
+    """Return the sizes of each table and each index."""
     async with database.autocommit() as cursor:
         await cursor.execute(
             "SELECT table_name, index_name, stat_value * @@innodb_page_size / 1048576 FROM mysql.innodb_index_stats"

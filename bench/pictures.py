@@ -1,8 +1,8 @@
 """The cost of the worst pictures: time and memory to inspect and draw them, and the wait of other requests.
 
 Each is done in a process of its own: `python bench/pictures.py`. To compare it with another version, have that one's
-checkout in PYTHONPATH. `stall` is the longest time that the event loop could not run meanwhile; `memory` is what the
-peak is above what was needed before the picture came.
+checkout in PYTHONPATH. `stall` is the longest time that the event loop could not run meanwhile; `memory` is the
+peak above the memory before the picture.
 """
 
 import asyncio
@@ -111,7 +111,7 @@ async def longest_stall(work: Callable[[], object]) -> float:
 
 
 def measured(name: str, what: str) -> dict[str, Any]:
-    """Return what judging or drawing this picture costs, in a process that has done nothing else."""
+    """Return the cost of judging or drawing this picture, in a fresh process."""
     from pixyproxy.adapters.pictures.inspection import inspect_picture  # noqa: PLC0415
     from pixyproxy.adapters.pictures.vips.picture import convert_bitmap  # noqa: PLC0415
     from pixyproxy.domain.variant import Variant, VariantFormat  # noqa: PLC0415

@@ -9,8 +9,8 @@ without an access log; nginx with one. The clients and a MariaDB of their own ru
 20,000 images with two tags each; the peers keep them in tables of their own. Each comparison begins with a check that
 PixyProxy and FastAPI answer the same JSON.
 
-Each comparison has rounds, in which every server has a turn; a ratio is the median of the rounds. CPU is what the
-server's processes used (`utime` and `stime` of `/proc/PID/stat`) divided by the requests; on a busy machine it is
+Each comparison has rounds, in which every server has a turn; a ratio is the median of the rounds. CPU is the time of
+the server's processes (`utime` and `stime` of `/proc/PID/stat`) divided by the requests; on a busy machine it is
 steadier than requests per second.
 
 PIXYPROXY_BENCH_SECONDS (of a turn; 4), PIXYPROXY_BENCH_ROUNDS (7) and PIXYPROXY_BENCH_IMAGES (20,000) make a quick try.
@@ -78,7 +78,7 @@ DOWNLOADS: Final = 16
 
 
 class Contender(msgspec.Struct, frozen=True):
-    """One server in a comparison, and what it is asked for."""
+    """One server in a comparison, and the paths to request."""
 
     name: str
     server: Server
@@ -171,7 +171,7 @@ def check(case: Case) -> None:
 
 
 def ask(contender: Contender, paths: Path, connections: int, seconds: int = SECONDS) -> Turn:
-    """Let wrk ask for something; return what it took."""
+    """Run wrk, and return its figures."""
     script = Path(__file__).with_name("reads.lua")
     header = [contender.header] if contender.header else []
     before = cpu_seconds(contender.server.pid)
@@ -239,7 +239,7 @@ def options() -> argparse.Namespace:
 
 
 def run(library: Library, chosen: argparse.Namespace) -> tuple[Turns, Sequence[Target]]:
-    """Measure what is chosen."""
+    """Run the chosen comparisons."""
     names = {PIXYPROXY, BARE}
     if not chosen.without_peers:
         names |= {FASTAPI, ORIGINAL, ORIGINAL_PURE, NGINX}

@@ -46,7 +46,7 @@ def medians(turns: Sequence[Turn]) -> tuple[float, ...]:
 
 
 def targets_of(turns: Turns) -> Iterator[Target]:
-    """Yield what is wanted of the cases that were measured."""
+    """Yield the targets of the measured cases."""
     if "details" in turns:
         yield from read_targets("details", turns["details"], beside_bare=2.2, speed=1.5)
         spread = [turn.p99 / turn.p50 for turn in turns["details"][PIXYPROXY]]
@@ -69,7 +69,7 @@ def targets_of(turns: Turns) -> Iterator[Target]:
 def read_targets(
     what: str, found: Mapping[str, Sequence[Turn]], *, beside_bare: float | None = None, speed: float
 ) -> Iterator[Target]:
-    """Yield what is wanted of details and lists."""
+    """Yield the targets of details and lists."""
     if beside_bare is not None:
         yield cpu_target(what, found, BARE, beside_bare)
     if FASTAPI in found:
@@ -96,7 +96,7 @@ def speed_target(
 
 
 def turns_table(turns: Turns) -> str:
-    """Return what was measured."""
+    """Return the table of the figures."""
     lines = ["| what | who | requests/s | p50 · p99 ms | CPU µs per request |", "| --- | --- | ---: | ---: | ---: |"]
     for what, found in turns.items():
         for name, its_turns in found.items():
@@ -106,7 +106,7 @@ def turns_table(turns: Turns) -> str:
 
 
 def targets_table(targets: Sequence[Target]) -> str:
-    """Return what is wanted, and whether it is reached."""
+    """Return the table of the targets, and whether they are met."""
     lines = ["| what | figure | lowest and highest | wanted | |", "| --- | ---: | ---: | ---: | --- |"]
     for target in targets:
         bounds = (("≥", target.at_least), ("≤", target.at_most))

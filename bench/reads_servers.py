@@ -205,7 +205,7 @@ def peer(library: Library, name: str, **settings: str) -> Iterator[Server]:
 
 @contextmanager
 def run_servers(library: Library, names: Collection[str]) -> Iterator[Mapping[str, Server]]:
-    """Run the servers of these names on one processor. What is not installed is left out."""
+    """Run the servers of these names on one processor. Servers that are not installed are left out."""
     starts: Mapping[str, Callable[[], AbstractContextManager[Server]]] = {
         PIXYPROXY: lambda: pixyproxy(library),
         TWO_WORKERS: lambda: pixyproxy(library, workers=2),

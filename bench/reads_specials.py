@@ -39,10 +39,7 @@ def memory(library: Library, rounds: int) -> Iterator[Target]:
 
 
 def creation(library: Library, rounds: int) -> Iterator[Target]:
-    """Measure `POST /image` with an OpenAI that answers at once, and what it does to `GET /health/live`.
-
-    CPU is measured without the probe, which would add to it.
-    """
+    """Measure `POST /image` with an OpenAI that answers at once, and its effect on `GET /health/live`."""
     with pixyproxy(library) as service, on_core(CLIENTS_CORE):
         for name, size, count, cpu_max, wait_max in CREATIONS:
             prompt = f"noise [[big {size}]]"

@@ -45,7 +45,7 @@ BEING_DELETED = "The image is just being deleted; import it again later."
 
 
 class ListedArchive(ImageArchiveReader):
-    """Returns the given items; fails at an error."""
+    """Returns the given items, and raises the given errors."""
 
     def __init__(self, *found: ArchivedImage | ArchiveProblem | Exception) -> None:
         self._found = found
