@@ -41,7 +41,7 @@ class CreateImage:
     """Record an image, generate it, store its content, and only then show it.
 
     Takes the request and the tags as the client wrote them, and returns the ready image. With `wait`, returns it after
-    at most so many seconds in the state that it is in. The generation goes on when the caller is cancelled. With an
+    at most that many seconds, in its state at that time. The generation goes on when the caller is cancelled. With an
     `idempotency_key` that the author has used before, nothing is bought: the first image or error is the answer again.
 
     Raises `DataValidationError` for bad input, `OverloadedError` when the queue is full, `DBConnectionError` when
