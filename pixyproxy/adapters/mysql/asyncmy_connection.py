@@ -12,8 +12,8 @@ from pixyproxy.adapters.mysql.errors import DRIVER_ERRORS, no_tls
 
 DRIVER_ERRORS.append(asyncmy.errors)
 
-# The reader of a page detects truncation itself.
-logging.getLogger("asyncmy").addFilter(lambda record: "was cut by GROUP_CONCAT" not in record.getMessage())
+# The reader of a page detects truncation itself. MariaDB 11 spells the function in lower case.
+logging.getLogger("asyncmy").addFilter(lambda record: "was cut by group_concat" not in record.getMessage().lower())
 
 
 class AsyncmyConnection(Connection):  # type: ignore[misc]
