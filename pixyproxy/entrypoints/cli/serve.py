@@ -1,6 +1,7 @@
 """`pixyproxy serve`: the HTTP service."""
 
 import asyncio
+import gc
 import logging
 import math
 import os
@@ -106,6 +107,7 @@ def application() -> "ProxyHeaders":
     container = Container(settings=settings)
     app = create_app(settings, container)
     app.on_startup.append(partial(stop_waiting_on_signals, container, settings.shutdown_timeout))
+    app.on_startup.append(freeze_startup_objects)
     # The default is uvicorn's.
     return ProxyHeaders(app, os.environ.get(TRUSTED_PROXIES) or "127.0.0.1")
 
@@ -141,6 +143,15 @@ async def stop_waiting_on_signals(container: "Container", seconds: float) -> Non
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, partial(on_signal, signal.getsignal(number)))
+
+
+def freeze_startup_objects() -> None:
+    """Exclude all objects that exist by now from garbage collections.
+
+    They live as long as the process, and a full collection of them stops all requests for 50 ms or more.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 async def _prepare(container: "Container") -> str | None:
