@@ -289,6 +289,14 @@ async def test_a_list_refuses_values_of_another_type_and_names_the_record(databa
             await read
 
 
+async def test_tags_that_no_response_can_have_are_damage(database: Database) -> None:
+    image = await add(database)
+    change(database, """tags = REPLACE('["/ud800"]', '/', CHAR(92))""", image)
+    for read in (database.images.get(image.guid), database.images.list(ImageFilter(author=ANN), limit=10)):
+        with pytest.raises(DamagedRecordError, match=str(image.guid)):
+            await read
+
+
 async def test_usage_that_is_nested_too_deeply_is_damage(database: Database) -> None:
     image = await add(database)
     change(database, f"""generator_usage = '{{"a": {"[" * 2_000}{"]" * 2_000}}}'""", image)

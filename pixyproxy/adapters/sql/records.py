@@ -86,9 +86,12 @@ def image_from_record(guid: str, record: str | None) -> Image:
         pass
     try:
         # Usage may have integers of any size and lone surrogates, which msgspec does not decode.
-        return msgspec.convert(json.loads(record), Image)
+        image = msgspec.convert(json.loads(record), Image)
+        # Tags may not: they could not be sent.
+        "".join(image.tags).encode()
     except (ValueError, RecursionError, msgspec.ValidationError) as exc:
         raise _damaged(guid) from exc
+    return image
 
 
 def valid_image_from_record(guid: str, record: str | None) -> Image:
