@@ -9,12 +9,13 @@ from litestar.response import Redirect
 from litestar.types import ASGIApp
 
 from pixyproxy.domain.errors import PixyProxyException
+from pixyproxy.domain.image import ImageScope
 from pixyproxy.entrypoints.container import Container, opened
 from pixyproxy.entrypoints.housekeeping import housekeeping
-from pixyproxy.entrypoints.http.content.delivery import ContentDelivery, ContentShortcut
 from pixyproxy.entrypoints.http.health import health
 from pixyproxy.entrypoints.http.images.private_images import private_images
 from pixyproxy.entrypoints.http.images.public_images import public_images
+from pixyproxy.entrypoints.http.images.resource import ImageResource
 from pixyproxy.entrypoints.http.images.tags import private_tags, public_tags
 from pixyproxy.entrypoints.http.json_request import MAX_BODY_SIZE
 from pixyproxy.entrypoints.http.middleware.cors import CORS
@@ -25,6 +26,7 @@ from pixyproxy.entrypoints.http.middleware.request_log import RequestLog
 from pixyproxy.entrypoints.http.middleware.request_rules import RequestRules
 from pixyproxy.entrypoints.http.openapi.document import complete_openapi, openapi_config, swagger_ui_file
 from pixyproxy.entrypoints.http.problems.handler import handle_error
+from pixyproxy.entrypoints.http.public_shortcut import PublicShortcut
 from pixyproxy.entrypoints.settings import Settings
 
 
@@ -76,7 +78,8 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
     )
     complete_openapi(app.openapi_schema, anonymous_create=settings.anonymous_create)
     public_url, origins = settings.public_address, settings.allowed_origins
-    handler: ASGIApp = HeadAsGet(ContentShortcut(app.asgi_handler, ContentDelivery.of(container)))
+    public = ImageResource.of(container, ImageScope.PUBLIC)
+    handler: ASGIApp = HeadAsGet(PublicShortcut(app.asgi_handler, public))
     handler = ForeignRequests(handler, allowed_hosts=settings.host_names, origins=origins, public_url=public_url)
     handler = RequestRules(PathPrefix(handler, public_url))
     if origins:

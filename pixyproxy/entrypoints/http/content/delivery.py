@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import logging
-import re
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,16 +12,14 @@ from typing import Any, Final, Protocol, Self
 from uuid import UUID
 
 import msgspec
-from litestar import Request
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+from litestar.types import HTTPScope, Receive, Scope, Send
 
 from pixyproxy.application import GetImageContent, GetImageVariant
 from pixyproxy.domain.content import with_extension
 from pixyproxy.domain.errors import ContentStoreError, DataValidationError, PreconditionFailedError
 from pixyproxy.domain.image import Image, ImageScope
 from pixyproxy.domain.ports import StoredContent
-from pixyproxy.domain.user import ANONYMOUS, Principal
+from pixyproxy.domain.user import Principal
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.content.conditional import Validators, Verdict, conditions_of
 from pixyproxy.entrypoints.http.content.content_disposition import content_disposition
@@ -32,7 +29,6 @@ from pixyproxy.entrypoints.http.content.variants import ORIGINAL, VariantQuery
 from pixyproxy.entrypoints.http.headers import Header
 from pixyproxy.entrypoints.http.middleware.head import is_head
 from pixyproxy.entrypoints.http.parameters import query_parameter
-from pixyproxy.entrypoints.http.problems.handler import handle_error
 from pixyproxy.entrypoints.http.query import QueryParameters
 
 # The extension of ASGI by which a server sends a file without its bytes passing through Python.
@@ -43,15 +39,8 @@ _CONTENT_SECURITY_POLICY: Final = (
     b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; sandbox"
 )
 
-_READING: Final[frozenset[str]] = frozenset({"GET", "HEAD"})
-
 # nginx would evaluate these itself, before it knows the entity tag.
 _JUDGED_BY_NGINX: Final = frozenset({"if-match", "if-unmodified-since"})
-
-_PUBLIC_CONTENT: Final = re.compile(
-    r"/image/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/content", re.ASCII
-)
-_PATH_LENGTH: Final = len(f"/image/{UUID(int=0)}/content")
 
 _DOWNLOADS: Final = ("", "true", "false")
 DOWNLOAD_PARAMETER: Final = query_parameter(
@@ -228,46 +217,6 @@ class ContentDelivery:
             last_modified=None,
         )
         return shown, partial(self.get_image_variant.open, image, variant, digest, principal, scope)
-
-
-class ContentShortcut:
-    """Answers requests for the content of public images, as it is or as a variant, without Litestar.
-
-    With Litestar such a request would take a fifth more CPU. Any other request goes to the application.
-    """
-
-    def __init__(self, app: ASGIApp, delivery: ContentDelivery) -> None:
-        self._app = app
-        self._delivery = delivery
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = _plain_request(scope)
-        await (self._app if asked is None else await self._answer(scope, *asked))(scope, receive, send)
-
-    async def _answer(self, scope: Any, guid: UUID, variant: VariantQuery) -> ASGIApp:
-        try:
-            return await self._delivery.answer(scope, guid, ANONYMOUS, ImageScope.PUBLIC, variant)
-        except Exception as exc:  # noqa: BLE001 -- Litestar would hand over the same
-            request: Request[Any, Any, Any] = Request(scope)
-            return handle_error(request, exc).to_asgi_response(None, request)
-
-
-def _plain_request(scope: Scope) -> tuple[UUID, VariantQuery] | None:
-    """Return the public image and the variant of a plain request, or None for all others."""
-    if scope["type"] != ScopeType.HTTP or scope["method"] not in _READING or len(scope["path"]) != _PATH_LENGTH:
-        return None
-    found = _PUBLIC_CONTENT.fullmatch(scope["path"])
-    if found is None:
-        return None
-    if not scope["query_string"]:
-        return UUID(found[1]), ORIGINAL
-    query = Request[Any, Any, Any](scope).query_params
-    if "download" in query:
-        return None
-    try:
-        return UUID(found[1]), VariantQuery.parse(query)
-    except DataValidationError:
-        return None
 
 
 def parse_download(parameters: QueryParameters) -> bool:

@@ -18,8 +18,7 @@ from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import StoredContent
 from pixyproxy.entrypoints.container import Container
-from pixyproxy.entrypoints.http.content.delivery import ContentResponse, ContentShortcut
-from pixyproxy.entrypoints.http.content.variants import VariantQuery
+from pixyproxy.entrypoints.http.content.delivery import ContentResponse
 from pixyproxy.entrypoints.settings import Settings
 from tests.unit.entrypoints.http.conftest import ANN, BOB, Client, Login
 from tests.unit.entrypoints.http.problem_bodies import problem
@@ -238,34 +237,6 @@ async def test_a_fault_is_a_problem_and_is_met_once(query: str, caplog: pytest.L
     assert response.headers["Cache-Control"] == "no-store"
     assert faulty.asked == 1
     assert [record.exc_info is not None for record in caplog.records if record.levelname == "ERROR"] == [True]
-
-
-@pytest.mark.parametrize(
-    ("path", "is_short"),
-    [
-        ("/image/{}/content", True),
-        ("/image/{}/content?width=64&format=webp", True),
-        ("/image/{}/content?other=1", True),
-        ("/image/{}/content/", False),
-        ("/image/{}/content?download", False),
-        ("/image/{}/content?width=64&download=false", False),
-        ("/private/image/{}/content?width=64", False),
-    ],
-)
-def test_plain_requests_for_public_pictures_take_the_shortcut(
-    client: Client, path: str, is_short: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    guid = client.post("/image", json={"prompt": "a fox"}, auth=ANN).json()["guid"]
-    taken: list[UUID] = []
-
-    async def answer(shortcut: ContentShortcut, scope: Any, guid: UUID, variant: VariantQuery) -> Any:
-        taken.append(guid)
-        return await original(shortcut, scope, guid, variant)
-
-    original = ContentShortcut._answer
-    monkeypatch.setattr(ContentShortcut, "_answer", answer)
-    assert client.get(path.format(guid), auth=ANN).status_code == 200
-    assert taken == [UUID(guid)] * is_short
 
 
 async def test_a_client_that_does_not_read_is_given_up_by_any_server(caplog: pytest.LogCaptureFixture) -> None:
