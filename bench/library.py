@@ -317,6 +317,11 @@ class PlanningDatabase(SQLiteDatabase):
         self.asked.append((sql, parameters or {}))
         return await super().fetch_all(sql, parameters)
 
+    async def fetch_list(self, sql: str, parameters: Mapping[str, object]) -> Sequence[Sequence[Any]]:
+        """Return all rows of a query of a list, and remember it."""
+        self.asked.append((sql, parameters))
+        return await super().fetch_list(sql, parameters)
+
     async def plans(self, asked: Sequence[Query]) -> Sequence[str]:
         """Return how queries are answered."""
         plans: list[str] = []
