@@ -3,4 +3,5 @@
 -- the column in batches.
 ALTER TABLE images
     ADD COLUMN tags TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL
-        COMMENT 'JSON array, after a change run: pixyproxy db reindex';
+        COMMENT 'JSON array, after a change run: pixyproxy db reindex'
+        CHECK (tags IS NULL OR (JSON_VALID(tags) AND JSON_TYPE(tags) = 'ARRAY'));
