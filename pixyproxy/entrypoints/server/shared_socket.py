@@ -110,29 +110,27 @@ class SharedSocketServer:
 
     def _on_connection(self) -> None:
         if self._tally.has_more(len(self._connections) + len(self._handshakes)):
-            self._wait(HEAD_START, self._take_what_is_left)
+            self._wait(HEAD_START, self._take_one)
         else:
             self._accept()
 
-    def _take_what_is_left(self) -> None:
+    def _take_one(self) -> None:
         self._resume()
-        while self._pause is None and self._accept():
-            pass
+        self._accept()
 
-    def _accept(self) -> bool:
-        """Accept a connection; return whether there was one."""
+    def _accept(self) -> None:
+        """Accept a connection, if there is one."""
         try:
             connection, _ = self._listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
-            return False
+            return
         except OSError:
             self._wait(_PAUSE, self._resume)
-            return False
+            return
         connection.setblocking(False)
         task = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol_factory, connection))
         self._handshakes.add(task)
         task.add_done_callback(self._handshakes.discard)
-        return True
 
     def close(self) -> None:
         """Accept no more connections."""
