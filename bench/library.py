@@ -426,7 +426,7 @@ async def on_sqlite(count: int, cases: Sequence[Case]) -> Results:
             for tables in processes.map(partial(rows_of_chunk, chunks=chunks), range(chunks)):
                 for table, rows in tables.items():
                     id_column = "rowid" if table == "image_words" else "image_id"
-                    # SQLite keeps its words by triggers, and needs no digest of the prompt.
+                    # A trigger of SQLite drops the words of a changed prompt, so it has no digest of it.
                     kept = [name for name in rows[0] if name != "prompt_digest"]
                     names = ", ".join(kept).replace("image_id", id_column)
                     places = ", ".join(f":{name}" for name in kept)
