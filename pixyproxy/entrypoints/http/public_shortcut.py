@@ -1,4 +1,4 @@
-"""The way of plain requests for public images past Litestar."""
+"""Plain requests for public images, answered without Litestar."""
 
 import re
 from typing import Any, Final
