@@ -75,10 +75,12 @@ class ImageFactory(MsgspecFactory[Image]):
     usage: ClassVar[Any] = Use(_make_usage)
     generator_request_id: ClassVar[Any] = Use(_make_request_id)
     model = "gpt-image-2"
+    result = None
 
     @classmethod
     def process_kwargs(cls, **kwargs: Any) -> dict[str, Any]:
-        """Take a `prompt` in place of a request."""
+        """Take a `prompt` in place of a request; an attribute for the field `batch` would hide the factory's method."""
+        kwargs.setdefault("batch", None)
         if "prompt" in kwargs:
             kwargs["request"] = GenerationRequest(prompt=kwargs.pop("prompt"))
         return super().process_kwargs(**kwargs)

@@ -73,13 +73,15 @@ class CreateImage:
         idempotency_key: IdempotencyKey | None = None,
         wait: float | None = None,
     ) -> CreatedImage:
+        request = request.normalized()
+        model = self.generate_image.generator.capabilities().ensure_takes(request)
         image = Image.requested(
             guid=self.guids.new(),
             request=request,
             tags=tags,
             visibility=visibility,
             principal=principal,
-            model=self.generate_image.generator.model,
+            model=model.id,
             at=self.clock.now(),
         )
         claim = None if idempotency_key is None else Claim.on(image, idempotency_key, self.claim_seconds)

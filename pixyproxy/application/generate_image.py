@@ -134,7 +134,9 @@ class GenerateImage:
                 width=generated.width,
                 height=generated.height,
             )
-            return image.completed(content, generated.usage, generated.request_id, at=self.clock.now())
+            return image.completed(
+                content, generated.usage, generated.request_id, generated.result, at=self.clock.now()
+            )
         except ContentStoreError as exc:
             raise ContentNotKeptError(
                 exc.detail, maybe_billed=True, request_id=generated.request_id, quarantine=generated.data

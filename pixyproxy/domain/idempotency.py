@@ -48,7 +48,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     def on(cls, image: Image, key: IdempotencyKey, seconds: float = 86_400.0) -> Self:
         """Return the claim of `key` for the request of `image`."""
         # Options that are not given are left out, so that keys stay valid when a later version adds options.
-        options = image.request.options
+        options = image.request.fingerprint_options
         asked = (image.prompt, image.tags, image.visibility, *([options] if options else ()))
         fingerprint = hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
         if image.author is not None:

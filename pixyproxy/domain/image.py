@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from pixyproxy.domain.batch import BatchPlace
 from pixyproxy.domain.content import (
     ContentInfo,
     ContentKey,
@@ -28,10 +29,10 @@ from pixyproxy.domain.errors import (
 )
 from pixyproxy.domain.failure import Failure
 from pixyproxy.domain.generation_request import GenerationRequest
+from pixyproxy.domain.generation_result import GenerationResult
+from pixyproxy.domain.json_values import is_deeper
 from pixyproxy.domain.tag import Tag, ensure_tags, parse_new_tags
 from pixyproxy.domain.user import Principal, UserName, ensure_user_name
-
-MODEL_MAX_LENGTH = 255
 
 USAGE_MAX_SIZE = 16_384
 
@@ -126,9 +127,10 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     """The record of one generated image.
 
     `id` is the database's own, None until the image is stored, and never shown; `guid` is the public id. A ready image
-    has `content`, a failed or unknown one `failure`. `usage` is the generator's account of its costs, and
-    `generator_request_id` its name for the attempt. `version` is 1 for a new record and grows with each change. The
-    times are in UTC to the microsecond.
+    has `content`, a failed or unknown one `failure`. `model` is the one that was asked to draw it. `usage` is the
+    generator's account of its costs, `result` of what it has drawn, and `generator_request_id` its name for the
+    attempt. `batch` is the place among the images of one request, if it was for several. `version` is 1 for a new
+    record and grows with each change. The times are in UTC to the microsecond.
 
     The constructor checks nothing, because a list builds hundreds. Methods return valid images only; call
     `ensure_valid` for an image built from foreign data.
@@ -148,6 +150,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     usage: Mapping[str, Any] | None = None
     failure: Failure | None = None
     generator_request_id: str | None = None
+    result: GenerationResult | None = None
+    batch: BatchPlace | None = None
     version: int = 1
     id: ImageId | None = None
 
@@ -161,6 +165,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         ensure_filename(self.filename)
         if self.content is not None:
             self.content.ensure_valid()
+        if self.batch is not None:
+            self.batch.ensure_valid()
         if self.author is not None:
             ensure_user_name("author", self.author)
         if (self.status is ImageStatus.READY) != (self.content is not None):
@@ -183,6 +189,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         principal: Principal,
         model: str,
         at: datetime,
+        batch: BatchPlace | None = None,
     ) -> Self:
         """Return the pending image that `principal` requests at the time `at`; raise `DataValidationError`."""
         request = request.normalized()
@@ -196,6 +203,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
             visibility=visibility,
             status=ImageStatus.PENDING,
             model=model,
+            batch=batch,
             created_at=at,
             updated_at=at,
         ).ensure_valid()
@@ -209,6 +217,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         content: ContentInfo,
         usage: Mapping[str, Any] | None = None,
         generator_request_id: str | None = None,
+        result: GenerationResult | None = None,
         *,
         at: datetime,
     ) -> Self:
@@ -219,6 +228,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
             filename=filename_for(self.prompt, self.guid, content.media_type),
             content=content,
             usage=kept_usage(usage),
+            result=result,
             failure=None,
             generator_request_id=_kept_request_id(generator_request_id) or self.generator_request_id,
         )
@@ -275,6 +285,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
             usage=other.usage,
             failure=other.failure,
             generator_request_id=other.generator_request_id,
+            result=other.result,
             updated_at=other.updated_at,
             version=self.version + 1,
         )
@@ -294,6 +305,10 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     def prompt(self) -> str:
         """The prompt of the request."""
         return self.request.prompt
+
+    def is_derived_from(self, guid: UUID) -> bool:
+        """Whether the image with this guid is one of the references or the mask."""
+        return any(reference.guid == guid for reference in self.request.pictures)
 
     @property
     def content_key(self) -> ContentKey:
@@ -377,12 +392,6 @@ def kept_usage(usage: object) -> Mapping[str, Any] | None:
     except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError):
         return None
     return kept if isinstance(kept, dict) and not is_deeper(kept, USAGE_MAX_DEPTH) else None
-
-
-def is_deeper(value: object, depth: int) -> bool:
-    """Whether arrays and objects are nested more than `depth` times."""
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
-    return parts is not None and (depth == 0 or any(is_deeper(part, depth - 1) for part in parts))
 
 
 def image_not_found(guid: UUID) -> RecordNotFoundError:

@@ -10,7 +10,8 @@ import msgspec
 
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.domain.image import MODEL_MAX_LENGTH, Image, ImageStatus, Visibility
+from pixyproxy.domain.generation_request import MODEL_MAX_LENGTH
+from pixyproxy.domain.image import Image, ImageStatus, Visibility
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import TAG_MAX_LENGTH, TAGS_MAX_COUNT, Tag
 from pixyproxy.domain.text import ensure_encodable, ensure_label, ensure_length, ensure_marks, normalized_label
@@ -33,7 +34,7 @@ class ImageFilter(msgspec.Struct, frozen=True, kw_only=True):
     """A filter of ready images; an image matches if it fits every given field.
 
     `tags` are 32 at most, and an image must have all of them; `created_after` is inclusive, `created_before` exclusive.
-    Raises `DataValidationError`.
+    `batch` is a batch's guid, and `derived_from` that of a reference. Raises `DataValidationError`.
     """
 
     visibility: Visibility | None = None
@@ -44,6 +45,8 @@ class ImageFilter(msgspec.Struct, frozen=True, kw_only=True):
     created_after: datetime | None = None
     created_before: datetime | None = None
     search: Search | None = None
+    batch: UUID | None = None
+    derived_from: UUID | None = None
 
     def __post_init__(self) -> None:
         if self.author is not None:
@@ -73,6 +76,8 @@ class ImageFilter(msgspec.Struct, frozen=True, kw_only=True):
             and (self.created_after is None or self.created_after <= image.created_at)
             and (self.created_before is None or image.created_at < self.created_before)
             and (self.search is None or self.search.matches(image.prompt))
+            and (self.batch is None or (image.batch is not None and image.batch.guid == self.batch))
+            and (self.derived_from is None or image.is_derived_from(self.derived_from))
         )
 
 

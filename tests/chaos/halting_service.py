@@ -24,11 +24,21 @@ from dependency_injector import providers
 import pixyproxy.adapters.openai.endpoint  # noqa: F401
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
+from pixyproxy.domain.capabilities import Capabilities
 from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import Claim
 from pixyproxy.domain.image import Image, ImageStatus
-from pixyproxy.domain.ports import ContentDigest, GeneratedImage, ImageGenerator, Lease
+from pixyproxy.domain.ports import (
+    NO_PICTURES,
+    ContentDigest,
+    GeneratedImage,
+    ImageGenerator,
+    InputPictures,
+    Lease,
+    OnPartial,
+    ignore_partial,
+)
 from pixyproxy.entrypoints.cli.serve import GRACE_SECONDS, stop_waiting_on_signals
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.app import create_app
@@ -147,12 +157,17 @@ class HaltingImageGenerator(ImageGenerator):
     generator: ImageGenerator
     halts: Halts
 
-    @property
-    def model(self) -> str:
-        return self.generator.model
+    def capabilities(self) -> Capabilities:
+        return self.generator.capabilities()
 
-    async def generate(self, request: GenerationRequest) -> GeneratedImage:
-        generated = await self.generator.generate(request)
+    async def generate(
+        self,
+        request: GenerationRequest,
+        *,
+        pictures: InputPictures = NO_PICTURES,
+        on_partial: OnPartial = ignore_partial,
+    ) -> GeneratedImage:
+        generated = await self.generator.generate(request, pictures=pictures, on_partial=on_partial)
         await self.halts.reach(Step.ANSWERED, request.prompt)
         return generated
 

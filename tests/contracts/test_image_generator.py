@@ -64,7 +64,7 @@ async def test_any_prompt_that_the_domain_allows_is_drawn(generator: ImageGenera
 
 
 async def test_the_model_has_a_name_that_can_be_recorded(generator: ImageGenerator) -> None:
-    assert 1 <= len(generator.model) <= 255
+    assert 1 <= len(generator.capabilities().default) <= 255
 
 
 async def test_several_images_can_be_asked_for_at_once(generator: ImageGenerator) -> None:

@@ -34,6 +34,8 @@ TABLES = {
     "images",
     "image_tags",
     "image_words",
+    "image_references",
+    "uploads",
     "image_deletions",
     "users",
     "idempotency_keys",

@@ -15,8 +15,9 @@ from msgspec import Meta
 from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.failure import FAILURE_MAX_LENGTH, Failure
-from pixyproxy.domain.generation_request import GenerationRequest
-from pixyproxy.domain.image import MODEL_MAX_LENGTH, USAGE_MAX_DEPTH, Image, ImageStatus, Visibility, is_deeper
+from pixyproxy.domain.generation_request import MODEL_MAX_LENGTH, GenerationRequest
+from pixyproxy.domain.image import USAGE_MAX_DEPTH, Image, ImageStatus, Visibility
+from pixyproxy.domain.json_values import is_deeper
 from pixyproxy.domain.tag import Tag, ensure_tags, normalized_tags
 from pixyproxy.domain.user import normalized_user_name
 

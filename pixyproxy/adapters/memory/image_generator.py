@@ -4,9 +4,17 @@ import struct
 import zlib
 from collections import deque
 
+from pixyproxy.domain.capabilities import Capabilities, ModelCapabilities
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.generation_request import GenerationRequest
-from pixyproxy.domain.ports import GeneratedImage, ImageGenerator
+from pixyproxy.domain.ports import (
+    NO_PICTURES,
+    GeneratedImage,
+    ImageGenerator,
+    InputPictures,
+    OnPartial,
+    ignore_partial,
+)
 
 WIDTH = 8
 HEIGHT = 8
@@ -22,16 +30,21 @@ class InMemoryImageGenerator(ImageGenerator):
         self.requests: list[GenerationRequest] = []
         self._failures: deque[Exception] = deque()
 
-    @property
-    def model(self) -> str:
-        """The model name recorded with these images."""
-        return "in-memory"
+    def capabilities(self) -> Capabilities:
+        """Return those of one model that takes anything."""
+        return Capabilities.of(ModelCapabilities.unknown("in-memory"))
 
     def fail_next(self, *errors: Exception) -> None:
         """Raise these errors from the next calls of `generate`, one each."""
         self._failures.extend(errors)
 
-    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+    async def generate(
+        self,
+        request: GenerationRequest,
+        *,
+        pictures: InputPictures = NO_PICTURES,  # noqa: ARG002 -- the port's
+        on_partial: OnPartial = ignore_partial,  # noqa: ARG002 -- the port's
+    ) -> GeneratedImage:
         """Return the picture, or raise the next error from `fail_next`."""
         self.requests.append(request)
         if self._failures:

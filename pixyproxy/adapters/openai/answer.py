@@ -20,19 +20,9 @@ from pixyproxy.adapters.openai.upstream_meaning import domain_error_for, log_ups
 from pixyproxy.adapters.pictures.formats import begins_as_picture
 from pixyproxy.adapters.pictures.inspection import inspect_picture
 from pixyproxy.adapters.pictures.picture import Picture, UnreadablePictureError
-from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import GenerationError, GenerationFailedError
 from pixyproxy.domain.image import kept_usage
 from pixyproxy.domain.ports import GeneratedImage
-
-OUTPUT_FORMATS: Final[Mapping[str, MediaType]] = {
-    "png": MediaType.PNG,
-    "jpeg": MediaType.JPEG,
-    "webp": MediaType.WEBP,
-    "gif": MediaType.GIF,
-    "svg": MediaType.SVG,
-}
-"""The formats of `openai.types.ImageGenerateParams`."""
 
 # One image is requested, and no server sends more than ten.
 _MAX_PICTURES: Final = 100

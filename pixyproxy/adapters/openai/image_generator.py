@@ -8,12 +8,20 @@ from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
-from pixyproxy.adapters.openai.answer import OUTPUT_FORMATS, Answer, NoPicture, read_answer, read_picture
+from pixyproxy.adapters.openai.answer import Answer, NoPicture, read_answer, read_picture
 from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.retry_policy import RetryPolicy
+from pixyproxy.domain.capabilities import Capabilities, ModelCapabilities
 from pixyproxy.domain.errors import GenerationFailedError
-from pixyproxy.domain.generation_request import GenerationRequest
-from pixyproxy.domain.ports import GeneratedImage, ImageGenerator
+from pixyproxy.domain.generation_request import MODEL_MAX_LENGTH, OUTPUT_FORMATS, GenerationRequest
+from pixyproxy.domain.ports import (
+    NO_PICTURES,
+    GeneratedImage,
+    ImageGenerator,
+    InputPictures,
+    OnPartial,
+    ignore_partial,
+)
 
 if TYPE_CHECKING:
     from pixyproxy.adapters.openai.endpoint import ImagesEndpoint
@@ -22,7 +30,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 DEFAULT_MODEL = "gpt-image-2"
-MODEL_MAX_LENGTH = 255
 
 
 class OpenAIImageGenerator(ImageGenerator):
@@ -86,12 +93,17 @@ class OpenAIImageGenerator(ImageGenerator):
         # One thread: decoded pictures are large, and beside the generation the queue costs little.
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="openai-decoder")
 
-    @property
-    def model(self) -> str:
-        """The name of OpenAI's model."""
-        return self._model
+    def capabilities(self) -> Capabilities:
+        """Return what the model takes."""
+        return Capabilities.of(ModelCapabilities(id=self._model))
 
-    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+    async def generate(
+        self,
+        request: GenerationRequest,
+        *,
+        pictures: InputPictures = NO_PICTURES,  # noqa: ARG002 -- the port's
+        on_partial: OnPartial = ignore_partial,  # noqa: ARG002 -- the port's
+    ) -> GeneratedImage:
         """Buy one image; raise a `GenerationError` that says whether it may be billed."""
         endpoint = await self._connected()
         return await self._picture(endpoint, await self._bought(endpoint, request.prompt))

@@ -8,9 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pixyproxy.adapters.sketch import canvas
 from pixyproxy.adapters.sketch.palette import choose_palette
 from pixyproxy.adapters.sketch.scenes import choose_scene
+from pixyproxy.domain.capabilities import Capabilities, ModelCapabilities
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.generation_request import GenerationRequest
-from pixyproxy.domain.ports import GeneratedImage, ImageGenerator
+from pixyproxy.domain.ports import (
+    NO_PICTURES,
+    GeneratedImage,
+    ImageGenerator,
+    InputPictures,
+    OnPartial,
+    ignore_partial,
+)
 
 
 class SketchImageGenerator(ImageGenerator):
@@ -24,12 +32,17 @@ class SketchImageGenerator(ImageGenerator):
     def __init__(self, *, concurrency: int = 2) -> None:
         self._painters = ThreadPoolExecutor(concurrency, thread_name_prefix="sketch-painter")
 
-    @property
-    def model(self) -> str:
-        """The name under which sketches are recorded."""
-        return "sketch"
+    def capabilities(self) -> Capabilities:
+        """Return what sketches take: a prompt."""
+        return Capabilities.of(ModelCapabilities(id="sketch"))
 
-    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+    async def generate(
+        self,
+        request: GenerationRequest,
+        *,
+        pictures: InputPictures = NO_PICTURES,  # noqa: ARG002 -- the port's
+        on_partial: OnPartial = ignore_partial,  # noqa: ARG002 -- the port's
+    ) -> GeneratedImage:
         """Draw the prompt's sketch in a worker thread."""
         return await asyncio.get_running_loop().run_in_executor(self._painters, draw, request.prompt)
 

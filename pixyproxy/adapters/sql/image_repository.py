@@ -19,6 +19,7 @@ from pixyproxy.adapters.sql.rows import (
     claimed_from_row,
     image_to_row,
     lease_to_row,
+    references_to_rows,
     stored_tags,
     tag_count_from_row,
     tags_to_rows,
@@ -37,18 +38,23 @@ from pixyproxy.domain.user import UserName
 _ADD: Final = """
     INSERT INTO images (
         guid, filename, prompt, author, visibility, status, model, media_type, byte_size, sha256, width, height,
-        generator_usage, failure, failure_kind, maybe_billed, generator_request_id, lease_owner, lease_until,
-        created_at, updated_at, version, tags
+        generator_usage, failure, failure_kind, maybe_billed, generator_request_id, request, result, batch,
+        batch_position, batch_size, lease_owner, lease_until, created_at, updated_at, version, tags
     ) VALUES (
         :guid, :filename, :prompt, :author, :visibility, :status, :model, :media_type, :byte_size, :sha256, :width,
-        :height, :generator_usage, :failure, :failure_kind, :maybe_billed, :generator_request_id, :lease_owner, {later},
-        :created_at, :updated_at, :version, :tags
+        :height, :generator_usage, :failure, :failure_kind, :maybe_billed, :generator_request_id, :request, :result,
+        :batch, :batch_position, :batch_size, :lease_owner, {later}, :created_at, :updated_at, :version, :tags
     )
 """
 
 _ADD_TAG: Final = """
     INSERT INTO image_tags (image_id, position, tag, author, visibility, status, created_at, guid)
     VALUES (:image_id, :position, :tag, {tag_author}, :visibility, :status, :created_at, :guid)
+"""
+
+_ADD_REFERENCE: Final = """
+    INSERT INTO image_references (image_id, position, guid, sha256)
+    VALUES (:image_id, :position, :reference_guid, :sha256)
 """
 
 _TAGS: Final = "SELECT position, tag FROM image_tags WHERE image_id = :image_id ORDER BY position"
@@ -75,7 +81,7 @@ _UPDATE: Final = """
     SET status = :status, filename = :filename, media_type = :media_type, byte_size = :byte_size, sha256 = :sha256,
         width = :width, height = :height, generator_usage = :generator_usage, failure = :failure,
         failure_kind = :failure_kind, maybe_billed = :maybe_billed, generator_request_id = :generator_request_id,
-        updated_at = :updated_at, version = version + 1,
+        result = :result, updated_at = :updated_at, version = version + 1,
         lease_owner = CASE WHEN :is_final THEN NULL ELSE lease_owner END,
         lease_until = CASE WHEN :is_final THEN NULL ELSE lease_until END
     WHERE guid = :guid AND status = :expected
@@ -173,6 +179,7 @@ class SQLImageRepository(ImagePorts):
             if await transaction.fetch_all(_FIND_DELETION, {"guid": str(image.guid)}):
                 raise ConstraintViolationError("An image with this guid is being deleted.")
             await transaction.execute_many(_ADD_TAG, tags_to_rows(image.tags, image_id, image_to_row(image)))
+            await transaction.execute_many(_ADD_REFERENCE, references_to_rows(image, image_id))
             await transaction.execute("{add_words}", {**words, "image_id": image_id})
             return image_id
 

@@ -24,7 +24,7 @@ _RECORD: Final = """
 {"id":<images.id>,
 "guid":"<images.guid>",
 "filename":<JSON_QUOTE(images.filename)>,
-"request":{"prompt":<JSON_QUOTE(images.prompt)>},
+"request":{"prompt":<JSON_QUOTE(images.prompt)><options>,
 "tags":<tags>,
 "author":<COALESCE(JSON_QUOTE(images.author), 'null')>,
 "visibility":"<images.visibility>",
@@ -36,7 +36,18 @@ _RECORD: Final = """
 "content":<content>,
 "usage":<COALESCE(images.generator_usage, 'null')>,
 "failure":<failure>,
-"generator_request_id":<COALESCE(JSON_QUOTE(images.generator_request_id), 'null')>}
+"generator_request_id":<COALESCE(JSON_QUOTE(images.generator_request_id), 'null')>,
+"result":<COALESCE(images.result, 'null')>,
+"batch":<batch>}
+"""
+
+# The column has the options as a JSON object; its members follow the prompt.
+_OPTIONS: Final = ",<SUBSTR(images.request, 2)>"
+
+_BATCH: Final = """
+{"guid":"<images.batch>",
+"position":<images.batch_position>,
+"size":<images.batch_size>}
 """
 
 _CONTENT: Final = """
@@ -62,10 +73,18 @@ _IMAGES: Final = msgspec.json.Decoder(list[Image])
 
 def record_sql(concat: Concat, tags: str) -> str:
     """Return the SQL of a record with these tags."""
-    content = f"COALESCE({_sql(_CONTENT, concat)}, 'null')"
     failure = f"CASE WHEN images.failure IS NULL THEN 'null' ELSE {_sql(_FAILURE, concat)} END"
-    record = _RECORD.replace("<tags>", f"<{tags}>").replace("<content>", f"<{content}>")
-    return _sql(record.replace("<failure>", f"<{failure}>"), concat)
+    parts = {
+        "options": f"COALESCE({_sql(_OPTIONS, concat)}, '}}')",
+        "tags": tags,
+        "content": f"COALESCE({_sql(_CONTENT, concat)}, 'null')",
+        "failure": failure,
+        "batch": f"COALESCE({_sql(_BATCH, concat)}, 'null')",
+    }
+    record = _RECORD
+    for name, sql in parts.items():
+        record = record.replace(f"<{name}>", f"<{sql}>")
+    return _sql(record, concat)
 
 
 def _sql(template: str, concat: Concat) -> str:

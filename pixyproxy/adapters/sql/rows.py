@@ -58,6 +58,11 @@ def image_to_row(image: Image) -> Mapping[str, object]:
         "failure_kind": image.failure and image.failure.kind,
         "maybe_billed": image.failure and image.failure.maybe_billed,
         "generator_request_id": image.generator_request_id,
+        "request": json.dumps(options) if (options := image.request.options) else None,
+        "result": None if image.result is None else msgspec.json.encode(image.result).decode(),
+        "batch": image.batch and str(image.batch.guid),
+        "batch_position": image.batch and image.batch.position,
+        "batch_size": image.batch and image.batch.size,
         "created_at": time_to_text(image.created_at),
         "updated_at": time_to_text(image.updated_at),
         "version": image.version,
@@ -85,6 +90,19 @@ def claimed_from_row(row: Sequence[Any]) -> ClaimedImage:
     """Return the claimed image, from its guid and its fingerprint."""
     guid, fingerprint = row
     return ClaimedImage(guid=UUID(guid), fingerprint=fingerprint)
+
+
+def references_to_rows(image: Image, image_id: int) -> Sequence[Mapping[str, object]]:
+    """Return the rows of table `image_references` for an image."""
+    return [
+        {
+            "image_id": image_id,
+            "position": position,
+            "reference_guid": reference.guid and str(reference.guid),
+            "sha256": reference.upload and reference.upload.content.sha256,
+        }
+        for position, reference in enumerate(image.request.pictures)
+    ]
 
 
 # The columns of table `images` that are copied to table `image_tags`.

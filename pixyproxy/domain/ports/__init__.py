@@ -16,7 +16,16 @@ from pixyproxy.domain.ports.idempotency_keys import IdempotencyKeys
 from pixyproxy.domain.ports.image_archive import ArchivedImage, ArchiveProblem, ImageArchiveReader, ImageArchiveWriter
 from pixyproxy.domain.ports.image_catalogue import ImageCatalogue
 from pixyproxy.domain.ports.image_deletions import ImageDeletions
-from pixyproxy.domain.ports.image_generator import GeneratedImage, ImageGenerator
+from pixyproxy.domain.ports.image_generator import (
+    NO_PICTURES,
+    GeneratedImage,
+    ImageGenerator,
+    InputPicture,
+    InputPictures,
+    OnPartial,
+    PartialImage,
+    ignore_partial,
+)
 from pixyproxy.domain.ports.image_leases import ImageLeases, Lease
 from pixyproxy.domain.ports.image_maintenance import DamagedRecord, ImageMaintenance
 from pixyproxy.domain.ports.image_repository import ImageRepository
@@ -33,6 +42,7 @@ from pixyproxy.domain.ports.variant_store import VariantStore
 from pixyproxy.domain.ports.verified_logins import VerifiedLogins
 
 __all__ = [
+    "NO_PICTURES",
     "ArchiveProblem",
     "ArchivedImage",
     "Clock",
@@ -56,8 +66,12 @@ __all__ = [
     "ImageMaintenance",
     "ImagePorts",
     "ImageRepository",
+    "InputPicture",
+    "InputPictures",
     "Lease",
     "Migration",
+    "OnPartial",
+    "PartialImage",
     "PasswordHasher",
     "Quarantine",
     "Quarantined",
@@ -74,4 +88,5 @@ __all__ = [
     "VariantStore",
     "VerifiedLogins",
     "chunks_of",
+    "ignore_partial",
 ]

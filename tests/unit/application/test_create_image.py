@@ -67,7 +67,7 @@ class LookingGenerator(InMemoryImageGenerator):
         super().__init__()
         self._look = look
 
-    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+    async def generate(self, request: GenerationRequest, **kwargs: Any) -> GeneratedImage:
         await self._look()
         return await super().generate(request)
 
@@ -75,7 +75,7 @@ class LookingGenerator(InMemoryImageGenerator):
 class SpendingGenerator(InMemoryImageGenerator):
     """Draws 2 MiB of a WebP and reports its usage."""
 
-    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+    async def generate(self, request: GenerationRequest, **kwargs: Any) -> GeneratedImage:
         return GeneratedImage(
             data=bytes(range(256)) * 8192, media_type=MediaType.WEBP, width=640, height=480, usage={"total_tokens": 42}
         )

@@ -45,7 +45,7 @@ class GatedGenerator(InMemoryImageGenerator):
         self.is_called = asyncio.Event()
         self.may_draw = asyncio.Event()
 
-    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+    async def generate(self, request: GenerationRequest, **kwargs: Any) -> GeneratedImage:
         self.is_called.set()
         await self.may_draw.wait()
         return await super().generate(request)

@@ -46,7 +46,7 @@ class OddGenerator(InMemoryImageGenerator):
         super().__init__()
         self._odd = odd
 
-    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+    async def generate(self, request: GenerationRequest, **kwargs: Any) -> GeneratedImage:
         return msgspec.structs.replace(await super().generate(request), **self._odd)
 
 
@@ -241,7 +241,7 @@ class Returning(InMemoryImageGenerator):
         super().__init__()
         self._returned = returned
 
-    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+    async def generate(self, request: GenerationRequest, **kwargs: Any) -> GeneratedImage:
         generated: GeneratedImage = self._returned
         return generated
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -91,7 +92,7 @@ async def test_without_leases_an_image_is_made_without_one(
     seen: list[int] = []
 
     class LookingGenerator(InMemoryImageGenerator):
-        async def generate(self, request: object) -> GeneratedImage:
+        async def generate(self, request: object, **kwargs: Any) -> GeneratedImage:
             seen.append(len(await images.list_abandoned(limit=10)))
             return await super().generate(LIGHTHOUSE)
 

@@ -6,7 +6,7 @@ from litestar.openapi.spec import OpenAPIFormat, OpenAPIType, Reference, Schema
 
 from pixyproxy.application.pages import LIMIT_DEFAULT, LIMIT_MAX
 from pixyproxy.domain.content import MediaType
-from pixyproxy.domain.image import MODEL_MAX_LENGTH
+from pixyproxy.domain.generation_request import MODEL_MAX_LENGTH
 from pixyproxy.domain.listing import ImageOrder
 from pixyproxy.domain.search import SEARCH_MAX_LENGTH
 from pixyproxy.domain.tag import TAG_MAX_LENGTH, TAGS_MAX_COUNT

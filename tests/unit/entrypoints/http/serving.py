@@ -41,7 +41,7 @@ class HeldGenerator(InMemoryImageGenerator):
         """Let all prompts be drawn, those of now and those to come."""
         self._may_go_on.set()
 
-    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+    async def generate(self, request: GenerationRequest, **kwargs: Any) -> GeneratedImage:
         self.is_drawing.set()
         self.requests.append(request)
         await self._may_go_on.wait()

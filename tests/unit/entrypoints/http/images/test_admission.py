@@ -1,6 +1,7 @@
 """How many generations run and wait, and the answers to the rest."""
 
 import asyncio
+from typing import Any
 
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.domain.generation_request import GenerationRequest
@@ -20,7 +21,7 @@ class CountingGenerator(InMemoryImageGenerator):
         self._drawing = 0
         self.most = 0
 
-    async def generate(self, request: GenerationRequest) -> GeneratedImage:
+    async def generate(self, request: GenerationRequest, **kwargs: Any) -> GeneratedImage:
         self._drawing += 1
         self.most = max(self.most, self._drawing)
         await asyncio.sleep(0.01)

@@ -1,0 +1,66 @@
+"""References and masks: the pictures that go into a generation."""
+
+from typing import Final, Self
+from uuid import UUID
+
+import msgspec
+
+from pixyproxy.domain.content import ContentInfo, ContentKey, MediaType
+from pixyproxy.domain.errors import DataValidationError
+from pixyproxy.domain.text import ensure_label
+
+REFERENCES_MAX_COUNT: Final = 16
+
+UPLOAD_FILENAME_MAX_LENGTH: Final = 255
+
+REFERENCE_MEDIA_TYPES: Final = frozenset({MediaType.PNG, MediaType.JPEG, MediaType.WEBP})
+"""What the OpenAI reference takes as `image` of an edit."""
+
+
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture that a client uploaded as a reference or mask: its name there, and a description of its bytes.
+
+    The bytes are kept once, under their SHA-256, however many images refer to them.
+    """
+
+    filename: str
+    content: ContentInfo
+
+    @property
+    def key(self) -> ContentKey:
+        """The key of the bytes in the store of uploads."""
+        return upload_key_of(self.content.sha256)
+
+    def ensure_valid(self) -> None:
+        """Raise `DataValidationError` for a field that breaks a rule."""
+        ensure_label("filename", self.filename, UPLOAD_FILENAME_MAX_LENGTH)
+        self.content.ensure_valid()
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One picture that goes into a generation: the content of the image `guid`, or an `upload`."""
+
+    guid: UUID | None = None
+    upload: Upload | None = None
+
+    @classmethod
+    def to_image(cls, guid: UUID) -> Self:
+        """Return the reference to an image of PixyProxy."""
+        return cls(guid=guid)
+
+    @classmethod
+    def to_upload(cls, upload: Upload) -> Self:
+        """Return the reference to an upload."""
+        return cls(upload=upload)
+
+    def ensure_valid(self, field: str) -> None:
+        """Raise `DataValidationError` for `field` unless this is one image or one valid upload."""
+        if (self.guid is None) == (self.upload is None):
+            raise DataValidationError(field, "must be the guid of an image, or an upload")
+        if self.upload is not None:
+            self.upload.ensure_valid()
+
+
+def upload_key_of(sha256: str) -> ContentKey:
+    """Return the key of an upload's bytes in the store of uploads."""
+    return ContentKey(sha256)
