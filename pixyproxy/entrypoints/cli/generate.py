@@ -41,7 +41,7 @@ def generate(
     from pixyproxy.domain.generation_request import GenerationRequest
     from pixyproxy.domain.image import Visibility
     from pixyproxy.domain.user import Principal
-    from pixyproxy.entrypoints.http.images.schemas import ImageDetail
+    from pixyproxy.entrypoints.http.images.schemas import PrivateImageDetail
 
     if out and not os.access(out.absolute().parent, os.W_OK):
         raise click.ClickException(f"can't write to {out}.")
@@ -63,7 +63,7 @@ def generate(
     with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
         progress.add_task("generating")
         image, content = run_with_container(work)
-    click.echo(msgspec.json.format(msgspec.json.encode(ImageDetail.from_image(image))))
+    click.echo(msgspec.json.format(msgspec.json.encode(PrivateImageDetail.from_image(image))))
     if out:
         try:
             out.write_bytes(content)

@@ -15,7 +15,7 @@ from pixyproxy.entrypoints.http.images.schemas import (
     BulkItem,
     ChangeImageBody,
     DeleteImagesBody,
-    ImageDetail,
+    PrivateImageDetail,
     TagImagesBody,
 )
 from pixyproxy.entrypoints.http.images.versions import versions_of
@@ -45,7 +45,7 @@ def change_routes(container: Container, settings: Settings) -> Sequence[HTTPRout
         guid: Guid,
         data: Annotated[ChangeImageBody, Body(description="The changes.", media_type=MERGE_PATCH)],
         request: APIRequest,
-    ) -> Response[ImageDetail]:
+    ) -> Response[PrivateImageDetail]:
         """Change the tags, the visibility or the file name of an image you authored, as a merge patch (RFC 7396)."""
         versions = versions_of(request, is_required=settings.require_if_match)
         return changed_response(await change_image(guid, request.user, data.to_changes(), versions=versions))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -18,7 +18,7 @@ from pixyproxy.entrypoints.http.auth.authentication import APIRequest
 from pixyproxy.entrypoints.http.content.representations import FOR_ANYBODY, FOR_ONE, json_response
 from pixyproxy.entrypoints.http.images.filters import parse_image_query, parse_tag_query
 from pixyproxy.entrypoints.http.images.preferences import preferences_of
-from pixyproxy.entrypoints.http.images.schemas import ImageDetail, TagDetail
+from pixyproxy.entrypoints.http.images.schemas import TagDetail, detail_of
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class Pages:
             cursor_signer=container.cursor_signer(),
         )
 
-    async def images(self, request: APIRequest, scope: ImageScope) -> Response[list[ImageDetail]]:
+    async def images(self, request: APIRequest, scope: ImageScope) -> Response[Any]:
         """Answer with a page of images; raise `DataValidationError` for an invalid parameter."""
         query, principal = parse_image_query(request.query_params, scope), _reader(request, scope)
         name = image_list_name(principal, scope, query.wanted, query.order)
@@ -85,7 +85,7 @@ class Pages:
             "prev": await self.cursor_signer.sign_image(page.previous, name),
         }
         counted = {} if page.total is None else {"X-Total-Count": str(page.total), "Preference-Applied": "count=exact"}
-        details = [ImageDetail.from_image(image) for image in page.images]
+        details = [detail_of(image, scope) for image in page.images]
         return _page_response(request, details, scope, cursors, counted, varying="Prefer")
 
     async def tags(self, request: APIRequest, scope: ImageScope) -> Response[list[TagDetail]]:

@@ -21,7 +21,6 @@ from pixyproxy.entrypoints.http.images.changes import change_routes
 from pixyproxy.entrypoints.http.images.parameters import CREATION_PARAMETERS, PRIVATE_LIST_PARAMETERS
 from pixyproxy.entrypoints.http.images.resource import ImageResource
 from pixyproxy.entrypoints.http.images.responses import (
-    ACCEPTED,
     CONTENT,
     ETAG_HEADER,
     EVENTS,
@@ -29,8 +28,9 @@ from pixyproxy.entrypoints.http.images.responses import (
     LIST_ETAG_HEADER,
     TOTAL_HEADER,
     UNCHANGED,
+    accepted,
 )
-from pixyproxy.entrypoints.http.images.schemas import CreatePrivateImage, ImageDetail
+from pixyproxy.entrypoints.http.images.schemas import CreatePrivateImage, PrivateImageDetail
 from pixyproxy.entrypoints.http.json_request import JSONRequest
 from pixyproxy.entrypoints.http.middleware.path_prefix import public_address
 from pixyproxy.entrypoints.http.options import options
@@ -55,11 +55,11 @@ def private_images(container: Container, settings: Settings) -> Router:
         summary="Generate an image of one's own",
         operation_class=taking(*CREATION_PARAMETERS),
         request_class=JSONRequest,
-        responses=problems(400, 401, 409, 413, 415, 422, 429, 500, 502, 503, 504) | ACCEPTED,
+        responses=problems(400, 401, 409, 413, 415, 422, 429, 500, 502, 503, 504) | accepted(PrivateImageDetail),
     )
     async def create_private_image(
         data: Annotated[CreatePrivateImage, Body(description="The image to generate.")], request: APIRequest
-    ) -> Response[ImageDetail]:
+    ) -> Response[PrivateImageDetail]:
         """Generate an image from a prompt and keep it, for its author alone unless `visibility` says otherwise."""
         return await images.create(request, data)
 
@@ -71,7 +71,7 @@ def private_images(container: Container, settings: Settings) -> Router:
         operation_class=taking(*PRIVATE_LIST_PARAMETERS),
         responses=UNCHANGED | problems(400, 401, 412, 503),
     )
-    async def list_private_images(request: APIRequest) -> Response[list[ImageDetail]]:
+    async def list_private_images(request: APIRequest) -> Response[list[PrivateImageDetail]]:
         """List the images you authored that fit all filters.
 
         Follow the `Link` header to see each image exactly once.
@@ -85,7 +85,7 @@ def private_images(container: Container, settings: Settings) -> Router:
         response_headers=[ETAG_HEADER],
         responses=UNCHANGED | problems(400, 401, 404, 412, 503),
     )
-    async def get_private_image(guid: Guid, request: APIRequest) -> Response[ImageDetail]:
+    async def get_private_image(guid: Guid, request: APIRequest) -> Response[PrivateImageDetail]:
         """Return the details of an image you authored, in any state."""
         return await images.details(request, guid)
 

@@ -17,7 +17,6 @@ from pixyproxy.entrypoints.http.content.variants import VARIANT_PARAMETERS
 from pixyproxy.entrypoints.http.images.parameters import CREATION_PARAMETERS, PUBLIC_LIST_PARAMETERS
 from pixyproxy.entrypoints.http.images.resource import ImageResource
 from pixyproxy.entrypoints.http.images.responses import (
-    ACCEPTED,
     CONTENT,
     ETAG_HEADER,
     EVENTS,
@@ -25,6 +24,7 @@ from pixyproxy.entrypoints.http.images.responses import (
     LIST_ETAG_HEADER,
     TOTAL_HEADER,
     UNCHANGED,
+    accepted,
 )
 from pixyproxy.entrypoints.http.images.schemas import CreatePublicImage, ImageDetail
 from pixyproxy.entrypoints.http.json_request import JSONRequest
@@ -51,7 +51,7 @@ def public_images(container: Container, settings: Settings) -> Router:
         request_class=JSONRequest,
         middleware=[authenticated] if settings.anonymous_create else [authenticated, require_login],
         security=[{"basic": []}],
-        responses=problems(400, 401, 409, 413, 415, 422, 429, 500, 502, 503, 504) | ACCEPTED,
+        responses=problems(400, 401, 409, 413, 415, 422, 429, 500, 502, 503, 504) | accepted(ImageDetail),
     )
     async def create_public_image(
         data: Annotated[CreatePublicImage, Body(description="The image to generate.")], request: APIRequest

@@ -1,7 +1,7 @@
 """The routes that public and private images share."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from litestar import Response
@@ -18,8 +18,7 @@ from pixyproxy.entrypoints.http.content.variants import VariantQuery
 from pixyproxy.entrypoints.http.images.pages import Pages
 from pixyproxy.entrypoints.http.images.preferences import preferences_of
 from pixyproxy.entrypoints.http.images.responses import creation_response, detail_response, events_response
-from pixyproxy.entrypoints.http.images.schemas import CreatePublicImage, ImageDetail
-from pixyproxy.entrypoints.http.paths import PRIVATE_PATH, PUBLIC_PATH
+from pixyproxy.entrypoints.http.images.schemas import CreatePublicImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +44,7 @@ class ImageResource:
             delivery=ContentDelivery.of(container),
         )
 
-    async def create(self, request: APIRequest, body: CreatePublicImage) -> Response[ImageDetail]:
+    async def create(self, request: APIRequest, body: CreatePublicImage) -> Response[Any]:
         """Generate an image; answer when it is ready, or when the client's wait is over."""
         preferences = preferences_of(request)
         created = await self.create_image(
@@ -56,20 +55,19 @@ class ImageResource:
             idempotency_key=_idempotency_key(request),
             wait=preferences.seconds,
         )
-        path = PUBLIC_PATH if self.scope is ImageScope.PUBLIC else PRIVATE_PATH
-        return creation_response(created, preferences, path=path)
+        return creation_response(created, preferences, self.scope)
 
-    async def list(self, request: APIRequest) -> Response[list[ImageDetail]]:
+    async def list(self, request: APIRequest) -> Response[Any]:
         """Answer with a page of images."""
         return await self.pages.images(request, self.scope)
 
-    async def details(self, request: APIRequest, guid: UUID) -> Response[ImageDetail]:
+    async def details(self, request: APIRequest, guid: UUID) -> Response[Any]:
         """Answer with an image's details."""
         return detail_response(request, await self.get_image(guid, request.user, self.scope), self.scope)
 
     async def events(self, request: APIRequest, guid: UUID) -> ServerSentEvent:
         """Answer with an image's states, as they change."""
-        return events_response(request, await self.watch_image(guid, request.user, self.scope))
+        return events_response(request, await self.watch_image(guid, request.user, self.scope), self.scope)
 
     async def content(self, request: APIRequest, guid: UUID) -> ContentResponse:
         """Answer with an image's bytes; those of a public image are the same for all."""

@@ -19,10 +19,10 @@ from pixyproxy.domain.image import Image, ImageScope, Visibility
 from pixyproxy.domain.user import ANONYMOUS
 from pixyproxy.entrypoints.http.content.representations import FOR_ANYBODY, FOR_ONE, entity_tag_of, json_response
 from pixyproxy.entrypoints.http.images.preferences import Preferences
-from pixyproxy.entrypoints.http.images.schemas import BulkItem, ImageDetail, ImageEvent
+from pixyproxy.entrypoints.http.images.schemas import BulkItem, ImageEvent, PrivateImageDetail, detail_of
 from pixyproxy.entrypoints.http.images.versions import tag_prefix
 from pixyproxy.entrypoints.http.middleware.head import is_head
-from pixyproxy.entrypoints.http.paths import PRIVATE_PATH
+from pixyproxy.entrypoints.http.paths import PRIVATE_PATH, PUBLIC_PATH
 from pixyproxy.entrypoints.http.problems.handler import REPLAYED
 
 _log = logging.getLogger("pixyproxy.errors")
@@ -63,13 +63,12 @@ CONTENT: Final = {
     ),
 }
 
-ACCEPTED: Final = {
-    202: ResponseSpec(
-        ImageDetail,
-        description="The image is not ready yet: poll `Location`, or follow its `events`.",
-        generate_examples=False,
-    )
-}
+
+def accepted(body: object) -> dict[int, ResponseSpec]:
+    """Describe the answer to a creation that is not over yet."""
+    description = "The image is not ready yet: poll `Location`, or follow its `events`."
+    return {202: ResponseSpec(body, description=description, generate_examples=False)}
+
 
 EVENTS: Final = {
     200: ResponseSpec(
@@ -82,20 +81,23 @@ EVENTS: Final = {
 }
 
 
-def creation_response(created: CreatedImage, preferences: Preferences, *, path: str) -> Response[ImageDetail]:
+def creation_response(created: CreatedImage, preferences: Preferences, scope: ImageScope) -> Response[Any]:
     """Answer with a requested image: 200 when it is ready, 202 before."""
     headers = {REPLAYED: "true"} if created.is_replay else {}
     if preferences.applied:
         headers["Preference-Applied"] = preferences.applied
     image = created.image
     if not image.status.is_final:
-        headers["Location"] = f"{PRIVATE_PATH if image.visibility is Visibility.PRIVATE else path}/{image.guid}"
-    return Response(ImageDetail.from_image(image), headers=headers, status_code=200 if image.status.is_final else 202)
+        is_private = scope is ImageScope.OWN or image.visibility is Visibility.PRIVATE
+        headers["Location"] = f"{PRIVATE_PATH if is_private else PUBLIC_PATH}/{image.guid}"
+    return Response(detail_of(image, scope), headers=headers, status_code=200 if image.status.is_final else 202)
 
 
-def events_response(request: Request[Any, Any, Any], images: AsyncIterator[Image]) -> ServerSentEvent:
+def events_response(
+    request: Request[Any, Any, Any], images: AsyncIterator[Image], scope: ImageScope
+) -> ServerSentEvent:
     """Answer with a stream of an image's states; to a HEAD, with the headers only."""
-    stream = _no_events() if is_head(request.scope) else _events(images)
+    stream = _no_events() if is_head(request.scope) else _events(images, scope)
     return ServerSentEvent(stream, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
 
@@ -104,7 +106,7 @@ async def _no_events() -> AsyncIterator[ServerSentEventMessage]:
     yield
 
 
-async def _events(images: AsyncIterator[Image]) -> AsyncIterator[ServerSentEventMessage]:
+async def _events(images: AsyncIterator[Image], scope: ImageScope) -> AsyncIterator[ServerSentEventMessage]:
     upcoming = asyncio.ensure_future(anext(images, None))
     try:
         while True:
@@ -121,24 +123,22 @@ async def _events(images: AsyncIterator[Image]) -> AsyncIterator[ServerSentEvent
                 return
             if image is None:
                 return
-            yield ServerSentEventMessage(event=image.status, data=msgspec.json.encode(ImageDetail.from_image(image)))
+            yield ServerSentEventMessage(event=image.status, data=msgspec.json.encode(detail_of(image, scope)))
             upcoming = asyncio.ensure_future(anext(images, None))
     finally:
         upcoming.cancel()
 
 
-def detail_response(
-    request: Request[Any, Any, Any], image: Image, scope: ImageScope = ImageScope.PUBLIC
-) -> Response[ImageDetail]:
+def detail_response(request: Request[Any, Any, Any], image: Image, scope: ImageScope) -> Response[Any]:
     """Answer a GET with an image's details; raise `PreconditionFailedError`."""
     is_for_anybody = scope is ImageScope.PUBLIC and image.is_readable_by(ANONYMOUS, scope)
     headers = {**(FOR_ANYBODY if is_for_anybody else FOR_ONE), "Vary": "Authorization"}
-    return json_response(request, ImageDetail.from_image(image), headers, prefix=tag_prefix(image))
+    return json_response(request, detail_of(image, scope), headers, prefix=tag_prefix(image))
 
 
-def changed_response(image: Image) -> Response[ImageDetail]:
+def changed_response(image: Image) -> Response[PrivateImageDetail]:
     """Answer a PATCH with an image's details and their entity tag."""
-    body = msgspec.json.encode(ImageDetail.from_image(image))
+    body = msgspec.json.encode(PrivateImageDetail.from_image(image))
     headers = {"ETag": entity_tag_of(body, prefix=tag_prefix(image))}
     response: Response[Any] = Response(body, media_type=MediaType.JSON, headers=headers)
     return response

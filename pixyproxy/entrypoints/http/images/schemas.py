@@ -1,8 +1,8 @@
 """Request and response bodies of images, independent of the domain's structs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 import msgspec
@@ -12,7 +12,9 @@ from pixyproxy.application.bulk import BulkResult
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import GenerationError, PixyProxyException
 from pixyproxy.domain.generation_request import GenerationRequest
-from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, Visibility
+from pixyproxy.domain.generation_result import GenerationResult
+from pixyproxy.domain.image import Image, ImageChanges, ImageScope, ImageStatus, Visibility
+from pixyproxy.domain.reference import Reference
 from pixyproxy.entrypoints.http.problems.problem_types import problem_type_of
 
 TagText = Annotated[
@@ -141,7 +143,7 @@ class GenerationProblem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImageDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """All public details of an image; those of its content as soon as it exists."""
+    """The details of an image that anyone may read who may see it; those of its content as soon as it exists."""
 
     guid: Annotated[UUID, Meta(description="The public id.", examples=["0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e"])]
     filename: Annotated[
@@ -186,6 +188,25 @@ class ImageDetail(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="In pixels, of the picture as it is shown, turned by its EXIF data.", examples=[1024]),
     ]
     model: Annotated[str, Meta(description="The model that draws it.", examples=["gpt-image-2"])]
+    size: Annotated[
+        str | None, Meta(description="The size that was asked for; null if none was.", examples=["1536x1024"])
+    ]
+    quality: Annotated[
+        str | None, Meta(description="The quality that was asked for; null if none was.", examples=["high"])
+    ]
+    background: Annotated[
+        str | None, Meta(description="The background that was asked for; null if none was.", examples=["transparent"])
+    ]
+    output_format: Annotated[
+        str | None, Meta(description="The format that was asked for; null if none was.", examples=["webp"])
+    ]
+    batch: Annotated[
+        UUID | None,
+        Meta(
+            description="Ties together the images of one request; null if the request was for one.",
+            examples=["7d0e1c52-9a34-4a55-8a0f-2f1f6f0d5b11"],
+        ),
+    ]
     problem: Annotated[
         GenerationProblem | None, Meta(description="Why there is no picture, if the image failed or is unknown.")
     ]
@@ -193,7 +214,11 @@ class ImageDetail(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_image(cls, image: Image) -> Self:
         """Return the details of an image in any state."""
-        content, error = image.content, image.generation_error
+        return cls._of(image)
+
+    @classmethod
+    def _of(cls, image: Image, **others: Any) -> Self:
+        content, error, request = image.content, image.generation_error, image.request
         return cls(
             guid=image.guid,
             filename=image.filename,
@@ -210,15 +235,125 @@ class ImageDetail(msgspec.Struct, frozen=True, kw_only=True):
             width=content.width if content else None,
             height=content.height if content else None,
             model=image.model,
+            size=request.size,
+            quality=request.quality,
+            background=request.background,
+            output_format=request.output_format,
+            batch=image.batch.guid if image.batch else None,
             problem=GenerationProblem.from_error(error) if error else None,
+            **others,
         )
+
+
+class RequestDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of the request as they were asked for; null is an option that was left open."""
+
+    model: Annotated[str | None, Meta(description="The model.", examples=["gpt-image-2"])]
+    size: Annotated[str | None, Meta(description="`auto`, or width and height in pixels.", examples=["1536x1024"])]
+    quality: Annotated[str | None, Meta(description="The quality.", examples=["high"])]
+    background: Annotated[str | None, Meta(description="The background.", examples=["transparent"])]
+    output_format: Annotated[str | None, Meta(description="The format.", examples=["webp"])]
+    output_compression: Annotated[int | None, Meta(description="The compression level, 0 to 100.", examples=[80])]
+    moderation: Annotated[str | None, Meta(description="The level of moderation.", examples=["low"])]
+    input_fidelity: Annotated[str | None, Meta(description="The fidelity to the references.", examples=["high"])]
+    partial_images: Annotated[int | None, Meta(description="How many pictures to show on the way.", examples=[2])]
+    extra: Annotated[
+        Mapping[str, Any] | None,
+        Meta(description="Parameters that PixyProxy does not know, as they were given.", examples=[{"seed": 7}]),
+    ]
+
+    @classmethod
+    def from_request(cls, request: GenerationRequest) -> Self:
+        """Return the options of a request."""
+        options = request.options
+        return cls(**{name: options.get(name) for name in cls.__struct_fields__})
+
+
+class ReferenceDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture that goes into the generation: an image by its `guid`, or an upload by its name, type and size."""
+
+    guid: Annotated[
+        UUID | None,
+        Meta(
+            description="Which image, even if it is gone; null for an upload.",
+            examples=["0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e"],
+        ),
+    ] = None
+    filename: Annotated[str | None, Meta(description="The name of the upload.", examples=["harbour.png"])] = None
+    media_type: Annotated[MediaType | None, Meta(description="The upload's media type, read from its bytes.")] = None
+    byte_size: Annotated[int | None, Meta(description="The upload's size in bytes.", examples=[1_482_033])] = None
+
+    @classmethod
+    def from_reference(cls, reference: Reference) -> Self:
+        """Return the details of a reference or mask."""
+        if reference.upload is None:
+            return cls(guid=reference.guid)
+        content = reference.upload.content
+        return cls(filename=reference.upload.filename, media_type=content.media_type, byte_size=content.byte_size)
+
+
+class ResultDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """What the generator says about the picture, by its own names; null where it says nothing."""
+
+    model: Annotated[str | None, Meta(description="The model that answered.", examples=["gpt-image-2-2026-04-21"])]
+    size: Annotated[str | None, Meta(description="The size.", examples=["1536x1024"])]
+    quality: Annotated[str | None, Meta(description="The quality.", examples=["high"])]
+    background: Annotated[str | None, Meta(description="The background.", examples=["opaque"])]
+    output_format: Annotated[str | None, Meta(description="The format.", examples=["png"])]
+    revised_prompt: Annotated[
+        str | None, Meta(description="What was drawn in place of the prompt.", examples=["A tall lighthouse at dusk"])
+    ]
+    usage: Annotated[
+        Mapping[str, Any] | None, Meta(description="What it cost, in tokens.", examples=[{"total_tokens": 281}])
+    ]
+    request_id: Annotated[str | None, Meta(description="The generator's name for the attempt.", examples=["req_4f1"])]
+
+    @classmethod
+    def from_image(cls, image: Image) -> Self | None:
+        """Return what came back for an image, None if nothing did."""
+        if image.result is None and image.usage is None and image.generator_request_id is None:
+            return None
+        told = msgspec.structs.asdict(image.result or GenerationResult())
+        return cls(**told, usage=image.usage, request_id=image.generator_request_id)
+
+
+class PrivateImageDetail(ImageDetail, frozen=True, kw_only=True):
+    """All details of an image, for its author."""
+
+    request: Annotated[RequestDetail, Meta(description="The options as they were asked for.")]
+    references: Annotated[Sequence[ReferenceDetail], Meta(description="The pictures it is drawn from, in order.")]
+    mask: Annotated[
+        ReferenceDetail | None, Meta(description="The picture that marks what of the first reference may change.")
+    ]
+    result: Annotated[ResultDetail | None, Meta(description="What came back, if anything did.")]
+
+    @classmethod
+    def from_image(cls, image: Image) -> Self:
+        """Return all details of an image in any state."""
+        mask = image.request.mask
+        return cls._of(
+            image,
+            request=RequestDetail.from_request(image.request),
+            references=[ReferenceDetail.from_reference(reference) for reference in image.request.references],
+            mask=ReferenceDetail.from_reference(mask) if mask else None,
+            result=ResultDetail.from_image(image),
+        )
+
+
+def detail_of(image: Image, scope: ImageScope) -> ImageDetail:
+    """Return the details of an image as the routes of `scope` show them.
+
+    They depend on the record and the scope alone, not on the principal: their entity tag stands for them.
+    """
+    detail = PrivateImageDetail if scope is ImageScope.OWN else ImageDetail
+    return detail.from_image(image)
 
 
 class ImageEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One event in the stream of an image's states."""
 
     event: Annotated[ImageStatus, Meta(description="The state that the image is in by now.")]
-    data: Annotated[str, Meta(description="The image's details, as `ImageDetail` in JSON.")]
+    data: Annotated[str, Meta(description="The image's details in JSON, as this route without `/events` shows them.")]
 
 
 class BulkProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,14 +380,14 @@ class BulkItem(msgspec.Struct, frozen=True, kw_only=True):
     status: Annotated[
         int, Meta(description="200: changed; 204: deleted; else that of the problem.", ge=200, le=599, examples=[200])
     ]
-    image: Annotated[ImageDetail | None, Meta(description="The image as it is now, unless it is deleted.")]
+    image: Annotated[PrivateImageDetail | None, Meta(description="The image as it is now, unless it is deleted.")]
     problem: Annotated[BulkProblem | None, Meta(description="Why nothing was done.")]
 
     @classmethod
     def from_result(cls, result: BulkResult) -> Self:
         """Return the result for one image."""
         problem = BulkProblem.from_error(result.error) if result.error else None
-        image = ImageDetail.from_image(result.image) if result.image else None
+        image = PrivateImageDetail.from_image(result.image) if result.image else None
         status = problem.status if problem else 200 if image else 204
         return cls(guid=result.guid, status=status, image=image, problem=problem)
 

@@ -30,11 +30,11 @@ def test_an_image_is_private_unless_its_author_says_otherwise(client: Client) ->
 
     assert private["visibility"] == "private"
     assert public["visibility"] == "public"
-    assert client.get("/image").json() == [public]
+    assert client.get("/image").json() == [client.get(f"/image/{public['guid']}").json()]
 
 
 def test_the_author_reads_their_own_images_public_ones_included(client: Client) -> None:
-    public = client.post("/image", json={"prompt": "a poster"}, auth=ANN).json()
+    public = client.post("/private/image", json={"prompt": "a poster", "visibility": "public"}, auth=ANN).json()
     private = client.post("/private/image", json={"prompt": "a secret"}, auth=ANN).json()
 
     assert client.get("/private/image", auth=ANN).json() == [private, public]

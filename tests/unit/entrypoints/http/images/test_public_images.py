@@ -26,7 +26,8 @@ def test_a_created_image_is_described_in_full(client: Client) -> None:
     detail = response.json()
     assert set(detail) == {
         "guid", "filename", "status", "prompt", "tags", "author", "visibility", "created_at", "updated_at",
-        "media_type", "byte_size", "sha256", "width", "height", "model", "problem",
+        "media_type", "byte_size", "sha256", "width", "height", "model",
+        "size", "quality", "background", "output_format", "batch", "problem",
     }  # fmt: skip
     guid = UUID(detail["guid"])
     assert detail["filename"] == f"a-red-fox-{guid}.png"

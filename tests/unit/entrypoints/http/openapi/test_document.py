@@ -38,7 +38,10 @@ def test_everything_has_a_description(document: dict[str, Any]) -> None:
 
 
 def test_every_field_has_a_description(document: dict[str, Any]) -> None:
-    for name in ("ImageDetail", "GenerationProblem", "Problem", "CreatePublicImage", "CreatePrivateImage"):
+    for name in (
+        "ImageDetail", "PrivateImageDetail", "RequestDetail", "ReferenceDetail", "ResultDetail",
+        "GenerationProblem", "Problem", "CreatePublicImage", "CreatePrivateImage",
+    ):  # fmt: skip
         schema = document["components"]["schemas"][name]
         for field, rules in schema["properties"].items():
             assert "description" in str(rules), f"{name}.{field}"
@@ -71,6 +74,17 @@ def test_an_image_that_is_being_made_is_an_answer_with_the_same_shape(document: 
 
     assert responses["202"]["content"] == responses["200"]["content"]
     assert responses["202"]["description"] != responses["200"]["description"]
+
+
+def test_each_route_shows_its_own_details(document: dict[str, Any]) -> None:
+    public, private = (f"#/components/schemas/{name}" for name in ("ImageDetail", "PrivateImageDetail"))
+    for name, operation in operations(document):
+        schemas = {str(response.get("content")) for response in operation["responses"].values()}
+        shown = {schema for schema in (public, private) if f"'{schema}'" in str(schemas)}
+        assert shown <= {private if " /private" in name else public}, name
+        if name.split(" ")[1] in {"/image", "/image/{guid}", "/private/image", "/private/image/{guid}"}:
+            assert shown or name.startswith("delete"), name
+    assert private in str(document["components"]["schemas"]["BulkItem"])
 
 
 @CREATIONS
