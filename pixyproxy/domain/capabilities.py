@@ -1,6 +1,7 @@
 """What a generator's models take."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final, Self
 
 import msgspec
@@ -23,6 +24,7 @@ from pixyproxy.domain.generation_request import (
 from pixyproxy.domain.reference import REFERENCES_MAX_COUNT
 
 _DEFAULT_FORMAT: Final = "png"
+_PARTIAL_FORMATS: Final = ("png", "jpeg", "webp")
 
 
 class SizeRange(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +101,15 @@ class ModelCapabilities(msgspec.Struct, frozen=True, kw_only=True):
             takes_anything=True,
         )
 
+    def with_defaults(self, defaults: Mapping[str, str]) -> Self:
+        """Return the model with those of the operator's choices that it takes."""
+        taken = {}
+        for name, value in defaults.items():
+            with suppress(DataValidationError):
+                self.ensure_takes(msgspec.structs.replace(GenerationRequest(prompt=""), **{name: value}))
+                taken[name] = value
+        return msgspec.structs.replace(self, defaults=taken)
+
     def completed(self, request: GenerationRequest) -> GenerationRequest:
         """Return the request with this model, and with the operator's choice of the options that it leaves open.
 
@@ -123,10 +134,14 @@ class ModelCapabilities(msgspec.Struct, frozen=True, kw_only=True):
             self._ensure_word("input_fidelity", request.input_fidelity, self.input_fidelities)
         if request.partial_images > self.max_partial_images:
             raise DataValidationError("partial_images", f"must be 0 to {self.max_partial_images} for {self.id}")
+        output_format = completed.output_format or _DEFAULT_FORMAT
+        if request.partial_images and output_format not in _PARTIAL_FORMATS:
+            raise DataValidationError(
+                "partial_images", f"are only for the output formats {one_of(_PARTIAL_FORMATS)}, not {output_format}"
+            )
         if request.output_compression is not None:
             if not self.has_compression:
                 raise DataValidationError("output_compression", f"is not taken by {self.id}")
-            output_format = completed.output_format or _DEFAULT_FORMAT
             if output_format not in COMPRESSED_FORMATS:
                 raise DataValidationError("output_compression", compression_rule(output_format))
         if not _can_be_transparent(completed):

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import msgspec
 
 from pixyproxy.adapters.mysql.url import parse_url
+from pixyproxy.domain.generation_request import MODEL_MAX_LENGTH
 from pixyproxy.domain.variant import VARIANT_MAX_SIDE
 from pixyproxy.entrypoints.public_url import PublicURL, parse_public_url
 
@@ -78,10 +79,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     openai_api_key: str | None = None
     openai_base_url: str = "https://api.openai.com/v1"
     openai_model: Name = "gpt-image-2"
+    openai_models: str | None = None
+    openai_allow_any: bool = False
     openai_size: Name | None = None
     openai_quality: Name | None = None
     openai_output_format: Literal["png", "jpeg", "webp", "gif", "svg"] = "png"
     openai_background: Literal["auto", "opaque", "transparent"] | None = None
+    openai_send_extra: bool = False
     openai_timeout: Seconds = 180.0
     openai_answer_origins: str | None = None
     anonymous_create: bool = False
@@ -149,6 +153,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def variant_sides(self) -> frozenset[int] | None:
         """The allowed widths and heights of variants in pixels, or None for any."""
         return None if self.variant_sizes == ANY else frozenset(map(int, self.variant_sizes.split(",")))
+
+    @property
+    def allowed_models(self) -> Sequence[str]:
+        """The OpenAI models that clients may name."""
+        return (self.openai_model,) if self.openai_models is None else tuple(dict.fromkeys(_listed(self.openai_models)))
 
     @property
     def answer_origins(self) -> tuple[str, ...]:
@@ -349,6 +358,13 @@ def _generator_problems(settings: Settings) -> Iterator[str]:
         yield "OPENAI_API_KEY must be printable ASCII without spaces."
     if settings.openai_background == "transparent" and settings.openai_output_format not in {"png", "webp"}:
         yield "PIXYPROXY_OPENAI_BACKGROUND can be transparent only in the output formats png and webp."
+    if max(map(len, settings.allowed_models), default=0) > MODEL_MAX_LENGTH:
+        yield f"PIXYPROXY_OPENAI_MODELS must be models of at most {MODEL_MAX_LENGTH} characters between commas."
+    elif settings.openai_model not in settings.allowed_models:
+        yield (
+            f"PIXYPROXY_OPENAI_MODELS must list the default model, {settings.openai_model}; or set"
+            " PIXYPROXY_OPENAI_MODEL to one that it lists."
+        )
     base = _split(settings.openai_base_url)
     if base is None or base.scheme not in {"http", "https"} or not _names_host(base):
         yield "OPENAI_BASE_URL must start with http:// or https:// and a host, optionally with a port."

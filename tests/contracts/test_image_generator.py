@@ -5,21 +5,27 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
+from uuid import UUID
 
+import msgspec
 import pytest
 
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+from pixyproxy.adapters.openai.models import MODELS
 from pixyproxy.adapters.pictures import inspection
 from pixyproxy.adapters.pictures.inspection import inspect_picture
+from pixyproxy.adapters.pictures.picture import MAX_PIXELS
 from pixyproxy.adapters.sketch import canvas
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
+from pixyproxy.domain.capabilities import ModelCapabilities
 from pixyproxy.domain.errors import GenerationError, GenerationFailedError
-from pixyproxy.domain.generation_request import GenerationRequest
+from pixyproxy.domain.generation_request import COMPRESSED_FORMATS, SIZE_MAX_PIXELS, GenerationRequest, parse_size
 from pixyproxy.domain.ports import ImageGenerator
+from pixyproxy.domain.reference import Reference
 from tests.doubles.openai_server import OpenAIServer
 
 
@@ -36,7 +42,13 @@ async def sketch() -> AsyncIterator[ImageGenerator]:
 @asynccontextmanager
 async def openai() -> AsyncIterator[ImageGenerator]:
     async with OpenAIServer() as server:
-        yield OpenAIImageGenerator(api_key=server.api_key or "", base_url=server.base_url, size="256x256")
+        yield OpenAIImageGenerator(
+            api_key=server.api_key or "",
+            base_url=server.base_url,
+            models=[*MODELS, "house-model"],
+            size="256x256",
+            quality="low",
+        )
 
 
 GENERATORS: Final = {"memory": in_memory, "sketch": sketch, "openai": openai}
@@ -65,6 +77,57 @@ async def test_any_prompt_that_the_domain_allows_is_drawn(generator: ImageGenera
 
 async def test_the_model_has_a_name_that_can_be_recorded(generator: ImageGenerator) -> None:
     assert 1 <= len(generator.capabilities().default) <= 255
+
+
+def options_of(model: ModelCapabilities) -> Iterator[dict[str, Any]]:
+    """Yield one option at a time, for each value that the model names."""
+    yield {}
+    names = ("size", "quality", "background", "output_format", "moderation")
+    values = (model.sizes, model.qualities, model.backgrounds, model.output_formats, model.moderations)
+    for name, allowed in zip(names, values, strict=True):
+        yield from ({name: value} for value in allowed)
+    reference = Reference(guid=UUID(int=1))
+    references = {"references": (reference,) * model.max_references}
+    if model.max_references:
+        yield references
+        yield from ({**references, "input_fidelity": value} for value in model.input_fidelities)
+    if model.has_mask:
+        yield {**references, "mask": reference}
+    yield from ({"partial_images": count} for count in range(model.max_partial_images + 1))
+    if model.has_compression:
+        yield from ({"output_format": name, "output_compression": 50} for name in COMPRESSED_FORMATS)
+
+
+async def test_the_default_is_one_of_the_models(generator: ImageGenerator) -> None:
+    capabilities = generator.capabilities()
+
+    ids = [model.id for model in capabilities.models]
+    assert capabilities.default in ids
+    assert len(set(ids)) == len(ids)
+    assert capabilities.model_for(GenerationRequest(prompt="a red fox")).id == capabilities.default
+
+
+async def test_each_value_that_a_model_names_is_taken(generator: ImageGenerator) -> None:
+    capabilities = generator.capabilities()
+
+    for model in capabilities.models:
+        for options in options_of(model):
+            request = GenerationRequest(prompt="a red fox", model=model.id, **options).normalized()
+            assert capabilities.ensure_takes(request) == model
+
+
+async def test_each_default_is_a_value_that_the_model_takes(generator: ImageGenerator) -> None:
+    for model in generator.capabilities().models:
+        model.ensure_takes(msgspec.structs.replace(GenerationRequest(prompt="a red fox"), **model.defaults))
+
+
+async def test_no_size_is_larger_than_what_is_taken_as_a_picture(generator: ImageGenerator) -> None:
+    for model in generator.capabilities().models:
+        sizes = [sides for size in model.sizes if (sides := parse_size(size))]
+        if model.size_range is not None:
+            sizes.append((model.size_range.max_pixels, 1))
+        assert all(width * height <= SIZE_MAX_PIXELS for width, height in sizes)
+    assert SIZE_MAX_PIXELS <= MAX_PIXELS
 
 
 async def test_several_images_can_be_asked_for_at_once(generator: ImageGenerator) -> None:

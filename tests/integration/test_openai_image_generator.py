@@ -103,6 +103,36 @@ async def test_everything_that_is_set_is_sent(server: OpenAIServer, generators: 
     assert (image.media_type, image.width, image.height) == (MediaType.WEBP, 1536, 864)
 
 
+async def test_the_options_of_a_request_are_sent_in_place_of_the_operators(
+    server: OpenAIServer, generators: Generators
+) -> None:
+    options: dict[str, Any] = {
+        "model": "gpt-image-1.5",
+        "size": "1024x1536",
+        "quality": "medium",
+        "background": "opaque",
+        "output_format": "jpeg",
+        "output_compression": 40,
+        "moderation": "low",
+    }
+    generator = generators(models=["gpt-image-2", "gpt-image-1.5"], quality="low", output_format="png")
+    image = await generator.generate(GenerationRequest(prompt=PROMPT, **options))
+
+    assert server.requests[0].json == {**options, "prompt": PROMPT, "n": 1}
+    assert (image.media_type, image.width, image.height) == (MediaType.JPEG, 1024, 1536)
+
+
+@pytest.mark.parametrize("send_extra", [True, False])
+async def test_unknown_parameters_are_sent_if_the_operator_allows_it(
+    server: OpenAIServer, generators: Generators, send_extra: bool
+) -> None:
+    extra = {"complexity": "high", "frame_count": 3}
+    await generators(send_extra=send_extra, size=None).generate(GenerationRequest(prompt=PROMPT, extra=extra))
+
+    expected = {"model": "gpt-image-2", "prompt": PROMPT, "n": 1}
+    assert server.requests[0].json == {**expected, **(extra if send_extra else {})}
+
+
 async def test_the_key_is_sent_and_compression_is_not_asked_for(
     server: OpenAIServer, generator: OpenAIImageGenerator
 ) -> None:

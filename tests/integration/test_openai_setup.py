@@ -86,9 +86,9 @@ async def test_whatever_goes_wrong_before_the_request_is_sent_is_not_billed(
     server: OpenAIServer, generator: OpenAIImageGenerator
 ) -> None:
     await generator.open()
-    # Values that JSON can't hold.
-    generator._options["size"] = object()  # type: ignore[assignment]
+    # A value that JSON can't hold.
+    request = GenerationRequest(prompt="a red fox", size=object())  # type: ignore[arg-type]
     with pytest.raises(GenerationFaultError) as caught:
-        await generator.generate(REQUEST)
+        await generator.generate(request)
     assert not caught.value.maybe_billed
     assert server.requests == []

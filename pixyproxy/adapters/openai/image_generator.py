@@ -2,16 +2,17 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from pixyproxy.adapters.openai.answer import Answer, NoPicture, read_answer, read_picture
+from pixyproxy.adapters.openai.capabilities import capabilities_of
 from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.retry_policy import RetryPolicy
-from pixyproxy.domain.capabilities import Capabilities, ModelCapabilities
+from pixyproxy.domain.capabilities import Capabilities
 from pixyproxy.domain.errors import GenerationFailedError
 from pixyproxy.domain.generation_request import MODEL_MAX_LENGTH, OUTPUT_FORMATS, GenerationRequest
 from pixyproxy.domain.ports import (
@@ -31,21 +32,24 @@ T = TypeVar("T")
 
 DEFAULT_MODEL = "gpt-image-2"
 
+_OPTIONS: Final = ("size", "quality", "background", "output_format", "output_compression", "moderation")
+"""The options of a request that are sent by their own names, if there is one."""
+
 
 class OpenAIImageGenerator(ImageGenerator):
-    """Generates images with one of OpenAI's models.
+    """Generates images with OpenAI's models.
 
-    Takes the `api_key`, and the `base_url` and `model` if they are not the defaults. `size`, `quality`, `output_format`
-    and `background` are sent if set. Their values are listed in the installed package's
-    `openai.types.ImageGenerateParams` and differ between models, so OpenAI validates them, except for an output format
-    that the package does not know.
+    Takes the `api_key`, and the `base_url` and default `model` if they are not OpenAI's. Clients may name the `models`
+    (by default the default alone), and with `allow_any` all others, whose options are not checked. `size`, `quality`,
+    `output_format` and `background` are for requests that leave these open. OpenAI validates those of the default
+    model; other models ignore what they do not take. With `send_extra` a request's `extra` is sent on.
 
     `timeout` bounds the seconds until the answer, retries included, and `connect_timeout` those of a connection;
     `retry` says what is retried. `max_answer_size` bounds the memory of an answer, in bytes. A linked picture is
     downloaded if its address has the base URL's origin or one of `answer_origins`.
 
-    Raises `ValueError` for a key that can't be sent, a malformed address or origin, an empty model name or an unknown
-    format.
+    Raises `ValueError` for a key that can't be sent, a malformed address or origin, a model name that can't be
+    recorded, `models` without the default, or an unknown format.
     """
 
     def __init__(
@@ -54,6 +58,9 @@ class OpenAIImageGenerator(ImageGenerator):
         api_key: str,
         base_url: str | None = None,
         model: str = DEFAULT_MODEL,
+        models: Sequence[str] = (),
+        allow_any: bool = False,
+        send_extra: bool = False,
         size: str | None = None,
         quality: str | None = None,
         output_format: str | None = None,
@@ -73,16 +80,19 @@ class OpenAIImageGenerator(ImageGenerator):
             raise ValueError(
                 "Each origin of the answers' pictures must begin with http:// or https:// and name a host."
             )
-        if not 1 <= len(model) <= MODEL_MAX_LENGTH:
-            raise ValueError(f"The OpenAI model must have 1 to {MODEL_MAX_LENGTH} characters.")
+        models = models or (model,)
+        if not all(1 <= len(name) <= MODEL_MAX_LENGTH for name in models):
+            raise ValueError(f"Each OpenAI model must have 1 to {MODEL_MAX_LENGTH} characters.")
+        if model not in models:
+            raise ValueError(f"The OpenAI models must have the default, {model}, among them.")
         if output_format is not None and output_format not in OUTPUT_FORMATS:
             raise ValueError(f"The OpenAI output format must be one of {', '.join(OUTPUT_FORMATS)}.")
         self._api_key = api_key.strip()
         self._base_url = base_url
-        self._model = model
-        self._output_format = output_format
         options = {"size": size, "quality": quality, "output_format": output_format, "background": background}
-        self._options = {name: value for name, value in options.items() if value is not None}
+        defaults = {name: value for name, value in options.items() if value is not None}
+        self._capabilities = capabilities_of(model, models, defaults, allow_any=allow_any)
+        self._send_extra = send_extra
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._max_answer_size = max_answer_size
@@ -94,8 +104,8 @@ class OpenAIImageGenerator(ImageGenerator):
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="openai-decoder")
 
     def capabilities(self) -> Capabilities:
-        """Return what the model takes."""
-        return Capabilities.of(ModelCapabilities(id=self._model))
+        """Return what the allowed models take."""
+        return self._capabilities
 
     async def generate(
         self,
@@ -106,12 +116,19 @@ class OpenAIImageGenerator(ImageGenerator):
     ) -> GeneratedImage:
         """Buy one image; raise a `GenerationError` that says whether it may be billed."""
         endpoint = await self._connected()
-        return await self._picture(endpoint, await self._bought(endpoint, request.prompt))
+        return await self._picture(endpoint, await self._bought(endpoint, request))
 
-    async def _bought(self, endpoint: "ImagesEndpoint", prompt: str) -> GeneratedImage | NoPicture:
+    async def _bought(self, endpoint: "ImagesEndpoint", request: GenerationRequest) -> GeneratedImage | NoPicture:
         """Return the result of an answer; errors must not hold the answer, which may be large."""
-        answer = await endpoint.buy({"model": self._model, "prompt": prompt, "n": 1, **self._options})
-        return await self._in_decoder(self._read, answer, prompt)
+        answer = await endpoint.buy(self._parameters(request))
+        return await self._in_decoder(self._read, answer, request.prompt)
+
+    def _parameters(self, request: GenerationRequest) -> dict[str, Any]:
+        """Return the client's parameters for a request."""
+        completed = self._capabilities.model_for(request).completed(request)
+        options = {name: value for name in _OPTIONS if (value := getattr(completed, name)) is not None}
+        extra = {"extra_body": completed.extra} if completed.extra and self._send_extra else {}
+        return {"model": completed.model, "prompt": completed.prompt, "n": 1, **options, **extra}
 
     async def _picture(self, endpoint: "ImagesEndpoint", found: GeneratedImage | NoPicture) -> GeneratedImage:
         """Return the picture in an answer or at its link; raise what is wrong with it."""

@@ -71,3 +71,18 @@ async def test_a_content_store_of_the_hosts_is_prepared_and_closed_with_the_cont
     async with opened(container):
         assert contents.calls == ["prepare"]
     assert contents.calls == ["prepare", "close"]
+
+
+def test_the_generator_offers_the_models_of_the_settings() -> None:
+    environment = {
+        "OPENAI_API_KEY": "sk-test",
+        "PIXYPROXY_OPENAI_MODEL": "gpt-image-1.5",
+        "PIXYPROXY_OPENAI_MODELS": "gpt-image-2,gpt-image-1.5",
+        "PIXYPROXY_OPENAI_ALLOW_ANY": "true",
+        "PIXYPROXY_OPENAI_QUALITY": "low",
+    }
+    capabilities = Container(settings=load_settings(environment)).generator().capabilities()
+    assert [model.id for model in capabilities.models] == ["gpt-image-2", "gpt-image-1.5"]
+    assert [model.defaults for model in capabilities.models] == [{"quality": "low", "output_format": "png"}] * 2
+    assert capabilities.default == "gpt-image-1.5"
+    assert capabilities.others is not None

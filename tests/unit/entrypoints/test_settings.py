@@ -53,6 +53,9 @@ def test_an_empty_environment_gives_the_embedded_default() -> None:
         ("OPENAI_API_KEY", KEY, "openai_api_key", KEY),
         ("OPENAI_BASE_URL", "https://example.org/v1", "openai_base_url", "https://example.org/v1"),
         ("PIXYPROXY_OPENAI_MODEL", "gpt-image-1-mini", "openai_model", "gpt-image-1-mini"),
+        ("PIXYPROXY_OPENAI_MODELS", "a, gpt-image-2", "openai_models", "a, gpt-image-2"),
+        ("PIXYPROXY_OPENAI_ALLOW_ANY", "true", "openai_allow_any", True),
+        ("PIXYPROXY_OPENAI_SEND_EXTRA", "true", "openai_send_extra", True),
         ("PIXYPROXY_PUBLIC_URL", "https://h.example/p", "public_url", "https://h.example/p"),
         ("PIXYPROXY_ALLOWED_HOSTS", "a.example, *.b.example", "allowed_hosts", "a.example, *.b.example"),
         ("PIXYPROXY_ALLOWED_HOSTS", "*", "allowed_hosts", "*"),
@@ -195,6 +198,12 @@ def test_words_for_no(text: str) -> None:
         ("OPENAI_BASE_URL", "https://exam ple.org/v1"),
         ("OPENAI_BASE_URL", "https://example.org/v1?api-version=1"),
         ("OPENAI_BASE_URL", "https://example.org/v1#images"),
+        ("PIXYPROXY_OPENAI_MODELS", "gpt-image-1.5"),
+        ("PIXYPROXY_OPENAI_MODELS", ","),
+        ("PIXYPROXY_OPENAI_MODELS", "gpt-image-2," + "x" * 256),
+        ("PIXYPROXY_OPENAI_MODELS", "GPT-Image-2"),
+        ("PIXYPROXY_OPENAI_ALLOW_ANY", "any"),
+        ("PIXYPROXY_OPENAI_SEND_EXTRA", "some"),
         ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "images.example.com"),
         ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "ftp://images.example.com"),
         ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "https://*.example.com"),
@@ -213,6 +222,25 @@ def test_a_value_that_can_not_be_used_is_one_problem_that_names_its_variable(nam
     [problem] = problems_of({name: text})
     assert problem.startswith(name)
     assert problem.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("environment", "models"),
+    [
+        ({}, ("gpt-image-2",)),
+        ({"PIXYPROXY_OPENAI_MODEL": "a,b"}, ("a,b",)),
+        ({"PIXYPROXY_OPENAI_MODEL": "b", "PIXYPROXY_OPENAI_MODELS": "a, b,\tc,,a"}, ("a", "b", "c")),
+    ],
+)
+def test_the_models_that_clients_may_name(environment: dict[str, str], models: tuple[str, ...]) -> None:
+    settings = load_settings(environment)
+    assert settings.allowed_models == models
+    assert settings.openai_model in models
+
+
+def test_a_default_model_that_is_not_listed_is_named() -> None:
+    (problem,) = problems_of({"PIXYPROXY_OPENAI_MODELS": "gpt-image-1.5"})
+    assert problem.startswith("PIXYPROXY_OPENAI_MODELS must list the default model, gpt-image-2;")
 
 
 def test_the_origins_of_answers_stand_between_commas_or_spaces() -> None:
