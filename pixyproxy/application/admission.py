@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
-from pixyproxy.domain.errors import GenerationNotStartedError, OverloadedError
+from pixyproxy.domain.errors import DataValidationError, GenerationNotStartedError, OverloadedError
 from pixyproxy.domain.user import UserName
 
 RETRY_AFTER: Final = 10.0
@@ -59,14 +60,26 @@ class Admission:
 
     def reserve(self, author: UserName | None) -> Slot:
         """Return a slot; raise `OverloadedError` when there is none."""
+        (slot,) = self.reserve_all(author, 1)
+        return slot
+
+    def reserve_all(self, author: UserName | None, count: int) -> Sequence[Slot]:
+        """Return `count` slots; raise `OverloadedError` and reserve none when there are not enough.
+
+        Raises `DataValidationError` for more than there ever are.
+        """
         if self._is_closed:
             raise OverloadedError("PixyProxy is being stopped; nothing was bought.", retry_after=RETRY_AFTER)
-        slot = Slot(self, author)
-        if len(self._running) >= self._max_running and len(self._waiting) >= self._max_waiting:
-            self._drop_for(author)
-        self._waiting.append(slot)
+        limit = max(1, self._max_running + self._max_waiting)
+        if count > limit:
+            raise DataValidationError("n", f"must be at most {limit} here, as many images as are admitted at once")
+        for victim in self._victims(author, count):
+            self._waiting.remove(victim)
+            victim.revoke("The image made way for one of an author who had fewer.")
+        slots = [Slot(self, author) for _ in range(count)]
+        self._waiting += slots
         self._grant_next()
-        return slot
+        return slots
 
     def release(self, slot: Slot) -> None:
         """Free the slot and grant the next."""
@@ -94,13 +107,18 @@ class Admission:
             self._last_grants[slot.author] = self._grants
             slot.grant()
 
-    def _drop_for(self, author: UserName | None) -> None:
+    def _victims(self, author: UserName | None, count: int) -> Sequence[Slot]:
+        """Return the queued slots that make way for `count` more; raise `OverloadedError` if there are too few."""
         held = Counter(slot.author for slot in (*self._running, *self._waiting))
         latest_first = self._waiting[::-1]
-        victim = max(latest_first, key=lambda slot: held[slot.author], default=None)
-        if victim is None or held[author] + 1 >= held[victim.author]:
-            raise OverloadedError(
-                "As many images as may wait are waiting already; nothing was bought.", retry_after=RETRY_AFTER
-            )
-        self._waiting.remove(victim)
-        victim.revoke("The image made way for one of an author who had fewer.")
+        victims: list[Slot] = []
+        while held.total() + count > self._max_running + self._max_waiting:
+            victim = max(latest_first, key=lambda slot: held[slot.author], default=None)
+            if victim is None or held[author] + count >= held[victim.author]:
+                raise OverloadedError(
+                    "As many images as may wait are waiting already; nothing was bought.", retry_after=RETRY_AFTER
+                )
+            latest_first.remove(victim)
+            held[victim.author] -= 1
+            victims.append(victim)
+        return victims

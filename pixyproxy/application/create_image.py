@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 from pixyproxy.application.admission import Admission
+from pixyproxy.application.begin_images import RETRY_AFTER, BeginImages
 from pixyproxy.application.generate_image import GenerateImage
 from pixyproxy.application.generations import Generations
 from pixyproxy.domain.errors import (
@@ -15,18 +16,14 @@ from pixyproxy.domain.errors import (
     GenerationFailedError,
     GenerationNotStartedError,
     IdempotencyKeyInUseError,
-    IdempotencyKeyReusedError,
     ImageDelayedError,
-    OperationNotAllowedError,
     RecordNotFoundError,
 )
 from pixyproxy.domain.generation_request import GenerationRequest
-from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
+from pixyproxy.domain.idempotency import Claim, IdempotencyKey
 from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.ports import Clock, GuidSource, IdempotencyKeys, ImageRepository
 from pixyproxy.domain.user import Principal
-
-RETRY_AFTER = 5.0
 
 
 class CreatedImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,59 +70,31 @@ class CreateImage:
         idempotency_key: IdempotencyKey | None = None,
         wait: float | None = None,
     ) -> CreatedImage:
-        request = request.normalized()
-        model = self.generate_image.generator.capabilities().ensure_takes(request)
-        image = Image.requested(
-            guid=self.guids.new(),
-            request=request,
-            tags=tags,
-            visibility=visibility,
-            principal=principal,
-            model=model.id,
-            at=self.clock.now(),
-        )
-        claim = None if idempotency_key is None else Claim.on(image, idempotency_key, self.claim_seconds)
+        begin = self.begin_images
+        (image,) = begin.request(request, [None], tags=tags, visibility=visibility, principal=principal)
+        claim = begin.claim(image, idempotency_key)
+
+        async def store() -> Sequence[Image]:
+            return [await self.images.add(image, lease=self.generate_image.lease, claim=claim)]
+
         while True:
             if claim and (replay := await self._replay(claim, wait)):
                 return replay
-            slot = self.admission.reserve(image.author)
-            try:
-                image = await self._record(image, claim)
-            except BaseException as exc:
-                slot.release()
-                if isinstance(exc, ConstraintViolationError) and claim and await self._find(claim):
-                    # Another request with the key was faster.
-                    continue
-                raise
-            self.generations.start(image.guid, self.generate_image(image, slot))
-            return await self._result(image, wait)
+            if begun := await begin([image], claim, store):
+                return await self._result(begun[0], wait)
 
     @property
-    def _keys(self) -> IdempotencyKeys:
-        if self.idempotency_keys is None:
-            raise OperationNotAllowedError("Idempotency keys are not supported here.")
-        return self.idempotency_keys
-
-    async def _find(self, claim: Claim) -> ClaimedImage | None:
-        claimed = await self._keys.find_claim(claim.author, claim.key)
-        if claimed is None and claim.plain_key is not None:
-            plain = await self._keys.find_claim(claim.author, claim.plain_key)
-            return plain if plain and plain.fingerprint == claim.fingerprint else None
-        return claimed
-
-    async def _record(self, image: Image, claim: Claim | None) -> Image:
-        try:
-            return await self._add(image, claim)
-        except ConstraintViolationError:
-            if claim is None or await self._find(claim):
-                raise
-            # The key has expired and has not been swept yet.
-            await self._keys.forget_expired_claims()
-        return await self._add(image, claim)
-
-    async def _add(self, image: Image, claim: Claim | None) -> Image:
-        lease = self.generate_image.lease
-        return await self.images.add(image, lease=lease, claim=claim)
+    def begin_images(self) -> BeginImages:
+        """What comes before the result, for one image as for several."""
+        return BeginImages(
+            generate_image=self.generate_image,
+            clock=self.clock,
+            guids=self.guids,
+            idempotency_keys=self.idempotency_keys,
+            admission=self.admission,
+            generations=self.generations,
+            claim_seconds=self.claim_seconds,
+        )
 
     async def _result(self, image: Image, wait: float | None) -> CreatedImage:
         ready = await self.generations.result(image.guid, self._seconds(wait))
@@ -155,15 +124,13 @@ class CreateImage:
 
         A request that was refused before its generation began has not used the key up.
         """
-        claimed = await self._find(claim)
-        if claimed is None:
+        guid = await self.begin_images.find(claim)
+        if guid is None:
             return None
-        if claimed.fingerprint != claim.fingerprint:
-            raise IdempotencyKeyReusedError("The idempotency key was used for another prompt, tags or visibility.")
-        image = await self._followed(claimed.guid, wait)
+        image = await self._followed(guid, wait)
         error = image.generation_error
         if isinstance(error, GenerationNotStartedError):
-            await self._keys.forget_claim(claim.author, claim.key, image.guid)
+            await self.begin_images.forget(claim, image.guid)
             return None
         if error is not None:
             error.is_replay = True

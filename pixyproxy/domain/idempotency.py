@@ -30,7 +30,7 @@ def parse_idempotency_key(text: str) -> IdempotencyKey:
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """An author's use of an idempotency key; `fingerprint` identifies the request.
+    """An author's use of an idempotency key; `fingerprint` identifies the request, with the size of a batch.
 
     It lasts `seconds` from now, by the database's clock. Without an author, `key` combines the client's key and the
     request: strangers who happen to use the same key must neither refuse each other's requests nor see each other's
@@ -46,10 +46,14 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def on(cls, image: Image, key: IdempotencyKey, seconds: float = 86_400.0) -> Self:
-        """Return the claim of `key` for the request of `image`."""
+        """Return the claim of `key` for the request of `image`, or of the batch that it is in."""
         # Options that are not given are left out, so that keys stay valid when a later version adds options.
         options = image.request.fingerprint_options
-        asked = (image.prompt, image.tags, image.visibility, *([options] if options else ()))
+        asked: tuple[object, ...] = (image.prompt, image.tags, image.visibility)
+        if image.batch is not None:
+            asked = (*asked, options, image.batch.size)
+        elif options:
+            asked = (*asked, options)
         fingerprint = hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
         if image.author is not None:
             return cls(author=image.author, key=key, fingerprint=fingerprint, seconds=seconds)
@@ -58,7 +62,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClaimedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """The image that a key was used for, and the fingerprint of its request."""
+    """The guid of the image or batch that a key was used for, and the fingerprint of the request."""
 
     guid: UUID
     fingerprint: str

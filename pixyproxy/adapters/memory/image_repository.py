@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from operator import itemgetter
 from uuid import UUID
 
 import msgspec
@@ -30,20 +31,33 @@ class InMemoryImageRepository(ImagePorts):
         self._claims: dict[tuple[UserName | None, IdempotencyKey], tuple[ClaimedImage, datetime]] = {}
 
     async def add(self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None) -> Image:
-        if image.guid in self._images:
+        (stored,) = await self.add_batch([image], lease=lease, claim=claim)
+        return stored
+
+    async def add_batch(
+        self, images: Sequence[Image], *, lease: Lease | None = None, claim: Claim | None = None
+    ) -> Sequence[Image]:
+        guids = {image.guid for image in images}
+        if len(guids) < len(images) or not guids.isdisjoint(self._images):
             raise ConstraintViolationError("An image with this guid is stored already.")
-        if image.guid in self._deletions:
+        if not guids.isdisjoint(self._deletions):
             raise ConstraintViolationError("An image with this guid is being deleted.")
         if claim is not None and (claim.author, claim.key) in self._claims:
             raise ConstraintViolationError("The idempotency key is taken.")
-        stored = msgspec.structs.replace(image, id=ImageId(next(self._ids)))
-        self._images[image.guid] = stored
+        stored = [msgspec.structs.replace(image, id=ImageId(next(self._ids))) for image in images]
+        self._images |= {image.guid: image for image in stored}
         if lease is not None:
-            self._leases[image.guid] = lease.owner, self._in(lease.seconds)
+            self._leases |= dict.fromkeys(guids, (lease.owner, self._in(lease.seconds)))
         if claim is not None:
-            claimed = ClaimedImage(guid=image.guid, fingerprint=claim.fingerprint)
+            claimed = ClaimedImage(guid=images[0].claimed_guid, fingerprint=claim.fingerprint)
             self._claims[claim.author, claim.key] = claimed, self._in(claim.seconds)
         return stored
+
+    async def list_batch(self, guid: UUID) -> Sequence[Image]:
+        found = [
+            (image.batch.position, image) for image in self._images.values() if image.batch and image.batch.guid == guid
+        ]
+        return [image for _, image in sorted(found, key=itemgetter(0))]
 
     async def get(self, guid: UUID) -> Image:
         try:

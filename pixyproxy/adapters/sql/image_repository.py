@@ -167,23 +167,38 @@ class SQLImageRepository(ImagePorts):
     database: SQLDatabase
 
     async def add(self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None) -> Image:
-        (words,) = await words_to_rows([(0, image.prompt)])
+        (stored,) = await self.add_batch([image], lease=lease, claim=claim)
+        return stored
 
-        async def store(transaction: Transaction) -> ImageId:
+    async def add_batch(
+        self, images: Sequence[Image], *, lease: Lease | None = None, claim: Claim | None = None
+    ) -> Sequence[Image]:
+        words = await words_to_rows([(0, image.prompt) for image in images])
+
+        async def store(transaction: Transaction) -> Sequence[ImageId]:
             # Statements that wait for locks come before the transaction's first plain SELECT: with snapshot isolation
             # (MariaDB since 11.6), a row that is locked later must not have changed since that SELECT.
             if claim is not None:
-                await transaction.execute(_CLAIM, claim_to_row(claim, image.guid))
-            image_id = ImageId(await transaction.insert(_ADD, {**image_to_row(image), **lease_to_row(lease)}))
-            # A concurrent deletion of an image with this guid has ended.
-            if await transaction.fetch_all(_FIND_DELETION, {"guid": str(image.guid)}):
-                raise ConstraintViolationError("An image with this guid is being deleted.")
-            await transaction.execute_many(_ADD_TAG, tags_to_rows(image.tags, image_id, image_to_row(image)))
-            await transaction.execute_many(_ADD_REFERENCE, references_to_rows(image, image_id))
-            await transaction.execute("{add_words}", {**words, "image_id": image_id})
-            return image_id
+                await transaction.execute(_CLAIM, claim_to_row(claim, images[0].claimed_guid))
+            ids = [
+                ImageId(await transaction.insert(_ADD, {**image_to_row(image), **lease_to_row(lease)}))
+                for image in images
+            ]
+            for image, image_id, of_prompt in zip(images, ids, words, strict=True):
+                # A concurrent deletion of an image with this guid has ended.
+                if await transaction.fetch_all(_FIND_DELETION, {"guid": str(image.guid)}):
+                    raise ConstraintViolationError("An image with this guid is being deleted.")
+                await transaction.execute_many(_ADD_TAG, tags_to_rows(image.tags, image_id, image_to_row(image)))
+                await transaction.execute_many(_ADD_REFERENCE, references_to_rows(image, image_id))
+                await transaction.execute("{add_words}", {**of_prompt, "image_id": image_id})
+            return ids
 
-        return msgspec.structs.replace(image, id=await self.database.write(store))
+        ids = await self.database.write(store)
+        return [msgspec.structs.replace(image, id=image_id) for image, image_id in zip(images, ids, strict=True)]
+
+    async def list_batch(self, guid: UUID) -> Sequence[Image]:
+        sql = f"{_RECORDS} WHERE batch = :batch ORDER BY batch_position, guid"
+        return undamaged_images(await self.database.fetch_all(sql, {"batch": str(guid)}))
 
     async def get(self, guid: UUID) -> Image:
         rows = await self.database.fetch_all(f"{_RECORDS} WHERE guid = :guid", {"guid": str(guid)})

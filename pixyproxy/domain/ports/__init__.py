@@ -14,6 +14,7 @@ from pixyproxy.domain.ports.guid_source import GuidSource
 from pixyproxy.domain.ports.health_check import HealthCheck
 from pixyproxy.domain.ports.idempotency_keys import IdempotencyKeys
 from pixyproxy.domain.ports.image_archive import ArchivedImage, ArchiveProblem, ImageArchiveReader, ImageArchiveWriter
+from pixyproxy.domain.ports.image_batches import ImageBatches
 from pixyproxy.domain.ports.image_catalogue import ImageCatalogue
 from pixyproxy.domain.ports.image_deletions import ImageDeletions
 from pixyproxy.domain.ports.image_generator import (
@@ -59,6 +60,7 @@ __all__ = [
     "IdempotencyKeys",
     "ImageArchiveReader",
     "ImageArchiveWriter",
+    "ImageBatches",
     "ImageCatalogue",
     "ImageDeletions",
     "ImageGenerator",

@@ -9,6 +9,7 @@ from pixyproxy.domain.ports.content_maintenance import ContentMaintenance
 from pixyproxy.domain.ports.content_store import ContentStore
 from pixyproxy.domain.ports.health_check import HealthCheck
 from pixyproxy.domain.ports.idempotency_keys import IdempotencyKeys
+from pixyproxy.domain.ports.image_batches import ImageBatches
 from pixyproxy.domain.ports.image_catalogue import ImageCatalogue
 from pixyproxy.domain.ports.image_deletions import ImageDeletions
 from pixyproxy.domain.ports.image_leases import ImageLeases
@@ -22,6 +23,7 @@ from pixyproxy.domain.ports.variant_store import VariantStore
 
 class ImagePorts(
     ImageRepository,
+    ImageBatches,
     ImageCatalogue,
     TagCatalogue,
     ImageLeases,

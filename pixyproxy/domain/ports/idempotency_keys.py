@@ -1,4 +1,4 @@
-"""Which idempotency keys are used, and for which image."""
+"""Which idempotency keys are used, and for what."""
 
 from abc import abstractmethod
 from typing import Protocol
@@ -9,18 +9,19 @@ from pixyproxy.domain.user import UserName
 
 
 class IdempotencyKeys(Protocol):
-    """Which idempotency keys are used, and for which image; `ImageRepository.add` claims them.
+    """Which idempotency keys are used, and for which image or batch.
 
-    Keys expire by the clock of the database, which all processes share.
+    `ImageRepository.add` and `ImageBatches.add_batch` claim them. They expire by the clock of the database, which all
+    processes share.
     """
 
     @abstractmethod
     async def find_claim(self, author: UserName | None, key: IdempotencyKey) -> ClaimedImage | None:
-        """Return the image that the author has used the key for, or None if the key is unused or expired."""
+        """Return what the author has used the key for, or None if the key is unused or expired."""
 
     @abstractmethod
     async def forget_claim(self, author: UserName | None, key: IdempotencyKey, guid: UUID) -> None:
-        """Remove the author's key, if it was used for the image with this guid."""
+        """Remove the author's key, if it was used for the image or batch with this guid."""
 
     @abstractmethod
     async def forget_expired_claims(self) -> int:

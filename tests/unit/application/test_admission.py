@@ -2,13 +2,14 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pixyproxy.application.admission import Admission, Slot
-from pixyproxy.domain.errors import GenerationNotStartedError, OverloadedError
+from pixyproxy.domain.errors import DataValidationError, GenerationNotStartedError, OverloadedError
 from pixyproxy.domain.user import UserName
 
 ANN, BOB, EVE = UserName("ann"), UserName("bob"), UserName("eve")
@@ -21,6 +22,12 @@ async def has_turn(slot: Slot) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+async def are_revoked(slots: Sequence[Slot]) -> list[bool]:
+    """Whether each slot was revoked."""
+    turns = await asyncio.gather(*map(has_turn, slots), return_exceptions=True)
+    return [isinstance(turn, GenerationNotStartedError) for turn in turns]
 
 
 async def test_as_many_as_may_run_have_their_turn_at_once() -> None:
@@ -117,24 +124,74 @@ async def test_no_author_loses_a_slot_to_one_that_would_then_have_as_many() -> N
     assert not await has_turn(eve)
 
 
-@given(st.integers(1, 4), st.integers(0, 5), st.lists(st.tuples(st.sampled_from([ANN, BOB, EVE, None]), st.booleans())))
+async def test_several_slots_are_reserved_at_once_and_granted_like_others() -> None:
+    admission = Admission(max_running=2, max_waiting=3)
+    slots = admission.reserve_all(ANN, 5)
+    assert [await has_turn(slot) for slot in slots] == [True, True, False, False, False]
+    slots[0].release()
+    assert [await has_turn(slot) for slot in slots[2:]] == [True, False, False]
+
+
+async def test_without_room_for_all_none_is_reserved() -> None:
+    admission = Admission(max_running=1, max_waiting=2)
+    ann = admission.reserve(ANN)
+    for author in (ANN, BOB):
+        with pytest.raises(OverloadedError):
+            admission.reserve_all(author, 3)
+    ann.release()
+    assert len(admission.reserve_all(BOB, 3)) == 3
+
+
+async def test_more_slots_than_there_ever_are_break_a_rule_of_the_request() -> None:
+    admission = Admission(max_running=1, max_waiting=2)
+    with pytest.raises(DataValidationError, match="at most 3") as caught:
+        admission.reserve_all(ANN, 4)
+    assert caught.value.field == "n"
+    admission.close()
+    with pytest.raises(OverloadedError):
+        admission.reserve_all(ANN, 3)
+
+
+async def test_several_slots_displace_no_more_of_another_than_leaves_both_with_as_many() -> None:
+    admission = Admission(max_running=1, max_waiting=9)
+    anns = admission.reserve_all(ANN, 10)
+    with pytest.raises(OverloadedError):
+        admission.reserve_all(BOB, 6)
+    assert not any(await are_revoked(anns))
+    assert len(admission.reserve_all(BOB, 5)) == 5
+    assert await are_revoked(anns) == [False] * 5 + [True] * 5
+
+
+async def test_several_slots_displace_those_of_the_author_who_then_has_the_most() -> None:
+    admission = Admission(max_running=1, max_waiting=9)
+    anns, bobs = admission.reserve_all(ANN, 6), admission.reserve_all(BOB, 4)
+    admission.reserve_all(EVE, 3)
+    assert await are_revoked(anns) == [False] * 4 + [True] * 2
+    assert await are_revoked(bobs) == [False] * 3 + [True]
+
+
+@given(
+    st.integers(1, 4), st.integers(0, 5), st.lists(st.tuples(st.sampled_from([ANN, BOB, EVE, None]), st.integers(0, 4)))
+)
 def test_whatever_happens_the_bounds_hold_and_no_place_is_idle(
-    max_running: int, max_waiting: int, steps: list[tuple[UserName | None, bool]]
+    max_running: int, max_waiting: int, steps: list[tuple[UserName | None, int]]
 ) -> None:
     async def scenario() -> None:
         admission = Admission(max_running=max_running, max_waiting=max_waiting)
         slots: set[Slot] = set()
         choose = random.Random(len(steps))  # noqa: S311
-        for author, is_leaving in steps:
-            if is_leaving and slots:
+        for author, count in steps:
+            if not count and slots:
                 slot = choose.choice(sorted(slots, key=id))
                 slot.release()
                 slots.discard(slot)
             else:
                 try:
-                    slots.add(admission.reserve(author))
+                    slots.update(admission.reserve_all(author, count or 1))
                 except OverloadedError:
-                    assert len(slots) == max_running + max_waiting
+                    assert len(slots) + (count or 1) > max_running + max_waiting
+                except DataValidationError:
+                    assert count > max_running + max_waiting
             running = waiting = 0
             for slot in list(slots):
                 task = asyncio.create_task(slot.granted())

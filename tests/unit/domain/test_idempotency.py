@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pixyproxy.domain.batch import BatchPlace
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import Claim, IdempotencyKey, parse_idempotency_key
@@ -184,6 +185,18 @@ class TestClaim:
         assert len({fingerprint(), fingerprint(size="1024x1024"), fingerprint(size="1024x1536")}) == 3
 
     # The first and the plain key of the second are as the release 482b97f made them.
+    def test_each_size_of_a_batch_is_another_request_and_so_is_an_image_alone(self) -> None:
+        def fingerprint(guid: UUID, position: int, images: int, **options: Any) -> str:
+            place = BatchPlace(guid=guid, position=position, size=images)
+            request = GenerationRequest(prompt=an_image().prompt, **options)
+            return Claim.on(msgspec.structs.replace(an_image(), request=request, batch=place), KEY).fingerprint
+
+        guid = uuid4()
+        alone = Claim.on(an_image(), KEY).fingerprint
+        sized = {fingerprint(guid, 0, 1), fingerprint(guid, 0, 2), fingerprint(guid, 0, 2, size="1024x1024")}
+        assert len({alone, *sized}) == 4
+        assert fingerprint(guid, 0, 2) == fingerprint(uuid4(), 1, 2)
+
     @pytest.mark.parametrize(
         ("author", "key", "fingerprint"),
         [

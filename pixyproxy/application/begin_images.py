@@ -1,0 +1,117 @@
+"""Use case: begin the images of one request."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from pixyproxy.application.admission import Admission
+from pixyproxy.application.generate_image import GenerateImage
+from pixyproxy.application.generations import Generations
+from pixyproxy.domain.batch import BatchPlace
+from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyReusedError, OperationNotAllowedError
+from pixyproxy.domain.generation_request import GenerationRequest
+from pixyproxy.domain.idempotency import Claim, IdempotencyKey
+from pixyproxy.domain.image import Image, Visibility
+from pixyproxy.domain.ports import Clock, GuidSource, IdempotencyKeys
+from pixyproxy.domain.user import Principal
+
+RETRY_AFTER: Final = 5.0
+
+Store = Callable[[], Awaitable[Sequence[Image]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeginImages:
+    """Reserve, store and start the images of one request, all or none; `CreateImage` and `CreateBatch` share it.
+
+    Takes pending images that `request` has made, the claim of their idempotency key, and `store`, which stores them
+    with both. Returns the stored images, or None if another request with the key was faster. Raises `OverloadedError`
+    when the queue is full, `DataValidationError` for more images than it can ever take, and `DBConnectionError`.
+    """
+
+    generate_image: GenerateImage
+    clock: Clock
+    guids: GuidSource
+    idempotency_keys: IdempotencyKeys | None
+    admission: Admission
+    generations: Generations
+    claim_seconds: float
+
+    async def __call__(self, images: Sequence[Image], claim: Claim | None, store: Store) -> Sequence[Image] | None:
+        slots = self.admission.reserve_all(images[0].author, len(images))
+        try:
+            stored = await self._stored(store, claim)
+        except BaseException as exc:
+            for slot in slots:
+                slot.release()
+            if isinstance(exc, ConstraintViolationError) and claim and await self.find(claim):
+                return None
+            raise
+        for image, slot in zip(stored, slots, strict=True):
+            self.generations.start(image.guid, self.generate_image(image, slot))
+        return stored
+
+    def request(
+        self,
+        request: GenerationRequest,
+        places: Sequence[BatchPlace | None],
+        *,
+        tags: Sequence[str],
+        visibility: Visibility,
+        principal: Principal,
+    ) -> Sequence[Image]:
+        """Return a pending image for each place; raise `DataValidationError` for bad input."""
+        request = request.normalized()
+        model = self.generate_image.generator.capabilities().ensure_takes(request)
+        at = self.clock.now()
+        return [
+            Image.requested(
+                guid=self.guids.new(),
+                request=request,
+                tags=tags,
+                visibility=visibility,
+                principal=principal,
+                model=model.id,
+                at=at,
+                batch=place,
+            )
+            for place in places
+        ]
+
+    def claim(self, image: Image, key: IdempotencyKey | None) -> Claim | None:
+        """Return the claim of the key, if there is one, for the request of the image."""
+        return None if key is None else Claim.on(image, key, self.claim_seconds)
+
+    async def find(self, claim: Claim) -> UUID | None:
+        """Return the guid of the image or batch that the key was used for, or None.
+
+        Raises `IdempotencyKeyReusedError` for a key of another request.
+        """
+        claimed = await self._keys.find_claim(claim.author, claim.key)
+        if claimed is None and claim.plain_key is not None:
+            plain = await self._keys.find_claim(claim.author, claim.plain_key)
+            return plain.guid if plain and plain.fingerprint == claim.fingerprint else None
+        if claimed is not None and claimed.fingerprint != claim.fingerprint:
+            raise IdempotencyKeyReusedError("The idempotency key was used for another request.")
+        return None if claimed is None else claimed.guid
+
+    async def forget(self, claim: Claim, guid: UUID) -> None:
+        """Free the key of a request that has bought nothing."""
+        await self._keys.forget_claim(claim.author, claim.key, guid)
+
+    @property
+    def _keys(self) -> IdempotencyKeys:
+        if self.idempotency_keys is None:
+            raise OperationNotAllowedError("Idempotency keys are not supported here.")
+        return self.idempotency_keys
+
+    async def _stored(self, store: Store, claim: Claim | None) -> Sequence[Image]:
+        try:
+            return await store()
+        except ConstraintViolationError:
+            if claim is None or await self.find(claim):
+                raise
+            # The key has expired and has not been swept yet.
+            await self._keys.forget_expired_claims()
+        return await store()

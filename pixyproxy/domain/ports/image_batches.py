@@ -1,0 +1,30 @@
+"""Batches of images."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from pixyproxy.domain.idempotency import Claim
+from pixyproxy.domain.image import Image
+from pixyproxy.domain.ports.image_leases import Lease
+
+
+class ImageBatches(Protocol):
+    """Batches of images; each image is also one of `ImageRepository`, and changes and ends by itself."""
+
+    @abstractmethod
+    async def add_batch(
+        self, images: Sequence[Image], *, lease: Lease | None = None, claim: Claim | None = None
+    ) -> Sequence[Image]:
+        """Store the new images of one batch, all or nothing, and return them with their ids.
+
+        Each image gets a lease, and the claim names the batch. Raises what `ImageRepository.add` raises.
+        """
+
+    @abstractmethod
+    async def list_batch(self, guid: UUID) -> Sequence[Image]:
+        """Return those images of a batch that are not deleted, in any state, in order; none of an unknown batch.
+
+        Damaged records are left out.
+        """
