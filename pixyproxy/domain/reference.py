@@ -1,12 +1,13 @@
 """References and masks: the pictures that go into a generation."""
 
+from collections.abc import Iterable, Sequence
 from typing import Final, Self
 from uuid import UUID
 
 import msgspec
 
 from pixyproxy.domain.content import ContentInfo, ContentKey, MediaType
-from pixyproxy.domain.errors import DataValidationError
+from pixyproxy.domain.errors import ConstraintViolationError, DataValidationError
 from pixyproxy.domain.text import ensure_label
 
 REFERENCES_MAX_COUNT: Final = 16
@@ -64,3 +65,18 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def upload_key_of(sha256: str) -> ContentKey:
     """Return the key of an upload's bytes in the store of uploads."""
     return ContentKey(sha256)
+
+
+def uploads_in(pictures: Iterable[Reference]) -> Sequence[str]:
+    """Return the SHA-256s of the uploads among the pictures of a request, each once, in order."""
+    return sorted({picture.upload.content.sha256 for picture in pictures if picture.upload is not None})
+
+
+def upload_gone() -> ConstraintViolationError:
+    """Return the error for an image that refers to an upload that is not kept any more."""
+    return ConstraintViolationError("An upload that the image refers to is not kept any more: upload it again.")
+
+
+def upload_being_deleted() -> ConstraintViolationError:
+    """Return the error for an upload of bytes that another process is deleting."""
+    return ConstraintViolationError("The same upload, of an earlier image, is just being deleted.")

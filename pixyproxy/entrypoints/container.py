@@ -8,6 +8,7 @@ import operator
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from dependency_injector import containers, providers
 
@@ -72,6 +73,9 @@ from pixyproxy.entrypoints.housekeeping import end_generations, log_end, process
 from pixyproxy.entrypoints.link_signer import LinkSigner
 from pixyproxy.entrypoints.settings import Settings
 
+UPLOADS: Final = "uploads"
+"""The folder of the uploads below that of the contents."""
+
 
 class Container(containers.DeclarativeContainer):
     """Builds every use case from `settings`; each adapter is made once, when it is first needed."""
@@ -105,6 +109,9 @@ class Container(containers.DeclarativeContainer):
     cursor_signer = providers.Singleton(CursorSigner, secrets)
     link_signer = providers.Singleton(LinkSigner, secrets, settings.provided.link_secrets)
     contents = providers.Singleton(FilesystemContentStore, providers.Factory(Path, settings.provided.content_path))
+    upload_contents = providers.Singleton(
+        FilesystemContentStore, providers.Factory(Path, settings.provided.content_path, UPLOADS)
+    )
     generator = providers.Selector(
         settings.provided.generator_kind,
         openai=providers.Singleton(
@@ -265,9 +272,10 @@ async def opened(container: Container) -> AsyncIterator[Container]:
         database = container.database()
         stack.push_async_callback(database.close)
         await database.open()
-        contents = container.contents()
-        stack.push_async_callback(contents.close)
-        await contents.prepare()
+        # The folder of the contents comes first: the others are in it.
+        for contents in (container.contents(), container.upload_contents()):
+            stack.push_async_callback(contents.close)
+            await contents.prepare()
         stack.push_async_callback(container.generator().close)
         stack.push_async_callback(container.variant_maker().close)
         stack.push_async_callback(container.variant_flight().close)

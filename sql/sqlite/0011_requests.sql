@@ -22,12 +22,14 @@ CREATE TABLE image_references (
 CREATE INDEX image_references_guid ON image_references (guid) WHERE guid IS NOT NULL;
 CREATE INDEX image_references_sha256 ON image_references (sha256) WHERE sha256 IS NOT NULL;
 
--- The stored uploads. One that no image refers to is deleted once `held_until` is over; `deleting_until` is the lease of
--- the process that does so.
+-- The stored uploads. One that no image refers to is deleted once `held_until` is over, which is NULL for one that an
+-- image referred to then; deleting the image sets it. `holds` are the requests that hold it, and `deleting_until` is the
+-- lease of the process that deletes it.
 CREATE TABLE uploads (
     sha256 TEXT NOT NULL PRIMARY KEY,
-    held_until TEXT NOT NULL,
+    holds INTEGER NOT NULL DEFAULT 0,
+    held_until TEXT,
     deleting_until TEXT
 ) WITHOUT ROWID;
 
-CREATE INDEX uploads_held ON uploads (held_until);
+CREATE INDEX uploads_held ON uploads (held_until) WHERE held_until IS NOT NULL;

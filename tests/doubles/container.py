@@ -16,6 +16,7 @@ def in_memory_container(settings: Settings) -> Container:
     container = Container(settings=settings)
     container.database.override(providers.Object(InMemoryDatabase()))
     container.contents.override(providers.Object(InMemoryContentStore()))
+    container.upload_contents.override(providers.Object(InMemoryContentStore()))
     container.generator.override(providers.Object(InMemoryImageGenerator()))
     container.hasher.override(providers.Object(InMemoryPasswordHasher()))
     container.variant_maker.override(providers.Object(PillowVariantMaker()))

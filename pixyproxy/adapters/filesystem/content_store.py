@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -27,6 +27,7 @@ from pixyproxy.domain.variant import VariantName
 
 INCOMING: Final = "incoming"
 QUARANTINE: Final = "set-aside"
+RECEIVED: Final = "upload"
 VARIANTS: Final = "variants"
 SHARD_LENGTH: Final = 2
 
@@ -67,6 +68,21 @@ class FilesystemContentStore(ContentPorts):
     async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
         path = self._root / _name_of(key)
         return await self._upload(key, chunks, lambda upload: upload.commit(self._root, path))
+
+    async def receive(
+        self, chunks: AsyncIterable[bytes], accept: Callable[[StoredContent], Awaitable[ContentKey]]
+    ) -> ContentDigest:
+        upload = Upload(self._temporary(RECEIVED))
+        try:
+            await _to_thread(upload.begin)
+            async for chunk in chunks:
+                await _to_thread(upload.write, chunk)
+            digest = await _to_thread(upload.flush)
+            received = await in_reader(Download, self._root, f"{INCOMING}/{upload.temporary.name}")
+            key = await accept(msgspec.structs.replace(received.content(0, None), sha256=digest.sha256))
+            return await _to_thread(upload.commit, self._root, self._root / _name_of(key))
+        finally:
+            await _to_thread(upload.discard)
 
     async def open(self, key: ContentKey, *, start: int = 0, end: int | None = None) -> StoredContent:
         name = _name_of(key)

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -29,6 +29,14 @@ class InMemoryContentStore(ContentPorts):
         content = b"".join([chunk async for chunk in chunks])
         self._contents[key] = content
         return _digest(content)
+
+    async def receive(
+        self, chunks: AsyncIterable[bytes], accept: Callable[[StoredContent], Awaitable[ContentKey]]
+    ) -> ContentDigest:
+        content = b"".join([chunk async for chunk in chunks])
+        digest = _digest(content)
+        self._contents[await accept(StoredContent(len(content), chunks_of(content), sha256=digest.sha256))] = content
+        return digest
 
     async def open(self, key: ContentKey, *, start: int = 0, end: int | None = None) -> StoredContent:
         return _stored(self._contents.get(key), start, end)

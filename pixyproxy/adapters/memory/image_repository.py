@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from operator import itemgetter
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -14,9 +15,21 @@ from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageId, ImageStatus, image_conflict, image_not_found
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter, listed
-from pixyproxy.domain.ports import DamagedRecord, ImagePorts, Lease, RebuiltIndex
+from pixyproxy.domain.ports import DamagedRecord, ImagePorts, Lease, RebuiltIndex, UploadRecord
+from pixyproxy.domain.reference import upload_being_deleted, upload_gone, uploads_in
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
+
+
+class _ListedUpload(msgspec.Struct, frozen=True, kw_only=True):
+    """An upload in the ledger; without `held_until`, an image referred to it when that was over."""
+
+    holds: int = 0
+    held_until: datetime | None = None
+    deleting_until: datetime | None = None
+
+
+_UNLISTED: Final = _ListedUpload()
 
 
 class InMemoryImageRepository(ImagePorts):
@@ -29,6 +42,7 @@ class InMemoryImageRepository(ImagePorts):
         self._leases: dict[UUID, tuple[str, datetime]] = {}
         self._deletions: dict[UUID, datetime] = {}
         self._claims: dict[tuple[UserName | None, IdempotencyKey], tuple[ClaimedImage, datetime]] = {}
+        self._uploads: dict[str, _ListedUpload] = {}
 
     async def add(self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None) -> Image:
         (stored,) = await self.add_batch([image], lease=lease, claim=claim)
@@ -44,6 +58,10 @@ class InMemoryImageRepository(ImagePorts):
             raise ConstraintViolationError("An image with this guid is being deleted.")
         if claim is not None and (claim.author, claim.key) in self._claims:
             raise ConstraintViolationError("The idempotency key is taken.")
+        for upload in uploads_in(picture for image in images for picture in image.request.pictures):
+            entry = self._uploads.get(upload)
+            if entry is None or entry.deleting_until is not None:
+                raise upload_gone()
         stored = [msgspec.structs.replace(image, id=ImageId(next(self._ids))) for image in images]
         self._images |= {image.guid: image for image in stored}
         if lease is not None:
@@ -91,7 +109,11 @@ class InMemoryImageRepository(ImagePorts):
         return True
 
     async def delete(self, guid: UUID, *, expected_version: int, lease_seconds: float) -> None:
-        await self._get_version(guid, expected_version)
+        image = await self._get_version(guid, expected_version)
+        for upload in uploads_in(image.request.pictures):
+            entry = self._uploads.get(upload)
+            if entry is not None and entry.held_until is None:
+                self._uploads[upload] = msgspec.structs.replace(entry, held_until=self._now())
         del self._images[guid]
         self._leases.pop(guid, None)
         self._deletions[guid] = self._in(lease_seconds)
@@ -150,6 +172,54 @@ class InMemoryImageRepository(ImagePorts):
             del self._claims[place]
         return len(expired)
 
+    async def hold(self, sha256: str, *, seconds: float) -> None:
+        entry = self._uploads.get(sha256, _UNLISTED)
+        if entry.deleting_until is not None and entry.deleting_until > self._now():
+            raise upload_being_deleted()
+        is_held = entry.held_until is not None and entry.held_until > self._now()
+        until = self._in(seconds)
+        self._uploads[sha256] = _ListedUpload(
+            holds=entry.holds + 1 if is_held else 1, held_until=max(entry.held_until or until, until)
+        )
+
+    async def release(self, sha256: str) -> None:
+        entry = self._uploads.get(sha256, _UNLISTED)
+        if entry.held_until is not None and entry.held_until > self._now():
+            held_until = entry.held_until if entry.holds > 1 else self._now()
+            self._uploads[sha256] = msgspec.structs.replace(entry, holds=max(0, entry.holds - 1), held_until=held_until)
+
+    async def claim_unused(self, *, limit: int, lease_seconds: float) -> Sequence[str]:
+        now, used = self._now(), self._used_uploads()
+        claimed: list[str] = []
+        for sha256, upload in sorted(self._uploads.items()):
+            is_due = upload.held_until is not None and upload.held_until <= now
+            if not is_due or (upload.deleting_until is not None and upload.deleting_until > now):
+                continue
+            if sha256 in used:
+                self._uploads[sha256] = _ListedUpload()
+            elif len(claimed) < limit:
+                self._uploads[sha256] = msgspec.structs.replace(upload, deleting_until=self._in(lease_seconds))
+                claimed.append(sha256)
+        return claimed
+
+    async def finish_unused(self, sha256: str) -> None:
+        entry = self._uploads.get(sha256, _UNLISTED)
+        if entry.deleting_until is not None and entry.deleting_until > self._now():
+            del self._uploads[sha256]
+
+    async def scan_uploads(self, *, after: str = "", limit: int) -> Sequence[UploadRecord]:
+        used = self._used_uploads()
+        return [
+            UploadRecord(
+                sha256=sha256,
+                is_listed=sha256 in self._uploads,
+                is_used=sha256 in used,
+                is_held=(self._uploads.get(sha256, _UNLISTED).held_until or self._now()) > self._now(),
+            )
+            for sha256 in sorted(used | self._uploads.keys())
+            if sha256 > after
+        ][:limit]
+
     async def scan(self, *, after: str = "", limit: int) -> Sequence[Image | DamagedRecord]:
         guids = sorted(guid for guid in self._images if str(guid) > after)
         return [self._images[guid] for guid in guids[:limit]]
@@ -196,6 +266,9 @@ class InMemoryImageRepository(ImagePorts):
         if image.version != version:
             raise image_conflict()
         return image
+
+    def _used_uploads(self) -> set[str]:
+        return {upload for image in self._images.values() for upload in uploads_in(image.request.pictures)}
 
     def _in(self, seconds: float) -> datetime:
         return self._now() + timedelta(seconds=seconds)

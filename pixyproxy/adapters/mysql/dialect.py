@@ -9,6 +9,7 @@ MYSQL: Final = Dialect(
     now="CURRENT_TIMESTAMP(6)",
     later="CURRENT_TIMESTAMP(6) + INTERVAL :seconds SECOND",
     skip_taken="ON DUPLICATE KEY UPDATE name = name",
+    skip_listed="ON DUPLICATE KEY UPDATE sha256 = sha256",
     # Equality ignores trailing spaces, even with utf8mb4_bin.
     equal_texts="{column} = {parameter} AND CHAR_LENGTH({column}) = CHAR_LENGTH({parameter})",
     # Without the hint, MariaDB reads everything before the cursor.

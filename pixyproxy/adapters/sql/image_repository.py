@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from pixyproxy.adapters.sql.database import SQLDatabase, Transaction
+from pixyproxy.adapters.sql.database import Transaction
 from pixyproxy.adapters.sql.list_queries import ImageLists, tags_query
 from pixyproxy.adapters.sql.records import scanned_record, undamaged_images, valid_image_from_record
 from pixyproxy.adapters.sql.rows import (
@@ -26,6 +26,7 @@ from pixyproxy.adapters.sql.rows import (
     time_to_text,
     words_to_rows,
 )
+from pixyproxy.adapters.sql.uploads import SQLUploads, keep_uploads, let_go_of_uploads, uploads_of
 from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.errors import ConstraintViolationError, DataValidationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
@@ -161,10 +162,8 @@ _FORGET_CLAIMS: Final = "DELETE FROM idempotency_keys WHERE expires_at <= {now}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SQLImageRepository(ImagePorts):
+class SQLImageRepository(SQLUploads, ImagePorts):
     """Keeps image records in tables `images`, `image_tags` and `image_words`, and in the tables that belong to them."""
-
-    database: SQLDatabase
 
     async def add(self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None) -> Image:
         (stored,) = await self.add_batch([image], lease=lease, claim=claim)
@@ -180,6 +179,7 @@ class SQLImageRepository(ImagePorts):
             # (MariaDB since 11.6), a row that is locked later must not have changed since that SELECT.
             if claim is not None:
                 await transaction.execute(_CLAIM, claim_to_row(claim, images[0].claimed_guid))
+            await keep_uploads(transaction, images)
             ids = [
                 ImageId(await transaction.insert(_ADD, {**image_to_row(image), **lease_to_row(lease)}))
                 for image in images
@@ -233,10 +233,14 @@ class SQLImageRepository(ImagePorts):
         return bool(await self.database.execute(_CORRECT_SIZE, {**image_to_row(image), **new}))
 
     async def delete(self, guid: UUID, *, expected_version: int, lease_seconds: float) -> None:
+        # An image's references never change, so they can be read before the transaction.
+        uploads = await uploads_of(self.database, guid)
+
         async def remove(transaction: Transaction) -> bool:
             row = {"guid": str(guid), "expected_version": expected_version}
             was_deleted = bool(await transaction.execute(_DELETE, row))
             if was_deleted:
+                await let_go_of_uploads(transaction, uploads)
                 await transaction.execute(_ADD_DELETION, {"guid": str(guid), "seconds": lease_seconds})
             return was_deleted
 

@@ -9,6 +9,7 @@ SQLITE: Final = Dialect(
     now="strftime('%Y-%m-%d %H:%M:%f000', 'now')",
     later="strftime('%Y-%m-%d %H:%M:%f000', 'now', :seconds || ' seconds')",
     skip_taken="ON CONFLICT (name) DO NOTHING",
+    skip_listed="ON CONFLICT (sha256) DO NOTHING",
     equal_texts="{column} = {parameter}",
     scanned="{table} INDEXED BY {index}",
     join="CROSS JOIN",

@@ -37,6 +37,8 @@ from pixyproxy.domain.ports.search_index import RebuiltIndex, SearchIndex
 from pixyproxy.domain.ports.secret_store import SecretStore
 from pixyproxy.domain.ports.sendable_file import SendableFile
 from pixyproxy.domain.ports.tag_catalogue import TagCatalogue
+from pixyproxy.domain.ports.upload_store import UploadStore
+from pixyproxy.domain.ports.uploads import UploadRecord, Uploads
 from pixyproxy.domain.ports.user_repository import UserRepository
 from pixyproxy.domain.ports.variant_maker import VariantMaker
 from pixyproxy.domain.ports.variant_store import VariantStore
@@ -85,6 +87,9 @@ __all__ = [
     "StoredContent",
     "TagCatalogue",
     "UpgradeProgress",
+    "UploadRecord",
+    "UploadStore",
+    "Uploads",
     "UserRepository",
     "VariantMaker",
     "VariantStore",

@@ -18,6 +18,8 @@ from pixyproxy.domain.ports.image_repository import ImageRepository
 from pixyproxy.domain.ports.quarantine import Quarantine
 from pixyproxy.domain.ports.search_index import SearchIndex
 from pixyproxy.domain.ports.tag_catalogue import TagCatalogue
+from pixyproxy.domain.ports.upload_store import UploadStore
+from pixyproxy.domain.ports.uploads import Uploads
 from pixyproxy.domain.ports.variant_store import VariantStore
 
 
@@ -29,6 +31,7 @@ class ImagePorts(
     ImageLeases,
     ImageDeletions,
     IdempotencyKeys,
+    Uploads,
     SearchIndex,
     ImageMaintenance,
     HealthCheck,
@@ -37,5 +40,5 @@ class ImagePorts(
     """All that the service needs of a database of images."""
 
 
-class ContentPorts(ContentStore, VariantStore, Quarantine, ContentMaintenance, Protocol):
+class ContentPorts(ContentStore, VariantStore, UploadStore, Quarantine, ContentMaintenance, Protocol):
     """All that the service needs of a content store."""

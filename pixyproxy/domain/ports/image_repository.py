@@ -17,8 +17,8 @@ class ImageRepository(Protocol):
         """Store a new image with its lease and claim, all or nothing, and return it with its id.
 
         `lease` belongs to `ImageLeases`, `claim` to `IdempotencyKeys`: an adapter that does not implement these ports
-        gets neither. Raises `ConstraintViolationError` if the guid or the author's key is taken, or if a deletion of
-        this guid is not finished.
+        gets neither. Raises `ConstraintViolationError` if the guid or the author's key is taken, if a deletion of this
+        guid is not finished, or if an upload that the image refers to is not in the ledger (`Uploads`).
         """
 
     @abstractmethod

@@ -43,6 +43,7 @@ PRIVATE = {"request", "references", "mask", "result"}
 
 async def stored(image: Image) -> InMemoryImageRepository:
     images = InMemoryImageRepository()
+    await images.hold(UPLOAD.content.sha256, seconds=60.0)
     await images.add(image)
     return images
 
