@@ -62,6 +62,11 @@ class FailureFactory(MsgspecFactory[Failure]):
         """Return a sentence."""
         return cls.__faker__.sentence()
 
+    @classmethod
+    def field(cls) -> str | None:
+        """Return a field or none."""
+        return cls.__random__.choice([None, "size", "references[3]"])
+
 
 class ImageFactory(MsgspecFactory[Image]):
     """Makes ready public images that were never stored."""

@@ -26,6 +26,7 @@
     │   └── DamagedContentError         the content is not what was stored
     └── GenerationError                 no image came out of the generator
         ├── GenerationRefusedError      the generator refuses to draw this prompt
+        ├── GenerationOptionError       the generator does not take an option of the request
         ├── GenerationFailedError       the generator answered with something that is no image
         ├── GenerationFaultError        PixyProxy or an adapter has a fault
         ├── GenerationTimedOutError     the generator did not answer in time
@@ -180,9 +181,10 @@ class GenerationError(PixyProxyException):
     """No image came out of the generator.
 
     Takes `maybe_billed`, false only if the generator surely did not charge; `retry_after`, the seconds until another
-    attempt if the generator named them, an hour at most; `request_id`, the generator's name for the attempt; and
-    `quarantine`, the paid bytes that are no picture, to be kept. `guid` is the image's, if there is one, and
-    `is_replay` marks the answer to an earlier request with the same idempotency key.
+    attempt if the generator named them, an hour at most; `request_id`, the generator's name for the attempt;
+    `quarantine`, the paid bytes that are no picture, to be kept; and `field`, the one of the request to blame, if the
+    client can mend it. `guid` is the image's, if there is one, and `is_replay` marks the answer to an earlier request
+    with the same idempotency key.
 
     `is_retryable` says whether the same prompt may succeed later, and `is_outcome_known` whether the generator has
     surely ended its work.
@@ -199,12 +201,14 @@ class GenerationError(PixyProxyException):
         retry_after: float | None = None,
         request_id: str | None = None,
         quarantine: bytes | bytearray | None = None,
+        field: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.maybe_billed = maybe_billed
         self.retry_after = _bounded(retry_after)
         self.request_id = request_id
         self.quarantine = quarantine
+        self.field = field
         self.guid: UUID | None = None
         self.is_replay = False
 
@@ -217,6 +221,12 @@ def _bounded(retry_after: float | None) -> float | None:
 
 class GenerationRefusedError(GenerationError):
     """The generator refuses to draw this prompt."""
+
+    is_retryable = False
+
+
+class GenerationOptionError(GenerationError):
+    """The generator does not take an option of the request, which `field` names."""
 
     is_retryable = False
 

@@ -1,11 +1,12 @@
 -- `request` has the options of a request, all but the prompt, as a JSON object that begins with its brace; NULL if it
 -- has none, as before this script. `result` is what the generator says it has drawn. `batch` ties together the images of
--- one request.
+-- one request, and `failure_field` is the field of the request that a failure blames.
 ALTER TABLE images ADD COLUMN request TEXT;
 ALTER TABLE images ADD COLUMN result TEXT;
 ALTER TABLE images ADD COLUMN batch TEXT;
 ALTER TABLE images ADD COLUMN batch_position INTEGER;
 ALTER TABLE images ADD COLUMN batch_size INTEGER;
+ALTER TABLE images ADD COLUMN failure_field TEXT;
 
 CREATE INDEX images_batch ON images (batch, batch_position) WHERE batch IS NOT NULL;
 

@@ -284,6 +284,7 @@ def images(draw: st.DrawFn) -> Image:
         kind=draw(st.sampled_from(["GenerationRefusedError", "GenerationTimedOutError"])),
         detail=draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=30)),
         maybe_billed=draw(st.booleans()),
+        field=draw(st.sampled_from([None, "size", "references[3]"])),
     )
     return Image(
         guid=draw(st.uuids()),

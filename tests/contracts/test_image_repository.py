@@ -14,6 +14,7 @@ from pixyproxy.domain.errors import (
     ConstraintViolationError,
     ContentNotKeptError,
     GenerationError,
+    GenerationOptionError,
     GenerationRateLimitedError,
     GenerationRefusedError,
     GenerationTimedOutError,
@@ -373,7 +374,7 @@ class TestUpdate:
     @pytest.mark.parametrize(
         "kind", [GenerationRefusedError, GenerationRateLimitedError, GenerationTimedOutError, ContentNotKeptError]
     )
-    async def test_a_failure_is_kept_with_its_kind_whether_it_was_billed_and_the_generators_name_for_it(
+    async def test_a_failure_keeps_its_kind_whether_it_was_billed_and_the_generators_name_for_it(
         self, images: HostImages, kind: type[GenerationError], request_id: str | None, *, maybe_billed: bool
     ) -> None:
         generating = await images.add(GeneratingImageFactory.build())
@@ -384,6 +385,18 @@ class TestUpdate:
         assert found.failure.maybe_billed is maybe_billed
         assert found.generator_request_id == request_id
         assert type(found.generation_error) is kind
+
+    @pytest.mark.parametrize("field", ["size", 'a"\\b', "x" * 64])
+    async def test_a_failure_keeps_the_field_to_blame(self, images: HostImages, field: str) -> None:
+        generating = await images.add(GeneratingImageFactory.build())
+        error = GenerationOptionError("It is not taken.", maybe_billed=False, field=field)
+        await images.update(generating.failed(error, at=NOON), expected=ImageStatus.GENERATING)
+        found = await images.get(generating.guid)
+        assert found.failure == Failure.of(error)
+        assert found.generation_error is not None
+        assert found.generation_error.field == field
+        await images.update(completed(found), expected=ImageStatus.FAILED)
+        assert (await images.get(generating.guid)).failure is None
 
 
 class TestChange:

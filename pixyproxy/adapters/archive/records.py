@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.domain.failure import FAILURE_MAX_LENGTH, Failure
+from pixyproxy.domain.failure import FAILURE_MAX_LENGTH, FIELD_PATTERN, Failure
 from pixyproxy.domain.generation_request import MODEL_MAX_LENGTH, GenerationRequest
 from pixyproxy.domain.image import USAGE_MAX_DEPTH, Image, ImageStatus, Visibility
 from pixyproxy.domain.json_values import is_deeper
@@ -85,10 +85,11 @@ def parse_name(text: str) -> ArchiveName | None:
     return name if str(name) == text else None
 
 
-class _Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     kind: str
     detail: Annotated[str, Meta(max_length=FAILURE_MAX_LENGTH)]
     maybe_billed: bool
+    field: Annotated[str, Meta(pattern=rf"^{FIELD_PATTERN}\Z")] | None = None
 
 
 class _ImageRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -205,12 +206,12 @@ def _content_of(record: _ImageRecord) -> ContentInfo | None:
 
 
 def _failure_record(failure: Failure) -> _Failure:
-    return _Failure(kind=failure.kind, detail=failure.detail, maybe_billed=failure.maybe_billed)
+    return _Failure(kind=failure.kind, detail=failure.detail, maybe_billed=failure.maybe_billed, field=failure.field)
 
 
 def _failure_of(record: _Failure) -> Failure:
     record.detail.encode()
-    failure = Failure(kind=record.kind, detail=record.detail, maybe_billed=record.maybe_billed)
+    failure = Failure(kind=record.kind, detail=record.detail, maybe_billed=record.maybe_billed, field=record.field)
     if type(failure.to_error()).__name__ != failure.kind:
         raise DataValidationError("failure.kind", "must be one that this version knows")
     return failure

@@ -39,12 +39,13 @@ from pixyproxy.domain.user import UserName
 _ADD: Final = """
     INSERT INTO images (
         guid, filename, prompt, author, visibility, status, model, media_type, byte_size, sha256, width, height,
-        generator_usage, failure, failure_kind, maybe_billed, generator_request_id, request, result, batch,
-        batch_position, batch_size, lease_owner, lease_until, created_at, updated_at, version, tags
+        generator_usage, failure, failure_kind, failure_field, maybe_billed, generator_request_id, request, result,
+        batch, batch_position, batch_size, lease_owner, lease_until, created_at, updated_at, version, tags
     ) VALUES (
         :guid, :filename, :prompt, :author, :visibility, :status, :model, :media_type, :byte_size, :sha256, :width,
-        :height, :generator_usage, :failure, :failure_kind, :maybe_billed, :generator_request_id, :request, :result,
-        :batch, :batch_position, :batch_size, :lease_owner, {later}, :created_at, :updated_at, :version, :tags
+        :height, :generator_usage, :failure, :failure_kind, :failure_field, :maybe_billed, :generator_request_id,
+        :request, :result, :batch, :batch_position, :batch_size, :lease_owner, {later}, :created_at, :updated_at,
+        :version, :tags
     )
 """
 
@@ -81,8 +82,8 @@ _UPDATE: Final = """
     UPDATE images
     SET status = :status, filename = :filename, media_type = :media_type, byte_size = :byte_size, sha256 = :sha256,
         width = :width, height = :height, generator_usage = :generator_usage, failure = :failure,
-        failure_kind = :failure_kind, maybe_billed = :maybe_billed, generator_request_id = :generator_request_id,
-        result = :result, updated_at = :updated_at, version = version + 1,
+        failure_kind = :failure_kind, failure_field = :failure_field, maybe_billed = :maybe_billed,
+        generator_request_id = :generator_request_id, result = :result, updated_at = :updated_at, version = version + 1,
         lease_owner = CASE WHEN :is_final THEN NULL ELSE lease_owner END,
         lease_until = CASE WHEN :is_final THEN NULL ELSE lease_until END
     WHERE guid = :guid AND status = :expected

@@ -62,7 +62,8 @@ _CONTENT: Final = """
 _FAILURE: Final = """
 {"kind":<JSON_QUOTE(COALESCE(images.failure_kind, 'GenerationFailedError'))>,
 "detail":<JSON_QUOTE(images.failure)>,
-"maybe_billed":<CASE WHEN images.maybe_billed = 0 THEN 'false' ELSE 'true' END>}
+"maybe_billed":<CASE WHEN images.maybe_billed = 0 THEN 'false' ELSE 'true' END>,
+"field":<COALESCE(JSON_QUOTE(images.failure_field), 'null')>}
 """
 
 _SQL: Final = re.compile("<(.+?)>")

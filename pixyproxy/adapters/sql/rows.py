@@ -57,6 +57,7 @@ def image_to_row(image: Image) -> Mapping[str, object]:
         "failure": image.failure and image.failure.detail,
         "failure_kind": image.failure and image.failure.kind,
         "maybe_billed": image.failure and image.failure.maybe_billed,
+        "failure_field": image.failure and image.failure.field,
         "generator_request_id": image.generator_request_id,
         "request": json.dumps(options) if (options := image.request.options) else None,
         "result": None if image.result is None else msgspec.json.encode(image.result).decode(),

@@ -12,6 +12,7 @@ from pixyproxy.domain.errors import (
     DataValidationError,
     GenerationError,
     GenerationFailedError,
+    GenerationOptionError,
     GenerationRateLimitedError,
     IdempotencyKeyInUseError,
     ImageDelayedError,
@@ -26,6 +27,7 @@ GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
 UNKNOWN_OUTCOME = {"GenerationTimedOutError", "GenerationBrokenOffError", "GenerationAbandonedError"}
 NOT_RETRYABLE = {
     "GenerationRefusedError",
+    "GenerationOptionError",
     "GeneratorCredentialsError",
     "GeneratorSetupError",
     "GenerationFaultError",
@@ -160,6 +162,11 @@ def test_a_generation_error_tells_the_generators_name_for_the_attempt_if_there_i
 def test_a_generation_error_has_what_is_to_be_kept_if_there_is_anything() -> None:
     assert GenerationFailedError("No image.", maybe_billed=True).quarantine is None
     assert GenerationFailedError("No image.", maybe_billed=True, quarantine=b"{}").quarantine == b"{}"
+
+
+def test_a_generation_error_names_the_field_to_blame_if_there_is_one() -> None:
+    assert GenerationFailedError("No image.", maybe_billed=True).field is None
+    assert GenerationOptionError("No image.", maybe_billed=False, field="size").field == "size"
 
 
 def test_a_generation_error_names_no_image_and_no_replay_by_default() -> None:

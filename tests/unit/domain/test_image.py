@@ -19,6 +19,7 @@ from pixyproxy.domain.errors import (
     DataValidationError,
     GenerationError,
     GenerationFailedError,
+    GenerationOptionError,
     GenerationRateLimitedError,
     GenerationRefusedError,
     GenerationTimedOutError,
@@ -513,6 +514,17 @@ class TestFailure:
         error = failure.to_error()
         assert type(error) is kind
         assert (error.detail, error.maybe_billed) == ("It went wrong.", maybe_billed)
+
+    @pytest.mark.parametrize("field", ["size", "references[15]", "x" * 64])
+    def test_the_field_to_blame_is_kept(self, field: str) -> None:
+        failure = Failure.of(GenerationOptionError("It is not taken.", maybe_billed=False, field=field))
+        assert failure.field == field
+        assert failure.to_error().field == field
+
+    @pytest.mark.parametrize("field", [None, "", "x" * 65, "gr\xf6\xdfe", "a b", "a\n"])
+    def test_a_field_of_a_hosts_that_can_not_be_stored_is_left_out(self, field: str | None) -> None:
+        failure = Failure.of(HostsOwnError("It is not taken.", maybe_billed=False, field=field))
+        assert failure.field is None
 
     @pytest.mark.parametrize(
         ("error", "kind"),

@@ -74,7 +74,9 @@ def _problem(exc: Exception, *, request_id: str) -> Problem:
         case errors.DataValidationError():
             return _field_problem([FieldError(exc.field, exc.detail)], request_id)
         case errors.PixyProxyException():
-            return _domain_problem(type(exc), exc.detail, request_id)
+            blamed = exc.field if isinstance(exc, errors.GenerationError) else None
+            field_errors = [FieldError(blamed, exc.detail)] if blamed else []
+            return _domain_problem(type(exc), exc.detail, request_id, field_errors)
         case ValidationException(extra=list() as items):
             return _field_problem([_field_error(item) for item in items], request_id)
         case HTTPException() if exc.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -37,6 +37,7 @@ PROBLEM_TYPES: Final[dict[type[errors.PixyProxyException], tuple[HTTPStatus, str
     errors.DamagedContentError: (HTTPStatus.SERVICE_UNAVAILABLE, "The content is damaged"),
     errors.GenerationError: (HTTPStatus.BAD_GATEWAY, "The generation failed"),
     errors.GenerationRefusedError: (HTTPStatus.UNPROCESSABLE_ENTITY, "The generator refuses this prompt"),
+    errors.GenerationOptionError: (HTTPStatus.BAD_REQUEST, "The generator does not take an option"),
     errors.GenerationFailedError: (HTTPStatus.BAD_GATEWAY, "The generation failed"),
     errors.GenerationFaultError: (HTTPStatus.INTERNAL_SERVER_ERROR, "PixyProxy has a fault"),
     errors.GenerationTimedOutError: (HTTPStatus.GATEWAY_TIMEOUT, "The generation took too long"),

@@ -8,7 +8,8 @@ from pixyproxy.entrypoints.http.problems.handler import PROBLEM_MEDIA_TYPE
 from pixyproxy.entrypoints.http.problems.schemas import Problem
 
 _DESCRIPTIONS: Final = {
-    400: "The body, a parameter or the guid breaks a rule; `errors` names the field.",
+    400: "The body, a parameter or the guid breaks a rule, or the generator does not take an option; `errors` names the"
+    " field.",
     401: "The route needs a login and none was given, or the one that was given is not valid.",
     403: "The image is public, and another's; only its author may change or delete it. Or the link is not valid, or has"
     " expired.",

@@ -23,7 +23,7 @@ from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import USAGE_MAX_DEPTH, Image, ImageStatus
 from pixyproxy.entrypoints.http.images.schemas import ImageDetail
-from tests.factories import ContentInfoFactory, FailedImageFactory, ImageFactory, UnknownImageFactory
+from tests.factories import ContentInfoFactory, FailedImageFactory, FailureFactory, ImageFactory, UnknownImageFactory
 
 GUID = UUID("3f2a1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
 NAME = f"3f/{GUID}.json"
@@ -74,10 +74,15 @@ def test_a_record_is_written_as_the_document_says() -> None:
 
 
 def test_a_failure_is_written_whole() -> None:
-    image = FailedImageFactory.build()
-    assert image.failure
+    image = FailedImageFactory.build(failure=FailureFactory.build(field="size"))
     assert written(image)["failure"] == msgspec.to_builtins(image.failure)
     assert written(image)["media_type"] is None
+
+
+def test_a_failure_that_blames_no_field_is_written_without_one() -> None:
+    image = FailedImageFactory.build(failure=FailureFactory.build(field=None))
+    assert written(image)["failure"].keys() == {"kind", "detail", "maybe_billed"}
+    assert image_from_json(image_to_json(image)) == image
 
 
 @pytest.mark.parametrize(
@@ -123,6 +128,10 @@ def test_a_record_of_another_format_is_refused_for_that() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
+        {"field": ""},
+        {"field": "two words"},
+        {"field": "size\n"},
+        {"field": "x" * 65},
         {"another": 1},
         {"guid": "3f2a"},
         {"filename": "../../etc/passwd"},

@@ -6,7 +6,12 @@ import pytest
 
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.domain.errors import GenerationFailedError, GenerationRefusedError, GenerationTimedOutError
+from pixyproxy.domain.errors import (
+    GenerationFailedError,
+    GenerationOptionError,
+    GenerationRefusedError,
+    GenerationTimedOutError,
+)
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import Claim, IdempotencyKey
 from pixyproxy.domain.image import ImageStatus
@@ -203,6 +208,17 @@ async def test_a_failure_is_replayed_as_it_was(error: Exception, status: int, ma
         assert first == second
         assert second["maybe_billed"] is maybe_billed
         assert [response.headers.get("Idempotency-Replayed") for response in responses] == [None, "true"]
+        assert len(generator.requests) == 1
+
+
+async def test_an_option_that_the_generator_does_not_take_is_named_again() -> None:
+    generator = InMemoryImageGenerator()
+    generator.fail_next(GenerationOptionError("It is not taken.", maybe_billed=False, field="size"))
+    async with serving(generator=generator) as served:
+        first, second = [problem(await served.post(key=KEY), 400, "size") for _ in range(2)]
+
+        assert first.pop("request_id") != second.pop("request_id")
+        assert first == second
         assert len(generator.requests) == 1
 
 

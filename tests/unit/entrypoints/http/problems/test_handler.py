@@ -60,6 +60,7 @@ async def test_an_error_keeps_its_status_and_detail(
     ("error", "status"),
     [
         (errors.GenerationRefusedError, 422),
+        (errors.GenerationOptionError, 400),
         (errors.GenerationFailedError, 502),
         (errors.GenerationTimedOutError, 504),
         (errors.GenerationRateLimitedError, 429),
@@ -80,6 +81,19 @@ def test_each_failure_of_a_generation_has_its_status(
     response = client.post("/image", json={"prompt": "a"}, auth=ANN)
     problem(response, status)
     assert response.headers["Retry-After"] == "2"
+
+
+def test_an_option_that_the_generator_does_not_take_is_named(client: Client, container: Container) -> None:
+    detail = "OpenAI does not accept the size."
+    error = errors.GenerationOptionError(detail, maybe_billed=False, field="size")
+    container.generator().fail_next(error)
+
+    found = problem(client.post("/image", json={"prompt": "a"}, auth=ANN), 400, "size")
+
+    assert found["type"] == "urn:pixyproxy:problem:generation-option"
+    assert found["detail"] == detail
+    assert found["errors"] == [{"field": "size", "detail": detail}]
+    assert (found["retryable"], found["maybe_billed"]) == (False, False)
 
 
 def test_a_fault_leaks_nothing(client: Client, container: Container, caplog: pytest.LogCaptureFixture) -> None:
