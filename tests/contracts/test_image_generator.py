@@ -1,6 +1,7 @@
 """The contract of `ImageGenerator`."""
 
 import asyncio
+import io
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from PIL import Image
 
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
@@ -19,11 +21,19 @@ from pixyproxy.adapters.openai.models import MODELS
 from pixyproxy.adapters.pictures import inspection
 from pixyproxy.adapters.pictures.inspection import inspect_picture
 from pixyproxy.adapters.pictures.picture import MAX_PIXELS
-from pixyproxy.adapters.sketch import canvas
+from pixyproxy.adapters.sketch import encoding
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.domain.capabilities import ModelCapabilities
-from pixyproxy.domain.errors import GenerationError, GenerationFailedError
-from pixyproxy.domain.generation_request import COMPRESSED_FORMATS, SIZE_MAX_PIXELS, GenerationRequest, parse_size
+from pixyproxy.domain.errors import DataValidationError, GenerationError, GenerationFailedError
+from pixyproxy.domain.generation_request import (
+    COMPRESSED_FORMATS,
+    OUTPUT_FORMATS,
+    SIZE_MAX_PIXELS,
+    TRANSPARENT,
+    GenerationRequest,
+    parse_size,
+)
+from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.ports import ImageGenerator
 from pixyproxy.domain.reference import Reference
 from tests.doubles.openai_server import OpenAIServer
@@ -164,12 +174,66 @@ async def test_closing_is_possible_before_anything_was_drawn_and_twice(generator
     await generator.close()
 
 
+@pytest.mark.parametrize("generator", ["sketch"], indirect=True)
+@pytest.mark.parametrize("size", ["16x16", "640x360", "2000x2000", "500x8000"])
+async def test_a_size_that_is_taken_is_the_size_of_the_picture(generator: ImageGenerator, size: str) -> None:
+    request = GenerationRequest(prompt="a red fox", size=size)
+    generator.capabilities().ensure_takes(request)
+    image = await generator.generate(request)
+
+    assert f"{image.width}x{image.height}" == size
+    assert image.result is not None
+    assert image.result.size == size
+
+
+@pytest.mark.parametrize("generator", ["sketch"], indirect=True)
+@pytest.mark.parametrize("size", ["15x1024", "8193x16", "2001x2000", "4000x4000"])
+async def test_other_sizes_are_refused(generator: ImageGenerator, size: str) -> None:
+    with pytest.raises(DataValidationError) as raised:
+        generator.capabilities().ensure_takes(GenerationRequest(prompt="a red fox", size=size))
+    assert raised.value.field == "size"
+
+
+@pytest.mark.parametrize("generator", ["sketch"], indirect=True)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"output_format": "png", "background": "transparent"},
+        {"output_format": "jpeg", "output_compression": 30},
+        {"output_format": "jpeg", "background": "opaque", "quality": "low"},
+        {"output_format": "webp", "background": "transparent", "output_compression": 0},
+        {"output_format": "webp", "background": "auto", "quality": "high"},
+    ],
+    ids=str,
+)
+async def test_a_picture_is_as_its_request_and_its_result_say(
+    generator: ImageGenerator, options: dict[str, Any]
+) -> None:
+    request = GenerationRequest(prompt="a red fox", size="320x200", **options)
+    generator.capabilities().ensure_takes(request)
+    image = await generator.generate(request)
+    found = inspect_picture(image.data)
+    alpha = Image.open(io.BytesIO(image.data)).convert("RGBA").getchannel("A")
+    is_transparent = options.get("background") == TRANSPARENT
+
+    assert image.media_type is found.media_type is OUTPUT_FORMATS[options.get("output_format", "png")]
+    assert alpha.getextrema() == ((0, 255) if is_transparent else (255, 255))
+    assert image.result == GenerationResult(
+        model="sketch",
+        size="320x200",
+        quality=options.get("quality", "medium"),
+        background="transparent" if is_transparent else "opaque",
+        output_format=options.get("output_format", "png"),
+    )
+
+
 @pytest.mark.parametrize("generator", ["sketch", "openai"], indirect=True)
 async def test_pictures_are_worked_on_outside_of_the_event_loop(
     generator: ImageGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[threading.Thread] = []
-    for module, name in ((inspection, "first_frame"), (canvas, "encoded")):
+    for module, name in ((inspection, "first_frame"), (encoding, "encoded")):
         original = getattr(module, name)
 
         def spy(*args: object, original: object = original) -> object:

@@ -1,4 +1,4 @@
-"""Scenes of sketches: functions from a palette and a random source to a picture."""
+"""Scenes of sketches: functions from a canvas, a palette and a random source to a picture."""
 
 import math
 import random
@@ -8,66 +8,66 @@ from typing import Final
 
 from PIL import Image
 
-from pixyproxy.adapters.sketch import canvas
-from pixyproxy.adapters.sketch.canvas import Curve, Point, cover
+from pixyproxy.adapters.sketch.canvas import Canvas, Curve, Point, above, both, cover, dimmed, extremes
 from pixyproxy.adapters.sketch.palette import Colour, Palette, mix
 
-Scene = Callable[[Palette, random.Random], Image.Image]
+Scene = Callable[[Canvas, Palette, random.Random], Image.Image]
 
 WHITE: Final[Colour] = (255, 255, 255)
 SUNLIGHT: Final[Colour] = (255, 243, 208)
 
 
-def hills(palette: Palette, rng: random.Random) -> Image.Image:
+def hills(canvas: Canvas, palette: Palette, rng: random.Random) -> Image.Image:
     """Ranges of hills that fade into the mist, under a low sun."""
-    picture = _sky(palette, rng)
-    _sun(picture, palette, rng, y=rng.uniform(0.2, 0.42))
-    _clouds(picture, palette, rng)
-    _ranges(picture, palette, rng, first=rng.uniform(0.42, 0.52), count=rng.randint(5, 7))
+    picture = _sky(canvas, palette, rng)
+    _sun(canvas, picture, palette, rng, y=rng.uniform(0.2, 0.42))
+    _clouds(canvas, picture, palette, rng)
+    _ranges(canvas, picture, palette, rng, first=rng.uniform(0.42, 0.52), count=rng.randint(5, 7))
     return picture
 
 
-def forest(palette: Palette, rng: random.Random) -> Image.Image:
+def forest(canvas: Canvas, palette: Palette, rng: random.Random) -> Image.Image:
     """Rows of conifers that fade into the mist."""
-    picture = _sky(palette, rng)
-    _sun(picture, palette, rng, y=rng.uniform(0.16, 0.34))
-    _ranges(picture, palette, rng, first=0.36, count=2, last=0.2)
+    picture = _sky(canvas, palette, rng)
+    _sun(canvas, picture, palette, rng, y=rng.uniform(0.16, 0.34))
+    _ranges(canvas, picture, palette, rng, first=0.36, count=2, last=0.2)
     rows = rng.randint(4, 5)
     for row in range(rows):
         place = (row + 1) / rows
         ground = canvas.wave(rng, 0.46 + 0.5 * place, 0.025, bends=rng.uniform(0.5, 1.2))
-        trees = canvas.shapes(*_trees(rng, ground, height=0.09 + 0.2 * place, count=round(34 - 20 * place)))
-        _mist(picture, palette, 0.3 + 0.45 * place)
+        trees = canvas.shapes(*_trees(canvas, rng, ground, height=0.09 + 0.2 * place, count=34 - 20 * place))
+        _mist(canvas, picture, palette, 0.3 + 0.45 * place)
         for mask in (trees, canvas.below(ground)):
             cover(picture, palette.at(0.3 + 0.68 * place), mask)
     return picture
 
 
-def sea(palette: Palette, rng: random.Random) -> Image.Image:
+def sea(canvas: Canvas, palette: Palette, rng: random.Random) -> Image.Image:
     """A sun above the water, and its path on the waves."""
-    picture = _sky(palette, rng)
+    picture = _sky(canvas, palette, rng)
     horizon = rng.uniform(0.5, 0.6)
-    x = _sun(picture, palette, rng, y=horizon - rng.uniform(0.04, 0.2))
-    _clouds(picture, palette, rng)
+    x = _sun(canvas, picture, palette, rng, y=horizon - rng.uniform(0.04, 0.2))
+    _clouds(canvas, picture, palette, rng)
     if rng.choice((True, True, False)):
         coast = canvas.wave(rng, horizon - 0.03, rng.uniform(0.03, 0.07), bends=0.6)
         cover(picture, palette.at(0.5), canvas.below(coast))
     water = canvas.blend([[palette.middle], [palette.middle], [palette.deep], [palette.dark]])
     cover(picture, water, canvas.below(lambda _: horizon))
-    ripples = canvas.above(canvas.noise(rng, 5, 70, 2), 150, 6)
-    cover(picture, palette.soft, canvas.dimmed(canvas.both(ripples, canvas.below(lambda _: horizon)), 0.35))
-    path = canvas.shapes(*_ripples(rng, x, horizon))
-    cover(picture, mix(palette.sun, SUNLIGHT, 0.4), canvas.dimmed(path, 0.8))
+    ripples = above(canvas.noise(rng, 5, 70, 2), 150, 6)
+    cover(picture, palette.soft, dimmed(both(ripples, canvas.below(lambda _: horizon)), 0.35))
+    path = canvas.shapes(*_ripples(canvas, rng, x, horizon))
+    cover(picture, mix(palette.sun, SUNLIGHT, 0.4), dimmed(path, 0.8))
     return picture
 
 
-def night(palette: Palette, rng: random.Random) -> Image.Image:
+def night(canvas: Canvas, palette: Palette, rng: random.Random) -> Image.Image:
     """A moon, stars and northern lights above dark ridges."""
     picture = canvas.blend([[palette.dark], [mix(palette.dark, palette.deep, 0.7)], [palette.deep], [palette.middle]])
     stars = [
-        (rng.random(), rng.random() ** 1.4 * 0.75, rng.choice((0.0008, 0.0011, 0.0011, 0.0019))) for _ in range(320)
+        (rng.random(), rng.random() ** 1.4 * 0.75, rng.choice((0.0008, 0.0011, 0.0011, 0.0019)))
+        for _ in range(round(320 * canvas.columns * canvas.rows))
     ]
-    cover(picture, palette.light, canvas.dimmed(canvas.discs(*stars), 0.9))
+    cover(picture, palette.light, dimmed(canvas.discs(*stars), 0.9))
     for _ in range(rng.randint(2, 3)):
         band = canvas.wave(rng, rng.uniform(0.2, 0.42), 0.09, bends=0.7, roughness=0.3)
         light = canvas.between(lambda x, band=band: band(x) - 0.2, band)  # type: ignore[misc]
@@ -82,21 +82,21 @@ def night(palette: Palette, rng: random.Random) -> Image.Image:
     return picture
 
 
-def contours(palette: Palette, rng: random.Random) -> Image.Image:
+def contours(canvas: Canvas, palette: Palette, rng: random.Random) -> Image.Image:
     """Sheets of paper, cut along lines of equal height and laid on each other."""
     heights = canvas.noise(rng, rng.randint(1, 3), rng.randint(1, 3), 3)
-    low, high = canvas.extremes(heights)
-    picture = Image.new("RGB", (canvas.EDGE, canvas.EDGE), palette.at(0))
+    low, high = extremes(heights)
+    picture = canvas.plain(palette.at(0))
     sheets, is_rising = rng.randint(7, 10), rng.choice((True, False))
     for sheet in range(1, sheets):
         place = sheet / sheets
-        mask = canvas.above(heights, low + (high - low) * place, 120)
+        mask = above(heights, low + (high - low) * place, 120)
         cover(picture, palette.dark, canvas.shadow(mask, strength=0.45))
         cover(picture, palette.at(place if is_rising else 1 - place), mask)
     return picture
 
 
-def silk(palette: Palette, rng: random.Random) -> Image.Image:
+def silk(canvas: Canvas, palette: Palette, rng: random.Random) -> Image.Image:
     """Ribbons that flow across the picture, one over the other."""
     picture = canvas.blend([[palette.light, palette.soft], [palette.soft, palette.middle]])
     ribbons, tilt = rng.randint(6, 9), rng.uniform(-0.35, 0.35)
@@ -111,52 +111,56 @@ def silk(palette: Palette, rng: random.Random) -> Image.Image:
     return picture
 
 
-def orbs(palette: Palette, rng: random.Random) -> Image.Image:
+def orbs(canvas: Canvas, palette: Palette, rng: random.Random) -> Image.Image:
     """Balls of light that float in front of each other."""
     picture = canvas.blend([[palette.light, palette.soft], [palette.soft, palette.middle]])
     cover(picture, palette.light, canvas.glow(rng.random(), rng.random(), 0.8, 0.8))
-    for number in range(rng.randint(8, 11)):
-        radius = 0.24 * 0.86**number * rng.uniform(0.8, 1.2)
+    # Each takes its time, however small it is.
+    spread = min(canvas.columns * canvas.rows, 2.0)
+    for number in range(round(rng.randint(8, 11) * spread)):
+        radius = 0.24 * 0.86 ** (number / spread) * rng.uniform(0.8, 1.2)
         x, y = rng.uniform(0.05, 0.95), rng.uniform(0.05, 0.95)
         fill = palette.fills[number % len(palette.fills)]
         ball = canvas.discs((x, y, radius))
         cover(picture, palette.dark, canvas.shadow(ball, down=radius * 0.16, softness=radius * 0.18, strength=0.4))
         cover(picture, fill, ball)
         for tint, shift, strength in ((palette.dark, 0.5, 0.5), (WHITE, -0.45, 0.75)):
-            light = canvas.glow(x + shift * radius, y + shift * radius, radius * 1.3, strength)
-            cover(picture, tint, canvas.both(light, ball))
+            light_x, light_y = x + shift * radius * canvas.across, y + shift * radius * canvas.down
+            light = canvas.glow(light_x, light_y, radius * 1.3, strength)
+            cover(picture, tint, both(light, ball))
     return picture
 
 
-def mosaic(palette: Palette, rng: random.Random) -> Image.Image:
+def mosaic(canvas: Canvas, palette: Palette, rng: random.Random) -> Image.Image:
     """A grid of quarter circles, leaves and discs."""
     colours = (palette.light, *palette.fills, palette.dark)
-    picture = Image.new("RGB", (canvas.EDGE, canvas.EDGE), palette.light)
+    picture = canvas.plain(palette.light)
     count = rng.choice((3, 4, 5, 6))
+    columns, rows = round(count * canvas.columns), round(count * canvas.rows)
     grounds: dict[Colour, list[list[Point]]] = {colour: [] for colour in colours}
     figures: dict[Colour, list[list[Point]]] = {colour: [] for colour in colours}
-    for cell in range(count * count):
+    for cell in range(columns * rows):
         ground, figure = rng.sample(colours, 2)
-        row, column = divmod(cell, count)
-        grounds[ground].append([((column + x) / count, (row + y) / count) for x, y in _SQUARE])
+        row, column = divmod(cell, columns)
+        grounds[ground].append([((column + x) / columns, (row + y) / rows) for x, y in _SQUARE])
         quarters = rng.randrange(4)
         for outline in rng.choice(_TILES):
             turned = (_turned(point, quarters) for point in outline)
-            figures[figure].append([((column + x) / count, (row + y) / count) for x, y in turned])
+            figures[figure].append([((column + x) / columns, (row + y) / rows) for x, y in turned])
     for layer in (grounds, figures):
         for colour, outlines in layer.items():
             cover(picture, colour, canvas.shapes(*outlines))
     return picture
 
 
-def _sky(palette: Palette, rng: random.Random) -> Image.Image:
+def _sky(canvas: Canvas, palette: Palette, rng: random.Random) -> Image.Image:
     high, low = rng.choice(
         ((palette.middle, palette.light), (palette.soft, palette.light), (palette.deep, palette.soft))
     )
     return canvas.blend([[high], [mix(high, low, 0.5)], [low], [mix(low, palette.sun, 0.35)]])
 
 
-def _sun(picture: Image.Image, palette: Palette, rng: random.Random, *, y: float) -> float:
+def _sun(canvas: Canvas, picture: Image.Image, palette: Palette, rng: random.Random, *, y: float) -> float:
     """Hang up a sun and return where it is, from left to right."""
     x, radius = rng.uniform(0.22, 0.78), rng.uniform(0.05, 0.1)
     cover(picture, mix(palette.sun, SUNLIGHT, 0.4), canvas.glow(x, y, radius * 6, 0.85))
@@ -164,18 +168,25 @@ def _sun(picture: Image.Image, palette: Palette, rng: random.Random, *, y: float
     return x
 
 
-def _clouds(picture: Image.Image, palette: Palette, rng: random.Random) -> None:
-    clouds = canvas.above(canvas.noise(rng, 2, 7, 4), rng.uniform(135, 160), 4)
-    cover(picture, mix(palette.light, WHITE, 0.5), canvas.dimmed(canvas.both(clouds, canvas.fade(1, 0.8, 0, 0)), 0.5))
+def _clouds(canvas: Canvas, picture: Image.Image, palette: Palette, rng: random.Random) -> None:
+    clouds = above(canvas.noise(rng, 2, 7, 4), rng.uniform(135, 160), 4)
+    cover(picture, mix(palette.light, WHITE, 0.5), dimmed(both(clouds, canvas.fade(1, 0.8, 0, 0)), 0.5))
 
 
-def _mist(picture: Image.Image, palette: Palette, y: float) -> None:
+def _mist(canvas: Canvas, picture: Image.Image, palette: Palette, y: float) -> None:
     """Lay a bank of mist at the height `y`, so that what comes next stands out."""
     cover(picture, palette.light, canvas.fade(*(0.55 * max(0.0, 1 - abs(step / 11 - y) * 5) for step in range(12))))
 
 
 def _ranges(
-    picture: Image.Image, palette: Palette, rng: random.Random, *, first: float, count: int, last: float = 1.0
+    canvas: Canvas,
+    picture: Image.Image,
+    palette: Palette,
+    rng: random.Random,
+    *,
+    first: float,
+    count: int,
+    last: float = 1.0,
 ) -> None:
     """Put ranges of hills one before the other, from light to dark."""
     for index in range(count):
@@ -189,25 +200,29 @@ def _ranges(
         cover(picture, canvas.blend([[fill]] * clear + [[hazy]] * (10 - clear)), canvas.below(ridge))
 
 
-def _trees(rng: random.Random, ground: Curve, *, height: float, count: int) -> Iterator[list[Point]]:
+def _trees(canvas: Canvas, rng: random.Random, ground: Curve, *, height: float, count: float) -> Iterator[list[Point]]:
+    """Yield the parts of conifers, `count` of them in the width of a square."""
+    count = round(count * canvas.columns)
     for number in range(count):
         x = (number + rng.uniform(0, 1)) / count
         tall = height * rng.uniform(0.55, 1.15)
         foot = ground(x) + 0.02
         for part in range(4):
-            top, bottom = foot - tall * (1 - 0.2 * part), foot - tall * (0.6 - 0.2 * part)
-            half = tall * (0.09 + 0.045 * part)
+            top = foot - tall * (1 - 0.2 * part) * canvas.down
+            bottom = foot - tall * (0.6 - 0.2 * part) * canvas.down
+            half = tall * (0.09 + 0.045 * part) * canvas.across
             yield [(x, top), (x + half, bottom), (x - half, bottom)]
 
 
-def _ripples(rng: random.Random, x: float, horizon: float) -> Iterator[list[Point]]:
+def _ripples(canvas: Canvas, rng: random.Random, x: float, horizon: float) -> Iterator[list[Point]]:
     y = horizon + 0.006
     while y < 1:
         depth = (y - horizon) / (1 - horizon)
         half, thick = rng.uniform(0.02, 0.06) + 0.13 * depth * rng.random(), 0.002 + 0.007 * depth
-        middle = x + rng.uniform(-0.03, 0.03) * (1 + 2 * depth)
+        middle = x + rng.uniform(-0.03, 0.03) * (1 + 2 * depth) * canvas.across
         yield [
-            (middle + half * math.cos(a / 12 * math.tau), y + thick * math.sin(a / 12 * math.tau)) for a in range(12)
+            (middle + half * canvas.across * math.cos(a / 12 * math.tau), y + thick * math.sin(a / 12 * math.tau))
+            for a in range(12)
         ]
         y += 0.008 + 0.03 * depth
 
