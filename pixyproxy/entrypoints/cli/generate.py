@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag of the image; may be repeated.")
 @click.option("--author", metavar="NAME", help="The user who owns the image; none by default.")
 @click.option("--private", is_flag=True, help="Make it visible only to the author.")
+@click.option("--model", metavar="NAME", help="The model to draw with; the default is that of the settings.")
+@click.option("--size", metavar="WxH", help="Width and height in pixels, such as 1536x1024, or auto.")
+@click.option("--quality", metavar="WORD", help="The quality, such as low, medium or high.")
+@click.option("--background", metavar="WORD", help="The background: auto, opaque or transparent.")
+@click.option("--output-format", metavar="FORMAT", help="The format: png, jpeg, webp, gif or svg.")
+@click.option("--output-compression", type=int, metavar="LEVEL", help="0 to 100, for JPEG and WebP.")
+@click.option("--moderation", metavar="WORD", help="How strictly the prompt is moderated, such as low.")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
@@ -31,8 +38,12 @@ def generate(
     author: str | None,
     private: bool,
     out: Path | None,
+    **options: Any,
 ) -> None:
-    """Generate an image from PROMPT, keep it, and print its details as JSON."""
+    """Generate an image from PROMPT, keep it, and print its details as JSON.
+
+    An option that is left out is the generator's choice, as far as the settings leave it open.
+    """
     import msgspec
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -50,7 +61,7 @@ def generate(
         await ensure_schema(container)
         name = (await find_user(container.users(), author)).name if author else None
         created = await container.create_image()(
-            GenerationRequest(prompt=prompt),
+            GenerationRequest(prompt=prompt, **options),
             tags=tags,
             visibility=Visibility.PRIVATE if private else Visibility.PUBLIC,
             principal=Principal(name=name),
