@@ -64,6 +64,20 @@ class TestAdd:
             assert added == msgspec.structs.replace(image, id=added.id)
             assert await images.get(image.guid) == added
 
+    async def test_extra_parameters_come_back_as_they_were_given(self, images: HostImages) -> None:
+        extra = {
+            "integers": [0, -(2**63), 2**64, 10**30, 10**4000],
+            "numbers": [0.5, 1e300, -1.0, 2.5e-8],
+            "texts": ["", *AWKWARD_TEXTS.values()],
+            "nested": {"a": {"b": [{}, [], None, True]}, **dict.fromkeys(AWKWARD_TEXTS.values(), 1)},
+        }
+        request = GenerationRequest(prompt="a fox", output_compression=0, partial_images=3, extra=extra)
+        added = await images.add(ImageFactory.build(request=request))
+
+        for found in (await images.get(added.guid), *await images.list(PUBLIC, limit=10)):
+            assert found.request == request
+            assert repr(found.request.extra) == repr(extra)
+
     async def test_each_image_has_an_id_of_its_own(self, images: HostImages) -> None:
         added = [await images.add(image) for image in ImageFactory.batch(3)]
         assert len({image.id for image in added}) == 3

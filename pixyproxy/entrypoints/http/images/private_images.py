@@ -31,7 +31,7 @@ from pixyproxy.entrypoints.http.images.responses import (
     accepted,
 )
 from pixyproxy.entrypoints.http.images.schemas import CreatePrivateImage, PrivateImageDetail
-from pixyproxy.entrypoints.http.json_request import JSONRequest
+from pixyproxy.entrypoints.http.json_request import JSONRequest, StrictJSONRequest
 from pixyproxy.entrypoints.http.middleware.path_prefix import public_address
 from pixyproxy.entrypoints.http.options import options
 from pixyproxy.entrypoints.http.parameters import Guid, taking
@@ -54,7 +54,7 @@ def private_images(container: Container, settings: Settings) -> Router:
         response_description="The image, ready to be looked at.",
         summary="Generate an image of one's own",
         operation_class=taking(*CREATION_PARAMETERS),
-        request_class=JSONRequest,
+        request_class=StrictJSONRequest,
         responses=problems(400, 401, 409, 413, 415, 422, 429, 500, 502, 503, 504) | accepted(PrivateImageDetail),
     )
     async def create_private_image(

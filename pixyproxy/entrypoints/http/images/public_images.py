@@ -27,7 +27,7 @@ from pixyproxy.entrypoints.http.images.responses import (
     accepted,
 )
 from pixyproxy.entrypoints.http.images.schemas import CreatePublicImage, ImageDetail
-from pixyproxy.entrypoints.http.json_request import JSONRequest
+from pixyproxy.entrypoints.http.json_request import StrictJSONRequest
 from pixyproxy.entrypoints.http.options import options
 from pixyproxy.entrypoints.http.parameters import Guid, taking
 from pixyproxy.entrypoints.http.paths import PUBLIC_PATH
@@ -48,7 +48,7 @@ def public_images(container: Container, settings: Settings) -> Router:
         response_description="The image, ready to be looked at.",
         summary="Generate a public image",
         operation_class=taking(*CREATION_PARAMETERS),
-        request_class=JSONRequest,
+        request_class=StrictJSONRequest,
         middleware=[authenticated] if settings.anonymous_create else [authenticated, require_login],
         security=[{"basic": []}],
         responses=problems(400, 401, 409, 413, 415, 422, 429, 500, 502, 503, 504) | accepted(ImageDetail),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
 import msgspec
@@ -10,11 +10,13 @@ from msgspec import UNSET, Meta, UnsetType
 
 from pixyproxy.application.bulk import BulkResult
 from pixyproxy.domain.content import MediaType
-from pixyproxy.domain.errors import GenerationError, PixyProxyException
+from pixyproxy.domain.errors import DataValidationError, GenerationError, PixyProxyException
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.image import Image, ImageChanges, ImageScope, ImageStatus, Visibility
 from pixyproxy.domain.reference import Reference
+from pixyproxy.entrypoints.http.images.options import RequestOptions
+from pixyproxy.entrypoints.http.paths import PRIVATE_PATH, PUBLIC_PATH
 from pixyproxy.entrypoints.http.problems.problem_types import problem_type_of
 
 TagText = Annotated[
@@ -33,8 +35,8 @@ Guids = Annotated[
 ]
 
 
-class CreatePublicImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The image to generate, its tags and its visibility."""
+class CreationBody(RequestOptions, frozen=True, kw_only=True):
+    """What to generate, and the tags of what comes out."""
 
     prompt: Annotated[
         str,
@@ -44,22 +46,62 @@ class CreatePublicImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             examples=["A lighthouse at dusk, in watercolour"],
         ),
     ]
+    references: Annotated[
+        list[UUID] | None,
+        Meta(
+            description="Up to 16 images of PixyProxy to draw from, in order: PNG, JPEG or WebP.",
+            examples=[["0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e"]],
+        ),
+    ] = None
+    mask: Annotated[
+        UUID | None,
+        Meta(
+            description="An image of PixyProxy whose transparent parts mark what of the first reference may change: a"
+            " PNG of the same size.",
+            examples=["0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e"],
+        ),
+    ] = None
     tags: Annotated[
         list[TagText],
         Meta(description="Words to find the image by: at most 32, no duplicates.", examples=[["lighthouse", "draft"]]),
-    ] = []
+    ] = msgspec.field(default_factory=list)
+
+    def to_request(self) -> GenerationRequest:
+        """Return the generation request."""
+        options = {name: getattr(self, name) for name in RequestOptions.__struct_fields__}
+        return GenerationRequest(
+            prompt=self.prompt,
+            references=tuple(map(Reference.to_image, self.references or ())),
+            mask=None if self.mask is None else Reference.to_image(self.mask),
+            **{name: value for name, value in options.items() if value is not None},
+        )
+
+
+class CreatePublicImage(CreationBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The image to generate, its tags and its visibility."""
+
+    batch_path: ClassVar[str] = f"{PUBLIC_PATH}/batch"
 
     visibility: Annotated[
         Visibility, Meta(description="`public`: anyone may read the image; `private`: only you may.")
     ] = Visibility.PUBLIC
+    n: Annotated[
+        Any, Meta(description="1, or absent: `…/image/batch` makes several images of one request.", examples=[1])
+    ] = None
 
     def to_request(self) -> GenerationRequest:
-        """Return the generation request."""
-        return GenerationRequest(prompt=self.prompt)
+        """Return the generation request; raise `DataValidationError` if it is for several images."""
+        if self.n is not None and (type(self.n) is not int or self.n != 1):
+            raise DataValidationError(
+                "n", f"must be 1 here; POST {self.batch_path} makes several images of one request"
+            )
+        return super().to_request()
 
 
 class CreatePrivateImage(CreatePublicImage, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The image to generate, its tags and its visibility."""
+
+    batch_path = f"{PRIVATE_PATH}/batch"
 
     visibility: Annotated[
         Visibility, Meta(description="`private`: only you may read the image; `public`: anyone may.")
@@ -245,30 +287,6 @@ class ImageDetail(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class RequestDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of the request as they were asked for; null is an option that was left open."""
-
-    model: Annotated[str | None, Meta(description="The model.", examples=["gpt-image-2"])]
-    size: Annotated[str | None, Meta(description="`auto`, or width and height in pixels.", examples=["1536x1024"])]
-    quality: Annotated[str | None, Meta(description="The quality.", examples=["high"])]
-    background: Annotated[str | None, Meta(description="The background.", examples=["transparent"])]
-    output_format: Annotated[str | None, Meta(description="The format.", examples=["webp"])]
-    output_compression: Annotated[int | None, Meta(description="The compression level, 0 to 100.", examples=[80])]
-    moderation: Annotated[str | None, Meta(description="The level of moderation.", examples=["low"])]
-    input_fidelity: Annotated[str | None, Meta(description="The fidelity to the references.", examples=["high"])]
-    partial_images: Annotated[int | None, Meta(description="How many pictures to show on the way.", examples=[2])]
-    extra: Annotated[
-        Mapping[str, Any] | None,
-        Meta(description="Parameters that PixyProxy does not know, as they were given.", examples=[{"seed": 7}]),
-    ]
-
-    @classmethod
-    def from_request(cls, request: GenerationRequest) -> Self:
-        """Return the options of a request."""
-        options = request.options
-        return cls(**{name: options.get(name) for name in cls.__struct_fields__})
-
-
 class ReferenceDetail(msgspec.Struct, frozen=True, kw_only=True):
     """A picture that goes into the generation: an image by its `guid`, or an upload by its name, type and size."""
 
@@ -320,7 +338,7 @@ class ResultDetail(msgspec.Struct, frozen=True, kw_only=True):
 class PrivateImageDetail(ImageDetail, frozen=True, kw_only=True):
     """All details of an image, for its author."""
 
-    request: Annotated[RequestDetail, Meta(description="The options as they were asked for.")]
+    request: Annotated[RequestOptions, Meta(description="The options as they were asked for.")]
     references: Annotated[Sequence[ReferenceDetail], Meta(description="The pictures it is drawn from, in order.")]
     mask: Annotated[
         ReferenceDetail | None, Meta(description="The picture that marks what of the first reference may change.")
@@ -333,7 +351,7 @@ class PrivateImageDetail(ImageDetail, frozen=True, kw_only=True):
         mask = image.request.mask
         return cls._of(
             image,
-            request=RequestDetail.from_request(image.request),
+            request=RequestOptions.of(image.request),
             references=[ReferenceDetail.from_reference(reference) for reference in image.request.references],
             mask=ReferenceDetail.from_reference(mask) if mask else None,
             result=ResultDetail.from_image(image),

@@ -27,9 +27,16 @@ from litestar.serialization import encode_json
 import pixyproxy
 from pixyproxy.application.bulk import BULK_MAX
 from pixyproxy.domain.content import FILENAME_PATTERN, MediaType
-from pixyproxy.domain.generation_request import PROMPT_MAX_LENGTH
+from pixyproxy.domain.generation_request import (
+    MODEL_MAX_LENGTH,
+    OPTION_MAX_LENGTH,
+    OUTPUT_FORMATS,
+    PARTIAL_IMAGES_MAX_COUNT,
+    PROMPT_MAX_LENGTH,
+)
 from pixyproxy.domain.image import Visibility
 from pixyproxy.domain.listing import ImageOrder
+from pixyproxy.domain.reference import REFERENCES_MAX_COUNT
 from pixyproxy.domain.tag import TAG_MAX_LENGTH, TAGS_MAX_COUNT
 from pixyproxy.domain.variant import VariantFormat
 from pixyproxy.entrypoints.http.content.representations import REVALIDATED, conditional_response, entity_tag_of
@@ -75,6 +82,7 @@ _PAGE: Final = """\
 
 # The domain's rules, as regular expressions that mean the same in Python and in ECMAScript.
 _PROMPT_PATTERN: Final = r"^[^\x00]*[^\s\x00][^\x00]*$"
+_SIZE_PATTERN: Final = r"^(auto|[1-9][0-9]{1,3}x[1-9][0-9]{1,3})$"
 _HEADER_PATTERN: Final = r"^[!-~]([ -~]*[!-~])?$"
 
 _CONTENT_MEDIA_TYPES: Final = (*MediaType, VariantFormat.AVIF.media_type)
@@ -205,21 +213,40 @@ def _document(app: Litestar, address: str) -> bytes:
 def _complete_bodies(schemas: Any) -> None:
     for name, visibility in (("CreatePublicImage", Visibility.PUBLIC), ("CreatePrivateImage", Visibility.PRIVATE)):
         properties = _only(schemas[name])
+        schemas[name].properties = {"prompt": properties["prompt"], **properties}
         _add(properties["prompt"], min_length=1, max_length=PROMPT_MAX_LENGTH, pattern=_PROMPT_PATTERN)
+        _add_options(properties)
         _add_tags(properties["tags"], default=[])
         _add(properties["visibility"], default=visibility)
+        _add(properties["n"], one_of=[Schema(type=OpenAPIType.INTEGER, const=1), Schema(type=OpenAPIType.NULL)])
+    options = schemas["RequestOptions"]
+    options.required = list(options.properties)
     changes = _only(schemas["ChangeImageBody"])
-    _add_tags(next(kind for kind in changes["tags"].one_of if kind.items))
-    _add(
-        next(kind for kind in changes["filename"].one_of if kind.type is OpenAPIType.STRING),
-        pattern=FILENAME_PATTERN,
-    )
+    _add_tags(_given(changes["tags"]))
+    _add(_given(changes["filename"]), pattern=FILENAME_PATTERN)
     tagging = _only(schemas["TagImagesBody"])
     _add_tags(tagging["add"], default=[])
     _add_tags(tagging["remove"], default=[])
     _only(schemas["CreateLinkBody"])
     for guids in (tagging["guids"], _only(schemas["DeleteImagesBody"])["guids"]):
         _add(guids, min_items=1, max_items=BULK_MAX, unique_items=True)
+
+
+def _add_options(properties: Any) -> None:
+    """Document the rules of a request's options that hold for all generators."""
+    _add(_given(properties["model"]), min_length=1, max_length=MODEL_MAX_LENGTH, pattern=TAG_PATTERN)
+    for name in ("quality", "background", "moderation", "input_fidelity"):
+        _add(_given(properties[name]), min_length=1, max_length=OPTION_MAX_LENGTH, pattern=TAG_PATTERN)
+    _add(_given(properties["size"]), pattern=_SIZE_PATTERN)
+    _add(_given(properties["output_format"]), enum=list(OUTPUT_FORMATS))
+    _add(_given(properties["output_compression"]), minimum=0, maximum=100)
+    _add(_given(properties["partial_images"]), minimum=0, maximum=PARTIAL_IMAGES_MAX_COUNT)
+    _add(_given(properties["references"]), max_items=REFERENCES_MAX_COUNT)
+
+
+def _given(schema: Any) -> Any:
+    """Return the schema of a value that is not null."""
+    return next(kind for kind in schema.one_of if kind.type is not OpenAPIType.NULL)
 
 
 def _complete_conditions(operation: Any) -> None:

@@ -39,7 +39,7 @@ def test_everything_has_a_description(document: dict[str, Any]) -> None:
 
 def test_every_field_has_a_description(document: dict[str, Any]) -> None:
     for name in (
-        "ImageDetail", "PrivateImageDetail", "RequestDetail", "ReferenceDetail", "ResultDetail",
+        "ImageDetail", "PrivateImageDetail", "RequestOptions", "ReferenceDetail", "ResultDetail",
         "GenerationProblem", "Problem", "CreatePublicImage", "CreatePrivateImage",
     ):  # fmt: skip
         schema = document["components"]["schemas"][name]
