@@ -153,13 +153,15 @@ class ModelCapabilities(msgspec.Struct, frozen=True, kw_only=True):
         sides = parse_size(size)
         if sides is None or self.size_range is None or not self.size_range.has(*sides):
             others = [] if self.size_range is None else [f"a size with {self.size_range}"]
-            raise DataValidationError("size", f"must be {one_of([*self.sizes, *others])} for {self.id}")
+            raise DataValidationError("size", self._rule([*self.sizes, *others]))
 
     def _ensure_word(self, field: str, word: str | None, allowed: Sequence[str]) -> None:
         if word is None or word in allowed:
             return
-        rule = f"must be {one_of(allowed)} for {self.id}" if allowed else f"is not taken by {self.id}"
-        raise DataValidationError(field, rule)
+        raise DataValidationError(field, self._rule(allowed))
+
+    def _rule(self, allowed: Sequence[str]) -> str:
+        return f"must be {one_of(allowed)} for {self.id}" if allowed else f"is not taken by {self.id}"
 
     def _ensure_pictures(self, request: GenerationRequest) -> None:
         if request.references and not self.max_references:
