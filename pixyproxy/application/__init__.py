@@ -18,6 +18,7 @@ from pixyproxy.application.generate_image import GenerateImage
 from pixyproxy.application.get_image import GetImage
 from pixyproxy.application.get_image_content import GetImageContent
 from pixyproxy.application.get_image_variant import GetImageVariant
+from pixyproxy.application.get_partial_image import GetPartialImage
 from pixyproxy.application.import_images import ImportImages
 from pixyproxy.application.index_prompts import IndexPrompts
 from pixyproxy.application.list_images import ListImages
@@ -51,6 +52,7 @@ __all__ = [
     "GetImage",
     "GetImageContent",
     "GetImageVariant",
+    "GetPartialImage",
     "ImportImages",
     "IndexPrompts",
     "ListImages",

@@ -8,6 +8,7 @@ from uuid import UUID
 from pixyproxy.application.admission import Admission
 from pixyproxy.application.generate_image import GenerateImage
 from pixyproxy.application.generations import Generations
+from pixyproxy.application.partial_images import OnImagePartial, ignore_image_partial
 from pixyproxy.domain.batch import BatchPlace
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyReusedError, OperationNotAllowedError
 from pixyproxy.domain.generation_request import GenerationRequest
@@ -26,8 +27,9 @@ class BeginImages:
     """Reserve, store and start the images of one request, all or none; `CreateImage` and `CreateBatch` share it.
 
     Takes pending images that `request` has made, the claim of their idempotency key, and `store`, which stores them
-    with both. Returns the stored images, or None if another request with the key was faster. Raises `OverloadedError`
-    when the queue is full, `DataValidationError` for more images than it can ever take, and `DBConnectionError`.
+    with both; `on_partial` gets their partial images. Returns the stored images, or None if another request with the
+    key was faster. Raises `OverloadedError` when the queue is full, `DataValidationError` for more images than it can
+    ever take, and `DBConnectionError`.
     """
 
     generate_image: GenerateImage
@@ -38,7 +40,13 @@ class BeginImages:
     generations: Generations
     claim_seconds: float
 
-    async def __call__(self, images: Sequence[Image], claim: Claim | None, store: Store) -> Sequence[Image] | None:
+    async def __call__(
+        self,
+        images: Sequence[Image],
+        claim: Claim | None,
+        store: Store,
+        on_partial: OnImagePartial = ignore_image_partial,
+    ) -> Sequence[Image] | None:
         slots = self.admission.reserve_all(images[0].author, len(images))
         try:
             stored = await self._stored(store, claim)
@@ -49,7 +57,7 @@ class BeginImages:
                 return None
             raise
         for image, slot in zip(stored, slots, strict=True):
-            self.generations.start(image.guid, self.generate_image(image, slot))
+            self.generations.start(image.guid, self.generate_image(image, slot, on_partial))
         return stored
 
     def request(

@@ -14,7 +14,7 @@ import msgspec
 
 from pixyproxy.application.generate_image import QUARANTINE_NOTE
 from pixyproxy.application.progress import no_progress
-from pixyproxy.domain.content import ContentInfo, ContentKey
+from pixyproxy.domain.content import ContentInfo, ContentKey, image_of_partial
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     ContentNotFoundError,
@@ -30,6 +30,7 @@ from pixyproxy.domain.ports import (
     Clock,
     ContentInspector,
     ContentMaintenance,
+    ContentPorts,
     ContentStore,
     DamagedRecord,
     ImageDeletions,
@@ -63,6 +64,7 @@ class FindingKind(StrEnum):
     DELETION_UNFINISHED = "deletion-unfinished"
     ORPHAN = "leftover"
     ORPHAN_VARIANTS = "stray-variants"
+    ORPHAN_PARTIALS = "stray-partials"
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,8 +91,9 @@ class ConsistencyReport(msgspec.Struct, frozen=True, kw_only=True):
     """The number of images and contents checked, and the findings.
 
     `found` and `repaired` count the findings of each kind; `findings` has the first 1,000 of each kind. Abandoned
-    images, unfinished deletions and orphaned variants are counted up to 1,000. `quarantined` counts the items in
-    quarantine, which are no findings, `restored` those that became pictures; `quarantine` has the first 1,000.
+    images, unfinished deletions, orphaned variants and orphaned partial images are counted up to 1,000. `quarantined`
+    counts the items in quarantine, which are no findings, `restored` those that became pictures; `quarantine` has the
+    first 1,000.
     """
 
     images: int
@@ -114,7 +117,8 @@ class CheckConsistency:
 
     With `repair` it recovers abandoned images (by calling `recover`), finishes deletions (by calling
     `finish_deletions`), makes failed and unknown images ready whose bytes are a picture, in their place or in
-    quarantine, moves other content without a record and orphans into quarantine, and deletes orphaned variants. Without
+    quarantine, moves other content without a record and orphans into quarantine, and deletes orphaned variants and, in
+    the area `partials`, which is optional, the partial images of images that are not being made. Without
     `with_digests` it compares only sizes and reads no content. `on_progress` gets the number of images checked after
     each. Memory grows with the quarantine, not with the number of images.
 
@@ -134,6 +138,7 @@ class CheckConsistency:
     correct_size: Callable[[Image], Awaitable[bool]]
     recover: Callable[[], Awaitable[object]]
     finish_deletions: Callable[[], Awaitable[object]]
+    partials: ContentPorts | None = None
 
     async def __call__(
         self, *, repair: bool = False, with_digests: bool = True, on_progress: Callable[[int], None] = no_progress
@@ -141,6 +146,7 @@ class CheckConsistency:
         tally = _Tally()
         # Take a snapshot first: live work moves on.
         abandoned, deletions, orphans = await self._abandoned(), await self._deletions(), await self._orphans()
+        orphan_partials = await self._orphan_partials()
         orphan_variants: set[ContentKey] = set()
         async for key, image, is_stored in self._pairs():
             tally.images += image is not None
@@ -160,6 +166,7 @@ class CheckConsistency:
         await self._recheck_at_deletions(deletions, tally, repair=repair)
         await self._recheck_at_orphans(orphans, tally, repair=repair)
         await self._recheck_at_orphan_variants(orphan_variants, tally, repair=repair)
+        await self._recheck_at_orphan_partials(orphan_partials, tally, repair=repair)
         for item in await self.quarantine.list_quarantine():
             tally.add_quarantined(await self._judge(item, repair=repair))
         return tally.report()
@@ -228,6 +235,18 @@ class CheckConsistency:
                 with suppress(ContentStoreError):
                     await self.variants.delete_variants(key)
         tally.add_all(FindingKind.ORPHAN_VARIANTS, set(keys), set(await self._orphan_variants_among(keys)))
+
+    async def _recheck_at_orphan_partials(self, names: set[str], tally: "_Tally", *, repair: bool) -> None:
+        names &= await self._orphan_partials()
+        if names and repair and self.partials is not None:
+            with suppress(ContentStoreError):
+                for name in await self.partials.list_orphans(older_than=ORPHAN_AGE):
+                    await self.partials.quarantine_orphan(name)
+                for item in await self.partials.list_quarantine():
+                    await self.partials.delete_quarantined(item.name)
+                for name in names:
+                    await self.partials.delete(ContentKey(name))
+        tally.add_all(FindingKind.ORPHAN_PARTIALS, names, await self._orphan_partials())
 
     async def _difference(self, key: ContentKey, image: Image | None, *, with_digests: bool) -> FindingKind | None:
         """Return the current inconsistency between an image and the content under its key, if any."""
@@ -355,6 +374,24 @@ class CheckConsistency:
 
     async def _abandoned(self) -> set[str]:
         return {str(image.guid) for image in await self.leases.list_abandoned(limit=FINDINGS_MAX_COUNT)}
+
+    async def _orphan_partials(self) -> set[str]:
+        """Return the partial images of images that are not being made, and broken uploads among partial images."""
+        if self.partials is None:
+            return set()
+        names = set(await self.partials.list_orphans(older_than=ORPHAN_AGE))
+        async for key in self.partials.keys():
+            if len(names) >= FINDINGS_MAX_COUNT:
+                break
+            if not await self._is_being_made(image_of_partial(key)):
+                names.add(key)
+        return names
+
+    async def _is_being_made(self, guid: UUID | None) -> bool:
+        try:
+            return guid is not None and not (await self.images.get(guid)).status.is_final
+        except (RecordNotFoundError, DamagedRecordError):
+            return False
 
     async def _orphans(self) -> set[str]:
         return set(await self.content_maintenance.list_orphans(older_than=ORPHAN_AGE))

@@ -10,6 +10,7 @@ from pixyproxy.application.admission import Admission
 from pixyproxy.application.begin_images import RETRY_AFTER, BeginImages
 from pixyproxy.application.generate_image import GenerateImage
 from pixyproxy.application.generations import Generations
+from pixyproxy.application.partial_images import OnImagePartial, ignore_image_partial
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     DBConnectionError,
@@ -40,6 +41,7 @@ class CreateImage:
     Takes the request and the tags as the client wrote them, and returns the ready image. With `wait`, returns it after
     at most that many seconds, in its state at that time. The generation goes on when the caller is cancelled. With an
     `idempotency_key` that the author has used before, nothing is bought: the first image or error is the answer again.
+    `on_partial` gets each partial image that this call makes, once it is stored.
 
     Raises `DataValidationError` for bad input, `OverloadedError` when the queue is full, `DBConnectionError` when
     nothing was begun, a `GenerationError` when no image came out, `ImageDelayedError` when it is not ready after
@@ -69,6 +71,7 @@ class CreateImage:
         principal: Principal,
         idempotency_key: IdempotencyKey | None = None,
         wait: float | None = None,
+        on_partial: OnImagePartial = ignore_image_partial,
     ) -> CreatedImage:
         begin = self.begin_images
         (image,) = begin.request(request, [None], tags=tags, visibility=visibility, principal=principal)
@@ -80,7 +83,7 @@ class CreateImage:
         while True:
             if claim and (replay := await self._replay(claim, wait)):
                 return replay
-            if begun := await begin([image], claim, store):
+            if begun := await begin([image], claim, store, on_partial):
                 return await self._result(begun[0], wait)
 
     @property

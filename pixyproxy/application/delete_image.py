@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
+from pixyproxy.application.partial_images import PartialImages
 from pixyproxy.application.versions import at_current_version
 from pixyproxy.domain.errors import ConstraintViolationError, ContentStoreError, DBConnectionError
 from pixyproxy.domain.image import LATE, Image, ImageStatus
@@ -14,7 +15,7 @@ from pixyproxy.domain.user import Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteImage:
-    """Delete the record of an image of the principal's own, then its content and variants.
+    """Delete the record of an image of the principal's own, then its content, variants and partial images.
 
     Deleting the record also notes that the content is to be deleted, so there is never a record without content. After
     a crash or a failure of the store, `FinishDeletions` does the rest once `lease_seconds` have passed. With `versions`
@@ -25,6 +26,7 @@ class DeleteImage:
     deletions: ImageDeletions
     contents: ContentStore
     lease_seconds: float = 60.0
+    partials: PartialImages | None = None
 
     async def __call__(self, guid: UUID, principal: Principal, *, versions: Collection[int] | None = None) -> None:
         image = await at_current_version(self.images, guid, principal, self._delete_record, versions=versions)
@@ -32,6 +34,8 @@ class DeleteImage:
             await self.contents.delete(image.content_key)
             if image.status is not ImageStatus.UNKNOWN:
                 await self.deletions.finish_deletion(guid)
+            if self.partials is not None:
+                await self.partials.delete(image)
 
     async def _delete_record(self, image: Image) -> Image:
         if not image.status.is_final:

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from pixyproxy.application.admission import Slot
+from pixyproxy.application.partial_images import OnImagePartial, PartialImages, ignore_image_partial
 from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
@@ -34,8 +35,10 @@ from pixyproxy.domain.ports import (
     ImageLeases,
     ImageRepository,
     Lease,
+    OnPartial,
     Quarantine,
     chunks_of,
+    ignore_partial,
 )
 
 T = TypeVar("T")
@@ -63,10 +66,11 @@ class GenerateImage:
     Takes the stored image and its slot, waits for the slot, returns the image when it is ready, and releases the slot.
     Raises a `GenerationError` when the image failed, after recording it if the database answers, and
     `ImageDelayedError` when the bytes are safe and the database stays away: the image is recovered later. Content that
-    was paid for and can't be shown is quarantined before the failure is recorded.
+    was paid for and can't be shown is quarantined before the failure is recorded. `on_partial` gets each partial image
+    that was stored.
 
-    Two ports are optional. Without `leases` no other process may run `RecoverImages`, and without a `quarantine` the
-    bytes of a paid failure are lost.
+    Three parts are optional. Without `leases` no other process may run `RecoverImages`, without a `quarantine` the
+    bytes of a paid failure are lost, and without `partials` no partial images are kept.
     """
 
     images: ImageRepository
@@ -75,6 +79,7 @@ class GenerateImage:
     clock: Clock
     leases: ImageLeases | None = None
     quarantine: Quarantine | None = None
+    partials: PartialImages | None = None
     policy: GenerationPolicy = field(default_factory=GenerationPolicy)
 
     @property
@@ -82,18 +87,18 @@ class GenerateImage:
         """The lease that a new image is stored with."""
         return self.policy.lease if self.leases is not None else None
 
-    async def __call__(self, image: Image, slot: Slot) -> Image:
+    async def __call__(self, image: Image, slot: Slot, on_partial: OnImagePartial = ignore_image_partial) -> Image:
         try:
-            async with self._lease_kept(image):
-                return await self._make(image, slot)
+            async with self._partials_kept(image, on_partial) as keep, self._lease_kept(image):
+                return await self._make(image, slot, keep)
         finally:
             slot.release()
 
-    async def _make(self, image: Image, slot: Slot) -> Image:
+    async def _make(self, image: Image, slot: Slot, on_partial: OnPartial) -> Image:
         try:
             await slot.granted()
             image = await self._start(image)
-            generated = await self._generate(image)
+            generated = await self._generate(image, on_partial)
             return await self._show(await self._store(generated, image), before=image)
         except GenerationError as exc:
             await self._give_up(image, exc)
@@ -114,9 +119,9 @@ class GenerateImage:
             raise GenerationNotStartedError(reason, maybe_billed=False) from exc
         return generating
 
-    async def _generate(self, image: Image) -> GeneratedImage:
+    async def _generate(self, image: Image, on_partial: OnPartial) -> GeneratedImage:
         try:
-            return await self.generator.generate(image.request)
+            return await self.generator.generate(image.request, on_partial=on_partial)
         except GenerationError:
             raise
         except Exception as exc:
@@ -223,6 +228,14 @@ class GenerateImage:
                 if clock() >= ends_at:
                     raise
             await asyncio.sleep(self.policy.pause)
+
+    @asynccontextmanager
+    async def _partials_kept(self, image: Image, listener: OnImagePartial) -> AsyncIterator[OnPartial]:
+        if self.partials is None:
+            yield ignore_partial
+            return
+        async with self.partials.kept(image, listener) as keep:
+            yield keep
 
     @asynccontextmanager
     async def _lease_kept(self, image: Image) -> AsyncIterator[None]:

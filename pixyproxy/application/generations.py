@@ -12,6 +12,9 @@ from pixyproxy.domain.ports import ImageRepository
 _POLL_SECONDS: Final = 0.25
 _POLL_SECONDS_MAX: Final = 2.0
 
+# Partial images last no longer than their generation.
+_POLL_SECONDS_FOR_PARTIALS: Final = 0.5
+
 # The most that cancelled tasks may take to end: a hanging disk must not hold up the shutdown.
 _BREAK_SECONDS: Final = 10.0
 
@@ -25,6 +28,7 @@ class Generations:
     def __init__(self, on_end: Callable[[UUID, BaseException | None], None] = lambda _guid, _error: None) -> None:
         self._on_end = on_end
         self._tasks: dict[UUID, asyncio.Task[Image]] = {}
+        self._news: dict[UUID, asyncio.Future[None]] = {}
         self._stop_waiting = asyncio.Event()
 
     def __contains__(self, guid: UUID) -> bool:
@@ -39,6 +43,7 @@ class Generations:
         """Run `work`, which takes the image to a final state."""
         task = asyncio.create_task(work, name=f"generation {guid}")
         self._tasks[guid] = task
+        self._news[guid] = asyncio.get_running_loop().create_future()
         task.add_done_callback(lambda task: self._end(guid, task))
 
     async def result(self, guid: UUID, seconds: float) -> Image | None:
@@ -47,25 +52,39 @@ class Generations:
         await self._wait([task], seconds)
         return task.result() if task.done() else None
 
+    def announce(self, guid: UUID) -> None:
+        """Have those that poll the image in this process look at it at once; ignore an image of another process."""
+        if news := self._news.get(guid):
+            self._news[guid] = news.get_loop().create_future()
+            news.set_result(None)
+
     async def follow(self, images: ImageRepository, guid: UUID, seconds: float | None = None) -> AsyncIterator[Image]:
         """Yield the image now and on each change of state, until it is final or `seconds` are over.
 
         Any process may be generating it.
         """
-        clock = asyncio.get_running_loop().time
-        ends_at = None if seconds is None else clock() + seconds
         last = None
-        poll = _POLL_SECONDS
-        while True:
-            image = await images.get(guid)
+        async for image in self.poll(images, guid, seconds):
             if image.status is not last:
                 last = image.status
                 yield image
+
+    async def poll(self, images: ImageRepository, guid: UUID, seconds: float | None = None) -> AsyncIterator[Image]:
+        """Yield the image now and whenever it may have changed, until it is final or `seconds` are over."""
+        clock = asyncio.get_running_loop().time
+        ends_at = None if seconds is None else clock() + seconds
+        poll = _POLL_SECONDS
+        while True:
+            # Take it before the look, so that no announcement is missed.
+            news = self._news.get(guid)
+            image = await images.get(guid)
+            yield image
             rest = poll if ends_at is None else min(poll, ends_at - clock())
-            poll = min(poll * 1.5, _POLL_SECONDS_MAX)
+            poll = min(poll * 1.5, _POLL_SECONDS_FOR_PARTIALS if image.request.partial_images else _POLL_SECONDS_MAX)
             if image.status.is_final or rest <= 0 or self._stop_waiting.is_set():
                 return
-            await self._wait([self._tasks[guid]] if guid in self._tasks else [], rest)
+            running = self._tasks.get(guid)
+            await self._wait([waker for waker in (running, news) if waker is not None], rest)
 
     def stop_waiting(self) -> None:
         """End all waiting at once; the generations go on until `close`."""
@@ -98,5 +117,5 @@ class Generations:
             stop_waiting.cancel()
 
     def _end(self, guid: UUID, task: asyncio.Task[Image]) -> None:
-        del self._tasks[guid]
+        del self._tasks[guid], self._news[guid]
         self._on_end(guid, asyncio.CancelledError() if task.cancelled() else task.exception())

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pixyproxy.application.generate_image import QUARANTINE_NOTE
 from pixyproxy.application.generations import Generations
+from pixyproxy.application.partial_images import PartialImages
 from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
@@ -26,7 +27,8 @@ from pixyproxy.domain.ports import Clock, ContentInspector, ContentStore, ImageL
 class RecoverImages:
     """Take every image whose lease has ended to a final state: ready if its bytes are there, else failed or unknown.
 
-    Content that the inspector refuses stays in its place. An image with content only in quarantine has failed.
+    Content that the inspector refuses stays in its place. An image with content only in quarantine has failed. Its
+    partial images are deleted.
 
     An image that became unknown during the last day is made ready if its bytes have turned up. Returns how many images
     were recovered. Several processes may run this at once: each image ends once. Images that this process is making, in
@@ -41,6 +43,7 @@ class RecoverImages:
     inspector: ContentInspector
     clock: Clock
     generations: Generations = field(default_factory=Generations)
+    partials: PartialImages | None = None
     batch: int = 100
 
     async def __call__(self) -> int:
@@ -71,6 +74,10 @@ class RecoverImages:
         except (ConstraintViolationError, RecordNotFoundError):
             # Another process was faster, or is still generating it.
             return 0
+        if self.partials is not None:
+            # The consistency check finds what is left.
+            with suppress(ContentStoreError):
+                await self.partials.delete(image)
         return 1
 
     async def _content(self, image: Image) -> ContentInfo:

@@ -75,6 +75,20 @@ def content_key_of(guid: UUID) -> ContentKey:
     return ContentKey(str(guid))
 
 
+def partial_key_of(guid: UUID, position: int) -> ContentKey:
+    """Return the key of an image's partial image, stored or not, in the area of partial images."""
+    return ContentKey(f"{guid}-{position}")
+
+
+def image_of_partial(key: ContentKey) -> UUID | None:
+    """Return the guid of the image that a key of `partial_key_of` belongs to; None for any other key."""
+    guid, _, position = key.rpartition("-")
+    try:
+        return UUID(guid) if position.isdecimal() else None
+    except ValueError:
+        return None
+
+
 ASCII_MAX_LENGTH: Final = 255
 
 # A disk's 255 bytes hold 80 characters of three bytes each.

@@ -47,6 +47,7 @@ from pixyproxy.application import (
     GetImage,
     GetImageContent,
     GetImageVariant,
+    GetPartialImage,
     ImportImages,
     IndexPrompts,
     ListImages,
@@ -65,6 +66,7 @@ from pixyproxy.application.admission import Admission
 from pixyproxy.application.generate_image import GenerationPolicy
 from pixyproxy.application.generations import Generations
 from pixyproxy.application.login_allowance import LoginAllowance
+from pixyproxy.application.partial_images import PartialImages
 from pixyproxy.application.single_flight import SingleFlight
 from pixyproxy.domain.ports import ContentDigest, Lease
 from pixyproxy.domain.variant import VariantPolicy
@@ -74,6 +76,7 @@ from pixyproxy.entrypoints.link_signer import LinkSigner
 from pixyproxy.entrypoints.settings import Settings
 
 UPLOADS: Final = "uploads"
+PARTIALS: Final = "partials"
 """The folder of the uploads below that of the contents."""
 
 
@@ -111,6 +114,9 @@ class Container(containers.DeclarativeContainer):
     contents = providers.Singleton(FilesystemContentStore, providers.Factory(Path, settings.provided.content_path))
     upload_contents = providers.Singleton(
         FilesystemContentStore, providers.Factory(Path, settings.provided.content_path, UPLOADS)
+    )
+    partial_contents = providers.Singleton(
+        FilesystemContentStore, providers.Factory(Path, settings.provided.content_path, PARTIALS)
     )
     generator = providers.Selector(
         settings.provided.generator_kind,
@@ -160,12 +166,16 @@ class Container(containers.DeclarativeContainer):
         patience=settings.provided.patience,
     )
 
+    partial_images = providers.Singleton(
+        PartialImages, contents=partial_contents, inspector=inspector, on_kept=generations.provided.announce
+    )
     generate_image = providers.Singleton(
         GenerateImage,
         images=images,
         contents=contents,
         leases=images,
         quarantine=contents,
+        partials=partial_images,
         generator=generator,
         clock=clock,
         policy=policy,
@@ -191,6 +201,7 @@ class Container(containers.DeclarativeContainer):
         inspector=inspector,
         clock=clock,
         generations=generations,
+        partials=partial_images,
     )
     finish_deletions = providers.Singleton(
         FinishDeletions, deletions=images, contents=contents, lease_seconds=settings.provided.lease
@@ -208,13 +219,15 @@ class Container(containers.DeclarativeContainer):
         variants=contents,
         quarantine=contents,
         content_maintenance=contents,
+        partials=partial_contents,
         inspector=inspector,
         clock=clock,
         correct_size=correct_sizes.provided.correct,
         recover=recover_images,
         finish_deletions=finish_deletions,
     )
-    watch_image = providers.Singleton(WatchImage, images=images, generations=generations)
+    watch_image = providers.Singleton(WatchImage, images=images, generations=generations, partials=partial_images)
+    get_partial_image = providers.Singleton(GetPartialImage, images=images, partials=partial_images)
     get_image = providers.Singleton(GetImage, images=images)
     get_image_content = providers.Singleton(GetImageContent, images=images, contents=contents)
     get_image_variant = providers.Singleton(
@@ -231,7 +244,12 @@ class Container(containers.DeclarativeContainer):
     list_tags = providers.Singleton(ListTags, tags=images)
     change_image = providers.Singleton(ChangeImage, images=images, clock=clock)
     delete_image = providers.Singleton(
-        DeleteImage, images=images, deletions=images, contents=contents, lease_seconds=settings.provided.lease
+        DeleteImage,
+        images=images,
+        deletions=images,
+        contents=contents,
+        partials=partial_images,
+        lease_seconds=settings.provided.lease,
     )
     tag_images = providers.Singleton(TagImages, change_image=change_image)
     delete_images = providers.Singleton(DeleteImages, delete_image=delete_image)
@@ -273,9 +291,10 @@ async def opened(container: Container) -> AsyncIterator[Container]:
         stack.push_async_callback(database.close)
         await database.open()
         # The folder of the contents comes first: the others are in it.
-        for contents in (container.contents(), container.upload_contents()):
+        for contents in (container.contents(), container.upload_contents(), container.partial_contents()):
             stack.push_async_callback(contents.close)
             await contents.prepare()
+        stack.push_async_callback(container.partial_images().close)
         stack.push_async_callback(container.generator().close)
         stack.push_async_callback(container.variant_maker().close)
         stack.push_async_callback(container.variant_flight().close)

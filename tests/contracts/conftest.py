@@ -1,7 +1,8 @@
 """Every adapter of the port that most contracts are about."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.ports import ContentPorts, ContentStore, ImagePorts
+from tests.contents import keys_in, keys_of_variants_in
 from tests.documents import load_example
 from tests.images import HostImages
 
@@ -50,7 +52,21 @@ async def filesystem_store(tmp_path: Path) -> ContentPorts:
     return store
 
 
-@pytest.fixture(params=["memory", "filesystem"])
+@pytest.fixture
+async def area_store(tmp_path: Path) -> AsyncIterator[ContentPorts]:
+    """An area in the folder of another store, which never sees what is in it."""
+    outer = FilesystemContentStore(tmp_path / "images")
+    await outer.prepare()
+    area = FilesystemContentStore(tmp_path / "images" / "partials")
+    await area.prepare()
+    yield area
+    assert await keys_in(outer) == await keys_of_variants_in(outer) == []
+    assert await outer.list_quarantine() == []
+    assert await outer.list_orphans(older_than=timedelta(0)) == []
+    await outer.check()
+
+
+@pytest.fixture(params=["memory", "filesystem", "area"])
 def store(request: pytest.FixtureRequest) -> ContentPorts:
     """An empty content store of each kind."""
     store: ContentPorts = request.getfixturevalue(f"{request.param}_store")

@@ -100,6 +100,17 @@ def test_whether_an_odd_picture_is_turned_is_no_error(inspector: ContentInspecto
     assert not inspector.is_turned(data[:65_536])
 
 
+@pytest.mark.parametrize("media_type", MediaType)
+def test_a_bitmap_is_known_by_its_first_bytes(inspector: ContentInspector, media_type: MediaType) -> None:
+    found = inspector.media_type_of(picture(media_type)[:16])
+    assert found == (None if media_type is MediaType.SVG else media_type)
+
+
+@pytest.mark.parametrize("head", [b"", b"\x89PNG", b"<html>", bytes(16), b"RIFF\0\0\0\0WAVE"])
+def test_other_first_bytes_are_of_no_bitmap(inspector: ContentInspector, head: bytes) -> None:
+    assert inspector.media_type_of(head) is None
+
+
 async def test_a_read_error_raises_the_stores_own_error(inspector: ContentInspector) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"half"

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -15,7 +16,7 @@ import msgspec
 import pytest
 from PIL import Image
 
-from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
+from pixyproxy.adapters.memory.image_generator import PICTURE, InMemoryImageGenerator, Script
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.openai.models import MODELS
 from pixyproxy.adapters.pictures import inspection
@@ -34,7 +35,7 @@ from pixyproxy.domain.generation_request import (
     parse_size,
 )
 from pixyproxy.domain.generation_result import GenerationResult
-from pixyproxy.domain.ports import ImageGenerator
+from pixyproxy.domain.ports import ImageGenerator, PartialImage
 from pixyproxy.domain.reference import Reference
 from tests.doubles.openai_server import OpenAIServer
 
@@ -59,6 +60,16 @@ async def openai() -> AsyncIterator[ImageGenerator]:
             size="256x256",
             quality="low",
         )
+
+
+class Partials:
+    """The bytes of the partial images that were handed over."""
+
+    def __init__(self) -> None:
+        self.received: list[bytes] = []
+
+    async def __call__(self, partial: PartialImage) -> None:
+        self.received.append(partial.data)
 
 
 GENERATORS: Final = {"memory": in_memory, "sketch": sketch, "openai": openai}
@@ -258,6 +269,32 @@ async def test_the_errors_of_the_in_memory_generator_come_in_their_order_and_the
         assert raised.value is error
     assert (await generator.generate(GenerationRequest(prompt="a blue fox"))).data
     assert [request.prompt for request in generator.requests] == ["a red fox", "a red fox", "a blue fox"]
+
+
+async def test_the_in_memory_generator_hands_over_as_many_partial_images_as_the_request_asks_for() -> None:
+    partials = Partials()
+
+    await InMemoryImageGenerator().generate(GenerationRequest(prompt="a fox", partial_images=2), on_partial=partials)
+
+    assert partials.received == [PICTURE, PICTURE]
+
+
+async def test_a_script_tells_the_in_memory_generator_what_to_do_with_the_next_request_that_matches() -> None:
+    generator, partials = InMemoryImageGenerator(), Partials()
+    error = GenerationFailedError("It is broken.", maybe_billed=True)
+    generator.script(Script(partials=[b"one", b"two"], error=error), match=lambda request: "fox" in request.prompt)
+    generator.script(Script(partials=[b"first"]), Script(delay=0.05))
+
+    await generator.generate(GenerationRequest(prompt="a hen", size="64x64"), on_partial=partials)
+    with pytest.raises(GenerationFailedError):
+        await generator.generate(GenerationRequest(prompt="a fox"), on_partial=partials)
+    started_at = time.monotonic()
+    await generator.generate(GenerationRequest(prompt="a fox"), on_partial=partials)
+
+    assert time.monotonic() - started_at >= 0.05
+    assert partials.received == [b"first", b"one", b"two"]
+    assert generator.requests[0] == GenerationRequest(prompt="a hen", size="64x64")
+    assert [request.prompt for request in generator.requests] == ["a hen", "a fox", "a fox"]
 
 
 @pytest.mark.parametrize("module", ["memory", "sketch", "openai"])

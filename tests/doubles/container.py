@@ -17,6 +17,7 @@ def in_memory_container(settings: Settings) -> Container:
     container.database.override(providers.Object(InMemoryDatabase()))
     container.contents.override(providers.Object(InMemoryContentStore()))
     container.upload_contents.override(providers.Object(InMemoryContentStore()))
+    container.partial_contents.override(providers.Object(InMemoryContentStore()))
     container.generator.override(providers.Object(InMemoryImageGenerator()))
     container.hasher.override(providers.Object(InMemoryPasswordHasher()))
     container.variant_maker.override(providers.Object(PillowVariantMaker()))

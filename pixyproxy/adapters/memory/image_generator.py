@@ -1,8 +1,12 @@
 """A generator with a fixed picture, for tests and for host applications."""
 
+import asyncio
 import struct
 import zlib
-from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
 
 from pixyproxy.domain.capabilities import Capabilities, ModelCapabilities
 from pixyproxy.domain.content import MediaType
@@ -13,6 +17,7 @@ from pixyproxy.domain.ports import (
     ImageGenerator,
     InputPictures,
     OnPartial,
+    PartialImage,
     ignore_partial,
 )
 
@@ -20,39 +25,82 @@ WIDTH = 8
 HEIGHT = 8
 
 
+class Script(msgspec.Struct, frozen=True, kw_only=True):
+    """What the in-memory generator does with one request.
+
+    It waits `delay` seconds before each picture, hands over `partials`, which may be any bytes and any number, and
+    raises `error` in place of the final picture, if there is one. Without `partials` it hands over as many pictures as
+    the request asks for.
+    """
+
+    partials: Sequence[bytes] | None = None
+    delay: float = 0.0
+    error: Exception | None = None
+
+
+def any_request(request: GenerationRequest) -> bool:  # noqa: ARG001 -- it is a match for all
+    """Return true."""
+    return True
+
+
 class InMemoryImageGenerator(ImageGenerator):
-    """Answers each request with the same small PNG, or with the next error from `fail_next`.
+    """Answers each request with the same small PNG, or as `script` or `fail_next` say.
 
     `requests` records all requests in order, failed ones included.
     """
 
     def __init__(self) -> None:
         self.requests: list[GenerationRequest] = []
-        self._failures: deque[Exception] = deque()
+        self._scripts: list[tuple[Callable[[GenerationRequest], bool], Script]] = []
 
     def capabilities(self) -> Capabilities:
         """Return those of one model that takes anything."""
         return Capabilities.of(ModelCapabilities.unknown("in-memory"))
 
+    def script(self, *scripts: Script, match: Callable[[GenerationRequest], bool] = any_request) -> None:
+        """Follow these scripts in the next calls of `generate` whose requests `match`, one each.
+
+        A call takes the first script that is left and matches.
+        """
+        self._scripts.extend((match, script) for script in scripts)
+
     def fail_next(self, *errors: Exception) -> None:
         """Raise these errors from the next calls of `generate`, one each."""
-        self._failures.extend(errors)
+        self.script(*(Script(error=error, partials=()) for error in errors))
 
     async def generate(
         self,
         request: GenerationRequest,
         *,
         pictures: InputPictures = NO_PICTURES,  # noqa: ARG002 -- the port's
-        on_partial: OnPartial = ignore_partial,  # noqa: ARG002 -- the port's
+        on_partial: OnPartial = ignore_partial,
     ) -> GeneratedImage:
-        """Return the picture, or raise the next error from `fail_next`."""
+        """Return the picture, or do what the next script says."""
         self.requests.append(request)
-        if self._failures:
-            raise self._failures.popleft()
-        return GeneratedImage(data=_PNG, media_type=MediaType.PNG, width=WIDTH, height=HEIGHT)
+        script = self._take_script(request)
+        partials = [PICTURE] * request.partial_images if script.partials is None else script.partials
+        for data in partials:
+            await _wait(script.delay)
+            await on_partial(PartialImage(data=data, media_type=MediaType.PNG))
+        await _wait(script.delay)
+        if script.error is not None:
+            raise script.error
+        return GeneratedImage(data=PICTURE, media_type=MediaType.PNG, width=WIDTH, height=HEIGHT)
 
     async def close(self) -> None:
         """Do nothing."""
+
+    def _take_script(self, request: GenerationRequest) -> Script:
+        for number, (match, script) in enumerate(self._scripts):
+            if match(request):
+                del self._scripts[number]
+                return script
+        return Script()
+
+
+async def _wait(seconds: float) -> None:
+    if seconds:
+        await asyncio.sleep(seconds)
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
@@ -61,8 +109,9 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 # One bit per pixel, eight pixels per byte; each row begins with its filter type.
-_ROWS = b"".join(b"\0" + (b"\xaa" if row % 2 else b"\x55") for row in range(HEIGHT))
-_PNG = b"".join(
+_ROWS: Final = b"".join(b"\0" + (b"\xaa" if row % 2 else b"\x55") for row in range(HEIGHT))
+
+PICTURE: Final = b"".join(
     [
         b"\x89PNG\r\n\x1a\n",
         _chunk(b"IHDR", struct.pack(">IIBBBBB", WIDTH, HEIGHT, 1, 0, 0, 0, 0)),
@@ -70,3 +119,4 @@ _PNG = b"".join(
         _chunk(b"IEND", b""),
     ]
 )
+"""The PNG that each request is answered with."""

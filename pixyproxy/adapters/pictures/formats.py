@@ -7,9 +7,11 @@ from typing import Final, NamedTuple
 from pixyproxy.adapters.pictures.bitmaps import gif, jpeg, png, webp
 from pixyproxy.adapters.pictures.bitmaps.frame import Bounds, Frame, is_turned
 from pixyproxy.adapters.pictures.picture import UnreadablePictureError
+from pixyproxy.domain.content import MediaType
 
 
 class _Bitmap(NamedTuple):
+    media_type: MediaType
     signature: bytes
     offset: int
     first_frame: Callable[[bytes, Bounds], Frame]
@@ -17,10 +19,10 @@ class _Bitmap(NamedTuple):
 
 
 _BITMAPS: Final = (
-    _Bitmap(png.SIGNATURE, 0, png.first_frame, png.orientation_in),
-    _Bitmap(jpeg.SIGNATURE, 0, jpeg.first_frame, jpeg.orientation_in),
-    _Bitmap(webp.SIGNATURE, webp.SIGNATURE_OFFSET, webp.first_frame, webp.orientation_in),
-    *(_Bitmap(signature, 0, gif.first_frame, gif.orientation_in) for signature in gif.SIGNATURES),
+    _Bitmap(MediaType.PNG, png.SIGNATURE, 0, png.first_frame, png.orientation_in),
+    _Bitmap(MediaType.JPEG, jpeg.SIGNATURE, 0, jpeg.first_frame, jpeg.orientation_in),
+    _Bitmap(MediaType.WEBP, webp.SIGNATURE, webp.SIGNATURE_OFFSET, webp.first_frame, webp.orientation_in),
+    *(_Bitmap(MediaType.GIF, signature, 0, gif.first_frame, gif.orientation_in) for signature in gif.SIGNATURES),
 )
 # Markup begins with `<`, after a byte order mark and white space, in one byte or in two.
 _MARKUP: Final = re.compile(rb"[\xef\xbb\xbf\xfe\xff\0 \t\r\n]*+<")
@@ -61,6 +63,12 @@ def is_turned_on_its_side(head: bytes) -> bool | None:
         return False
     orientation = bitmap.orientation_in(head)
     return None if orientation is None else is_turned(orientation)
+
+
+def bitmap_type_of(head: bytes) -> MediaType | None:
+    """Return the media type of the bitmap that begins with `head`; None for anything else."""
+    bitmap = _bitmap(head)
+    return None if bitmap is None else bitmap.media_type
 
 
 def _bitmap(data: bytes | bytearray) -> _Bitmap | None:

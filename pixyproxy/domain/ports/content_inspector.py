@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from typing import Protocol
 
-from pixyproxy.domain.content import ContentInfo
+from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.ports.content_store import StoredContent
 
 
@@ -25,3 +25,7 @@ class ContentInspector(Protocol):
         Browsers show it turned, except for WebP; records of other programs may have its sides either way. Returns None
         if these bytes are too few. Decodes nothing.
         """
+
+    @abstractmethod
+    def media_type_of(self, head: bytes) -> MediaType | None:
+        """Return the media type of a bitmap by its first 16 bytes; None for anything else. Decodes nothing."""

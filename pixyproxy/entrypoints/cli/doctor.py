@@ -33,6 +33,7 @@ DESCRIPTIONS: Final = {
     "deletion-unfinished": "The image is deleted, its content may remain; --repair deletes it. Counted up to 1,000.",
     "leftover": "A partial upload, older than an hour; --repair moves it into quarantine.",
     "stray-variants": "Variants of a deleted image; --repair deletes them. Counted up to 1,000.",
+    "stray-partials": "Partial images of an image that is not being made; --repair deletes them. Counted up to 1,000.",
 }
 
 

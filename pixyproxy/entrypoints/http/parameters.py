@@ -12,6 +12,8 @@ from litestar.params import PathParameter
 
 Guid = Annotated[UUID, PathParameter(description="The image's public id, a UUID.")]
 
+Position = Annotated[int, PathParameter(description="The place of a partial image, from 0.", ge=0)]
+
 NO_NUL_PATTERN: Final = r"^[^\x00]*$"
 
 

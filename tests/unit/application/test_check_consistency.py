@@ -1,9 +1,10 @@
 """The consistency check, and its repairs."""
 
+import dataclasses
 import hashlib
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -23,7 +24,7 @@ from pixyproxy.application.check_consistency import (
 )
 from pixyproxy.application.correct_sizes import CorrectSizes, exchanged
 from pixyproxy.application.generate_image import QUARANTINE_NOTE
-from pixyproxy.domain.content import ContentInfo, ContentKey, MediaType
+from pixyproxy.domain.content import ContentInfo, ContentKey, MediaType, partial_key_of
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus
@@ -939,3 +940,91 @@ async def test_a_turned_picture_is_right_either_way_and_repair_stores_what_is_sh
     assert await images.get(image.guid) == image
     assert (await check_consistency(repair=True)).found == {}
     assert (await images.get(image.guid)).content == shown
+
+
+class TestPartialImages:
+    """What a crash left in the area of partial images."""
+
+    @pytest.fixture
+    def area(self) -> ContentStoreWithOrphans:
+        return ContentStoreWithOrphans()
+
+    @pytest.fixture
+    def check_consistency(self, check_consistency: CheckConsistency, area: ContentStoreWithOrphans) -> CheckConsistency:
+        return dataclasses.replace(check_consistency, partials=area)
+
+    async def test_those_of_images_that_are_not_being_made_are_found_and_deleted(
+        self, check_consistency: CheckConsistency, images: InMemoryImageRepository, area: ContentStoreWithOrphans
+    ) -> None:
+        ended = [await images.add(factory.build()) for factory in (FailedImageFactory, UnknownImageFactory)]
+        living = [
+            await images.add(factory.build(), lease=LEASE) for factory in (PendingImageFactory, GeneratingImageFactory)
+        ]
+        strays = {
+            *(partial_key_of(image.guid, 0) for image in ended),
+            partial_key_of(uuid4(), 2),
+            ContentKey("not-of-an-image"),
+        }
+        kept = [partial_key_of(image.guid, 1) for image in living]
+        for key in (*strays, *kept):
+            await put(area, key, b"picture")
+
+        for repair in (False, True):
+            report = await check_consistency(repair=repair)
+            assert report.findings == [
+                Finding(kind=FindingKind.ORPHAN_PARTIALS, name=key, is_repaired=repair) for key in sorted(strays)
+            ]
+            assert report.contents == 0
+        assert (await check_consistency()).findings == []
+        assert await keys_in(area) == sorted(kept)
+
+    async def test_those_of_a_damaged_record_are_deleted(self, clock: InMemoryClock) -> None:
+        images, area = DamagedImageRepository(), InMemoryContentStore()
+        key = partial_key_of(UUID(images.damaged[-1]), 0)
+        await put(area, key, b"picture")
+        check = dataclasses.replace(
+            checker(images, InMemoryContentStore(), clock, Recovery(images, clock)), partials=area
+        )
+
+        report = await check(repair=True)
+
+        assert report.repaired == {FindingKind.ORPHAN_PARTIALS: 1}
+        assert await keys_in(area) == []
+
+    async def test_broken_uploads_among_them_are_deleted_after_an_hour(
+        self, check_consistency: CheckConsistency, area: ContentStoreWithOrphans
+    ) -> None:
+        area.orphans = {"old.part": timedelta(hours=2), "new.part": timedelta(minutes=59)}
+        await area.put_quarantined(ContentKey("quarantined-before"), _chunks(b"half"))
+
+        report = await check_consistency(repair=True)
+
+        assert report.findings == [Finding(kind=FindingKind.ORPHAN_PARTIALS, name="old.part", is_repaired=True)]
+        assert list(area.orphans) == ["new.part"]
+        assert await quarantined(area) == {}
+
+    async def test_one_that_can_not_be_deleted_stays_a_finding(
+        self, check_consistency: CheckConsistency, images: InMemoryImageRepository
+    ) -> None:
+        class BrokenArea(InMemoryContentStore):
+            async def delete(self, key: ContentKey) -> None:
+                raise ContentStoreError(f"The store can't delete {key}.")
+
+        area = BrokenArea()
+        await put(area, partial_key_of(uuid4(), 0), b"picture")
+
+        report = await dataclasses.replace(check_consistency, partials=area)(repair=True)
+
+        assert report.remaining == 1
+
+    async def test_those_of_an_abandoned_image_go_with_its_recovery(
+        self, check_consistency: CheckConsistency, images: InMemoryImageRepository, area: ContentStoreWithOrphans
+    ) -> None:
+        image = await images.add(GeneratingImageFactory.build(), lease=NO_LEASE)
+        await put(area, partial_key_of(image.guid, 0), b"picture")
+
+        assert FindingKind.ORPHAN_PARTIALS not in (await check_consistency()).found
+
+
+async def _chunks(data: bytes) -> AsyncIterator[bytes]:
+    yield data

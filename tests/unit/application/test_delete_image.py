@@ -1,6 +1,7 @@
 """Deleting an image, and finishing interrupted deletions."""
 
 import asyncio
+import dataclasses
 from datetime import datetime, timedelta
 
 import pytest
@@ -9,8 +10,10 @@ from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
+from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.application import DeleteImage, FinishDeletions
-from pixyproxy.domain.content import ContentKey
+from pixyproxy.application.partial_images import PartialImages
+from pixyproxy.domain.content import ContentKey, partial_key_of
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     ContentStoreError,
@@ -353,3 +356,20 @@ class TestFinishDeletions:
         time.pass_by(seconds=61)
         assert await finish_deletions() == 1
         assert await keys(contents) == set()
+
+
+@pytest.mark.parametrize("factory", [ImageFactory, FailedImageFactory, UnknownImageFactory])
+async def test_partial_images_that_a_crash_left_go_with_the_image(
+    delete_image: DeleteImage, images: InMemoryImageRepository, ann: Principal, factory: type[ImageFactory]
+) -> None:
+    area = InMemoryContentStore()
+    partials = PartialImages(contents=area, inspector=PillowContentInspector())
+    request = GenerationRequest(prompt="a fox", partial_images=3)
+    image, other = [await images.add(factory.build(author="ann", request=request)) for _ in range(2)]
+    for each in (image, other):
+        await area.put(partial_key_of(each.guid, 2), chunks_of(b"picture"))
+
+    await dataclasses.replace(delete_image, partials=partials)(image.guid, ann)
+
+    keys = area.keys()
+    assert [key async for key in keys] == [partial_key_of(other.guid, 2)]

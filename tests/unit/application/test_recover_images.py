@@ -1,6 +1,7 @@
 """Recovering images that other processes abandoned."""
 
 import asyncio
+import dataclasses
 
 import pytest
 
@@ -11,12 +12,13 @@ from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.application import RecoverImages
 from pixyproxy.application.generations import Generations
-from pixyproxy.domain.content import ContentKey
+from pixyproxy.application.partial_images import PartialImages
+from pixyproxy.domain.content import ContentKey, partial_key_of
 from pixyproxy.domain.errors import ContentStoreError
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus
 from pixyproxy.domain.ports import ContentDigest, Lease, StoredContent, chunks_of
-from tests.factories import PendingImageFactory
+from tests.factories import GeneratingImageFactory, PendingImageFactory
 
 
 @pytest.fixture
@@ -215,3 +217,36 @@ async def test_an_image_whose_lease_is_renewed_during_recovery_is_left_alone(
     )
     assert await recover_images() == 0
     assert await images.get(image.guid) == image
+
+
+async def test_the_partial_images_of_a_recovered_image_are_deleted(
+    recover_images: RecoverImages, images: InMemoryImageRepository
+) -> None:
+    area = InMemoryContentStore()
+    partials = PartialImages(contents=area, inspector=PillowContentInspector())
+    request = GenerationRequest(prompt="a fox", partial_images=2)
+    image = await images.add(GeneratingImageFactory.build(request=request))
+    living = await images.add(GeneratingImageFactory.build(request=request), lease=Lease(owner="other", seconds=60))
+    for each in (image, living):
+        for position in range(2):
+            await area.put(partial_key_of(each.guid, position), chunks_of(b"picture"))
+
+    assert await dataclasses.replace(recover_images, partials=partials)() == 1
+
+    keys = area.keys()
+    assert [key async for key in keys] == [partial_key_of(living.guid, position) for position in range(2)]
+
+
+async def test_partial_images_that_can_not_be_deleted_do_not_hold_up_the_recovery(
+    recover_images: RecoverImages, images: InMemoryImageRepository
+) -> None:
+    class BrokenArea(InMemoryContentStore):
+        async def delete(self, key: ContentKey) -> None:
+            raise ContentStoreError(f"The store can't delete {key}.")
+
+    partials = PartialImages(contents=BrokenArea(), inspector=PillowContentInspector())
+    request = GenerationRequest(prompt="a fox", partial_images=2)
+    for _ in range(3):
+        await images.add(GeneratingImageFactory.build(request=request))
+
+    assert await dataclasses.replace(recover_images, partials=partials)() == 3

@@ -1,12 +1,20 @@
-"""File names under which pictures are downloaded."""
+"""File names under which pictures are downloaded, and keys of partial images."""
 
 import re
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixyproxy.domain.content import FILENAME_PATTERN, ensure_filename, with_extension
+from pixyproxy.domain.content import (
+    FILENAME_PATTERN,
+    ContentKey,
+    ensure_filename,
+    image_of_partial,
+    partial_key_of,
+    with_extension,
+)
 from pixyproxy.domain.errors import DataValidationError
 
 NAMES = st.from_regex(FILENAME_PATTERN, fullmatch=True).filter(lambda name: not re.search("[\ud800-\udfff]", name))
@@ -87,3 +95,15 @@ def test_with_its_extension_a_name_is_still_a_name(name: str, extension: str) ->
     ensure_filename(named)
     assert with_extension(named, extension) == named
     assert named.lower().endswith(extension if extension != ".jpg" else (".jpg", ".jpeg", ".jpe", ".jfif"))
+
+
+def test_the_key_of_a_partial_image_leads_to_its_image() -> None:
+    guid = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
+
+    assert partial_key_of(guid, 2) == "0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11-2"
+    assert image_of_partial(partial_key_of(guid, 2)) == guid
+
+
+@pytest.mark.parametrize("key", ["", "-", "fox-1", "0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11", "2", "0b6f1c1e-5d0e--1"])
+def test_another_key_leads_to_no_image(key: str) -> None:
+    assert image_of_partial(ContentKey(key)) is None

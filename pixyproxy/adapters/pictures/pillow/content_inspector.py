@@ -3,11 +3,11 @@
 import asyncio
 import hashlib
 
-from pixyproxy.adapters.pictures.formats import is_turned_on_its_side
+from pixyproxy.adapters.pictures.formats import bitmap_type_of, is_turned_on_its_side
 from pixyproxy.adapters.pictures.inspection import inspect_picture
 from pixyproxy.adapters.pictures.picture import UnreadablePictureError
 from pixyproxy.adapters.pictures.read_all import read_all
-from pixyproxy.domain.content import ContentInfo
+from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import DamagedContentError
 from pixyproxy.domain.ports import ContentInspector, StoredContent
 
@@ -24,6 +24,9 @@ class PillowContentInspector(ContentInspector):
 
     def is_turned(self, head: bytes) -> bool | None:
         return is_turned_on_its_side(head)
+
+    def media_type_of(self, head: bytes) -> MediaType | None:
+        return bitmap_type_of(head)
 
 
 def _describe(data: bytes) -> ContentInfo:

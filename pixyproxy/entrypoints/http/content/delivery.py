@@ -35,7 +35,7 @@ from pixyproxy.entrypoints.http.query import QueryParameters
 ZERO_COPY: Final = "http.response.zerocopysend"
 
 # Pictures may not run, load or send anything; an SVG may have styles, and embedded bitmaps and fonts.
-_CONTENT_SECURITY_POLICY: Final = (
+CONTENT_SECURITY_POLICY: Final = (
     b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; sandbox"
 )
 
@@ -283,6 +283,6 @@ def _description(shown: _Representation, *, is_download: bool) -> Sequence[Heade
         (b"content-type", shown.media_type.encode()),
         (b"content-disposition", disposition.encode()),
         (b"repr-digest", f"sha-256=:{digest}:".encode()),
-        (b"content-security-policy", _CONTENT_SECURITY_POLICY),
+        (b"content-security-policy", CONTENT_SECURITY_POLICY),
         (b"x-content-type-options", b"nosniff"),
     ]

@@ -26,6 +26,7 @@ from pixyproxy.entrypoints.http.images.responses import (
     EVENTS,
     LINK_HEADER,
     LIST_ETAG_HEADER,
+    PARTIAL,
     TOTAL_HEADER,
     UNCHANGED,
     accepted,
@@ -34,7 +35,7 @@ from pixyproxy.entrypoints.http.images.schemas import CreatePrivateImage, Privat
 from pixyproxy.entrypoints.http.json_request import JSONRequest, StrictJSONRequest
 from pixyproxy.entrypoints.http.middleware.path_prefix import public_address
 from pixyproxy.entrypoints.http.options import options
-from pixyproxy.entrypoints.http.parameters import Guid, taking
+from pixyproxy.entrypoints.http.parameters import Guid, Position, taking
 from pixyproxy.entrypoints.http.paths import PRIVATE_PATH
 from pixyproxy.entrypoints.http.problems.handler import MAY_BILL
 from pixyproxy.entrypoints.http.problems.responses import problems
@@ -95,8 +96,21 @@ def private_images(container: Container, settings: Settings) -> Router:
         responses=EVENTS | problems(400, 401, 404, 503),
     )
     async def get_private_image_events(guid: Guid, request: APIRequest) -> ServerSentEvent:
-        """Send an event now and each time the state of the image changes, until that is final."""
+        """Send an event now, each time the state of the image changes, and for each partial image.
+
+        The final state ends it.
+        """
         return await images.events(request, guid)
+
+    @route(
+        "/{guid:str}/partial/{position:str}",
+        http_method=[HttpMethod.GET, HttpMethod.HEAD],
+        summary="The bytes of a partial image of one's own image",
+        responses=PARTIAL | problems(400, 401, 404, 503),
+    )
+    async def get_private_partial_image(guid: Guid, position: Position, request: APIRequest) -> ASGIApp:
+        """Return a picture on the way to the final one, with its true media type, until the image is final."""
+        return await images.partial(request, guid, position)
 
     @post(
         "/{guid:str}/link",
@@ -154,6 +168,7 @@ def private_images(container: Container, settings: Settings) -> Router:
                     get_private_image,
                     *change_routes(container, settings),
                     get_private_image_events,
+                    get_private_partial_image,
                     create_link,
                 ],
                 middleware=[authentication(*logins(container)), require_login],

@@ -22,6 +22,7 @@ from pixyproxy.entrypoints.http.images.responses import (
     EVENTS,
     LINK_HEADER,
     LIST_ETAG_HEADER,
+    PARTIAL,
     TOTAL_HEADER,
     UNCHANGED,
     accepted,
@@ -29,7 +30,7 @@ from pixyproxy.entrypoints.http.images.responses import (
 from pixyproxy.entrypoints.http.images.schemas import CreatePublicImage, ImageDetail
 from pixyproxy.entrypoints.http.json_request import StrictJSONRequest
 from pixyproxy.entrypoints.http.options import options
-from pixyproxy.entrypoints.http.parameters import Guid, taking
+from pixyproxy.entrypoints.http.parameters import Guid, Position, taking
 from pixyproxy.entrypoints.http.paths import PUBLIC_PATH
 from pixyproxy.entrypoints.http.problems.handler import MAY_BILL
 from pixyproxy.entrypoints.http.problems.responses import problems
@@ -92,11 +93,26 @@ def public_images(container: Container, settings: Settings) -> Router:
         responses=EVENTS | problems(400, 401, 404, 503),
     )
     async def get_public_image_events(guid: Guid, request: APIRequest) -> ServerSentEvent:
-        """Send an event now and each time the state of the image changes.
+        """Send an event now, each time the state of the image changes, and for each partial image.
 
         Only its author sees it before it is ready.
         """
         return await images.events(request, guid)
+
+    @route(
+        "/{guid:str}/partial/{position:str}",
+        http_method=[HttpMethod.GET, HttpMethod.HEAD],
+        summary="The bytes of a partial image of a public image",
+        middleware=[authenticated],
+        security=[{}, {"basic": []}],
+        responses=PARTIAL | problems(400, 401, 404, 503),
+    )
+    async def get_public_partial_image(guid: Guid, position: Position, request: APIRequest) -> ASGIApp:
+        """Return a picture on the way to the final one, with its true media type, until the image is final.
+
+        Only its author sees it.
+        """
+        return await images.partial(request, guid, position)
 
     @route(
         "/{guid:str}/content",
@@ -117,6 +133,7 @@ def public_images(container: Container, settings: Settings) -> Router:
             list_public_images,
             get_public_image,
             get_public_image_events,
+            get_public_partial_image,
             get_public_image_content,
         ],
         tags=["Public images"],

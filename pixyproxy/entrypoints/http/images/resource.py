@@ -14,6 +14,7 @@ from pixyproxy.domain.user import ANONYMOUS
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest
 from pixyproxy.entrypoints.http.content.delivery import ContentDelivery, ContentResponse, parse_download
+from pixyproxy.entrypoints.http.content.partials import PartialDelivery
 from pixyproxy.entrypoints.http.content.variants import VariantQuery
 from pixyproxy.entrypoints.http.images.pages import Pages
 from pixyproxy.entrypoints.http.images.preferences import preferences_of
@@ -31,6 +32,7 @@ class ImageResource:
     watch_image: WatchImage
     pages: Pages
     delivery: ContentDelivery
+    partials: PartialDelivery
 
     @classmethod
     def of(cls, container: Container, scope: ImageScope) -> Self:
@@ -42,6 +44,7 @@ class ImageResource:
             watch_image=container.watch_image(),
             pages=Pages.of(container),
             delivery=ContentDelivery.of(container),
+            partials=PartialDelivery.of(container),
         )
 
     async def create(self, request: APIRequest, body: CreatePublicImage) -> Response[Any]:
@@ -66,8 +69,12 @@ class ImageResource:
         return detail_response(request, await self.get_image(guid, request.user, self.scope), self.scope)
 
     async def events(self, request: APIRequest, guid: UUID) -> ServerSentEvent:
-        """Answer with an image's states, as they change."""
+        """Answer with an image's states, as they change, and its partial images."""
         return events_response(request, await self.watch_image(guid, request.user, self.scope), self.scope)
+
+    async def partial(self, request: APIRequest, guid: UUID, position: int) -> ContentResponse:
+        """Answer with the bytes of a partial image."""
+        return await self.partials.answer(request.scope, guid, position, request.user, self.scope)
 
     async def content(self, request: APIRequest, guid: UUID) -> ContentResponse:
         """Answer with an image's bytes; those of a public image are the same for all."""

@@ -14,14 +14,23 @@ from litestar.response.sse import ServerSentEventMessage
 
 from pixyproxy.application.bulk import BulkResult
 from pixyproxy.application.create_image import CreatedImage
+from pixyproxy.application.watch_image import WatchedPartial
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.image import Image, ImageScope, Visibility
 from pixyproxy.domain.user import ANONYMOUS
 from pixyproxy.entrypoints.http.content.representations import FOR_ANYBODY, FOR_ONE, entity_tag_of, json_response
 from pixyproxy.entrypoints.http.images.preferences import Preferences
-from pixyproxy.entrypoints.http.images.schemas import BulkItem, ImageEvent, PrivateImageDetail, detail_of
+from pixyproxy.entrypoints.http.images.schemas import (
+    BulkItem,
+    EventName,
+    ImageEvent,
+    PartialDetail,
+    PrivateImageDetail,
+    detail_of,
+)
 from pixyproxy.entrypoints.http.images.versions import tag_prefix
 from pixyproxy.entrypoints.http.middleware.head import is_head
+from pixyproxy.entrypoints.http.middleware.path_prefix import prefix_of
 from pixyproxy.entrypoints.http.paths import PRIVATE_PATH, PUBLIC_PATH
 from pixyproxy.entrypoints.http.problems.handler import REPLAYED
 
@@ -74,10 +83,16 @@ EVENTS: Final = {
     200: ResponseSpec(
         ImageEvent,
         media_type="text/event-stream",
-        description="An event for each state, named after it, with the details as JSON; the final state ends it. If it"
-        " ends before, ask again.",
+        description="An event for each state, named after it, with the details as JSON, and an event `partial` for"
+        " each partial image, with its position and its address. The final state ends it. If it ends before, ask"
+        " again.",
         generate_examples=False,
     )
+}
+
+
+PARTIAL: Final = {
+    200: ResponseSpec(bytes, media_type=ANY_IMAGE, description="The bytes, a bitmap.", generate_examples=False)
 }
 
 
@@ -94,10 +109,10 @@ def creation_response(created: CreatedImage, preferences: Preferences, scope: Im
 
 
 def events_response(
-    request: Request[Any, Any, Any], images: AsyncIterator[Image], scope: ImageScope
+    request: Request[Any, Any, Any], watched: AsyncIterator[Image | WatchedPartial], scope: ImageScope
 ) -> ServerSentEvent:
-    """Answer with a stream of an image's states; to a HEAD, with the headers only."""
-    stream = _no_events() if is_head(request.scope) else _events(images, scope)
+    """Answer with a stream of an image's states and partial images; to a HEAD, with the headers only."""
+    stream = _no_events() if is_head(request.scope) else _events(watched, scope, prefix_of(request.scope))
     return ServerSentEvent(stream, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
 
@@ -106,8 +121,10 @@ async def _no_events() -> AsyncIterator[ServerSentEventMessage]:
     yield
 
 
-async def _events(images: AsyncIterator[Image], scope: ImageScope) -> AsyncIterator[ServerSentEventMessage]:
-    upcoming = asyncio.ensure_future(anext(images, None))
+async def _events(
+    watched: AsyncIterator[Image | WatchedPartial], scope: ImageScope, prefix: str
+) -> AsyncIterator[ServerSentEventMessage]:
+    upcoming = asyncio.ensure_future(anext(watched, None))
     try:
         while True:
             # Keep-alives stop proxies and clients from giving up a silent connection.
@@ -116,17 +133,25 @@ async def _events(images: AsyncIterator[Image], scope: ImageScope) -> AsyncItera
                 yield ServerSentEventMessage(data=None, comment="keep-alive")
                 continue
             try:
-                image = upcoming.result()
+                found = upcoming.result()
             except PixyProxyException as exc:
                 # Too late for a problem: the client sees no final state, and asks again.
                 _log.warning("events broken off", extra={"problem": type(exc).__name__, "detail": exc.detail})
                 return
-            if image is None:
+            if found is None:
                 return
-            yield ServerSentEventMessage(event=image.status, data=msgspec.json.encode(detail_of(image, scope)))
-            upcoming = asyncio.ensure_future(anext(images, None))
+            yield _event(found, scope, prefix)
+            upcoming = asyncio.ensure_future(anext(watched, None))
     finally:
         upcoming.cancel()
+
+
+def _event(found: Image | WatchedPartial, scope: ImageScope, prefix: str) -> ServerSentEventMessage:
+    if isinstance(found, Image):
+        return ServerSentEventMessage(event=found.status, data=msgspec.json.encode(detail_of(found, scope)))
+    path = PRIVATE_PATH if scope is ImageScope.OWN else PUBLIC_PATH
+    partial = PartialDetail(position=found.position, url=f"{prefix}{path}/{found.guid}/partial/{found.position}")
+    return ServerSentEventMessage(event=EventName.PARTIAL, data=msgspec.json.encode(partial))
 
 
 def detail_response(request: Request[Any, Any, Any], image: Image, scope: ImageScope) -> Response[Any]:

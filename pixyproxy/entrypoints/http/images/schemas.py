@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
@@ -367,11 +368,35 @@ def detail_of(image: Image, scope: ImageScope) -> ImageDetail:
     return detail.from_image(image)
 
 
-class ImageEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One event in the stream of an image's states."""
+class PartialDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """The data of an event about a partial image."""
 
-    event: Annotated[ImageStatus, Meta(description="The state that the image is in by now.")]
-    data: Annotated[str, Meta(description="The image's details in JSON, as this route without `/events` shows them.")]
+    position: int
+    url: str
+
+
+class EventName(StrEnum):
+    """The states of an image, and what happens between them."""
+
+    PENDING = ImageStatus.PENDING
+    GENERATING = ImageStatus.GENERATING
+    PARTIAL = "partial"
+    READY = ImageStatus.READY
+    FAILED = ImageStatus.FAILED
+    UNKNOWN = ImageStatus.UNKNOWN
+
+
+class ImageEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One event in the stream of an image."""
+
+    event: Annotated[EventName, Meta(description="The state that the image is in by now; `partial`: a partial image.")]
+    data: Annotated[
+        str,
+        Meta(
+            description="The image's details in JSON, as this route without `/events` shows them. For a partial:"
+            " its `position`, from 0, and the `url` of its bytes, a path on this host until the image is final."
+        ),
+    ]
 
 
 class BulkProblem(msgspec.Struct, frozen=True, kw_only=True):

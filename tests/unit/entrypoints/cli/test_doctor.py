@@ -6,12 +6,13 @@ import os
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from click.testing import CliRunner, Result
 
 from pixyproxy.application.check_consistency import FindingKind
-from pixyproxy.domain.content import ContentKey
+from pixyproxy.domain.content import ContentKey, partial_key_of
 from pixyproxy.domain.failure import Failure
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus
@@ -149,6 +150,22 @@ def test_repair_deletes_variants_of_an_image_that_is_no_more(run: Run, tmp_path:
     assert example == ["stray-variants", ORPHAN, "(repaired)"]
     assert [path for path in (tmp_path / "images").rglob("*") if path.is_file()] == []
     assert doctor().exit_code == 0
+
+
+def test_repair_deletes_partial_images_of_an_image_that_is_no_more(run: Run, tmp_path: Path) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"picture"
+
+    name = partial_key_of(UUID(ORPHAN), 1)
+    run(lambda container: container.partial_contents().put(name, chunks()))
+    assert doctor().exit_code == 1
+    repaired = doctor("--repair")
+    assert repaired.exit_code == 0
+    row, example = rows(repaired)
+    assert row[:3] == ["stray-partials", "1", "1"]
+    assert example == ["stray-partials", name, "(repaired)"]
+    assert [path for path in (tmp_path / "images" / "partials").glob("??/??/*") if path.is_file()] == []
+    assert doctor().stdout == "0 images and 0 contents checked: nothing is wrong.\n"
 
 
 def test_repair_makes_an_unknown_image_ready(run: Run) -> None:

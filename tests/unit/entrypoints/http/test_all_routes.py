@@ -44,12 +44,16 @@ RULES: Final[dict[tuple[str, str], Rules]] = {
     ("GET", "/image/{guid}/events"): Rules(),
     ("GET", "/image/{guid}/content"): PUBLIC_PICTURE,
     ("HEAD", "/image/{guid}/content"): PUBLIC_PICTURE,
+    ("GET", "/image/{guid}/partial/{position}"): Rules(status=404),
+    ("HEAD", "/image/{guid}/partial/{position}"): Rules(status=404),
     ("GET", "/tag"): Rules(caching="no-cache", used_by="cross-origin", etag='W/"'),
     ("GET", "/private/image"): OWN_LIST,
     ("GET", "/private/image/{guid}"): Rules(caching="private, no-cache", vary="Authorization", etag='"3-'),
     ("GET", "/private/image/{guid}/events"): Rules(),
     ("GET", "/private/image/{guid}/content"): OWN_PICTURE,
     ("HEAD", "/private/image/{guid}/content"): OWN_PICTURE,
+    ("GET", "/private/image/{guid}/partial/{position}"): Rules(status=404),
+    ("HEAD", "/private/image/{guid}/partial/{position}"): Rules(status=404),
     ("GET", "/private/tag"): Rules(caching="private, no-cache", vary="Authorization", etag='W/"'),
     ("POST", "/image"): Rules(body={"prompt": "a fox"}),
     ("POST", "/private/image"): Rules(body={"prompt": "a fox"}),
@@ -82,7 +86,7 @@ def guid(client: Client) -> str:
 
 def ask(client: Client, method: str, path: str, guid: str, auth: Login | None = ANN, **headers: str) -> Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    address = path.format(guid=guid, name="swagger-ui.css", path="nowhere")
+    address = path.format(guid=guid, name="swagger-ui.css", path="nowhere", position=0)
     rules = RULES.get((method, path))
     body = (
         None
