@@ -346,6 +346,15 @@ def _label(order: Order, argument: str) -> Answer:
     return document_answer(order.document(order.picture(), output_format=argument))
 
 
+def _changed(order: Order, argument: str) -> Answer:
+    """Answer with a good document that has these members, and in its data these `items`, each with a picture."""
+    changes = json.loads(argument)
+    items = changes.pop("items", [{}])
+    (picture,) = order.document(order.picture())["data"]
+    data = [picture | item if isinstance(item, dict) else item for item in items]
+    return document_answer(order.document(data=data, **changes))
+
+
 def _heap(order: Order, argument: str) -> Answer:
     """Return a picture after this many MiB of useless JSON."""
     kind, _, mebibytes = argument.partition(" ")
@@ -397,6 +406,7 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
     "gate": _gate,
     "gate-body": _gate_body,
     "request-id": _request_id,
+    "changed": _changed,
     "no-usage": _with(usage=None),
     "svg-usage": _with(
         svg_usage={"input_tokens": 1, "model": "gpt-6", "output_tokens": 2, "reasoning_tokens": 0, "total_tokens": 3}

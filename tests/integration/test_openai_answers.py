@@ -21,6 +21,7 @@ from pixyproxy.domain.errors import (
     GenerationBrokenOffError,
     GenerationError,
     GenerationFailedError,
+    GenerationOptionError,
     GenerationRateLimitedError,
     GenerationRefusedError,
     GenerationTimedOutError,
@@ -29,6 +30,7 @@ from pixyproxy.domain.errors import (
     GeneratorUnavailableError,
 )
 from pixyproxy.domain.generation_request import GenerationRequest
+from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.ports import GeneratedImage
 from tests.doubles.openai_server import ANSWERS, OpenAIServer, Order
 from tests.doubles.strange_answers import CODINGS, ENCODINGS, HEAPS, LABELS, USAGES
@@ -307,6 +309,146 @@ async def test_a_failure_that_would_repeat_is_not_retryable(
     assert type(error) is kind
     assert error.is_retryable == (kind is GenerationFailedError)
     assert error.quarantine is None
+
+
+CLIENTS = GenerationRequest(
+    prompt=PROMPT,
+    model="house-model",
+    size="640x480",
+    output_compression=0,
+    moderation="low",
+    extra={"svg": {"model": "x"}, "complexity": "high"},
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "field"),
+    [
+        ('400 {"error": {"code": "invalid_value", "param": "size", "message": "640x480 secretwords"}}', "size"),
+        ('400 {"error": {"code": null, "param": "moderation", "message": "no"}}', "moderation"),
+        ('400 {"error": {"code": "unknown_parameter", "param": "output_compression"}}', "output_compression"),
+        ('400 {"error": {"code": "invalid_value", "param": "body.size"}}', "size"),
+        ('400 {"error": {"code": "unknown_parameter", "param": "complexity"}}', "extra"),
+        ('400 {"error": {"code": "invalid_value", "param": "svg.model"}}', "extra"),
+        ('400 {"error": {"code": "invalid_value", "param": "svg[reasoning][effort]"}}', "extra"),
+        ('404 {"error": {"code": "model_not_found", "param": "model"}}', "model"),
+        ('404 {"error": {"code": "model_not_found", "param": null}}', "model"),
+        ('403 {"error": {"code": "model_not_found", "param": null}}', "model"),
+        ('404 {"error": {"type": "ModelNotFound"}}', "model"),
+        ('422 {"detail": [{"loc": ["body", "size"], "msg": "bad"}]}', "size"),
+        ('200 {"error": {"code": "invalid_value", "param": "size"}}', "size"),
+    ],
+)
+async def test_an_option_of_the_clients_that_openai_does_not_accept_is_named(
+    generators: Generators, server: OpenAIServer, answer: str, field: str
+) -> None:
+    server.script(f"says {answer}")
+    error = await failure(generators(allow_any=True, send_extra=True).generate(CLIENTS))
+
+    assert type(error) is GenerationOptionError
+    assert (error.field, error.maybe_billed, error.is_retryable) == (field, False, False)
+    assert f"does not accept the request's {field} (status " in error.detail
+    assert "secretwords" not in error.detail
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        # The operator's, or nobody's.
+        ('400 {"error": {"code": "invalid_value", "param": "quality"}}', GeneratorSetupError),
+        ('400 {"error": {"code": "invalid_value", "param": "background"}}', GeneratorSetupError),
+        ('400 {"error": {"code": "invalid_value", "param": "tools"}}', GeneratorSetupError),
+        ('400 {"error": {"code": "invalid_value", "param": "input_image[0]"}}', GeneratorSetupError),
+        ('400 {"error": {"code": "invalid_value", "param": "image[0]"}}', GeneratorSetupError),
+        ('400 {"error": {"code": "invalid_value", "param": null}}', GeneratorSetupError),
+        ('400 {"error": {"code": "invalid_value", "param": 7}}', GeneratorSetupError),
+        ('400 {"error": {"code": "invalid_value", "param": ["size"]}}', GeneratorSetupError),
+        # About the account, whatever they name.
+        ('403 {"error": {"code": "forbidden", "param": "model"}}', GeneratorSetupError),
+        ("403 <!doctype html>size", GeneratorSetupError),
+        ('401 {"error": {"code": "invalid_api_key", "param": "size"}}', GeneratorCredentialsError),
+        ('400 {"error": {"code": "billing_hard_limit_reached", "param": "size"}}', GeneratorSetupError),
+        # Of another meaning.
+        ('400 {"error": {"code": "moderation_blocked", "param": "size"}}', GenerationRefusedError),
+        ('400 {"error": {"code": "invalid_value", "param": "prompt"}}', GenerationRefusedError),
+        ('409 {"error": {"code": "conflict", "param": "size"}}', GenerationFailedError),
+        ('429 {"error": {"code": "rate_limit_exceeded", "param": "size"}}', GenerationRateLimitedError),
+        ('500 {"error": {"code": "invalid_value", "param": "size"}}', GenerationFailedError),
+    ],
+)
+async def test_any_other_error_is_no_fault_of_the_clients_options(
+    generators: Generators, server: OpenAIServer, answer: str, kind: type[GenerationError]
+) -> None:
+    server.script(f"says {answer}")
+    generator = generators(allow_any=True, send_extra=True, quality="low", background="opaque")
+    error = await failure(generator.generate(CLIENTS))
+
+    assert type(error) is kind
+    assert error.field is None
+
+
+async def test_a_parameter_that_was_not_sent_is_not_blamed(generators: Generators, server: OpenAIServer) -> None:
+    server.script('says 400 {"error": {"code": "unknown_parameter", "param": "complexity"}}')
+
+    assert type(await failure(generators(allow_any=True).generate(CLIENTS))) is GeneratorSetupError
+
+
+async def test_an_error_about_an_option_that_cost_tokens_may_be_billed(
+    generators: Generators, server: OpenAIServer
+) -> None:
+    server.script('says 200 {"error": {"code": "invalid_value", "param": "size"}, "usage": {"total_tokens": 5}}')
+    error = await failure(generators(allow_any=True).generate(CLIENTS))
+
+    assert (type(error), error.maybe_billed) == (GenerationOptionError, True)
+
+
+# What came back
+
+
+@pytest.mark.parametrize(
+    ("changes", "result"),
+    [
+        ({}, {"size": "64x64", "quality": "medium", "background": "opaque", "output_format": "png"}),
+        (
+            {"model": "gpt-image-2-2026-04-21", "quality": None, "size": 256, "background": {"a": [1]}},
+            {"model": "gpt-image-2-2026-04-21", "output_format": "png"},
+        ),
+        ({"size": "", "quality": "x" * 32_001, "background": "a\0b", "output_format": "\ud800"}, {}),
+    ],
+)
+async def test_what_openai_says_it_has_drawn_is_kept_as_far_as_it_is_text(
+    generate: Generate, changes: dict[str, Any], result: dict[str, str]
+) -> None:
+    image = await generate(f"changed {json.dumps(changes)}")
+
+    assert image.result == (GenerationResult(**result) if result else None)
+
+
+@pytest.mark.parametrize(
+    ("items", "revised"),
+    [
+        ([{"revised_prompt": "A red fox, in the snow."}], "A red fox, in the snow."),
+        ([None, {"revised_prompt": 7}], None),
+        ([{"revised_prompt": ["a"]}], None),
+        ([{}, {"revised_prompt": "The second."}], "The second."),
+    ],
+)
+async def test_the_prompt_that_openai_has_drawn_instead_is_kept(
+    generate: Generate, items: list[Any], revised: str | None
+) -> None:
+    image = await generate(f"changed {json.dumps({'items': items})}")
+
+    assert image.result is not None
+    assert image.result.revised_prompt == revised
+
+
+async def test_what_is_said_about_a_linked_picture_is_kept(generate: Generate, server: OpenAIServer) -> None:
+    item = {"b64_json": None, "url": server.base_url.removesuffix("/v1") + "/pictures/good", "revised_prompt": "A fox."}
+    image = await generate(f"changed {json.dumps({'items': [item]})}")
+
+    assert image.result == GenerationResult(
+        size="64x64", quality="medium", background="opaque", output_format="png", revised_prompt="A fox."
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ A 2xx answer is paid for. So its picture is taken whatever else is wrong with it
 is quarantined.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
@@ -15,12 +15,13 @@ from pixyproxy.adapters.openai.compression import inflated
 from pixyproxy.adapters.openai.encoded import decode_loosely, decode_picture
 from pixyproxy.adapters.openai.members import Member, find_members, find_pictures, is_picture, without
 from pixyproxy.adapters.openai.redaction import Redaction
-from pixyproxy.adapters.openai.upstream_error import UpstreamError
+from pixyproxy.adapters.openai.upstream_error import NOTHING_GIVEN, UpstreamError
 from pixyproxy.adapters.openai.upstream_meaning import domain_error_for, log_upstream_error
 from pixyproxy.adapters.pictures.formats import begins_as_picture
 from pixyproxy.adapters.pictures.inspection import inspect_picture
 from pixyproxy.adapters.pictures.picture import Picture, UnreadablePictureError
 from pixyproxy.domain.errors import GenerationError, GenerationFailedError
+from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.image import kept_usage
 from pixyproxy.domain.ports import GeneratedImage
 
@@ -54,6 +55,7 @@ class NoPicture(msgspec.Struct, frozen=True, kw_only=True):
     error: GenerationError
     addresses: Sequence[str] = ()
     usage: Mapping[str, Any] | None = None
+    result: GenerationResult | None = None
 
 
 _ABSENT: Final = msgspec.Raw()
@@ -63,6 +65,11 @@ class _Rest(msgspec.Struct):
     """The members of an answer that are read besides pictures; msgspec skips all others."""
 
     data: msgspec.Raw = _ABSENT
+    model: msgspec.Raw = _ABSENT
+    size: msgspec.Raw = _ABSENT
+    quality: msgspec.Raw = _ABSENT
+    background: msgspec.Raw = _ABSENT
+    output_format: msgspec.Raw = _ABSENT
     usage: msgspec.Raw = _ABSENT
     svg_usage: msgspec.Raw = _ABSENT
     error: msgspec.Raw = _ABSENT
@@ -72,10 +79,13 @@ class _Rest(msgspec.Struct):
     msg: msgspec.Raw = _ABSENT
 
 
-def read_answer(answer: Answer, *, max_size: int, redact: Redaction) -> GeneratedImage | NoPicture:
+def read_answer(
+    answer: Answer, *, max_size: int, redact: Redaction, given: Mapping[str, str] = NOTHING_GIVEN
+) -> GeneratedImage | NoPicture:
     """Return the first picture of the answer, typed by its bytes, or why there is none.
 
-    Takes the most bytes that the answer may inflate to, and the redaction of the log. Slow: call it in a worker thread.
+    Takes the most bytes that the answer may inflate to, the redaction of the log, and the parameters that the client
+    chose, with their fields in the client's request. Slow: call it in a worker thread.
     """
     body, is_all = inflated(answer.body, answer.content_encoding, max_size)
     members = list(islice(find_members(body, (b"b64_json", b"url")), _MAX_PICTURES))
@@ -84,7 +94,7 @@ def read_answer(answer: Answer, *, max_size: int, redact: Redaction) -> Generate
     rest = _rest(body, members)
     error = answer.broken
     if found.picture is None:
-        error = error or _told_error(rest, redact, answer.request_id)
+        error = error or _told_error(rest, redact, answer.request_id, given)
         if error is answer.broken and not any(map(_is_address, members)):
             found.look_anywhere(body, redact.prompt)
     if found.picture is not None:
@@ -95,6 +105,7 @@ def read_answer(answer: Answer, *, max_size: int, redact: Redaction) -> Generate
             height=found.picture.height,
             usage=_usage(rest),
             request_id=answer.request_id,
+            result=_result(rest),
         )
     error = error or _failure(body, members, rest, found)
     error.request_id = answer.request_id
@@ -104,11 +115,13 @@ def read_answer(answer: Answer, *, max_size: int, redact: Redaction) -> Generate
         error=error,
         addresses=_addresses(members) if error.maybe_billed and answer.broken is None else (),
         usage=_usage(rest),
+        result=_result(rest),
     )
 
 
-def read_picture(data: bytes, usage: Mapping[str, Any] | None, request_id: str | None) -> GeneratedImage:
-    """Return the downloaded picture; raise a `GenerationFailedError` if it is none."""
+def read_picture(data: bytes, answer: NoPicture) -> GeneratedImage:
+    """Return the picture that was downloaded for an answer; raise a `GenerationFailedError` if it is none."""
+    request_id = answer.error.request_id
     try:
         picture = inspect_picture(data)
     except UnreadablePictureError as exc:
@@ -119,8 +132,9 @@ def read_picture(data: bytes, usage: Mapping[str, Any] | None, request_id: str |
         media_type=picture.media_type,
         width=picture.width,
         height=picture.height,
-        usage=usage,
+        usage=answer.usage,
         request_id=request_id,
+        result=answer.result,
     )
 
 
@@ -220,17 +234,32 @@ def _usage(rest: _Rest | None) -> Mapping[str, Any] | None:
     return kept_usage(kept) if kept else None
 
 
-def _told_error(rest: _Rest | None, redact: Redaction, request_id: str | None) -> GenerationError | None:
+def _result(rest: _Rest | None) -> GenerationResult | None:
+    """Return OpenAI's account of what it has drawn."""
+    if rest is None:
+        return None
+    told = {name: _value(getattr(rest, name)) for name in ("model", "size", "quality", "background", "output_format")}
+    revised = (item.get("revised_prompt") for item in _items(rest))
+    return GenerationResult.of({**told, "revised_prompt": next(filter(None, revised), None)})
+
+
+def _told_error(
+    rest: _Rest | None, redact: Redaction, request_id: str | None, given: Mapping[str, str]
+) -> GenerationError | None:
     """Return the domain's error for an error in an answer with status 200, if there is one."""
     if rest is None:
         return None
-    told = _value(rest.error) or _value(rest.errors) or _items_error(_value(rest.data))
+    told = (
+        _value(rest.error)
+        or _value(rest.errors)
+        or next((item["error"] for item in _items(rest) if item.get("error")), None)
+    )
     if told is True or (not told and not bytes(rest.data) and bytes(rest.code).lower() not in _SUCCESSES):
         message = _value(rest.message) or _value(rest.msg)
         told = {"code": _value(rest.code), "message": message} if message else None
     if not told:
         return None
-    upstream = UpstreamError.read(200, told, redact, is_in_good_answer=True)
+    upstream = UpstreamError.read(200, told, redact, is_in_good_answer=True, given=given)
     error = domain_error_for(upstream)
     usage = _usage(rest) or {}
     if any(isinstance(usage.get(name), int) and usage[name] > 0 for name in ("total_tokens", "output_tokens")):
@@ -239,10 +268,10 @@ def _told_error(rest: _Rest | None, redact: Redaction, request_id: str | None) -
     return error
 
 
-def _items_error(data: object) -> object:
-    """Return the error in place of a picture."""
-    items = data if isinstance(data, list) else []
-    return next((item["error"] for item in items if isinstance(item, dict) and item.get("error")), None)
+def _items(rest: _Rest) -> Iterator[Mapping[str, Any]]:
+    """Yield the items of an answer's data, without pictures."""
+    data = _value(rest.data)
+    yield from (item for item in data if isinstance(item, dict)) if isinstance(data, list) else ()
 
 
 def _failure(

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from pixyproxy.adapters.openai.errors import (
 from pixyproxy.adapters.openai.picture_download import PictureDownload
 from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.retry_policy import RetryPolicy
+from pixyproxy.adapters.openai.upstream_error import NOTHING_GIVEN
 from pixyproxy.domain.errors import GenerationError, GenerationFailedError, GenerationFaultError
 
 # The server can close a kept connection just as it is used again, which looks like a broken answer that must not be
@@ -107,17 +108,18 @@ class ImagesEndpoint:
             tls=tls,
         )
 
-    async def buy(self, parameters: dict[str, Any]) -> Answer:
+    async def buy(self, parameters: dict[str, Any], given: Mapping[str, str] = NOTHING_GIVEN) -> Answer:
         """Send the parameters of one generation and return the answer; raise a `GenerationError`.
 
-        Either has OpenAI's request id of the last attempt, if its answer began.
+        `given` are the parameters that the client chose, with their fields in the client's request. Either has OpenAI's
+        request id of the last attempt, if its answer began.
         """
         clock = asyncio.get_running_loop().time
         ends_at = clock() + self._timeout
         attempts = 0
         while True:
             try:
-                return await self._buy_once(parameters, ends_at)
+                return await self._buy_once(parameters, given, ends_at)
             except GenerationError as exc:
                 pause = self._pause_before_retry(exc.__cause__ or exc, attempts)
                 if pause is None or clock() + pause >= ends_at:
@@ -134,12 +136,12 @@ class ImagesEndpoint:
         await self._download.close()
         await self._client.close()
 
-    async def _buy_once(self, parameters: dict[str, Any], ends_at: float) -> Answer:
+    async def _buy_once(self, parameters: dict[str, Any], given: Mapping[str, str], ends_at: float) -> Answer:
         attempt = _Attempt()
         token = _ATTEMPT.set(attempt)
         broken: GenerationError | None = None
         try:
-            with translated_errors(Redaction(api_key=self._api_key, prompt=parameters["prompt"])):
+            with translated_errors(Redaction(api_key=self._api_key, prompt=parameters["prompt"]), given):
                 await self._send(parameters, attempt, ends_at)
         except GenerationError as exc:
             exc.request_id = attempt.request_id

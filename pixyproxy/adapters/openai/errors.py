@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,7 +18,7 @@ import httpx2
 import openai
 
 from pixyproxy.adapters.openai.redaction import Redaction
-from pixyproxy.adapters.openai.upstream_error import UpstreamError
+from pixyproxy.adapters.openai.upstream_error import NOTHING_GIVEN, UpstreamError
 from pixyproxy.adapters.openai.upstream_meaning import domain_error_for, log_upstream_error, timed_out
 from pixyproxy.domain.errors import (
     RETRY_AFTER_MAX,
@@ -48,12 +48,18 @@ class NotSentError(openai.OpenAIError):
 
 
 @contextmanager
-def translated_errors(redact: Redaction = Redaction()) -> Iterator[None]:  # noqa: B008 -- it is frozen
-    """Raise the client's exceptions as `GenerationError`s, and log the message of OpenAI or the network."""
+def translated_errors(
+    redact: Redaction = Redaction(),  # noqa: B008 -- it is frozen
+    given: Mapping[str, str] = NOTHING_GIVEN,
+) -> Iterator[None]:
+    """Raise the client's exceptions as `GenerationError`s, and log the message of OpenAI or the network.
+
+    `given` are the parameters that the client chose, with their fields in the client's request.
+    """
     try:
         yield
     except openai.APIStatusError as exc:
-        upstream = UpstreamError.read(exc.status_code, exc.body, redact)
+        upstream = UpstreamError.read(exc.status_code, exc.body, redact, given=given)
         error = domain_error_for(upstream, retry_after(exc))
         log_upstream_error(upstream, error, redact, request_id=exc.response.headers.get("x-request-id"))
         raise error from exc

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
@@ -120,8 +120,9 @@ class OpenAIImageGenerator(ImageGenerator):
 
     async def _bought(self, endpoint: "ImagesEndpoint", request: GenerationRequest) -> GeneratedImage | NoPicture:
         """Return the result of an answer; errors must not hold the answer, which may be large."""
-        answer = await endpoint.buy(self._parameters(request))
-        return await self._in_decoder(self._read, answer, request.prompt)
+        given = self._given(request)
+        answer = await endpoint.buy(self._parameters(request), given)
+        return await self._in_decoder(self._read, answer, request.prompt, given)
 
     def _parameters(self, request: GenerationRequest) -> dict[str, Any]:
         """Return the client's parameters for a request."""
@@ -129,6 +130,14 @@ class OpenAIImageGenerator(ImageGenerator):
         options = {name: value for name in _OPTIONS if (value := getattr(completed, name)) is not None}
         extra = {"extra_body": completed.extra} if completed.extra and self._send_extra else {}
         return {"model": completed.model, "prompt": completed.prompt, "n": 1, **options, **extra}
+
+    def _given(self, request: GenerationRequest) -> Mapping[str, str]:
+        """Return the parameters that the client chose, with their fields in the request."""
+        plain = GenerationRequest(prompt=request.prompt, extra=request.extra)
+        given = {name: name for name in plain.__struct_fields__ if getattr(request, name) != getattr(plain, name)}
+        if request.references:
+            given["image"] = "references"
+        return {**given, **dict.fromkeys(request.extra or () if self._send_extra else (), "extra")}
 
     async def _picture(self, endpoint: "ImagesEndpoint", found: GeneratedImage | NoPicture) -> GeneratedImage:
         """Return the picture in an answer or at its link; raise what is wrong with it."""
@@ -140,7 +149,7 @@ class OpenAIImageGenerator(ImageGenerator):
         for address in found.addresses:
             try:
                 data = await endpoint.fetch(address)
-                return await self._in_decoder(read_picture, data, found.usage, error.request_id)
+                return await self._in_decoder(read_picture, data, found)
             except GenerationFailedError as exc:
                 error = exc
             except PictureDownloadError:
@@ -151,9 +160,9 @@ class OpenAIImageGenerator(ImageGenerator):
             # The error's traceback leads to this frame: only the garbage collector would free the answer.
             del error, found
 
-    def _read(self, answer: Answer, prompt: str) -> GeneratedImage | NoPicture:
+    def _read(self, answer: Answer, prompt: str, given: Mapping[str, str]) -> GeneratedImage | NoPicture:
         redact = Redaction(api_key=self._api_key, prompt=prompt)
-        return read_answer(answer, max_size=self._max_answer_size, redact=redact)
+        return read_answer(answer, max_size=self._max_answer_size, redact=redact, given=given)
 
     async def _in_decoder(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._decoder, partial(read, *args, **kwargs))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -42,6 +43,12 @@ _WEB_PAGE: Final = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNOR
 
 # The statuses that blame the content of the request.
 _REQUEST_STATUSES: Final = frozenset({200, 400, 403, 406, 409, 422, 451})
+# The statuses that blame its options: 400, 404, 422 and the like, except those about the account and passing ones.
+_OPTION_STATUSES: Final = frozenset({400, 404, 406, 410, 413, 415, 422})
+_UNKNOWN_MODEL: Final = "modelnotfound"
+# Between the names in a parameter such as `body.size` or `image[1]`.
+_SEPARATORS: Final = re.compile(r"[./\[\]]+")
+NOTHING_GIVEN: Final[Mapping[str, str]] = MappingProxyType({})
 _ERROR_STATUSES: Final = range(400, 600)
 # The statuses in errors of other services' answers with status 200, and the meaning of their names.
 _STATUSES: Final[Mapping[str, int]] = {
@@ -71,7 +78,8 @@ class UpstreamError(msgspec.Struct, frozen=True, kw_only=True):
     """An error in the upstream's own words; all but `message` must pass a `Redaction` before they are shown.
 
     `status` is that of HTTP or, in an answer with status 200, the one of the error's code. `words` are its codes and
-    types, also those of its inner errors, in lower case with only letters and digits.
+    types, also those of its inner errors, in lower case with only letters and digits. `field` is the one of the
+    client's request that it blames, if it blames one.
     """
 
     status: int
@@ -83,12 +91,22 @@ class UpstreamError(msgspec.Struct, frozen=True, kw_only=True):
     details: Mapping[str, Any]
     is_web_page: bool
     is_in_good_answer: bool = False
+    field: str | None = None
 
     @classmethod
-    def read(cls, status: int, body: object, redact: Redaction, *, is_in_good_answer: bool = False) -> "UpstreamError":
+    def read(
+        cls,
+        status: int,
+        body: object,
+        redact: Redaction,
+        *,
+        is_in_good_answer: bool = False,
+        given: Mapping[str, str] = NOTHING_GIVEN,
+    ) -> "UpstreamError":
         """Return the error in `body`: the value of `error`, the whole document without one, or a text.
 
-        Of several errors it returns the first.
+        Of several errors it returns the first. `given` are the parameters that the client chose, with their fields in
+        the client's request.
         """
         if isinstance(body, list) and body:
             body = body[0]
@@ -102,16 +120,20 @@ class UpstreamError(msgspec.Struct, frozen=True, kw_only=True):
         if is_in_good_answer:
             numbers = (_status(part.get(name)) for part in parts for name in ("code", "status"))
             status = next(filter(None, numbers), 0) or next((_STATUSES[word] for word in words & _STATUSES.keys()), 200)
+        param = _text(document.get("param")) or _field(document.get("detail"))
+        if not param and _UNKNOWN_MODEL in words:
+            param = "model"
         return cls(
             status=status,
             code=_text(document.get("code")),
             kind=_text(document.get("type")),
-            param=_text(document.get("param")) or _field(document.get("detail")),
+            param=param,
             message=redact(re.sub(r"<[^>]{0,500}>", " ", text[:4_000]) if _WEB_PAGE.match(text) else text),
             words=words,
             details=document,
             is_web_page=isinstance(body, str) and _WEB_PAGE.match(body) is not None,
             is_in_good_answer=is_in_good_answer,
+            field=next((given[name] for name in _SEPARATORS.split(param) if name in given), None),
         )
 
     @property
@@ -123,6 +145,13 @@ class UpstreamError(msgspec.Struct, frozen=True, kw_only=True):
         has_code = bool(_word(self.details.get("code")))
         return (_REFUSAL_TYPE in self.words and not has_code) or (
             is_about_request and not self.is_web_page and _REFUSAL_TEXTS.search(self.message) is not None
+        )
+
+    @property
+    def is_about_option(self) -> bool:
+        """Whether the upstream rejects an option that the client chose, and not the account."""
+        return self.field is not None and (
+            self.status in _OPTION_STATUSES or (self.status == HTTPStatus.FORBIDDEN and _UNKNOWN_MODEL in self.words)
         )
 
     @property

@@ -12,6 +12,7 @@ from pixyproxy.domain.errors import (
     GenerationBrokenOffError,
     GenerationError,
     GenerationFailedError,
+    GenerationOptionError,
     GenerationRateLimitedError,
     GenerationRefusedError,
     GenerationTimedOutError,
@@ -20,7 +21,23 @@ from pixyproxy.domain.errors import (
     GeneratorUnavailableError,
 )
 
-PARAMETERS: Final = frozenset({"model", "prompt", "n", "size", "quality", "output_format", "background"})
+PARAMETERS: Final = frozenset(
+    {
+        "model",
+        "prompt",
+        "n",
+        "size",
+        "quality",
+        "output_format",
+        "output_compression",
+        "background",
+        "moderation",
+        "image",
+        "mask",
+        "input_fidelity",
+        "partial_images",
+    }
+)
 TIMEOUT_STATUSES: Final = frozenset({408, 504, 524})
 GATEWAY_STATUSES: Final = frozenset({502, 520})
 OVERLOAD_STATUSES: Final = frozenset({503, 529})
@@ -72,6 +89,9 @@ def _rejected(upstream: UpstreamError) -> GenerationError:
         )
     if upstream.is_about_prompt:
         return GenerationRefusedError(f"OpenAI does not accept this prompt ({named}).", maybe_billed=False)
+    if upstream.field is not None and upstream.is_about_option:
+        detail = f"OpenAI does not accept the request's {upstream.field} ({named})."
+        return GenerationOptionError(detail, maybe_billed=False, field=upstream.field)
     if upstream.status in PASSING_STATUSES:
         return GenerationFailedError(f"OpenAI does not accept the request ({named}).", maybe_billed=False)
     if upstream.status == HTTPStatus.FORBIDDEN and upstream.is_web_page:
