@@ -15,7 +15,7 @@ from pixyproxy.adapters.pictures.pillow import content_inspector
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import ContentStoreError, DamagedContentError
-from pixyproxy.domain.ports import ContentInspector, StoredContent
+from pixyproxy.domain.ports import ContentInspector, InputInfo, StoredContent
 from tests import odd_pictures
 
 
@@ -152,3 +152,74 @@ async def test_the_loop_goes_on_while_a_picture_is_decoded(
     await asyncio.to_thread(is_decoding.wait, 10)
     the_loop_went_on.set()
     assert (await running).width == 12
+
+
+def animated(kind: str) -> bytes:
+    first, second = odd_pictures.gradient(), odd_pictures.gradient().rotate(180)
+    return odd_pictures.encoded(first, kind, save_all=True, append_images=[second], duration=100)
+
+
+def palette_with_transparency() -> bytes:
+    return odd_pictures.encoded(odd_pictures.gradient().convert("P"), "PNG", transparency=3)
+
+
+INPUTS = {
+    "png": (odd_pictures.encoded(odd_pictures.gradient(), "PNG"), MediaType.PNG, False),
+    "jpeg": (odd_pictures.encoded(odd_pictures.gradient(), "JPEG"), MediaType.JPEG, False),
+    "webp": (odd_pictures.encoded(odd_pictures.gradient(), "WEBP"), MediaType.WEBP, False),
+    "png with alpha": (odd_pictures.encoded(odd_pictures.gradient().convert("RGBA"), "PNG"), MediaType.PNG, True),
+    "grey png with alpha": (odd_pictures.encoded(odd_pictures.gradient().convert("LA"), "PNG"), MediaType.PNG, True),
+    "png with a transparent colour": (palette_with_transparency(), MediaType.PNG, True),
+}
+
+
+@pytest.mark.parametrize(("data", "media_type", "has_alpha"), INPUTS.values(), ids=INPUTS)
+async def test_an_input_is_described_by_its_bytes(
+    inspector: ContentInspector, data: bytes, media_type: MediaType, has_alpha: bool
+) -> None:
+    found = await inspector.inspect_input(stored(data))
+    assert found == InputInfo(content=await inspector.inspect(stored(data)), has_alpha=has_alpha)
+    assert found.content.media_type is media_type
+
+
+async def test_the_size_of_a_turned_input_is_the_one_that_is_shown(inspector: ContentInspector) -> None:
+    turned = odd_pictures.encoded(odd_pictures.gradient(80, 40), "JPEG", exif=b"Exif\0\0" + odd_pictures.exif(6))
+    found = await inspector.inspect_input(stored(turned))
+    assert (found.content.width, found.content.height) == (40, 80)
+
+
+NO_INPUTS = {
+    "nothing": (b"", "none of PNG"),
+    "text": (b"What I want is a fox.", "none of PNG"),
+    "svg": (SVG, "none of PNG"),
+    "web page": (b"<!doctype html><html></html>", "none of PNG"),
+    "gif": (picture(MediaType.GIF), "The GIF is none of PNG"),
+    "animated gif": (animated("GIF"), "The GIF is none of PNG"),
+    "animated png": (animated("PNG"), "PNG picture is animated"),
+    "animated webp": (animated("WEBP"), "WEBP picture is animated"),
+}
+
+
+@pytest.mark.parametrize(("data", "reason"), NO_INPUTS.values(), ids=NO_INPUTS)
+async def test_other_files_are_no_inputs(inspector: ContentInspector, data: bytes, reason: str) -> None:
+    with pytest.raises(DamagedContentError, match=reason):
+        await inspector.inspect_input(stored(data))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.9])
+async def test_a_truncated_picture_is_no_input(inspector: ContentInspector, kind: str, kept: float) -> None:
+    data = odd_pictures.encoded(Image.effect_noise((200, 200), 90).convert("RGB"), kind)
+    assert (await inspector.inspect_input(stored(data))).content.width == 200
+    with pytest.raises(DamagedContentError, match="damaged or incomplete"):
+        await inspector.inspect_input(stored(data[: int(len(data) * kept)]))
+
+
+async def test_a_png_that_ends_between_two_chunks_of_pixels_is_no_input(inspector: ContentInspector) -> None:
+    chunks = list(odd_pictures.chunks_of(odd_pictures.encoded(odd_pictures.gradient(), "PNG")))
+    pixels = b"".join(content for kind, content in chunks if kind == b"IDAT")
+    half = odd_pictures.chunk(b"IDAT", pixels[: len(pixels) // 2])
+    cut = odd_pictures.png(odd_pictures.header(), half, odd_pictures.chunk(b"IEND", b""))
+    await inspector.inspect(stored(cut))
+    with pytest.raises(DamagedContentError, match="damaged or incomplete"):
+        await inspector.inspect_input(stored(cut))

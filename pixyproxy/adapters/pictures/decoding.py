@@ -49,14 +49,17 @@ def drawn(frame: Frame, *, seconds: float = SECONDS) -> Image.Image:
     return upright if turn is None else upright.transpose(turn)
 
 
-def decoded(frame: Frame, *, seconds: float = SECONDS) -> ImageFile:
-    """Return the frame, decoded as far as possible; raise `UnreadablePictureError` if nothing can be shown."""
+def decoded(frame: Frame, *, seconds: float = SECONDS, is_whole: bool = False) -> ImageFile:
+    """Return the frame, decoded as far as possible; raise `UnreadablePictureError` if nothing can be shown.
+
+    With `is_whole`, raise it also if the frame can't be decoded to its end.
+    """
     try:
         image = _PLUGINS[frame.media_type](_File(frame.data, time.monotonic() + seconds))
         try:
             image.load()
         except OSError:
-            if frame.media_type not in _SHOWN_IN_PART:
+            if is_whole or frame.media_type not in _SHOWN_IN_PART:
                 raise
             # Keep the pixels from before the damage.
             image.tile = []

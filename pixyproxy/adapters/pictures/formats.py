@@ -40,10 +40,15 @@ def is_markup(data: bytes | bytearray) -> bool:
 
 def begins_as_picture(data: bytes | bytearray) -> bool:
     """Whether the data begins like a picture; it may still be damaged, or markup other than SVG."""
-    return is_markup(data) or _bitmap(data) is not None
+    return is_markup(data) or begins_as_bitmap(data)
 
 
-def first_frame(data: bytes) -> Frame:
+def begins_as_bitmap(data: bytes | bytearray) -> bool:
+    """Whether the data begins like a PNG, JPEG, WebP or GIF."""
+    return _bitmap(data) is not None
+
+
+def first_frame(data: bytes, bounds: Bounds | None = None) -> Frame:
     """Return the first frame of a PNG, JPEG, WebP or GIF without decoding a pixel.
 
     The inspector and the variant makers decode this frame, so that they agree on what a picture is. Raises
@@ -53,7 +58,7 @@ def first_frame(data: bytes) -> Frame:
     bitmap = _bitmap(data)
     if bitmap is None:
         raise UnreadablePictureError("The picture is none of PNG, JPEG, WebP, GIF and SVG.")
-    return bitmap.first_frame(data, Bounds())
+    return bitmap.first_frame(data, bounds or Bounds())
 
 
 def is_turned_on_its_side(head: bytes) -> bool | None:

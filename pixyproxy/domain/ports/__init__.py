@@ -6,7 +6,7 @@ failing dependency: `DBConnectionError` for images, users and the schema, `Conte
 
 from pixyproxy.domain.ports.bundles import ContentPorts, ImagePorts
 from pixyproxy.domain.ports.clock import Clock
-from pixyproxy.domain.ports.content_inspector import ContentInspector
+from pixyproxy.domain.ports.content_inspector import ContentInspector, InputInfo
 from pixyproxy.domain.ports.content_maintenance import ContentMaintenance
 from pixyproxy.domain.ports.content_store import ContentDigest, ContentStore, StoredContent, chunks_of
 from pixyproxy.domain.ports.data_upgrades import DataUpgrades, UpgradeProgress
@@ -70,6 +70,7 @@ __all__ = [
     "ImageMaintenance",
     "ImagePorts",
     "ImageRepository",
+    "InputInfo",
     "InputPicture",
     "InputPictures",
     "Lease",

@@ -3,8 +3,20 @@
 from abc import abstractmethod
 from typing import Protocol
 
+import msgspec
+
 from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.ports.content_store import StoredContent
+
+
+class InputInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A description of a picture that goes into a generation.
+
+    `has_alpha` says whether it has an alpha channel or a transparent colour.
+    """
+
+    content: ContentInfo
+    has_alpha: bool
 
 
 class ContentInspector(Protocol):
@@ -16,6 +28,13 @@ class ContentInspector(Protocol):
 
         Width and height are those of the picture as it is shown. Raises `DamagedContentError` for content of which
         browsers show nothing; a `VariantMaker` can draw all other content, except for some SVGs.
+        """
+
+    @abstractmethod
+    async def inspect_input(self, content: StoredContent) -> InputInfo:
+        """Do the same for a reference or mask: a PNG, JPEG or WebP that is not animated and not incomplete.
+
+        Raises `DamagedContentError` for all others.
         """
 
     @abstractmethod

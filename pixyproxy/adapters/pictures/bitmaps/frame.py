@@ -60,6 +60,11 @@ class Bounds:
     def __init__(self) -> None:
         self._chunks = self._frames = 0
 
+    @property
+    def is_animated(self) -> bool:
+        """Whether a file that is no GIF has the frames of an animation."""
+        return self._frames > 0
+
     def count_chunk(self) -> None:
         """Count one more chunk, segment or block."""
         self._chunks += 1

@@ -2,25 +2,28 @@
 
 import asyncio
 import hashlib
+from collections.abc import Callable
+from typing import TypeVar
 
 from pixyproxy.adapters.pictures.formats import bitmap_type_of, is_turned_on_its_side
-from pixyproxy.adapters.pictures.inspection import inspect_picture
-from pixyproxy.adapters.pictures.picture import UnreadablePictureError
+from pixyproxy.adapters.pictures.inspection import inspect_input, inspect_picture
+from pixyproxy.adapters.pictures.picture import Picture, UnreadablePictureError
 from pixyproxy.adapters.pictures.read_all import read_all
 from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import DamagedContentError
-from pixyproxy.domain.ports import ContentInspector, StoredContent
+from pixyproxy.domain.ports import ContentInspector, InputInfo, StoredContent
+
+T = TypeVar("T")
 
 
 class PillowContentInspector(ContentInspector):
     """Reads the whole picture in a worker thread; content of more than 64 MiB is refused as damaged."""
 
     async def inspect(self, content: StoredContent) -> ContentInfo:
-        data = await read_all(content)
-        try:
-            return await asyncio.to_thread(_describe, data)
-        except UnreadablePictureError as exc:
-            raise DamagedContentError(str(exc)) from exc
+        return await _inspected(_describe, content)
+
+    async def inspect_input(self, content: StoredContent) -> InputInfo:
+        return await _inspected(_describe_input, content)
 
     def is_turned(self, head: bytes) -> bool | None:
         return is_turned_on_its_side(head)
@@ -29,8 +32,24 @@ class PillowContentInspector(ContentInspector):
         return bitmap_type_of(head)
 
 
+async def _inspected(describe: Callable[[bytes], T], content: StoredContent) -> T:
+    data = await read_all(content)
+    try:
+        return await asyncio.to_thread(describe, data)
+    except UnreadablePictureError as exc:
+        raise DamagedContentError(str(exc)) from exc
+
+
 def _describe(data: bytes) -> ContentInfo:
-    picture = inspect_picture(data)
+    return _info(inspect_picture(data), data)
+
+
+def _describe_input(data: bytes) -> InputInfo:
+    found = inspect_input(data)
+    return InputInfo(content=_info(found.picture, data), has_alpha=found.has_alpha)
+
+
+def _info(picture: Picture, data: bytes) -> ContentInfo:
     return ContentInfo(
         media_type=picture.media_type,
         byte_size=len(data),
