@@ -1,6 +1,7 @@
 """The use cases of PixyProxy."""
 
 from pixyproxy.application.add_user import AddUser
+from pixyproxy.application.admit_uploads import AdmitUploads
 from pixyproxy.application.authenticate_user import AuthenticateUser
 from pixyproxy.application.change_image import ChangeImage
 from pixyproxy.application.change_password import ChangePassword
@@ -13,6 +14,7 @@ from pixyproxy.application.delete_image import DeleteImage
 from pixyproxy.application.delete_images import DeleteImages
 from pixyproxy.application.disable_user import DisableUser
 from pixyproxy.application.export_images import ExportImages
+from pixyproxy.application.find_pictures import FindPictures
 from pixyproxy.application.finish_deletions import FinishDeletions
 from pixyproxy.application.generate_image import GenerateImage
 from pixyproxy.application.get_image import GetImage
@@ -26,6 +28,8 @@ from pixyproxy.application.list_tags import ListTags
 from pixyproxy.application.list_users import ListUsers
 from pixyproxy.application.rebuild_indexes import RebuildIndexes
 from pixyproxy.application.recover_images import RecoverImages
+from pixyproxy.application.store_upload import StoreUpload
+from pixyproxy.application.sweep_uploads import SweepUploads
 from pixyproxy.application.tag_images import TagImages
 from pixyproxy.application.upgrade_data import UpgradeData
 from pixyproxy.application.upgrade_tag_index import UpgradeTagIndex
@@ -35,6 +39,7 @@ from pixyproxy.application.watch_image import WatchImage
 
 __all__ = [
     "AddUser",
+    "AdmitUploads",
     "AuthenticateUser",
     "ChangeImage",
     "ChangePassword",
@@ -47,6 +52,7 @@ __all__ = [
     "DeleteImages",
     "DisableUser",
     "ExportImages",
+    "FindPictures",
     "FinishDeletions",
     "GenerateImage",
     "GetImage",
@@ -60,6 +66,8 @@ __all__ = [
     "ListUsers",
     "RebuildIndexes",
     "RecoverImages",
+    "StoreUpload",
+    "SweepUploads",
     "TagImages",
     "UpgradeData",
     "UpgradeTagIndex",

@@ -68,8 +68,7 @@ class Admission:
 
         Raises `DataValidationError` for more than there ever are.
         """
-        if self._is_closed:
-            raise OverloadedError("PixyProxy is being stopped; nothing was bought.", retry_after=RETRY_AFTER)
+        self._ensure_open()
         limit = max(1, self._max_running + self._max_waiting)
         if count > limit:
             raise DataValidationError("n", f"must be at most {limit} here, as many images as are admitted at once")
@@ -80,6 +79,11 @@ class Admission:
         self._waiting += slots
         self._grant_next()
         return slots
+
+    def ensure_room(self, author: UserName | None) -> None:
+        """Raise `OverloadedError` if `reserve` would; reserve nothing."""
+        self._ensure_open()
+        self._victims(author, 1)
 
     def release(self, slot: Slot) -> None:
         """Free the slot and grant the next."""
@@ -96,6 +100,10 @@ class Admission:
         for slot in self._waiting:
             slot.revoke("PixyProxy was stopped before it was the image's turn.")
         self._waiting.clear()
+
+    def _ensure_open(self) -> None:
+        if self._is_closed:
+            raise OverloadedError("PixyProxy is being stopped; nothing was bought.", retry_after=RETRY_AFTER)
 
     def _grant_next(self) -> None:
         while self._waiting and len(self._running) < self._max_running:

@@ -29,7 +29,7 @@ class BeginImages:
     Takes pending images that `request` has made, the claim of their idempotency key, and `store`, which stores them
     with both; `on_partial` gets their partial images. Returns the stored images, or None if another request with the
     key was faster. Raises `OverloadedError` when the queue is full, `DataValidationError` for more images than it can
-    ever take, and `DBConnectionError`.
+    ever take, `DBConnectionError`, and what `FindPictures.ensure_usable` raises.
     """
 
     generate_image: GenerateImage
@@ -47,6 +47,7 @@ class BeginImages:
         store: Store,
         on_partial: OnImagePartial = ignore_image_partial,
     ) -> Sequence[Image] | None:
+        await self._ensure_pictures(images[0])
         slots = self.admission.reserve_all(images[0].author, len(images))
         try:
             stored = await self._stored(store, claim)
@@ -107,6 +108,13 @@ class BeginImages:
     async def forget(self, claim: Claim, guid: UUID) -> None:
         """Free the key of a request that has bought nothing."""
         await self._keys.forget_claim(claim.author, claim.key, guid)
+
+    async def _ensure_pictures(self, image: Image) -> None:
+        if not image.request.pictures:
+            return
+        if self.generate_image.find_pictures is None:
+            raise OperationNotAllowedError("References are not supported here.")
+        await self.generate_image.find_pictures.ensure_usable(image.request, Principal(name=image.author))
 
     @property
     def _keys(self) -> IdempotencyKeys:

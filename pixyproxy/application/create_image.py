@@ -44,7 +44,8 @@ class CreateImage:
     `on_partial` gets each partial image that this call makes, once it is stored.
 
     Raises `DataValidationError` for bad input, `OverloadedError` when the queue is full, `DBConnectionError` when
-    nothing was begun, a `GenerationError` when no image came out, `ImageDelayedError` when it is not ready after
+    nothing was begun, `RecordNotFoundError` for a reference that the principal may not read, a `GenerationError` when
+    no image came out, `ImageDelayedError` when it is not ready after
     `max_wait` seconds, `IdempotencyKeyReusedError` for a key of another request and `IdempotencyKeyInUseError` for one
     whose image is not ready. A failed image stays as a record with the reason; it is never shown.
 

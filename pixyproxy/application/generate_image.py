@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from pixyproxy.application.admission import Slot
+from pixyproxy.application.find_pictures import FindPictures
 from pixyproxy.application.partial_images import OnImagePartial, PartialImages, ignore_image_partial
 from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import (
@@ -27,6 +28,7 @@ from pixyproxy.domain.errors import (
 from pixyproxy.domain.failure import FAILURE_MAX_LENGTH
 from pixyproxy.domain.image import Image, ImageStatus
 from pixyproxy.domain.ports import (
+    NO_PICTURES,
     Clock,
     ContentDigest,
     ContentStore,
@@ -34,12 +36,14 @@ from pixyproxy.domain.ports import (
     ImageGenerator,
     ImageLeases,
     ImageRepository,
+    InputPictures,
     Lease,
     OnPartial,
     Quarantine,
     chunks_of,
     ignore_partial,
 )
+from pixyproxy.domain.user import Principal
 
 T = TypeVar("T")
 
@@ -69,8 +73,9 @@ class GenerateImage:
     was paid for and can't be shown is quarantined before the failure is recorded. `on_partial` gets each partial image
     that was stored.
 
-    Three parts are optional. Without `leases` no other process may run `RecoverImages`, without a `quarantine` the
-    bytes of a paid failure are lost, and without `partials` no partial images are kept.
+    Four parts are optional. Without `leases` no other process may run `RecoverImages`, without a `quarantine` the
+    bytes of a paid failure are lost, without `partials` no partial images are kept, and without `find_pictures`
+    requests with references are refused.
     """
 
     images: ImageRepository
@@ -80,6 +85,7 @@ class GenerateImage:
     leases: ImageLeases | None = None
     quarantine: Quarantine | None = None
     partials: PartialImages | None = None
+    find_pictures: FindPictures | None = None
     policy: GenerationPolicy = field(default_factory=GenerationPolicy)
 
     @property
@@ -97,13 +103,23 @@ class GenerateImage:
     async def _make(self, image: Image, slot: Slot, on_partial: OnPartial) -> Image:
         try:
             await slot.granted()
+            pictures = await self._pictures(image)
             image = await self._start(image)
-            generated = await self._generate(image, on_partial)
+            generated = await self._generate(image, pictures, on_partial)
             return await self._show(await self._store(generated, image), before=image)
         except GenerationError as exc:
             await self._give_up(image, exc)
             # The client must hear why, even if the failure could not be recorded.
             raise
+
+    async def _pictures(self, image: Image) -> InputPictures:
+        if not image.request.pictures or self.find_pictures is None:
+            return NO_PICTURES
+        try:
+            return await self.find_pictures(image.request, Principal(name=image.author))
+        except (ContentStoreError, DBConnectionError) as exc:
+            reason = "The references could not be read; nothing was bought."
+            raise GenerationNotStartedError(reason, maybe_billed=False) from exc
 
     async def _start(self, image: Image) -> Image:
         """Record that the image is about to be bought; don't buy what can't be stored or recorded."""
@@ -119,9 +135,9 @@ class GenerateImage:
             raise GenerationNotStartedError(reason, maybe_billed=False) from exc
         return generating
 
-    async def _generate(self, image: Image, on_partial: OnPartial) -> GeneratedImage:
+    async def _generate(self, image: Image, pictures: InputPictures, on_partial: OnPartial) -> GeneratedImage:
         try:
-            return await self.generator.generate(image.request, on_partial=on_partial)
+            return await self.generator.generate(image.request, pictures=pictures, on_partial=on_partial)
         except GenerationError:
             raise
         except Exception as exc:

@@ -4,7 +4,8 @@
 
     PixyProxyException
     ├── BadRequestError                 bad request
-    │   └── DataValidationError         one named field breaks a rule
+    │   ├── DataValidationError         one named field breaks a rule
+    │   └── UploadTooLargeError         an uploaded file has too many bytes
     ├── UnauthorizedError               a login is needed and none was given
     ├── AuthenticationError             the login is not valid
     ├── TooManyLoginsError              too many wrong logins with this user name from this address
@@ -33,6 +34,7 @@
         ├── GenerationBrokenOffError    the connection to the generator broke off before the answer was there
         ├── GenerationAbandonedError    the process that waited for the generator died
         ├── GenerationNotStartedError   the image lost its slot before anything was bought
+        ├── ReferenceGoneError          a picture that the image was to be drawn from is gone
         ├── ContentNotKeptError         the content store could not keep the image
         ├── GenerationRateLimitedError  the generator wants fewer requests
         ├── GeneratorUnavailableError   the generator can't be reached or has no capacity
@@ -75,6 +77,10 @@ class DataValidationError(BadRequestError, ValueError):
     def __init__(self, field: str, detail: str) -> None:
         super().__init__(detail)
         self.field = field
+
+
+class UploadTooLargeError(BadRequestError):
+    """An uploaded file has too many bytes."""
 
 
 class UnauthorizedError(PixyProxyException):
@@ -261,6 +267,12 @@ class GenerationAbandonedError(GenerationError):
 
 class GenerationNotStartedError(GenerationError):
     """The image lost its slot before anything was bought."""
+
+
+class ReferenceGoneError(GenerationError):
+    """A reference or mask was gone before anything was bought."""
+
+    is_retryable = False
 
 
 class ContentNotKeptError(GenerationError):

@@ -1,5 +1,6 @@
 """References and masks: the pictures that go into a generation."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final, Self
 from uuid import UUID
@@ -60,6 +61,13 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise DataValidationError(field, "must be the guid of an image, or an upload")
         if self.upload is not None:
             self.upload.ensure_valid()
+
+
+def upload_filename(name: str | None) -> str | None:
+    """Return a client's name of a file as it is kept, without folders and control characters; None if none is left."""
+    last = re.split(r"[/\\]", name or "")[-1].encode("utf-8", "replace").decode()
+    kept = "".join(character for character in last if character.isprintable())
+    return kept.strip()[:UPLOAD_FILENAME_MAX_LENGTH].strip() or None
 
 
 def upload_key_of(sha256: str) -> ContentKey:

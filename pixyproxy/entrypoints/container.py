@@ -30,6 +30,7 @@ from pixyproxy.adapters.system.clock import SystemClock
 from pixyproxy.adapters.system.guid_source import RandomGuidSource
 from pixyproxy.application import (
     AddUser,
+    AdmitUploads,
     AuthenticateUser,
     ChangeImage,
     ChangePassword,
@@ -42,6 +43,7 @@ from pixyproxy.application import (
     DeleteImages,
     DisableUser,
     ExportImages,
+    FindPictures,
     FinishDeletions,
     GenerateImage,
     GetImage,
@@ -55,6 +57,8 @@ from pixyproxy.application import (
     ListUsers,
     RebuildIndexes,
     RecoverImages,
+    StoreUpload,
+    SweepUploads,
     TagImages,
     UpgradeData,
     UpgradeTagIndex,
@@ -169,6 +173,19 @@ class Container(containers.DeclarativeContainer):
     partial_images = providers.Singleton(
         PartialImages, contents=partial_contents, inspector=inspector, on_kept=generations.provided.announce
     )
+    find_pictures = providers.Singleton(
+        FindPictures, images=images, contents=contents, upload_contents=upload_contents, inspector=inspector
+    )
+    store_upload = providers.Singleton(
+        StoreUpload,
+        uploads=images,
+        upload_store=upload_contents,
+        inspector=inspector,
+        max_size=settings.provided.max_upload,
+        hold_seconds=settings.provided.upload_timeout,
+    )
+    admit_uploads = providers.Singleton(AdmitUploads, admission=admission, upload_contents=upload_contents)
+    sweep_uploads = providers.Singleton(SweepUploads, uploads=images, upload_contents=upload_contents)
     generate_image = providers.Singleton(
         GenerateImage,
         images=images,
@@ -176,6 +193,7 @@ class Container(containers.DeclarativeContainer):
         leases=images,
         quarantine=contents,
         partials=partial_images,
+        find_pictures=find_pictures,
         generator=generator,
         clock=clock,
         policy=policy,
@@ -249,6 +267,7 @@ class Container(containers.DeclarativeContainer):
         deletions=images,
         contents=contents,
         partials=partial_images,
+        sweep_uploads=sweep_uploads,
         lease_seconds=settings.provided.lease,
     )
     tag_images = providers.Singleton(TagImages, change_image=change_image)

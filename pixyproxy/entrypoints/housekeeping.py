@@ -13,6 +13,7 @@ from pixyproxy.application.finish_deletions import FinishDeletions
 from pixyproxy.application.generations import Generations
 from pixyproxy.application.index_prompts import IndexPrompts
 from pixyproxy.application.recover_images import RecoverImages
+from pixyproxy.application.sweep_uploads import SweepUploads
 from pixyproxy.application.upgrade_data import UpgradeData
 from pixyproxy.domain.errors import GenerationError, GenerationFaultError, PixyProxyException
 from pixyproxy.domain.ports import IdempotencyKeys
@@ -60,17 +61,19 @@ async def housekeeping(
     index_prompts: IndexPrompts,
     idempotency_keys: IdempotencyKeys,
     *,
+    sweep_uploads: SweepUploads,
     every: float,
 ) -> AsyncIterator[None]:
-    """Recover abandoned images, finish deletions and drop expired idempotency keys during the block.
+    """Recover abandoned images, finish deletions, delete unused uploads and drop expired idempotency keys.
 
-    Runs at once and then after `every` seconds. Upgrades stored records and indexes prompts once.
+    Runs at once and then after `every` seconds, during the block. Upgrades stored records and indexes prompts once.
     """
     tasks = [
         asyncio.create_task(_upgrade(upgrade_data, every)),
         asyncio.create_task(_do(index_prompts, "prompts indexed")),
         asyncio.create_task(_repeat(recover_images, "abandoned images recovered", every)),
         asyncio.create_task(_repeat(finish_deletions, "interrupted deletions finished", every)),
+        asyncio.create_task(_repeat(sweep_uploads, "unused uploads deleted", every)),
         asyncio.create_task(_repeat(idempotency_keys.forget_expired_claims, "expired idempotency keys dropped", every)),
     ]
     try:

@@ -107,6 +107,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     link_keys: str | None = None
     content_offload: str | None = None
     send_timeout: Seconds = 60.0
+    max_upload: Annotated[int, msgspec.Meta(ge=1_024, le=67_108_864)] = 52_428_800
+    upload_timeout: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 3_600.0
     head_timeout: Seconds = 10.0
     min_rate: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1024
     keep_alive_timeout: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 5

@@ -46,11 +46,12 @@ def any_request(request: GenerationRequest) -> bool:  # noqa: ARG001 -- it is a 
 class InMemoryImageGenerator(ImageGenerator):
     """Answers each request with the same small PNG, or as `script` or `fail_next` say.
 
-    `requests` records all requests in order, failed ones included.
+    `requests` records all requests in order, failed ones included, and `pictures` their references.
     """
 
     def __init__(self) -> None:
         self.requests: list[GenerationRequest] = []
+        self.pictures: list[InputPictures] = []
         self._scripts: list[tuple[Callable[[GenerationRequest], bool], Script]] = []
 
     def capabilities(self) -> Capabilities:
@@ -72,11 +73,12 @@ class InMemoryImageGenerator(ImageGenerator):
         self,
         request: GenerationRequest,
         *,
-        pictures: InputPictures = NO_PICTURES,  # noqa: ARG002 -- the port's
+        pictures: InputPictures = NO_PICTURES,
         on_partial: OnPartial = ignore_partial,
     ) -> GeneratedImage:
         """Return the picture, or do what the next script says."""
         self.requests.append(request)
+        self.pictures.append(pictures)
         script = self._take_script(request)
         partials = [PICTURE] * request.partial_images if script.partials is None else script.partials
         for data in partials:

@@ -53,6 +53,7 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
                 container.upgrade_data(),
                 container.index_prompts(),
                 container.images(),
+                sweep_uploads=container.sweep_uploads(),
                 every=settings.lease / 3,
             ),
         ):

@@ -8,8 +8,9 @@ from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.memory.password_hasher import InMemoryPasswordHasher
 from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
+from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.adapters.system.guid_source import RandomGuidSource
-from pixyproxy.application import AddUser, CreateImage, GenerateImage
+from pixyproxy.application import AddUser, CreateImage, FindPictures, GenerateImage, StoreUpload
 from pixyproxy.domain.user import Principal, UserName
 
 
@@ -31,6 +32,25 @@ def images() -> InMemoryImageRepository:
 @pytest.fixture
 def contents() -> InMemoryContentStore:
     return InMemoryContentStore()
+
+
+@pytest.fixture
+def upload_contents() -> InMemoryContentStore:
+    return InMemoryContentStore()
+
+
+@pytest.fixture
+def find_pictures(
+    images: InMemoryImageRepository, contents: InMemoryContentStore, upload_contents: InMemoryContentStore
+) -> FindPictures:
+    return FindPictures(
+        images=images, contents=contents, upload_contents=upload_contents, inspector=PillowContentInspector()
+    )
+
+
+@pytest.fixture
+def store_upload(images: InMemoryImageRepository, upload_contents: InMemoryContentStore) -> StoreUpload:
+    return StoreUpload(uploads=images, upload_store=upload_contents, inspector=PillowContentInspector())
 
 
 @pytest.fixture
@@ -59,9 +79,16 @@ def create_image(
     contents: InMemoryContentStore,
     generator: InMemoryImageGenerator,
     clock: InMemoryClock,
+    find_pictures: FindPictures,
 ) -> CreateImage:
     generate_image = GenerateImage(
-        images=images, leases=images, contents=contents, quarantine=contents, generator=generator, clock=clock
+        images=images,
+        leases=images,
+        contents=contents,
+        quarantine=contents,
+        find_pictures=find_pictures,
+        generator=generator,
+        clock=clock,
     )
     return CreateImage(
         images=images,

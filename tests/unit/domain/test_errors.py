@@ -31,6 +31,7 @@ NOT_RETRYABLE = {
     "GeneratorCredentialsError",
     "GeneratorSetupError",
     "GenerationFaultError",
+    "ReferenceGoneError",
 }
 
 

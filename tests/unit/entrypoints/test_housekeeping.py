@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,7 +13,7 @@ from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.data_upgrades import InMemoryDataUpgrades
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
-from pixyproxy.application import FinishDeletions, IndexPrompts, RecoverImages, UpgradeData
+from pixyproxy.application import FinishDeletions, IndexPrompts, RecoverImages, SweepUploads, UpgradeData
 from pixyproxy.application.admission import Admission
 from pixyproxy.application.generations import Generations
 from pixyproxy.application.upgrade_data import DataUpgrade, UpgradedBatch
@@ -24,6 +25,8 @@ from pixyproxy.domain.errors import (
 )
 from pixyproxy.domain.idempotency import Claim, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageStatus
+from pixyproxy.domain.ports import chunks_of
+from pixyproxy.domain.reference import upload_key_of
 from pixyproxy.entrypoints.housekeeping import end_generations, housekeeping, log_end, process_name
 from tests.factories import GeneratingImageFactory, ImageFactory, PendingImageFactory
 
@@ -75,13 +78,29 @@ def recovery_of(images: InMemoryImageRepository) -> RecoverImages:
     )
 
 
+def keeping_house(
+    images: InMemoryImageRepository,
+    *,
+    every: float,
+    upgrade_data: UpgradeData = NOTHING_TO_UPGRADE,
+    upload_contents: InMemoryContentStore | None = None,
+) -> AbstractAsyncContextManager[None]:
+    return housekeeping(
+        recovery_of(images),
+        deletions_of(images),
+        upgrade_data,
+        IndexPrompts(index=images),
+        images,
+        sweep_uploads=SweepUploads(uploads=images, upload_contents=upload_contents or InMemoryContentStore()),
+        every=every,
+    )
+
+
 async def test_abandoned_images_are_recovered_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
     images = WatchedImageRepository()
     pending = await images.add(PendingImageFactory.build())
     generating = await images.add(GeneratingImageFactory.build())
-    async with housekeeping(
-        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexPrompts(index=images), images, every=3600
-    ):
+    async with keeping_house(images, every=3600):
         await images.reach_round(1)
         await asyncio.sleep(0)
 
@@ -93,9 +112,7 @@ async def test_abandoned_images_are_recovered_at_the_start(caplog: pytest.LogCap
 
 async def test_images_that_are_abandoned_later_are_recovered_too() -> None:
     images = WatchedImageRepository()
-    async with housekeeping(
-        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexPrompts(index=images), images, every=0.01
-    ):
+    async with keeping_house(images, every=0.01):
         await images.reach_round(1)
         image = await images.add(GeneratingImageFactory.build())
         await images.reach_round(4)
@@ -108,14 +125,25 @@ async def test_idempotency_keys_whose_time_is_over_are_forgotten(caplog: pytest.
     image = ImageFactory.build()
     claim = Claim.on(image, IdempotencyKey("abc"), seconds=-1)
     await images.add(image, claim=claim)
-    async with housekeeping(
-        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexPrompts(index=images), images, every=3600
-    ):
+    async with keeping_house(images, every=3600):
         await images.reach_round(1)
         await asyncio.sleep(0)
 
     assert caplog.messages == ["expired idempotency keys dropped"]
     await images.add(ImageFactory.build(), claim=claim)
+
+
+async def test_unused_uploads_are_deleted(caplog: pytest.LogCaptureFixture) -> None:
+    images, contents = WatchedImageRepository(), InMemoryContentStore()
+    key = upload_key_of("0" * 64)
+    await contents.put(key, chunks_of(b"picture"))
+    await images.hold(key, seconds=0.0)
+    async with keeping_house(images, every=3600, upload_contents=contents):
+        await images.reach_round(1)
+        await asyncio.sleep(0.01)
+
+    assert caplog.messages == ["unused uploads deleted"]
+    assert [key async for key in contents.keys()] == []  # noqa: SIM118 -- it is a method of the port
 
 
 @pytest.mark.parametrize(
@@ -130,9 +158,7 @@ async def test_it_goes_on_after_an_error(
 ) -> None:
     images = WatchedImageRepository(error, error)
     image = await images.add(GeneratingImageFactory.build())
-    async with housekeeping(
-        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexPrompts(index=images), images, every=0.01
-    ):
+    async with keeping_house(images, every=0.01):
         await images.reach_round(4)
 
     assert (await images.get(image.guid)).status is ImageStatus.UNKNOWN
@@ -159,9 +185,7 @@ async def test_data_upgrades_are_retried_until_they_are_finished(caplog: pytest.
     upgrade_data = UpgradeData(
         progress=progress, upgrades=[OneUpgrade(DBConnectionError("The database does not answer."), ValueError("boom"))]
     )
-    async with housekeeping(
-        recovery_of(images), deletions_of(images), upgrade_data, IndexPrompts(index=images), images, every=0.01
-    ):
+    async with keeping_house(images, every=0.01, upgrade_data=upgrade_data):
         await images.reach_round(10)
 
     assert await upgrade_data.unfinished() == []
@@ -171,9 +195,7 @@ async def test_data_upgrades_are_retried_until_they_are_finished(caplog: pytest.
 
 async def test_nothing_to_do_is_not_worth_a_line(caplog: pytest.LogCaptureFixture) -> None:
     images = WatchedImageRepository()
-    async with housekeeping(
-        recovery_of(images), deletions_of(images), NOTHING_TO_UPGRADE, IndexPrompts(index=images), images, every=0.01
-    ):
+    async with keeping_house(images, every=0.01):
         await images.reach_round(3)
 
     assert caplog.records == []
@@ -185,14 +207,7 @@ async def test_it_ends_with_the_block(is_error: bool) -> None:
     tasks_before = asyncio.all_tasks()
 
     async def run() -> None:
-        async with housekeeping(
-            recovery_of(images),
-            deletions_of(images),
-            NOTHING_TO_UPGRADE,
-            IndexPrompts(index=images),
-            images,
-            every=3600,
-        ):
+        async with keeping_house(images, every=3600):
             await images.reach_round(1)
             if is_error:
                 raise ZeroDivisionError
