@@ -8,6 +8,7 @@ from pixyproxy.application.change_password import ChangePassword
 from pixyproxy.application.check_consistency import CheckConsistency
 from pixyproxy.application.check_readiness import CheckReadiness
 from pixyproxy.application.correct_sizes import CorrectSizes
+from pixyproxy.application.create_batch import CreateBatch
 from pixyproxy.application.create_first_user import CreateFirstUser
 from pixyproxy.application.create_image import CreateImage
 from pixyproxy.application.delete_image import DeleteImage
@@ -17,6 +18,7 @@ from pixyproxy.application.export_images import ExportImages
 from pixyproxy.application.find_pictures import FindPictures
 from pixyproxy.application.finish_deletions import FinishDeletions
 from pixyproxy.application.generate_image import GenerateImage
+from pixyproxy.application.get_batch import GetBatch
 from pixyproxy.application.get_image import GetImage
 from pixyproxy.application.get_image_content import GetImageContent
 from pixyproxy.application.get_image_variant import GetImageVariant
@@ -46,6 +48,7 @@ __all__ = [
     "CheckConsistency",
     "CheckReadiness",
     "CorrectSizes",
+    "CreateBatch",
     "CreateFirstUser",
     "CreateImage",
     "DeleteImage",
@@ -55,6 +58,7 @@ __all__ = [
     "FindPictures",
     "FinishDeletions",
     "GenerateImage",
+    "GetBatch",
     "GetImage",
     "GetImageContent",
     "GetImageVariant",

@@ -101,7 +101,7 @@ class CreateImage:
         )
 
     async def _result(self, image: Image, wait: float | None) -> CreatedImage:
-        ready = await self.generations.result(image.guid, self._seconds(wait))
+        ready = await self.generations.result(image.guid, self.seconds_to_wait(wait))
         if ready is not None:
             return CreatedImage(image=ready)
         if wait is None:
@@ -120,7 +120,8 @@ class CreateImage:
             raise failure
         return CreatedImage(image=image)
 
-    def _seconds(self, wait: float | None) -> float:
+    def seconds_to_wait(self, wait: float | None) -> float:
+        """Return how long a request waits that wants to wait for `wait` seconds."""
         return self.max_wait if wait is None else min(wait, self.max_wait)
 
     async def _replay(self, claim: Claim, wait: float | None) -> CreatedImage | None:
@@ -149,7 +150,9 @@ class CreateImage:
 
     async def _followed(self, guid: UUID, wait: float | None) -> Image:
         try:
-            *_, image = [image async for image in self.generations.follow(self.images, guid, self._seconds(wait))]
+            *_, image = [
+                image async for image in self.generations.follow(self.images, guid, self.seconds_to_wait(wait))
+            ]
         except RecordNotFoundError as exc:
             raise ConstraintViolationError("The image that this idempotency key was used for is gone.") from exc
         except DBConnectionError as exc:

@@ -58,6 +58,12 @@ class Generations:
             self._news[guid] = news.get_loop().create_future()
             news.set_result(None)
 
+    async def results(self, guids: Sequence[UUID], seconds: float) -> Sequence[Image | BaseException | None]:
+        """Return the result or the error of each generation; None for those that go on after `seconds`."""
+        tasks = [self._tasks[guid] for guid in guids]
+        await self._wait([asyncio.shield(asyncio.gather(*tasks, return_exceptions=True))], seconds)
+        return [_outcome(task) if task.done() else None for task in tasks]
+
     async def follow(self, images: ImageRepository, guid: UUID, seconds: float | None = None) -> AsyncIterator[Image]:
         """Yield the image now and on each change of state, until it is final or `seconds` are over.
 
@@ -118,4 +124,11 @@ class Generations:
 
     def _end(self, guid: UUID, task: asyncio.Task[Image]) -> None:
         del self._tasks[guid], self._news[guid]
-        self._on_end(guid, asyncio.CancelledError() if task.cancelled() else task.exception())
+        outcome = _outcome(task)
+        self._on_end(guid, outcome if isinstance(outcome, BaseException) else None)
+
+
+def _outcome(task: asyncio.Task[Image]) -> Image | BaseException:
+    if task.cancelled():
+        return asyncio.CancelledError()
+    return task.exception() or task.result()

@@ -150,24 +150,26 @@ class IdempotencyKeyReusedError(PixyProxyException):
 class IdempotencyKeyInUseError(PixyProxyException):
     """The first request with this idempotency key is still running.
 
-    Takes the `guid` of its image, and `retry_after`, the seconds until another attempt.
+    Takes the `guid` of its image or of its `batch`, and `retry_after`, the seconds until another attempt.
     """
 
-    def __init__(self, detail: str, *, guid: UUID, retry_after: float) -> None:
+    def __init__(self, detail: str, *, guid: UUID | None = None, batch: UUID | None = None, retry_after: float) -> None:
         super().__init__(detail)
         self.guid = guid
+        self.batch = batch
         self.retry_after = retry_after
 
 
 class ImageDelayedError(PixyProxyException):
     """The image is not ready yet, and may become ready without another request.
 
-    Takes its `guid`, and `retry_after`, the seconds until it should be looked up.
+    Takes its `guid` or that of its `batch`, and `retry_after`, the seconds until it should be looked up.
     """
 
-    def __init__(self, detail: str, *, guid: UUID, retry_after: float) -> None:
+    def __init__(self, detail: str, *, guid: UUID | None = None, batch: UUID | None = None, retry_after: float) -> None:
         super().__init__(detail)
         self.guid = guid
+        self.batch = batch
         self.retry_after = retry_after
 
 
@@ -189,8 +191,8 @@ class GenerationError(PixyProxyException):
     Takes `maybe_billed`, false only if the generator surely did not charge; `retry_after`, the seconds until another
     attempt if the generator named them, an hour at most; `request_id`, the generator's name for the attempt;
     `quarantine`, the paid bytes that are no picture, to be kept; and `field`, the one of the request to blame, if the
-    client can mend it. `guid` is the image's, if there is one, and `is_replay` marks the answer to an earlier request
-    with the same idempotency key.
+    client can mend it. `guid` is the image's, if there is one, and `batch` that of a batch of which no image came out.
+    `is_replay` marks the answer to an earlier request with the same idempotency key.
 
     `is_retryable` says whether the same prompt may succeed later, and `is_outcome_known` whether the generator has
     surely ended its work.
@@ -216,6 +218,7 @@ class GenerationError(PixyProxyException):
         self.quarantine = quarantine
         self.field = field
         self.guid: UUID | None = None
+        self.batch: UUID | None = None
         self.is_replay = False
 
 

@@ -337,17 +337,20 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         return error
 
     def ensure_visible_to(self, principal: Principal, scope: ImageScope) -> None:
-        """Raise the `RecordNotFoundError` of an unknown image if the principal may not know of this one.
+        """Raise the `RecordNotFoundError` of an unknown image if the principal may not know of this one."""
+        if not self.is_visible_to(principal, scope):
+            raise image_not_found(self.guid)
+
+    def is_visible_to(self, principal: Principal, scope: ImageScope) -> bool:
+        """Whether the principal may know of the image.
 
         An image that is not ready is known to its author; one without an author, to anyone with its guid.
         """
-        if not self.is_readable_by(principal, scope) and (
-            self.status is ImageStatus.READY
-            or self.author not in {None, principal.name}
-            or (scope is ImageScope.OWN and self.author is None)
-            or (scope is ImageScope.PUBLIC and self.visibility is not Visibility.PUBLIC)
-        ):
-            raise image_not_found(self.guid)
+        if self.status is ImageStatus.READY:
+            return self.is_readable_by(principal, scope)
+        if scope is ImageScope.OWN:
+            return self.author is not None and self.author == principal.name
+        return self.visibility is Visibility.PUBLIC and self.author in {None, principal.name}
 
     def is_readable_by(self, principal: Principal, scope: ImageScope) -> bool:
         """Whether the image is ready and in `scope` for `principal`.

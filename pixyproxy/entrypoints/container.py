@@ -37,6 +37,7 @@ from pixyproxy.application import (
     CheckConsistency,
     CheckReadiness,
     CorrectSizes,
+    CreateBatch,
     CreateFirstUser,
     CreateImage,
     DeleteImage,
@@ -46,6 +47,7 @@ from pixyproxy.application import (
     FindPictures,
     FinishDeletions,
     GenerateImage,
+    GetBatch,
     GetImage,
     GetImageContent,
     GetImageVariant,
@@ -210,6 +212,7 @@ class Container(containers.DeclarativeContainer):
         max_wait=settings.provided.max_wait,
         claim_seconds=settings.provided.idempotency_key_lifetime,
     )
+    create_batch = providers.Singleton(CreateBatch, create_image=create_image, batches=images)
     recover_images = providers.Singleton(
         RecoverImages,
         images=images,
@@ -247,6 +250,7 @@ class Container(containers.DeclarativeContainer):
     watch_image = providers.Singleton(WatchImage, images=images, generations=generations, partials=partial_images)
     get_partial_image = providers.Singleton(GetPartialImage, images=images, partials=partial_images)
     get_image = providers.Singleton(GetImage, images=images)
+    get_batch = providers.Singleton(GetBatch, batches=images)
     get_image_content = providers.Singleton(GetImageContent, images=images, contents=contents)
     get_image_variant = providers.Singleton(
         GetImageVariant,

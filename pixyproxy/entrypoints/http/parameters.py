@@ -13,6 +13,7 @@ from litestar.params import PathParameter
 Guid = Annotated[UUID, PathParameter(description="The image's public id, a UUID.")]
 
 Position = Annotated[int, PathParameter(description="The place of a partial image, from 0.", ge=0)]
+BatchGuid = Annotated[UUID, PathParameter(description="The batch's public id, a UUID.")]
 
 NO_NUL_PATTERN: Final = r"^[^\x00]*$"
 

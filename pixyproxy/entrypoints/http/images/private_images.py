@@ -21,6 +21,8 @@ from pixyproxy.entrypoints.http.images.changes import change_routes
 from pixyproxy.entrypoints.http.images.parameters import CREATION_PARAMETERS, PRIVATE_LIST_PARAMETERS
 from pixyproxy.entrypoints.http.images.resource import ImageResource
 from pixyproxy.entrypoints.http.images.responses import (
+    ACCEPTED_BATCH,
+    BATCH_ETAG_HEADER,
     CONTENT,
     ETAG_HEADER,
     EVENTS,
@@ -31,11 +33,11 @@ from pixyproxy.entrypoints.http.images.responses import (
     UNCHANGED,
     accepted,
 )
-from pixyproxy.entrypoints.http.images.schemas import CreatePrivateImage, PrivateImageDetail
+from pixyproxy.entrypoints.http.images.schemas import CreatePrivateBatch, CreatePrivateImage, PrivateImageDetail
 from pixyproxy.entrypoints.http.json_request import JSONRequest, StrictJSONRequest
 from pixyproxy.entrypoints.http.middleware.path_prefix import public_address
 from pixyproxy.entrypoints.http.options import options
-from pixyproxy.entrypoints.http.parameters import Guid, Position, taking
+from pixyproxy.entrypoints.http.parameters import BatchGuid, Guid, Position, taking
 from pixyproxy.entrypoints.http.paths import PRIVATE_PATH
 from pixyproxy.entrypoints.http.problems.handler import MAY_BILL
 from pixyproxy.entrypoints.http.problems.responses import problems
@@ -78,6 +80,37 @@ def private_images(container: Container, settings: Settings) -> Router:
         Follow the `Link` header to see each image exactly once.
         """
         return await images.list(request)
+
+    @post(
+        "/batch",
+        status_code=200,
+        opt=MAY_BILL,
+        response_description="The images in order: those that are ready, and those that have failed.",
+        summary="Generate several images of one's own",
+        operation_class=taking(*CREATION_PARAMETERS),
+        request_class=StrictJSONRequest,
+        responses=problems(400, 401, 409, 413, 415, 422, 429, 500, 502, 503, 504)
+        | accepted(list[PrivateImageDetail], ACCEPTED_BATCH),
+    )
+    async def create_private_batch(
+        data: Annotated[CreatePrivateBatch, Body(description="The images to generate.")], request: APIRequest
+    ) -> Response[list[PrivateImageDetail]]:
+        """Generate `n` images from one prompt, and answer when all have ended.
+
+        Each is made and billed by itself. If none is ready, the answer is the problem of the first.
+        """
+        return await images.create_several(request, data)
+
+    @get(
+        "/batch/{batch:str}",
+        summary="The images of one's own batch",
+        response_description="The details of each, in order.",
+        response_headers=[BATCH_ETAG_HEADER],
+        responses=UNCHANGED | problems(400, 401, 404, 412, 503),
+    )
+    async def get_private_batch(batch: BatchGuid, request: APIRequest) -> Response[list[PrivateImageDetail]]:
+        """Return the details of the images of one request you made, in any state."""
+        return await images.batch(request, batch)
 
     @get(
         "/{guid:str}",
@@ -163,6 +196,8 @@ def private_images(container: Container, settings: Settings) -> Router:
                 route_handlers=[
                     options("/", "GET", "POST"),
                     options("/{guid:str}", "DELETE", "GET", "PATCH"),
+                    create_private_batch,
+                    get_private_batch,
                     create_private_image,
                     list_private_images,
                     get_private_image,

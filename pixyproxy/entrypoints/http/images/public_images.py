@@ -17,6 +17,8 @@ from pixyproxy.entrypoints.http.content.variants import VARIANT_PARAMETERS
 from pixyproxy.entrypoints.http.images.parameters import CREATION_PARAMETERS, PUBLIC_LIST_PARAMETERS
 from pixyproxy.entrypoints.http.images.resource import ImageResource
 from pixyproxy.entrypoints.http.images.responses import (
+    ACCEPTED_BATCH,
+    BATCH_ETAG_HEADER,
     CONTENT,
     ETAG_HEADER,
     EVENTS,
@@ -27,10 +29,10 @@ from pixyproxy.entrypoints.http.images.responses import (
     UNCHANGED,
     accepted,
 )
-from pixyproxy.entrypoints.http.images.schemas import CreatePublicImage, ImageDetail
+from pixyproxy.entrypoints.http.images.schemas import CreatePublicBatch, CreatePublicImage, ImageDetail
 from pixyproxy.entrypoints.http.json_request import StrictJSONRequest
 from pixyproxy.entrypoints.http.options import options
-from pixyproxy.entrypoints.http.parameters import Guid, Position, taking
+from pixyproxy.entrypoints.http.parameters import BatchGuid, Guid, Position, taking
 from pixyproxy.entrypoints.http.paths import PUBLIC_PATH
 from pixyproxy.entrypoints.http.problems.handler import MAY_BILL
 from pixyproxy.entrypoints.http.problems.responses import problems
@@ -41,6 +43,7 @@ def public_images(container: Container, settings: Settings) -> Router:
     """Return the routes of public images."""
     images = ImageResource.of(container, ImageScope.PUBLIC)
     authenticated = authentication(*logins(container))
+    creators = [authenticated] if settings.anonymous_create else [authenticated, require_login]
 
     @post(
         "/",
@@ -50,7 +53,7 @@ def public_images(container: Container, settings: Settings) -> Router:
         summary="Generate a public image",
         operation_class=taking(*CREATION_PARAMETERS),
         request_class=StrictJSONRequest,
-        middleware=[authenticated] if settings.anonymous_create else [authenticated, require_login],
+        middleware=creators,
         security=[{"basic": []}],
         responses=problems(400, 401, 409, 413, 415, 422, 429, 500, 502, 503, 504) | accepted(ImageDetail),
     )
@@ -125,10 +128,47 @@ def public_images(container: Container, settings: Settings) -> Router:
         """Return the bytes of a public image with their true media type, or a variant in another size or format."""
         return await images.content(request, guid)
 
+    @post(
+        "/batch",
+        status_code=200,
+        opt=MAY_BILL,
+        response_description="The images in order: those that are ready, and those that have failed.",
+        summary="Generate several public images",
+        operation_class=taking(*CREATION_PARAMETERS),
+        request_class=StrictJSONRequest,
+        middleware=creators,
+        security=[{"basic": []}],
+        responses=problems(400, 401, 409, 413, 415, 422, 429, 500, 502, 503, 504)
+        | accepted(list[ImageDetail], ACCEPTED_BATCH),
+    )
+    async def create_public_batch(
+        data: Annotated[CreatePublicBatch, Body(description="The images to generate.")], request: APIRequest
+    ) -> Response[list[ImageDetail]]:
+        """Generate `n` images from one prompt, and answer when all have ended.
+
+        Each is made and billed by itself. If none is ready, the answer is the problem of the first.
+        """
+        return await images.create_several(request, data)
+
+    @get(
+        "/batch/{batch:str}",
+        summary="The images of a batch",
+        response_description="The details of each, in order.",
+        response_headers=[BATCH_ETAG_HEADER],
+        middleware=[authenticated],
+        security=[{}, {"basic": []}],
+        responses=UNCHANGED | problems(400, 401, 404, 412, 503),
+    )
+    async def get_public_batch(batch: BatchGuid, request: APIRequest) -> Response[list[ImageDetail]]:
+        """Return the details of the public images of one request; only their author sees those that are not ready."""
+        return await images.batch(request, batch)
+
     return Router(
         PUBLIC_PATH,
         route_handlers=[
             options("/", "GET", "POST"),
+            create_public_batch,
+            get_public_batch,
             create_public_image,
             list_public_images,
             get_public_image,

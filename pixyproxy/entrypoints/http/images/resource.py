@@ -1,25 +1,32 @@
 """The routes that public and private images share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 from uuid import UUID
 
 from litestar import Response
 from litestar.response import ServerSentEvent
 
-from pixyproxy.application import CreateImage, GetImage, WatchImage
+from pixyproxy.application import CreateBatch, CreateImage, GetBatch, GetImage, WatchImage
 from pixyproxy.domain.idempotency import IdempotencyKey, parse_idempotency_key
-from pixyproxy.domain.image import ImageScope
-from pixyproxy.domain.user import ANONYMOUS
+from pixyproxy.domain.image import ImageScope, Visibility
+from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest
 from pixyproxy.entrypoints.http.content.delivery import ContentDelivery, ContentResponse, parse_download
 from pixyproxy.entrypoints.http.content.partials import PartialDelivery
 from pixyproxy.entrypoints.http.content.variants import VariantQuery
 from pixyproxy.entrypoints.http.images.pages import Pages
-from pixyproxy.entrypoints.http.images.preferences import preferences_of
-from pixyproxy.entrypoints.http.images.responses import creation_response, detail_response, events_response
-from pixyproxy.entrypoints.http.images.schemas import CreatePublicImage
+from pixyproxy.entrypoints.http.images.preferences import Preferences, preferences_of
+from pixyproxy.entrypoints.http.images.responses import (
+    batch_creation_response,
+    batch_response,
+    creation_response,
+    detail_response,
+    events_response,
+)
+from pixyproxy.entrypoints.http.images.schemas import CreatePublicBatch, CreatePublicImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +35,9 @@ class ImageResource:
 
     scope: ImageScope
     create_image: CreateImage
+    create_batch: CreateBatch
     get_image: GetImage
+    get_batch: GetBatch
     watch_image: WatchImage
     pages: Pages
     delivery: ContentDelivery
@@ -40,7 +49,9 @@ class ImageResource:
         return cls(
             scope=scope,
             create_image=container.create_image(),
+            create_batch=container.create_batch(),
             get_image=container.get_image(),
+            get_batch=container.get_batch(),
             watch_image=container.watch_image(),
             pages=Pages.of(container),
             delivery=ContentDelivery.of(container),
@@ -50,15 +61,14 @@ class ImageResource:
     async def create(self, request: APIRequest, body: CreatePublicImage) -> Response[Any]:
         """Generate an image; answer when it is ready, or when the client's wait is over."""
         preferences = preferences_of(request)
-        created = await self.create_image(
-            body.to_request(),
-            tags=body.tags,
-            visibility=body.visibility,
-            principal=request.user,
-            idempotency_key=_idempotency_key(request),
-            wait=preferences.seconds,
-        )
+        created = await self.create_image(body.to_request(), **_creation(request, body, preferences))
         return creation_response(created, preferences, self.scope)
+
+    async def create_several(self, request: APIRequest, body: CreatePublicBatch) -> Response[Any]:
+        """Generate the images of a batch; answer when all have ended, or when the client's wait is over."""
+        preferences = preferences_of(request)
+        created = await self.create_batch(body.to_request(), body.n, **_creation(request, body, preferences))
+        return batch_creation_response(created, preferences, self.scope)
 
     async def list(self, request: APIRequest) -> Response[Any]:
         """Answer with a page of images."""
@@ -67,6 +77,10 @@ class ImageResource:
     async def details(self, request: APIRequest, guid: UUID) -> Response[Any]:
         """Answer with an image's details."""
         return detail_response(request, await self.get_image(guid, request.user, self.scope), self.scope)
+
+    async def batch(self, request: APIRequest, guid: UUID) -> Response[Any]:
+        """Answer with the details of the images of a batch."""
+        return batch_response(request, await self.get_batch(guid, request.user, self.scope), self.scope)
 
     async def events(self, request: APIRequest, guid: UUID) -> ServerSentEvent:
         """Answer with an image's states, as they change, and its partial images."""
@@ -86,6 +100,25 @@ class ImageResource:
             VariantQuery.parse(request.query_params),
             is_download=parse_download(request.query_params),
         )
+
+
+class _Creation(TypedDict):
+    tags: Sequence[str]
+    visibility: Visibility
+    principal: Principal
+    idempotency_key: IdempotencyKey | None
+    wait: float | None
+
+
+def _creation(request: APIRequest, body: CreatePublicImage | CreatePublicBatch, preferences: Preferences) -> _Creation:
+    """Return what a request says about a creation, besides what to draw."""
+    return {
+        "tags": body.tags,
+        "visibility": body.visibility,
+        "principal": request.user,
+        "idempotency_key": _idempotency_key(request),
+        "wait": preferences.seconds,
+    }
 
 
 def _idempotency_key(request: APIRequest) -> IdempotencyKey | None:

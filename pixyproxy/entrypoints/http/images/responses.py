@@ -13,6 +13,7 @@ from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
 from pixyproxy.application.bulk import BulkResult
+from pixyproxy.application.create_batch import CreatedBatch
 from pixyproxy.application.create_image import CreatedImage
 from pixyproxy.application.watch_image import WatchedPartial
 from pixyproxy.domain.errors import PixyProxyException
@@ -31,7 +32,7 @@ from pixyproxy.entrypoints.http.images.schemas import (
 from pixyproxy.entrypoints.http.images.versions import tag_prefix
 from pixyproxy.entrypoints.http.middleware.head import is_head
 from pixyproxy.entrypoints.http.middleware.path_prefix import prefix_of
-from pixyproxy.entrypoints.http.paths import PRIVATE_PATH, PUBLIC_PATH
+from pixyproxy.entrypoints.http.paths import PRIVATE_PATH, path_of
 from pixyproxy.entrypoints.http.problems.handler import REPLAYED
 
 _log = logging.getLogger("pixyproxy.errors")
@@ -50,6 +51,9 @@ ETAG_HEADER: Final = ResponseHeader(
     name="ETag",
     description="Names this state of the details, for `If-Match` and `If-None-Match`.",
     documentation_only=True,
+)
+BATCH_ETAG_HEADER: Final = ResponseHeader(
+    name="ETag", description="Names this state of the details, for `If-None-Match`.", documentation_only=True
 )
 LIST_ETAG_HEADER: Final = ResponseHeader(
     name="ETag", description="Names this state of the page, for `If-None-Match`.", documentation_only=True
@@ -73,10 +77,14 @@ CONTENT: Final = {
 }
 
 
-def accepted(body: object) -> dict[int, ResponseSpec]:
+def accepted(
+    body: object, description: str = "The image is not ready yet: poll `Location`, or follow its `events`."
+) -> dict[int, ResponseSpec]:
     """Describe the answer to a creation that is not over yet."""
-    description = "The image is not ready yet: poll `Location`, or follow its `events`."
     return {202: ResponseSpec(body, description=description, generate_examples=False)}
+
+
+ACCEPTED_BATCH: Final = "Images are not ready yet: poll `Location`, or follow the `events` of each."
 
 
 EVENTS: Final = {
@@ -98,14 +106,30 @@ PARTIAL: Final = {
 
 def creation_response(created: CreatedImage, preferences: Preferences, scope: ImageScope) -> Response[Any]:
     """Answer with a requested image: 200 when it is ready, 202 before."""
-    headers = {REPLAYED: "true"} if created.is_replay else {}
+    image = created.image
+    location = None if image.status.is_final else f"{_path_of(image, scope)}/{image.guid}"
+    return _creation(detail_of(image, scope), location, preferences, is_replay=created.is_replay)
+
+
+def batch_creation_response(created: CreatedBatch, preferences: Preferences, scope: ImageScope) -> Response[Any]:
+    """Answer with the images of a batch: 200 when all have ended, 202 before."""
+    location = None if created.is_final else f"{_path_of(created.images[0], scope)}/batch/{created.guid}"
+    details = [detail_of(image, scope) for image in created.images]
+    return _creation(details, location, preferences, is_replay=created.is_replay)
+
+
+def _path_of(image: Image, scope: ImageScope) -> str:
+    return PRIVATE_PATH if image.visibility is Visibility.PRIVATE else path_of(scope)
+
+
+def _creation(body: object, location: str | None, preferences: Preferences, *, is_replay: bool) -> Response[Any]:
+    """Answer with what a creation has made, or with the location where it will be."""
+    headers = {REPLAYED: "true"} if is_replay else {}
     if preferences.applied:
         headers["Preference-Applied"] = preferences.applied
-    image = created.image
-    if not image.status.is_final:
-        is_private = scope is ImageScope.OWN or image.visibility is Visibility.PRIVATE
-        headers["Location"] = f"{PRIVATE_PATH if is_private else PUBLIC_PATH}/{image.guid}"
-    return Response(detail_of(image, scope), headers=headers, status_code=200 if image.status.is_final else 202)
+    if location is not None:
+        headers["Location"] = location
+    return Response(body, headers=headers, status_code=200 if location is None else 202)
 
 
 def events_response(
@@ -149,16 +173,24 @@ async def _events(
 def _event(found: Image | WatchedPartial, scope: ImageScope, prefix: str) -> ServerSentEventMessage:
     if isinstance(found, Image):
         return ServerSentEventMessage(event=found.status, data=msgspec.json.encode(detail_of(found, scope)))
-    path = PRIVATE_PATH if scope is ImageScope.OWN else PUBLIC_PATH
+    path = path_of(scope)
     partial = PartialDetail(position=found.position, url=f"{prefix}{path}/{found.guid}/partial/{found.position}")
     return ServerSentEventMessage(event=EventName.PARTIAL, data=msgspec.json.encode(partial))
 
 
 def detail_response(request: Request[Any, Any, Any], image: Image, scope: ImageScope) -> Response[Any]:
     """Answer a GET with an image's details; raise `PreconditionFailedError`."""
-    is_for_anybody = scope is ImageScope.PUBLIC and image.is_readable_by(ANONYMOUS, scope)
-    headers = {**(FOR_ANYBODY if is_for_anybody else FOR_ONE), "Vary": "Authorization"}
-    return json_response(request, detail_of(image, scope), headers, prefix=tag_prefix(image))
+    return json_response(request, detail_of(image, scope), _detail_headers([image], scope), prefix=tag_prefix(image))
+
+
+def batch_response(request: Request[Any, Any, Any], images: Sequence[Image], scope: ImageScope) -> Response[Any]:
+    """Answer a GET with the details of a batch's images; raise `PreconditionFailedError`."""
+    return json_response(request, [detail_of(image, scope) for image in images], _detail_headers(images, scope))
+
+
+def _detail_headers(images: Sequence[Image], scope: ImageScope) -> dict[str, str]:
+    is_for_anybody = scope is ImageScope.PUBLIC and all(image.is_readable_by(ANONYMOUS, scope) for image in images)
+    return {**(FOR_ANYBODY if is_for_anybody else FOR_ONE), "Vary": "Authorization"}
 
 
 def changed_response(image: Image) -> Response[PrivateImageDetail]:

@@ -109,6 +109,23 @@ class CreatePrivateImage(CreatePublicImage, frozen=True, kw_only=True, forbid_un
     ] = Visibility.PRIVATE
 
 
+class CreatePublicBatch(CreationBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The images to generate, their tags and their visibility."""
+
+    visibility: Annotated[
+        Visibility, Meta(description="`public`: anyone may read the images; `private`: only you may.")
+    ] = Visibility.PUBLIC
+    n: Annotated[int, Meta(description="How many images to generate: 1 to 10.", examples=[3])] = 1
+
+
+class CreatePrivateBatch(CreatePublicBatch, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The images to generate, their tags and their visibility."""
+
+    visibility: Annotated[
+        Visibility, Meta(description="`private`: only you may read the images; `public`: anyone may.")
+    ] = Visibility.PRIVATE
+
+
 class ChangeImageBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The changes to an image (RFC 7396): absent fields stay as they are."""
 

@@ -26,6 +26,7 @@ from litestar.serialization import encode_json
 
 import pixyproxy
 from pixyproxy.application.bulk import BULK_MAX
+from pixyproxy.domain.batch import BATCH_MAX_SIZE
 from pixyproxy.domain.content import FILENAME_PATTERN, MediaType
 from pixyproxy.domain.generation_request import (
     MODEL_MAX_LENGTH,
@@ -85,6 +86,12 @@ _PROMPT_PATTERN: Final = r"^[^\x00]*[^\s\x00][^\x00]*$"
 _SIZE_PATTERN: Final = r"^(auto|[1-9][0-9]{1,3}x[1-9][0-9]{1,3})$"
 _HEADER_PATTERN: Final = r"^[!-~]([ -~]*[!-~])?$"
 
+_CREATIONS: Final[Mapping[str, Visibility]] = {
+    "CreatePublicImage": Visibility.PUBLIC,
+    "CreatePublicBatch": Visibility.PUBLIC,
+    "CreatePrivateImage": Visibility.PRIVATE,
+    "CreatePrivateBatch": Visibility.PRIVATE,
+}
 _CONTENT_MEDIA_TYPES: Final = (*MediaType, VariantFormat.AVIF.media_type)
 _CONDITIONS: Final[Mapping[str, str]] = {
     "Range": "`bytes=0-99`, `bytes=100-`, `bytes=-100`: only this part.",
@@ -161,7 +168,8 @@ def complete_openapi(document: OpenAPI, *, anonymous_create: bool) -> None:
     _complete_bodies(schemas)
     if anonymous_create:
         paths: Any = document.paths
-        paths["/image"].post.security.insert(0, {})
+        for path in ("/image", "/image/batch"):
+            paths[path].post.security.insert(0, {})
     for operation in _operations(document):
         for status, response in operation.responses.items():
             response.headers = {**(response.headers or {}), **_headers(status)}
@@ -211,14 +219,17 @@ def _document(app: Litestar, address: str) -> bytes:
 
 
 def _complete_bodies(schemas: Any) -> None:
-    for name, visibility in (("CreatePublicImage", Visibility.PUBLIC), ("CreatePrivateImage", Visibility.PRIVATE)):
+    for name, visibility in _CREATIONS.items():
         properties = _only(schemas[name])
         schemas[name].properties = {"prompt": properties["prompt"], **properties}
         _add(properties["prompt"], min_length=1, max_length=PROMPT_MAX_LENGTH, pattern=_PROMPT_PATTERN)
         _add_options(properties)
         _add_tags(properties["tags"], default=[])
         _add(properties["visibility"], default=visibility)
-        _add(properties["n"], one_of=[Schema(type=OpenAPIType.INTEGER, const=1), Schema(type=OpenAPIType.NULL)])
+        if name.endswith("Batch"):
+            _add(properties["n"], minimum=1, maximum=BATCH_MAX_SIZE, default=1)
+        else:
+            _add(properties["n"], one_of=[Schema(type=OpenAPIType.INTEGER, const=1), Schema(type=OpenAPIType.NULL)])
     options = schemas["RequestOptions"]
     options.required = list(options.properties)
     changes = _only(schemas["ChangeImageBody"])

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 from litestar import HttpMethod, Request, Response
@@ -13,7 +14,7 @@ from litestar.datastructures import Headers
 from litestar.exceptions import HTTPException, NotFoundException, ValidationException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import HTTPScope
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from pixyproxy.domain import errors
 from pixyproxy.entrypoints.http.entity_tags import parse_entity_tags
@@ -139,11 +140,11 @@ def _purchase(exc: Exception, status: int, *, has_key: bool) -> dict[str, Any]:
     """Return the members of a creation's problem: the image, whether it may be billed, whether to retry."""
     match exc:
         case errors.GenerationError():
-            return {"retryable": exc.is_retryable, "maybe_billed": exc.maybe_billed, "guid": exc.guid or UNSET}
+            return {"retryable": exc.is_retryable, "maybe_billed": exc.maybe_billed, **_begun(exc)}
         case errors.ImageDelayedError():
-            return {"retryable": False, "maybe_billed": True, "guid": exc.guid}
+            return {"retryable": False, "maybe_billed": True, **_begun(exc)}
         case errors.IdempotencyKeyInUseError():
-            return {"retryable": True, "maybe_billed": True, "guid": exc.guid}
+            return {"retryable": True, "maybe_billed": True, **_begun(exc)}
         case errors.DBConnectionError() | errors.ConstraintViolationError() if has_key:
             # The outcome of the earlier request with this key is unknown.
             return {"retryable": status == HTTPStatus.SERVICE_UNAVAILABLE, "maybe_billed": True}
@@ -152,6 +153,12 @@ def _purchase(exc: Exception, status: int, *, has_key: bool) -> dict[str, Any]:
             return {"retryable": status in _RETRYABLE, "maybe_billed": False}
         case _:
             return {"retryable": False, "maybe_billed": True}
+
+
+def _begun(
+    exc: errors.GenerationError | errors.ImageDelayedError | errors.IdempotencyKeyInUseError,
+) -> dict[str, UUID | UnsetType]:
+    return {"guid": exc.guid or UNSET, "batch": exc.batch or UNSET}
 
 
 def _headers(exc: Exception, status: int) -> dict[str, str]:

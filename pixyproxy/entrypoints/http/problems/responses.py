@@ -13,7 +13,7 @@ _DESCRIPTIONS: Final = {
     401: "The route needs a login and none was given, or the one that was given is not valid.",
     403: "The image is public, and another's; only its author may change or delete it. Or the link is not valid, or has"
     " expired.",
-    404: "There is no such image, or none that you may know of.",
+    404: "There is no such image or batch, or none that you may know of.",
     428: "`If-Match` is missing, and this service is set up to ask for it.",
     409: "The image is not ready yet; or the outcome of the request that this idempotency key was used for is unknown:"
     " then `maybe_billed` is true, and only another key buys another image.",
@@ -28,7 +28,7 @@ _DESCRIPTIONS: Final = {
     500: "PixyProxy is set up wrongly or has a fault; the log says more under the request id.",
     502: "The generator answered with an error or with something that is no image.",
     503: "Database, content store or generator is not available, too many images or variants are waiting already, or"
-    " the image is not ready yet: then `guid` says which.",
+    " the image is not ready yet: then `guid` or `batch` says which.",
     504: "The generator did not answer in time.",
 }
 

@@ -47,3 +47,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
         UUID | UnsetType,
         Meta(description="Of a creation that was begun: its image; the details have its outcome."),
     ] = UNSET
+    batch: Annotated[
+        UUID | UnsetType,
+        Meta(description="Of a batch that was begun: its public id, under which its images have their outcomes."),
+    ] = UNSET

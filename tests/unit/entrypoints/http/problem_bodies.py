@@ -15,7 +15,7 @@ def problem(response: Response, status: int, *fields: str) -> dict[str, Any]:
     if response.request.method == "POST" and "/bulk/" not in path and not path.endswith("/link"):
         # Members that the client of a creation needs before it retries.
         members += ["retryable", "maybe_billed"]
-        members += ["guid"] if "guid" in body else []
+        members += [member for member in ("guid", "batch") if member in body]
     assert list(body) == members
     assert body["type"] == "about:blank" or body["type"].startswith("urn:pixyproxy:problem:")
     assert body["status"] == status

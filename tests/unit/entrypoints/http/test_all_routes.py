@@ -42,6 +42,7 @@ RULES: Final[dict[tuple[str, str], Rules]] = {
     ("GET", "/image"): Rules(caching="no-cache", vary="Prefer", used_by="cross-origin", etag='W/"'),
     ("GET", "/image/{guid}"): Rules(caching="no-cache", vary="Authorization", used_by="cross-origin", etag='"3-'),
     ("GET", "/image/{guid}/events"): Rules(),
+    ("GET", "/image/batch/{batch}"): Rules(caching="no-cache", vary="Authorization", used_by="cross-origin", etag='"'),
     ("GET", "/image/{guid}/content"): PUBLIC_PICTURE,
     ("HEAD", "/image/{guid}/content"): PUBLIC_PICTURE,
     ("GET", "/image/{guid}/partial/{position}"): Rules(status=404),
@@ -49,6 +50,7 @@ RULES: Final[dict[tuple[str, str], Rules]] = {
     ("GET", "/tag"): Rules(caching="no-cache", used_by="cross-origin", etag='W/"'),
     ("GET", "/private/image"): OWN_LIST,
     ("GET", "/private/image/{guid}"): Rules(caching="private, no-cache", vary="Authorization", etag='"3-'),
+    ("GET", "/private/image/batch/{batch}"): Rules(caching="private, no-cache", vary="Authorization", etag='"'),
     ("GET", "/private/image/{guid}/events"): Rules(),
     ("GET", "/private/image/{guid}/content"): OWN_PICTURE,
     ("HEAD", "/private/image/{guid}/content"): OWN_PICTURE,
@@ -57,6 +59,8 @@ RULES: Final[dict[tuple[str, str], Rules]] = {
     ("GET", "/private/tag"): Rules(caching="private, no-cache", vary="Authorization", etag='W/"'),
     ("POST", "/image"): Rules(body={"prompt": "a fox"}),
     ("POST", "/private/image"): Rules(body={"prompt": "a fox"}),
+    ("POST", "/image/batch"): Rules(body={"prompt": "a fox", "n": 2}),
+    ("POST", "/private/image/batch"): Rules(body={"prompt": "a fox", "n": 2}),
     ("PATCH", "/private/image/{guid}"): Rules(body={"tags": ["snow"]}, etag='"4-'),
     ("DELETE", "/private/image/{guid}"): Rules(status=204),
     ("POST", "/private/image/{guid}/link"): Rules(body={}),
@@ -80,13 +84,14 @@ def routes(client: Client) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def guid(client: Client) -> str:
-    created = client.post("/image", json={"prompt": "a red fox", "tags": ["fox"]}, auth=ANN)
-    return str(created.json()["guid"])
+    (created,) = client.post("/image/batch", json={"prompt": "a red fox", "tags": ["fox"]}, auth=ANN).json()
+    return str(created["guid"])
 
 
 def ask(client: Client, method: str, path: str, guid: str, auth: Login | None = ANN, **headers: str) -> Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    address = path.format(guid=guid, name="swagger-ui.css", path="nowhere", position=0)
+    batch = client.get(f"/image/{guid}").json()["batch"] if "{batch}" in path else ""
+    address = path.format(guid=guid, batch=batch, name="swagger-ui.css", path="nowhere", position=0)
     rules = RULES.get((method, path))
     body = (
         None
