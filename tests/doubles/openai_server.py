@@ -25,6 +25,14 @@ An answer with ``[[gate a]]`` is billed and then held until ``POST /stand-in/ope
 ``[[gate-body a]]`` the head and half of the body go out first. ``waiting`` has the gates at which answers are held, and
 how many; a client that goes away waits no longer. A gate that was opened stays open.
 
+A request with ``stream`` brings events: as many partial images as it asks for, and the final one. ``[[slow 5]]``
+spreads them over that time, and ``[[gate-body a]]`` holds the final one. ``[[stream …]]`` and ``[[stream-end …]]``
+bring strange ones; every other behaviour answers as if nothing was said about streams.
+
+An edit is read part by part; what it consists of is in `requests`, where `Form` tells names, types, sizes and digests.
+``[[cut-upload 1000]]``, ``[[reset-upload 1000]]`` and ``[[stall-upload 1000]]`` hang up, or read no further, after that
+many bytes of the body, and ``[[early 413]]`` answers before it has come, and drops the rest.
+
 It checks a request as the real endpoint does (key, path, parameters and their values as the types of the installed
 `openai` package have them) and counts as billed every prompt it began to draw, whatever became of the answer.
 """
@@ -47,22 +55,24 @@ import struct
 import sys
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.client import responses
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, get_type_hints
 from urllib.parse import unquote
 
-from openai.types.image_generate_params import ImageGenerateParamsNonStreaming
+from openai.types.image_edit_params import ImageEditParamsBase
+from openai.types.image_generate_params import ImageGenerateParamsBase
 from PIL import Image, ImageOps
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from tests.doubles.forms import Form
 from tests.doubles.hostile_svg import hostile_svg
-from tests.doubles.strange_answers import CODINGS, ENCODINGS, USAGES, heap
+from tests.doubles.strange_answers import CODINGS, ENCODINGS, STREAMS, USAGES, event, heap
 
 ANSWERS: Final = Path(__file__).parent.parent / "answers"
 
@@ -72,13 +82,24 @@ DIRECTIVE = re.compile(r"\[\[(?P<name>[a-z0-9-]+)(?: (?P<argument>(?:[^\]]|\](?!
 FOREVER = 86_400.0
 
 
-class _Parameters(ImageGenerateParamsNonStreaming, total=False):
-    """The parameters that the installed `openai` package knows, and no others."""
+EDIT_FILES: Final = frozenset({"image", "mask", "markup"})
+PICTURE_TYPES: Final = ("image/png", "image/jpeg", "image/webp")
+MAX_PICTURES: Final = 16
 
-    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[misc]
+
+def _parameters(kind: Any) -> type[BaseModel]:
+    """Return the parameters that the installed `openai` package knows, and no others; files are not among them."""
+    hints = {name: hint for name, hint in get_type_hints(kind).items() if name not in EDIT_FILES}
+    fields: dict[str, Any] = {
+        name: (hint, ... if name in kind.__required_keys__ else None) for name, hint in hints.items()
+    }
+    return create_model(
+        kind.__name__, __config__=ConfigDict(extra="forbid", strict=True), stream=(bool | None, None), **fields
+    )
 
 
-PARAMETERS: Final = TypeAdapter(_Parameters)
+PARAMETERS: Final = _parameters(ImageGenerateParamsBase)
+EDIT_PARAMETERS: Final = _parameters(ImageEditParamsBase)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +108,8 @@ class Answer:
 
     `delay` seconds pass before the first byte and `drip` seconds between pieces of `piece` bytes. The connection is cut
     after `cut_after` bytes of the body, in good manners (FIN) or, with `is_reset`, without (RST). With a `gate` it is
-    held until that is open: before the first byte or, with `held_after`, after that many bytes of the body.
+    held until that is open: before the first byte or, with `held_after`, after that many bytes of the body. `marks` are
+    places in the body where pieces begin, too.
     """
 
     status: int = 200
@@ -102,27 +124,34 @@ class Answer:
     cut_after: int | None = None
     gate: str | None = None
     held_after: int | None = None
+    marks: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedRequest:
-    """A request as it came in, and the id that its answer brings; `json` is its body, or None if that is no JSON."""
+    """A request as it came in, and the id that its answer brings.
+
+    `json` is its body, or None if that is no JSON; `form` is its body if that is a form, as far as it came.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str]
     json: Any
     at: float
+    form: Form | None = None
     request_id: str = field(default_factory=lambda: f"req_{secrets.token_hex(12)}")
 
 
 class Order:
     """A valid request and its picture."""
 
-    def __init__(self, parameters: Mapping[str, Any]) -> None:
+    def __init__(self, parameters: Mapping[str, Any], *, is_edit: bool = False) -> None:
         self.parameters = parameters
         self.prompt: str = parameters["prompt"]
         self.format: str = parameters.get("output_format") or "png"
+        self.is_streamed = bool(parameters.get("stream"))
+        self.event_prefix = "image_edit" if is_edit else "image_generation"
 
     def picture(self) -> bytes:
         """Return a real picture in the size and the format asked for, tinted by the prompt."""
@@ -141,6 +170,29 @@ class Order:
         target = io.BytesIO()
         picture.save(target, self.format, compress_level=1)
         return target.getvalue()
+
+    def partial(self, number: int) -> bytes:
+        """Return the picture on its way: its colours are not there yet."""
+        grey = Order({**self.parameters, "prompt": f"{self.prompt} {number}", "background": "opaque"})
+        return grey.picture()
+
+    def events(self, final: bytes, **changes: Any) -> list[bytes]:
+        """Return the events that bring `final`, the partial images before it; `changes` replace fields of the last."""
+        document = self.document()
+        common = {name: document[name] for name in ("size", "quality", "background", "output_format")}
+        common["created_at"] = document["created"]
+        usage = {name: value for name, value in document["usage"].items() if name != "output_tokens_details"}
+        events = [
+            event(
+                f"{self.event_prefix}.partial_image",
+                b64_json=base64.b64encode(self.partial(number)).decode(),
+                partial_image_index=number,
+                **common,
+            )
+            for number in range(self.parameters.get("partial_images") or 0)
+        ]
+        last = {"b64_json": base64.b64encode(final).decode(), **common, "usage": usage, **changes}
+        return [*events, event(f"{self.event_prefix}.completed", **last)]
 
     def noise(self, byte_size: int) -> bytes:
         """Return a PNG of about `byte_size` bytes, which no compression makes smaller."""
@@ -179,6 +231,24 @@ def document_answer(document: object, **how: Any) -> Answer:
     return Answer(headers=JSON, body=json.dumps(document).encode(), **how)
 
 
+EVENT_STREAM: Final = {"content-type": "text/event-stream; charset=utf-8"}
+
+
+def stream_answer(events: Sequence[bytes], **how: Any) -> Answer:
+    """Return the answer that brings these events, each in a piece of its own."""
+    body = b"".join(events)
+    marks = [len(b"".join(events[:count])) for count in range(1, len(events))]
+    how = {"piece": 1 << 30, **how}
+    return Answer(headers=EVENT_STREAM, body=body, is_chunked=True, marks=marks, **how)
+
+
+def good_answer(order: Order, picture: bytes, **how: Any) -> Answer:
+    """Return the answer that brings `picture`, as it was asked for: a document or a stream."""
+    if order.is_streamed:
+        return stream_answer(order.events(picture), **how)
+    return document_answer(order.document(picture), **how)
+
+
 def error_answer(
     status: int,
     code: str | None,
@@ -200,15 +270,19 @@ Behaviour = Callable[[Order, str], Answer]
 
 
 def _ok(order: Order, argument: str) -> Answer:
-    return document_answer(order.document(order.picture()))
+    return good_answer(order, order.picture())
 
 
 def _slow(order: Order, argument: str) -> Answer:
-    return document_answer(order.document(order.picture()), delay=float(argument or 1))
+    seconds = float(argument or 1)
+    if order.is_streamed:
+        events = order.events(order.picture())
+        return stream_answer(events, delay=seconds / len(events), drip=seconds / len(events))
+    return document_answer(order.document(order.picture()), delay=seconds)
 
 
 def _big(order: Order, argument: str) -> Answer:
-    return document_answer(order.document(order.noise(int(argument or 2_000_000))))
+    return good_answer(order, order.noise(int(argument or 2_000_000)))
 
 
 def _with(**changes: Any) -> Behaviour:
@@ -217,8 +291,12 @@ def _with(**changes: Any) -> Behaviour:
 
 
 def _sent(**how: Any) -> Behaviour:
-    """Answer with a good document that is sent in a peculiar way."""
-    return lambda order, _: document_answer(order.document(order.picture()), **how)
+    """Answer with a good picture that is sent in a peculiar way."""
+
+    def answer(order: Order, argument: str) -> Answer:
+        return replace(_ok(order, argument), **how)
+
+    return answer
 
 
 def _content(content: bytes) -> Behaviour:
@@ -262,24 +340,73 @@ def _rate_limit(order: Order, argument: str) -> Answer:
 
 def _cut(order: Order, argument: str) -> Answer:
     answer = _ok(order, "")
-    return Answer(headers=answer.headers, body=answer.body, cut_after=int(argument or len(answer.body) // 2))
+    return replace(answer, cut_after=int(argument or len(answer.body) // 2))
 
 
 def _gate(order: Order, argument: str) -> Answer:
-    return document_answer(order.document(order.picture()), gate=argument)
+    return replace(_ok(order, ""), gate=argument)
 
 
 def _gate_body(order: Order, argument: str) -> Answer:
     answer = _gate(order, argument)
-    return replace(answer, held_after=len(answer.body) // 2)
+    return replace(answer, held_after=answer.marks[-1] if answer.marks else len(answer.body) // 2)
 
 
 def _request_id(order: Order, argument: str) -> Answer:
-    return Answer(headers={**JSON, "x-request-id": argument}, body=_ok(order, "").body)
+    answer = _ok(order, "")
+    return replace(answer, headers={**answer.headers, "x-request-id": argument})
+
+
+def _stream(order: Order, argument: str) -> Answer:
+    """Bring good events in a strange way; `STREAMS` has the names."""
+    return replace(stream_answer([STREAMS[argument](order.events(order.picture()))]), piece=65_536)
+
+
+def _stream_bytes(order: Order, argument: str) -> Answer:
+    """Bring good events in pieces of a few bytes."""
+    return replace(_ok(order, ""), piece=int(argument or 1))
+
+
+def _stream_end(order: Order, argument: str) -> Answer:
+    """End the stream before its final picture, which `argument` bytes of come: in good manners."""
+    answer = _ok(order, "")
+    return replace(answer, body=answer.body[: (answer.marks or [0])[-1] + int(argument or 0)])
+
+
+def _stream_cut(order: Order, argument: str) -> Answer:
+    """Break the stream off before its final picture, which `argument` bytes of come."""
+    answer = _ok(order, "")
+    return replace(answer, cut_after=(answer.marks or [0])[-1] + int(argument or 0))
+
+
+def _stream_error(order: Order, argument: str) -> Answer:
+    """Bring an error after some partial images: how many, its code and, if it is not that of a server, its type."""
+    count, code, kind = (argument.split(" ", 2) + [""] * 2)[:3]
+    error = {"message": "It failed.", "type": kind or "server_error", "param": None, "code": code or None}
+    return stream_answer([*order.events(b"")[: int(count)], event("error", error=error)])
+
+
+def _stream_open(order: Order, argument: str) -> Answer:
+    """Bring the picture and then comments for ever."""
+    answer = _ok(order, "")
+    comments = b": keepalive\n\n" * 10_000
+    body = answer.body + comments
+    return replace(answer, body=body, marks=[*answer.marks, *range(len(answer.body), len(body), 13)], drip=0.05)
+
+
+def _stream_idle(order: Order, argument: str) -> Answer:
+    """Bring the partial images, and nothing more."""
+    return _gate_body(order, "never")
+
+
+def _stream_flood(order: Order, argument: str) -> Answer:
+    """Bring an event that has no end, of `argument` bytes."""
+    return stream_answer([*order.events(b"")[:-1], b"data: " + b"x" * int(argument or 32 << 20)], piece=65_536)
 
 
 def _oversized(order: Order, argument: str) -> Answer:
-    return Answer(headers=JSON, body=_ok(order, "").body + b" " * int(argument or 32 << 20), is_chunked=True)
+    body = document_answer(order.document(order.picture())).body
+    return Answer(headers=JSON, body=body + b" " * int(argument or 32 << 20), is_chunked=True)
 
 
 def _truncated(order: Order, argument: str) -> Answer:
@@ -316,8 +443,9 @@ def _two(order: Order, argument: str) -> Answer:
 
 
 def _gzip(order: Order, argument: str) -> Answer:
-    body = gzip.compress(_ok(order, "").body)
-    return Answer(headers={**JSON, "content-encoding": "gzip"}, body=body)
+    answer = _ok(order, "")
+    headers = {**answer.headers, "content-encoding": "gzip"}
+    return replace(answer, headers=headers, body=gzip.compress(answer.body), marks=())
 
 
 def _encoding(order: Order, argument: str) -> Answer:
@@ -326,7 +454,9 @@ def _encoding(order: Order, argument: str) -> Answer:
 
 def _coding(order: Order, argument: str) -> Answer:
     value, compress = CODINGS[argument]
-    return Answer(headers={**JSON, "content-encoding": value}, body=compress(_ok(order, "").body))
+    answer = _ok(order, "")
+    headers = {**answer.headers, "content-encoding": value}
+    return replace(answer, headers=headers, body=compress(answer.body), marks=())
 
 
 def _bomb(order: Order, argument: str) -> Answer:
@@ -407,6 +537,9 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
     "gate-body": _gate_body,
     "request-id": _request_id,
     "changed": _changed,
+    "stream": _stream,
+    "stream-bytes": _stream_bytes,
+    "stream-open": _stream_open,
     "no-usage": _with(usage=None),
     "svg-usage": _with(
         svg_usage={"input_tokens": 1, "model": "gpt-6", "output_tokens": 2, "reasoning_tokens": 0, "total_tokens": 3}
@@ -431,6 +564,12 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
     "echo": _echo,
     "error": _failure,
     "redirect": lambda _order, _: Answer(status=307, headers={"location": "http://127.0.0.1:9/"}, is_billed=False),
+    # Broken streams.
+    "stream-end": _stream_end,
+    "stream-cut": _stream_cut,
+    "stream-error": _stream_error,
+    "stream-idle": _stream_idle,
+    "stream-flood": _stream_flood,
     # Broken connections.
     "hang": _sent(delay=FOREVER),
     "drip": _sent(drip=0.05, piece=16),
@@ -478,19 +617,22 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
     "huge-usage": _with(usage={"notes": "x" * 1_000_000}),
 }
 
+UPLOADS: Final = ("cut-upload", "reset-upload", "stall-upload", "early")
+"""What is done while the body of an edit comes in."""
+
 
 def _invalid(code: str, param: str, message: str, status: int = 400) -> Answer:
     return error_answer(status, code, message, param=param)
 
 
-def check_parameters(parameters: object) -> Answer | None:
+def check_parameters(parameters: object, *, is_edit: bool = False) -> Answer | None:
     """Return the error with which the real endpoint answers `parameters`, or None if it takes them."""
     if not isinstance(parameters, dict):
         return error_answer(400, None, "We could not parse the JSON body of your request.")
     for name in sorted(RETIRED_PARAMETERS & parameters.keys()):
         return _invalid("unknown_parameter", name, f"Unknown parameter: '{name}'.")
     try:
-        PARAMETERS.validate_python(parameters)
+        (EDIT_PARAMETERS if is_edit else PARAMETERS).model_validate(parameters)
     except ValidationError as exc:
         problem = exc.errors()[0]
         name = str(problem["loc"][0])
@@ -506,6 +648,7 @@ def _check_values(parameters: Mapping[str, Any]) -> Answer | None:
     """Check the rules that stand in the descriptions of the parameters' types."""
     model, size = parameters.get("model"), parameters.get("size") or "auto"
     is_flat = parameters.get("output_format") not in {None, "png", "webp"}
+    is_streamable = parameters.get("output_format") not in {"gif", "svg"}
     rules = (
         (model is None, "missing_required_parameter", "model"),
         (model in SHUT_DOWN_MODELS, "model_not_found", "model"),
@@ -513,10 +656,43 @@ def _check_values(parameters: Mapping[str, Any]) -> Answer | None:
         (not 1 <= (parameters.get("n") or 1) <= 10, "invalid_value", "n"),
         (size != "auto" and not _is_size(size), "invalid_value", "size"),
         (is_flat and parameters.get("background") == "transparent", "invalid_value", "background"),
+        (not 0 <= (parameters.get("partial_images") or 0) <= 3, "invalid_value", "partial_images"),
+        (parameters.get("stream") and not is_streamable, "invalid_value", "stream"),
     )
     for is_broken, code, name in rules:
         if is_broken:
             return _invalid(code, name, f"'{name}' is missing or invalid.", 404 if code == "model_not_found" else 400)
+    return None
+
+
+def form_parameters(form: Form) -> dict[str, Any]:
+    """Return the fields of an edit with the types that their texts stand for."""
+    words = {"true": True, "false": False}
+    return {
+        name: int(text)
+        if name in {"n", "output_compression", "partial_images"} and text.isdecimal()
+        else words.get(text, text)
+        if name == "stream"
+        else text
+        for name, text in form.fields.items()
+    }
+
+
+def check_files(form: Form) -> Answer | None:
+    """Return the error with which the real endpoint answers the files of an edit, or None if it takes them."""
+    pictures, masks = form.files("image", "image[]"), form.files("mask")
+    if not form.is_complete:
+        return error_answer(400, None, "We could not parse the body of your request.")
+    if not pictures:
+        return _invalid("missing_required_parameter", "image", "Missing required parameter: 'image'.")
+    if len(pictures) > MAX_PICTURES or len(masks) > 1:
+        return _invalid("invalid_value", "image" if len(masks) < 2 else "mask", "Too many files.")
+    for part in [*pictures, *masks]:
+        if part.media_type not in PICTURE_TYPES:
+            message = f"Invalid file '{part.name}': unsupported mimetype ('{part.media_type}')."
+            return _invalid("unsupported_file_mimetype", part.name, message)
+        if not part.content.startswith((b"\x89PNG", b"\xff\xd8\xff", b"RIFF")):
+            return _invalid("invalid_image_file", part.name, "Invalid image file or mode.")
     return None
 
 
@@ -569,7 +745,7 @@ class OpenAIServer:
     def script(self, *directives: str) -> None:
         """Let the next requests be answered with these behaviours, such as "slow 5", one after the other."""
         for directive in directives:
-            if directive.split(" ")[0] not in BEHAVIOURS:
+            if directive.split(" ")[0] not in {*BEHAVIOURS, *UPLOADS}:
                 raise KeyError(directive)
         self._scripted.extend(directives)
 
@@ -599,7 +775,7 @@ class OpenAIServer:
         try:
             # Clients go away when they like; that is their business and no error of this server.
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                request = await _read_request(reader)
+                request = await self._read_request(reader, writer)
                 answer = await self._answer(request)
                 await _send(writer, answer, request.request_id, lambda: self._hold(answer, reader))
         finally:
@@ -640,17 +816,13 @@ class OpenAIServer:
             if request.method == "POST" and request.path.startswith("/stand-in/open/"):
                 self.open_gate(unquote(request.path.removeprefix("/stand-in/open/")))
             return self._account()
-        self.requests.append(request)
+        if request.form is None:
+            self.requests.append(request)
         if request.method == "GET" and request.path.startswith("/pictures/"):
             return await self._picture(request.path.removeprefix("/pictures/"))
-        if (request.method, request.path) != ("POST", "/v1/images/generations"):
-            return error_answer(404, "unknown_url", f"Unknown request URL: {request.method} {request.path}.")
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        if scheme != "Bearer" or not key or self.api_key not in {None, key}:
-            return error_answer(401, "invalid_api_key", f"Incorrect API key provided: {key[:4]}***.")
-        if rejection := check_parameters(request.json):
-            return rejection
-        order = Order(request.json)
+        order = self._order(request)
+        if isinstance(order, Answer):
+            return order
         answer = await asyncio.to_thread(self._behaviour(order.prompt), order)
         if answer.is_billed:
             self.billed.append(order.prompt)
@@ -659,6 +831,22 @@ class OpenAIServer:
             self.began_to_draw.set()
         await asyncio.sleep(self.delay + answer.delay)
         return answer
+
+    def _order(self, request: RecordedRequest) -> Order | Answer:
+        """Return what is to be drawn, or what is wrong with the request."""
+        is_edit = request.path == "/v1/images/edits"
+        if request.method != "POST" or not (is_edit or request.path == "/v1/images/generations"):
+            return error_answer(404, "unknown_url", f"Unknown request URL: {request.method} {request.path}.")
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme != "Bearer" or not key or self.api_key not in {None, key}:
+            return error_answer(401, "invalid_api_key", f"Incorrect API key provided: {key[:4]}***.")
+        if is_edit and request.form is None:
+            return error_answer(400, None, "Unsupported content type.")
+        parameters = request.json if request.form is None else form_parameters(request.form)
+        rejection = check_parameters(parameters, is_edit=is_edit)
+        if rejection is None and request.form is not None:
+            rejection = check_files(request.form)
+        return rejection or Order(parameters, is_edit=is_edit)
 
     async def _picture(self, name: str) -> Answer:
         """Answer a client that fetches a picture which an answer referred to; the name says how."""
@@ -688,25 +876,75 @@ class OpenAIServer:
         return answer
 
     def _behaviour(self, prompt: str) -> Callable[[Order], Answer]:
-        directive = self._scripted.popleft() if self._scripted else ""
-        match = DIRECTIVE.fullmatch(f"[[{directive}]]") if directive else DIRECTIVE.search(prompt)
-        if match is None or match["name"] not in BEHAVIOURS:
+        name, argument = self._directive(prompt)
+        if self._scripted:
+            self._scripted.popleft()
+        if name not in BEHAVIOURS:
             return lambda order: _ok(order, "")
-        name, argument = match["name"], match["argument"] or ""
         return lambda order: BEHAVIOURS[name](order, argument)
 
+    def _directive(self, prompt: str) -> tuple[str, str]:
+        """Return the name and the argument of the next behaviour."""
+        match = DIRECTIVE.fullmatch(f"[[{self._scripted[0]}]]") if self._scripted else DIRECTIVE.search(prompt)
+        return (match["name"], match["argument"] or "") if match else ("", "")
 
-async def _read_request(reader: asyncio.StreamReader) -> RecordedRequest:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    request_line, *lines = head.rstrip().split("\r\n")
-    method, path, _ = request_line.split(" ")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    body = await reader.readexactly(int(headers.get("content-length", "0")))
-    try:
-        document = json.loads(body)
-    except ValueError:
-        document = None
-    return RecordedRequest(method=method, path=path, headers=headers, json=document, at=time.monotonic())
+    async def _read_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> RecordedRequest:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        request_line, *lines = head.rstrip().split("\r\n")
+        method, path, _ = request_line.split(" ")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        length = int(headers.get("content-length", "0"))
+        content_type = headers.get("content-type", "")
+        request = RecordedRequest(method=method, path=path, headers=headers, json=None, at=time.monotonic())
+        if content_type.startswith("multipart/"):
+            request = replace(request, form=Form(content_type))
+            self.requests.append(request)
+            await self._read_form(request, length, reader, writer)
+            return request
+        body = await reader.readexactly(length)
+        try:
+            document = json.loads(body)
+        except ValueError:
+            document = None
+        return replace(request, json=document)
+
+    async def _read_form(
+        self, request: RecordedRequest, length: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Read the form of a request; raise `ConnectionError` where it is to break off."""
+        form = request.form
+        assert form is not None
+        received = 0
+        while received < length:
+            name, argument = self._directive(form.fields.get("prompt", ""))
+            is_due = name in UPLOADS and "prompt" in form.fields and (name == "early" or received >= int(argument))
+            if is_due and self._scripted:
+                self._scripted.popleft()
+            if is_due and name == "early":
+                answer = error_answer(int(argument), None, "That is enough.")
+                await _send(writer, answer, request.request_id, lambda: asyncio.sleep(0))
+                # As proxies do: closing at once would take the answer with it.
+                while await reader.read(65_536):
+                    pass
+                raise ConnectionResetError
+            if is_due and name == "stall-upload":
+                await asyncio.sleep(FOREVER)
+            if is_due:
+                if name == "reset-upload":
+                    _reset(writer)
+                raise ConnectionResetError
+            piece = await reader.read(min(65_536, length - received))
+            if not piece:
+                raise ConnectionResetError
+            received += len(piece)
+            form.feed(piece)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close the connection with RST instead of FIN: its socket lingers for no time."""
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
 
 
 async def _send(
@@ -727,19 +965,17 @@ async def _send(
         writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if answer.is_chunked else piece)
         await writer.drain()
         await asyncio.sleep(answer.drip)
-    if answer.is_chunked:
+    if answer.is_chunked and answer.cut_after is None:
         writer.write(b"0\r\n\r\n")
     if answer.is_reset:
-        # Closing a socket that lingers for no time sends RST instead of FIN.
-        linger = struct.pack("ii", 1, 0)
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        writer.transport.abort()
+        _reset(writer)
 
 
 def _pieces(answer: Answer) -> Iterator[tuple[int, bytes]]:
     """Yield the pieces and where each begins; one begins where the answer is held."""
     body = answer.body[: answer.cut_after]
-    starts = sorted({*range(0, len(body), answer.piece), answer.held_after or 0})
+    marks = {mark for mark in (*answer.marks, answer.held_after or 0) if mark < len(body)}
+    starts = sorted({*range(0, len(body), answer.piece), *marks})
     for start, end in pairwise([*starts, len(body)]):
         yield start, body[start:end]
 

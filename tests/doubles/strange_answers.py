@@ -4,8 +4,8 @@ import base64
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 from urllib.parse import quote
 
 import brotli
@@ -113,6 +113,74 @@ ENCODINGS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "percent-without-data-url": lambda picture: _item(quote(_text(picture), safe="")),
 }
 """Bodies that contain a picture, by name."""
+
+
+def event(name: str, **data: Any) -> bytes:
+    """Return an event as OpenAI writes it."""
+    return f"event: {name}\ndata: {json.dumps({'type': name, **data})}\n\n".encode()
+
+
+def _each(change: Callable[[bytes], bytes]) -> Callable[[Sequence[bytes]], bytes]:
+    return lambda events: b"".join(map(change, events))
+
+
+def _data(one: bytes) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(one.split(b"\ndata: ")[1])
+    return document
+
+
+def _renamed(one: bytes, name: str) -> bytes:
+    return event(name, **{key: value for key, value in _data(one).items() if key != "type"})
+
+
+def _with_pictures(partial: bytes) -> Callable[[Sequence[bytes]], bytes]:
+    """Replace the partial images."""
+    text = base64.b64encode(partial).decode()
+
+    def change(events: Sequence[bytes]) -> bytes:
+        *partials, last = events
+        changed = (event(_data(one)["type"], **{**_data(one), "b64_json": text}) for one in partials)
+        return b"".join([*changed, last])
+
+    return change
+
+
+STREAMS: Final[Mapping[str, Callable[[Sequence[bytes]], bytes]]] = {
+    "crlf": _each(lambda one: one.replace(b"\n", b"\r\n")),
+    "cr": _each(lambda one: one.replace(b"\n", b"\r")),
+    "mixed-line-ends": _each(lambda one: one[:-2].replace(b"\n", b"\r") + b"\n\r\n"),
+    "byte-order-mark": lambda events: b"\xef\xbb\xbf" + b"".join(events),
+    "blank-lines": _each(lambda one: b"\n\n\n" + one + b"\n"),
+    "comments": _each(lambda one: b": keepalive\n\n:\n" + one + b": more\n\n"),
+    "other-fields": _each(lambda one: b"id: 7\nretry: 100\nnonsense\nname: value\n" + one),
+    "no-names": _each(lambda one: one[one.index(b"data:") :]),
+    "no-types": _each(lambda one: one.replace(b'"type": "', b'"kind": "')),
+    "no-names-and-no-types": _each(lambda one: one[one.index(b"data:") :].replace(b'"type": "', b'"kind": "')),
+    "wrong-names": _each(lambda one: one.replace(b"event: image", b"event: message.image")),
+    "no-spaces": _each(lambda one: one.replace(b"event: ", b"event:").replace(b"data: ", b"data:")),
+    "several-data-lines": _each(
+        lambda one: b"data: " + json.dumps(_data(one), indent=2).encode().replace(b"\n", b"\ndata: ") + b"\n\n"
+    ),
+    "no-blank-line-at-the-end": lambda events: b"".join(events)[:-2],
+    "done": lambda events: b"".join(events) + b"data: [DONE]\n\n",
+    "unknown-events": lambda events: b"".join(
+        b'event: ping\ndata: {"type": "ping"}\n\ndata: {"type": 7}\n\ndata: no json\n\ndata\n\n' + one for one in events
+    ),
+    "unknown-last-event": lambda events: b"".join([*events[:-1], _renamed(events[-1], "image.ready")]),
+    "the-other-kind": _each(lambda one: _renamed(one, f"image_other.{_data(one)['type'].partition('.')[2]}")),
+    "two-completed": lambda events: b"".join([*events, *events[:-1], event("image_edit.completed", b64_json="AAAA")]),
+    "an-error-after-it": lambda events: b"".join([*events, event("error", error={"code": "late"})]),
+    "a-document": lambda events: (
+        b"data: " + json.dumps({"created": 1, "data": [{"b64_json": _data(events[-1])["b64_json"]}]}).encode() + b"\n\n"
+    ),
+    "escaped": _each(lambda one: one.replace(b"/", b"\\/").replace(b"+", b"\\u002b")),
+    "data-urls": _each(lambda one: one.replace(b'"b64_json": "', b'"b64_json": "data:image/png;base64,')),
+    "partials-without-picture": _with_pictures(b""),
+    "partials-of-text": _with_pictures(b"GIF is only a word here"),
+    "truncated-partials": _with_pictures(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
+    "svg-partials": _with_pictures(b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'),
+}
+"""Streams of events, made from good events, that all have the final picture."""
 
 LABELS: Final = ("jpg", "image/jpeg", "PNG", ".png", "", "bmp", "x" * 10_000)
 

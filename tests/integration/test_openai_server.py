@@ -1,6 +1,8 @@
 """The stand-in itself: its answers must satisfy the official client."""
 
 import asyncio
+import hashlib
+import os
 import re
 import signal
 import sys
@@ -13,10 +15,16 @@ import httpx2
 import msgspec
 import openai
 import pytest
-from openai.types import ImagesResponse
-from pydantic import ConfigDict, TypeAdapter
+from openai.types import (
+    ImageEditCompletedEvent,
+    ImageEditPartialImageEvent,
+    ImageGenCompletedEvent,
+    ImageGenPartialImageEvent,
+    ImagesResponse,
+)
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from tests.doubles.openai_server import BEHAVIOURS, OpenAIServer
+from tests.doubles.openai_server import BEHAVIOURS, OpenAIServer, Order
 
 GOOD = ["ok", "slow 0.1", "big 30000", "two", "chunked", "no-usage", "svg-usage", "request-id req_1"]
 
@@ -25,6 +33,13 @@ class StrictImagesResponse(ImagesResponse):
     """The client's own type, which lets no unknown field and no wrong type pass."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+PICTURE = Order({"prompt": "a picture", "size": "64x64"}).picture()
+FILES = [("image[]", ("a.png", PICTURE, "image/png")), ("image[]", ("b.png", PICTURE, "image/png"))]
+GENERATION_EVENTS = (ImageGenPartialImageEvent, ImageGenCompletedEvent)
+EDIT_EVENTS = (ImageEditPartialImageEvent, ImageEditCompletedEvent)
+GOOD_STREAMS = ["ok", "slow 0.1", "big 30000", "chunked", "request-id req_1", "stream-bytes 1000", "stream comments"]
 
 
 @pytest.fixture
@@ -59,6 +74,12 @@ async def waiting(http: httpx2.AsyncClient, expected: dict[str, int]) -> None:
 
 async def post(http: httpx2.AsyncClient, **parameters: Any) -> httpx2.Response:
     return await http.post("/images/generations", json={"model": "gpt-image-2", "prompt": "a red fox", **parameters})
+
+
+async def edit(http: httpx2.AsyncClient, files: Any = FILES, **fields: Any) -> httpx2.Response:
+    return await http.post(
+        "/images/edits", data={"model": "gpt-image-2", "prompt": "a red fox", "size": "64x64", **fields}, files=files
+    )
 
 
 @asynccontextmanager
@@ -96,6 +117,85 @@ async def test_the_official_client_takes_it_for_openai(server: OpenAIServer) -> 
             await client.images.generate(model="gpt-image-2", prompt="a red fox")
 
     assert raised.value.code == "moderation_blocked"
+
+
+def strict(kind: type[BaseModel]) -> TypeAdapter[Any]:
+    """Return the client's own type, which lets no unknown field and no wrong type pass."""
+    return TypeAdapter(type("Strict", (kind,), {"model_config": ConfigDict(extra="forbid", strict=True)}))
+
+
+@pytest.mark.parametrize("behaviour", GOOD)
+async def test_good_answers_to_edits_fit_the_types_of_the_client_strictly(
+    server: OpenAIServer, http: httpx2.AsyncClient, behaviour: str
+) -> None:
+    server.script(behaviour)
+
+    strict(ImagesResponse).validate_json((await edit(http)).content)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+@pytest.mark.parametrize("behaviour", GOOD_STREAMS)
+@pytest.mark.parametrize("kinds", [GENERATION_EVENTS, EDIT_EVENTS])
+async def test_good_events_fit_the_types_of_the_client_strictly(
+    server: OpenAIServer, kinds: tuple[type[BaseModel], type[BaseModel]], behaviour: str, count: int
+) -> None:
+    server.script(behaviour)
+    options: Any = {"model": "gpt-image-2", "prompt": "a fox", "size": "64x64", "stream": True, "partial_images": count}
+    async with openai.AsyncOpenAI(api_key=server.api_key, base_url=server.base_url, max_retries=0) as client:
+        if kinds is EDIT_EVENTS:
+            stream = await client.images.edit(image=[file for _, file in FILES], **options)
+        else:
+            stream = await client.images.generate(**options)
+        *partials, last = [event async for event in stream]
+    for number, event in enumerate(partials):
+        strict(kinds[0]).validate_python(event.to_dict())
+        assert event.partial_image_index == number
+
+    assert len(partials) == count
+    strict(kinds[1]).validate_python(last.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("fields", "files", "expected"),
+    [
+        ({}, [], (400, None, None)),
+        ({}, FILES[:1] * 17, (400, "invalid_value", "image")),
+        ({}, [("mask", FILES[0][1])], (400, "missing_required_parameter", "image")),
+        ({}, [*FILES, *[("mask", FILES[0][1])] * 2], (400, "invalid_value", "mask")),
+        ({}, [("image", ("a.txt", b"text", "text/plain"))], (400, "unsupported_file_mimetype", "image")),
+        ({}, [*FILES, ("mask", ("a.png", b"text", "image/png"))], (400, "invalid_image_file", "mask")),
+        ({"moderation": "low"}, FILES, (400, "unknown_parameter", "moderation")),
+        ({"image": "text"}, FILES, (400, "unknown_parameter", "image")),
+        ({"n": "two"}, FILES, (400, "invalid_value", "n")),
+        ({"partial_images": "4"}, FILES, (400, "invalid_value", "partial_images")),
+        ({"stream": "true", "output_format": "gif"}, FILES, (400, "invalid_value", "stream")),
+        ({"input_fidelity": "best"}, FILES, (400, "invalid_value", "input_fidelity")),
+    ],
+)
+async def test_edits_are_checked_as_openai_checks_them(
+    server: OpenAIServer, http: httpx2.AsyncClient, fields: dict[str, str], files: Any, expected: tuple[int, str, str]
+) -> None:
+    answer = await edit(http, files, **fields)
+    error = answer.json()["error"]
+
+    assert (answer.status_code, error["code"], error["param"]) == expected
+    assert server.billed == []
+
+
+async def test_what_an_edit_consists_of_is_recorded(server: OpenAIServer, http: httpx2.AsyncClient) -> None:
+    large = PICTURE + os.urandom(300_000) + b"\r\n--"
+    await edit(http, [*FILES, ("mask", ("Füchse.png", large, "image/png"))], n="1")
+    form = server.requests[0].form
+
+    assert form is not None
+    assert form.fields == {"model": "gpt-image-2", "prompt": "a red fox", "size": "64x64", "n": "1"}
+    assert [(part.filename, part.byte_size) for part in form.files("image[]")] == [
+        ("a.png", len(PICTURE)),
+        ("b.png", len(PICTURE)),
+    ]
+    assert [(part.filename, part.media_type, part.sha256) for part in form.files("mask")] == [
+        ("Füchse.png", "image/png", hashlib.sha256(large).hexdigest())
+    ]
 
 
 @pytest.mark.parametrize(

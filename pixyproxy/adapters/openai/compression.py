@@ -24,7 +24,7 @@ _CODINGS: Final = {
 }
 # Of gzip (RFC 1952, 2.3.1) and zstd (RFC 8878, 3.1.1), for servers with a missing or wrong label.
 _MAGIC: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-_JSON: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,64}[\[{]")
+_ANSWER: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,64}(?:[\[{]|(?:data|event):)")
 
 
 class _Pieces(httpx2.SyncByteStream):
@@ -51,16 +51,16 @@ def inflated(body: bytes | bytearray, content_encoding: str, limit: int) -> Infl
     """
     named = [_CODINGS[word] for word in re.split(r"[^\w-]+", content_encoding.lower()) if word in _CODINGS]
     found = [coding for magic, coding in _MAGIC.items() if body.startswith(magic)]
-    # The most likely ones first; for a body without magic bytes, only JSON proves that it was compressed.
+    # The most likely ones first; for a body without magic bytes, only an answer proves that it was compressed.
     likely = [codings[:_MAX_CODINGS] for codings in (named, found) if codings]
-    guesses = [] if is_json(body) or begins_as_picture(body) else [["deflate"], ["br"]]
+    guesses = [] if begins_as_answer(body) or begins_as_picture(body) else [["deflate"], ["br"]]
     best: Inflated | None = None
     for codings in [*likely, *guesses]:
         result = _without(codings, body, limit)
-        # A few bytes inflate to a bracket by chance, but compression makes no JSON longer.
-        if is_json(result.data) and (codings in likely or len(result.data) > len(body)):
+        # A few bytes inflate to a bracket by chance, but compression makes no answer longer.
+        if begins_as_answer(result.data) and (codings in likely or len(result.data) > len(body)):
             return result
-        if best is None and result.data and codings in likely and not is_json(body):
+        if best is None and result.data and codings in likely and not begins_as_answer(body):
             best = result
     # With a wrong label, some bytes may have inflated by chance.
     return best or Inflated(body)
@@ -102,6 +102,6 @@ def _gzip_pieces(body: bytes | bytearray) -> Iterator[bytes]:
             yield piece
 
 
-def is_json(body: bytes | bytearray) -> bool:
-    """Whether the body begins like a JSON object or array."""
-    return _JSON.match(body) is not None
+def begins_as_answer(body: bytes | bytearray) -> bool:
+    """Whether the body begins like a JSON object or array, or like a stream of events."""
+    return _ANSWER.match(body) is not None

@@ -2,15 +2,17 @@
 
 import asyncio
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from contextlib import aclosing
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpx2
 import openai
 
 from pixyproxy.adapters.openai.answer import Answer
 from pixyproxy.adapters.openai.compression import inflated
+from pixyproxy.adapters.openai.edit_body import EditBody
 from pixyproxy.adapters.openai.errors import (
     NotSentError,
     has_never_connected,
@@ -19,10 +21,11 @@ from pixyproxy.adapters.openai.errors import (
     translated_errors,
     without_tracebacks,
 )
+from pixyproxy.adapters.openai.events import EventSplitter
 from pixyproxy.adapters.openai.picture_download import PictureDownload
+from pixyproxy.adapters.openai.purchase import OnEvent, Purchase
 from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.retry_policy import RetryPolicy
-from pixyproxy.adapters.openai.upstream_error import NOTHING_GIVEN
 from pixyproxy.domain.errors import GenerationError, GenerationFailedError, GenerationFaultError
 
 # The server can close a kept connection just as it is used again, which looks like a broken answer that must not be
@@ -39,18 +42,28 @@ _DOWNLOAD_TIMEOUT: Final = 60.0
 
 
 class _Attempt:
-    """The outcome of one attempt so far: whether it was surely not sent, and the answer."""
+    """The outcome of one attempt so far: whether it was surely not sent, and the answer.
 
-    def __init__(self) -> None:
-        self.is_surely_unsent = True
+    Takes the `edit`'s body, if it is one.
+    """
+
+    def __init__(self, edit: EditBody | None = None) -> None:
+        self.edit = edit
+        self.may_be_sending = False
         self.request_id: str | None = None
         self.content_encoding = ""
         self.received = bytearray()
+        self.has_begun = False
+
+    @property
+    def is_surely_unsent(self) -> bool:
+        """Whether OpenAI surely does not have the whole request."""
+        return not self.may_be_sending or (self.edit is not None and not self.edit.is_sent)
 
     async def trace(self, event: str, _info: object) -> None:
         """Record the next event of the HTTP client."""
         # Any event except connecting may be the sending, also one of an unknown name.
-        self.is_surely_unsent = event.startswith("connection.")
+        self.may_be_sending = not event.startswith("connection.")
 
 
 # The client passes nothing to the hooks of its HTTP client, which all attempts share.
@@ -108,18 +121,17 @@ class ImagesEndpoint:
             tls=tls,
         )
 
-    async def buy(self, parameters: dict[str, Any], given: Mapping[str, str] = NOTHING_GIVEN) -> Answer:
-        """Send the parameters of one generation and return the answer; raise a `GenerationError`.
+    async def buy(self, purchase: Purchase) -> Answer:
+        """Send the request and return the answer without the events up to the last one; raise a `GenerationError`.
 
-        `given` are the parameters that the client chose, with their fields in the client's request. Either has OpenAI's
-        request id of the last attempt, if its answer began.
+        Either has OpenAI's request id of the last attempt, if its answer began.
         """
         clock = asyncio.get_running_loop().time
         ends_at = clock() + self._timeout
         attempts = 0
         while True:
             try:
-                return await self._buy_once(parameters, given, ends_at)
+                return await self._buy_once(purchase, ends_at)
             except GenerationError as exc:
                 pause = self._pause_before_retry(exc.__cause__ or exc, attempts)
                 if pause is None or clock() + pause >= ends_at:
@@ -136,18 +148,21 @@ class ImagesEndpoint:
         await self._download.close()
         await self._client.close()
 
-    async def _buy_once(self, parameters: dict[str, Any], given: Mapping[str, str], ends_at: float) -> Answer:
-        attempt = _Attempt()
+    async def _buy_once(self, purchase: Purchase, ends_at: float) -> Answer:
+        attempt = _Attempt(EditBody(purchase.parameters, purchase.pictures) if purchase.pictures.references else None)
         token = _ATTEMPT.set(attempt)
         broken: GenerationError | None = None
+        redact = Redaction(api_key=self._api_key, prompt=purchase.parameters["prompt"])
         try:
-            with translated_errors(Redaction(api_key=self._api_key, prompt=parameters["prompt"]), given):
-                await self._send(parameters, attempt, ends_at)
+            with translated_errors(redact, purchase.given):
+                await self._send(purchase, attempt, ends_at)
         except GenerationError as exc:
             exc.request_id = attempt.request_id
-            if not attempt.received:
+            if attempt.is_surely_unsent:
+                exc.maybe_billed = False
+            if not attempt.has_begun:
                 raise
-            # The received part may hold the whole picture.
+            # What was received may hold the whole picture.
             broken = without_tracebacks(exc)
         except Exception as exc:
             if not attempt.is_surely_unsent:
@@ -164,21 +179,46 @@ class ImagesEndpoint:
             broken=broken,
         )
 
-    async def _send(self, parameters: dict[str, Any], attempt: _Attempt, ends_at: float) -> None:
+    async def _send(self, purchase: Purchase, attempt: _Attempt, ends_at: float) -> None:
         try:
             async with asyncio.timeout_at(ends_at):
-                # The raw answer: the client's own parsing checks nothing and blocks the event loop.
-                async with self._client.images.with_streaming_response.generate(**parameters) as answer:
-                    async for piece in answer.http_response.aiter_raw():
-                        attempt.received += piece[: self._max_answer_size - len(attempt.received)]
-                        if len(attempt.received) == self._max_answer_size:
-                            raise GenerationFailedError(
-                                f"OpenAI's answer is larger than {self._max_answer_size:,} bytes.", maybe_billed=True
-                            )
+                async with aclosing(await self._answer(purchase, attempt.edit)) as answer:
+                    await self._receive(answer, attempt, purchase.on_event)
         except (openai.APIConnectionError, TimeoutError) as exc:
             if attempt.is_surely_unsent:
                 raise NotSentError from exc
             raise
+
+    async def _answer(self, purchase: Purchase, edit: EditBody | None) -> httpx2.Response:
+        """Send the request and return the raw answer when it begins.
+
+        The client's `images.generate` parses answers on the event loop and checks nothing; its `images.edit` takes only
+        files that are in memory, or that it reads on the event loop.
+        """
+        answer = await self._client.post(
+            "/images/generations" if edit is None else "/images/edits",
+            cast_to=httpx2.Response,
+            body=purchase.parameters if edit is None else None,
+            content=edit,
+            options={} if edit is None else {"headers": {"Content-Length": str(edit.content_length)}},
+            stream=True,
+            stream_cls=openai.AsyncStream[Any],
+        )
+        return cast("httpx2.Response", answer)
+
+    async def _receive(self, answer: httpx2.Response, attempt: _Attempt, on_event: OnEvent | None) -> None:
+        events = EventSplitter(attempt.received)
+        async for piece in answer.aiter_raw():
+            room = self._max_answer_size - len(attempt.received)
+            attempt.received += piece[:room]
+            attempt.has_begun = True
+            while on_event is not None and (event := events.next()) is not None:
+                if await on_event(event):
+                    return
+            if len(piece) >= room:
+                raise GenerationFailedError(
+                    f"OpenAI's answer is larger than {self._max_answer_size:,} bytes.", maybe_billed=True
+                )
 
     def _pause_before_retry(self, exc: BaseException, attempts: int) -> float | None:
         """Return the pause before another attempt, or None if there must not be one."""
@@ -189,11 +229,14 @@ class ImagesEndpoint:
 
 
 async def _watch(request: httpx2.Request) -> None:
-    """Trace the request in the HTTP client, if it is one for an image."""
+    """Trace the request in the HTTP client, and set the type of its body, if it is one for an image."""
     if request.method != _PURCHASE:
         return
     attempt = _ATTEMPT.get()
-    attempt.is_surely_unsent = False
+    attempt.may_be_sending = True
+    if attempt.edit is not None:
+        # The client takes a ready form for a file unless its type is set here.
+        request.headers["Content-Type"] = attempt.edit.content_type
     request.extensions = {**request.extensions, "trace": attempt.trace}
 
 

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from pixyproxy.adapters.openai.answer import Answer, NoPicture, read_answer, read_picture
 from pixyproxy.adapters.openai.capabilities import capabilities_of
+from pixyproxy.adapters.openai.events import EventStream
+from pixyproxy.adapters.openai.purchase import Purchase
 from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.retry_policy import RetryPolicy
 from pixyproxy.domain.capabilities import Capabilities
@@ -34,6 +36,9 @@ DEFAULT_MODEL = "gpt-image-2"
 
 _OPTIONS: Final = ("size", "quality", "background", "output_format", "output_compression", "moderation")
 """The options of a request that are sent by their own names, if there is one."""
+
+# Edits have no moderation level.
+_EDIT_OPTIONS: Final = ("size", "quality", "background", "output_format", "output_compression", "input_fidelity")
 
 
 class OpenAIImageGenerator(ImageGenerator):
@@ -111,25 +116,40 @@ class OpenAIImageGenerator(ImageGenerator):
         self,
         request: GenerationRequest,
         *,
-        pictures: InputPictures = NO_PICTURES,  # noqa: ARG002 -- the port's
-        on_partial: OnPartial = ignore_partial,  # noqa: ARG002 -- the port's
+        pictures: InputPictures = NO_PICTURES,
+        on_partial: OnPartial = ignore_partial,
     ) -> GeneratedImage:
         """Buy one image; raise a `GenerationError` that says whether it may be billed."""
         endpoint = await self._connected()
-        return await self._picture(endpoint, await self._bought(endpoint, request))
+        stream = EventStream(request.partial_images, on_partial, self._in_decoder) if request.partial_images else None
+        return await self._picture(endpoint, await self._bought(endpoint, request, pictures, stream))
 
-    async def _bought(self, endpoint: "ImagesEndpoint", request: GenerationRequest) -> GeneratedImage | NoPicture:
+    async def _bought(
+        self,
+        endpoint: "ImagesEndpoint",
+        request: GenerationRequest,
+        pictures: InputPictures,
+        stream: EventStream | None,
+    ) -> GeneratedImage | NoPicture:
         """Return the result of an answer; errors must not hold the answer, which may be large."""
         given = self._given(request)
-        answer = await endpoint.buy(self._parameters(request), given)
-        return await self._in_decoder(self._read, answer, request.prompt, given)
+        purchase = Purchase(
+            parameters=self._parameters(request, is_edit=bool(pictures.references)),
+            given=given,
+            pictures=pictures,
+            on_event=None if stream is None else stream.take,
+        )
+        answer = await endpoint.buy(purchase)
+        return await self._in_decoder(self._read, answer, request.prompt, given, stream)
 
-    def _parameters(self, request: GenerationRequest) -> dict[str, Any]:
-        """Return the client's parameters for a request."""
+    def _parameters(self, request: GenerationRequest, *, is_edit: bool) -> dict[str, Any]:
+        """Return the parameters for a request by their names in OpenAI's API."""
         completed = self._capabilities.model_for(request).completed(request)
-        options = {name: value for name in _OPTIONS if (value := getattr(completed, name)) is not None}
-        extra = {"extra_body": completed.extra} if completed.extra and self._send_extra else {}
-        return {"model": completed.model, "prompt": completed.prompt, "n": 1, **options, **extra}
+        names = _EDIT_OPTIONS if is_edit else _OPTIONS
+        options = {name: value for name in names if (value := getattr(completed, name)) is not None}
+        stream = {"stream": True, "partial_images": completed.partial_images} if completed.partial_images else {}
+        extra = completed.extra if completed.extra and self._send_extra else {}
+        return {**extra, "model": completed.model, "prompt": completed.prompt, "n": 1, **options, **stream}
 
     def _given(self, request: GenerationRequest) -> Mapping[str, str]:
         """Return the parameters that the client chose, with their fields in the request."""
@@ -137,6 +157,8 @@ class OpenAIImageGenerator(ImageGenerator):
         given = {name: name for name in plain.__struct_fields__ if getattr(request, name) != getattr(plain, name)}
         if request.references:
             given["image"] = "references"
+        if request.partial_images:
+            given["stream"] = "partial_images"
         return {**given, **dict.fromkeys(request.extra or () if self._send_extra else (), "extra")}
 
     async def _picture(self, endpoint: "ImagesEndpoint", found: GeneratedImage | NoPicture) -> GeneratedImage:
@@ -160,9 +182,16 @@ class OpenAIImageGenerator(ImageGenerator):
             # The error's traceback leads to this frame: only the garbage collector would free the answer.
             del error, found
 
-    def _read(self, answer: Answer, prompt: str, given: Mapping[str, str]) -> GeneratedImage | NoPicture:
+    def _read(
+        self, answer: Answer, prompt: str, given: Mapping[str, str], stream: EventStream | None
+    ) -> GeneratedImage | NoPicture:
         redact = Redaction(api_key=self._api_key, prompt=prompt)
-        return read_answer(answer, max_size=self._max_answer_size, redact=redact, given=given)
+        settled: Answer | NoPicture = answer
+        if stream is not None:
+            settled = stream.settle(answer, max_size=self._max_answer_size, redact=redact, given=given)
+        if isinstance(settled, NoPicture):
+            return settled
+        return read_answer(settled, max_size=self._max_answer_size, redact=redact, given=given)
 
     async def _in_decoder(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._decoder, partial(read, *args, **kwargs))

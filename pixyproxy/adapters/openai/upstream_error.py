@@ -112,14 +112,19 @@ class UpstreamError(msgspec.Struct, frozen=True, kw_only=True):
             body = body[0]
         document: Mapping[str, Any] = body if isinstance(body, dict) else {}
         parts = list(_nested(document))
-        words = frozenset(_word(part.get(name)) for part in parts for name in ("code", "type")) - {""}
+        # A code says more than a type.
+        named = [_word(part.get(name)) for name in ("code", "type") for part in parts]
+        words = frozenset(named) - {""}
         if isinstance(body, str) and re.fullmatch(r"[\w.-]{1,100}", body):
             # A single word is a code.
-            words |= {_word(body)}
+            named = [_word(body)]
+            words = frozenset(named)
         text = body if isinstance(body, str) else next(filter(None, map(_message, parts)), "")
         if is_in_good_answer:
             numbers = (_status(part.get(name)) for part in parts for name in ("code", "status"))
-            status = next(filter(None, numbers), 0) or next((_STATUSES[word] for word in words & _STATUSES.keys()), 200)
+            status = next(filter(None, numbers), 0) or next(
+                (_STATUSES[word] for word in named if word in _STATUSES), 200
+            )
         param = _text(document.get("param")) or _field(document.get("detail"))
         if not param and _UNKNOWN_MODEL in words:
             param = "model"
