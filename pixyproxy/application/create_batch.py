@@ -10,6 +10,7 @@ import msgspec
 
 from pixyproxy.application.begin_images import RETRY_AFTER
 from pixyproxy.application.create_image import CreateImage
+from pixyproxy.application.partial_images import OnImagePartial, ignore_image_partial
 from pixyproxy.domain.batch import BATCH_MAX_SIZE, BatchPlace
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
@@ -67,6 +68,7 @@ class CreateBatch:
         principal: Principal,
         idempotency_key: IdempotencyKey | None = None,
         wait: float | None = None,
+        on_partial: OnImagePartial = ignore_image_partial,
     ) -> CreatedBatch:
         if not 1 <= count <= BATCH_MAX_SIZE:
             raise DataValidationError("n", f"must be 1 to {BATCH_MAX_SIZE}")
@@ -82,7 +84,7 @@ class CreateBatch:
         while True:
             if claim and (replay := await self._replay(claim, wait)):
                 return replay
-            if begun := await begin(images, claim, store):
+            if begun := await begin(images, claim, store, on_partial):
                 return await self._result(guid, begun, wait)
 
     async def _result(self, guid: UUID, begun: Sequence[Image], wait: float | None) -> CreatedBatch:

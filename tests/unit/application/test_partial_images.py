@@ -10,7 +10,7 @@ from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import PICTURE, InMemoryImageGenerator, Script
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
-from pixyproxy.application import CreateImage, GetPartialImage, WatchImage
+from pixyproxy.application import CreateBatch, CreateImage, GetPartialImage, WatchImage
 from pixyproxy.application.partial_images import PartialImages
 from pixyproxy.application.watch_image import WatchedPartial
 from pixyproxy.domain.content import CONTENT_MAX_SIZE, ContentKey, MediaType, partial_key_of
@@ -166,6 +166,21 @@ async def test_the_caller_gets_each_partial_image(create_image: CreateImage, ann
     await create_image(request=FOX, principal=ann, on_partial=listener)
 
     assert listener.heard == [(position, PartialImage(data=PICTURE, media_type=MediaType.PNG)) for position in range(3)]
+
+
+async def test_the_caller_gets_the_partial_images_of_each_image_of_a_batch(
+    create_image: CreateImage, images: InMemoryImageRepository, area: Area, ann: Principal
+) -> None:
+    heard: list[tuple[int, int]] = []
+
+    async def listen(image: Image, position: int, partial: PartialImage) -> None:
+        assert image.batch is not None
+        heard.append((image.batch.position, position))
+
+    await CreateBatch(create_image=create_image, batches=images)(FOX, 2, principal=ann, on_partial=listen)
+
+    assert sorted(heard) == [(place, position) for place in range(2) for position in range(3)]
+    assert await area.left() == []
 
 
 @pytest.mark.parametrize(
