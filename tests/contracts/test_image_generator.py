@@ -25,6 +25,7 @@ from pixyproxy.adapters.pictures.picture import MAX_PIXELS
 from pixyproxy.adapters.sketch import encoding
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.domain.capabilities import ModelCapabilities
+from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DataValidationError, GenerationError, GenerationFailedError
 from pixyproxy.domain.generation_request import (
     COMPRESSED_FORMATS,
@@ -35,9 +36,11 @@ from pixyproxy.domain.generation_request import (
     parse_size,
 )
 from pixyproxy.domain.generation_result import GenerationResult
-from pixyproxy.domain.ports import ImageGenerator, PartialImage
+from pixyproxy.domain.ports import ImageGenerator, InputPictures, PartialImage
 from pixyproxy.domain.reference import Reference
 from tests.doubles.openai_server import OpenAIServer
+from tests.input_pictures import input_picture
+from tests.odd_pictures import encoded, gradient
 
 
 @asynccontextmanager
@@ -237,6 +240,43 @@ async def test_a_picture_is_as_its_request_and_its_result_say(
         background="transparent" if is_transparent else "opaque",
         output_format=options.get("output_format", "png"),
     )
+
+
+@pytest.mark.parametrize("generator", ["sketch"], indirect=True)
+@pytest.mark.parametrize("count", [0, 1, 3])
+async def test_partial_images_come_one_after_the_other_and_can_be_drawn(generator: ImageGenerator, count: int) -> None:
+    partials: list[PartialImage] = []
+
+    async def on_partial(partial: PartialImage) -> None:
+        await asyncio.sleep(0)
+        partials.append(partial)
+
+    request = GenerationRequest(prompt="a red fox", size="320x200", output_format="webp", partial_images=count)
+    image = await generator.generate(request, on_partial=on_partial)
+
+    assert len(partials) == count
+    for partial in partials:
+        assert partial.media_type is inspect_picture(partial.data).media_type is MediaType.WEBP
+        assert partial.data != image.data
+
+
+@pytest.mark.parametrize("generator", ["sketch"], indirect=True)
+async def test_references_and_mask_make_another_picture(generator: ImageGenerator) -> None:
+    first, second = (input_picture(encoded(gradient(*size), "png")) for size in ((320, 200), (100, 300)))
+    mask = input_picture(encoded(Image.new("RGBA", (320, 200), (0, 0, 0, 0)), "png"))
+    request = GenerationRequest(prompt="a red fox", size="320x200")
+    images = [
+        await generator.generate(request, pictures=pictures)
+        for pictures in (
+            InputPictures(),
+            InputPictures(references=[first]),
+            InputPictures(references=[first, second]),
+            InputPictures(references=[second, first]),
+            InputPictures(references=[first, second], mask=mask),
+        )
+    ]
+
+    assert len({image.data for image in images}) == len(images)
 
 
 @pytest.mark.parametrize("generator", ["sketch", "openai"], indirect=True)

@@ -11,10 +11,13 @@ from PIL import Image
 from pixyproxy.adapters.sketch.canvas import Canvas, Point, grained
 from pixyproxy.adapters.sketch.palette import choose_palette
 from pixyproxy.adapters.sketch.scenes import WHITE, choose_scene
-from pixyproxy.domain.generation_request import TRANSPARENT, GenerationRequest, parse_size
+from pixyproxy.domain.generation_request import SIZE_AUTO, TRANSPARENT, GenerationRequest, parse_size
 
 EDGE: Final = 1024
 """The sides of a sketch in pixels unless a size is asked for."""
+
+MAX_PIXELS: Final = 4_000_000
+"""The most pixels of a sketch."""
 
 LOW: Final = "low"
 """The quality without grain."""
@@ -22,13 +25,27 @@ LOW: Final = "low"
 _RIM: Final = 0.012
 
 
-def draw(request: GenerationRequest) -> Image.Image:
-    """Return the sketch of a request without references, the same at any time on any machine.
+def random_for(prompt: str) -> random.Random:
+    """Return the random source of a prompt, the same each time."""
+    return random.Random(hashlib.sha256(prompt.encode()).digest())  # noqa: S311 -- it has to be predictable
+
+
+def canvas_for(request: GenerationRequest, first: tuple[int, int] | None = None) -> Canvas:
+    """Return the canvas of a request: as large as it asks for, or else as the first reference, or else a square.
+
+    Has at most 4 million pixels.
+    """
+    width, height = parse_size(request.size or SIZE_AUTO) or first or (EDGE, EDGE)
+    scale = min(1.0, math.sqrt(MAX_PIXELS / (width * height)))
+    return Canvas(max(1, int(width * scale)), max(1, int(height * scale)))
+
+
+def draw(request: GenerationRequest, canvas: Canvas) -> Image.Image:
+    """Return the sketch of a prompt, the same at any time on any machine.
 
     Slow: call it in a worker thread.
     """
-    canvas = Canvas(*(parse_size(request.size or "auto") or (EDGE, EDGE)))
-    rng = random.Random(hashlib.sha256(request.prompt.encode()).digest())  # noqa: S311 -- it has to be predictable
+    rng = random_for(request.prompt)
     palette = choose_palette(request.prompt, rng)
     picture = choose_scene(request.prompt, rng)(canvas, palette, rng)
     if request.quality != LOW:

@@ -29,3 +29,19 @@ def encoded(picture: Image.Image, output_format: str, compression: int | None = 
     target = io.BytesIO()
     picture.save(target, output_format, **options)
     return target.getvalue()
+
+
+def opaque(picture: Image.Image) -> Image.Image:
+    """Return the picture on white, without transparency."""
+    if picture.mode != "RGBA":
+        return picture
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+
+
+def blurred(picture: Image.Image, side: int) -> Image.Image:
+    """Return the picture with no more detail than one whose shorter side has `side` pixels."""
+    share = min(1.0, side / min(picture.size))
+    coarse = picture.resize(
+        (max(1, round(picture.width * share)), max(1, round(picture.height * share))), Image.Resampling.BOX
+    )
+    return coarse.resize(picture.size, Image.Resampling.BICUBIC)

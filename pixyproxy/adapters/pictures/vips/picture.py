@@ -71,19 +71,51 @@ def convert_bitmap(data: bytes, variant: Variant) -> bytes:
     """
     try:
         frame = first_frame(data)
+        size = variant.size_of(*frame.shown_size)
         try:
-            return _save(_loaded(frame, variant), variant.size_of(*frame.shown_size), variant)
+            return _save(_loaded(frame, size), size, variant)
         except pyvips.Error:
             # Pillow is the inspector's judge: it can draw what it accepted and libvips can't read.
-            return _save(_drawn(frame), variant.size_of(*frame.shown_size), variant)
+            return _save(_drawn(frame), size, variant)
     except UnreadablePictureError as exc:
         raise DamagedContentError(str(exc)) from exc
 
 
-def _loaded(frame: Frame, variant: Variant) -> Any:
-    """Return the frame upright, read by libvips row by row, no smaller than the variant."""
+@_translated_errors()
+def resize_bitmap(data: bytes, width: int, height: int) -> tuple[str, bytes]:
+    """Return the first frame of a PNG, JPEG, WebP or GIF as shown, in this size: Pillow's mode, and the pixels.
+
+    The mode is RGB or RGBA, with 8 bits each; in its own size, the picture keeps every pixel. Raises
+    `DamagedContentError` exactly for what the inspector refuses. Most pictures are read row by row; others, such as
+    interlaced ones, take up to 8 bytes per pixel.
+    """
+    try:
+        frame = first_frame(data)
+        if frame.shown_size == (width, height):
+            return _exact_pixels(frame)
+        try:
+            return _pixels(_loaded(frame, (width, height)), width, height)
+        except pyvips.Error:
+            return _pixels(_drawn(frame), width, height)
+    except UnreadablePictureError as exc:
+        raise DamagedContentError(str(exc)) from exc
+
+
+def _exact_pixels(frame: Frame) -> tuple[str, bytes]:
+    from pixyproxy.adapters.pictures.decoding import drawn  # noqa: PLC0415 -- variants do without Pillow
+
+    image = drawn(frame)
+    return image.mode, image.tobytes()
+
+
+def _pixels(image: Any, width: int, height: int) -> tuple[str, bytes]:
+    resized = _resized(image, width, height, size="force").colourspace("srgb").cast("uchar")
+    return "RGBA" if resized.hasalpha() else "RGB", bytes(resized.write_to_memory())
+
+
+def _loaded(frame: Frame, size: tuple[int, int]) -> Any:
+    """Return the frame upright, read by libvips row by row, no smaller than `size`."""
     width, height = frame.shown_size
-    size = variant.size_of(width, height)
     room = min(width / size[0], height / size[1]) / _SPARE
     options: dict[str, float] = {}
     if frame.media_type is MediaType.JPEG:
@@ -126,7 +158,16 @@ def draw_svg(data: bytes, variant: Variant) -> bytes:
 def _save(image: Any, size: tuple[int, int], variant: Variant) -> bytes:
     width, height = size
     manner = {"crop": "centre"} if variant.cut else {"size": "force"}
-    image = image.thumbnail_image(
+    image = _resized(image, width, height, **manner)
+    if variant.format is VariantFormat.JPEG and image.hasalpha():
+        image = image.flatten(background=_WHITE)
+    # The original is no longer held from here on.
+    image = image.copy_memory()
+    return bytes(_SAVERS[variant.format](image, variant.quality))
+
+
+def _resized(image: Any, width: int, height: int, **manner: str) -> Any:
+    return image.thumbnail_image(
         width,
         height=height,
         input_profile="cmyk" if image.interpretation == "cmyk" else "srgb",
@@ -134,8 +175,3 @@ def _save(image: Any, size: tuple[int, int], variant: Variant) -> bytes:
         fail_on="error",
         **manner,
     )
-    if variant.format is VariantFormat.JPEG and image.hasalpha():
-        image = image.flatten(background=_WHITE)
-    # The original is no longer held from here on.
-    image = image.copy_memory()
-    return bytes(_SAVERS[variant.format](image, variant.quality))

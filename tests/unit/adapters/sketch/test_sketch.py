@@ -9,7 +9,7 @@ from PIL import Image, ImageChops, ImageStat
 
 from pixyproxy.adapters.pictures.inspection import inspect_bitmap
 from pixyproxy.adapters.sketch.canvas import Canvas
-from pixyproxy.adapters.sketch.drawing import draw
+from pixyproxy.adapters.sketch.drawing import canvas_for, draw
 from pixyproxy.adapters.sketch.encoding import encoded
 from pixyproxy.adapters.sketch.palette import choose_palette
 from pixyproxy.adapters.sketch.scenes import SCENES, choose_scene
@@ -45,13 +45,14 @@ def seeded(seed: int) -> Random:
     return Random(seed)  # noqa: S311 -- it has to be predictable
 
 
+def drawn(prompt: str, **options: Any) -> Image.Image:
+    request = GenerationRequest(prompt=prompt, **options)
+    return draw(request, canvas_for(request))
+
+
 def sketch(prompt: str, **options: Any) -> bytes:
     """Return the sketch of a request as a PNG."""
-    return encoded(draw(GenerationRequest(prompt=prompt, **options)), "png")
-
-
-def pixels(prompt: str) -> Image.Image:
-    return draw(GenerationRequest(prompt=prompt))
+    return encoded(drawn(prompt, **options), "png")
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
@@ -87,7 +88,7 @@ def test_the_prompts_whose_bytes_are_known_are_of_all_scenes() -> None:
 @pytest.mark.parametrize("size", ["1024x1024", "1536x640", "640x1536"])
 def test_every_scene_fills_every_size(scene: object, size: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pixyproxy.adapters.sketch.drawing.choose_scene", lambda *_: scene)
-    picture = draw(GenerationRequest(prompt="a red lantern", size=size))
+    picture = drawn("a red lantern", size=size)
 
     assert f"{picture.width}x{picture.height}" == size
     assert 50_000 <= len(encoded(picture, "png")) <= 2_000_000
@@ -101,7 +102,7 @@ def test_every_scene_can_be_drawn_in_the_oddest_sizes(
 ) -> None:
     monkeypatch.setattr("pixyproxy.adapters.sketch.drawing.choose_scene", lambda *_: scene)
 
-    picture = draw(GenerationRequest(prompt="a red lantern", size=size, background="transparent"))
+    picture = drawn("a red lantern", size=size, background="transparent")
     assert f"{picture.width}x{picture.height}" == size
 
 
@@ -113,15 +114,15 @@ def test_suns_and_balls_stay_round_in_a_wide_picture() -> None:
 
 def test_another_process_draws_the_same_bytes() -> None:
     code = (
-        "import hashlib; from pixyproxy.adapters.sketch.drawing import draw;"
-        "from pixyproxy.domain.generation_request import GenerationRequest as Request;"
-        "drawn = draw(Request(prompt='a red fox', size='640x480', background='transparent'));"
-        "print(hashlib.sha256(drawn.tobytes()).hexdigest())"
+        "import hashlib; from pixyproxy.adapters.sketch.drawing import canvas_for, draw;"
+        "from pixyproxy.domain.generation_request import GenerationRequest;"
+        "request = GenerationRequest(prompt='a red fox', size='640x480', background='transparent');"
+        "print(hashlib.sha256(draw(request, canvas_for(request)).tobytes()).hexdigest())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
 
-    drawn = draw(GenerationRequest(prompt="a red fox", size="640x480", background="transparent"))
-    assert done.stdout.strip() == hashlib.sha256(drawn.tobytes()).hexdigest()
+    picture = drawn("a red fox", size="640x480", background="transparent")
+    assert done.stdout.strip() == hashlib.sha256(picture.tobytes()).hexdigest()
 
 
 @pytest.mark.parametrize("options", [{"model": "sketch"}, {"size": "auto"}, {"size": "1024x1024"}, {"quality": "high"}])
@@ -130,35 +131,35 @@ def test_options_that_change_nothing_change_no_byte(options: dict[str, Any]) -> 
 
 
 def test_a_low_quality_has_no_grain() -> None:
-    low, high = (draw(GenerationRequest(prompt="a red fox", quality=quality)) for quality in ("low", "high"))
+    low, high = (drawn("a red fox", quality=quality) for quality in ("low", "high"))
 
     assert 0 < difference(low, high) < 3
     assert len(encoded(low, "png")) < len(encoded(high, "png")) / 2
 
 
 def test_a_transparent_background_surrounds_what_is_drawn() -> None:
-    picture = draw(GenerationRequest(prompt="a red fox", background="transparent"))
+    picture = drawn("a red fox", background="transparent")
     alpha = picture.getchannel("A")
 
     assert [alpha.getpixel(corner) for corner in ((0, 0), (1023, 0), (0, 1023), (1023, 1023))] == [0] * 4
     assert alpha.getpixel((512, 512)) == 255
     assert 0.6 < ImageStat.Stat(alpha).mean[0] / 255 < 0.9
     assert (
-        difference(picture.convert("RGB").crop((400, 400, 600, 600)), pixels("a red fox").crop((400, 400, 600, 600)))
+        difference(picture.convert("RGB").crop((400, 400, 600, 600)), drawn("a red fox").crop((400, 400, 600, 600)))
         == 0
     )
 
 
 @pytest.mark.parametrize("output_format", ["jpeg", "webp"])
 def test_a_compression_level_is_a_quality(output_format: str) -> None:
-    picture = draw(GenerationRequest(prompt="a red fox"))
+    picture = drawn("a red fox")
     sizes = [len(encoded(picture, output_format, level)) for level in (0, 1, 50, 100)]
 
     assert sizes[0] == sizes[1] < sizes[2] < len(encoded(picture, output_format)) < sizes[3]
 
 
 def test_prompts_that_differ_a_little_look_different() -> None:
-    sketches = [pixels(prompt) for prompt in ("a dragon", "a dragon!", "A dragon")]
+    sketches = [drawn(prompt) for prompt in ("a dragon", "a dragon!", "A dragon")]
 
     for number, one in enumerate(sketches):
         for other in sketches[number + 1 :]:
@@ -167,7 +168,7 @@ def test_prompts_that_differ_a_little_look_different() -> None:
 
 @pytest.mark.parametrize(("prompt", "channel"), [("a red hat", 0), ("an EMERALD cube", 1), ("navy", 2)])
 def test_a_colour_word_decides_the_colour(prompt: str, channel: int) -> None:
-    means = ImageStat.Stat(pixels(prompt)).mean
+    means = ImageStat.Stat(drawn(prompt)).mean
 
     assert means[channel] == max(means)
 
