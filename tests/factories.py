@@ -8,11 +8,14 @@ from polyfactory import Use
 from polyfactory.decorators import post_generated
 from polyfactory.factories.msgspec_factory import MsgspecFactory
 
+from pixyproxy.domain.batch import BatchPlace
 from pixyproxy.domain.content import ContentInfo, filename_for
 from pixyproxy.domain.errors import GenerationRefusedError, GenerationTimedOutError
 from pixyproxy.domain.failure import Failure
-from pixyproxy.domain.generation_request import GenerationRequest
+from pixyproxy.domain.generation_request import OUTPUT_FORMATS, GenerationRequest
+from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
+from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import PasswordHash, User, UserName
 
@@ -22,6 +25,41 @@ def _make_usage() -> dict[str, Any]:
         "total_tokens": ContentInfoFactory.__random__.randint(1, 10_000),
         "input_tokens_details": {"text_tokens": 7},
     }
+
+
+def _make_options() -> dict[str, Any]:
+    random = ContentInfoFactory.__random__
+    options = {
+        "model": "gpt-image-2",
+        "size": f"{random.randint(16, 4_096)}x{random.randint(16, 4_096)}",
+        "quality": "high",
+        "background": "opaque",
+        "output_format": random.choice(list(OUTPUT_FORMATS)),
+        "output_compression": random.randint(0, 100),
+        "moderation": "low",
+        "references": (Reference.to_image(_make_guid()), Reference.to_image(_make_guid())),
+        "mask": Reference.to_image(_make_guid()),
+        "input_fidelity": "high",
+        "partial_images": random.randint(1, 3),
+        "extra": {"style": "vivid", "weights": [0.5, {"sea": None}]},
+    }
+    return {name: options[name] for name in random.sample(list(options), random.choice([0, 0, 1, len(options)]))}
+
+
+def _make_result() -> GenerationResult | None:
+    random = ContentInfoFactory.__random__
+    result = GenerationResult(model="gpt-image-2-2026-11-01", size="1024x1024", revised_prompt='It\'s a "lion".')
+    return random.choice([None, result, GenerationResult(quality="medium", background="opaque", output_format="png")])
+
+
+def _make_place() -> BatchPlace | None:
+    random = ContentInfoFactory.__random__
+    size = random.randint(1, 10)
+    return random.choice([None, BatchPlace(guid=_make_guid(), position=random.randrange(size), size=size)])
+
+
+def _make_guid() -> UUID:
+    return UUID(int=ContentInfoFactory.__random__.getrandbits(128), version=4)
 
 
 def _make_request_id() -> str:
@@ -80,20 +118,20 @@ class ImageFactory(MsgspecFactory[Image]):
     usage: ClassVar[Any] = Use(_make_usage)
     generator_request_id: ClassVar[Any] = Use(_make_request_id)
     model = "gpt-image-2"
-    result = None
+    result: ClassVar[Any] = Use(_make_result)
 
     @classmethod
     def process_kwargs(cls, **kwargs: Any) -> dict[str, Any]:
-        """Take a `prompt` in place of a request; an attribute for the field `batch` would hide the factory's method."""
-        kwargs.setdefault("batch", None)
+        """Take a `prompt` for a request without options; an attribute for `batch` would hide the factory's method."""
+        kwargs.setdefault("batch", _make_place())
         if "prompt" in kwargs:
             kwargs["request"] = GenerationRequest(prompt=kwargs.pop("prompt"))
         return super().process_kwargs(**kwargs)
 
     @classmethod
     def request(cls) -> GenerationRequest:
-        """Return one for a sentence."""
-        return GenerationRequest(prompt=cls.__faker__.sentence())
+        """Return one for a sentence, with no options, one or all; none refers to an upload, which must be stored."""
+        return GenerationRequest(prompt=cls.__faker__.sentence(), **_make_options())
 
     @classmethod
     def tags(cls) -> tuple[Tag, ...]:
@@ -130,6 +168,7 @@ class PendingImageFactory(ImageFactory):
     content = None
     usage = None
     generator_request_id = None
+    result = None
 
 
 class GeneratingImageFactory(PendingImageFactory):

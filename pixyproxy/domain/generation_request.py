@@ -185,9 +185,13 @@ def _ensure_between(field: str, number: int | None, minimum: int, maximum: int) 
 def _ensure_extra(extra: Mapping[str, Any]) -> None:
     ensure_shallow("extra", extra, EXTRA_MAX_DEPTH)
     try:
-        byte_size = len(msgspec.json.encode(extra))
+        encoded = msgspec.json.encode(extra)
     except (ValueError, TypeError, OverflowError) as exc:
         raise DataValidationError("extra", "must be JSON") from exc
+    # Infinity and NaN become null.
+    if msgspec.json.decode(encoded) != extra:
+        raise DataValidationError("extra", "must be JSON")
+    byte_size = len(encoded)
     if byte_size > EXTRA_MAX_SIZE:
         raise DataValidationError("extra", f"must have at most {EXTRA_MAX_SIZE:,} bytes as JSON, not {byte_size:,}")
     known = _RESERVED.union(GenerationRequest.__struct_fields__)

@@ -1,87 +1,32 @@
 """The contract of `ImageArchiveWriter` and `ImageArchiveReader`: the reader returns all that was written."""
 
-import io
 import tempfile
-from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixyproxy.adapters.archive.folder_reader import FolderImageArchiveReader
-from pixyproxy.adapters.archive.folder_writer import FolderImageArchiveWriter
-from pixyproxy.adapters.archive.tar_reader import TarImageArchiveReader
-from pixyproxy.adapters.archive.tar_writer import SPOOL_SIZE, TarImageArchiveWriter
-from pixyproxy.adapters.memory.image_archive import InMemoryImageArchive
+from pixyproxy.adapters.archive.tar_writer import SPOOL_SIZE
+from pixyproxy.domain.batch import BatchPlace
 from pixyproxy.domain.failure import Failure
-from pixyproxy.domain.generation_request import GenerationRequest
+from pixyproxy.domain.generation_request import OUTPUT_FORMATS, GenerationRequest
+from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
 from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ImageArchiveReader, ImageArchiveWriter
+from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.tag import Tag, normalized_tags
 from pixyproxy.domain.user import UserName
+from tests.archive_kinds import ARCHIVES, Archive, Folder, Memory, Tar
 from tests.factories import ContentInfoFactory, FailedImageFactory, ImageFactory, UnknownImageFactory
 
 MIB = 1 << 20
 
 Read = tuple[Image, bytes | None]
-
-
-class Archive(Protocol):
-    """One place with the two sides of an archive."""
-
-    @abstractmethod
-    def writer(self) -> ImageArchiveWriter: ...
-
-    @abstractmethod
-    def reader(self) -> ImageArchiveReader: ...
-
-
-class Memory(Archive):
-    def __init__(self, _: Path) -> None:
-        self._archive = InMemoryImageArchive()
-
-    def writer(self) -> ImageArchiveWriter:
-        return self._archive
-
-    def reader(self) -> ImageArchiveReader:
-        return self._archive
-
-
-class Folder(Archive):
-    def __init__(self, folder: Path) -> None:
-        self._root = folder / "new" / "archive"
-
-    def writer(self) -> ImageArchiveWriter:
-        return FolderImageArchiveWriter(self._root)
-
-    def reader(self) -> ImageArchiveReader:
-        return FolderImageArchiveReader(self._root)
-
-
-class Tar(Archive):
-    def __init__(self, _: Path) -> None:
-        self._stream = io.BytesIO()
-
-    def writer(self) -> ImageArchiveWriter:
-        return TarImageArchiveWriter(self._stream)
-
-    def reader(self) -> ImageArchiveReader:
-        self._stream.seek(0)
-        return TarImageArchiveReader(self._stream, len(self._stream.getvalue()))
-
-
-class TarOfUnknownSize(Tar):
-    def reader(self) -> ImageArchiveReader:
-        self._stream.seek(0)
-        return TarImageArchiveReader(self._stream)
-
-
-ARCHIVES = [Memory, Folder, Tar, TarOfUnknownSize]
 
 
 @pytest.fixture(params=ARCHIVES)
@@ -272,6 +217,36 @@ json_values = st.recursive(
 )
 times = st.datetimes(datetime(1970, 1, 2), datetime(2037, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001 -- as it asks
 
+small_json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(texts, values, max_size=3),
+    max_leaves=10,
+)
+words = texts.filter(bool)
+references = st.builds(Reference.to_image, st.uuids())
+options: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "model": words,
+        "size": st.sampled_from(["auto", "16x16", "1536x1024", "8192x4028"]),
+        "quality": words,
+        "background": words,
+        "output_format": st.sampled_from(list(OUTPUT_FORMATS)),
+        "output_compression": st.integers(0, 100),
+        "moderation": words,
+        "references": st.lists(references, max_size=16).map(tuple),
+        "mask": references,
+        "input_fidelity": words,
+        "partial_images": st.integers(0, 3),
+        "extra": st.dictionaries(st.text("xyz", min_size=1), small_json_values, min_size=1, max_size=3),
+    },
+)
+told = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=30)
+results = st.dictionaries(st.sampled_from(GenerationResult.__struct_fields__), told).map(GenerationResult.of)
+places = st.integers(1, 10).flatmap(
+    lambda size: st.builds(BatchPlace, guid=st.uuids(), position=st.integers(0, size - 1), size=st.just(size))
+)
+
 
 @st.composite
 def images(draw: st.DrawFn) -> Image:
@@ -290,7 +265,8 @@ def images(draw: st.DrawFn) -> Image:
         guid=draw(st.uuids()),
         filename=draw(st.from_regex(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,254}", fullmatch=True)),
         request=GenerationRequest(
-            prompt=draw(st.sampled_from(["a", "two\nlines \u2028 \ufeff ', \"", "\U0010ffff \x01 \\u0041"]))
+            prompt=draw(st.sampled_from(["a", "two\nlines \u2028 \ufeff ', \"", "\U0010ffff \x01 \\u0041"])),
+            **draw(options),
         ),
         tags=draw(tags),
         author=None if author is None else UserName(author),
@@ -304,6 +280,8 @@ def images(draw: st.DrawFn) -> Image:
         failure=None if is_ready else failure,
         generator_request_id=draw(st.none() | st.from_regex("[ -~]{1,255}", fullmatch=True)),
         version=draw(st.integers(1, 2**31 - 1)),
+        result=draw(results) if is_ready else None,
+        batch=draw(st.none() | places),
     )
 
 

@@ -257,7 +257,7 @@ async def test_content_that_the_record_does_not_name_is_reported(root: Path) -> 
 async def test_a_damaged_record_is_reported_alone(root: Path) -> None:
     (root / RECORD).write_bytes(b"{}")
     (problem,) = await found_in(root)
-    assert problem == ArchiveProblem(RECORD, "format must be 1; another version of PixyProxy may know it.")
+    assert problem == ArchiveProblem(RECORD, "format must be 1 or 2; another version of PixyProxy may know it.")
 
 
 async def test_the_record_of_another_image_is_reported(root: Path) -> None:

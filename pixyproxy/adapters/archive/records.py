@@ -5,6 +5,7 @@ Uses the standard library's JSON, which keeps a generator's `usage` unchanged: n
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -12,16 +13,19 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from pixyproxy.domain.batch import BatchPlace
 from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.failure import FAILURE_MAX_LENGTH, FIELD_PATTERN, Failure
 from pixyproxy.domain.generation_request import MODEL_MAX_LENGTH, GenerationRequest
+from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.image import USAGE_MAX_DEPTH, Image, ImageStatus, Visibility
 from pixyproxy.domain.json_values import is_deeper
 from pixyproxy.domain.tag import Tag, ensure_tags, normalized_tags
 from pixyproxy.domain.user import normalized_user_name
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+FIRST_FORMAT: Final = 1
 RECORD_SUFFIX: Final = ".json"
 PART_SUFFIX: Final = ".part"
 RECORD_MAX_SIZE: Final = 4 << 20
@@ -100,6 +104,10 @@ class _ImageRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     filename: str
     status: ImageStatus
     prompt: str
+    request: dict[str, Any]
+    batch: UUID | None
+    batch_position: int | None
+    batch_size: int | None
     tags: tuple[str, ...]
     author: str | None
     visibility: Visibility
@@ -115,16 +123,31 @@ class _ImageRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     generator_request_id: Annotated[str, Meta(pattern="^[ -~]{1,255}$")] | None
     version: _Version
     usage: dict[str, Any] | None
+    result: dict[str, Any] | None
+
+
+# The fields that a record of the first format lacks.
+_LATER: Final[Mapping[str, Any]] = {
+    "request": {},
+    "batch": None,
+    "batch_position": None,
+    "batch_size": None,
+    "result": None,
+}
 
 
 def image_to_json(image: Image) -> bytes:
     """Return the record of an image as JSON; equal images give equal bytes."""
-    content = image.content
+    content, batch = image.content, image.batch
     record = _ImageRecord(
         guid=image.guid,
         filename=image.filename,
         status=image.status,
         prompt=image.prompt,
+        request=image.request.options,
+        batch=batch.guid if batch else None,
+        batch_position=batch.position if batch else None,
+        batch_size=batch.size if batch else None,
         tags=image.tags,
         author=image.author,
         visibility=image.visibility,
@@ -140,6 +163,7 @@ def image_to_json(image: Image) -> bytes:
         generator_request_id=image.generator_request_id,
         version=image.version,
         usage=None,
+        result=None if image.result is None else msgspec.to_builtins(image.result),
     )
     text = json.dumps({**msgspec.to_builtins(record), "usage": image.usage}, ensure_ascii=False, indent=2)
     # Only lone surrogates have no encoding; this is their JSON escape.
@@ -171,8 +195,14 @@ def image_from_record(name: ArchiveName, data: bytes) -> Image:
 
 def _image_from_json(data: bytes) -> Image:
     values = json.loads(data.decode())
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise DataValidationError("format", f"must be {FORMAT}; another version of PixyProxy may know it")
+    if not isinstance(values, dict) or values.get("format") not in (FIRST_FORMAT, FORMAT):
+        raise DataValidationError(
+            "format", f"must be {FIRST_FORMAT} or {FORMAT}; another version of PixyProxy may know it"
+        )
+    if values["format"] == FIRST_FORMAT:
+        if not _LATER.keys().isdisjoint(values):
+            raise DataValidationError("The record", f"must not have the fields of format {FORMAT}")
+        values |= _LATER
     record = msgspec.convert(values, _ImageRecord)
     if is_deeper(record.usage, USAGE_MAX_DEPTH):
         raise DataValidationError("usage", f"must not be nested more than {USAGE_MAX_DEPTH} times")
@@ -182,7 +212,7 @@ def _image_from_json(data: bytes) -> Image:
     return Image(
         guid=record.guid,
         filename=record.filename,
-        request=GenerationRequest(prompt=record.prompt),
+        request=_request_of(record),
         tags=normalized_tags([Tag(tag) for tag in record.tags]),
         author=record.author if record.author is None else normalized_user_name(record.author),
         visibility=record.visibility,
@@ -195,7 +225,31 @@ def _image_from_json(data: bytes) -> Image:
         failure=_failure_of(record.failure) if record.failure else None,
         generator_request_id=record.generator_request_id,
         version=record.version,
+        result=_result_of(record),
+        batch=_batch_of(record),
     ).ensure_valid()
+
+
+def _request_of(record: _ImageRecord) -> GenerationRequest:
+    request = msgspec.convert({**record.request, "prompt": record.prompt}, GenerationRequest)
+    # msgspec takes fields that it does not know, and defaults.
+    if json.dumps(request.options, sort_keys=True) != json.dumps(record.request, sort_keys=True):
+        raise DataValidationError("request", "must have options that this version knows, and none at its default")
+    return request
+
+
+def _result_of(record: _ImageRecord) -> GenerationResult | None:
+    if record.result is None:
+        return None
+    result = GenerationResult.of(record.result)
+    if msgspec.to_builtins(result) != record.result:
+        raise DataValidationError("result", "must have texts that this version knows")
+    return result
+
+
+def _batch_of(record: _ImageRecord) -> BatchPlace | None:
+    values = {"guid": record.batch, "position": record.batch_position, "size": record.batch_size}
+    return msgspec.convert(values, BatchPlace) if any(value is not None for value in values.values()) else None
 
 
 def _content_of(record: _ImageRecord) -> ContentInfo | None:

@@ -74,3 +74,11 @@ class TestOptions:
 
         assert SizedRequest(prompt="a fox").options == {}
         assert SizedRequest(prompt="a fox", size="1024x1024").options == {"size": "1024x1024"}
+
+    @pytest.mark.parametrize(
+        "value", [float("nan"), float("inf"), [float("-inf")], (1, 2), {1: "a"}, {"a"}, "\ud800", bytearray], ids=repr
+    )
+    def test_unknown_parameters_that_json_does_not_have_are_refused(self, value: object) -> None:
+        with pytest.raises(DataValidationError) as caught:
+            GenerationRequest(prompt="a fox", extra={"seed": value}).normalized()
+        assert (caught.value.field, caught.value.detail) == ("extra", "must be JSON")

@@ -223,5 +223,6 @@ def an_image() -> Image:
         tags=(Tag("sea"), Tag("night")),
         author=UserName("ann"),
         visibility=Visibility.PUBLIC,
+        batch=None,
         created_at=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=1),
     )

@@ -39,19 +39,24 @@ def read(values: Mapping[str, Any]) -> Image:
 
 
 def test_a_record_has_the_names_of_the_api_and_what_the_api_does_not_tell() -> None:
-    assert set(written(ImageFactory.build())) == (set(ImageDetail.__struct_fields__) - {"problem"}) | {
+    in_the_request = {"size", "quality", "background", "output_format"}
+    assert set(written(ImageFactory.build())) == (set(ImageDetail.__struct_fields__) - {"problem"} - in_the_request) | {
         "format",
         "usage",
         "failure",
         "generator_request_id",
         "version",
+        "request",
+        "batch_position",
+        "batch_size",
+        "result",
     }
 
 
 def test_every_field_of_an_image_but_the_databases_id_is_in_the_record() -> None:
     image = ImageFactory.build()
-    fields = set(Image.__struct_fields__) - {"id", "content", "request"}
-    fields |= {*image.ready_content.__struct_fields__, *image.request.__struct_fields__}
+    fields = set(Image.__struct_fields__) - {"id", "content"}
+    fields |= {*image.ready_content.__struct_fields__, "prompt", "batch_position", "batch_size"}
     assert fields | {"format"} == set(written(image))
 
 
@@ -63,7 +68,7 @@ def test_a_record_is_written_as_the_document_says() -> None:
         usage={"a": [1]},
     )
     values = written(image)
-    assert values["format"] == 1
+    assert values["format"] == 2
     assert values["guid"] == str(GUID)
     assert values["tags"] == ["one", "zw\u00f6lf"]
     assert values["created_at"] == image.created_at.isoformat().replace("+00:00", "Z")
@@ -104,6 +109,7 @@ def test_whatever_a_generator_has_sent_comes_back(usage: dict[str, Any]) -> None
         b"[" * 100_000,
         b'{"format": 2}',
         b'{"format": true}',
+        b'{"format": [1]}',
         b'{"format": 1}',
         b'{"format": ' + b"1" * 5_000 + b"}",
         json.dumps({"format": 1}).encode("utf-16"),
@@ -116,12 +122,12 @@ def test_malformed_records_are_refused(data: bytes) -> None:
 
 
 def test_a_record_of_another_format_is_refused_for_that() -> None:
-    values = {**written(ImageFactory.build()), "format": 2}
+    values = {**written(ImageFactory.build()), "format": 3}
     with pytest.raises(DataValidationError) as refusal:
         read(values)
     assert (refusal.value.field, refusal.value.detail) == (
         "format",
-        "must be 1; another version of PixyProxy may know it",
+        "must be 1 or 2; another version of PixyProxy may know it",
     )
 
 
@@ -162,6 +168,33 @@ def test_a_record_of_another_format_is_refused_for_that() -> None:
         {"version": 0},
         {"version": 2**31},
         {"usage": []},
+        {"request": None},
+        {"request": {"size": "1x1"}},
+        {"request": {"size": None}},
+        {"request": {"partial_images": 0}},
+        {"request": {"partial_images": 4}},
+        {"request": {"prompt": "another"}},
+        {"request": {"another": 1}},
+        {"request": {"references": [{}]}},
+        {"request": {"references": [{"guid": str(GUID), "another": 1}]}},
+        {"request": {"references": [{"guid": str(GUID)}] * 17}},
+        {"request": {"mask": {"upload": {"filename": "a.png"}}}},
+        {"request": {"extra": {}, "size": None}},
+        {"request": {"extra": {"a": float("nan")}}},
+        {"request": {"extra": {"a": float("inf")}}},
+        {"request": {"extra": {"a": "\ud800"}}},
+        {"request": {"extra": {"a": "x" * 16_384}}},
+        {"result": {}},
+        {"result": {"another": "a"}},
+        {"result": {"model": None}},
+        {"result": {"model": ""}},
+        {"result": {"model": "\ud800"}},
+        {"result": {"revised_prompt": "x" * 32_001}},
+        {"batch": str(GUID), "batch_position": None, "batch_size": None},
+        {"batch": None, "batch_position": 0, "batch_size": 1},
+        {"batch": str(GUID), "batch_position": 1, "batch_size": 1},
+        {"batch": str(GUID), "batch_position": -1, "batch_size": 1},
+        {"batch": str(GUID), "batch_position": 0, "batch_size": 11},
     ],
     ids=repr,
 )
@@ -180,6 +213,9 @@ def test_a_field_that_breaks_a_rule_is_refused(changes: dict[str, Any]) -> None:
         {"detail": "x" * 1_001},
         {"detail": "\ud800"},
         {"maybe_billed": None},
+        {"field": ""},
+        {"field": "two\nlines"},
+        {"field": "x" * 65},
         {"another": 1},
     ],
     ids=repr,
@@ -189,6 +225,17 @@ def test_a_failure_that_breaks_a_rule_is_refused(changes: dict[str, Any]) -> Non
     values["failure"] |= changes
     with pytest.raises(DataValidationError):
         read(values)
+
+
+def test_a_record_of_the_first_format_has_no_options_batch_or_result() -> None:
+    values = {**written(ImageFactory.build()), "format": 1}
+    with pytest.raises(DataValidationError, match="fields of format 2"):
+        read(values)
+    for field in ("request", "batch", "batch_position", "batch_size", "result"):
+        del values[field]
+    image = read(values)
+    assert (image.request.options, image.batch, image.result) == ({}, None, None)
+    assert image_from_json(image_to_json(image)) == image
 
 
 @pytest.mark.parametrize("field", list(written(ImageFactory.build())))

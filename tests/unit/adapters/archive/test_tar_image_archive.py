@@ -153,7 +153,7 @@ async def test_a_record_that_is_refused_is_reported_once_and_its_content_passed_
     _, content = files_of(IMAGE)
     found = await read(foreign_tar((RECORD_NAME, b"{}"), content, *files_of(OTHER)))
     assert found == [
-        ArchiveProblem(RECORD_NAME, "format must be 1; another version of PixyProxy may know it."),
+        ArchiveProblem(RECORD_NAME, "format must be 1 or 2; another version of PixyProxy may know it."),
         (OTHER, DATA),
     ]
 
