@@ -26,6 +26,7 @@ from pixyproxy.application.get_partial_image import GetPartialImage
 from pixyproxy.application.import_images import ImportImages
 from pixyproxy.application.index_prompts import IndexPrompts
 from pixyproxy.application.list_images import ListImages
+from pixyproxy.application.list_models import ListModels
 from pixyproxy.application.list_tags import ListTags
 from pixyproxy.application.list_users import ListUsers
 from pixyproxy.application.rebuild_indexes import RebuildIndexes
@@ -66,6 +67,7 @@ __all__ = [
     "ImportImages",
     "IndexPrompts",
     "ListImages",
+    "ListModels",
     "ListTags",
     "ListUsers",
     "RebuildIndexes",

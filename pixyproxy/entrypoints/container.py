@@ -55,6 +55,7 @@ from pixyproxy.application import (
     ImportImages,
     IndexPrompts,
     ListImages,
+    ListModels,
     ListTags,
     ListUsers,
     RebuildIndexes,
@@ -264,6 +265,7 @@ class Container(containers.DeclarativeContainer):
     )
     list_images = providers.Singleton(ListImages, catalogue=images)
     list_tags = providers.Singleton(ListTags, tags=images)
+    list_models = providers.Singleton(ListModels, generator=generator)
     change_image = providers.Singleton(ChangeImage, images=images, clock=clock)
     delete_image = providers.Singleton(
         DeleteImage,

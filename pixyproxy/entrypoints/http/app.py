@@ -24,6 +24,7 @@ from pixyproxy.entrypoints.http.middleware.head import HeadAsGet
 from pixyproxy.entrypoints.http.middleware.path_prefix import PathPrefix
 from pixyproxy.entrypoints.http.middleware.request_log import RequestLog
 from pixyproxy.entrypoints.http.middleware.request_rules import RequestRules
+from pixyproxy.entrypoints.http.models import models
 from pixyproxy.entrypoints.http.openapi.document import complete_openapi, openapi_config, swagger_ui_file
 from pixyproxy.entrypoints.http.problems.handler import handle_error
 from pixyproxy.entrypoints.http.public_shortcut import PublicShortcut
@@ -67,6 +68,7 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
             private_images(container, settings),
             public_tags(container),
             private_tags(container),
+            models(container),
             health(container),
             swagger_ui_file,
         ],

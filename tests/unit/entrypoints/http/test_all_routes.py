@@ -9,6 +9,7 @@ import pytest
 from httpx import Response
 from litestar.routes import HTTPRoute
 
+from pixyproxy.entrypoints.public_url import begins_with_route
 from tests.unit.entrypoints.http.conftest import ANN, BOB, Client, Login
 
 # Headers that differ between any two answers.
@@ -48,6 +49,7 @@ RULES: Final[dict[tuple[str, str], Rules]] = {
     ("GET", "/image/{guid}/partial/{position}"): Rules(status=404),
     ("HEAD", "/image/{guid}/partial/{position}"): Rules(status=404),
     ("GET", "/tag"): Rules(caching="no-cache", used_by="cross-origin", etag='W/"'),
+    ("GET", "/model"): Rules(caching="no-cache", used_by="cross-origin", etag='"'),
     ("GET", "/private/image"): OWN_LIST,
     ("GET", "/private/image/{guid}"): Rules(caching="private, no-cache", vary="Authorization", etag='"3-'),
     ("GET", "/private/image/batch/{batch}"): Rules(caching="private, no-cache", vary="Authorization", etag='"'),
@@ -105,6 +107,10 @@ def ask(client: Client, method: str, path: str, guid: str, auth: Login | None = 
 
 def without_chance(response: Response) -> dict[str, str]:
     return {name: value for name, value in response.headers.items() if name not in BY_CHANCE}
+
+
+def test_no_path_of_a_public_url_begins_like_a_route() -> None:
+    assert all(begins_with_route(path) for _, path in RULES if path != "/")
 
 
 def test_the_table_names_all_routes(client: Client) -> None:
