@@ -24,7 +24,7 @@ from pixyproxy.domain.generation_request import (
 from pixyproxy.domain.reference import REFERENCES_MAX_COUNT
 
 _DEFAULT_FORMAT: Final = "png"
-_PARTIAL_FORMATS: Final = ("png", "jpeg", "webp")
+_BITMAP_FORMATS: Final = ("png", "jpeg", "webp")
 
 
 class SizeRange(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,12 +132,18 @@ class ModelCapabilities(msgspec.Struct, frozen=True, kw_only=True):
             self._ensure_word("moderation", request.moderation, self.moderations)
             self._ensure_pictures(request)
             self._ensure_word("input_fidelity", request.input_fidelity, self.input_fidelities)
+        if request.references and request.moderation is not None:
+            raise DataValidationError("moderation", "is not taken with references")
         if request.partial_images > self.max_partial_images:
             raise DataValidationError("partial_images", f"must be 0 to {self.max_partial_images} for {self.id}")
         output_format = completed.output_format or _DEFAULT_FORMAT
-        if request.partial_images and output_format not in _PARTIAL_FORMATS:
+        if request.partial_images and output_format not in _BITMAP_FORMATS:
             raise DataValidationError(
-                "partial_images", f"are only for the output formats {one_of(_PARTIAL_FORMATS)}, not {output_format}"
+                "partial_images", f"are only for the output formats {one_of(_BITMAP_FORMATS)}, not {output_format}"
+            )
+        if request.mask is not None and output_format not in _BITMAP_FORMATS:
+            raise DataValidationError(
+                "mask", f"is only for the output formats {one_of(_BITMAP_FORMATS)}, not {output_format}"
             )
         if request.output_compression is not None:
             if not self.has_compression:

@@ -20,10 +20,12 @@ from pixyproxy.domain.errors import (
     GenerationBrokenOffError,
     GenerationError,
     GenerationNotStartedError,
+    GenerationOptionError,
     GenerationTimedOutError,
     GeneratorCredentialsError,
     GeneratorSetupError,
     GeneratorUnavailableError,
+    ReferenceGoneError,
 )
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.ports import InputPicture, InputPictures, StoredContent, chunks_of
@@ -206,14 +208,6 @@ async def test_options_that_are_set_are_sent_as_texts_and_no_others(
 
     assert fields(server, 0) == {"model": "gpt-image-2", "prompt": PROMPT, "n": "1"}
     assert fields(server, 1) == {**options, "output_compression": "80", "prompt": PROMPT, "n": "1"}
-
-
-async def test_the_moderation_level_is_not_sent_as_edits_have_none(
-    server: OpenAIServer, generator: OpenAIImageGenerator
-) -> None:
-    await generator.generate(an_edit(ONE, moderation="low"), pictures=ONE)
-
-    assert "moderation" not in fields(server)
 
 
 async def test_the_key_is_sent_and_compression_is_not_asked_for(
@@ -403,40 +397,68 @@ def of_another_size(size: int) -> InputPicture:
     return msgspec.structs.replace(large_picture(1_000_000), open=large_picture(size).open)
 
 
-async def gone() -> InputPicture:
+def gone() -> InputPicture:
     store = InMemoryContentStore()
     return msgspec.structs.replace(large_picture(1_000_000), open=lambda: store.open(ContentKey("none")))
 
 
 @pytest.mark.parametrize(
-    ("picture", "words"),
+    ("picture", "expected", "words"),
     [
-        (of_another_size(999_999), "gone or was changed"),
-        (of_another_size(1_000_001), "gone or was changed"),
-        (of_another_size(10), "gone or was changed"),
-        (unreadable(ContentStoreError("The disk is on fire.")), "The disk is on fire."),
-        (unreadable(ContentStoreError("The disk is on fire."), 500_000), "The disk is on fire."),
+        (gone(), ReferenceGoneError, "references[1] is gone"),
+        (of_another_size(999_999), ReferenceGoneError, "references[1] is damaged"),
+        (of_another_size(1_000_001), ReferenceGoneError, "references[1] is damaged"),
+        (of_another_size(10), ReferenceGoneError, "references[1] is damaged"),
+        (unreadable(ContentStoreError("a path")), GenerationNotStartedError, "references[1] could not be read"),
+        (
+            unreadable(ContentStoreError("a path"), 500_000),
+            GenerationNotStartedError,
+            "references[1] could not be read",
+        ),
     ],
 )
 async def test_a_file_that_can_not_be_sent_as_announced_is_an_unbilled_error_and_not_tried_again(
-    server: OpenAIServer, generator: OpenAIImageGenerator, picture: InputPicture, words: str
+    server: OpenAIServer,
+    generator: OpenAIImageGenerator,
+    picture: InputPicture,
+    expected: type[GenerationError],
+    words: str,
 ) -> None:
     error = await failure(generator, of(a_picture(), picture, a_picture()))
 
-    assert type(error) is GenerationNotStartedError
-    assert words in error.detail
+    assert type(error) is expected
+    assert error.detail == f"{words}; nothing was bought."
     assert not error.maybe_billed
     assert server.billed == []
     assert len(server.requests) <= 1
     assert not any(request.form and request.form.is_complete for request in server.requests)
 
 
-async def test_a_file_that_is_gone_is_an_unbilled_error(server: OpenAIServer, generator: OpenAIImageGenerator) -> None:
-    error = await failure(generator, of(await gone()))
+async def test_a_mask_that_is_gone_is_named(server: OpenAIServer, generator: OpenAIImageGenerator) -> None:
+    assert (await failure(generator, of(a_picture(), mask=gone()))).detail == "mask is gone; nothing was bought."
 
-    assert "gone or was changed" in error.detail
-    assert not error.maybe_billed
-    assert server.billed == []
+
+@pytest.mark.parametrize(
+    ("error", "field"),
+    [
+        ('{"error": {"code": "invalid_image_file", "param": "image"}}', "references"),
+        ('{"error": {"code": "unsupported_file_mimetype", "param": "image[0]"}}', "references"),
+        ('{"error": {"code": "invalid_value", "param": "mask"}}', "mask"),
+        ('{"error": {"code": "invalid_value", "param": "input_fidelity"}}', "input_fidelity"),
+        ('{"error": {"code": "invalid_value", "param": "partial_images"}}', "partial_images"),
+        ('{"error": {"code": "invalid_value", "param": "stream"}}', "partial_images"),
+    ],
+)
+async def test_what_openai_does_not_take_of_an_edit_is_named_as_the_field_of_the_request(
+    server: OpenAIServer, generator: OpenAIImageGenerator, error: str, field: str
+) -> None:
+    pictures = of(a_picture(), mask=a_picture(1))
+    server.script(f"says 400 {error}")
+    found = await failure(generator, pictures, input_fidelity="high", partial_images=1)
+
+    assert isinstance(found, GenerationOptionError)
+    assert found.field == field
+    assert not found.maybe_billed
 
 
 async def test_another_failure_while_a_file_is_read_is_a_fault_and_not_billed(

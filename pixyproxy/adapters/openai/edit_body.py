@@ -9,7 +9,13 @@ from typing import Any, Final
 
 import msgspec
 
-from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError, GenerationError, GenerationNotStartedError
+from pixyproxy.domain.content import MediaType
+from pixyproxy.domain.errors import (
+    ContentNotFoundError,
+    ContentStoreError,
+    GenerationNotStartedError,
+    ReferenceGoneError,
+)
 from pixyproxy.domain.ports import InputPicture, InputPictures
 
 _NEW_LINE: Final = "\r\n"
@@ -30,18 +36,18 @@ class EditBody:
     def __init__(self, parameters: Mapping[str, Any], pictures: InputPictures) -> None:
         boundary = secrets.token_hex(16)
         self._fields = b"".join(_field(boundary, *pair) for pair in _pairs(parameters))
-        self._files = [_File(head=_file_head(boundary, *file), picture=file[1]) for file in _named(pictures)]
+        self._files = list(_files(boundary, pictures))
         self._end = f"--{boundary}--{_NEW_LINE}".encode()
         self.content_type = f"multipart/form-data; boundary={boundary}"
-        files = sum(len(file.head) + file.picture.content.byte_size + len(_NEW_LINE) for file in self._files)
-        self.content_length = len(self._fields) + files + len(self._end)
+        sizes = (len(file.head) + file.picture.content.byte_size + len(_NEW_LINE) for file in self._files)
+        self.content_length = len(self._fields) + sum(sizes) + len(self._end)
         self.is_sent = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         yield self._fields
         for file in self._files:
             yield file.head
-            async for chunk in _chunks(file.picture):
+            async for chunk in _chunks(file):
                 yield chunk
             yield _NEW_LINE.encode()
         self.is_sent = True
@@ -50,42 +56,39 @@ class EditBody:
 
 class _File(msgspec.Struct, frozen=True, kw_only=True):
     head: bytes
+    field: str
     picture: InputPicture
 
 
-async def _chunks(picture: InputPicture) -> AsyncIterator[bytes]:
+async def _chunks(file: _File) -> AsyncIterator[bytes]:
     """Yield the bytes of a picture; raise a `GenerationError` unless they are as many as were announced."""
-    missing = picture.content.byte_size
+    missing = file.picture.content.byte_size
     try:
-        content = await picture.open()
+        content = await file.picture.open()
         async for chunk in content.chunks:
             missing -= len(chunk)
             if missing < 0:
                 break
             yield chunk
     except ContentNotFoundError as exc:
-        raise _gone() from exc
+        raise ReferenceGoneError(f"{file.field} is gone; nothing was bought.", maybe_billed=False) from exc
     except ContentStoreError as exc:
-        reason = f"A reference could not be read, and nothing was bought. {exc.detail}"
+        reason = f"{file.field} could not be read; nothing was bought."
         raise GenerationNotStartedError(reason, maybe_billed=False) from exc
     if missing:
-        raise _gone()
+        raise ReferenceGoneError(f"{file.field} is damaged; nothing was bought.", maybe_billed=False)
 
 
-def _gone() -> GenerationError:
-    return GenerationNotStartedError("A reference is gone or was changed; nothing was bought.", maybe_billed=False)
-
-
-def _named(pictures: InputPictures) -> Iterator[tuple[str, InputPicture, str]]:
-    """Yield the name of the field, the picture and the name of the file, in order."""
-    for number, picture in enumerate(pictures.references, 1):
-        yield "image[]", picture, f"image-{number}"
+def _files(boundary: str, pictures: InputPictures) -> Iterator[_File]:
+    for number, picture in enumerate(pictures.references):
+        head = _file_head(boundary, "image[]", f"image-{number + 1}", picture.content.media_type)
+        yield _File(head=head, field=f"references[{number}]", picture=picture)
     if pictures.mask is not None:
-        yield "mask", pictures.mask, "mask"
+        head = _file_head(boundary, "mask", "mask", pictures.mask.content.media_type)
+        yield _File(head=head, field="mask", picture=pictures.mask)
 
 
-def _file_head(boundary: str, name: str, picture: InputPicture, stem: str) -> bytes:
-    media_type = picture.content.media_type
+def _file_head(boundary: str, name: str, stem: str, media_type: MediaType) -> bytes:
     filename = f'filename="{stem}{media_type.extension}"'
     return _head(boundary, f'name="{name}"; {filename}{_NEW_LINE}Content-Type: {media_type}')
 

@@ -34,11 +34,16 @@ T = TypeVar("T")
 
 DEFAULT_MODEL = "gpt-image-2"
 
-_OPTIONS: Final = ("size", "quality", "background", "output_format", "output_compression", "moderation")
+_OPTIONS: Final = (
+    "size",
+    "quality",
+    "background",
+    "output_format",
+    "output_compression",
+    "moderation",
+    "input_fidelity",
+)
 """The options of a request that are sent by their own names, if there is one."""
-
-# Edits have no moderation level.
-_EDIT_OPTIONS: Final = ("size", "quality", "background", "output_format", "output_compression", "input_fidelity")
 
 
 class OpenAIImageGenerator(ImageGenerator):
@@ -134,7 +139,7 @@ class OpenAIImageGenerator(ImageGenerator):
         """Return the result of an answer; errors must not hold the answer, which may be large."""
         given = self._given(request)
         purchase = Purchase(
-            parameters=self._parameters(request, is_edit=bool(pictures.references)),
+            parameters=self._parameters(request),
             given=given,
             pictures=pictures,
             on_event=None if stream is None else stream.take,
@@ -142,11 +147,10 @@ class OpenAIImageGenerator(ImageGenerator):
         answer = await endpoint.buy(purchase)
         return await self._in_decoder(self._read, answer, request.prompt, given, stream)
 
-    def _parameters(self, request: GenerationRequest, *, is_edit: bool) -> dict[str, Any]:
+    def _parameters(self, request: GenerationRequest) -> dict[str, Any]:
         """Return the parameters for a request by their names in OpenAI's API."""
         completed = self._capabilities.model_for(request).completed(request)
-        names = _EDIT_OPTIONS if is_edit else _OPTIONS
-        options = {name: value for name in names if (value := getattr(completed, name)) is not None}
+        options = {name: value for name in _OPTIONS if (value := getattr(completed, name)) is not None}
         stream = {"stream": True, "partial_images": completed.partial_images} if completed.partial_images else {}
         extra = completed.extra if completed.extra and self._send_extra else {}
         return {**extra, "model": completed.model, "prompt": completed.prompt, "n": 1, **options, **stream}
