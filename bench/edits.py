@@ -5,7 +5,7 @@
     PYTHONPATH=. .venv/bin/python bench/edits.py --megabytes 2 --edits 2
 
 First the ways to send edits (`edits_ways.py`), each in a new process that reads the references from a content store.
-Then the whole service: `pixyproxy serve` on SQLite takes uploads over HTTP, inspects and stores them, and sends them on.
+Then the whole service: `pixyproxy serve` on SQLite takes uploads over HTTP, inspects, stores and sends them.
 The stand-in for OpenAI is a process of its own; it counts and hashes what it gets, and keeps nothing.
 """
 

@@ -26,7 +26,13 @@ from pixyproxy.adapters.sketch import encoding
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.domain.capabilities import ModelCapabilities
 from pixyproxy.domain.content import MediaType
-from pixyproxy.domain.errors import DataValidationError, GenerationError, GenerationFailedError
+from pixyproxy.domain.errors import (
+    ContentNotFoundError,
+    ContentStoreError,
+    DataValidationError,
+    GenerationError,
+    GenerationFailedError,
+)
 from pixyproxy.domain.generation_request import (
     COMPRESSED_FORMATS,
     OUTPUT_FORMATS,
@@ -36,8 +42,8 @@ from pixyproxy.domain.generation_request import (
     parse_size,
 )
 from pixyproxy.domain.generation_result import GenerationResult
-from pixyproxy.domain.ports import ImageGenerator, InputPictures, PartialImage
-from pixyproxy.domain.reference import Reference
+from pixyproxy.domain.ports import ImageGenerator, InputPicture, InputPictures, OnPartial, PartialImage, StoredContent
+from pixyproxy.domain.reference import Reference, Upload
 from tests.doubles.openai_server import OpenAIServer
 from tests.input_pictures import input_picture
 from tests.odd_pictures import encoded, gradient
@@ -50,7 +56,7 @@ async def in_memory() -> AsyncIterator[ImageGenerator]:
 
 @asynccontextmanager
 async def sketch() -> AsyncIterator[ImageGenerator]:
-    yield SketchImageGenerator()
+    yield SketchImageGenerator(pause=0)
 
 
 @asynccontextmanager
@@ -75,6 +81,7 @@ class Partials:
         self.received.append(partial.data)
 
 
+REQUEST: Final = GenerationRequest(prompt="a red fox")
 GENERATORS: Final = {"memory": in_memory, "sketch": sketch, "openai": openai}
 
 
@@ -240,6 +247,146 @@ async def test_a_picture_is_as_its_request_and_its_result_say(
         background="transparent" if is_transparent else "opaque",
         output_format=options.get("output_format", "png"),
     )
+
+
+# Partial images
+
+
+async def test_as_many_partial_images_come_as_were_asked_for_and_each_can_be_drawn(generator: ImageGenerator) -> None:
+    model = generator.capabilities().model_for(REQUEST)
+    assert model.max_partial_images > 0
+
+    for count in range(model.max_partial_images + 1):
+        partials: list[PartialImage] = []
+        image = await generator.generate(with_partials(count), on_partial=keeper(partials))
+        assert len(partials) == count
+        assert all(partial.media_type is inspect_picture(partial.data).media_type for partial in partials)
+        assert inspect_picture(image.data).media_type is image.media_type
+
+
+async def test_partial_images_are_handed_over_one_at_a_time(generator: ImageGenerator) -> None:
+    running: list[PartialImage] = []
+    most: list[int] = []
+
+    async def on_partial(partial: PartialImage) -> None:
+        running.append(partial)
+        most.append(len(running))
+        await asyncio.sleep(0.01)
+        running.pop()
+
+    await generator.generate(with_partials(2), on_partial=on_partial)
+
+    assert most == [1, 1]
+    assert running == []
+
+
+async def test_partial_images_that_are_ignored_cost_nothing(generator: ImageGenerator) -> None:
+    assert (await generator.generate(with_partials(2))).data
+
+
+async def test_giving_up_during_a_partial_image_leaves_a_generator_that_still_draws(generator: ImageGenerator) -> None:
+    came = asyncio.Event()
+
+    async def on_partial(partial: PartialImage) -> None:
+        came.set()
+        await asyncio.sleep(60)
+
+    given_up = asyncio.create_task(generator.generate(with_partials(1), on_partial=on_partial))
+    await asyncio.wait_for(came.wait(), 30)
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+
+    assert (await generator.generate(with_partials(1))).data
+
+
+# Edits
+
+
+async def test_as_many_references_are_taken_as_the_model_says(generator: ImageGenerator) -> None:
+    model = generator.capabilities().model_for(REQUEST)
+    assert model.max_references > 0
+
+    for pictures in (edit_of(1), edit_of(model.max_references), edit_of(2, has_mask=model.has_mask)):
+        image = await generator.generate(request_for(pictures), pictures=pictures)
+        assert inspect_picture(image.data).media_type is image.media_type
+
+
+async def test_an_edit_has_partial_images_too(generator: ImageGenerator) -> None:
+    partials: list[PartialImage] = []
+    pictures = edit_of(2, has_mask=True)
+    request = msgspec.structs.replace(request_for(pictures), partial_images=2)
+    image = await generator.generate(request, pictures=pictures, on_partial=keeper(partials))
+
+    assert image.data
+    assert len(partials) == 2
+
+
+async def test_the_same_pictures_can_be_used_again(generator: ImageGenerator) -> None:
+    pictures = edit_of(2, has_mask=True)
+    images = [await generator.generate(request_for(pictures), pictures=pictures) for _ in range(2)]
+
+    assert all(image.data for image in images)
+
+
+@pytest.mark.parametrize("generator", ["sketch", "openai"], indirect=True)
+@pytest.mark.parametrize("error", [ContentNotFoundError("It is gone."), ContentStoreError("The disk is full.")])
+@pytest.mark.parametrize("is_mask", [False, True])
+async def test_a_picture_that_can_not_be_read_is_an_unbilled_failure(
+    generator: ImageGenerator, error: ContentStoreError, is_mask: bool
+) -> None:
+    async def fail() -> StoredContent:
+        raise error
+
+    good = edit_of(2, has_mask=True)
+    bad = msgspec.structs.replace(good.references[1], open=fail)
+    if is_mask:
+        assert good.mask is not None
+        pictures = msgspec.structs.replace(good, mask=msgspec.structs.replace(good.mask, open=fail))
+    else:
+        pictures = msgspec.structs.replace(good, references=[good.references[0], bad])
+
+    with pytest.raises(GenerationError) as raised:
+        await generator.generate(request_for(pictures), pictures=pictures)
+    assert not raised.value.maybe_billed
+    assert raised.value.quarantine is None
+
+
+def with_partials(count: int) -> GenerationRequest:
+    return msgspec.structs.replace(REQUEST, partial_images=count)
+
+
+def keeper(partials: list[PartialImage]) -> OnPartial:
+    """Return what puts the partial images into the list."""
+
+    async def on_partial(partial: PartialImage) -> None:
+        partials.append(partial)
+
+    return on_partial
+
+
+def edit_of(count: int, *, has_mask: bool = False) -> InputPictures:
+    """Return so many references of several formats and sizes, and a mask of the size of the first."""
+    formats = ("png", "jpeg", "webp")
+    references = [
+        input_picture(encoded(gradient(64 + 16 * number, 48), formats[number % len(formats)]))
+        for number in range(count)
+    ]
+    mask = input_picture(encoded(Image.new("RGBA", (64, 48), (0, 0, 0, 0)), "png"))
+    return InputPictures(references=references, mask=mask if has_mask else None)
+
+
+def request_for(pictures: InputPictures) -> GenerationRequest:
+    """Return the request for an edit of uploads."""
+
+    def to_upload(picture: InputPicture) -> Reference:
+        return Reference.to_upload(Upload(filename=picture.filename, content=picture.content))
+
+    return msgspec.structs.replace(
+        REQUEST,
+        references=tuple(map(to_upload, pictures.references)),
+        mask=None if pictures.mask is None else to_upload(pictures.mask),
+    ).normalized()
 
 
 @pytest.mark.parametrize("generator", ["sketch"], indirect=True)

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from pixyproxy.adapters.openai import events
@@ -116,6 +117,18 @@ async def test_usage_and_request_id_are_kept(server: OpenAIServer, generate: Gen
     assert image.usage is not None
     assert image.usage["total_tokens"] > 0
     assert image.request_id == server.requests[0].request_id
+
+
+async def test_what_openai_says_it_has_drawn_is_that_of_the_final_event(generate: Generate) -> None:
+    image = await generate("ok", quality="low", background="transparent", output_format="webp")
+
+    assert image.result is not None
+    assert msgspec.to_builtins(image.result) == {
+        "size": "64x64",
+        "quality": "low",
+        "background": "transparent",
+        "output_format": "webp",
+    }
 
 
 async def test_partial_images_come_while_the_final_one_is_drawn(server: OpenAIServer, generate: Generate) -> None:
