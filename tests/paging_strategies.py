@@ -8,6 +8,8 @@ import msgspec
 from hypothesis import strategies as st
 
 from pixyproxy.application import ListImages, ListTags
+from pixyproxy.domain.batch import BatchPlace
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageChanges, ImageScope, Visibility
 from pixyproxy.domain.listing import (
     ImageCursor,
@@ -20,6 +22,7 @@ from pixyproxy.domain.listing import (
     TagPage,
 )
 from pixyproxy.domain.ports import ImagePorts
+from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import Principal, UserName
@@ -29,7 +32,14 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ANN = Principal(name=UserName("ann"))
 TAGS = [Tag("sea"), Tag("sky"), Tag("se")]
 
-_IMAGE = ImageFactory.build(prompt="A lighthouse at sea")
+# Often the guid of an image that others hide, publish and delete.
+PARENT = UUID(int=0)
+BATCH = UUID(int=1)
+
+_IMAGE = ImageFactory.build(
+    request=GenerationRequest(prompt="A lighthouse at sea", references=(Reference.to_image(PARENT),)),
+    batch=BatchPlace(guid=BATCH, position=0, size=1),
+)
 
 
 class Write(msgspec.Struct, frozen=True):
@@ -90,6 +100,8 @@ FILTERS = st.sampled_from(
         ImageFilter(visibility=Visibility.PRIVATE),
         ImageFilter(model=_IMAGE.model),
         ImageFilter(search=Search.parse("lighthouse")),
+        ImageFilter(batch=BATCH),
+        ImageFilter(derived_from=PARENT),
         ImageFilter(created_after=NOON + timedelta(seconds=1), created_before=NOON + timedelta(seconds=3)),
     ]
 )
@@ -166,15 +178,20 @@ class _Others:
         return [image for image in await self._images.scan(limit=1000) if isinstance(image, Image)]
 
     async def _look(self) -> None:
+        stored, parent = await self._stored(), self._paging.wanted.derived_from
+        is_known = parent is None or any(image.guid == parent and self._is_readable(image) for image in stored)
         self.listed = sorted(
             (
                 image
-                for image in await self._stored()
-                if image.is_readable_by(ANN, self._paging.scope) and self._paging.wanted.fits(image)
+                for image in stored
+                if is_known and image.is_readable_by(ANN, self._paging.scope) and self._paging.wanted.fits(image)
             ),
             key=lambda image: (image.created_at, str(image.guid)),
             reverse=self._paging.order is ImageOrder.NEWEST_FIRST,
         )
+
+    def _is_readable(self, image: Image) -> bool:
+        return image.visibility is Visibility.PUBLIC or image.is_readable_by(ANN, self._paging.scope)
 
 
 async def follow_images(images: ImagePorts, paging: Paging) -> None:
@@ -216,7 +233,7 @@ class _Reader:
     """Reads the list, and checks that each page has the images of that moment."""
 
     def __init__(self, images: ImagePorts, paging: Paging, others: _Others) -> None:
-        self._list_images = ListImages(catalogue=images)
+        self._list_images = ListImages(catalogue=images, images=images)
         self._paging = paging
         self._others = others
 

@@ -7,10 +7,10 @@ from typing import Final
 import msgspec
 
 from pixyproxy.application.pages import LIMIT_DEFAULT, PAGE_MAX_BYTES, count_fitting, cut_page, ensure_limit
-from pixyproxy.domain.errors import UnauthorizedError
+from pixyproxy.domain.errors import OperationNotAllowedError, RecordNotFoundError, UnauthorizedError
 from pixyproxy.domain.image import Image, ImageScope, Visibility
 from pixyproxy.domain.listing import ImageCursor, ImageFilter, ImageOrder, ImagePage, ImagePosition
-from pixyproxy.domain.ports import ImageCatalogue
+from pixyproxy.domain.ports import ImageCatalogue, ImageRepository
 from pixyproxy.domain.user import Principal
 
 # Images per query; the longest prompts of one query take 16 MB. A default page takes one query.
@@ -25,11 +25,15 @@ class ListImages:
 
     A page ends before `max_bytes` of text, but has at least one image if there are any. Following the cursors shows
     each image that was there from the start to the end exactly once, whatever is written meanwhile. `with_total` counts
-    all matches, which takes longer the more there are. Raises `DataValidationError` for the limit, and
-    `UnauthorizedError` for an anonymous principal's own images.
+    all matches, which takes longer the more there are. Images derived from one that the principal may not read in the
+    scope, where other authors' public images count as well, are not listed.
+
+    Raises `DataValidationError` for the limit, `UnauthorizedError` for an anonymous principal's own images, and
+    `OperationNotAllowedError` for `derived_from` without the port `images`, which is optional.
     """
 
     catalogue: ImageCatalogue
+    images: ImageRepository | None = None
     max_bytes: int = PAGE_MAX_BYTES
 
     async def __call__(
@@ -45,7 +49,7 @@ class ListImages:
     ) -> ImagePage:
         ensure_limit(limit)
         within = _within(scope, principal, wanted or ImageFilter())
-        if within is None:
+        if within is None or not await self._may_know_parent(within, scope, principal):
             return ImagePage(images=[], total=0 if with_total else None)
         is_backward = cursor is not None and cursor.is_backward
         # One more than the limit tells whether there are more.
@@ -63,6 +67,17 @@ class ListImages:
             previous=ImageCursor(ImagePosition.of(page.entries[0]), is_backward=True) if page.has_previous else None,
             total=await self.catalogue.count_listed(within) if with_total else None,
         )
+
+    async def _may_know_parent(self, within: ImageFilter, scope: ImageScope, principal: Principal) -> bool:
+        if within.derived_from is None:
+            return True
+        if self.images is None:
+            raise OperationNotAllowedError("Lists of derived images are not supported here.")
+        try:
+            parent = await self.images.get(within.derived_from)
+        except RecordNotFoundError:
+            return False
+        return any(parent.is_readable_by(principal, each) for each in {scope, ImageScope.PUBLIC})
 
     async def _find(
         self, within: ImageFilter, *, limit: int, order: ImageOrder, after: ImagePosition | None

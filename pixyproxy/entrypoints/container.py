@@ -263,7 +263,7 @@ class Container(containers.DeclarativeContainer):
         variant_flight=variant_flight,
         drawing_flight=drawing_flight,
     )
-    list_images = providers.Singleton(ListImages, catalogue=images)
+    list_images = providers.Singleton(ListImages, catalogue=images, images=images)
     list_tags = providers.Singleton(ListTags, tags=images)
     list_models = providers.Singleton(ListModels, generator=generator)
     change_image = providers.Singleton(ChangeImage, images=images, clock=clock)

@@ -18,10 +18,13 @@ from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.adapters.sql import list_queries
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
+from pixyproxy.domain.batch import BatchPlace
 from pixyproxy.domain.content import MediaType
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
 from pixyproxy.domain.ports import DamagedRecord, ImagePorts, RebuiltIndex
+from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
@@ -407,6 +410,10 @@ TIMES = st.integers(0, 6).map(lambda number: NOON + number * timedelta(microseco
 ANY_TIMES = TIMES | st.sampled_from([START_OF_TIME, END_OF_TIME, datetime(1969, 1, 1, tzinfo=UTC)])
 MODELS = ["m", "M", "m "]
 MEDIA_TYPES = [MediaType.PNG, MediaType.JPEG]
+BATCHES = [UUID(int=number << 96) for number in range(2)]
+# Few, so that images refer to each other, to themselves, twice, and to images that never were.
+PARENTS = [UUID(int=number << 124 | 7) for number in range(3)]
+REFERENCES = st.sampled_from([Reference.to_image(guid) for guid in PARENTS])
 
 
 @st.composite
@@ -421,7 +428,14 @@ def stored_images(draw: st.DrawFn) -> Image:
         "visibility": draw(st.sampled_from(Visibility)) if author else Visibility.PUBLIC,
         "tags": tuple(draw(st.lists(st.sampled_from(TAGS), unique=True, max_size=4))),
         "model": draw(st.sampled_from(MODELS)),
-        "prompt": prompt,
+        "request": GenerationRequest(
+            prompt=prompt,
+            references=tuple(draw(st.just([]) | st.lists(REFERENCES, max_size=3))),
+            mask=draw(st.none() | REFERENCES),
+        ),
+        "batch": draw(
+            st.none() | st.builds(BatchPlace, guid=st.sampled_from(BATCHES), position=st.just(0), size=st.just(2))
+        ),
     }
     if factory is ImageFactory:
         fields["content"] = ContentInfoFactory.build(media_type=draw(st.sampled_from(MEDIA_TYPES)))
@@ -439,6 +453,8 @@ FILTERS = st.builds(
     created_after=st.none() | ANY_TIMES,
     created_before=st.none() | ANY_TIMES,
     search=st.none() | TEXTS.map(Search.parse),
+    batch=st.sampled_from([None, None, None, *BATCHES]),
+    derived_from=st.sampled_from([None, None, None, *PARENTS]),
 ).filter(lambda wanted: wanted.visibility is not None or wanted.author is not None)
 QUESTIONS = st.tuples(
     FILTERS, st.sampled_from(ImageOrder), st.none() | st.builds(ImagePosition, ANY_TIMES, GUIDS), st.integers(1, 9)

@@ -18,12 +18,15 @@ from pixyproxy.adapters.mysql import schema as schema_module
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.schema import MySQLSchema
 from pixyproxy.adapters.sql.schema_scripts import SchemaScript, load_scripts
+from pixyproxy.domain.batch import BatchPlace
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DBConnectionError, GenerationRefusedError
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import IdempotencyKey
 from pixyproxy.domain.image import ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition
 from pixyproxy.domain.ports import Lease
+from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 from tests import real_parts
@@ -37,6 +40,7 @@ EARLY, LATE = datetime(2026, 1, 1, 0, 10, tzinfo=UTC), datetime(2026, 1, 1, 0, 4
 
 # Each index scan of a list, and its index.
 PUBLIC = ImageFilter(visibility=Visibility.PUBLIC)
+BATCH, PARENT = uuid4(), uuid4()
 OWN = ImageFilter(author=UserName("author 3"))
 SCANS = [
     pytest.param(wanted, key, id=name)
@@ -256,6 +260,31 @@ class TestPlans:
         assert "filesort" not in (plan["Extra"] or "")
         # Ten images, for each of them its place in the index, and the places where the range begins and ends.
         assert read < 60
+
+    @pytest.mark.parametrize("order", ImageOrder)
+    @pytest.mark.parametrize(
+        ("wanted", "table", "key"),
+        [
+            (replace(PUBLIC, batch=BATCH), "scan", "images_batch"),
+            (replace(PUBLIC, derived_from=PARENT), "image_references", "image_references_guid"),
+            (replace(PUBLIC, derived_from=PARENT, tags=(Tag("sea"),)), "image_references", "image_references_guid"),
+            (replace(PUBLIC, derived_from=PARENT, batch=BATCH), "scan", "images_batch"),
+        ],
+    )
+    async def test_a_batch_and_the_images_drawn_from_another_are_found_by_their_index(
+        self, *, filled: MySQLDatabase, wanted: ImageFilter, table: str, key: str, order: ImageOrder
+    ) -> None:
+        request = GenerationRequest(prompt="a", references=(Reference.to_image(PARENT),) * 2)
+        for position in range(10):
+            place = BatchPlace(guid=BATCH, position=position, size=10)
+            await filled.images.add(ImageFactory.build(request=request, batch=place, tags=("sea",)))
+        async with recorded_statements() as statements:
+            found = await filled.images.list(wanted, limit=10, order=order)
+        assert len(found) == 10
+        plan, read = await cost(filled, statements, table=table)
+        assert plan["key"] == key
+        # The ten images, their references, and each of them again in its place.
+        assert read < 120
 
     async def test_the_abandoned_are_found_without_reading_those_that_are_not(self, filled: MySQLDatabase) -> None:
         leased = [

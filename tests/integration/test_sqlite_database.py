@@ -349,6 +349,25 @@ class TestTables:
         assert not any(step.startswith(("SCAN image", "SCAN scan")) or "TEMP B-TREE" in step for step in plan)
 
     @pytest.mark.parametrize("order", ImageOrder)
+    @pytest.mark.parametrize(
+        ("wanted", "step"),
+        [
+            (replace(PUBLIC, batch=uuid4()), "SEARCH scan USING INDEX images_batch (batch=?)"),
+            (
+                replace(PUBLIC, derived_from=uuid4()),
+                "SEARCH image_references USING COVERING INDEX image_references_guid (guid=?)",
+            ),
+            (replace(PUBLIC, derived_from=uuid4(), batch=uuid4()), "SEARCH scan USING INDEX images_batch (batch=?)"),
+        ],
+    )
+    async def test_a_batch_and_the_images_drawn_from_another_are_found_by_their_index(
+        self, sqlite_database: SQLiteDatabase, wanted: ImageFilter, step: str, order: ImageOrder
+    ) -> None:
+        plan = await plan_of(sqlite_database, sqlite_database.images.list(wanted, limit=10, order=order))
+        assert step in plan
+        assert not any(step.startswith(("SCAN image", "SCAN scan")) for step in plan)
+
+    @pytest.mark.parametrize("order", ImageOrder)
     async def test_a_page_deep_inside_a_list_takes_no_more_steps_than_the_first(
         self, sqlite_database: SQLiteDatabase, order: ImageOrder
     ) -> None:

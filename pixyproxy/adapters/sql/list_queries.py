@@ -4,6 +4,8 @@ A page comes from an index scan in the order of the list, from the cursor until 
 the index, because query planners sometimes read and sort all matches instead. If several indexes fit, it samples each
 and scans the one that reads the fewest images.
 
+The images of a batch are few, and so are those drawn from another image: a list of them sorts what their indexes find.
+
 The full-text index returns matches in no useful order. So a search scans, too, and checks the words of each image:
 frequent words fill a page soon, and a short scan has seen everything. Only rare words use the full-text index.
 """
@@ -48,6 +50,8 @@ _INDEXES: Final[Mapping[str, Sequence[str]]] = {
     "images_author_visibility": ("author", "visibility", "status"),
     "images_model": ("visibility", "status", "model"),
     "images_media_type": ("visibility", "status", "media_type"),
+    "images_batch": ("batch",),
+    "image_references_guid": (),
     "image_tags_public": ("visibility", "status"),
     "image_tags_author": ("author", "status"),
 }
@@ -58,7 +62,7 @@ Query = tuple[str, Parameters]
 
 
 class IndexScan(msgspec.Struct, frozen=True):
-    """A scan of an index in list order: an index of images, or one of tags for the images of `tag`."""
+    """A scan in list order: of an index of images, of one of tags for the images of `tag`, or of one of references."""
 
     index: str
     tag: Tag | None = None
@@ -119,7 +123,7 @@ class ImageLists:
         queries = ImageListQueries(self.dialect, wanted)
         if wanted.search is not None and not wanted.search.phrases:
             return 0
-        if wanted.search is not None and queries.match:
+        if wanted.search is not None and queries.match and not queries.is_short:
             query = queries.count_by_words(wanted.search)
         else:
             query = queries.count(await self._best_scan(queries))
@@ -180,6 +184,10 @@ class ImageListQueries(msgspec.Struct, frozen=True):
     def scans(self) -> Sequence[IndexScan]:
         """The scans that find all images of the list."""
         wanted, scans = self.wanted, list[IndexScan]()
+        if wanted.batch is not None:
+            return [IndexScan("images_batch")]
+        if wanted.derived_from is not None:
+            return [IndexScan("image_references_guid")]
         if wanted.tags:
             index = "image_tags_public" if wanted.author is None else "image_tags_author"
             scans += [IndexScan(index, tag) for tag in wanted.tags]
@@ -190,6 +198,11 @@ class ImageListQueries(msgspec.Struct, frozen=True):
         if wanted.media_type is not None and wanted.visibility is not None:
             scans.append(IndexScan("images_media_type"))
         return scans or [IndexScan("images_public")]
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the list has few images, words aside."""
+        return self.wanted.batch is not None or self.wanted.derived_from is not None
 
     def samples(self, length: int, scans: Sequence[IndexScan]) -> Query:
         """Return the query for a row per scan: its number, the length of its sample, and where that ends."""
@@ -252,6 +265,11 @@ class ImageListQueries(msgspec.Struct, frozen=True):
         return source, conditions
 
     def _scanned(self, scan: IndexScan) -> str:
+        if scan.index == "image_references_guid":
+            references = self.dialect.scanned.format(table="image_references", index=scan.index)
+            # An image may refer to another one twice.
+            children = f"SELECT DISTINCT image_id FROM {references} WHERE guid = :derived_from"
+            return f"({children}) AS child {self.dialect.join} images AS scan ON scan.id = child.image_id"
         return self.dialect.scanned.format(table=f"{scan.table} AS scan", index=scan.index)
 
     def _with_images(self, scan: IndexScan) -> str:
@@ -278,7 +296,9 @@ class ImageListQueries(msgspec.Struct, frozen=True):
             for column in self._columns
             if column not in _INDEXES[scan.index]
         ]
-        return [*conditions, *self._with_tags(scan.image_id, [tag for tag in self.wanted.tags if tag != scan.tag])]
+        tags = [tag for tag in self.wanted.tags if tag != scan.tag]
+        parents = [] if scan.index == "image_references_guid" else self._with_parent(scan.image_id)
+        return [*conditions, *self._with_tags(scan.image_id, tags), *parents]
 
     def _found_by_words(self, search: Search) -> Sequence[str]:
         return [
@@ -287,13 +307,14 @@ class ImageListQueries(msgspec.Struct, frozen=True):
             *self._are_of_prompt,
             *(self._column("images", column) for column in self._columns),
             *self._with_tags("images.id", self.wanted.tags),
+            *self._with_parent("images.id"),
             *self._range("images"),
         ]
 
     @property
     def _columns(self) -> Sequence[str]:
         """The columns of `images` that the filter compares."""
-        columns = ("visibility", "author", "model", "media_type")
+        columns = ("visibility", "author", "model", "media_type", "batch")
         return ["status", *(column for column in columns if getattr(self.wanted, column) is not None)]
 
     def _column(self, table: str, column: str) -> str:
@@ -312,6 +333,12 @@ class ImageListQueries(msgspec.Struct, frozen=True):
         # A count instead of EXISTS, which could become a join that reads the scan second.
         having = f"other.image_id = {image_id} AND other.tag IN ({', '.join(map(self._tag, tags))})"
         return [f"(SELECT COUNT(*) FROM image_tags AS other WHERE {having}) = {len(tags)}"]
+
+    def _with_parent(self, image_id: str) -> Sequence[str]:
+        if self.wanted.derived_from is None:
+            return []
+        having = f"parent.image_id = {image_id} AND parent.guid = :derived_from"
+        return [f"(SELECT COUNT(*) FROM image_references AS parent WHERE {having}) > 0"]
 
     @property
     def _are_of_prompt(self) -> Sequence[str]:
@@ -356,6 +383,8 @@ class ImageListQueries(msgspec.Struct, frozen=True):
             "author": wanted.author,
             "model": wanted.model,
             "media_type": wanted.media_type and wanted.media_type.value,
+            "batch": wanted.batch and str(wanted.batch),
+            "derived_from": wanted.derived_from and str(wanted.derived_from),
             "created_after": wanted.created_after and time_to_text(wanted.created_after),
             "created_before": wanted.created_before and time_to_text(wanted.created_before),
             "after_created_at": after and time_to_text(after.created_at),
@@ -417,7 +446,7 @@ def tags_query(dialect: Dialect, wanted: TagFilter, after: Tag | None, limit: in
 
 
 def _where(conditions: Sequence[str]) -> str:
-    return f"WHERE {' AND '.join(conditions)}"
+    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 def _after_prefix(prefix: str) -> str | None:

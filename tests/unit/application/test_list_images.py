@@ -10,9 +10,11 @@ from hypothesis import given, settings
 
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.application import ListImages
-from pixyproxy.domain.errors import DataValidationError, UnauthorizedError
+from pixyproxy.domain.errors import DataValidationError, OperationNotAllowedError, UnauthorizedError
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageScope, Visibility
 from pixyproxy.domain.listing import ImageCursor, ImageFilter, ImageOrder, ImagePage, ImagePosition
+from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from tests import paging_strategies
@@ -294,3 +296,44 @@ async def test_a_page_of_the_default_size_takes_one_query() -> None:
     assert images.fetched == [101]
     assert len((await ListImages(catalogue=images)(ANONYMOUS, limit=1000)).images) == 300
     assert images.fetched == [101, 128, 128, 44]
+
+
+PARENT = UUID(int=1)
+CHILD_REQUEST = GenerationRequest(prompt="a fox", references=(Reference.to_image(PARENT),))
+
+
+@pytest.mark.parametrize(
+    ("factory", "author", "visibility", "scopes"),
+    [
+        (ImageFactory, "ann", Visibility.PUBLIC, {ImageScope.PUBLIC, ImageScope.OWN}),
+        (ImageFactory, "bob", Visibility.PUBLIC, {ImageScope.PUBLIC, ImageScope.OWN}),
+        (ImageFactory, "ann", Visibility.PRIVATE, {ImageScope.OWN}),
+        (ImageFactory, "bob", Visibility.PRIVATE, set()),
+        (FailedImageFactory, "ann", Visibility.PUBLIC, set()),
+        (GeneratingImageFactory, "ann", Visibility.PUBLIC, set()),
+        (None, None, None, set()),
+    ],
+)
+async def test_only_images_derived_from_one_that_the_asker_may_read_are_listed(
+    *,
+    images: InMemoryImageRepository,
+    ann: Principal,
+    factory: Any,
+    author: str,
+    visibility: Visibility,
+    scopes: set[ImageScope],
+) -> None:
+    if factory is not None:
+        await images.add(factory.build(guid=PARENT, author=author, visibility=visibility))
+    child = await images.add(ImageFactory.build(author="ann", request=CHILD_REQUEST))
+    list_images = ListImages(catalogue=images, images=images)
+
+    for scope in ImageScope:
+        page = await list_images(ann, scope, wanted=ImageFilter(derived_from=PARENT), with_total=True)
+        assert list(page.images) == ([child] if scope in scopes else [])
+        assert page.total == len(page.images)
+
+
+async def test_lists_of_derived_images_need_the_images(images: InMemoryImageRepository) -> None:
+    with pytest.raises(OperationNotAllowedError):
+        await ListImages(catalogue=images)(ANONYMOUS, wanted=ImageFilter(derived_from=PARENT))

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Final, TypeVar
+from uuid import UUID
 
 import msgspec
 from litestar.datastructures import MultiDict
@@ -71,6 +72,8 @@ def parse_image_query(query: Query, scope: ImageScope) -> ImageQuery:
         created_after=_parsed("created_after", query, _parse_time),
         created_before=_parsed("created_before", query, _parse_time),
         search=_parsed("q", query, Search.parse),
+        batch=_parsed("batch", query, _parse_guid),
+        derived_from=_parsed("derived_from", query, _parse_guid),
     )
     order = _parsed("sort", query, lambda text: parse_word("sort", text, ImageOrder)) or ImageOrder.NEWEST_FIRST
     return ImageQuery(wanted=wanted, order=order, limit=_limit(query), cursor=single(query, "cursor"))
@@ -110,6 +113,13 @@ def _parse_time(text: str) -> datetime:
     except (msgspec.ValidationError, OverflowError):
         detail = "must be a time with its offset as RFC 3339 writes it, such as 2026-11-21T10:00:00Z"
         raise DataValidationError("time", f"{detail} or 2026-11-21T11:00:00%2B01:00") from None
+
+
+def _parse_guid(text: str) -> UUID:
+    try:
+        return msgspec.convert(text, UUID)
+    except msgspec.ValidationError:
+        raise DataValidationError("guid", "must be a guid, such as 0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e") from None
 
 
 def _parse_media_type(text: str) -> MediaType:

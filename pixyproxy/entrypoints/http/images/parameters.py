@@ -71,6 +71,12 @@ _FILTERS: Final = (
         max_length=SEARCH_MAX_LENGTH,
         pattern=NO_NUL_PATTERN,
     ),
+    query_parameter("batch", "Only images of this batch: those of one request.", format=OpenAPIFormat.UUID),
+    query_parameter(
+        "derived_from",
+        "Only images that this image was a reference or the mask of; none if you may not read it.",
+        format=OpenAPIFormat.UUID,
+    ),
 )
 _SORT: Final = query_parameter(
     "sort",

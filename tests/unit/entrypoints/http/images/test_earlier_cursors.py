@@ -92,5 +92,7 @@ def test_a_filter_that_is_not_given_does_not_change_the_name_of_a_list() -> None
     def name(wanted: ImageFilter) -> bytes:
         return image_list_name(ANONYMOUS, ImageScope.PUBLIC, wanted, ImageOrder.NEWEST_FIRST)
 
+    assert name(ImageFilter(model="a", batch=UUID(int=1))) != name(ImageFilter(model="a"))
+    assert name(ImageFilter(model="a", derived_from=UUID(int=1))) != name(ImageFilter(model="a", batch=UUID(int=1)))
     assert name(LaterFilter(model="a")) == name(ImageFilter(model="a"))
     assert name(LaterFilter(model="a", size="1024x1024")) != name(ImageFilter(model="a"))

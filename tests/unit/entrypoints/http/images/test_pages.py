@@ -3,13 +3,17 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pixyproxy.domain.batch import BatchPlace
 from pixyproxy.domain.content import MediaType
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Visibility
+from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 from pixyproxy.entrypoints.container import Container
@@ -19,6 +23,7 @@ from tests.unit.entrypoints.http.problem_bodies import problem
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 BOTH = pytest.mark.parametrize("path", ["/image", "/private/image"])
+BATCH, FOX, SECRET = UUID(int=1 << 64), UUID(int=2 << 64), UUID(int=3 << 64)
 LISTS = pytest.mark.parametrize("path", ["/image", "/private/image", "/tag", "/private/tag"])
 
 
@@ -40,9 +45,17 @@ async def add(container: Container, name: str, minutes: int, **fields: Any) -> N
 
 @pytest.fixture
 async def library(container: Container) -> None:
-    await add(container, "fox", 0, prompt="A red fox, in the snow", tags=(Tag("fox"), Tag("snow")))
-    await add(container, "light", 1, prompt="A lighthouse at dusk", tags=(Tag("snow"),), model="rare")
-    await add(container, "secret", 2, visibility=Visibility.PRIVATE, prompt="The fox is red")
+    def drawn_from(prompt: str, *guids: UUID) -> GenerationRequest:
+        return GenerationRequest(prompt=prompt, references=tuple(map(Reference.to_image, guids)))
+
+    def place(position: int) -> BatchPlace:
+        return BatchPlace(guid=BATCH, position=position, size=2)
+
+    await add(container, "fox", 0, guid=FOX, prompt="A red fox, in the snow", tags=(Tag("fox"), Tag("snow")))
+    lighthouse = drawn_from("A lighthouse at dusk", FOX, SECRET, FOX)
+    await add(container, "light", 1, request=lighthouse, tags=(Tag("snow"),), model="rare", batch=place(1))
+    secret = drawn_from("The fox is red", FOX)
+    await add(container, "secret", 2, guid=SECRET, request=secret, visibility=Visibility.PRIVATE, batch=place(0))
     await add(container, "bobs", 3, author=UserName("bob"), media_type=MediaType.WEBP, prompt="Über dem Meer")
 
 
@@ -80,6 +93,15 @@ def names(client: Client, path: str, **parameters: Any) -> list[str]:
         ({"q": "light"}, [], []),
         ({"q": "uber"}, ["bobs"], []),
         ({"q": "!!! ***"}, [], []),
+        ({"batch": str(BATCH)}, ["light"], ["secret", "light"]),
+        ({"batch": str(BATCH), "sort": "created_at"}, ["light"], ["light", "secret"]),
+        ({"batch": str(BATCH).upper(), "tag": "snow", "q": "dusk"}, ["light"], ["light"]),
+        ({"batch": str(FOX)}, [], []),
+        ({"derived_from": str(FOX)}, ["light"], ["secret", "light"]),
+        ({"derived_from": str(FOX), "q": "fox"}, [], ["secret"]),
+        ({"derived_from": str(FOX), "batch": str(BATCH), "model": "rare"}, ["light"], ["light"]),
+        ({"derived_from": str(SECRET)}, [], ["light"]),
+        ({"derived_from": str(BATCH)}, [], []),
         ({"q": "red", "tag": "snow", "author": "ann", "model": "gpt-image-2"}, ["fox"], ["fox"]),
     ],
 )
@@ -112,6 +134,12 @@ def test_one_s_own_list_can_be_of_one_visibility(client: Client) -> None:
         ({"q": ""}, "q"),
         ({"q": "a\0b"}, "q"),
         ({"q": "a" * 501}, "q"),
+        ({"batch": "7"}, "batch"),
+        ({"batch": ""}, "batch"),
+        ({"batch": [str(BATCH), str(BATCH)]}, "batch"),
+        ({"derived_from": "fox"}, "derived_from"),
+        ({"derived_from": "ab" * 32}, "derived_from"),
+        ({"derived_from": "{00000000-0000-0000-0000-000000000001}"}, "derived_from"),
         ({"sort": "size"}, "sort"),
         ({"limit": "0"}, "limit"),
         ({"limit": "1001"}, "limit"),
@@ -206,11 +234,38 @@ def test_links_keep_the_filters(client: Client) -> None:
 
 
 @pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("parameters", [{"batch": str(BATCH)}, {"derived_from": str(FOX)}])
+def test_batches_and_derived_images_come_in_pages_with_their_number(client: Client, parameters: dict[str, Any]) -> None:
+    headers = {"Prefer": "count=exact"}
+    first = client.get("/private/image", params={**parameters, "limit": 1}, headers=headers, auth=ANN)
+    second = client.get(first.links["next"]["url"], auth=ANN)
+    back = client.get(second.links["prev"]["url"], auth=ANN)
+    head = client.head("/private/image", params={**parameters, "limit": 1}, headers=headers, auth=ANN)
+
+    found = [detail["filename"] for page in (first, second, back) for detail in page.json()]
+    assert found == ["secret", "light", "secret"]
+    assert "next" not in second.links
+    assert first.headers["X-Total-Count"] == "2"
+    assert {name: head.headers[name] for name in ("ETag", "Link", "X-Total-Count")} == {
+        name: first.headers[name] for name in ("ETag", "Link", "X-Total-Count")
+    }
+
+
+@pytest.mark.usefixtures("library")
+def test_children_of_an_image_that_is_hidden_or_deleted_are_listed_no_more(client: Client) -> None:
+    client.patch(f"/private/image/{FOX}", json={"visibility": "private"}, auth=ANN)
+    assert names(client, "/image", derived_from=str(FOX)) == []
+    assert names(client, "/private/image", derived_from=str(FOX)) == ["secret", "light"]
+    client.delete(f"/private/image/{FOX}", auth=ANN)
+    assert names(client, "/private/image", derived_from=str(FOX)) == []
+
+
+@pytest.mark.usefixtures("library")
 def test_a_cursor_is_of_use_in_its_own_list_only(client: Client) -> None:
     cursor = parse_qs(urlsplit(client.get("/image?limit=1").links["next"]["url"]).query)["cursor"][0]
 
     assert client.get("/image", params={"cursor": cursor, "limit": 3}).status_code == 200
-    for other in ({"tag": "snow"}, {"sort": "created_at"}, {"q": "fox"}, {"author": "ann"}):
+    for other in ({"tag": "snow"}, {"sort": "created_at"}, {"q": "fox"}, {"author": "ann"}, {"batch": str(BATCH)}):
         problem(client.get("/image", params={"cursor": cursor, **other}), 400, "cursor")
     problem(client.get("/private/image", params={"cursor": cursor}, auth=ANN), 400, "cursor")
     problem(client.get("/tag", params={"cursor": cursor}), 400, "cursor")
