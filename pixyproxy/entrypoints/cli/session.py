@@ -38,6 +38,6 @@ def run_with_container(work: Callable[["Container"], Awaitable[T]], settings: "S
     try:
         return asyncio.run(session())
     except DataValidationError as exc:
-        raise click.ClickException(f"{exc.field} {exc.detail}.") from exc
+        raise click.ClickException(f"{exc.field} {exc.detail.removesuffix('.')}.") from exc
     except PixyProxyException as exc:
         raise click.ClickException(" ".join([exc.detail, *getattr(exc, "__notes__", ())])) from exc
