@@ -133,9 +133,10 @@ class _Keeping:
         return found.media_type
 
     async def delete(self) -> None:
-        """Delete what was stored, as soon as nothing is being stored any more."""
+        """Break off what is being stored, and delete what was, as soon as nothing is being stored any more."""
         if self._running is None:
             return
+        self._running.cancel()
         await asyncio.wait([self._running])
         # The consistency check finds what is left.
         with suppress(Exception):
