@@ -11,6 +11,7 @@ import hashlib
 import random
 import re
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ import msgspec
 from pixyproxy.domain import errors
 from pixyproxy.domain.image import ImageStatus
 from pixyproxy.entrypoints.http.problems.problem_types import problem_type_of
-from tests.chaos.halting_service import Step
+from tests.chaos.halting_service import PARTIAL_STEPS, Step
 from tests.chaos.world import AUTHORS, PASSWORD, PICTURE_SIZE, SETTINGS, Service, World
 from tests.doubles.openai_server import Order
 from tests.doubles.strange_answers import CODINGS, ENCODINGS, USAGES
@@ -32,6 +33,7 @@ ROUND_SIZE: Final = 20
 PATIENCE: Final = float(SETTINGS["PIXYPROXY_PATIENCE"])
 LEASE: Final = float(SETTINGS["PIXYPROXY_LEASE"])
 IN_PLACE_SECONDS: Final = 30.0
+LEFT_OVER_SECONDS: Final = 5.0
 
 READY, FAILED, UNKNOWN = ImageStatus.READY, ImageStatus.FAILED, ImageStatus.UNKNOWN
 
@@ -113,6 +115,10 @@ OTHER_PICTURES: Final = frozenset({"big 200000", "wrong-format", "trailing 1", "
 KINDS: Final[Sequence[frozenset[str]]] = (GARBAGE, CUT, ERRORS | SILENT, UNBILLED, PLAIN, STRANGE, STRANGE)
 AT_RANDOM: Final = frozenset({Strike.KILLED_AT_RANDOM, Strike.DATABASE_KILLED_AT_RANDOM})
 
+KILLS: Final = frozenset({Strike.KILLED, Strike.KILLED_TWICE, Strike.KILLED_AT_RANDOM, Strike.BOTH_KILLED})
+# Where the generator may find its time over.
+AT_THE_GENERATOR: Final = frozenset(Gate) | PARTIAL_STEPS
+
 NOT_BOUGHT: Final = frozenset({Step.UNWRITTEN, Step.PENDING})
 NOT_BEGUN: Final = NOT_BOUGHT | {Step.CHECKED}
 DISK_FULL: Final = frozenset({Strike.DISK_FULL_BRIEFLY, Strike.DISK_FULL_FOR_LONG})
@@ -141,6 +147,7 @@ class Trial:
     leaves: bool
     early_retries: int
     late_retries: int
+    partial_images: int = 0
     answers: list[Answer | None] = field(default_factory=list)
 
     @property
@@ -246,7 +253,7 @@ _ALLOWED: Final[Sequence[tuple[frozenset[Strike], frozenset[Place], frozenset[Im
     # It is given up if it can't be written down as generating, and nothing is bought.
     (frozenset(), frozenset({Step.PENDING, Step.CHECKED}), frozenset({READY, FAILED})),
     # The generator's time may be over when everything moves again.
-    (frozenset({Strike.FROZEN, Strike.DATABASE_FROZEN}), frozenset(Gate), frozenset({READY, UNKNOWN})),
+    (frozenset({Strike.FROZEN, Strike.DATABASE_FROZEN}), AT_THE_GENERATOR, frozenset({READY, UNKNOWN})),
     (frozenset(), frozenset(), frozenset({READY})),
 )
 
@@ -260,7 +267,9 @@ def plan_round(seed: int, number: int, first_trial: int) -> tuple[Strike, bool, 
     rng = random.Random(f"{seed} round {number}")  # noqa: S311
     places: list[Place | None] = [None] * ROUND_SIZE
     if strike not in AT_RANDOM:
-        places[: len(PLACES)] = PLACES
+        # A partial image that is deleted makes room on a full disk.
+        reached = [place for place in PLACES if strike not in DISK_FULL or place not in PARTIAL_STEPS]
+        places[: len(reached)] = reached
     trials = [
         Trial(
             number=first_trial + index,
@@ -273,6 +282,7 @@ def plan_round(seed: int, number: int, first_trial: int) -> tuple[Strike, bool, 
             leaves=rng.random() < 0.15,
             early_retries=rng.choice([0, 0, 1, 2]),
             late_retries=rng.choice([0, 1, 2]),
+            partial_images=0 if strike in DISK_FULL else rng.choice([1, 2] if place in PARTIAL_STEPS else [0, 0, 1, 2]),
         )
         for index, place in enumerate(places)
     ]
@@ -333,6 +343,7 @@ class Campaign:
             ]
             trial.answers = [answer for answer in trial.answers if not _is_about(answer, earlier)]
             found = await self._examine(trial, stored, last[2 * index : 2 * index + 2]) + self._account(trial, stored)
+            found += await self._left_over(trial, stored)
             wrong += [f"{trial.prompt!r}, {strike}: {problem}" for problem in found]
         return wrong
 
@@ -349,9 +360,22 @@ class Campaign:
         if problem := self._loss(trial, row, kept):
             return [f"{problem}; {row}"]
         # A machine that is very slow keeps the stand-in waiting for longer than its time.
-        is_late = row and row.failure_kind == "GenerationTimedOutError" and isinstance(trial.place, Gate)
+        is_late = row and row.failure_kind == "GenerationTimedOutError" and trial.place in AT_THE_GENERATOR
         if row and row.status not in statuses_allowed(trial) and not is_late:
             return [f"must not be {row}"]
+        return []
+
+    async def _left_over(self, trial: Trial, row: Row | None) -> list[str]:
+        """Return the partial images that are left of an image; those of a process that was killed may be."""
+        ends_at = time.monotonic() + LEFT_OVER_SECONDS
+        while names := [name for name in self.world.partials() if row and name.startswith(row.guid)]:
+            # A process dies between the last change of the record and what comes after it.
+            is_excused = trial.strike in KILLS and trial.place in {None, Step.READY}
+            if is_excused or trial.strike is Strike.KILLED_TWICE:
+                return []
+            if time.monotonic() > ends_at:
+                return [f"left over is {names}, {row}"]
+            await asyncio.sleep(0.05)
         return []
 
     def _quarantined(self, row: Row | None) -> list[bytes]:
@@ -403,7 +427,7 @@ class Campaign:
         try:
             response = await self._client.post(
                 f"{service.url}{trial.path}",
-                json={"prompt": trial.prompt},
+                json={"prompt": trial.prompt, "partial_images": trial.partial_images},
                 auth=(trial.author, PASSWORD),
                 headers=headers,
             )

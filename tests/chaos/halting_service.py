@@ -9,7 +9,7 @@ import asyncio
 import math
 import os
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -25,7 +25,7 @@ import pixyproxy.adapters.openai.endpoint  # noqa: F401
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.domain.capabilities import Capabilities
-from pixyproxy.domain.content import ContentKey
+from pixyproxy.domain.content import ContentKey, content_key_of, image_of_partial
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import Claim
 from pixyproxy.domain.image import Image, ImageStatus
@@ -40,7 +40,7 @@ from pixyproxy.domain.ports import (
     ignore_partial,
 )
 from pixyproxy.entrypoints.cli.serve import GRACE_SECONDS, stop_waiting_on_signals
-from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.container import PARTIALS, Container
 from pixyproxy.entrypoints.http.app import create_app
 from pixyproxy.entrypoints.log import configure_logging
 from pixyproxy.entrypoints.settings import Settings, load_settings
@@ -65,6 +65,10 @@ class Step(StrEnum):
     """There is room for it; it is written down as pending."""
     GENERATING = "generating"
     """It is written down as generating; the generator was not called."""
+    PARTIAL_HALF_STORED = "partial-half-stored"
+    """Half of the bytes of the first partial image are in the temporary file."""
+    PARTIAL_STORED = "partial-stored"
+    """The first partial image can be fetched; the generator is still at work."""
     ANSWERED = "answered"
     """The whole answer is there, and nothing of it is on the disk."""
     HALF_STORED = "half-stored"
@@ -72,7 +76,14 @@ class Step(StrEnum):
     STORED = "stored"
     """The bytes are durable; the image is written down as generating."""
     READY = "ready"
-    """The image is written down as ready; the client was not answered."""
+    """The image is written down as ready; its partial images are there, and the client was not answered."""
+
+
+PARTIAL_STEPS: Final = frozenset({Step.PARTIAL_HALF_STORED, Step.PARTIAL_STORED})
+"""Where only a generation with partial images can halt."""
+
+# Halting is no reason to give a partial image up.
+_PARTIAL_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +144,7 @@ class HaltingContentStore(FilesystemContentStore):
 
     async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
         prompt = self._halts.prompts[key]
-        digest = await super().put(key, self._halves(prompt, chunks))
+        digest = await super().put(key, halves(chunks, partial(self._halts.reach, Step.HALF_STORED, prompt)))
         await self._halts.reach(Step.STORED, prompt)
         return digest
 
@@ -142,12 +153,30 @@ class HaltingContentStore(FilesystemContentStore):
             await self._halts.reach(DELETING, self._halts.prompts[key])
         await super().delete(key)
 
-    async def _halves(self, prompt: str, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-        async for chunk in chunks:
-            middle = len(chunk) // 2
-            yield chunk[:middle]
-            await self._halts.reach(Step.HALF_STORED, prompt)
-            yield chunk[middle:]
+
+class HaltingPartialStore(FilesystemContentStore):
+    """Halts in the middle of a partial image, and after it."""
+
+    def __init__(self, root: Path, halts: Halts) -> None:
+        super().__init__(root)
+        self._halts = halts
+
+    async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
+        guid = image_of_partial(key)
+        assert guid is not None
+        prompt = self._halts.prompts[content_key_of(guid)]
+        digest = await super().put(key, halves(chunks, partial(self._halts.reach, Step.PARTIAL_HALF_STORED, prompt)))
+        await self._halts.reach(Step.PARTIAL_STORED, prompt)
+        return digest
+
+
+async def halves(chunks: AsyncIterable[bytes], halt: Callable[[], Awaitable[None]]) -> AsyncIterator[bytes]:
+    """Yield each chunk in two halves, and call `halt` between them."""
+    async for chunk in chunks:
+        middle = len(chunk) // 2
+        yield chunk[:middle]
+        await halt()
+        yield chunk[middle:]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +209,9 @@ def halting_container(settings: Settings, halts: Halts) -> Container:
     container = Container(settings=settings)
     container.images.override(providers.Object(HaltingImageRepository(database=container.database(), halts=halts)))
     container.contents.override(providers.Object(HaltingContentStore(Path(settings.content_path), halts)))
+    partials = HaltingPartialStore(Path(settings.content_path, PARTIALS), halts)
+    container.partial_contents.override(providers.Object(partials))
+    container.partial_images.add_kwargs(seconds=_PARTIAL_SECONDS)
     container.generator.override(providers.Object(HaltingImageGenerator(generator=container.generator(), halts=halts)))
     return container
 

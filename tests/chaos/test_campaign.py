@@ -46,7 +46,8 @@ async def _everything_fits_together(world: World) -> None:
     for service in list(world.services):
         await world.end(service)
     long_ago = time.time() - 7_200
-    for orphan in (world.content_folder / "incoming").iterdir():
+    uploads = [world.content_folder / "incoming", world.content_folder / "partials" / "incoming"]
+    for orphan in (path for folder in uploads for path in folder.iterdir()):
         # The doctor leaves what is younger than an hour to a service that may still be at work on it.
         os.utime(orphan, (long_ago, long_ago))
 
@@ -55,7 +56,9 @@ async def _everything_fits_together(world: World) -> None:
 
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr
     assert "nothing is wrong" in checked.stdout, checked.stdout + checked.stderr
-    assert not list((world.content_folder / "incoming").iterdir())
+    assert not [path for folder in uploads for path in folder.iterdir()]
+    assert not world.partials()
+    assert not list((world.content_folder / "partials").glob("set-aside/*"))
     rows = await world.query("SELECT guid FROM images WHERE status = 'ready' ORDER BY guid")
     files = [path.name for path in world.contents()]
     assert files == [guid for (guid,) in rows]

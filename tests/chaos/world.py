@@ -201,6 +201,10 @@ class World:
         """Return the files of all contents."""
         return sorted(self.content_folder.glob("??/??/*"))
 
+    def partials(self) -> Sequence[str]:
+        """Return the names of all partial images."""
+        return sorted(path.name for path in (self.content_folder / "partials").glob("??/??/*"))
+
     async def start(self, **settings: str) -> Service:
         """Start one more service and return it when it answers."""
         service = Service(self.folder, {**self.environment, **settings})
