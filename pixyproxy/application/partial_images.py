@@ -63,8 +63,9 @@ class PartialImages:
         if position >= image.request.partial_images:
             return False
         try:
-            await self.contents.open(partial_key_of(image.guid, position))
-        except ContentStoreError:
+            async with asyncio.timeout(self.seconds):
+                await self.contents.open(partial_key_of(image.guid, position))
+        except (ContentStoreError, TimeoutError):
             return False
         return True
 

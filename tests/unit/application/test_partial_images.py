@@ -409,6 +409,24 @@ async def test_an_image_without_partial_images_costs_the_store_nothing(
     assert [each.status async for each in watched if isinstance(each, Image)] == [ImageStatus.FAILED]
 
 
+async def test_a_store_that_hangs_does_not_hold_up_the_states(
+    create_image: CreateImage, images: InMemoryImageRepository, ann: Principal
+) -> None:
+    class HangingArea(Area):
+        async def open(self, *_: Any, **__: Any) -> Any:
+            await asyncio.Event().wait()
+
+    image = await images.add(GeneratingImageFactory.build(author="ann", request=FOX))
+    watched = await watch(create_image, partials_in(HangingArea(), seconds=0.05))(image.guid, ann)
+    await anext(watched)
+
+    waiting = asyncio.ensure_future(anext(watched))
+    refused = image.failed(GenerationRefusedError("No.", maybe_billed=False), at=image.updated_at)
+    await images.update(refused, expected=image.status)
+
+    assert (await asyncio.wait_for(waiting, SOON)) == await images.get(image.guid)
+
+
 async def test_a_store_that_does_not_answer_does_not_end_the_watching(
     create_image: CreateImage, images: InMemoryImageRepository, ann: Principal
 ) -> None:
