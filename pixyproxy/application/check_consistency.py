@@ -239,13 +239,17 @@ class CheckConsistency:
     async def _recheck_at_orphan_partials(self, names: set[str], tally: "_Tally", *, repair: bool) -> None:
         names &= await self._orphan_partials()
         if names and repair and self.partials is not None:
-            with suppress(ContentStoreError):
-                for name in await self.partials.list_orphans(older_than=ORPHAN_AGE):
-                    await self.partials.quarantine_orphan(name)
-                for item in await self.partials.list_quarantine():
+            uploads = await self.partials.list_orphans(older_than=ORPHAN_AGE)
+            for name in names:
+                with suppress(ContentStoreError):
+                    if name in uploads:
+                        await self.partials.quarantine_orphan(name)
+                    else:
+                        await self.partials.delete(ContentKey(name))
+            # Nothing in this area was paid for by itself.
+            for item in await self.partials.list_quarantine():
+                with suppress(ContentStoreError):
                     await self.partials.delete_quarantined(item.name)
-                for name in names:
-                    await self.partials.delete(ContentKey(name))
         tally.add_all(FindingKind.ORPHAN_PARTIALS, names, await self._orphan_partials())
 
     async def _difference(self, key: ContentKey, image: Image | None, *, with_digests: bool) -> FindingKind | None:

@@ -397,7 +397,7 @@ async def test_an_image_without_partial_images_costs_the_store_nothing(
         async def open(self, *_: Any, **__: Any) -> Any:
             raise AssertionError("It was asked.")
 
-    image = await images.add(GeneratingImageFactory.build(author="ann"))
+    image = await images.add(GeneratingImageFactory.build(author="ann", prompt="a fox"))
     watched = await watch(create_image, partials_in(UnaskedArea()))(image.guid, ann)
 
     first = await anext(watched)

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from click.testing import CliRunner, Result
@@ -166,6 +166,29 @@ def test_repair_deletes_partial_images_of_an_image_that_is_no_more(run: Run, tmp
     assert example == ["stray-partials", name, "(repaired)"]
     assert [path for path in (tmp_path / "images" / "partials").glob("??/??/*") if path.is_file()] == []
     assert doctor().stdout == "0 images and 0 contents checked: nothing is wrong.\n"
+
+
+def test_repair_deletes_broken_uploads_of_partial_images_and_all_others(run: Run, tmp_path: Path) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"picture"
+
+    async def keep_all(container: Container) -> None:
+        for name in names:
+            await container.partial_contents().put(name, chunks())
+
+    names = [partial_key_of(uuid4(), 1) for _ in range(3)]
+    run(keep_all)
+    folder = tmp_path / "images" / "partials"
+    # In the order of names it is in the midst.
+    upload = folder / "incoming" / f"{sorted(names)[1]}.38c0a0bbb9e64386"
+    upload.write_bytes(b"half")
+    os.utime(upload, (0, 0))
+
+    repaired = doctor("--repair")
+
+    assert repaired.exit_code == 0
+    assert rows(repaired)[0][:3] == ["stray-partials", "4", "4"]
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 
 def test_repair_makes_an_unknown_image_ready(run: Run) -> None:
