@@ -17,6 +17,7 @@ from tests.doubles.mariadb import ThrowawayServer
 from tests.doubles.service import Service, clean_environment, free_port, running_service
 
 KEY = "sk-stand-in-0123456789"
+KEYED = {"Idempotency-Key": "the-only-one"}
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +77,45 @@ def test_a_picture_of_openai_is_kept(service: Service) -> None:
 
     assert public["model"] == "gpt-image-2"
     assert httpx.get(f"{service.url}/image").json() == [public]
-    assert httpx.get(f"{service.url}/private/image", auth=service.login).json() == [private, public]
+    newest, oldest = httpx.get(f"{service.url}/private/image", auth=service.login).json()
+    assert newest == private
+    assert public.items() <= oldest.items()
     content = httpx.get(f"{service.url}/image/{public['guid']}/content")
     assert content.headers["Content-Type"] == public["media_type"]
     assert hashlib.sha256(content.content).hexdigest() == public["sha256"]
     assert httpx.get(f"{service.url}/image/{private['guid']}").status_code == 404
+
+
+def test_a_batch_is_bought_once_however_many_ask_in_two_processes(tmp_path: Path, environment: dict[str, str]) -> None:
+    with running_service(tmp_path, environment, "--workers", "2") as service:
+
+        def ask(number: int) -> httpx.Response:
+            return httpx.post(
+                f"{service.url}/private/image/batch",
+                json={"prompt": "a red fox [[slow 0.5]]", "n": 3},
+                auth=service.login,
+                headers=KEYED if number % 5 else {**KEYED, "Prefer": "respond-async"},
+                timeout=30,
+            )
+
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(ask, range(20)))
+
+        images = next(answer.json() for answer in answers if answer.status_code == 200)
+        assert [image["status"] for image in images] == ["ready"] * 3
+        for number, answer in enumerate(answers):
+            assert answer.status_code == 200 or (number % 5 == 0 and answer.status_code == 202)
+            assert [image["guid"] for image in answer.json()] == [image["guid"] for image in images]
+        assert sum("Idempotency-Replayed" not in answer.headers for answer in answers) == 1
+        listed = httpx.get(f"{service.url}/private/image", auth=service.login).json()
+        assert sorted(image["guid"] for image in listed) == sorted(image["guid"] for image in images)
+        batch = httpx.get(f"{service.url}/private/image/batch/{images[0]['batch']}", auth=service.login)
+        assert batch.json() == images
+        unchanged = {"If-None-Match": batch.headers["ETag"]}
+        assert httpx.get(batch.url, auth=service.login, headers=unchanged).status_code == 304
+        for image in images:
+            content = httpx.get(f"{service.url}/private/image/{image['guid']}/content", auth=service.login).content
+            assert hashlib.sha256(content).hexdigest() == image["sha256"]
 
 
 @pytest.mark.parametrize(
