@@ -1,8 +1,8 @@
 """A seeded schedule of creations and faults, and the account of each outcome.
 
-A trial is one image that a client wants, with an idempotency key that it never changes. A round puts some trials where
-they are to be struck, strikes them all at once, mends what was broken, lets the clients ask again, and compares what
-the stand-in has billed with what the database, the disk and the service say.
+A trial is one image that a client wants, or a batch, with an idempotency key that it never changes. A round puts some
+trials where they are to be struck, strikes them all at once, mends what was broken, lets the clients ask again, and
+compares what the stand-in has billed with what the database, the disk and the service say.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ from tests.doubles.openai_server import Order
 from tests.doubles.strange_answers import CODINGS, ENCODINGS, USAGES
 
 ROUND_SIZE: Final = 20
+BATCH_SIZE: Final = 3
 PATIENCE: Final = float(SETTINGS["PIXYPROXY_PATIENCE"])
 LEASE: Final = float(SETTINGS["PIXYPROXY_LEASE"])
 IN_PLACE_SECONDS: Final = 30.0
@@ -130,12 +131,31 @@ class Answer:
     """The answer to a client."""
 
     status: int
-    body: dict[str, Any]
+    body: Any
+    """The details of an image, those of the images of a batch, or a problem."""
+
+    @property
+    def images(self) -> list[dict[str, Any]]:
+        """The details in the answer."""
+        if isinstance(self.body, list):
+            return self.body
+        return [self.body] if "prompt" in self.body else []
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The problem that the answer is, if it is one."""
+        return {} if self.images else self.body
+
+    @property
+    def guids(self) -> set[str]:
+        """The images and the batch that the answer speaks of."""
+        named = [self.problem.get("guid"), self.problem.get("batch"), *(image["guid"] for image in self.images)]
+        return {guid for guid in named if guid}
 
 
 @dataclass(kw_only=True)
 class Trial:
-    """One image that a client wants: where it is to be when the strike comes, and how the client behaves."""
+    """What a client wants, one image or several: where they are to be when the strike comes, and how it behaves."""
 
     number: int
     strike: Strike
@@ -143,6 +163,7 @@ class Trial:
     behaviour: str
     author: str
     path: str
+    count: int
     prefers_async: bool
     leaves: bool
     early_retries: int
@@ -160,6 +181,22 @@ class Trial:
     @property
     def sort(self) -> str:
         """Where the trial was struck, or what the stand-in did to it."""
+        if self.is_batch:
+            return f"batch {self._sort}"
+        return self._sort
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether it is about several images."""
+        return self.count > 1
+
+    @property
+    def url_path(self) -> str:
+        """The path of the creation."""
+        return f"{self.path}/batch" if self.is_batch else self.path
+
+    @property
+    def _sort(self) -> str:
         if self.place:
             return f"at {self.place.name.lower()}"
         # The ways to write a picture down are too many for the table.
@@ -178,6 +215,12 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     sha256: str | None
     byte_size: int | None
     failure_detail: str | None
+    batch: str | None
+
+    @property
+    def attempt(self) -> str:
+        """The guid of the batch, or of an image without one."""
+        return self.batch or self.guid
 
     @property
     def is_not_begun(self) -> bool:
@@ -278,6 +321,7 @@ def plan_round(seed: int, number: int, first_trial: int) -> tuple[Strike, bool, 
             behaviour="ok" if place else rng.choice(sorted(rng.choice(KINDS))),
             author=rng.choice(AUTHORS),
             path=rng.choice(["/image", "/private/image"]),
+            count=rng.choice([1, 1, BATCH_SIZE]),
             prefers_async=rng.random() < 0.15,
             leaves=rng.random() < 0.15,
             early_retries=rng.choice([0, 0, 1, 2]),
@@ -329,13 +373,15 @@ class Campaign:
         wrong = self._untruths_about_the_bill(trials)
         last = await asyncio.gather(*(self._ask(trial) for trial in trials for _ in range(2)))
         await self.world.until("status IN ('ready', 'failed', 'unknown')")
-        rows: dict[str, list[Row]] = {}
+        attempts: dict[str, dict[str, list[Row]]] = {}
         for row in await self._rows():
-            rows.setdefault(row.prompt, []).append(row)
+            attempts.setdefault(row.prompt, {}).setdefault(row.attempt, []).append(row)
         for index, trial in enumerate(trials):
             # Where nothing was begun the key is free for another attempt.
-            written = sorted(rows.get(trial.prompt, []), key=lambda row: not row.is_not_begun)
-            earlier, stored = written[:-1], written[-1] if written else None
+            written = sorted(
+                attempts.get(trial.prompt, {}).values(), key=lambda rows: not all(row.is_not_begun for row in rows)
+            )
+            earlier, stored = [row for rows in written[:-1] for row in rows], written[-1] if written else []
             wrong += [
                 f"{trial.prompt!r}, {strike}: before {stored} there was {row}"
                 for row in earlier
@@ -343,13 +389,23 @@ class Campaign:
             ]
             trial.answers = [answer for answer in trial.answers if not _is_about(answer, earlier)]
             found = await self._examine(trial, stored, last[2 * index : 2 * index + 2]) + self._account(trial, stored)
-            found += await self._left_over(trial, stored)
+            for row in stored:
+                found += await self._left_over(trial, row)
             wrong += [f"{trial.prompt!r}, {strike}: {problem}" for problem in found]
         return wrong
 
-    def _account(self, trial: Trial, row: Row | None) -> list[str]:
-        """Record the outcome of a trial, and return its faults."""
+    def _account(self, trial: Trial, rows: Sequence[Row]) -> list[str]:
+        """Record the outcomes of a trial's images, and return its faults."""
         billed = self.world.openai.billed.count(trial.prompt)
+        wrong = [] if len(rows) == trial.count else [f"{len(rows)} images: {rows}"]
+        # Which of them was billed only its own state tells.
+        likely = sorted(rows, key=lambda row: (row.status is not READY, not row.maybe_billed))
+        for row in likely[:-1]:
+            wrong += self._account_for(trial, row, min(1, billed))
+            billed = max(0, billed - 1)
+        return wrong + self._account_for(trial, likely[-1] if likely else None, billed)
+
+    def _account_for(self, trial: Trial, row: Row | None, billed: int) -> list[str]:
         kept = self._quarantined(row)
         outcome = outcome_of(row, billed, is_kept=bool(kept))
         self.outcomes[trial.strike, trial.sort, outcome] += 1
@@ -361,14 +417,16 @@ class Campaign:
             return [f"{problem}; {row}"]
         # A machine that is very slow keeps the stand-in waiting for longer than its time.
         is_late = row and row.failure_kind == "GenerationTimedOutError" and trial.place in AT_THE_GENERATOR
-        if row and row.status not in statuses_allowed(trial) and not is_late:
+        # A second blow to the purchase of several may leave some that were never begun.
+        is_left = row and row.is_not_begun and trial.is_batch and trial.strike is Strike.KILLED_TWICE
+        if row and row.status not in statuses_allowed(trial) and not is_late and not is_left:
             return [f"must not be {row}"]
         return []
 
-    async def _left_over(self, trial: Trial, row: Row | None) -> list[str]:
+    async def _left_over(self, trial: Trial, row: Row) -> list[str]:
         """Return the partial images that are left of an image; those of a process that was killed may be."""
         ends_at = time.monotonic() + LEFT_OVER_SECONDS
-        while names := [name for name in self.world.partials() if row and name.startswith(row.guid)]:
+        while names := [name for name in self.world.partials() if name.startswith(row.guid)]:
             # A process dies between the last change of the record and what comes after it.
             is_excused = trial.strike in KILLS and trial.place in {None, Step.READY}
             if is_excused or trial.strike is Strike.KILLED_TWICE:
@@ -385,10 +443,10 @@ class Campaign:
 
     def _loss(self, trial: Trial, row: Row | None, kept: Sequence[bytes]) -> str | None:
         """Return the part of a paid answer that was lost: it has to be shown or, as it came, in quarantine."""
-        body = self.world.openai.bodies.get(trial.prompt)
-        if row is None or body is None or row.status is READY:
+        bodies = self.world.openai.bodies.get(trial.prompt)
+        if row is None or bodies is None or row.status is READY:
             return None
-        sent = [body, _picture(trial.prompt), *_decoded(body)]
+        sent = [*bodies, _picture(trial.prompt), *(piece for body in bodies for piece in _decoded(body))]
         if any(not any(whole.startswith(piece) for whole in sent) for piece in kept):
             return "in quarantine is something that was never sent"
         is_told = "is kept in quarantine" in (row.failure_detail or "")
@@ -405,7 +463,10 @@ class Campaign:
         return None
 
     async def _rows(self) -> list[Row]:
-        sql = "SELECT prompt, guid, status, failure_kind, maybe_billed, sha256, byte_size, failure FROM images"
+        sql = (
+            "SELECT prompt, guid, status, failure_kind, maybe_billed, sha256, byte_size, failure, batch FROM images"
+            " ORDER BY batch_position"
+        )
         return msgspec.convert(await self.world.query(sql), list[Row], strict=False)
 
     async def _have_services(self, number: int) -> None:
@@ -426,8 +487,8 @@ class Campaign:
         answer = None
         try:
             response = await self._client.post(
-                f"{service.url}{trial.path}",
-                json={"prompt": trial.prompt, "partial_images": trial.partial_images},
+                f"{service.url}{trial.url_path}",
+                json={"prompt": trial.prompt, "n": trial.count, "partial_images": trial.partial_images},
                 auth=(trial.author, PASSWORD),
                 headers=headers,
             )
@@ -449,9 +510,11 @@ class Campaign:
 
     def _is_in_place(self, trial: Trial) -> bool:
         if isinstance(trial.place, Step):
-            return trial.prompt in self.world.halted()
+            # They are written together.
+            expected = 1 if trial.place is Step.UNWRITTEN else trial.count
+            return self.world.halted()[trial.prompt] >= expected
         if isinstance(trial.place, Gate):
-            return self.world.openai.waiting[str(trial.number)] > 0
+            return self.world.openai.waiting[str(trial.number)] >= trial.count
         return trial.prefers_async or trial.prompt in self.world.openai.billed
 
     def _untruths_about_the_bill(self, trials: Sequence[Trial]) -> list[str]:
@@ -461,16 +524,29 @@ class Campaign:
             for trial in trials
             if len(trial.answers) == 1
             and (answer := trial.answers[0]) is not None
-            and answer.body.get("maybe_billed") is False
-            and trial.prompt in self.world.openai.billed
+            and self.world.openai.billed.count(trial.prompt) > _most_billed(answer, trial)
         ]
 
-    async def _examine(self, trial: Trial, row: Row | None, last: Sequence[Answer | None]) -> list[str]:
-        """Return the faults in a trial's answers and in its visible image."""
-        if row is None:
+    async def _examine(self, trial: Trial, rows: Sequence[Row], last: Sequence[Answer | None]) -> list[str]:
+        """Return the faults in a trial's answers and in its visible images."""
+        if not rows:
             return ["there is no row, though it was asked for"]
-        wrong = [f"untrue: {answer} for {row}" for answer in trial.answers if answer and _is_untrue(answer, row)]
-        wrong += [f"not the whole truth: {answer} for {row}" for answer in last if not _is_final_truth(answer, row)]
+        wrong = [f"untrue: {answer} for {rows}" for answer in trial.answers if answer and _is_untrue(answer, rows)]
+        wrong += [f"not the whole truth: {answer} for {rows}" for answer in last if not _is_final_truth(answer, rows)]
+        if trial.is_batch:
+            wrong += await self._examine_batch(trial, rows)
+        for row in rows:
+            wrong += await self._examine_image(trial, row)
+        return wrong
+
+    async def _examine_batch(self, trial: Trial, rows: Sequence[Row]) -> list[str]:
+        url = f"{self.world.services[0].url}{trial.url_path}/{rows[0].batch}"
+        shown = await self._client.get(url, auth=(trial.author, PASSWORD))
+        found = [(image["guid"], image["status"]) for image in shown.json()] if shown.is_success else shown.text
+        return [] if found == [(row.guid, row.status) for row in rows] else [f"its author sees {found} for {rows}"]
+
+    async def _examine_image(self, trial: Trial, row: Row) -> list[str]:
+        wrong = []
         url = f"{self.world.services[0].url}{trial.path}/{row.guid}"
         login = (trial.author, PASSWORD)
         details, content = await asyncio.gather(
@@ -486,7 +562,7 @@ class Campaign:
         elif trial.behaviour not in OTHER_PICTURES and content.content != _picture(trial.prompt):
             wrong.append("its content is not the picture that was sent")
         elif (
-            content.content not in _decoded(self.world.openai.bodies[trial.prompt])
+            not any(content.content in _decoded(body) for body in self.world.openai.bodies[trial.prompt])
             and trial.behaviour in OTHER_PICTURES
         ):
             wrong.append("its content is not what was sent")
@@ -600,33 +676,75 @@ def _decoded(body: bytes) -> list[bytes]:
     return [base64.b64decode(text + b"===") for text in texts if len(text) % 4 != 1]
 
 
-def _is_untrue(answer: Answer, row: Row) -> bool:
-    """Whether an answer contradicts the image's outcome, even if it came before the end."""
-    if answer.body.get("guid", row.guid) != row.guid:
+def _most_billed(answer: Answer, trial: Trial) -> int:
+    """Return how many images may be billed by what the answer says."""
+    if answer.problem:
+        return 0 if answer.problem.get("maybe_billed") is False else trial.count
+    return sum((image["problem"] or {}).get("maybe_billed") is not False for image in answer.images)
+
+
+def _is_untrue(answer: Answer, rows: Sequence[Row]) -> bool:
+    """Whether an answer contradicts the images' outcomes, even if it came before the end."""
+    if not answer.guids <= {rows[0].attempt, *(row.guid for row in rows)}:
         return True
-    if answer.body.get("type") == "about:blank":
+    if answer.problem.get("type") == "about:blank":
         # The service had to end before it could answer.
-        return answer.status != 503 or answer.body["maybe_billed"] is not True
-    if answer.status == 200:
-        return row.status is not READY or answer.body["sha256"] != row.sha256
-    # A problem with a guid speaks for the image, any other for its own request only.
-    return "guid" in answer.body and answer.body.get("maybe_billed") is False and row.maybe_billed is not False
+        return answer.status != 503 or answer.problem["maybe_billed"] is not True
+    if answer.problem:
+        # A problem with a guid speaks for the image or the batch, any other for its own request only.
+        is_free = answer.problem.get("maybe_billed") is False
+        return bool(answer.guids) and is_free and any(row.maybe_billed is not False for row in rows)
+    if len(answer.images) != len(rows):
+        return True
+    final = {*ImageStatus} - {ImageStatus.PENDING, ImageStatus.GENERATING} if rows[0].batch else {READY}
+    if answer.status == 200 and any(image["status"] not in final for image in answer.images):
+        return True
+    return any(_is_untrue_of(image, row) for image, row in zip(answer.images, rows, strict=True))
+
+
+def _is_untrue_of(image: dict[str, Any], row: Row) -> bool:
+    """Whether the details of an image contradict its outcome."""
+    if image["guid"] != row.guid:
+        return True
+    if image["status"] == "ready":
+        return row.status is not READY or image["sha256"] != row.sha256
+    return (image["problem"] or {}).get("maybe_billed") is False and row.maybe_billed is not False
 
 
 def _is_about(answer: Answer | None, rows: Sequence[Row]) -> bool:
-    """Whether an answer speaks of one of these images, none of which was begun, and promises no picture."""
-    return answer is not None and answer.status != 200 and answer.body.get("guid") in {row.guid for row in rows}
-
-
-def _is_final_truth(answer: Answer | None, row: Row) -> bool:
-    """Whether an answer tells how the image ended."""
-    if answer is None or answer.body.get("guid") != row.guid:
+    """Whether an answer speaks of these images, none of which was begun, and promises no picture."""
+    if answer is None or answer.status == 200:
         return False
-    if row.status is READY:
-        return answer.status == 200 and answer.body["status"] == "ready"
-    meaning = problem_type_of(getattr(errors, str(row.failure_kind)))
-    named = answer.status, answer.body.get("type"), answer.body.get("maybe_billed")
-    return named == (meaning.status, meaning.type, row.maybe_billed)
+    return not answer.guids.isdisjoint(guid for row in rows for guid in (row.guid, row.attempt))
+
+
+def _is_final_truth(answer: Answer | None, rows: Sequence[Row]) -> bool:
+    """Whether an answer tells how each image ended."""
+    if answer is None:
+        return False
+    if any(row.status is READY for row in rows):
+        return answer.status == 200 and [_ending(image) for image in answer.images] == [_ended(row) for row in rows]
+    guid, _, kind, _ = _ended(rows[0])
+    named = (answer.problem.get(name) for name in ("guid", "type", "maybe_billed"))
+    is_batch = rows[0].batch is not None
+    return (
+        answer.status == problem_type_of(getattr(errors, str(rows[0].failure_kind))).status
+        and tuple(named) == (guid, kind, any(row.maybe_billed for row in rows))
+        and (answer.problem.get("batch") == rows[0].batch if is_batch else True)
+    )
+
+
+def _ending(image: dict[str, Any]) -> tuple[str, str, str | None, bool | None]:
+    """Return how details say that an image has ended."""
+    problem = image["problem"] or {}
+    return image["guid"], image["status"], problem.get("type"), problem.get("maybe_billed")
+
+
+def _ended(row: Row) -> tuple[str, str, str | None, bool | None]:
+    """Return the same of a row."""
+    if row.failure_kind is None:
+        return row.guid, row.status, None, None
+    return row.guid, row.status, problem_type_of(getattr(errors, row.failure_kind)).type, row.maybe_billed
 
 
 def table(outcomes: Counter[tuple[Strike, str, Outcome]], *, by_strike: bool) -> str:

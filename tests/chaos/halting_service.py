@@ -9,7 +9,7 @@ import asyncio
 import math
 import os
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -111,10 +111,12 @@ class HaltingImageRepository(MySQLImageRepository):
 
     halts: Halts
 
-    async def add(self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None) -> Image:
-        await self.halts.reach(Step.UNWRITTEN, image.prompt)
-        self.halts.prompts[image.content_key] = image.prompt
-        return await super().add(image, lease=lease, claim=claim)
+    async def add_batch(
+        self, images: Sequence[Image], *, lease: Lease | None = None, claim: Claim | None = None
+    ) -> Sequence[Image]:
+        await self.halts.reach(Step.UNWRITTEN, images[0].prompt)
+        self.halts.prompts.update({image.content_key: image.prompt for image in images})
+        return await super().add_batch(images, lease=lease, claim=claim)
 
     async def update(self, image: Image, *, expected: ImageStatus) -> None:
         if image.status is ImageStatus.GENERATING:

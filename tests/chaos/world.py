@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -237,10 +238,10 @@ class World:
         """Release the halted generations, and halt no more."""
         (self.folder / RELEASED).touch()
 
-    def halted(self) -> set[str]:
-        """Return the prompts that have come to the step at which they halt."""
+    def halted(self) -> Counter[str]:
+        """Return the prompts that have come to the step at which they halt, each with its number of images."""
         path = self.folder / HALTED
-        return set(path.read_text().splitlines()) if path.exists() else set()
+        return Counter(path.read_text().splitlines() if path.exists() else ())
 
     async def doctor(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run `pixyproxy doctor`."""

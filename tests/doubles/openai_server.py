@@ -726,8 +726,8 @@ class OpenAIServer:
         self.requests: list[RecordedRequest] = []
         self.billed: list[str] = []
         self.request_ids: defaultdict[str, list[str]] = defaultdict(list)
-        self.bodies: dict[str, bytes] = {}
-        """The whole bodies of the last billed answers, by prompt, however much of them was sent."""
+        self.bodies: dict[str, list[bytes]] = {}
+        """The whole bodies of the billed answers, by prompt, however much of them was sent."""
         self.waiting: Counter[str] = Counter()
         self.most_at_once = 0
         self._late: Counter[str] = Counter()
@@ -827,7 +827,7 @@ class OpenAIServer:
         if answer.is_billed:
             self.billed.append(order.prompt)
             self.request_ids[order.prompt].append(request.request_id)
-            self.bodies[order.prompt] = answer.body
+            self.bodies.setdefault(order.prompt, []).append(answer.body)
             self.began_to_draw.set()
         await asyncio.sleep(self.delay + answer.delay)
         return answer
