@@ -77,6 +77,39 @@ async def test_a_service_shows_an_image_that_a_killed_one_had_stored(world: Worl
     assert world.openai.billed == [prompt]
 
 
+@pytest.mark.parametrize(("step", "status"), [(Step.GENERATING, "unknown"), (Step.STORED, "ready")])
+async def test_a_batch_of_a_killed_service_ends_image_by_image(
+    world: World, client: httpx.AsyncClient, step: Step, status: str
+) -> None:
+    killed, other = await world.start(PIXYPROXY_MAX_GENERATIONS="1"), await world.start()
+    world.hold()
+    prompt = f"a fox {{{{halt {step}}}}}"
+
+    async def ask_for_three(service: Service) -> httpx.Response:
+        return await client.post(f"{service.url}/private/image/batch", json={"prompt": prompt, "n": 3})
+
+    asked = asyncio.create_task(ask_for_three(killed))
+    await until(lambda: prompt in world.halted())
+    waiting = asyncio.create_task(ask_for_three(other))
+
+    await world.end(killed)
+    world.release()
+
+    with pytest.raises(httpx.TransportError):
+        await asked
+    answers = [await waiting, await ask_for_three(other)]
+    assert all(answer.headers["Idempotency-Replayed"] == "true" for answer in answers)
+    rows = await world.query("SELECT status, failure_kind, maybe_billed FROM images ORDER BY batch_position")
+    assert [row[0] for row in rows] == [status, "failed", "failed"]
+    assert [tuple(row[1:]) for row in rows[1:]] == [("GenerationNotStartedError", 0)] * 2
+    if status == "ready":
+        assert answers[0].json() == answers[1].json()
+        assert [image["status"] for image in answers[0].json()] == ["ready", "failed", "failed"]
+    else:
+        assert {(answer.status_code, answer.json()["maybe_billed"]) for answer in answers} == {(409, True)}
+    assert world.openai.billed == ([prompt] if status == "ready" else [])
+
+
 @pytest.mark.parametrize(("step", "status"), [(Step.ANSWERED, "unknown"), (Step.STORED, "ready")])
 async def test_abandoned_images_are_finished_without_any_request(
     world: World, client: httpx.AsyncClient, step: Step, status: str
