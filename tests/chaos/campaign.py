@@ -754,7 +754,7 @@ def table(outcomes: Counter[tuple[Strike, str, Outcome]], *, by_strike: bool) ->
     for (strike, sort, outcome), number in sorted(outcomes.items()):
         for name in (str(strike) if by_strike else sort, "~ all"):
             lines.setdefault(name, Counter())[outcome] += number
-    text = [" ".join([f"{'':28}", f"{'trials':>8}", *(f"{column:>20}" for column in columns)])]
+    text = [" ".join([f"{'':28}", f"{'images':>8}", *(f"{column:>20}" for column in columns)])]
     for name, counts in sorted(lines.items()):
         numbers = [counts[column] for column in columns]
         text.append(" ".join([f"{name:28}", f"{sum(numbers):>8,}", *(f"{number:>20,}" for number in numbers)]))
