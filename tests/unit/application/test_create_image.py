@@ -19,6 +19,7 @@ from pixyproxy.adapters.system.guid_source import RandomGuidSource
 from pixyproxy.application import CreateImage, GetImage, GetImageContent, ListImages
 from pixyproxy.application.admission import Admission
 from pixyproxy.application.generate_image import QUARANTINE_NOTE, GenerationPolicy
+from pixyproxy.domain.capabilities import Capabilities, ModelCapabilities
 from pixyproxy.domain.content import ContentKey, MediaType
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
@@ -43,8 +44,10 @@ from pixyproxy.domain.errors import (
 )
 from pixyproxy.domain.failure import Failure
 from pixyproxy.domain.generation_request import GenerationRequest
+from pixyproxy.domain.idempotency import IdempotencyKey
 from pixyproxy.domain.image import Image, ImageChanges, ImageScope, ImageStatus, Visibility, image_conflict
 from pixyproxy.domain.ports import ContentDigest, GeneratedImage, GuidSource, Lease
+from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
 from tests.use_cases import FOX, LIGHTHOUSE, with_parts
 
@@ -279,6 +282,47 @@ async def test_bad_input_buys_nothing_and_leaves_no_record(
     assert generator.requests == []
     with pytest.raises(RecordNotFoundError):
         await create_image.images.get(GUID)
+
+
+class PlainGenerator(InMemoryImageGenerator):
+    """Takes squares in PNG, and nothing else."""
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities.of(ModelCapabilities(id="plain", sizes=("512x512",), output_formats=("png",)))
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"model": "fancy"}, "model"),
+        ({"size": "1024x1024"}, "size"),
+        ({"quality": "high"}, "quality"),
+        ({"output_format": "webp"}, "output_format"),
+        ({"output_compression": 50}, "output_compression"),
+        ({"partial_images": 1}, "partial_images"),
+        ({"references": (Reference.to_image(OTHER),)}, "references"),
+    ],
+)
+async def test_an_option_that_the_model_does_not_take_is_refused_before_anything_is_reserved_or_bought(
+    create_image: CreateImage, images: InMemoryImageRepository, ann: Principal, options: dict[str, Any], field: str
+) -> None:
+    generator, full = PlainGenerator(), Admission(max_running=1, max_waiting=0)
+    slot = full.reserve(None)
+    create_image = with_parts(create_image, generator=generator, admission=full)
+    key = IdempotencyKey("abc")
+
+    with pytest.raises(DataValidationError) as caught:
+        await create_image(GenerationRequest(prompt="a fox", **options), principal=ann, idempotency_key=key)
+
+    assert caught.value.field == field
+    assert generator.requests == []
+    assert await images.scan(limit=10) == []
+    slot.release()
+    allowed = GenerationRequest(prompt="a fox", size="512x512", output_format="png")
+    created = await create_image(allowed, principal=ann, idempotency_key=key)
+    assert not created.is_replay
+    assert created.image.model == "plain"
+    assert created.image.request == allowed
 
 
 async def test_nothing_is_bought_while_the_database_does_not_answer(
