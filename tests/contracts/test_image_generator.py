@@ -25,7 +25,6 @@ from pixyproxy.adapters.pictures.picture import MAX_PIXELS
 from pixyproxy.adapters.sketch import encoding
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.domain.capabilities import ModelCapabilities
-from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import (
     ContentNotFoundError,
     ContentStoreError,
@@ -387,43 +386,6 @@ def request_for(pictures: InputPictures) -> GenerationRequest:
         references=tuple(map(to_upload, pictures.references)),
         mask=None if pictures.mask is None else to_upload(pictures.mask),
     ).normalized()
-
-
-@pytest.mark.parametrize("generator", ["sketch"], indirect=True)
-@pytest.mark.parametrize("count", [0, 1, 3])
-async def test_partial_images_come_one_after_the_other_and_can_be_drawn(generator: ImageGenerator, count: int) -> None:
-    partials: list[PartialImage] = []
-
-    async def on_partial(partial: PartialImage) -> None:
-        await asyncio.sleep(0)
-        partials.append(partial)
-
-    request = GenerationRequest(prompt="a red fox", size="320x200", output_format="webp", partial_images=count)
-    image = await generator.generate(request, on_partial=on_partial)
-
-    assert len(partials) == count
-    for partial in partials:
-        assert partial.media_type is inspect_picture(partial.data).media_type is MediaType.WEBP
-        assert partial.data != image.data
-
-
-@pytest.mark.parametrize("generator", ["sketch"], indirect=True)
-async def test_references_and_mask_make_another_picture(generator: ImageGenerator) -> None:
-    first, second = (input_picture(encoded(gradient(*size), "png")) for size in ((320, 200), (100, 300)))
-    mask = input_picture(encoded(Image.new("RGBA", (320, 200), (0, 0, 0, 0)), "png"))
-    request = GenerationRequest(prompt="a red fox", size="320x200")
-    images = [
-        await generator.generate(request, pictures=pictures)
-        for pictures in (
-            InputPictures(),
-            InputPictures(references=[first]),
-            InputPictures(references=[first, second]),
-            InputPictures(references=[second, first]),
-            InputPictures(references=[first, second], mask=mask),
-        )
-    ]
-
-    assert len({image.data for image in images}) == len(images)
 
 
 @pytest.mark.parametrize("generator", ["sketch", "openai"], indirect=True)

@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageStat
 from pixyproxy.adapters.sketch.collage import places_in
 from pixyproxy.adapters.sketch.encoding import opaque
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
-from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError, GenerationNotStartedError
+from pixyproxy.domain.errors import GenerationNotStartedError
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.ports import GeneratedImage, InputPicture, InputPictures, PartialImage, StoredContent
 from tests.input_pictures import input_picture
@@ -200,21 +200,6 @@ async def test_references_of_every_kind_can_be_drawn(generator: SketchImageGener
     assert shown(image).size == (100, 100)
 
 
-@pytest.mark.parametrize("error", [ContentNotFoundError("It is gone."), ContentStoreError("The disk fails.")])
-async def test_a_reference_that_can_not_be_read_is_not_drawn_and_costs_nothing(
-    generator: SketchImageGenerator, error: ContentStoreError
-) -> None:
-    async def opened() -> StoredContent:
-        raise error
-
-    gone = msgspec.structs.replace(plain(RED), open=opened)
-    with pytest.raises(GenerationNotStartedError, match=error.detail) as raised:
-        await generator.generate(
-            GenerationRequest(prompt="a meadow"), pictures=InputPictures(references=[plain(RED), gone])
-        )
-    assert not raised.value.maybe_billed
-
-
 async def test_a_damaged_reference_is_not_drawn(generator: SketchImageGenerator) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"no picture"
@@ -226,6 +211,24 @@ async def test_a_damaged_reference_is_not_drawn(generator: SketchImageGenerator)
     with pytest.raises(GenerationNotStartedError):
         await generator.generate(GenerationRequest(prompt="a meadow"), pictures=InputPictures(references=[damaged]))
     assert (await generator.generate(GenerationRequest(prompt="a meadow"))).data
+
+
+async def test_references_and_mask_make_another_picture(generator: SketchImageGenerator) -> None:
+    first, second = (input_picture(encoded(gradient(*size), "png")) for size in ((320, 200), (100, 300)))
+    mask = input_picture(encoded(Image.new("RGBA", (320, 200), (0, 0, 0, 0)), "png"))
+    request = GenerationRequest(prompt="a red fox", size="320x200")
+    images = [
+        await generator.generate(request, pictures=pictures)
+        for pictures in (
+            InputPictures(),
+            InputPictures(references=[first]),
+            InputPictures(references=[first, second]),
+            InputPictures(references=[second, first]),
+            InputPictures(references=[first, second], mask=mask),
+        )
+    ]
+
+    assert len({image.data for image in images}) == len(images)
 
 
 @pytest.mark.parametrize("background", [None, "transparent"])
@@ -247,6 +250,7 @@ async def test_partial_images_come_nearer_to_the_picture(
     assert len(steps) == 3
     assert sorted(steps, reverse=True) == steps
     assert steps[-1] > 1
+    assert {partial.media_type for partial in partials} == {image.media_type}
     assert {shown(partial).size for partial in partials} == {(400, 300)}
     assert {shown(partial).mode for partial in partials} == {shown(image).mode}
 

@@ -1,6 +1,7 @@
 import hashlib
 import subprocess
 import sys
+import time
 from random import Random
 from typing import Any, Final
 
@@ -39,6 +40,9 @@ FIRST_SKETCHES: Final = {
     "thing 5": "dead31af387ef60bb2af37c696b73d57d84569288003e620df886d32fdb9d31a",
     "thing 8": "30b280c8bb026c60bd7ff0de1e2c32a0c867fac73e7e6d80da420d238ac79e75",
 }
+
+CPU_SECONDS: Final = 6.0
+"""Twice what the slowest takes on a slow machine."""
 
 
 def seeded(seed: int) -> Random:
@@ -123,6 +127,15 @@ def test_another_process_draws_the_same_bytes() -> None:
 
     picture = drawn("a red fox", size="640x480", background="transparent")
     assert done.stdout.strip() == hashlib.sha256(picture.tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("size", ["2000x2000", "8192x488"])
+@pytest.mark.parametrize("prompt", ["a pine forest", "thing 5"])
+def test_the_largest_sketches_take_a_few_seconds_of_cpu(prompt: str, size: str) -> None:
+    start = time.thread_time()
+    sketch(prompt, size=size)
+
+    assert time.thread_time() - start < CPU_SECONDS
 
 
 @pytest.mark.parametrize("options", [{"model": "sketch"}, {"size": "auto"}, {"size": "1024x1024"}, {"quality": "high"}])
