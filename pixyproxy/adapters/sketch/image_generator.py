@@ -68,11 +68,11 @@ class SketchImageGenerator(ImageGenerator):
     Words of the prompt choose the colours (`red`, `sunset`, `ocean`, …) and the scene (`mountains`, `forest`, …); its
     SHA-256 decides the rest. Quality `low` leaves out the grain of the paper; all others are the same. With a
     transparent background, the scene is cut out like a sticker. References lie as prints on the sketch; with a mask,
-    the first one stays as it is where the mask is opaque. Partial images are blurred, and followed by a `pause` of so
-    many seconds, in which they can be seen.
+    the first one stays as it is where the mask is opaque. Partial images are blurred; each can be seen for `pause`
+    seconds before the generator goes on.
 
-    Draws `concurrency` sketches at once and queues others: one takes about 0.3 s of CPU and 25 MB for a million pixels,
-    and a reference besides its bytes and some 50 MB while it is read.
+    Draws `concurrency` sketches at once and queues others. A million pixels take about 0.3 s of CPU and 25 MB.
+    References are read one after the other; each takes its own size and some 50 MB for that time.
     """
 
     def __init__(self, *, concurrency: int = 2, pause: float = 0.4) -> None:
