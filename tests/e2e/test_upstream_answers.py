@@ -96,6 +96,31 @@ def test_each_answer_that_was_seen_elsewhere_is_a_picture_or_an_error_of_its_own
         assert response.status_code == 200
 
 
+def test_an_option_that_the_upstream_rejects_is_the_clients_to_mend_and_not_billed(service: Service) -> None:
+    def answered(key: str, **options: str) -> httpx.Response:
+        body = {"prompt": "a red fox [[invalid-size]]", **options}
+        headers = {"Idempotency-Key": key}
+        return httpx.post(f"{service.url}/image", json=body, headers=headers, auth=service.login, timeout=60)
+
+    first, again = answered("clients", size="80x48"), answered("clients", size="80x48")
+    (problem, replayed) = (response.json() for response in (first, again))
+
+    assert first.status_code == again.status_code == 400
+    assert problem["type"] == "urn:pixyproxy:problem:generation-option"
+    assert [error["field"] for error in problem["errors"]] == ["size"]
+    assert (problem["retryable"], problem["maybe_billed"]) == (False, False)
+    assert replayed == {**problem, "request_id": replayed["request_id"]}
+    assert again.headers["Idempotency-Replayed"] == "true"
+    stored = record(service, problem["guid"])
+    assert (stored["status"], stored["problem"]["status"], stored["problem"]["detail"]) == (
+        "failed",
+        400,
+        problem["detail"],
+    )
+    # The size of the settings is the operator's to mend.
+    assert answered("operators").json()["type"] == "urn:pixyproxy:problem:generator-setup"
+
+
 @pytest.mark.parametrize(
     ("behaviour", "status", "kind", "is_billed"),
     [
