@@ -32,7 +32,7 @@ from pixyproxy.adapters.archive.tar_writer import TarImageArchiveWriter
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.application import ExportImages, ImportImages
+from pixyproxy.application import ExportImages, ImportImages, ImportUploads, StoreUpload
 from pixyproxy.application.export_images import ExportOutcome
 from pixyproxy.application.import_images import ImportOutcome
 from pixyproxy.domain.content import ContentInfo, MediaType, filename_for
@@ -96,7 +96,13 @@ async def export_to(archive: str, folder: Path, count: int) -> None:
     stdout = os.fdopen(1, "wb", buffering=0)
     writer: ImageArchiveWriter = TarImageArchiveWriter(stdout) if is_tar else FolderImageArchiveWriter(Path(archive))
     images, contents = database.images, FilesystemContentStore(folder / "images")
-    export_images = ExportImages(images=images, image_maintenance=images, contents=contents, quarantine=contents)
+    export_images = ExportImages(
+        images=images,
+        image_maintenance=images,
+        contents=contents,
+        upload_contents=FilesystemContentStore(folder / "images" / "uploads"),
+        quarantine=contents,
+    )
     peak_before, start = peak_mib(), time.perf_counter()
     outcomes = await export_images(writer)
     is_resumed = ExportOutcome.UNCHANGED in outcomes
@@ -120,12 +126,18 @@ async def import_from(archive: str, folder: Path, count: int) -> None:
         TarImageArchiveReader(sys.stdin.buffer) if is_tar else FolderImageArchiveReader(Path(archive))
     )
     images, contents = database.images, FilesystemContentStore(folder / "images")
+    upload_contents, inspector = FilesystemContentStore(folder / "images" / "uploads"), PillowContentInspector()
     import_images = ImportImages(
         images=images,
         deletions=images,
         contents=contents,
         quarantine=contents,
-        inspector=PillowContentInspector(),
+        inspector=inspector,
+        import_uploads=ImportUploads(
+            upload_contents=upload_contents,
+            inspector=inspector,
+            store_upload=StoreUpload(uploads=images, upload_store=upload_contents, inspector=inspector),
+        ),
     )
     peak_before, start = peak_mib(), time.perf_counter()
     outcomes = await import_images(reader)

@@ -24,6 +24,7 @@ from pixyproxy.application.get_image_content import GetImageContent
 from pixyproxy.application.get_image_variant import GetImageVariant
 from pixyproxy.application.get_partial_image import GetPartialImage
 from pixyproxy.application.import_images import ImportImages
+from pixyproxy.application.import_uploads import ImportUploads
 from pixyproxy.application.index_prompts import IndexPrompts
 from pixyproxy.application.list_images import ListImages
 from pixyproxy.application.list_models import ListModels
@@ -65,6 +66,7 @@ __all__ = [
     "GetImageVariant",
     "GetPartialImage",
     "ImportImages",
+    "ImportUploads",
     "IndexPrompts",
     "ListImages",
     "ListModels",

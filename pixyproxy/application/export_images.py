@@ -10,7 +10,13 @@ from uuid import UUID
 
 from pixyproxy.application.progress import no_progress
 from pixyproxy.domain.content import ContentInfo, ContentKey
-from pixyproxy.domain.errors import ContentStoreError, DamagedContentError, DamagedRecordError, RecordNotFoundError
+from pixyproxy.domain.errors import (
+    ContentNotFoundError,
+    ContentStoreError,
+    DamagedContentError,
+    DamagedRecordError,
+    RecordNotFoundError,
+)
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import (
     ArchiveProblem,
@@ -22,6 +28,7 @@ from pixyproxy.domain.ports import (
     Quarantine,
     StoredContent,
 )
+from pixyproxy.domain.reference import Upload
 from pixyproxy.domain.user import UserName
 
 PAGE_SIZE: Final = 200
@@ -44,10 +51,11 @@ class ExportOutcome(StrEnum):
 class ExportImages:
     """Write all images, or those of one author, into an archive, except images that are still being made.
 
-    Skips images that the archive has already, so that an interrupted export can go on. Compares the content with its
-    record; an image with missing or damaged content, or with a damaged record of any author, is reported to
-    `on_problem` and left out. `on_progress` gets the number of images examined, of all authors, after each. Memory does
-    not grow with the number of images.
+    Uploads are written once, before the first image that refers to them. Skips images and uploads that the archive has
+    already, so that an interrupted export can go on. Compares content and uploads with their record; an image that
+    misses one of them, or has a damaged one, or a damaged record of any author, is reported to `on_problem` and left
+    out. `on_progress` gets the number of images examined, of all authors, after each. Memory does not grow with the
+    number of images.
 
     Returns the number of images by outcome; images that are deleted meanwhile are not counted. Quarantine is counted
     for the author, or completely. Raises `DBConnectionError` and `ArchiveError`.
@@ -56,6 +64,7 @@ class ExportImages:
     images: ImageRepository
     image_maintenance: ImageMaintenance
     contents: ContentStore
+    upload_contents: ContentStore
     quarantine: Quarantine
 
     async def __call__(
@@ -116,12 +125,22 @@ class ExportImages:
             return ExportOutcome.BEING_MADE
         if await archive.has(image):
             return ExportOutcome.UNCHANGED
+        for picture in image.request.pictures:
+            if picture.upload is not None and not await archive.has_reference(picture.upload.content):
+                await self._export_upload(picture.upload, archive)
         if image.content is None:
             await archive.put(image)
         else:
             stored = await self.contents.open(image.content_key)
             await archive.put(image, _compared(stored, image.content))
         return ExportOutcome.EXPORTED
+
+    async def _export_upload(self, upload: Upload, archive: ImageArchiveWriter) -> None:
+        try:
+            stored = await self.upload_contents.open(upload.key)
+            await archive.put_reference(upload.content, _compared(stored, upload.content))
+        except (ContentNotFoundError, DamagedContentError) as exc:
+            raise DamagedContentError(f"Its upload {upload.content.sha256} can't be exported: {exc.detail}") from exc
 
     async def _is_stored(self, guid: UUID) -> bool:
         try:

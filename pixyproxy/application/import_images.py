@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from pixyproxy.application.correct_sizes import exchanged
+from pixyproxy.application.import_uploads import ImportUploads
 from pixyproxy.application.progress import no_progress
 from pixyproxy.domain.content import CONTENT_MAX_SIZE, ContentInfo
 from pixyproxy.domain.errors import (
@@ -18,10 +19,12 @@ from pixyproxy.domain.errors import (
     DamagedRecordError,
     DataValidationError,
     RecordNotFoundError,
+    UploadTooLargeError,
 )
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import (
     ArchivedImage,
+    ArchivedReference,
     ArchiveProblem,
     ContentInspector,
     ContentStore,
@@ -32,6 +35,7 @@ from pixyproxy.domain.ports import (
     StoredContent,
     chunks_of,
 )
+from pixyproxy.domain.reference import uploads_in
 
 
 class ImportOutcome(StrEnum):
@@ -47,13 +51,13 @@ class ImportOutcome(StrEnum):
 class ImportImages:
     """Store every image of an archive with its guid and all its fields, unless it is stored already.
 
-    Content is stored before its record, and only if it is a whole picture and exactly the record's. A stored image with
-    the same fields gets its missing content; one with other fields is left alone. Problems are reported to `on_problem`
-    and don't stop the import. `on_progress` gets the number of entries examined after each. Memory does not grow with
-    the number of images. May be repeated, also while the service runs.
+    Content and uploads are stored before the record that names them, and only if they are whole pictures and exactly
+    the record's. A stored image with the same fields gets what it misses of them; one with other fields is left alone.
+    Problems are reported to `on_problem` and don't stop the import. `on_progress` gets the number of entries examined
+    after each. Memory does not grow with the number of images. May be repeated, also while the service runs.
 
-    Returns the number of entries by outcome. Raises `DBConnectionError`, `ContentStoreError` and `ArchiveError`; a
-    repeated import stores the rest.
+    Returns the number of images by outcome; `REFUSED` counts other entries, too. Raises `DBConnectionError`,
+    `ContentStoreError` and `ArchiveError`; a repeated import stores the rest.
     """
 
     images: ImageRepository
@@ -61,6 +65,7 @@ class ImportImages:
     contents: ContentStore
     quarantine: Quarantine
     inspector: ContentInspector
+    import_uploads: ImportUploads
 
     async def __call__(
         self,
@@ -70,24 +75,43 @@ class ImportImages:
         on_problem: Callable[[ArchiveProblem], None] = no_progress,
     ) -> Mapping[ImportOutcome, int]:
         outcomes: Counter[ImportOutcome] = Counter()
-        async for found in archive.images():
-            outcome, problem = await self._take(found)
+        # Since the last image.
+        stored_uploads: set[str] = set()
+        async for found in archive.items():
+            outcome, problem = await self._take(found, stored_uploads)
+            if outcome is None:
+                continue
             outcomes[outcome] += 1
             if problem is not None:
                 on_problem(problem)
             on_progress(outcomes.total())
         return outcomes
 
-    async def _take(self, found: ArchivedImage | ArchiveProblem) -> tuple[ImportOutcome, ArchiveProblem | None]:
+    async def _take(
+        self, found: ArchivedImage | ArchivedReference | ArchiveProblem, stored_uploads: set[str]
+    ) -> tuple[ImportOutcome | None, ArchiveProblem | None]:
+        """Return the outcome, None for a reference that is not refused, and the problem, if there is one."""
         if isinstance(found, ArchiveProblem):
             return ImportOutcome.REFUSED, found
         try:
-            return await self._import(found), None
+            if isinstance(found, ArchivedReference):
+                if await self.import_uploads(found):
+                    stored_uploads.add(found.sha256)
+                return None, None
+            outcome = await self._import(found)
+            if outcome is ImportOutcome.UNCHANGED and not stored_uploads.isdisjoint(
+                uploads_in(found.image.request.pictures)
+            ):
+                outcome = ImportOutcome.MENDED
+            stored_uploads.clear()
         except DataValidationError as exc:
             detail = f"{exc.field} {exc.detail}."
-        except (ConstraintViolationError, DamagedContentError, DamagedRecordError) as exc:
+        except (ConstraintViolationError, DamagedContentError, DamagedRecordError, UploadTooLargeError) as exc:
             detail = exc.detail
-        return ImportOutcome.REFUSED, ArchiveProblem(str(found.image.guid), detail)
+        else:
+            return outcome, None
+        name = found.sha256 if isinstance(found, ArchivedReference) else str(found.image.guid)
+        return ImportOutcome.REFUSED, ArchiveProblem(name, detail)
 
     async def _import(self, archived: ArchivedImage) -> ImportOutcome:
         image = archived.image
@@ -98,6 +122,11 @@ class ImportImages:
         # Otherwise a pending deletion could delete the new content.
         if await self.deletions.is_being_deleted(image.guid):
             raise _being_deleted()
+        async with self.import_uploads.held(image):
+            return await self._add(archived)
+
+    async def _add(self, archived: ArchivedImage) -> ImportOutcome:
+        image = archived.image
         found = await self._put(archived)
         try:
             await self.images.add(msgspec.structs.replace(image, content=found))

@@ -51,7 +51,7 @@ class StoreUpload:
 
         async def accept(received: StoredContent) -> ContentKey:
             upload = await self._inspected(received, filename, field)
-            await self._hold(upload)
+            await self.hold(upload.content.sha256)
             accepted.append(upload)
             return upload.key
 
@@ -62,8 +62,22 @@ class StoreUpload:
             raise
         return accepted[0]
 
+    async def hold(self, sha256: str) -> None:
+        """Hold an upload, as soon as an earlier one of the same bytes is deleted; raise `ConstraintViolationError`."""
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + self.patience
+        while True:
+            try:
+                await self.uploads.hold(sha256, seconds=self.hold_seconds)
+            except ConstraintViolationError:
+                if clock() >= ends_at:
+                    raise
+            else:
+                return
+            await asyncio.sleep(self.pause)
+
     async def release(self, uploads: Iterable[Upload]) -> None:
-        """End the hold of each upload; one that the database does not let go ends by itself."""
+        """End one hold of each upload; one that the database does not let go ends by itself."""
         for upload in uploads:
             with suppress(DBConnectionError):
                 await self.uploads.release(upload.content.sha256)
@@ -86,17 +100,3 @@ class StoreUpload:
             raise DataValidationError(field, f"can't be used: {exc.detail}") from exc
         name = upload_filename(filename) or with_extension("upload", content.media_type.extension)
         return Upload(filename=name, content=content)
-
-    async def _hold(self, upload: Upload) -> None:
-        """Hold the upload, as soon as an earlier one of the same bytes is deleted."""
-        clock = asyncio.get_running_loop().time
-        ends_at = clock() + self.patience
-        while True:
-            try:
-                await self.uploads.hold(upload.content.sha256, seconds=self.hold_seconds)
-            except ConstraintViolationError:
-                if clock() >= ends_at:
-                    raise
-            else:
-                return
-            await asyncio.sleep(self.pause)

@@ -80,6 +80,11 @@ def uploads_in(pictures: Iterable[Reference]) -> Sequence[str]:
     return sorted({picture.upload.content.sha256 for picture in pictures if picture.upload is not None})
 
 
+def upload_contents_in(pictures: Iterable[Reference]) -> Sequence[ContentInfo]:
+    """Return the contents of the uploads among the pictures of a request, each once, in order."""
+    return list(dict.fromkeys(picture.upload.content for picture in pictures if picture.upload is not None))
+
+
 def upload_gone() -> ConstraintViolationError:
     """Return the error for an image that refers to an upload that is not kept any more."""
     return ConstraintViolationError("An upload that the image refers to is not kept any more: upload it again.")

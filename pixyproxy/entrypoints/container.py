@@ -53,6 +53,7 @@ from pixyproxy.application import (
     GetImageVariant,
     GetPartialImage,
     ImportImages,
+    ImportUploads,
     IndexPrompts,
     ListImages,
     ListModels,
@@ -75,6 +76,7 @@ from pixyproxy.application.generations import Generations
 from pixyproxy.application.login_allowance import LoginAllowance
 from pixyproxy.application.partial_images import PartialImages
 from pixyproxy.application.single_flight import SingleFlight
+from pixyproxy.domain.content import CONTENT_MAX_SIZE
 from pixyproxy.domain.ports import ContentDigest, Lease
 from pixyproxy.domain.variant import VariantPolicy
 from pixyproxy.entrypoints.cursor_signer import CursorSigner
@@ -279,10 +281,35 @@ class Container(containers.DeclarativeContainer):
     tag_images = providers.Singleton(TagImages, change_image=change_image)
     delete_images = providers.Singleton(DeleteImages, delete_image=delete_image)
     export_images = providers.Singleton(
-        ExportImages, images=images, image_maintenance=images, contents=contents, quarantine=contents
+        ExportImages,
+        images=images,
+        image_maintenance=images,
+        contents=contents,
+        upload_contents=upload_contents,
+        quarantine=contents,
+    )
+    import_uploads = providers.Singleton(
+        ImportUploads,
+        upload_contents=upload_contents,
+        inspector=inspector,
+        store_upload=providers.Singleton(
+            StoreUpload,
+            uploads=images,
+            upload_store=upload_contents,
+            inspector=inspector,
+            max_size=CONTENT_MAX_SIZE,
+            # The next image that refers to it may be far behind in the archive.
+            hold_seconds=86_400.0,
+        ),
     )
     import_images = providers.Singleton(
-        ImportImages, images=images, deletions=images, contents=contents, quarantine=contents, inspector=inspector
+        ImportImages,
+        images=images,
+        deletions=images,
+        contents=contents,
+        quarantine=contents,
+        inspector=inspector,
+        import_uploads=import_uploads,
     )
     index_prompts = providers.Singleton(IndexPrompts, index=images)
     rebuild_indexes = providers.Singleton(RebuildIndexes, index=images)

@@ -3,80 +3,32 @@
 A new field needs a sample here, and then goes everywhere or fails a test.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
-from uuid import UUID
+from typing import Any
 
 import msgspec
 import pytest
 
+from pixyproxy.adapters.memory.content_store import InMemoryContentStore
+from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
+from pixyproxy.application.import_images import ImportOutcome
 from pixyproxy.domain.batch import BatchPlace
-from pixyproxy.domain.content import ContentInfo, MediaType
-from pixyproxy.domain.errors import GenerationRefusedError
+from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.failure import Failure
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.idempotency import Claim, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageStatus
 from pixyproxy.domain.listing import ImageFilter
-from pixyproxy.domain.ports import ArchivedImage, ImagePorts, chunks_of
-from pixyproxy.domain.reference import Reference, Upload, uploads_in
+from pixyproxy.domain.ports import ImagePorts, chunks_of
+from pixyproxy.domain.reference import upload_key_of, uploads_in
 from pixyproxy.domain.user import UserName
 from pixyproxy.entrypoints.http.images.schemas import PrivateImageDetail
-from tests.archive_kinds import ARCHIVES, Archive
-from tests.factories import ContentInfoFactory, GeneratingImageFactory, ImageFactory
+from tests.archiving import ARCHIVES, Archive, exporter, importer
+from tests.factories import GeneratingImageFactory, ImageFactory
 from tests.images import NOON
-
-GUID = UUID("3f2a1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
-CONTENT: Final[Mapping[str, Any]] = {
-    "media_type": MediaType.WEBP,
-    "byte_size": 7,
-    "sha256": "0123456789abcdef" * 4,
-    "width": 640,
-    "height": 480,
-}
-UPLOAD: Final[Mapping[str, Any]] = {"filename": "löwe.webp", "content": ContentInfo(**CONTENT)}
-REFERENCE: Final[Mapping[str, Any]] = {"guid": GUID, "upload": Upload(**UPLOAD)}
-REQUEST: Final[Mapping[str, Any]] = {
-    "prompt": "a lion",
-    "model": "gpt-image-2.5-flare",
-    "size": "1536x1024",
-    "quality": "high",
-    "background": "transparent",
-    "output_format": "webp",
-    "output_compression": 0,
-    "moderation": "low",
-    "references": tuple(Reference(**{name: value}) for name, value in REFERENCE.items()),
-    "mask": Reference.to_upload(Upload(**UPLOAD)),
-    "input_fidelity": "high",
-    "partial_images": 3,
-    "extra": {"z": 1, "a": {"y": [1, 2.5, -0.0, 1e300, 10**40], "b": None, "c": True}, "😀": 'it\'s 100% "quoted" \\'},
-}
-RESULT: Final[Mapping[str, Any]] = {
-    "model": "gpt-image-2-2026-11-01",
-    "size": "1024x1024",
-    "quality": "medium",
-    "background": "opaque",
-    "output_format": "png",
-    "revised_prompt": 'A "lion", it\'s 100%\n\u2028 😀\x01 \\',
-}
-BATCH: Final[Mapping[str, Any]] = {"guid": GUID, "position": 2, "size": 3}
-FAILURE: Final[Mapping[str, Any]] = {
-    "kind": GenerationRefusedError.__name__,
-    "detail": 'it\'s 100% "refused" 😀',
-    "maybe_billed": True,
-    "field": "references[1]",
-}
-SAMPLES: Final[Mapping[type[msgspec.Struct], Mapping[str, Any]]] = {
-    GenerationRequest: REQUEST,
-    GenerationResult: RESULT,
-    BatchPlace: BATCH,
-    Failure: FAILURE,
-    Reference: REFERENCE,
-    Upload: UPLOAD,
-    ContentInfo: CONTENT,
-}
+from tests.requests import BATCH, CONTENT, FAILURE, PICTURE, REQUEST, RESULT, SAMPLES
 
 PLAIN = GenerationRequest(prompt="a fox")
 ANN = UserName("ann")
@@ -103,8 +55,7 @@ def images() -> Iterator[Any]:
 
 @pytest.fixture(params=images())
 def image(request: pytest.FixtureRequest) -> Image:
-    content = ContentInfoFactory.build(byte_size=7)
-    fields = {"content": content, "request": PLAIN, "result": None, "batch": None, **request.param}
+    fields = {"content": ContentInfo(**CONTENT), "request": PLAIN, "result": None, "batch": None, **request.param}
     return ImageFactory.build(author=ANN, **fields)
 
 
@@ -177,15 +128,19 @@ async def test_a_database_keeps_it_from_the_request_to_the_end(images_with_uploa
     assert await images.get(generating.guid) == ended
 
 
-async def test_an_archive_keeps_it(archive: Archive, image: Image) -> None:
-    writer = archive.writer()
-    await writer.prepare()
-    await writer.put(image, chunks_of(b"7 bytes") if image.content else None)
-    await writer.finish()
-    found = [one async for one in archive.reader().images()]
-    (read,) = [one.image for one in found if isinstance(one, ArchivedImage)]
-    assert read == image
-    assert repr(read.request) == repr(image.request)
+async def test_an_export_and_an_import_keep_it(archive: Archive, image: Image) -> None:
+    images, contents, upload_contents = InMemoryImageRepository(), InMemoryContentStore(), InMemoryContentStore()
+    for sha256 in uploads_in(image.request.pictures):
+        await images.hold(sha256, seconds=60)
+        await upload_contents.put(upload_key_of(sha256), chunks_of(PICTURE))
+    await contents.put(image.content_key, chunks_of(PICTURE))
+    await images.add(image)
+    await exporter(images, contents, upload_contents)(archive.writer())
+    others = InMemoryImageRepository()
+    assert await importer(others, InMemoryContentStore())(archive.reader()) == {ImportOutcome.IMPORTED: 1}
+    found = await others.get(image.guid)
+    assert found == msgspec.structs.replace(image, id=found.id)
+    assert repr(found.request) == repr(image.request)
 
 
 def test_the_author_sees_it(image: Image) -> None:

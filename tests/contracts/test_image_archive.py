@@ -1,5 +1,6 @@
 """The contract of `ImageArchiveWriter` and `ImageArchiveReader`: the reader returns all that was written."""
 
+import hashlib
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,20 +14,30 @@ from hypothesis import strategies as st
 
 from pixyproxy.adapters.archive.tar_writer import SPOOL_SIZE
 from pixyproxy.domain.batch import BatchPlace
+from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.failure import Failure
 from pixyproxy.domain.generation_request import OUTPUT_FORMATS, GenerationRequest
 from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
-from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ImageArchiveReader, ImageArchiveWriter
-from pixyproxy.domain.reference import Reference
+from pixyproxy.domain.ports import (
+    ArchivedImage,
+    ArchivedReference,
+    ArchiveProblem,
+    ImageArchiveReader,
+    ImageArchiveWriter,
+    StoredContent,
+)
+from pixyproxy.domain.reference import Reference, Upload
 from pixyproxy.domain.tag import Tag, normalized_tags
 from pixyproxy.domain.user import UserName
-from tests.archive_kinds import ARCHIVES, Archive, Folder, Memory, Tar
+from tests.archiving import ARCHIVES, Archive, Folder, Memory, Tar
 from tests.factories import ContentInfoFactory, FailedImageFactory, ImageFactory, UnknownImageFactory
 
 MIB = 1 << 20
 
 Read = tuple[Image, bytes | None]
+ReadReference = tuple[str, bytes]
+Found = Read | ReadReference | ArchiveProblem
 
 
 @pytest.fixture(params=ARCHIVES)
@@ -68,25 +79,33 @@ async def write(archive: Archive, *images: Read) -> None:
     await writer.finish()
 
 
-async def found_in(reader: ImageArchiveReader) -> Sequence[Read | ArchiveProblem]:
-    return [await whole(found) async for found in reader.images()]
+async def found_in(reader: ImageArchiveReader) -> Sequence[Found]:
+    return [await whole(found) async for found in reader.items()]
 
 
-async def whole(found: ArchivedImage | ArchiveProblem) -> Read | ArchiveProblem:
-    """Return an image with its bytes, having checked their number and the sizes of the chunks."""
+async def whole(found: ArchivedImage | ArchivedReference | ArchiveProblem) -> Found:
+    """Return an image or a reference with its bytes."""
     if isinstance(found, ArchiveProblem):
         return found
-    if found.content is None:
-        return found.image, None
-    chunks = [chunk async for chunk in found.content.chunks]
+    if isinstance(found, ArchivedReference):
+        return found.sha256, await read(found.content)
+    return found.image, None if found.content is None else await read(found.content)
+
+
+async def read(content: StoredContent) -> bytes:
+    """Return the bytes, having checked their number and the sizes of the chunks."""
+    chunks = [chunk async for chunk in content.chunks]
     assert all(0 < len(chunk) <= MIB for chunk in chunks)
     data = b"".join(chunks)
-    assert len(data) == found.content.byte_size
-    return found.image, data
+    assert len(data) == content.byte_size
+    return data
 
 
-def in_order(found: Sequence[Read | ArchiveProblem]) -> Sequence[Read | ArchiveProblem]:
-    return sorted(found, key=lambda one: one.name if isinstance(one, ArchiveProblem) else str(one[0].guid))
+def in_order(found: Sequence[Found]) -> Sequence[Found]:
+    def guid(one: Found) -> str:
+        return str(one[0].guid) if isinstance(one, tuple) and isinstance(one[0], Image) else ""
+
+    return sorted(found, key=guid)
 
 
 async def test_an_archive_of_nothing_is_an_archive(archive: Archive) -> None:
@@ -123,7 +142,7 @@ async def test_content_larger_than_what_is_kept_in_memory_comes_back(archive: Ar
 async def test_unread_content_is_skipped(archive: Archive) -> None:
     written = [(with_content(data), data) for data in (b"one", b"two " * MIB, b"three")]
     await write(archive, *written)
-    found = [one async for one in archive.reader().images()]
+    found = [one async for one in archive.reader().items()]
     assert {one.image.guid for one in found if isinstance(one, ArchivedImage)} == {image.guid for image, _ in written}
 
 
@@ -131,7 +150,7 @@ async def test_partly_read_content_is_skipped(archive: Archive) -> None:
     written = [(with_content(data), data) for data in (b"one " * MIB, b"two " * MIB)]
     await write(archive, *written)
     found = []
-    async for one in archive.reader().images():
+    async for one in archive.reader().items():
         assert isinstance(one, ArchivedImage)
         assert one.content is not None
         found.append((one.image, await anext(one.content.chunks)))
@@ -155,7 +174,7 @@ async def test_the_progress_is_reported_if_it_is_known(archive: Archive) -> None
     await write(archive, *((with_content(b"bytes"), b"bytes") for _ in range(20)))
     reader = archive.reader()
     before = reader.progress
-    within = [reader.progress async for _ in reader.images()]
+    within = [reader.progress async for _ in reader.items()]
     seen = [before, *within, reader.progress]
     known = [progress for progress in seen if progress is not None]
     assert known in ([], sorted(known))
@@ -205,6 +224,101 @@ async def test_an_archive_can_not_be_looked_into_while_it_is_a_stream(tmp_path: 
     image, writer = with_content(b"bytes"), Tar(tmp_path).writer()
     await put(writer, image, b"bytes")
     assert not await writer.has(image)
+
+
+def an_upload(data: bytes, media_type: MediaType = MediaType.PNG) -> Upload:
+    digest = hashlib.sha256(data).hexdigest()
+    content = ContentInfoFactory.build(byte_size=len(data), sha256=digest, media_type=media_type)
+    return Upload(filename="a lion.png", content=content)
+
+
+def with_uploads(*uploads: Upload, mask: Upload | None = None) -> Image:
+    request = GenerationRequest(
+        prompt="a lion",
+        references=tuple(map(Reference.to_upload, uploads)),
+        mask=None if mask is None else Reference.to_upload(mask),
+    )
+    return FailedImageFactory.build(request=request)
+
+
+async def put_reference(writer: ImageArchiveWriter, data: bytes, media_type: MediaType = MediaType.PNG) -> None:
+    await writer.put_reference(an_upload(data, media_type).content, in_chunks(data))
+
+
+def read_reference(data: bytes) -> ReadReference:
+    return an_upload(data).content.sha256, data
+
+
+async def test_references_come_back_before_the_image_that_names_them(archive: Archive) -> None:
+    large = b"large" * MIB
+    image = with_uploads(an_upload(b"one"), an_upload(large, MediaType.WEBP), mask=an_upload(b"mask"))
+    writer = archive.writer()
+    await writer.prepare()
+    await put_reference(writer, b"one")
+    await put_reference(writer, large, MediaType.WEBP)
+    await put_reference(writer, b"mask")
+    await writer.put(image)
+    await writer.finish()
+    assert await found_in(archive.reader()) == [
+        read_reference(b"one"),
+        read_reference(large),
+        read_reference(b"mask"),
+        (image, None),
+    ]
+
+
+async def test_a_reference_that_several_images_name_is_written_once(archive: Archive) -> None:
+    images = [with_uploads(an_upload(b"one"), an_upload(b"one")), with_uploads(an_upload(b"one"))]
+    writer = archive.writer()
+    await writer.prepare()
+    assert not await writer.has_reference(an_upload(b"one").content)
+    await put_reference(writer, b"one")
+    assert await writer.has_reference(an_upload(b"one").content)
+    assert not await writer.has_reference(an_upload(b"two").content)
+    assert not await writer.has_reference(an_upload(b"one", MediaType.JPEG).content)
+    for image in images:
+        await writer.put(image)
+    await writer.finish()
+    found = await found_in(archive.reader())
+    assert found[0] == read_reference(b"one")
+    assert [one for one in in_order(found) if one != found[0]] == in_order([(image, None) for image in images])
+
+
+async def test_unread_references_are_skipped(archive: Archive) -> None:
+    image = with_uploads(an_upload(b"one"), an_upload(b"two" * MIB))
+    writer = archive.writer()
+    await writer.prepare()
+    await put_reference(writer, b"one")
+    await put_reference(writer, b"two" * MIB)
+    await writer.put(image)
+    await writer.finish()
+    found = [one async for one in archive.reader().items()]
+    assert [type(one) for one in found] == [ArchivedReference, ArchivedReference, ArchivedImage]
+
+
+async def test_a_reference_that_breaks_off_is_not_there(archive: Archive) -> None:
+    image, content = with_uploads(an_upload(b"one")), an_upload(b"one").content
+    writer = archive.writer()
+    await writer.prepare()
+    with pytest.raises(LookupError):
+        await writer.put_reference(content, broken_after(b"on"))
+    assert not await writer.has_reference(content)
+    await writer.put(image)
+    await writer.finish()
+    assert await found_in(archive.reader()) == [(image, None)]
+
+
+async def test_a_second_export_knows_the_references(lasting_archive: Archive) -> None:
+    image = with_uploads(an_upload(b"one"), mask=an_upload(b"mask"))
+    writer = lasting_archive.writer()
+    await writer.prepare()
+    await put_reference(writer, b"one")
+    await writer.put(image)
+    again = lasting_archive.writer()
+    assert await again.has_reference(an_upload(b"one").content)
+    assert not await again.has(image)
+    await put_reference(again, b"mask")
+    assert await again.has(image)
 
 
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=20).map(str.strip)

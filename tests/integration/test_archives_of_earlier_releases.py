@@ -15,13 +15,13 @@ from pixyproxy.adapters.archive.folder_writer import FolderImageArchiveWriter
 from pixyproxy.adapters.archive.tar_reader import TarImageArchiveReader
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.application import ExportImages, ImportImages
+from pixyproxy.application import ImportImages
 from pixyproxy.application.export_images import ExportOutcome
 from pixyproxy.application.import_images import ImportOutcome
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import ImageArchiveReader, ImagePorts
+from tests.archiving import exporter, importer
 
 ARCHIVES = Path("tests/archives/482b97f")
 EXPECTED: dict[str, dict[str, Any]] = json.loads((ARCHIVES / "images.json").read_text())
@@ -40,9 +40,7 @@ def images(request: pytest.FixtureRequest) -> ImagePorts:
 
 @pytest.fixture
 def import_images(images: ImagePorts, contents: InMemoryContentStore) -> ImportImages:
-    return ImportImages(
-        images=images, deletions=images, contents=contents, quarantine=contents, inspector=PillowContentInspector()
-    )
+    return importer(images, contents)
 
 
 def reader_of(path: Path) -> ImageArchiveReader:
@@ -83,7 +81,7 @@ async def test_an_export_over_format_1_rewrites_its_records_and_then_knows_them(
     folder = tmp_path / "archive"
     await import_images(reader_of(ARCHIVES / "folder"))
     shutil.copytree(ARCHIVES / "folder", folder)
-    export_images = ExportImages(images=images, image_maintenance=images, contents=contents, quarantine=contents)
+    export_images = exporter(images, contents)
     exported = await export_images(FolderImageArchiveWriter(folder))
     assert exported == {ExportOutcome.EXPORTED: len(EXPECTED)}
     again = await export_images(FolderImageArchiveWriter(folder))

@@ -18,12 +18,18 @@ from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
-from pixyproxy.domain.content import MediaType
+from pixyproxy.application import StoreUpload
+from pixyproxy.domain.batch import BatchPlace
+from pixyproxy.domain.content import ContentKey, MediaType
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.listing import ImageFilter
 from pixyproxy.domain.ports import ContentPorts, ImagePorts, StoredContent
+from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
+from pixyproxy.entrypoints.container import UPLOADS
+from tests.contents import keys_in
 from tests.doubles.service import clean_environment
 from tests.factories import (
     FailedImageFactory,
@@ -32,6 +38,7 @@ from tests.factories import (
     PendingImageFactory,
     UnknownImageFactory,
 )
+from tests.requests import REQUEST
 
 Everything = Mapping[UUID, tuple[Image, bytes | None]]
 
@@ -55,6 +62,8 @@ USAGES = [
     {"total_tokens": 10**40, "cost": 0.1, "details": {"text": [1, None, True, {"": "\u0000"}]}, "\ud800": "日本"},
 ]
 MADE = [FailedImageFactory, UnknownImageFactory]
+UPLOADERS = 3
+NUMBER = len(PROMPTS) + len(MADE) * len(TIMES) + UPLOADERS
 
 
 class Home:
@@ -63,6 +72,7 @@ class Home:
     def __init__(self, images: ImagePorts, folder: Path, database_url: str) -> None:
         self.images = images
         self.contents: ContentPorts = FilesystemContentStore(folder)
+        self.upload_contents: ContentPorts = FilesystemContentStore(folder / UPLOADS)
         self.environment = clean_environment(
             {
                 "PIXYPROXY_DATABASE_URL": database_url,
@@ -71,10 +81,28 @@ class Home:
             }
         )
 
+    async def prepare(self) -> None:
+        for contents in (self.contents, self.upload_contents):
+            await contents.prepare()
+
     async def add(self, image: Image, data: bytes | None = None) -> None:
         if data is not None:
             await self.contents.put(image.content_key, chunks_of(data))
         await self.images.add(image)
+
+    async def upload(self, data: bytes) -> Reference:
+        store_upload = StoreUpload(
+            uploads=self.images, upload_store=self.upload_contents, inspector=PillowContentInspector()
+        )
+        return Reference.to_upload(await store_upload(chunks_of(data), filename="löwe.png"))
+
+    async def uploads(self) -> Mapping[ContentKey, bytes]:
+        """Return all uploads by their keys."""
+        found = {}
+        for key in await keys_in(self.upload_contents):
+            stored = await self.upload_contents.open(key)
+            found[key] = b"".join([chunk async for chunk in stored.chunks])
+        return found
 
     async def everything(self) -> Everything:
         """Return all images by their guids without the database's ids, and all contents."""
@@ -114,9 +142,11 @@ async def source(sqlite_database: SQLiteDatabase, tmp_path: Path) -> Home:
         tmp_path / "source images",
         f"sqlite:///{tmp_path}/pixyproxy.db",
     )
-    await home.contents.prepare()
+    await home.prepare()
     for image, data in await finished_images():
         await home.add(image, data)
+    for image in await images_with_uploads(home):
+        await home.add(image)
     for factory in (PendingImageFactory, GeneratingImageFactory):
         await home.add(factory.build())
     return home
@@ -149,11 +179,28 @@ async def finished_images() -> Sequence[tuple[Image, bytes | None]]:
     return made
 
 
+async def images_with_uploads(home: Home) -> Sequence[Image]:
+    """Return images of a batch that were drawn from uploads and images, all with every option."""
+    lion, sea = [await home.upload(picture_of(media_type, 100)) for media_type in (MediaType.PNG, MediaType.JPEG)]
+    parent = Reference.to_image(UUID(int=7))
+    batch = UUID(int=8)
+    return [
+        FailedImageFactory.build(
+            request=GenerationRequest(**{**REQUEST, "references": references, "mask": lion}),
+            batch=BatchPlace(guid=batch, position=position, size=UPLOADERS),
+            author=author,
+        )
+        for position, (references, author) in enumerate(
+            [((lion, parent, sea, lion), "ann"), ((sea,), "ann"), ((parent,), "bob")]
+        )
+    ]
+
+
 @pytest.fixture
 async def target(mysql_database: MySQLDatabase, mysql_url: str, tmp_path: Path) -> Home:
     """Return an empty home on MySQL."""
     home = Home(mysql_database.images, tmp_path / "target images", mysql_url)
-    await home.contents.prepare()
+    await home.prepare()
     return home
 
 
@@ -194,28 +241,29 @@ async def run_through_a_pipe(source: Home, target: Home) -> tuple[int, int, str]
 async def test_from_sqlite_to_mysql_by_a_folder_every_byte_and_field_is_the_same(
     source: Home, target: Home, tmp_path: Path
 ) -> None:
-    number = len(PROMPTS) + len(MADE) * len(TIMES)
     archive = str(tmp_path / "archive")
     exported, _ = await run("export", archive, home=source)
-    assert exported == f"{number} images exported, 0 there already, 2 still being made and left out, 0 not exported.\n"
+    assert exported == f"{NUMBER} images exported, 0 there already, 2 still being made and left out, 0 not exported.\n"
     imported, _ = await run("import", archive, home=target)
-    assert imported == f"{number} images imported, 0 there already, 0 given their missing content, 0 not taken.\n"
+    assert imported == f"{NUMBER} images imported, 0 there already, 0 given their missing content, 0 not taken.\n"
     expected = await finished(source)
-    assert len(expected) == number
+    assert len(expected) == NUMBER
     assert await target.everything() == expected
+    assert await target.uploads() == await source.uploads()
+    assert len(await source.uploads()) == 2
     again, _ = await run("import", archive, home=target)
-    assert again == f"0 images imported, {number} there already, 0 given their missing content, 0 not taken.\n"
+    assert again == f"0 images imported, {NUMBER} there already, 0 given their missing content, 0 not taken.\n"
     assert await target.everything() == expected
 
 
 async def test_from_sqlite_to_mysql_through_a_pipe_every_byte_and_field_is_the_same(source: Home, target: Home) -> None:
-    number = len(PROMPTS) + len(MADE) * len(TIMES)
     assert await run_through_a_pipe(source, target) == (
         0,
         0,
-        f"{number} images imported, 0 there already, 0 given their missing content, 0 not taken.\n",
+        f"{NUMBER} images imported, 0 there already, 0 given their missing content, 0 not taken.\n",
     )
     assert await target.everything() == await finished(source)
+    assert await target.uploads() == await source.uploads()
 
 
 async def test_and_back_again_every_byte_and_field_is_the_same(source: Home, target: Home, tmp_path: Path) -> None:
@@ -224,9 +272,10 @@ async def test_and_back_again_every_byte_and_field_is_the_same(source: Home, tar
     await database.open()
     await database.schema.upgrade()
     third = Home(database.images, tmp_path / "third images", f"sqlite:///{tmp_path}/third.db")
-    await third.contents.prepare()
+    await third.prepare()
     await run_through_a_pipe(target, third)
     assert await third.everything() == await finished(source)
+    assert await third.uploads() == await source.uploads()
     await database.close()
 
 

@@ -1,6 +1,7 @@
 """A folder of exported images on a real file system: its layout, crashes, and foreign files."""
 
 import asyncio
+import hashlib
 import os
 import resource
 import signal
@@ -21,8 +22,10 @@ from pixyproxy.adapters.archive.records import image_to_json
 from pixyproxy.domain.archive import ArchiveError
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DamagedContentError
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image
-from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem
+from pixyproxy.domain.ports import ArchivedImage, ArchivedReference, ArchiveProblem
+from pixyproxy.domain.reference import Reference, Upload
 from tests.factories import ContentInfoFactory, FailedImageFactory, ImageFactory
 
 GUID = UUID("3f2a1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
@@ -67,8 +70,8 @@ async def root(tmp_path: Path) -> Path:
     return tmp_path / "archive"
 
 
-async def found_in(root: Path) -> Sequence[ArchivedImage | ArchiveProblem]:
-    return [found async for found in FolderImageArchiveReader(root).images()]
+async def found_in(root: Path) -> Sequence[ArchivedImage | ArchivedReference | ArchiveProblem]:
+    return [found async for found in FolderImageArchiveReader(root).items()]
 
 
 async def problems_in(root: Path) -> Sequence[ArchiveProblem]:
@@ -393,10 +396,105 @@ async def test_files_of_file_servers_and_systems_are_skipped(root: Path) -> None
 
 
 async def test_a_content_that_becomes_a_pipe_before_it_is_read_is_damaged(root: Path) -> None:
-    async for found in FolderImageArchiveReader(root).images():
+    async for found in FolderImageArchiveReader(root).items():
         assert isinstance(found, ArchivedImage)
         assert found.content is not None
         (root / CONTENT).unlink()
         os.mkfifo(root / CONTENT)
         with pytest.raises(DamagedContentError):
             await asyncio.wait_for(anext(found.content.chunks), 5)
+
+
+class TestReferences:
+    """Uploaded references and masks."""
+
+    UPLOAD = Upload(
+        filename="a.png",
+        content=ContentInfoFactory.build(
+            media_type=MediaType.PNG, byte_size=len(DATA), sha256=hashlib.sha256(DATA).hexdigest()
+        ),
+    )
+    NAME = f"references/{UPLOAD.content.sha256}.png"
+    IMAGE = FailedImageFactory.build(
+        request=GenerationRequest(prompt="a lion", references=(Reference.to_upload(UPLOAD),) * 2)
+    )
+
+    @pytest.fixture
+    async def root(self, tmp_path: Path) -> Path:
+        """Return a folder that has one image and its reference."""
+        writer = FolderImageArchiveWriter(tmp_path / "archive")
+        await writer.put_reference(self.UPLOAD.content, chunks_of())
+        await writer.put(self.IMAGE)
+        return tmp_path / "archive"
+
+    async def kinds_in(self, root: Path) -> Sequence[type]:
+        return [type(found) for found in await found_in(root)]
+
+    async def test_each_is_one_file_that_only_its_owner_may_read(self, root: Path) -> None:
+        assert (root / self.NAME).read_bytes() == DATA
+        assert (mode_of(root / "references"), mode_of(root / self.NAME)) == (0o700, 0o600)
+        assert await self.kinds_in(root) == [ArchivedReference, ArchivedImage]
+
+    async def test_one_that_is_missing_or_of_another_size_is_written_again(self, root: Path) -> None:
+        for change in (Path.unlink, lambda path: path.write_bytes(DATA[1:])):
+            change(root / self.NAME)
+            writer = FolderImageArchiveWriter(root)
+            assert not await writer.has(self.IMAGE)
+            assert not await writer.has_reference(self.UPLOAD.content)
+            await writer.put_reference(self.UPLOAD.content, chunks_of())
+            assert await writer.has(self.IMAGE)
+
+    async def test_one_that_is_missing_is_left_to_the_import(self, root: Path) -> None:
+        (root / self.NAME).unlink()
+        assert await self.kinds_in(root) == [ArchivedImage]
+
+    async def test_one_that_no_record_names_is_passed_over(self, root: Path) -> None:
+        (root / "references" / f"{'0' * 64}.png").touch()
+        (root / "references" / f"{'1' * 64}.png.0123456789abcdef.part").touch()
+        (root / "references" / ".DS_Store").touch()
+        assert await self.kinds_in(root) == [ArchivedReference, ArchivedImage]
+
+    async def test_files_of_other_names_are_reported(self, root: Path) -> None:
+        for name in ("a.png", f"{'0' * 64}.json", f"{'A' * 64}.png"):
+            (root / "references" / name).touch()
+        assert sorted(problem.name for problem in await problems_in(root)) == [
+            f"references/{'0' * 64}.json",
+            f"references/{'A' * 64}.png",
+            "references/a.png",
+        ]
+
+    async def test_a_link_is_not_followed(self, root: Path, tmp_path: Path) -> None:
+        (root / self.NAME).rename(tmp_path / "elsewhere")
+        (root / self.NAME).symlink_to(tmp_path / "elsewhere")
+        problem, reference, _ = await found_in(root)
+        assert problem == ArchiveProblem(self.NAME, "It is not a file.")
+        assert isinstance(reference, ArchivedReference)
+        with pytest.raises(DamagedContentError):
+            assert [chunk async for chunk in reference.content.chunks]
+
+    async def test_a_linked_folder_is_not_followed(self, root: Path, tmp_path: Path) -> None:
+        (root / "references").rename(tmp_path / "elsewhere")
+        (root / "references").symlink_to(tmp_path / "elsewhere")
+        assert await self.kinds_in(root) == [ArchiveProblem, ArchivedImage]
+        with pytest.raises(ArchiveError, match="link"):
+            await FolderImageArchiveWriter(root).put_reference(self.UPLOAD.content, chunks_of())
+
+    async def test_an_old_temporary_file_goes(self, root: Path) -> None:
+        old, new = root / "references" / "old.part", root / "references" / "new.part"
+        for path in (old, new):
+            path.touch()
+        os.utime(old, (0, 0))
+        assert await FolderImageArchiveWriter(root).has_reference(self.UPLOAD.content)
+        assert (old.exists(), new.exists()) == (False, True)
+
+    async def test_a_full_disk_leaves_nothing(self, root: Path) -> None:
+        content = ContentInfoFactory.build(media_type=MediaType.PNG, byte_size=5_000)
+        before = files_in(root)
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, hard))
+        try:
+            with pytest.raises(ArchiveError, match="larger"):
+                await FolderImageArchiveWriter(root).put_reference(content, chunks_of(bytes(5_000)))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert files_in(root) == before

@@ -4,7 +4,8 @@ import asyncio
 import errno
 import os
 import stat
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
@@ -16,28 +17,40 @@ from pixyproxy.adapters.archive.records import (
     PART_SUFFIX,
     RECORD_MAX_SIZE,
     RECORD_SUFFIX,
+    REFERENCES,
     ArchiveName,
+    ReferenceName,
     image_from_record,
     is_folder_name,
     parse_name,
+    parse_reference_name,
 )
 from pixyproxy.adapters.disk.clutter import is_clutter
 from pixyproxy.domain.errors import DamagedContentError, DataValidationError
-from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ImageArchiveReader, StoredContent
+from pixyproxy.domain.image import Image
+from pixyproxy.domain.ports import (
+    ArchivedImage,
+    ArchivedReference,
+    ArchiveProblem,
+    ImageArchiveReader,
+    StoredContent,
+)
+from pixyproxy.domain.reference import upload_contents_in
 
 
 class FolderImageArchiveReader(ImageArchiveReader):
     """Reads an archive that `FolderImageArchiveWriter` wrote below `root`, folder by folder.
 
-    Skips files that end in `.part`, which broken-off exports leave, and files of operating systems and file servers.
-    Follows no links.
+    Yields the references of an image before each image that names them. Skips references that no image names, files
+    that end in `.part`, which broken-off exports leave, and files of operating systems and file servers. Follows no
+    links.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._progress = 0.0
 
-    async def images(self) -> AsyncIterator[ArchivedImage | ArchiveProblem]:
+    async def items(self) -> AsyncIterator[ArchivedImage | ArchivedReference | ArchiveProblem]:
         self._progress = 0.0
         folders, problems = await to_thread(_folders_in, self._root)
         for problem in problems:
@@ -56,8 +69,11 @@ class FolderImageArchiveReader(ImageArchiveReader):
     def progress(self) -> float | None:
         return self._progress
 
-    def _load(self, files: Mapping[str, ArchiveName]) -> Sequence[ArchivedImage | ArchiveProblem]:
-        """Return the image that these files make up, by suffix, and a problem for each file that is not part of it."""
+    def _load(self, files: Mapping[str, ArchiveName]) -> Sequence[ArchivedImage | ArchivedReference | ArchiveProblem]:
+        """Return the image that these files make up, by suffix, behind its references.
+
+        Returns a problem for each file that is not part of it.
+        """
         name = files.get(RECORD_SUFFIX)
         if name is None:
             return [ArchiveProblem(str(other), "There is no record of it.") for other in files.values()]
@@ -68,11 +84,12 @@ class FolderImageArchiveReader(ImageArchiveReader):
         except OSError:
             return [ArchiveProblem(str(name), "It can't be read.")]
         content = ArchiveName.of_content(image.guid, image.content) if image.content else None
-        found: list[ArchivedImage | ArchiveProblem] = [
+        found: list[ArchivedImage | ArchivedReference | ArchiveProblem] = [
             ArchiveProblem(str(other), "Its record names no such content.")
             for other in files.values()
             if other not in {name, content}
         ]
+        found += self._references_of(image)
         if content is None:
             found.append(ArchivedImage(image))
         elif content.suffix in files:
@@ -81,6 +98,15 @@ class FolderImageArchiveReader(ImageArchiveReader):
         else:
             found.append(ArchiveProblem(str(name), "Its content is missing."))
         return found
+
+    def _references_of(self, image: Image) -> Iterator[ArchivedReference]:
+        if (self._root / REFERENCES).is_symlink():
+            return
+        for content in upload_contents_in(image.request.pictures):
+            path = self._root / str(ReferenceName.of(content))
+            # An import says what is missing.
+            with suppress(OSError):
+                yield ArchivedReference(content.sha256, StoredContent(path.lstat().st_size, _read(path)))
 
 
 class _Listing(msgspec.Struct, frozen=True):
@@ -91,13 +117,28 @@ class _Listing(msgspec.Struct, frozen=True):
 
 
 def _folders_in(root: Path) -> tuple[Sequence[Path], Sequence[ArchiveProblem]]:
-    folders, problems = [], []
+    folders: list[Path] = []
+    problems: list[ArchiveProblem] = []
     for entry in _entries_in(root):
-        if is_folder_name(entry.name) and entry.is_dir(follow_symlinks=False):
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if is_folder and is_folder_name(entry.name):
             folders.append(root / entry.name)
+        elif is_folder and entry.name == REFERENCES:
+            problems.extend(_problems_with_references(root / entry.name))
         else:
             problems.append(ArchiveProblem(entry.name, "It is no folder of images."))
     return folders, problems
+
+
+def _problems_with_references(folder: Path) -> Iterator[ArchiveProblem]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = f"{REFERENCES}/{entry.name}"
+            if parse_reference_name(name) is None:
+                if not entry.name.endswith(PART_SUFFIX) and not is_clutter(entry.name):
+                    yield ArchiveProblem(name, "No reference has such a name.")
+            elif not entry.is_file(follow_symlinks=False):
+                yield ArchiveProblem(name, "It is not a file.")
 
 
 def _files_in(folder: Path) -> _Listing:

@@ -10,15 +10,24 @@ from typing import BinaryIO, Final
 
 from pixyproxy.adapters.archive.blocking import to_thread
 from pixyproxy.adapters.archive.private_folder import PrivateFolder
-from pixyproxy.adapters.archive.records import PART_SUFFIX, RECORD_MAX_SIZE, ArchiveName, image_to_json
+from pixyproxy.adapters.archive.records import (
+    PART_SUFFIX,
+    RECORD_MAX_SIZE,
+    REFERENCES,
+    ArchiveName,
+    ReferenceName,
+    image_to_json,
+)
+from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import ArchiveProblem, ImageArchiveWriter
+from pixyproxy.domain.reference import upload_contents_in
 
 PART_MAX_AGE: Final = 3_600.0
 
 
 class FolderImageArchiveWriter(ImageArchiveWriter):
-    """Writes each image to files of its own below `root`, readable by their owner only.
+    """Writes each image and each reference to files of its own below `root`, readable by their owner only.
 
     Content and record are synced to the disk, then the content is moved to its place, then the record: a record in its
     place is complete. A crash leaves at most files that end in `.part`; the next export removes them once they are an
@@ -30,6 +39,7 @@ class FolderImageArchiveWriter(ImageArchiveWriter):
         self._opened: PrivateFolder | None = None
         self._name = ""
         self._folder: PrivateFolder | None = None
+        self._references: PrivateFolder | None = None
 
     async def prepare(self) -> ArchiveProblem | None:
         root = await to_thread(self._open_root)
@@ -44,6 +54,18 @@ class FolderImageArchiveWriter(ImageArchiveWriter):
     async def has(self, image: Image) -> bool:
         return await to_thread(self._has, image)
 
+    async def has_reference(self, content: ContentInfo) -> bool:
+        return await to_thread(self._has_reference, content)
+
+    async def put_reference(self, content: ContentInfo, chunks: AsyncIterable[bytes]) -> None:
+        part = _Part(await to_thread(self._enter_references), ReferenceName.of(content).filename)
+        try:
+            await _write_all(part, chunks)
+            await to_thread(part.sync)
+            await to_thread(part.move)
+        finally:
+            await to_thread(part.discard)
+
     async def put(self, image: Image, chunks: AsyncIterable[bytes] | None = None) -> None:
         record = ArchiveName.of_record(image.guid)
         folder = await to_thread(self._enter, record.folder)
@@ -57,10 +79,15 @@ class FolderImageArchiveWriter(ImageArchiveWriter):
         finally:
             await to_thread(_discard, parts)
 
+    def _has_reference(self, content: ContentInfo) -> bool:
+        return self._enter_references().size(ReferenceName.of(content).filename) == content.byte_size
+
     def _has(self, image: Image) -> bool:
         name = ArchiveName.of_record(image.guid)
         folder = self._enter(name.folder)
         if folder.read(name.filename, RECORD_MAX_SIZE + 1) != image_to_json(image):
+            return False
+        if not all(map(self._has_reference, upload_contents_in(image.request.pictures))):
             return False
         if image.content is None:
             return True
@@ -78,6 +105,13 @@ class FolderImageArchiveWriter(ImageArchiveWriter):
             self._name = name
             _remove_old_parts(self._folder)
         return self._folder
+
+    def _enter_references(self) -> PrivateFolder:
+        """Open the folder of references, and remove its old `.part` files; keep it open."""
+        if self._references is None:
+            self._references = self._open_root().folder(REFERENCES)
+            _remove_old_parts(self._references)
+        return self._references
 
 
 class _Part:

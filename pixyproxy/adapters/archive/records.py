@@ -28,9 +28,11 @@ FORMAT: Final = 2
 FIRST_FORMAT: Final = 1
 RECORD_SUFFIX: Final = ".json"
 PART_SUFFIX: Final = ".part"
+REFERENCES: Final = "references"
 RECORD_MAX_SIZE: Final = 4 << 20
 
-_SUFFIXES: Final = frozenset({RECORD_SUFFIX, *(media_type.extension for media_type in MediaType)})
+_MEDIA_TYPES: Final = {media_type.extension: media_type for media_type in MediaType}
+_SUFFIXES: Final = frozenset({RECORD_SUFFIX, *_MEDIA_TYPES})
 _DETAIL_MAX_LENGTH: Final = 300
 
 _Version = Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -69,6 +71,33 @@ class ArchiveName(msgspec.Struct, frozen=True):
     def of_content(cls, guid: UUID, content: ContentInfo) -> "ArchiveName":
         """Return the name of an image's content."""
         return cls(guid, content.media_type.extension)
+
+
+class ReferenceName(msgspec.Struct, frozen=True):
+    """The name of an uploaded reference or mask in an archive."""
+
+    sha256: str
+    media_type: MediaType
+
+    def __str__(self) -> str:
+        return f"{REFERENCES}/{self.filename}"
+
+    @property
+    def filename(self) -> str:
+        """The last part of the name."""
+        return f"{self.sha256}{self.media_type.extension}"
+
+    @classmethod
+    def of(cls, content: ContentInfo) -> "ReferenceName":
+        """Return the name of a reference with this content."""
+        return cls(content.sha256, content.media_type)
+
+
+def parse_reference_name(text: str) -> ReferenceName | None:
+    """Return the parsed name, or None if `text` is no name of a reference."""
+    found = re.fullmatch(rf"{REFERENCES}/([0-9a-f]{{64}})(\.[a-z]{{3,4}})", text)
+    media_type = _MEDIA_TYPES.get(found[2]) if found else None
+    return ReferenceName(found[1], media_type) if found and media_type else None
 
 
 def is_folder_name(text: str) -> bool:

@@ -7,16 +7,18 @@ from uuid import UUID
 from pixyproxy.adapters.archive.blocking import to_thread
 from pixyproxy.adapters.archive.records import (
     RECORD_MAX_SIZE,
+    REFERENCES,
     ArchiveName,
     image_from_record,
     is_folder_name,
     parse_name,
+    parse_reference_name,
 )
 from pixyproxy.adapters.archive.tar import TarEntry, TarInput
 from pixyproxy.adapters.disk.clutter import is_clutter
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import Image
-from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ImageArchiveReader, StoredContent
+from pixyproxy.domain.ports import ArchivedImage, ArchivedReference, ArchiveProblem, ImageArchiveReader, StoredContent
 
 
 class TarImageArchiveReader(ImageArchiveReader):
@@ -32,7 +34,7 @@ class TarImageArchiveReader(ImageArchiveReader):
         self._next: TarEntry | None = None
         self._refused: UUID | None = None
 
-    async def images(self) -> AsyncIterator[ArchivedImage | ArchiveProblem]:
+    async def items(self) -> AsyncIterator[ArchivedImage | ArchivedReference | ArchiveProblem]:
         while (found := await to_thread(self._find)) is not None:
             yield found
 
@@ -40,14 +42,16 @@ class TarImageArchiveReader(ImageArchiveReader):
     def progress(self) -> float | None:
         return min(self._tar.position / self._byte_size, 1.0) if self._byte_size else None
 
-    def _find(self) -> ArchivedImage | ArchiveProblem | None:
-        """Return the next image or problem, None at the end."""
+    def _find(self) -> ArchivedImage | ArchivedReference | ArchiveProblem | None:
+        """Return the next item, None at the end."""
         while (entry := self._take()) is not None:
             name = parse_name(entry.name)
-            if entry.is_folder and is_folder_name(entry.name):
+            if entry.is_folder and (is_folder_name(entry.name) or entry.name == REFERENCES):
                 continue
             if not entry.is_file:
                 return ArchiveProblem(entry.name, "It is not a file.")
+            if (reference := parse_reference_name(entry.name)) is not None:
+                return ArchivedReference(reference.sha256, StoredContent(entry.byte_size, _read(self._tar)))
             if name is None:
                 return ArchiveProblem(entry.name, "No file of an image has such a name.")
             if name.is_record:

@@ -13,7 +13,13 @@ from pixyproxy.domain.ports.data_upgrades import DataUpgrades, UpgradeProgress
 from pixyproxy.domain.ports.guid_source import GuidSource
 from pixyproxy.domain.ports.health_check import HealthCheck
 from pixyproxy.domain.ports.idempotency_keys import IdempotencyKeys
-from pixyproxy.domain.ports.image_archive import ArchivedImage, ArchiveProblem, ImageArchiveReader, ImageArchiveWriter
+from pixyproxy.domain.ports.image_archive import (
+    ArchivedImage,
+    ArchivedReference,
+    ArchiveProblem,
+    ImageArchiveReader,
+    ImageArchiveWriter,
+)
 from pixyproxy.domain.ports.image_batches import ImageBatches
 from pixyproxy.domain.ports.image_catalogue import ImageCatalogue
 from pixyproxy.domain.ports.image_deletions import ImageDeletions
@@ -48,6 +54,7 @@ __all__ = [
     "NO_PICTURES",
     "ArchiveProblem",
     "ArchivedImage",
+    "ArchivedReference",
     "Clock",
     "ContentDigest",
     "ContentInspector",

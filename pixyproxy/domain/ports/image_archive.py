@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports.content_store import StoredContent
 
@@ -22,9 +23,20 @@ class ImageArchiveWriter(Protocol):
 
     @abstractmethod
     async def has(self, image: Image) -> bool:
-        """Whether an earlier export has written this image with the same fields and a content of the same size.
+        """Whether an earlier export has written this image with the same fields, and its content and uploads.
 
-        False for an archive that can't be read.
+        Compares the sizes of content and uploads. False for an archive that can't be read.
+        """
+
+    @abstractmethod
+    async def has_reference(self, content: ContentInfo) -> bool:
+        """Whether the archive has a reference with this SHA-256, media type and size."""
+
+    @abstractmethod
+    async def put_reference(self, content: ContentInfo, chunks: AsyncIterable[bytes]) -> None:
+        """Write an uploaded reference or mask, before the first image that names it.
+
+        Raises what `chunks` raises, and then leaves the archive as it was.
         """
 
     @abstractmethod
@@ -46,6 +58,13 @@ class ArchivedImage(msgspec.Struct, frozen=True):
     content: StoredContent | None = None
 
 
+class ArchivedReference(msgspec.Struct, frozen=True):
+    """An uploaded reference or mask in an archive; read it before the next item."""
+
+    sha256: str
+    content: StoredContent
+
+
 class ArchiveProblem(msgspec.Struct, frozen=True):
     """A problem with one item of an archive: its name there, which may be any text, and a sentence."""
 
@@ -57,10 +76,11 @@ class ImageArchiveReader(Protocol):
     """An archive that an import reads."""
 
     @abstractmethod
-    def images(self) -> AsyncIterator[ArchivedImage | ArchiveProblem]:
-        """Yield every image, and a problem for every other item, with few in memory at a time.
+    def items(self) -> AsyncIterator[ArchivedImage | ArchivedReference | ArchiveProblem]:
+        """Yield every image behind the references that it names, and a problem for every other item.
 
-        Content is unchecked. Raises `ArchiveError` when the archive can't be read on or breaks off.
+        Few are in memory at a time. A reference may come again, or without an image that names it, and content is
+        unchecked. Raises `ArchiveError` when the archive can't be read on or breaks off.
         """
 
     @property

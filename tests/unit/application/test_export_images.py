@@ -18,6 +18,7 @@ from pixyproxy.domain.errors import ContentStoreError, DBConnectionError
 from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, DamagedRecord, StoredContent
 from pixyproxy.domain.user import UserName
+from tests.archiving import exporter
 from tests.factories import (
     ContentInfoFactory,
     FailedImageFactory,
@@ -90,7 +91,7 @@ def archive() -> WatchedArchive:
 
 @pytest.fixture
 def export_images(images: InMemoryImageRepository, contents: InMemoryContentStore) -> ExportImages:
-    return ExportImages(images=images, image_maintenance=images, contents=contents, quarantine=contents)
+    return exporter(images, contents)
 
 
 async def put(contents: InMemoryContentStore, image: Image, data: bytes) -> None:
@@ -115,7 +116,7 @@ async def keep(
 
 
 async def guids_in(archive: InMemoryImageArchive) -> set[UUID]:
-    return {one.image.guid async for one in archive.images() if isinstance(one, ArchivedImage)}
+    return {one.image.guid async for one in archive.items() if isinstance(one, ArchivedImage)}
 
 
 async def test_nothing_is_exported_from_an_empty_service(export_images: ExportImages, archive: WatchedArchive) -> None:
@@ -138,7 +139,7 @@ async def test_every_image_is_exported_with_all_its_fields_and_bytes(
     for image in (failed, unknown):
         await images.add(image)
     assert await export_images(archive) == {ExportOutcome.EXPORTED: 4}
-    found = [one async for one in archive.images()]
+    found = [one async for one in archive.items()]
     exported = {one.image.guid: one for one in found if isinstance(one, ArchivedImage)}
     assert {guid: one.image for guid, one in exported.items()} == {
         image.guid: image for image in (private, ready, failed, unknown)
@@ -194,7 +195,7 @@ async def test_a_second_export_writes_new_and_changed_images(
     await images.change(changed, expected_version=stored.version)
     new = await keep(images, contents)
     assert await export_images(archive) == {ExportOutcome.UNCHANGED: 2, ExportOutcome.EXPORTED: 2}
-    found = {one.image.guid: one.image async for one in archive.images() if isinstance(one, ArchivedImage)}
+    found = {one.image.guid: one.image async for one in archive.items() if isinstance(one, ArchivedImage)}
     assert found[image.guid].filename == "renamed.png"
     assert found[new.guid] == new
 
@@ -234,9 +235,7 @@ async def test_an_image_whose_content_is_missing_or_damaged_is_reported_and_the_
     else:
         await put(contents, broken, stored)
     problems: list[ArchiveProblem] = []
-    outcomes = await ExportImages(images=images, image_maintenance=images, contents=contents, quarantine=contents)(
-        archive, on_problem=problems.append
-    )
+    outcomes = await exporter(images, contents)(archive, on_problem=problems.append)
     assert outcomes == {ExportOutcome.EXPORTED: 4, ExportOutcome.FAILED: 1}
     assert problems == [ArchiveProblem(str(broken.guid), detail)]
     assert await guids_in(archive) == {image.guid for image in kept} - {broken.guid}
@@ -249,9 +248,7 @@ async def test_a_damaged_record_is_reported_and_the_others_exported(
     images = PartlyDamagedRepository("0000 no guid")
     kept = await keep(images, contents)
     problems: list[ArchiveProblem] = []
-    outcomes = await ExportImages(images=images, image_maintenance=images, contents=contents, quarantine=contents)(
-        archive, on_problem=problems.append
-    )
+    outcomes = await exporter(images, contents)(archive, on_problem=problems.append)
     assert outcomes == {ExportOutcome.FAILED: 1, ExportOutcome.EXPORTED: 1}
     assert problems == [ArchiveProblem("0000 no guid", "The record is damaged.")]
     assert await guids_in(archive) == {kept.guid}
@@ -263,9 +260,7 @@ async def test_a_content_that_can_not_be_read_to_its_end_is_reported(
     contents = UnreadableContentStore()
     image = await keep(images, contents)
     problems: list[ArchiveProblem] = []
-    outcomes = await ExportImages(images=images, image_maintenance=images, contents=contents, quarantine=contents)(
-        archive, on_problem=problems.append
-    )
+    outcomes = await exporter(images, contents)(archive, on_problem=problems.append)
     assert outcomes == {ExportOutcome.FAILED: 1}
     assert problems == [ArchiveProblem(str(image.guid), "The content store does not work.")]
     assert await guids_in(archive) == set()
@@ -281,12 +276,7 @@ async def test_an_image_that_is_deleted_meanwhile_is_no_problem(
     contents = InterruptedContentStore(delete)
     image = await keep(images, contents)
     problems: list[ArchiveProblem] = []
-    assert (
-        await ExportImages(images=images, image_maintenance=images, contents=contents, quarantine=contents)(
-            archive, on_problem=problems.append
-        )
-        == {}
-    )
+    assert await exporter(images, contents)(archive, on_problem=problems.append) == {}
     assert problems == []
 
 
@@ -312,7 +302,7 @@ async def test_a_database_that_fails_ends_the_export_and_is_not_finished(
     contents = InterruptedContentStore(fail)
     await keep(images, contents)
     with pytest.raises(DBConnectionError):
-        await ExportImages(images=images, image_maintenance=images, contents=contents, quarantine=contents)(archive)
+        await exporter(images, contents)(archive)
     assert "finish" not in archive.calls
 
 
@@ -343,7 +333,7 @@ async def test_quarantined_items_are_left_out_and_counted(
 
 
 async def contents_of(archive: InMemoryImageArchive) -> AsyncIterator[StoredContent | None]:
-    async for one in archive.images():
+    async for one in archive.items():
         assert isinstance(one, ArchivedImage)
         yield one.content
 

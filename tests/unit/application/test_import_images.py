@@ -14,7 +14,7 @@ from pixyproxy.adapters.memory.image_archive import InMemoryImageArchive
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
-from pixyproxy.application import CorrectSizes, ExportImages, ImportImages
+from pixyproxy.application import CorrectSizes, ImportImages
 from pixyproxy.application import import_images as module
 from pixyproxy.application.correct_sizes import exchanged
 from pixyproxy.application.import_images import ImportOutcome
@@ -29,8 +29,16 @@ from pixyproxy.domain.errors import (
 )
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, Visibility
-from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem, ContentPorts, ImageArchiveReader, StoredContent
+from pixyproxy.domain.ports import (
+    ArchivedImage,
+    ArchivedReference,
+    ArchiveProblem,
+    ContentPorts,
+    ImageArchiveReader,
+    StoredContent,
+)
 from tests import odd_pictures
+from tests.archiving import exporter, importer
 from tests.factories import (
     FailedImageFactory,
     GeneratingImageFactory,
@@ -47,10 +55,10 @@ BEING_DELETED = "The image is just being deleted; import it again later."
 class ListedArchive(ImageArchiveReader):
     """Returns the given items, and raises the given errors."""
 
-    def __init__(self, *found: ArchivedImage | ArchiveProblem | Exception) -> None:
+    def __init__(self, *found: ArchivedImage | ArchivedReference | ArchiveProblem | Exception) -> None:
         self._found = found
 
-    async def images(self) -> AsyncIterator[ArchivedImage | ArchiveProblem]:
+    async def items(self) -> AsyncIterator[ArchivedImage | ArchivedReference | ArchiveProblem]:
         for one in self._found:
             if isinstance(one, Exception):
                 raise one
@@ -109,12 +117,6 @@ class SlowContentStore(InMemoryContentStore):
 @pytest.fixture
 def import_images(images: InMemoryImageRepository, contents: InMemoryContentStore) -> ImportImages:
     return importer(images, contents)
-
-
-def importer(images: InMemoryImageRepository, contents: ContentPorts) -> ImportImages:
-    return ImportImages(
-        images=images, deletions=images, contents=contents, quarantine=contents, inspector=PillowContentInspector()
-    )
 
 
 @pytest.fixture
@@ -512,7 +514,7 @@ async def test_an_export_can_be_imported_elsewhere(
     unknown = UnknownImageFactory.build(created_at=image.created_at - timedelta(days=400))
     await images.add(unknown)
     archive, other_images, other_contents = InMemoryImageArchive(), InMemoryImageRepository(), InMemoryContentStore()
-    await ExportImages(images=images, image_maintenance=images, contents=contents, quarantine=contents)(archive)
+    await exporter(images, contents)(archive)
     assert await importer(other_images, other_contents)(archive) == {ImportOutcome.IMPORTED: 3}
     assert await stored_in(other_images) == await stored_in(images)
     assert await content_in(other_contents, image) == picture

@@ -1,5 +1,6 @@
 """Tars: other programs read ours, and the reader handles damaged, foreign and hostile ones."""
 
+import hashlib
 import io
 import os
 import stat
@@ -18,7 +19,7 @@ from pixyproxy.adapters.archive.tar_writer import TarImageArchiveWriter
 from pixyproxy.domain.archive import ArchiveError
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.image import Image
-from pixyproxy.domain.ports import ArchivedImage, ArchiveProblem
+from pixyproxy.domain.ports import ArchivedImage, ArchivedReference, ArchiveProblem
 from tests.factories import ContentInfoFactory, FailedImageFactory, ImageFactory
 
 GUID = UUID("3f2a1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
@@ -70,12 +71,17 @@ def files_of(image: Image) -> list[tuple[tarfile.TarInfo | str, bytes]]:
     return [(str(ArchiveName.of_record(image.guid)), image_to_json(image)), (str(content), DATA)]
 
 
-async def read(data: bytes) -> Sequence[tuple[Image, bytes | None] | ArchiveProblem]:
-    found: list[tuple[Image, bytes | None] | ArchiveProblem] = []
-    async for one in TarImageArchiveReader(io.BytesIO(data)).images():
+Read = tuple[Image, bytes | None] | tuple[str, bytes] | ArchiveProblem
+
+
+async def read(data: bytes) -> Sequence[Read]:
+    found: list[Read] = []
+    async for one in TarImageArchiveReader(io.BytesIO(data)).items():
         if isinstance(one, ArchivedImage):
             chunks = [chunk async for chunk in one.content.chunks] if one.content else None
             found.append((one.image, None if chunks is None else b"".join(chunks)))
+        elif isinstance(one, ArchivedReference):
+            found.append((one.sha256, b"".join([chunk async for chunk in one.content.chunks])))
         else:
             found.append(one)
     return found
@@ -189,7 +195,7 @@ async def test_a_tar_that_breaks_off_anywhere_says_so() -> None:
 
 async def test_images_before_the_break_are_read() -> None:
     tar = await tar_of(IMAGE, OTHER)
-    found = TarImageArchiveReader(io.BytesIO(tar[: 5 * tarfile.BLOCKSIZE])).images()
+    found = TarImageArchiveReader(io.BytesIO(tar[: 5 * tarfile.BLOCKSIZE])).items()
     first = await anext(found)
     assert isinstance(first, ArchivedImage)
     assert first.image == IMAGE
@@ -217,7 +223,7 @@ async def test_a_second_tar_after_the_first_is_not_ignored() -> None:
 
 async def test_the_stream_is_read_to_its_end() -> None:
     stream = io.BytesIO(await tar_of(IMAGE) + bytes(1 << 20))
-    assert len([one async for one in TarImageArchiveReader(stream).images()]) == 1
+    assert len([one async for one in TarImageArchiveReader(stream).items()]) == 1
     assert stream.read() == b""
 
 
@@ -238,7 +244,7 @@ async def test_a_damaged_tar_gives_true_images_and_problems_or_an_error(place: i
     except ArchiveError:
         return
     # A damaged content is none of the archive's business, and a record may say something else that is valid.
-    guids = [one[0].guid for one in found if not isinstance(one, ArchiveProblem)]
+    guids = [one[0].guid for one in found if isinstance(one, tuple) and isinstance(one[0], Image)]
     assert set(guids) <= {GUID, OTHER_GUID}
     assert len(found) >= len(set(guids))
     if damaged[: len(whole.rstrip(b"\0"))] == whole.rstrip(b"\0"):
@@ -254,6 +260,52 @@ async def test_any_bytes_are_a_tar_or_an_error(data: bytes) -> None:
     except ArchiveError:
         return
     assert all(isinstance(one, ArchiveProblem) for one in found)
+
+
+REFERENCE_NAME = f"references/{hashlib.sha256(DATA).hexdigest()}.png"
+
+
+async def test_references_are_read_and_their_folder_is_passed_over() -> None:
+    tar = foreign_tar((special("references", tarfile.DIRTYPE), b""), (REFERENCE_NAME, DATA), *files_of(IMAGE))
+    assert await read(tar) == [(hashlib.sha256(DATA).hexdigest(), DATA), (IMAGE, DATA)]
+
+
+async def test_other_programs_can_read_references() -> None:
+    stream = io.BytesIO()
+    writer = TarImageArchiveWriter(stream)
+    content = ContentInfoFactory.build(media_type=MediaType.PNG, sha256=hashlib.sha256(DATA).hexdigest())
+    await writer.put_reference(content, in_one_chunk())
+    await writer.finish()
+    with tarfile.open(fileobj=io.BytesIO(stream.getvalue()), mode="r:") as tar:
+        assert tar.getnames() == [REFERENCE_NAME]
+        assert (tar.getmember(REFERENCE_NAME).mode, tar.getmember(REFERENCE_NAME).mtime) == (0o600, 0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "references/a.png",
+        "references/../3f/x.png",
+        f"./{REFERENCE_NAME}",
+        f"/{REFERENCE_NAME}",
+        f"{REFERENCE_NAME}/",
+        REFERENCE_NAME.upper(),
+        REFERENCE_NAME.replace(".png", ".bmp"),
+        REFERENCE_NAME.replace(".png", ".json"),
+        REFERENCE_NAME.replace(".png", ""),
+        f"references/{'0' * 63}.png",
+        f"references/{'0' * 65}.png",
+    ],
+)
+async def test_references_of_other_names_are_reported(name: str) -> None:
+    found = await read(foreign_tar((name, DATA), *files_of(IMAGE)))
+    assert found == [ArchiveProblem(name, "No file of an image has such a name."), (IMAGE, DATA)]
+
+
+@pytest.mark.parametrize("type_", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+async def test_a_reference_that_is_no_file_is_reported(type_: bytes) -> None:
+    found = await read(foreign_tar((special(REFERENCE_NAME, type_), b""), *files_of(IMAGE)))
+    assert found == [ArchiveProblem(REFERENCE_NAME, "It is not a file."), (IMAGE, DATA)]
 
 
 @pytest.mark.parametrize(

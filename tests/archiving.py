@@ -1,4 +1,4 @@
-"""Places for archives, each with the two sides of an archive."""
+"""Places for archives, and the use cases that export and import."""
 
 import io
 from abc import abstractmethod
@@ -9,8 +9,11 @@ from pixyproxy.adapters.archive.folder_reader import FolderImageArchiveReader
 from pixyproxy.adapters.archive.folder_writer import FolderImageArchiveWriter
 from pixyproxy.adapters.archive.tar_reader import TarImageArchiveReader
 from pixyproxy.adapters.archive.tar_writer import TarImageArchiveWriter
+from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_archive import InMemoryImageArchive
-from pixyproxy.domain.ports import ImageArchiveReader, ImageArchiveWriter
+from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
+from pixyproxy.application import ExportImages, ImportImages, ImportUploads, StoreUpload
+from pixyproxy.domain.ports import ContentPorts, ImageArchiveReader, ImageArchiveWriter, ImagePorts
 
 
 class Archive(Protocol):
@@ -64,3 +67,32 @@ class TarOfUnknownSize(Tar):
 
 
 ARCHIVES = [Memory, Folder, Tar, TarOfUnknownSize]
+
+
+def exporter(images: ImagePorts, contents: ContentPorts, upload_contents: ContentPorts | None = None) -> ExportImages:
+    """Return the use case, by default without uploads."""
+    return ExportImages(
+        images=images,
+        image_maintenance=images,
+        contents=contents,
+        upload_contents=InMemoryContentStore() if upload_contents is None else upload_contents,
+        quarantine=contents,
+    )
+
+
+def importer(images: ImagePorts, contents: ContentPorts, upload_contents: ContentPorts | None = None) -> ImportImages:
+    """Return the use case, by default with an empty store of uploads."""
+    upload_contents = InMemoryContentStore() if upload_contents is None else upload_contents
+    inspector = PillowContentInspector()
+    return ImportImages(
+        images=images,
+        deletions=images,
+        contents=contents,
+        quarantine=contents,
+        inspector=inspector,
+        import_uploads=ImportUploads(
+            upload_contents=upload_contents,
+            inspector=inspector,
+            store_upload=StoreUpload(uploads=images, upload_store=upload_contents, inspector=inspector, patience=0.2),
+        ),
+    )
