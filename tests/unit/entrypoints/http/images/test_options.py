@@ -8,15 +8,22 @@ import jsonschema_rs
 import msgspec
 import pytest
 
+from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.generation_request import GenerationRequest
+from pixyproxy.domain.image import Visibility
+from pixyproxy.domain.ports import chunks_of
 from pixyproxy.domain.reference import Reference
-from tests.unit.entrypoints.http.conftest import ANN, Client
+from pixyproxy.entrypoints.container import Container
+from tests import odd_pictures
+from tests.factories import ContentInfoFactory, ImageFactory
+from tests.unit.entrypoints.http.conftest import ANN, BOB, Client
 from tests.unit.entrypoints.http.problem_bodies import problem
 from tests.unit.entrypoints.http.serving import Served, serving
 
 PATHS = ["/image", "/private/image"]
 PARENT = "0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e"
 OTHER = "7d0e1c52-9a34-4a55-8a0f-2f1f6f0d5b11"
+MASK = odd_pictures.encoded(odd_pictures.gradient().convert("RGBA"), "PNG")
 OPTIONS: dict[str, Any] = {
     "model": "in-memory",
     "size": "1536x1024",
@@ -29,7 +36,7 @@ OPTIONS: dict[str, Any] = {
     "partial_images": 3,
     "extra": {"seed": 7, "loras": [{"name": "é", "weight": 0.5}, None, True]},
 }
-PICTURES = {"references": [PARENT, OTHER, PARENT], "mask": OTHER}
+PICTURES: dict[str, Any] = {"references": [PARENT, OTHER, PARENT], "mask": OTHER}
 
 TAKEN: list[tuple[str, Any]] = [
     ("model", "in-memory"),
@@ -128,6 +135,17 @@ def named(cases: list[tuple[str, Any]]) -> pytest.MarkDecorator:
     )
 
 
+async def add_parents(container: Container) -> None:
+    """Store an image of Ann's that only she may read, and a public one of Bob's; both may be masks."""
+    for guid, author, visibility in ((PARENT, "ann", Visibility.PRIVATE), (OTHER, "bob", Visibility.PUBLIC)):
+        image = ImageFactory.build(guid=UUID(guid), author=author, visibility=visibility)
+        await container.contents().put(image.content_key, chunks_of(MASK))
+        content = ContentInfoFactory.build(
+            media_type=MediaType.PNG, byte_size=len(MASK), width=odd_pictures.WIDTH, height=odd_pictures.HEIGHT
+        )
+        await container.images().add(msgspec.structs.replace(image, content=content))
+
+
 async def refused(served: Served, body: dict[str, Any], field: str, path: str = "/image") -> dict[str, Any]:
     """Ask for an image, and check that the problem names the field and that nothing else has happened."""
     found = problem(await served.post({"prompt": "a red fox", **body}, path=path), 400, field)
@@ -140,23 +158,50 @@ async def refused(served: Served, body: dict[str, Any], field: str, path: str = 
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_all_options_reach_the_generator_and_the_record(path: str) -> None:
+@pytest.mark.parametrize(("other", "pictures"), [("moderation", PICTURES), ("input_fidelity", {})])
+async def test_all_options_reach_the_generator_and_the_record(path: str, other: str, pictures: dict[str, Any]) -> None:
+    options = {name: value for name, value in OPTIONS.items() if name != other}
     async with serving() as served:
-        created = (await served.post({"prompt": "a red fox", **OPTIONS, **PICTURES}, path=path)).json()
+        await add_parents(served.container)
+        response = await served.post({"prompt": "a red fox", **options, **pictures}, path=path)
+        assert response.status_code == 200, response.text
+        created = response.json()
 
         expected = GenerationRequest(
             prompt="a red fox",
-            references=tuple(Reference.to_image(UUID(guid)) for guid in (PARENT, OTHER, PARENT)),
-            mask=Reference.to_image(UUID(OTHER)),
-            **OPTIONS,
+            references=tuple(Reference.to_image(UUID(guid)) for guid in pictures.get("references", [])),
+            mask=Reference.to_image(UUID(OTHER)) if pictures else None,
+            **options,
         )
         assert served.requests == [expected]
         assert (await served.stored(created["guid"])).request == expected
         detail = (await served.get(f"/private/image/{created['guid']}", ANN)).json()
-    assert detail["request"] == OPTIONS
-    assert [reference["guid"] for reference in detail["references"]] == PICTURES["references"]
-    assert detail["mask"]["guid"] == OTHER
+    assert detail["request"] == {**options, other: None}
+    assert [reference["guid"] for reference in detail["references"]] == pictures.get("references", [])
+    assert (detail["mask"] and detail["mask"]["guid"]) == pictures.get("mask")
     assert detail["model"] == "in-memory"
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("field", "body"),
+    [
+        ("references[0]", {"references": [PARENT]}),
+        ("references[1]", {"references": [OTHER, str(UUID(int=7))]}),
+        ("mask", {"references": [OTHER], "mask": PARENT}),
+    ],
+)
+async def test_another_authors_private_image_is_like_one_that_does_not_exist(
+    path: str, field: str, body: dict[str, Any]
+) -> None:
+    async with serving() as served:
+        await add_parents(served.container)
+        found = problem(await served.post({"prompt": "a red fox", **body}, path=path, auth=BOB), 404)
+
+        assert found["detail"].startswith(f"{field}: There is no image ")
+        assert (found["retryable"], found["maybe_billed"]) == (False, False)
+        assert served.requests == []
+        assert {str(image.guid) for image in await served.all_stored()} == {PARENT, OTHER}
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -209,6 +254,12 @@ def schema(client: Client, path: str) -> jsonschema_rs.Validator:
     )
 
 
+@pytest.fixture
+async def parents(container: Container) -> None:
+    await add_parents(container)
+
+
+@pytest.mark.usefixtures("parents")
 @pytest.mark.parametrize("path", PATHS)
 def test_the_document_has_the_same_rules(client: Client, path: str) -> None:
     validator = schema(client, path)
