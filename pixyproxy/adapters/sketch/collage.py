@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Self
 
 from PIL import Image, ImageChops, ImageOps
 
@@ -32,20 +33,26 @@ class Place(NamedTuple):
     height: int
 
 
-class Kept(NamedTuple):
-    """The first reference of a masked edit, and the alpha channel of the mask, both in the size of the edit."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a mask keeps: the first reference, the alpha channel of the mask, and the box around all that may change.
+
+    Both pictures have the size of the edit.
+    """
 
     first: Image.Image
-    mask: Image.Image
+    alpha: Image.Image
+    region: Box
 
-    @property
-    def region(self) -> Box:
-        """The box around all that may be redrawn."""
-        return ImageChops.invert(self.mask).getbbox() or (0, 0, *self.mask.size)
+    @classmethod
+    def by(cls, mask: Image.Image, first: Image.Image) -> Self:
+        """Return what the mask keeps of the first reference."""
+        alpha = mask.convert("RGBA").getchannel("A")
+        return cls(first, alpha, ImageChops.invert(alpha).getbbox() or (0, 0, *alpha.size))
 
     def redrawn(self, picture: Image.Image) -> Image.Image:
         """Return the first reference with `picture` where the mask is transparent; other pixels are untouched."""
-        redrawn = Image.composite(self.first.convert("RGBA"), picture.convert("RGBA"), self.mask)
+        redrawn = Image.composite(self.first.convert("RGBA"), picture.convert("RGBA"), self.alpha)
         return redrawn if redrawn.getchannel("A").getextrema() != (255, 255) else redrawn.convert("RGB")
 
 

@@ -130,7 +130,7 @@ class SketchImageGenerator(ImageGenerator):
         laid, kept, region = pictures.references, None, (0, 0, *canvas.size)
         if pictures.mask is not None:
             mask = await self._resized(pictures.mask, *canvas.size)
-            kept = Kept(await self._resized(first, *canvas.size), mask.convert("RGBA").getchannel("A"))
+            kept = await self._run(Kept.by, mask, await self._resized(first, *canvas.size))
             laid, region = pictures.references[1:], kept.region
         places = places_in(region, [(picture.content.width, picture.content.height) for picture in laid])
         references = [
