@@ -12,7 +12,9 @@ import msgspec
 import pytest
 
 from pixyproxy.adapters.openai import events
+from pixyproxy.adapters.openai.answer import Answer, read_answer
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.retry_policy import RetryPolicy
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import (
@@ -27,7 +29,7 @@ from pixyproxy.domain.errors import (
     GeneratorUnavailableError,
 )
 from pixyproxy.domain.generation_request import GenerationRequest
-from pixyproxy.domain.ports import GeneratedImage, PartialImage
+from pixyproxy.domain.ports import GeneratedImage, PartialImage, ignore_partial
 from tests.doubles.openai_server import OpenAIServer, Order
 from tests.doubles.strange_answers import CODINGS, ENCODINGS, STREAMS
 
@@ -312,6 +314,22 @@ async def test_an_idle_stream_ends_with_the_time_out(generate: Generate, partial
     assert error.maybe_billed
     assert error.quarantine == PARTIALS[-1]
     assert partials == PARTIALS
+
+
+async def test_a_final_picture_that_came_in_time_is_taken_if_it_was_not_read_in_time() -> None:
+    async def run(read: Callable[[], PartialImage | None]) -> PartialImage | None:
+        raise TimeoutError
+
+    stream = events.EventStream(2, ignore_partial, run)
+    with pytest.raises(TimeoutError):
+        await stream.take(ORDER.events(PICTURE)[-1])
+    broken = GenerationTimedOutError("It is late.", maybe_billed=True)
+    settled = stream.settle(Answer(body=b"", broken=broken), max_size=1 << 20, redact=Redaction())
+
+    assert isinstance(settled, Answer)
+    image = read_answer(settled, max_size=1 << 20, redact=Redaction())
+    assert isinstance(image, GeneratedImage)
+    assert image.data == PICTURE
 
 
 async def test_an_event_without_end_is_bounded(generate: Generate) -> None:

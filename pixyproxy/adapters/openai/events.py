@@ -93,30 +93,36 @@ class _Kind(Enum):
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True):
-    """An event: its `data` as one text, whether that `is_whole`, its pictures, and the error that it tells."""
+    """An event as it came: what it means, whether its data `is_whole`, its pictures, and the error that it tells."""
 
+    raw: bytes
     kind: _Kind
-    data: bytes
     is_whole: bool
     pictures: Sequence[Member]
     told: Any = None
+
+    @property
+    def data(self) -> bytes:
+        """Its data as one text."""
+        return _fields(self.raw)[1]
 
 
 class EventStream:
     """Collects the events of one answer.
 
-    Takes the most partial images that are handed to `on_partial`, and `decode`, which runs a slow function elsewhere.
+    Takes the most partial images that are handed to `on_partial`, and `run`, which runs a slow function elsewhere.
     """
 
     def __init__(
         self,
         max_partial_images: int,
         on_partial: OnPartial,
-        decode: Callable[[Callable[[bytes], PartialImage | None], bytes], Awaitable[PartialImage | None]],
+        run: Callable[[Callable[[], PartialImage | None]], Awaitable[PartialImage | None]],
     ) -> None:
         self._missing = max_partial_images
         self._on_partial = on_partial
-        self._decode = decode
+        self._run = run
+        self._taken: bytes | None = None
         self._has_begun = False
         self._has_partials = False
         self._last_partial: bytes | None = None
@@ -125,7 +131,8 @@ class EventStream:
 
     async def take(self, raw: bytes) -> bool:
         """Take the next event and hand on its partial image; return whether the stream is over."""
-        partial = await self._decode(self._note, raw)
+        self._taken = raw
+        partial = await self._run(self._note_taken)
         if partial is not None:
             # Nothing that happens to a partial image may cost the final one.
             with suppress(Exception):
@@ -140,6 +147,8 @@ class EventStream:
 
         Slow: call it in a worker thread.
         """
+        # The time was over before the last event was read; it may have the picture.
+        self._note_taken()
         rest: bytes | bytearray = answer.body
         if not self._has_begun:
             # No event ended, or the stream is compressed.
@@ -147,29 +156,31 @@ class EventStream:
             if rest.strip() and not is_event_stream(rest):
                 return answer
             rest = self._note_all(rest)
-        broken = answer.broken or _broken_off()
         unfinished = _read_event(bytes(rest))
-        if self._last is None and unfinished.is_whole:
+        if self._last is None and (unfinished.is_whole or unfinished.kind is _Kind.COMPLETED):
             self._note_event(unfinished)
-        if self._last is None and unfinished.kind is _Kind.COMPLETED:
-            return Answer(body=unfinished.data, request_id=answer.request_id, broken=broken)
-        if self._last is not None and self._last.kind is _Kind.ERROR:
-            upstream = UpstreamError.read(200, self._last.told, redact, is_in_good_answer=True, given=given)
+        broken = answer.broken or _broken_off()
+        last = self._last
+        if last is not None and last.kind is _Kind.ERROR:
+            upstream = UpstreamError.read(200, last.told, redact, is_in_good_answer=True, given=given)
             return self._failed(self._told_error(upstream, redact, answer.request_id), rest, answer.request_id)
-        found = self._last if self._last is not None and self._last.kind is _Kind.COMPLETED else self._unknown
-        if found is not None:
-            return Answer(body=found.data, request_id=answer.request_id)
+        if last is not None and last.kind is _Kind.COMPLETED:
+            is_cut = last is unfinished and not last.is_whole
+            return Answer(body=last.data, request_id=answer.request_id, broken=broken if is_cut else None)
+        if self._unknown is not None:
+            return Answer(body=self._unknown.data, request_id=answer.request_id)
         return self._failed(broken, rest, answer.request_id)
 
-    def _note(self, raw: bytes) -> PartialImage | None:
-        return self._note_event(_read_event(raw))
+    def _note_taken(self) -> PartialImage | None:
+        raw, self._taken = self._taken, None
+        return None if raw is None else self._note_event(_read_event(raw))
 
     def _note_all(self, body: bytes | bytearray) -> bytearray:
         """Note the events of a whole body, and return the rest."""
         rest = bytearray(body)
         events = EventSplitter(rest)
         while self._last is None and (raw := events.next()) is not None:
-            self._note(raw)
+            self._note_event(_read_event(raw))
         return rest
 
     def _note_event(self, event: _Event) -> PartialImage | None:
@@ -185,15 +196,16 @@ class EventStream:
 
     def _note_partial(self, event: _Event) -> PartialImage | None:
         self._has_partials = True
+        if not self._missing:
+            return None
         for member in event.pictures:
             with suppress(ValueError):
                 data = bytes(decode_picture(member.text or b""))
                 picture = inspect_picture(data)
-                if picture.media_type is MediaType.SVG:
-                    continue
-                self._last_partial = data
-                self._missing -= 1
-                return PartialImage(data=data, media_type=picture.media_type) if self._missing >= 0 else None
+                if picture.media_type is not MediaType.SVG:
+                    self._last_partial = data
+                    self._missing -= 1
+                    return PartialImage(data=data, media_type=picture.media_type)
         return None
 
     def _told_error(self, upstream: UpstreamError, redact: Redaction, request_id: str | None) -> GenerationError:
@@ -228,22 +240,22 @@ class _Head(msgspec.Struct, frozen=True):
     partial_image_index: Any = None
     message: Any = None
     code: Any = None
+    param: Any = None
 
 
 def _read_event(raw: bytes) -> _Event:
-    name, data = _fields(raw)
-    members = list(islice(find_members(data, (b"b64_json", b"url")), _MAX_PICTURES))
+    members = list(islice(find_members(raw, (b"b64_json", b"url")), _MAX_PICTURES))
     pictures = [member for member in members if member.end > member.start]
-    head = _head(data, members)
+    # Without the pictures it is small, unless it is hostile.
+    name, data = _fields(without(raw, members)[:_HEAD_MAX_SIZE])
+    head = _head(data)
     kind = _kind_of(name, data, head, has_picture=bool(pictures))
-    told = None
-    if kind is _Kind.ERROR:
-        told = (
-            data.decode(errors="replace")
-            if head is None
-            else head.error or {"message": head.message, "code": head.code}
-        )
-    return _Event(kind=kind, data=data, is_whole=head is not None or not data, pictures=pictures, told=told)
+    told: Any = None
+    if kind is _Kind.ERROR and head is None:
+        told = data.decode(errors="replace")
+    elif kind is _Kind.ERROR and head is not None:
+        told = head.error or {"code": head.code, "message": head.message, "param": head.param}
+    return _Event(raw=raw, kind=kind, is_whole=head is not None or not data, pictures=pictures, told=told)
 
 
 def _fields(raw: bytes) -> tuple[bytes, bytes]:
@@ -274,12 +286,10 @@ def _lines(raw: bytes) -> Iterator[tuple[int, int]]:
         start = end + 1
 
 
-def _head(data: bytes, members: Sequence[Member]) -> _Head | None:
-    """Return the head of an event, or None if its data is no JSON object of a plausible size."""
-    if len(data) - sum(member.end - member.start for member in members) > _HEAD_MAX_SIZE:
-        return None
+def _head(data: bytes) -> _Head | None:
+    """Return the head of an event, or None if its data is no JSON object."""
     try:
-        return msgspec.json.decode(without(data, members), type=_Head)
+        return msgspec.json.decode(data, type=_Head)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
 
