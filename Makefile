@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run set-up test chaos bench-reads bench-library bench-delivery bench-hostile check lint format lock clean
+.PHONY: help run set-up test chaos bench-reads bench-library bench-delivery bench-hostile bench-edits check lint format lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,6 +35,9 @@ bench-delivery: .venv/dev ## Measure delivery beside nginx; write docs/benchmark
 
 bench-hostile: .venv/dev ## Attack the service, measure memory and latency of others; write docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python bench/hostile.py --write
+
+bench-edits: .venv/dev ## Measure the memory of edits with large references; write docs/benchmarks.md
+	PYTHONPATH=. $(BIN)/python bench/edits.py --write
 
 check: lint test ## Everything CI checks: format, lint, types, layers, tests
 

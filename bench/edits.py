@@ -12,14 +12,13 @@ The stand-in for OpenAI is a process of its own; it counts and hashes what it ge
 import argparse
 import asyncio
 import io
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -120,8 +119,11 @@ class Memory:
             self.most = max(self.most, self._now())
 
 
-def measure_service(count: int, base_url: str, files: Sequence[Path]) -> Mapping[str, float]:
-    """Measure edits by upload at the whole service: growth while the first one and while all are made."""
+def measure_service(count: int, base_url: str, files: Sequence[Path]) -> Sequence[tuple[int, int, float]]:
+    """Send edits by upload to the whole service: one, and so many at once.
+
+    Returns for each how many there were, by how many bytes the memory grew at most, and how many seconds they took.
+    """
     environment = {
         "OPENAI_API_KEY": "sk-bench",
         "OPENAI_BASE_URL": base_url,
@@ -149,15 +151,21 @@ def measure_service(count: int, base_url: str, files: Sequence[Path]) -> Mapping
                 )
             answer.raise_for_status()
 
-        figures = {}
+        figures = []
         post(0)
         for edits in dict.fromkeys((1, count)):
             memory, began = Memory(service.process.pid), time.perf_counter()
             with ThreadPoolExecutor(edits) as clients:
                 list(clients.map(post, range(edits)))
-            figures[f"{edits}"] = memory.stop()
-            figures[f"{edits} seconds"] = time.perf_counter() - began
+            figures.append((edits, memory.stop(), time.perf_counter() - began))
         return figures
+
+
+def service_table(rows: Sequence[tuple[int, int, float]]) -> str:
+    """Return the table of the whole service."""
+    lines = ["| uploads and edits at once | memory at most | seconds |", "| ---: | ---: | ---: |"]
+    lines += [f"| {count} | {growth / MIB:+,.0f} MiB | {seconds:.1f} |" for count, growth, seconds in rows]
+    return "\n".join(lines)
 
 
 def table(rows: Sequence[tuple[str, int, Figures]]) -> str:
@@ -198,12 +206,11 @@ def main() -> None:
             for count in dict.fromkeys((1, arguments.edits)):
                 rows.append((way, count, measure_way(way, count, base_url, folder)))
                 print(table(rows[-1:]).splitlines()[-1], flush=True)
-        service: Mapping[str, float] = {}
+        text = table(rows)
         if not arguments.without_service:
             service = measure_service(arguments.edits, base_url, sorted(folder.rglob("reference-*")))
-    text = table(rows)
+            text = f"{text}\n\n{service_table(service)}"
     print(text)
-    print(json.dumps(service))
     if arguments.write:
         command = "PYTHONPATH=. .venv/bin/python " + " ".join([f"bench/{Path(__file__).name}", *sys.argv[1:]])
         write_page(f"Measured on {datetime.now(UTC):%-d %B %Y} with `{command}`.\n\n{text}")

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from pixyproxy.adapters.openai import events
-from pixyproxy.adapters.openai.answer import Answer, read_answer
+from pixyproxy.adapters.openai.answer import Answer, NoPicture, read_answer
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.retry_policy import RetryPolicy
@@ -88,6 +88,10 @@ async def failure(generation: Awaitable[GeneratedImage]) -> GenerationError:
     with pytest.raises(GenerationError) as raised:
         await generation
     return raised.value
+
+
+async def run_now(read: Callable[[], PartialImage | None]) -> PartialImage | None:
+    return read()
 
 
 # What is asked for
@@ -198,7 +202,7 @@ async def test_no_more_partial_images_are_handed_over_than_were_asked_for() -> N
     async def on_partial(partial: PartialImage) -> None:
         partials.append(partial)
 
-    stream = events.EventStream(1, on_partial, asyncio.to_thread)
+    stream = events.EventStream(1, on_partial, run_now)
     for raw in Order({**ORDER.parameters, "partial_images": 3}).events(PICTURE):
         await stream.take(raw)
 
@@ -305,6 +309,17 @@ async def test_a_truncated_partial_image_is_not_taken_for_the_final_one(generate
     error = await failure(generate(f"cut {one.index(b'partial_image_index')}"))
 
     assert type(error) is GenerationBrokenOffError
+
+
+async def test_a_truncated_picture_of_unknown_kind_is_not_taken_for_the_final_one() -> None:
+    one = Order({**ORDER.parameters, "partial_images": 1}).events(PICTURE)[0]
+    unnamed = one[one.index(b"data:") : one.index(b', "partial_image_index')].replace(b'"type": ', b'"kind": ')
+    stream = events.EventStream(1, ignore_partial, run_now)
+    settled = stream.settle(Answer(body=unnamed), max_size=1 << 20, redact=Redaction())
+
+    assert isinstance(settled, NoPicture)
+    assert type(settled.error) is GenerationBrokenOffError
+    assert settled.error.quarantine
 
 
 async def test_an_idle_stream_ends_with_the_time_out(generate: Generate, partials: list[bytes]) -> None:

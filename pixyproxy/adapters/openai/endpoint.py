@@ -158,8 +158,6 @@ class ImagesEndpoint:
                 await self._send(purchase, attempt, ends_at)
         except GenerationError as exc:
             exc.request_id = attempt.request_id
-            if attempt.is_surely_unsent:
-                exc.maybe_billed = False
             if not attempt.has_begun:
                 raise
             # What was received may hold the whole picture.
