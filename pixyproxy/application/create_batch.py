@@ -79,7 +79,7 @@ class CreateBatch:
         claim = begin.claim(images[0], idempotency_key)
 
         async def store() -> Sequence[Image]:
-            return await self.batches.add_batch(images, lease=begin.generate_image.lease, claim=claim)
+            return await self.batches.add_batch(guid, images, lease=begin.generate_image.lease, claim=claim)
 
         while True:
             if claim and (replay := await self._replay(claim, wait)):

@@ -311,11 +311,6 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         return any(reference.guid == guid for reference in self.request.pictures)
 
     @property
-    def claimed_guid(self) -> UUID:
-        """The guid that an idempotency key names: that of the batch, or of an image without one."""
-        return self.guid if self.batch is None else self.batch.guid
-
-    @property
     def content_key(self) -> ContentKey:
         """The key of the content in the content store, derived from the guid."""
         return content_key_of(self.guid)

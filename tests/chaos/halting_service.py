@@ -16,6 +16,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 import uvicorn
 from dependency_injector import providers
@@ -112,11 +113,11 @@ class HaltingImageRepository(MySQLImageRepository):
     halts: Halts
 
     async def add_batch(
-        self, images: Sequence[Image], *, lease: Lease | None = None, claim: Claim | None = None
+        self, guid: UUID, images: Sequence[Image], *, lease: Lease | None = None, claim: Claim | None = None
     ) -> Sequence[Image]:
         await self.halts.reach(Step.UNWRITTEN, images[0].prompt)
         self.halts.prompts.update({image.content_key: image.prompt for image in images})
-        return await super().add_batch(images, lease=lease, claim=claim)
+        return await super().add_batch(guid, images, lease=lease, claim=claim)
 
     async def update(self, image: Image, *, expected: ImageStatus) -> None:
         if image.status is ImageStatus.GENERATING:

@@ -16,8 +16,10 @@ from pixyproxy.domain.ports import ImagePorts
 from pixyproxy.domain.tag import Tag
 from tests.factories import ContentInfoFactory, ImageFactory, PendingImageFactory
 from tests.images import ANN, KEY, LONG, NOON, PUBLIC, a_claim
+from tests.uploads import request_for
 
 BATCH = UUID("5f0c8a52-7d0e-4b54-8a3c-1c1b6f9a7d20")
+OTHER = UUID("0c1c5be7-5a3e-4f0b-9b4e-9f2c7d1e6a31")
 
 
 def a_batch(size: int = 3, guid: UUID = BATCH, **fields: Any) -> Sequence[Image]:
@@ -29,7 +31,7 @@ def a_batch(size: int = 3, guid: UUID = BATCH, **fields: Any) -> Sequence[Image]
 @pytest.mark.parametrize("size", [1, 3, 10])
 async def test_an_added_batch_comes_back_in_order_with_ids_and_all_fields(images: ImagePorts, size: int) -> None:
     batch = a_batch(size, tags=(Tag("a"), Tag("b")), author=ANN)
-    added = await images.add_batch(batch)
+    added = await images.add_batch(BATCH, batch)
     assert added == [msgspec.structs.replace(image, id=stored.id) for image, stored in zip(batch, added, strict=True)]
     assert len({image.id for image in added} - {None}) == size
     assert await images.list_batch(BATCH) == added
@@ -37,7 +39,7 @@ async def test_an_added_batch_comes_back_in_order_with_ids_and_all_fields(images
 
 
 async def test_an_unknown_batch_has_no_images(images: ImagePorts) -> None:
-    await images.add_batch(a_batch())
+    await images.add_batch(BATCH, a_batch())
     await images.add(PendingImageFactory.build())
     assert await images.list_batch(uuid4()) == []
 
@@ -51,13 +53,13 @@ async def test_the_order_is_that_of_the_places(images: ImagePorts) -> None:
 async def test_images_of_a_batch_are_listed_found_and_counted_like_others(images: ImagePorts) -> None:
     place = BatchPlace(guid=BATCH, position=0, size=1)
     image = ImageFactory.build(tags=(Tag("a"),), batch=place, created_at=NOON)
-    (added,) = await images.add_batch([image])
+    (added,) = await images.add_batch(BATCH, [image])
     assert await images.list(PUBLIC, limit=10) == [added]
     assert await images.count() == 1
 
 
 async def test_each_image_changes_and_ends_by_itself(images: ImagePorts) -> None:
-    first, second, third = await images.add_batch(a_batch())
+    first, second, third = await images.add_batch(BATCH, a_batch())
     started = first.started(at=NOON)
     await images.update(started, expected=first.status)
     ready = started.completed(ContentInfoFactory.build(), at=NOON)
@@ -67,16 +69,16 @@ async def test_each_image_changes_and_ends_by_itself(images: ImagePorts) -> None
 
 
 async def test_each_image_has_a_lease_of_its_own(images: ImagePorts) -> None:
-    first, *_ = await images.add_batch(a_batch(), lease=LONG)
+    first, *_ = await images.add_batch(BATCH, a_batch(), lease=LONG)
     assert await images.list_abandoned(limit=10) == []
     with pytest.raises(ConstraintViolationError):
         await images.update_abandoned(first.started(at=NOON), expected=first.status)
-    without_lease = await images.add_batch(a_batch(guid=uuid4()))
+    without_lease = await images.add_batch(OTHER, a_batch(guid=OTHER))
     assert {image.guid for image in await images.list_abandoned(limit=10)} == {image.guid for image in without_lease}
 
 
 async def test_the_key_names_the_batch(images: ImagePorts) -> None:
-    await images.add_batch(a_batch(author=ANN), claim=a_claim())
+    await images.add_batch(BATCH, a_batch(author=ANN), claim=a_claim())
     assert await images.find_claim(ANN, KEY) == ClaimedImage(guid=BATCH, fingerprint="0" * 64)
     await images.forget_claim(ANN, KEY, uuid4())
     assert await images.find_claim(ANN, KEY)
@@ -87,7 +89,7 @@ async def test_the_key_names_the_batch(images: ImagePorts) -> None:
 async def test_a_taken_key_stores_none_of_them(images: ImagePorts) -> None:
     image = await images.add(PendingImageFactory.build(), claim=a_claim())
     with pytest.raises(ConstraintViolationError):
-        await images.add_batch(a_batch(tags=(Tag("a"),)), lease=LONG, claim=a_claim())
+        await images.add_batch(BATCH, a_batch(tags=(Tag("a"),)), lease=LONG, claim=a_claim())
     assert await images.list_batch(BATCH) == []
     assert await images.count() == 1
     assert await images.find_claim(ANN, KEY) == ClaimedImage(guid=image.guid, fingerprint="0" * 64)
@@ -99,7 +101,7 @@ async def test_a_taken_guid_stores_none_of_them_and_leaves_the_key_unused(images
     batch = list(a_batch(tags=(Tag("a"),)))
     batch[position] = msgspec.structs.replace(batch[position], guid=taken.guid)
     with pytest.raises(ConstraintViolationError, match="image with this guid is stored already"):
-        await images.add_batch(batch, claim=a_claim())
+        await images.add_batch(BATCH, batch, claim=a_claim())
     assert await images.list_batch(BATCH) == []
     assert await images.count() == 1
     assert await images.find_claim(ANN, KEY) is None
@@ -110,7 +112,7 @@ async def test_an_unfinished_deletion_of_one_stores_none_of_them(images: ImagePo
     await images.delete(deleted.guid, expected_version=deleted.version, lease_seconds=60)
     *others, last = a_batch()
     with pytest.raises(ConstraintViolationError, match="being deleted"):
-        await images.add_batch([*others, msgspec.structs.replace(last, guid=deleted.guid)], claim=a_claim())
+        await images.add_batch(BATCH, [*others, msgspec.structs.replace(last, guid=deleted.guid)], claim=a_claim())
     assert await images.count() == 0
     assert await images.find_claim(ANN, KEY) is None
 
@@ -118,14 +120,30 @@ async def test_an_unfinished_deletion_of_one_stores_none_of_them(images: ImagePo
 async def test_one_guid_twice_stores_none_of_them(images: ImagePorts) -> None:
     first, second, third = a_batch()
     with pytest.raises(ConstraintViolationError):
-        await images.add_batch([first, second, msgspec.structs.replace(third, guid=first.guid)])
+        await images.add_batch(BATCH, [first, second, msgspec.structs.replace(third, guid=first.guid)])
     assert await images.count() == 0
+
+
+async def test_an_upload_that_is_not_there_stores_none_of_them(images: ImagePorts) -> None:
+    upload = "a" * 64
+    batch = a_batch(request=request_for(upload))
+    with pytest.raises(ConstraintViolationError, match="upload it again"):
+        await images.add_batch(BATCH, batch, claim=a_claim())
+    assert await images.count() == 0
+    assert await images.find_claim(ANN, KEY) is None
+    await images.hold(upload, seconds=60)
+    await images.add_batch(BATCH, batch, claim=a_claim())
+    await images.release(upload)
+    for image in batch:
+        assert await images.claim_unused(limit=10, lease_seconds=60) == []
+        await images.delete(image.guid, expected_version=image.version, lease_seconds=60)
+    assert await images.claim_unused(limit=10, lease_seconds=60) == [upload]
 
 
 async def test_of_many_batches_with_one_key_at_once_one_succeeds(images: ImagePorts) -> None:
     batches = {guid: a_batch(guid=guid, tags=(Tag("a"),)) for guid in (uuid4() for _ in range(10))}
     results = await asyncio.gather(
-        *(images.add_batch(batch, claim=a_claim()) for batch in batches.values()), return_exceptions=True
+        *(images.add_batch(guid, batch, claim=a_claim()) for guid, batch in batches.items()), return_exceptions=True
     )
     (winner,) = [result for result in results if not isinstance(result, BaseException)]
     assert [type(result) for result in results if result is not winner] == [ConstraintViolationError] * 9
@@ -137,14 +155,14 @@ async def test_of_many_batches_with_one_key_at_once_one_succeeds(images: ImagePo
 
 async def test_many_batches_can_be_added_at_once(images: ImagePorts) -> None:
     guids = [uuid4() for _ in range(20)]
-    added = await asyncio.gather(*(images.add_batch(a_batch(guid=guid, tags=(Tag("a"),))) for guid in guids))
+    added = await asyncio.gather(*(images.add_batch(guid, a_batch(guid=guid, tags=(Tag("a"),))) for guid in guids))
     assert [await images.list_batch(guid) for guid in guids] == added
 
 
 async def test_a_batch_whose_adding_is_cancelled_is_there_as_a_whole_or_not_at_all(images: ImagePorts) -> None:
     for turns in range(40):
         guid = uuid4()
-        adding = asyncio.create_task(images.add_batch(a_batch(guid=guid, tags=(Tag("a"), Tag("b")))))
+        adding = asyncio.create_task(images.add_batch(guid, a_batch(guid=guid, tags=(Tag("a"), Tag("b")))))
         for _ in range(turns):
             await asyncio.sleep(0)
         adding.cancel()
@@ -154,7 +172,7 @@ async def test_a_batch_whose_adding_is_cancelled_is_there_as_a_whole_or_not_at_a
 
 
 async def test_a_deleted_batch_is_unknown(images: ImagePorts) -> None:
-    for image in await images.add_batch(a_batch()):
+    for image in await images.add_batch(BATCH, a_batch()):
         await images.delete(image.guid, expected_version=image.version, lease_seconds=60)
         with pytest.raises(RecordNotFoundError):
             await images.get(image.guid)

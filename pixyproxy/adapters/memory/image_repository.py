@@ -45,11 +45,11 @@ class InMemoryImageRepository(ImagePorts):
         self._uploads: dict[str, _ListedUpload] = {}
 
     async def add(self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None) -> Image:
-        (stored,) = await self.add_batch([image], lease=lease, claim=claim)
+        (stored,) = await self.add_batch(image.guid, [image], lease=lease, claim=claim)
         return stored
 
     async def add_batch(
-        self, images: Sequence[Image], *, lease: Lease | None = None, claim: Claim | None = None
+        self, guid: UUID, images: Sequence[Image], *, lease: Lease | None = None, claim: Claim | None = None
     ) -> Sequence[Image]:
         guids = {image.guid for image in images}
         if len(guids) < len(images) or not guids.isdisjoint(self._images):
@@ -67,7 +67,7 @@ class InMemoryImageRepository(ImagePorts):
         if lease is not None:
             self._leases |= dict.fromkeys(guids, (lease.owner, self._in(lease.seconds)))
         if claim is not None:
-            claimed = ClaimedImage(guid=images[0].claimed_guid, fingerprint=claim.fingerprint)
+            claimed = ClaimedImage(guid=guid, fingerprint=claim.fingerprint)
             self._claims[claim.author, claim.key] = claimed, self._in(claim.seconds)
         return stored
 

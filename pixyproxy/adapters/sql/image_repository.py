@@ -167,11 +167,11 @@ class SQLImageRepository(SQLUploads, ImagePorts):
     """Keeps image records in tables `images`, `image_tags` and `image_words`, and in the tables that belong to them."""
 
     async def add(self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None) -> Image:
-        (stored,) = await self.add_batch([image], lease=lease, claim=claim)
+        (stored,) = await self.add_batch(image.guid, [image], lease=lease, claim=claim)
         return stored
 
     async def add_batch(
-        self, images: Sequence[Image], *, lease: Lease | None = None, claim: Claim | None = None
+        self, guid: UUID, images: Sequence[Image], *, lease: Lease | None = None, claim: Claim | None = None
     ) -> Sequence[Image]:
         words = await words_to_rows([(0, image.prompt) for image in images])
 
@@ -179,7 +179,7 @@ class SQLImageRepository(SQLUploads, ImagePorts):
             # Statements that wait for locks come before the transaction's first plain SELECT: with snapshot isolation
             # (MariaDB since 11.6), a row that is locked later must not have changed since that SELECT.
             if claim is not None:
-                await transaction.execute(_CLAIM, claim_to_row(claim, images[0].claimed_guid))
+                await transaction.execute(_CLAIM, claim_to_row(claim, guid))
             await keep_uploads(transaction, images)
             ids = [
                 ImageId(await transaction.insert(_ADD, {**image_to_row(image), **lease_to_row(lease)}))

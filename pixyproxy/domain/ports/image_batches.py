@@ -15,9 +15,9 @@ class ImageBatches(Protocol):
 
     @abstractmethod
     async def add_batch(
-        self, images: Sequence[Image], *, lease: Lease | None = None, claim: Claim | None = None
+        self, guid: UUID, images: Sequence[Image], *, lease: Lease | None = None, claim: Claim | None = None
     ) -> Sequence[Image]:
-        """Store the new images of one batch, all or nothing, and return them with their ids.
+        """Store the new images of the batch with this guid, all or nothing, and return them with their ids.
 
         Each image gets a lease, and the claim names the batch. Raises what `ImageRepository.add` raises.
         """

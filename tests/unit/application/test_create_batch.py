@@ -193,12 +193,12 @@ async def test_all_slots_are_free_again_whatever_happens(
     create_batch: CreateBatch, generator: InMemoryImageGenerator, ann: Principal, bob: Principal, failure: str
 ) -> None:
     class Unreachable(InMemoryImageRepository):
-        async def add_batch(self, images: Sequence[Image], **kwargs: Any) -> Sequence[Image]:
+        async def add_batch(self, guid: UUID, images: Sequence[Image], **kwargs: Any) -> Sequence[Image]:
             if failure == "store":
                 raise DBConnectionError("The database does not answer.")
             if failure == "cancel":
                 await asyncio.Event().wait()
-            return await super().add_batch(images, **kwargs)
+            return await super().add_batch(guid, images, **kwargs)
 
     admission = Admission(max_running=3, max_waiting=1)
     create_batch = in_another_process(create_batch, Unreachable(), admission=admission)
