@@ -82,7 +82,10 @@ class StrictJSONRequest(JSONRequest):
     """The same, and takes a text such as "2" for no number, as Litestar would."""
 
     async def json(self) -> Any:
-        decoded = await super().json()
+        return self.converted(await super().json())
+
+    def converted(self, decoded: Any) -> Any:
+        """Return a decoded body as the handler takes it; raise `ValidationException` if it does not fit."""
         body = self.route_handler.parsed_data_field
         try:
             return msgspec.convert(decoded, Any if body is None else body.annotation)

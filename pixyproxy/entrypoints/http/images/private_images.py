@@ -18,6 +18,7 @@ from pixyproxy.entrypoints.http.content.schemas import CreateLinkBody, ImageLink
 from pixyproxy.entrypoints.http.content.signed_links import SIGNED_LINK_PARAMETERS, SignedLinkMaker
 from pixyproxy.entrypoints.http.content.variants import VARIANT_PARAMETERS
 from pixyproxy.entrypoints.http.images.changes import change_routes
+from pixyproxy.entrypoints.http.images.forms import CreationRequest, Forms, releasing_uploads
 from pixyproxy.entrypoints.http.images.parameters import CREATION_PARAMETERS, PRIVATE_LIST_PARAMETERS
 from pixyproxy.entrypoints.http.images.resource import ImageResource
 from pixyproxy.entrypoints.http.images.responses import (
@@ -34,7 +35,7 @@ from pixyproxy.entrypoints.http.images.responses import (
     accepted,
 )
 from pixyproxy.entrypoints.http.images.schemas import CreatePrivateBatch, CreatePrivateImage, PrivateImageDetail
-from pixyproxy.entrypoints.http.json_request import JSONRequest, StrictJSONRequest
+from pixyproxy.entrypoints.http.json_request import JSONRequest
 from pixyproxy.entrypoints.http.middleware.path_prefix import public_address
 from pixyproxy.entrypoints.http.options import options
 from pixyproxy.entrypoints.http.parameters import BatchGuid, Guid, Position, taking
@@ -47,6 +48,7 @@ from pixyproxy.entrypoints.settings import Settings
 def private_images(container: Container, settings: Settings) -> Router:
     """Return the routes of a user's own images."""
     images = ImageResource.of(container, ImageScope.OWN)
+    forms = Forms.of(container)
     signed_links = SignedLinkMaker.of(container)
     signed_link = SignedLinkAuthenticator(link_signer=container.link_signer(), clock=container.clock())
 
@@ -57,8 +59,10 @@ def private_images(container: Container, settings: Settings) -> Router:
         response_description="The image, ready to be looked at.",
         summary="Generate an image of one's own",
         operation_class=taking(*CREATION_PARAMETERS),
-        request_class=StrictJSONRequest,
-        responses=problems(400, 401, 409, 413, 415, 422, 429, 500, 502, 503, 504) | accepted(PrivateImageDetail),
+        request_class=CreationRequest.with_forms(forms),
+        middleware=[releasing_uploads(forms)],
+        responses=problems(400, 401, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504)
+        | accepted(PrivateImageDetail),
     )
     async def create_private_image(
         data: Annotated[CreatePrivateImage, Body(description="The image to generate.")], request: APIRequest
@@ -88,8 +92,9 @@ def private_images(container: Container, settings: Settings) -> Router:
         response_description="The images in order: those that are ready, and those that have failed.",
         summary="Generate several images of one's own",
         operation_class=taking(*CREATION_PARAMETERS),
-        request_class=StrictJSONRequest,
-        responses=problems(400, 401, 409, 413, 415, 422, 429, 500, 502, 503, 504)
+        request_class=CreationRequest.with_forms(forms),
+        middleware=[releasing_uploads(forms)],
+        responses=problems(400, 401, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504)
         | accepted(list[PrivateImageDetail], ACCEPTED_BATCH),
     )
     async def create_private_batch(

@@ -14,6 +14,7 @@ from pixyproxy.entrypoints.http.auth.authorization import require_login
 from pixyproxy.entrypoints.http.auth.logins import logins
 from pixyproxy.entrypoints.http.content.delivery import DOWNLOAD_PARAMETER
 from pixyproxy.entrypoints.http.content.variants import VARIANT_PARAMETERS
+from pixyproxy.entrypoints.http.images.forms import CreationRequest, Forms, releasing_uploads
 from pixyproxy.entrypoints.http.images.parameters import CREATION_PARAMETERS, PUBLIC_LIST_PARAMETERS
 from pixyproxy.entrypoints.http.images.resource import ImageResource
 from pixyproxy.entrypoints.http.images.responses import (
@@ -30,7 +31,6 @@ from pixyproxy.entrypoints.http.images.responses import (
     accepted,
 )
 from pixyproxy.entrypoints.http.images.schemas import CreatePublicBatch, CreatePublicImage, ImageDetail
-from pixyproxy.entrypoints.http.json_request import StrictJSONRequest
 from pixyproxy.entrypoints.http.options import options
 from pixyproxy.entrypoints.http.parameters import BatchGuid, Guid, Position, taking
 from pixyproxy.entrypoints.http.paths import PUBLIC_PATH
@@ -43,7 +43,11 @@ def public_images(container: Container, settings: Settings) -> Router:
     """Return the routes of public images."""
     images = ImageResource.of(container, ImageScope.PUBLIC)
     authenticated = authentication(*logins(container))
-    creators = [authenticated] if settings.anonymous_create else [authenticated, require_login]
+    forms = Forms.of(container)
+    creators = [
+        *([authenticated] if settings.anonymous_create else [authenticated, require_login]),
+        releasing_uploads(forms),
+    ]
 
     @post(
         "/",
@@ -52,10 +56,10 @@ def public_images(container: Container, settings: Settings) -> Router:
         response_description="The image, ready to be looked at.",
         summary="Generate a public image",
         operation_class=taking(*CREATION_PARAMETERS),
-        request_class=StrictJSONRequest,
+        request_class=CreationRequest.with_forms(forms),
         middleware=creators,
         security=[{"basic": []}],
-        responses=problems(400, 401, 409, 413, 415, 422, 429, 500, 502, 503, 504) | accepted(ImageDetail),
+        responses=problems(400, 401, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504) | accepted(ImageDetail),
     )
     async def create_public_image(
         data: Annotated[CreatePublicImage, Body(description="The image to generate.")], request: APIRequest
@@ -135,10 +139,10 @@ def public_images(container: Container, settings: Settings) -> Router:
         response_description="The images in order: those that are ready, and those that have failed.",
         summary="Generate several public images",
         operation_class=taking(*CREATION_PARAMETERS),
-        request_class=StrictJSONRequest,
+        request_class=CreationRequest.with_forms(forms),
         middleware=creators,
         security=[{"basic": []}],
-        responses=problems(400, 401, 409, 413, 415, 422, 429, 500, 502, 503, 504)
+        responses=problems(400, 401, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504)
         | accepted(list[ImageDetail], ACCEPTED_BATCH),
     )
     async def create_public_batch(

@@ -9,6 +9,7 @@ from litestar import Response
 from litestar.response import ServerSentEvent
 
 from pixyproxy.application import CreateBatch, CreateImage, GetBatch, GetImage, WatchImage
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import IdempotencyKey, parse_idempotency_key
 from pixyproxy.domain.image import ImageScope, Visibility
 from pixyproxy.domain.user import ANONYMOUS, Principal
@@ -17,6 +18,7 @@ from pixyproxy.entrypoints.http.auth.authentication import APIRequest
 from pixyproxy.entrypoints.http.content.delivery import ContentDelivery, ContentResponse, parse_download
 from pixyproxy.entrypoints.http.content.partials import PartialDelivery
 from pixyproxy.entrypoints.http.content.variants import VariantQuery
+from pixyproxy.entrypoints.http.images.forms import FormUploads
 from pixyproxy.entrypoints.http.images.pages import Pages
 from pixyproxy.entrypoints.http.images.preferences import Preferences, preferences_of
 from pixyproxy.entrypoints.http.images.responses import (
@@ -26,7 +28,7 @@ from pixyproxy.entrypoints.http.images.responses import (
     detail_response,
     events_response,
 )
-from pixyproxy.entrypoints.http.images.schemas import CreatePublicBatch, CreatePublicImage
+from pixyproxy.entrypoints.http.images.schemas import CreatePublicBatch, CreatePublicImage, CreationBody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +63,13 @@ class ImageResource:
     async def create(self, request: APIRequest, body: CreatePublicImage) -> Response[Any]:
         """Generate an image; answer when it is ready, or when the client's wait is over."""
         preferences = preferences_of(request)
-        created = await self.create_image(body.to_request(), **_creation(request, body, preferences))
+        created = await self.create_image(_asked(request, body), **_creation(request, body, preferences))
         return creation_response(created, preferences, self.scope)
 
     async def create_several(self, request: APIRequest, body: CreatePublicBatch) -> Response[Any]:
         """Generate the images of a batch; answer when all have ended, or when the client's wait is over."""
         preferences = preferences_of(request)
-        created = await self.create_batch(body.to_request(), body.n, **_creation(request, body, preferences))
+        created = await self.create_batch(_asked(request, body), body.n, **_creation(request, body, preferences))
         return batch_creation_response(created, preferences, self.scope)
 
     async def list(self, request: APIRequest) -> Response[Any]:
@@ -119,6 +121,10 @@ def _creation(request: APIRequest, body: CreatePublicImage | CreatePublicBatch, 
         "idempotency_key": _idempotency_key(request),
         "wait": preferences.seconds,
     }
+
+
+def _asked(request: APIRequest, body: CreationBody) -> GenerationRequest:
+    return FormUploads.of(request.scope).added_to(body.to_request())
 
 
 def _idempotency_key(request: APIRequest) -> IdempotencyKey | None:

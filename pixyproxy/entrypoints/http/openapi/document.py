@@ -44,6 +44,7 @@ from pixyproxy.entrypoints.http.content.representations import REVALIDATED, cond
 from pixyproxy.entrypoints.http.images.parameters import TAG_PATTERN
 from pixyproxy.entrypoints.http.images.responses import ANY_IMAGE
 from pixyproxy.entrypoints.http.middleware.path_prefix import prefix_of
+from pixyproxy.entrypoints.http.openapi.forms import add_form
 from pixyproxy.entrypoints.http.problems.handler import CHALLENGE, REPLAYED
 
 PATH: Final = "/schema"
@@ -135,7 +136,7 @@ Every error is a problem (RFC 9457) with the media type `application/problem+jso
 changes nothing."""
 
 # Statuses of requests that are refused before the idempotency key is read.
-_BEFORE_CREATION: Final = {"400", "401", "413", "415"}
+_BEFORE_CREATION: Final = {"400", "401", "404", "408", "413", "415"}
 
 
 def openapi_config() -> OpenAPIConfig:
@@ -178,6 +179,8 @@ def complete_openapi(document: OpenAPI, *, anonymous_create: bool) -> None:
             if response.content and (content := response.content.pop(ANY_IMAGE, None)):
                 response.content |= dict.fromkeys(_CONTENT_MEDIA_TYPES, content)
         _complete_conditions(operation)
+        if (body := _body_of(operation)) in _CREATIONS:
+            add_form(operation, schemas[body])
     for item in (document.paths or {}).values():
         if item.head:
             _complete_head(item.head)
@@ -258,6 +261,13 @@ def _add_options(properties: Any) -> None:
 def _given(schema: Any) -> Any:
     """Return the schema of a value that is not null."""
     return next(kind for kind in schema.one_of if kind.type is not OpenAPIType.NULL)
+
+
+def _body_of(operation: Any) -> str:
+    """Return the name of the schema of an operation's JSON body, or nothing."""
+    json = operation.request_body and operation.request_body.content.get("application/json")
+    (reference,) = json.schema.all_of if json and getattr(json.schema, "all_of", None) else [None]
+    return reference.ref.rpartition("/")[2] if reference else ""
 
 
 def _complete_conditions(operation: Any) -> None:

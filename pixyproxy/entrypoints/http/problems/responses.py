@@ -15,11 +15,12 @@ _DESCRIPTIONS: Final = {
     " expired.",
     404: "There is no such image or batch, or none that you may know of.",
     428: "`If-Match` is missing, and this service is set up to ask for it.",
+    408: "The body did not arrive in time.",
     409: "The image is not ready yet; or the outcome of the request that this idempotency key was used for is unknown:"
     " then `maybe_billed` is true, and only another key buys another image.",
     412: "It is not the one that `If-Match` names; nothing was done. Or, of content, it has changed since the time in"
     " `If-Unmodified-Since`.",
-    413: "The body is larger than 1 MiB.",
+    413: "The body is larger than 1 MiB, or a file in a form is larger than the service takes.",
     415: "The body has another media type than it must have.",
     416: "There are no such bytes; `Content-Range` says how many there are.",
     422: "The generator will not draw this prompt, or the idempotency key belongs to a request with another body.",
