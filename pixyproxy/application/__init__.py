@@ -7,6 +7,7 @@ from pixyproxy.application.change_image import ChangeImage
 from pixyproxy.application.change_password import ChangePassword
 from pixyproxy.application.check_consistency import CheckConsistency
 from pixyproxy.application.check_readiness import CheckReadiness
+from pixyproxy.application.check_uploads import CheckUploads
 from pixyproxy.application.correct_sizes import CorrectSizes
 from pixyproxy.application.create_batch import CreateBatch
 from pixyproxy.application.create_first_user import CreateFirstUser
@@ -49,6 +50,7 @@ __all__ = [
     "ChangePassword",
     "CheckConsistency",
     "CheckReadiness",
+    "CheckUploads",
     "CorrectSizes",
     "CreateBatch",
     "CreateFirstUser",

@@ -1,13 +1,14 @@
 """Use case: check that records and contents are consistent, and repair what needs no guessing."""
 
 import hashlib
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -65,6 +66,9 @@ class FindingKind(StrEnum):
     ORPHAN = "leftover"
     ORPHAN_VARIANTS = "stray-variants"
     ORPHAN_PARTIALS = "stray-partials"
+    UPLOAD_MISSING = "upload-missing"
+    UPLOAD_DAMAGED = "upload-damaged"
+    ORPHAN_UPLOADS = "stray-uploads"
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +115,14 @@ class ConsistencyReport(msgspec.Struct, frozen=True, kw_only=True):
         return sum(self.found.values()) - sum(self.repaired.values())
 
 
+class UploadCheck(Protocol):
+    """A check of uploads: `CheckUploads`."""
+
+    @abstractmethod
+    async def __call__(self, *, repair: bool, with_digests: bool) -> Sequence[Finding]:
+        """Return the findings, after the repairs if wanted."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckConsistency:
     """Compare every record with its content, and every content with its record, beside a running service.
@@ -118,9 +130,9 @@ class CheckConsistency:
     With `repair` it recovers abandoned images (by calling `recover`), finishes deletions (by calling
     `finish_deletions`), makes failed and unknown images ready whose bytes are a picture, in their place or in
     quarantine, moves other content without a record and orphans into quarantine, and deletes orphaned variants and, in
-    the area `partials`, which is optional, the partial images of images that are not being made. Without
-    `with_digests` it compares only sizes and reads no content. `on_progress` gets the number of images checked after
-    each. Memory grows with the quarantine, not with the number of images.
+    the area `partials`, which is optional, the partial images of images that are not being made. With `check_uploads`
+    it checks uploads, too. Without `with_digests` it compares only sizes and reads no content. `on_progress` gets the
+    number of images checked after each. Memory grows with the quarantine, not with the number of images.
 
     Raises `DBConnectionError`, and `ContentStoreError` for a store that can't be listed.
     """
@@ -139,6 +151,7 @@ class CheckConsistency:
     recover: Callable[[], Awaitable[object]]
     finish_deletions: Callable[[], Awaitable[object]]
     partials: ContentPorts | None = None
+    check_uploads: UploadCheck | None = None
 
     async def __call__(
         self, *, repair: bool = False, with_digests: bool = True, on_progress: Callable[[int], None] = no_progress
@@ -167,6 +180,9 @@ class CheckConsistency:
         await self._recheck_at_orphans(orphans, tally, repair=repair)
         await self._recheck_at_orphan_variants(orphan_variants, tally, repair=repair)
         await self._recheck_at_orphan_partials(orphan_partials, tally, repair=repair)
+        if self.check_uploads is not None:
+            for finding in await self.check_uploads(repair=repair, with_digests=with_digests):
+                tally.add(finding)
         for item in await self.quarantine.list_quarantine():
             tally.add_quarantined(await self._judge(item, repair=repair))
         return tally.report()

@@ -36,6 +36,7 @@ from pixyproxy.application import (
     ChangePassword,
     CheckConsistency,
     CheckReadiness,
+    CheckUploads,
     CorrectSizes,
     CreateBatch,
     CreateFirstUser,
@@ -233,6 +234,9 @@ class Container(containers.DeclarativeContainer):
     correct_sizes = providers.Singleton(
         CorrectSizes, image_maintenance=images, contents=contents, inspector=inspector, clock=clock
     )
+    check_uploads = providers.Singleton(
+        CheckUploads, uploads=images, upload_contents=upload_contents, sweep_uploads=sweep_uploads
+    )
     check_consistency = providers.Singleton(
         CheckConsistency,
         images=images,
@@ -244,6 +248,7 @@ class Container(containers.DeclarativeContainer):
         quarantine=contents,
         content_maintenance=contents,
         partials=partial_contents,
+        check_uploads=check_uploads,
         inspector=inspector,
         clock=clock,
         correct_size=correct_sizes.provided.correct,

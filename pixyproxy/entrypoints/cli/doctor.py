@@ -34,6 +34,9 @@ DESCRIPTIONS: Final = {
     "leftover": "A partial upload, older than an hour; --repair moves it into quarantine.",
     "stray-variants": "Variants of a deleted image; --repair deletes them. Counted up to 1,000.",
     "stray-partials": "Partial images of an image that is not being made; --repair deletes them. Counted up to 1,000.",
+    "upload-missing": "An image refers to an upload whose bytes are missing.",
+    "upload-damaged": "An image refers to an upload whose bytes have changed or can't be read.",
+    "stray-uploads": "An upload without image; --repair deletes it. Counted up to 1,000.",
 }
 
 
