@@ -24,6 +24,7 @@ from pixyproxy.application.get_image import GetImage
 from pixyproxy.application.get_image_content import GetImageContent
 from pixyproxy.application.get_image_variant import GetImageVariant
 from pixyproxy.application.get_partial_image import GetPartialImage
+from pixyproxy.application.get_reference import GetReference
 from pixyproxy.application.import_images import ImportImages
 from pixyproxy.application.import_uploads import ImportUploads
 from pixyproxy.application.index_prompts import IndexPrompts
@@ -67,6 +68,7 @@ __all__ = [
     "GetImageContent",
     "GetImageVariant",
     "GetPartialImage",
+    "GetReference",
     "ImportImages",
     "ImportUploads",
     "IndexPrompts",

@@ -1,6 +1,6 @@
 """Use case: find the pictures that go into a generation."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,9 +21,16 @@ from pixyproxy.domain.ports import (
     ImageRepository,
     InputPicture,
     InputPictures,
+    StoredContent,
 )
 from pixyproxy.domain.reference import REFERENCE_MEDIA_TYPES, Reference
 from pixyproxy.domain.user import Principal
+
+
+class FoundPicture(InputPicture, frozen=True, kw_only=True):
+    """A picture in its store; `open_part` opens a part of it as `ContentStore.open` does."""
+
+    open_part: Callable[..., Awaitable[StoredContent]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +81,7 @@ class FindPictures:
         if request.mask is not None:
             await self._ensure_mask(request.mask, infos[-1], infos[0], principal)
 
-    async def find(self, reference: Reference, principal: Principal) -> InputPicture:
+    async def find(self, reference: Reference, principal: Principal) -> FoundPicture:
         """Return one picture; raise `RecordNotFoundError` for an image that the principal may not read."""
         if reference.upload is not None:
             upload = reference.upload
@@ -115,9 +122,10 @@ def _ensure_readable(image: Image, principal: Principal) -> None:
         image.ensure_readable_by(principal, ImageScope.PUBLIC)
 
 
-def _picture(filename: str, content: ContentInfo, contents: ContentStore, key: ContentKey) -> InputPicture:
-    return InputPicture(
+def _picture(filename: str, content: ContentInfo, contents: ContentStore, key: ContentKey) -> FoundPicture:
+    return FoundPicture(
         filename=with_extension(filename, content.media_type.extension),
         content=content,
         open=partial(contents.open, key),
+        open_part=partial(contents.open, key),
     )

@@ -53,6 +53,7 @@ from pixyproxy.application import (
     GetImageContent,
     GetImageVariant,
     GetPartialImage,
+    GetReference,
     ImportImages,
     ImportUploads,
     IndexPrompts,
@@ -270,6 +271,7 @@ class Container(containers.DeclarativeContainer):
         variant_flight=variant_flight,
         drawing_flight=drawing_flight,
     )
+    get_reference = providers.Singleton(GetReference, images=images, find_pictures=find_pictures)
     list_images = providers.Singleton(ListImages, catalogue=images, images=images)
     list_tags = providers.Singleton(ListTags, tags=images)
     list_models = providers.Singleton(ListModels, generator=generator)

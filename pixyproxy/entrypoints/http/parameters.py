@@ -13,6 +13,9 @@ from litestar.params import PathParameter
 Guid = Annotated[UUID, PathParameter(description="The image's public id, a UUID.")]
 
 Position = Annotated[int, PathParameter(description="The place of a partial image, from 0.", ge=0)]
+ReferencePosition = Annotated[
+    str, PathParameter(description="The place of a reference, from 0, or `mask`.", pattern="^(mask|[0-9]|1[0-5])$")
+]
 BatchGuid = Annotated[UUID, PathParameter(description="The batch's public id, a UUID.")]
 
 NO_NUL_PATTERN: Final = r"^[^\x00]*$"

@@ -14,13 +14,13 @@ from uuid import UUID
 import msgspec
 from litestar.types import HTTPScope, Receive, Scope, Send
 
-from pixyproxy.application import GetImageContent, GetImageVariant
+from pixyproxy.application import GetImageContent, GetImageVariant, GetReference
 from pixyproxy.domain.content import with_extension
 from pixyproxy.domain.errors import ContentStoreError, DataValidationError, PreconditionFailedError
 from pixyproxy.domain.image import Image, ImageScope
 from pixyproxy.domain.ports import StoredContent
 from pixyproxy.domain.user import Principal
-from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.container import UPLOADS, Container
 from pixyproxy.entrypoints.http.content.conditional import Validators, Verdict, conditions_of
 from pixyproxy.entrypoints.http.content.content_disposition import content_disposition
 from pixyproxy.entrypoints.http.content.ranges import ByteRange, parse_range
@@ -128,6 +128,7 @@ class ContentDelivery:
 
     get_image_content: GetImageContent
     get_image_variant: GetImageVariant
+    get_reference: GetReference
     public_max_age: int
     offload_path: str | None
     send_timeout: float
@@ -139,6 +140,7 @@ class ContentDelivery:
         return cls(
             get_image_content=container.get_image_content(),
             get_image_variant=container.get_image_variant(),
+            get_reference=container.get_reference(),
             public_max_age=settings.public_max_age,
             offload_path=settings.offload_path,
             send_timeout=settings.send_timeout,
@@ -173,6 +175,26 @@ class ContentDelivery:
             is_download=is_download,
             is_linked=principal.linked is not None,
         )
+        return await self._answer(scope, shown, head, opened)
+
+    async def reference(
+        self, scope: HTTPScope, guid: UUID, position: int | None, principal: Principal, *, is_download: bool = False
+    ) -> ContentResponse:
+        """Return the answer to a request for a reference, or for the mask, of an image of the principal's own."""
+        found = await self.get_reference(guid, position, principal)
+        content, filename = found.picture.content, found.picture.filename
+        shown = _Representation(content.byte_size, content.sha256, content.media_type, filename, None)
+        head = _head(
+            shown, ImageScope.OWN, self.public_max_age, follows_accept=False, is_download=is_download, is_linked=False
+        )
+        folder = "" if found.reference.upload is None else f"{UPLOADS}/"
+        return await self._answer(scope, shown, head, found.open, folder)
+
+    async def _answer(
+        self, scope: HTTPScope, shown: _Representation, head: _Head, opened: _Open, folder: str = ""
+    ) -> ContentResponse:
+        """Answer with a representation whose file is in `folder` of the content store."""
+        asked = conditions_of(scope)
         match head.validators.judge(asked):
             case Verdict.FAILED:
                 raise PreconditionFailedError("The content is not the one that the request has named.")
@@ -185,7 +207,7 @@ class ContentDelivery:
         if is_get and self.offload_path is not None and not _JUDGED_BY_NGINX & asked.keys():
             content = await opened(start=0, end=None)
             if content.file is not None:
-                place = f"{self.offload_path}{content.file.name}".encode()
+                place = f"{self.offload_path}{folder}{content.file.name}".encode()
                 headers = [*head.whole, (b"x-accel-redirect", place), (b"content-length", b"0")]
                 return ContentResponse(status=HTTPStatus.OK, headers=headers)
         sent = part or ByteRange(0, shown.byte_size)

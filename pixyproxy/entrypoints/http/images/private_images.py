@@ -20,6 +20,7 @@ from pixyproxy.entrypoints.http.content.variants import VARIANT_PARAMETERS
 from pixyproxy.entrypoints.http.images.changes import change_routes
 from pixyproxy.entrypoints.http.images.forms import CreationRequest, Forms, releasing_uploads
 from pixyproxy.entrypoints.http.images.parameters import CREATION_PARAMETERS, PRIVATE_LIST_PARAMETERS
+from pixyproxy.entrypoints.http.images.references import reference_content
 from pixyproxy.entrypoints.http.images.resource import ImageResource
 from pixyproxy.entrypoints.http.images.responses import (
     ACCEPTED_BATCH,
@@ -209,6 +210,7 @@ def private_images(container: Container, settings: Settings) -> Router:
                     *change_routes(container, settings),
                     get_private_image_events,
                     get_private_partial_image,
+                    reference_content(images),
                     create_link,
                 ],
                 middleware=[authentication(*logins(container)), require_login],

@@ -92,6 +92,16 @@ class ImageResource:
         """Answer with the bytes of a partial image."""
         return await self.partials.answer(request.scope, guid, position, request.user, self.scope)
 
+    async def reference(self, request: APIRequest, guid: UUID, position: str) -> ContentResponse:
+        """Answer with the bytes of a reference or the mask."""
+        return await self.delivery.reference(
+            request.scope,
+            guid,
+            None if position == "mask" else int(position),
+            request.user,
+            is_download=parse_download(request.query_params),
+        )
+
     async def content(self, request: APIRequest, guid: UUID) -> ContentResponse:
         """Answer with an image's bytes; those of a public image are the same for all."""
         return await self.delivery.answer(
