@@ -9,7 +9,7 @@ import pytest
 
 from tests.doubles.service import running_service
 
-# Which options a model takes, and which go together, no schema says.
+# Which options a model takes, which go together, and what is a picture, no schema says.
 # Valid requests may get a 422, if the generator refuses or the key was used for another body, and a 412, if the image
 # has another version. A malformed request gets a 400.
 # A valid cursor can't be made up, and a tag that is no text can't be sent. An If-Match is made up without regard to its

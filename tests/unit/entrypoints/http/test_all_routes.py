@@ -58,6 +58,8 @@ RULES: Final[dict[tuple[str, str], Rules]] = {
     ("HEAD", "/private/image/{guid}/content"): OWN_PICTURE,
     ("GET", "/private/image/{guid}/partial/{position}"): Rules(status=404),
     ("HEAD", "/private/image/{guid}/partial/{position}"): Rules(status=404),
+    ("GET", "/private/image/{guid}/reference/{position}/content"): Rules(status=404),
+    ("HEAD", "/private/image/{guid}/reference/{position}/content"): Rules(status=404),
     ("GET", "/private/tag"): Rules(caching="private, no-cache", vary="Authorization", etag='W/"'),
     ("POST", "/image"): Rules(body={"prompt": "a fox"}),
     ("POST", "/private/image"): Rules(body={"prompt": "a fox"}),
