@@ -97,7 +97,6 @@ async def test_a_form_has_all_fields_of_the_json_body() -> None:
         ("background", "opaque"),
         ("output_format", "webp"),
         ("output_compression", "80"),
-        ("moderation", "low"),
         ("partial_images", "2"),
         ("input_fidelity", "high"),
         ("extra", '{"seed": 7, "nested": [1, null]}'),
@@ -124,7 +123,6 @@ async def test_a_form_has_all_fields_of_the_json_body() -> None:
             "background": "opaque",
             "output_format": "webp",
             "output_compression": 80,
-            "moderation": "low",
             "partial_images": 2,
             "input_fidelity": "high",
         }
