@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from click.testing import CliRunner, Result
@@ -17,12 +17,18 @@ from PIL import Image
 from rich.console import Console
 
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator, Script
+from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.domain.batch import BatchPlace
-from pixyproxy.domain.errors import GenerationFailedError, GenerationRefusedError
+from pixyproxy.domain.errors import DBConnectionError, GenerationFailedError, GenerationRefusedError
 from pixyproxy.domain.generation_request import GenerationRequest
+from pixyproxy.domain.image import Image as Record
+from pixyproxy.domain.image import ImageStatus, Visibility
+from pixyproxy.domain.user import ANONYMOUS
 from pixyproxy.entrypoints.cli import main
-from pixyproxy.entrypoints.cli.generation import GenerationProgress
+from pixyproxy.entrypoints.cli.generation import GenerationProgress, ImageCreation
 from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.settings import load_settings
+from tests.doubles.container import in_memory_container
 from tests.factories import GeneratingImageFactory
 from tests.odd_pictures import encoded, gradient
 
@@ -294,6 +300,42 @@ def test_partial_images_to_be_saved_are_three_for_each_image(generator: InMemory
     assert {request.partial_images for request in generator.requests} == {3}
     expected = {f"{detail['guid']}-{number}.png" for detail in printed for number in (1, 2, 3)}
     assert {path.name for path in Path().glob("*-*-*.png")} == expected
+
+
+class FlakyImageRepository(InMemoryImageRepository):
+    """Does not answer the first questions about images that are being generated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusals = 2
+
+    async def get(self, guid: UUID) -> Record:
+        image = await super().get(guid)
+        if image.status is ImageStatus.GENERATING and self.refusals:
+            self.refusals -= 1
+            raise DBConnectionError("The database does not answer.")
+        return image
+
+
+async def test_a_database_that_is_away_for_a_moment_does_not_cost_the_image() -> None:
+    container = in_memory_container(load_settings({}))
+    images = FlakyImageRepository()
+    container.images.override(providers.Object(images))
+    generator = container.generator()
+    generator.script(Script(delay=0.3))
+    with GenerationProgress(Console(file=io.StringIO())) as progress:
+        created = await ImageCreation(container=container, progress=progress)(
+            GenerationRequest(prompt="a red fox"),
+            2,
+            references=(),
+            mask=None,
+            tags=(),
+            visibility=Visibility.PUBLIC,
+            principal=ANONYMOUS,
+        )
+
+    assert images.refusals == 0
+    assert [image.status for image in created] == [ImageStatus.READY] * 2
 
 
 def test_a_bar_shows_how_far_each_image_is() -> None:
