@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
-from pixyproxy.domain.content import CONTENT_MAX_SIZE, MediaType, partial_key_of
+from pixyproxy.domain.content import MediaType, partial_key_of
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import (
@@ -126,8 +126,6 @@ class _Keeping:
             await self.listener(self.image, position, PartialImage(data=partial.data, media_type=media_type))
 
     async def _checked_media_type(self, data: bytes) -> MediaType:
-        if len(data) > CONTENT_MAX_SIZE:
-            raise ValueError("The partial image is too large.")
         found = await self.partials.inspector.inspect(StoredContent(len(data), chunks_of(data)))
         if found.media_type is MediaType.SVG:
             raise ValueError("The partial image is no bitmap.")

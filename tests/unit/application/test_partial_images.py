@@ -1,9 +1,11 @@
 """Partial images: kept while their image is being made, and never at its cost."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
@@ -271,7 +273,7 @@ async def test_a_store_that_fails_costs_its_partial_image_alone(
 
 
 async def test_a_caller_that_fails_does_not_fail_the_image(
-    create_image: CreateImage, area: Area, ann: Principal
+    create_image: CreateImage, area: Area, ann: Principal, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fail(image: Image, position: int, partial: PartialImage) -> None:
         raise RuntimeError(position)
@@ -280,6 +282,8 @@ async def test_a_caller_that_fails_does_not_fail_the_image(
 
     assert image.status is ImageStatus.READY
     assert len(area.stored) == 3
+    gc.collect()
+    assert not caplog.records
 
 
 async def test_a_store_that_hangs_holds_the_image_up_once_for_a_moment_and_leaves_nothing(
@@ -296,6 +300,29 @@ async def test_a_store_that_hangs_holds_the_image_up_once_for_a_moment_and_leave
     await partials.close()
     # The one that was being written came in the end; the others were not even tried.
     assert area.stored == [partial_key_of(image.guid, 0)]
+    assert await area.left() == []
+
+
+async def test_an_interrupted_generation_does_not_wait_for_what_is_being_stored(
+    create_image: CreateImage, ann: Principal
+) -> None:
+    class EndlessArea(Area):
+        is_storing = asyncio.Event()
+
+        async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
+            self.is_storing.set()
+            await asyncio.Event().wait()
+            return await super().put(key, chunks)
+
+    area = EndlessArea()
+    create_image = with_partials(create_image, partials_in(area, seconds=2 * SOON))
+    await create_image(FOX, principal=ann, wait=0)
+    await area.is_storing.wait()
+
+    async with asyncio.timeout(SOON):
+        await create_image.generations.close(seconds=0)
+
+    assert len(create_image.generations) == 0
     assert await area.left() == []
 
 
@@ -407,6 +434,20 @@ async def test_an_image_without_partial_images_costs_the_store_nothing(
 
     assert isinstance(first, Image)
     assert [each.status async for each in watched if isinstance(each, Image)] == [ImageStatus.FAILED]
+
+
+async def test_an_image_that_is_hidden_meanwhile_is_seen_no_more(
+    create_image: CreateImage, images: InMemoryImageRepository, area: Area, ann: Principal
+) -> None:
+    image = await images.add(GeneratingImageFactory.build(author=None, request=FOX, visibility=Visibility.PUBLIC))
+    watched = await watch(create_image, partials_in(area))(image.guid, ann)
+    await anext(watched)
+
+    hidden = msgspec.structs.replace(image, visibility=Visibility.PRIVATE, version=image.version + 1)
+    await images.change(hidden, expected_version=image.version)
+
+    with pytest.raises(RecordNotFoundError):
+        await anext(watched)
 
 
 async def test_a_store_that_hangs_does_not_hold_up_the_states(
