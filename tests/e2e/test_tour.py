@@ -43,6 +43,10 @@ class Session(NamedTuple):
     health: str
     repeated: str
     followed: str
+    sized: str
+    batch: str
+    edited: str
+    watched: str
 
 
 def typed(service: Service, login: str, folder: Path) -> Session:
@@ -186,7 +190,7 @@ def test_the_link_leads_to_the_next_page(session: Session) -> None:
 def test_a_list_can_be_narrowed_down(session: Session) -> None:
     tagged, found, tags = json_values(session.narrowed)
     assert [image["prompt"] for image in tagged] == ["A lighthouse at dusk, in watercolour"]
-    assert found == tagged
+    assert [own | image for own, image in zip(tagged, found, strict=True)] == tagged
     assert tags == [{"tag": "lighthouse", "images": 1}]
 
 
@@ -234,6 +238,50 @@ def test_an_image_is_followed_until_it_is_ready(session: Session) -> None:
     assert state == "ready"
     assert json.loads(data)["guid"] == begun["guid"]
     assert json.loads(data)["byte_size"] > 0
+
+
+def test_a_picture_has_the_size_and_the_format_that_were_asked_for(session: Session) -> None:
+    told, _, refused = session.sized.partition("HTTP/1.1")
+    models, created = json_values(told)
+    (default,) = (model for model in models["models"] if model["is_default"])
+    assert "1536x1024" in default["sizes"] or default["size_range"]
+    assert (created["size"], created["output_format"]) == ("1536x1024", "webp")
+    with Picture.open(session.folder / "storm.webp") as picture:
+        assert (picture.format, picture.size) == ("WEBP", (1536, 1024))
+    ((status, _, problem),) = answers("HTTP/1.1" + refused)
+    assert status == 400
+    assert [error["field"] for error in problem["errors"]] == ["size"]
+    assert problem["maybe_billed"] is False
+
+
+def test_a_batch_is_several_images_of_one_request(session: Session) -> None:
+    created, shown, listed = json_values(session.batch)
+    assert len({image["guid"] for image in created}) == 3
+    assert {(image["batch"], image["status"]) for image in created} == {(created[0]["batch"], "ready")}
+    assert shown == created
+    assert len(listed) == 1
+    assert listed[0] in created
+
+
+def test_an_image_is_drawn_from_another_and_found_by_it(session: Session) -> None:
+    (created,) = json_values(session.created)
+    edited, derived = json_values(session.edited)
+    assert [reference["guid"] for reference in edited["references"]] == [created["guid"]]
+    assert edited["sha256"] != created["sha256"]
+    assert derived == [edited]
+
+
+def test_pictures_on_the_way_are_watched(session: Session) -> None:
+    begun = json.loads(session.watched)
+    events = (session.folder / "events.txt").read_text().replace("\r\n", "\n")
+    *before, (state, data) = re.findall(r"^event: (\w+)\ndata: (.*)$", events, re.MULTILINE)
+    assert (state, json.loads(data)["guid"]) == ("ready", begun["guid"])
+    positions = [json.loads(data)["position"] for name, data in before if name == "partial"]
+    # The stand-in for OpenAI has often drawn everything before the events are asked for.
+    if begun["model"] == "sketch":
+        assert positions == [0, 1, 2]
+        with Picture.open(session.folder / "partial-0.png") as picture:
+            assert picture.size == (1024, 1024)
 
 
 def test_a_library_moves_to_mysql(tmp_path: Path) -> None:
