@@ -46,6 +46,7 @@ class Session(NamedTuple):
     sized: str
     batch: str
     edited: str
+    uploaded: str
     watched: str
 
 
@@ -269,6 +270,13 @@ def test_an_image_is_drawn_from_another_and_found_by_it(session: Session) -> Non
     assert [reference["guid"] for reference in edited["references"]] == [created["guid"]]
     assert edited["sha256"] != created["sha256"]
     assert derived == [edited]
+
+
+def test_an_image_is_drawn_from_an_upload_which_stays_with_it(session: Session) -> None:
+    (created,) = json_values(session.uploaded)
+    content = (session.folder / "picture.png").read_bytes()
+    assert [(each["filename"], each["byte_size"]) for each in created["references"]] == [("picture.png", len(content))]
+    assert (session.folder / "reference.png").read_bytes() == content
 
 
 def test_pictures_on_the_way_are_watched(session: Session) -> None:
