@@ -8,9 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.image import Visibility
+from tests import odd_pictures
 from tests.doubles.library import CONTENTS, Painting, content_path, fill, paint, png
 from tests.doubles.nginx import Nginx, documented
 from tests.doubles.service import Service, running_service
@@ -241,3 +243,20 @@ def test_a_link_is_not_logged_whole(nginx: Nginx) -> None:
     log = (nginx.folder / "access.log").read_text(encoding="utf-8")
     assert f'"GET {path}" 403' in log
     assert "secret" not in log
+
+
+def test_an_upload_passes_nginx_and_comes_back_by_it(nginx: Nginx, folder: Path) -> None:
+    # nginx refuses bodies of more than 1 MiB by default.
+    picture = odd_pictures.encoded(Image.effect_noise((1_500, 1_500), 90).convert("RGB"), "PNG")
+    assert len(picture) > 2 << 20
+    files: dict[str, tuple[str | None, str | bytes]]
+    files = {"prompt": (None, "a red fox"), "size": (None, "64x64"), "reference": ("noise.png", picture)}
+    created = httpx.post(f"{nginx.url}/private/image", files=files, auth=ANN, timeout=60)
+    assert created.status_code == 200, created.text
+    path = f"/private/image/{created.json()['guid']}/reference/0/content"
+    given_back = httpx.get(nginx.url + path, auth=ANN)
+    assert (given_back.status_code, given_back.content) == (200, picture)
+    assert given_back.headers["Content-Type"] == "image/png"
+    assert httpx.get(nginx.url + path, auth=ANN, headers={"Range": "bytes=10-19"}).content == picture[10:20]
+    assert httpx.post(f"{nginx.url}/private/image", files=files, auth=("ann", "wrong"), timeout=60).status_code == 401
+    assert len([path for path in (folder / CONTENTS / "uploads").rglob("*") if path.is_file()]) == 1
