@@ -354,7 +354,7 @@ async def test_an_option_of_the_clients_that_openai_does_not_accept_is_named(
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        # The operator's, or nobody's.
+        # About parameters that the client did not choose, or that the request does not have.
         ('400 {"error": {"code": "invalid_value", "param": "quality"}}', GeneratorSetupError),
         ('400 {"error": {"code": "invalid_value", "param": "background"}}', GeneratorSetupError),
         ('400 {"error": {"code": "invalid_value", "param": "tools"}}', GeneratorSetupError),

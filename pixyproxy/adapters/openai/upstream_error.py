@@ -153,11 +153,10 @@ class UpstreamError(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @property
-    def is_about_option(self) -> bool:
-        """Whether the upstream rejects an option that the client chose, and not the account."""
-        return self.field is not None and (
-            self.status in _OPTION_STATUSES or (self.status == HTTPStatus.FORBIDDEN and _UNKNOWN_MODEL in self.words)
-        )
+    def rejected_option(self) -> str | None:
+        """The field of the client's option that the upstream rejects; None if it rejects something else."""
+        is_unknown_model = self.status == HTTPStatus.FORBIDDEN and _UNKNOWN_MODEL in self.words
+        return self.field if self.status in _OPTION_STATUSES or is_unknown_model else None
 
     @property
     def is_out_of_quota(self) -> bool:

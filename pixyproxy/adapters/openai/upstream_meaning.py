@@ -89,9 +89,9 @@ def _rejected(upstream: UpstreamError) -> GenerationError:
         )
     if upstream.is_about_prompt:
         return GenerationRefusedError(f"OpenAI does not accept this prompt ({named}).", maybe_billed=False)
-    if upstream.field is not None and upstream.is_about_option:
-        detail = f"OpenAI does not accept the request's {upstream.field} ({named})."
-        return GenerationOptionError(detail, maybe_billed=False, field=upstream.field)
+    if field := upstream.rejected_option:
+        detail = f"OpenAI does not accept the request's {field} ({named})."
+        return GenerationOptionError(detail, maybe_billed=False, field=field)
     if upstream.status in PASSING_STATUSES:
         return GenerationFailedError(f"OpenAI does not accept the request ({named}).", maybe_billed=False)
     if upstream.status == HTTPStatus.FORBIDDEN and upstream.is_web_page:
