@@ -169,6 +169,7 @@ class Trial:
     early_retries: int
     late_retries: int
     partial_images: int = 0
+    is_edit: bool = False
     answers: list[Answer | None] = field(default_factory=list)
 
     @property
@@ -327,6 +328,7 @@ def plan_round(seed: int, number: int, first_trial: int) -> tuple[Strike, bool, 
             early_retries=rng.choice([0, 0, 1, 2]),
             late_retries=rng.choice([0, 1, 2]),
             partial_images=0 if strike in DISK_FULL else rng.choice([1, 2] if place in PARTIAL_STEPS else [0, 0, 1, 2]),
+            is_edit=rng.random() < 0.3,
         )
         for index, place in enumerate(places)
     ]
@@ -390,7 +392,7 @@ class Campaign:
             trial.answers = [answer for answer in trial.answers if not _is_about(answer, earlier)]
             found = await self._examine(trial, stored, last[2 * index : 2 * index + 2]) + self._account(trial, stored)
             for row in stored:
-                found += await self._left_over(trial, row)
+                found += await self._left_over(trial, row) + await self._lost_reference(trial, row)
             wrong += [f"{trial.prompt!r}, {strike}: {problem}" for problem in found]
         return wrong
 
@@ -488,7 +490,7 @@ class Campaign:
         try:
             response = await self._client.post(
                 f"{service.url}{trial.url_path}",
-                json={"prompt": trial.prompt, "n": trial.count, "partial_images": trial.partial_images},
+                **_body(trial),
                 auth=(trial.author, PASSWORD),
                 headers=headers,
             )
@@ -498,6 +500,14 @@ class Campaign:
         finally:
             trial.answers.append(answer)
         return answer
+
+    async def _lost_reference(self, trial: Trial, row: Row) -> list[str]:
+        """Return whether an image has lost the upload that it refers to."""
+        if not trial.is_edit:
+            return []
+        url = f"{self.world.services[0].url}/private/image/{row.guid}/reference/0/content"
+        kept = await self._client.get(url, auth=(trial.author, PASSWORD))
+        return [] if kept.content == _reference(trial) else [f"its reference is {kept.status_code}, {row}"]
 
     async def _until_in_place(self, trials: Sequence[Trial], first: dict[int, "asyncio.Task[Answer | None]"]) -> None:
         """Return when each trial is where it is to be struck, or has come to its end."""
@@ -664,6 +674,19 @@ _STRIKES: Final[dict[Strike, Callable[[Campaign, Sequence[Trial]], Coroutine[Any
     Strike.DISK_FULL_BRIEFLY: Campaign._fill_disk,
     Strike.DISK_FULL_FOR_LONG: Campaign._fill_disk_for_long,
 }
+
+
+def _body(trial: Trial) -> dict[str, Any]:
+    """Return the body of a trial's requests, as options of the client: JSON, or a form with a picture."""
+    fields = {"prompt": trial.prompt, "n": trial.count, "partial_images": trial.partial_images}
+    if not trial.is_edit:
+        return {"json": fields}
+    return {"data": fields, "files": {"reference": ("reference.png", _reference(trial), "image/png")}}
+
+
+def _reference(trial: Trial) -> bytes:
+    """Return the picture that a trial edits; neighbours upload the same."""
+    return _picture(f"reference {trial.number // 2}")
 
 
 def _picture(prompt: str) -> bytes:

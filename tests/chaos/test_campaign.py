@@ -45,10 +45,10 @@ async def _everything_fits_together(world: World) -> None:
     """After the doctor's repair, every row has its file and every file its row."""
     for service in list(world.services):
         await world.end(service)
-    long_ago = time.time() - 7_200
-    uploads = [world.content_folder / "incoming", world.content_folder / "partials" / "incoming"]
+    long_ago = time.time() - 2 * 86_400
+    uploads = [world.content_folder / area / "incoming" for area in (".", "partials", "uploads")]
     for orphan in (path for folder in uploads for path in folder.iterdir()):
-        # The doctor leaves what is younger than an hour to a service that may still be at work on it.
+        # The doctor leaves what is younger than an hour, or of an upload a day, to a service at work on it.
         os.utime(orphan, (long_ago, long_ago))
 
     repaired = await world.doctor("--repair")
@@ -62,6 +62,8 @@ async def _everything_fits_together(world: World) -> None:
     rows = await world.query("SELECT guid FROM images WHERE status = 'ready' ORDER BY guid")
     files = [path.name for path in world.contents()]
     assert files == [guid for (guid,) in rows]
+    referred = await world.query("SELECT DISTINCT sha256 FROM image_references WHERE sha256 IS NOT NULL")
+    assert world.uploads() == sorted(sha256 for (sha256,) in referred)
 
 
 def _logs(world: World) -> list[str]:

@@ -206,6 +206,10 @@ class World:
         """Return the names of all partial images."""
         return sorted(path.name for path in (self.content_folder / "partials").glob("??/??/*"))
 
+    def uploads(self) -> Sequence[str]:
+        """Return the names of all uploads."""
+        return sorted(path.name for path in (self.content_folder / "uploads").glob("??/??/*"))
+
     async def start(self, **settings: str) -> Service:
         """Start one more service and return it when it answers."""
         service = Service(self.folder, {**self.environment, **settings})
