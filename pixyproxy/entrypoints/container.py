@@ -189,7 +189,8 @@ class Container(containers.DeclarativeContainer):
         upload_store=upload_contents,
         inspector=inspector,
         max_size=settings.provided.max_upload,
-        hold_seconds=settings.provided.upload_timeout,
+        # Longer than a body takes: no hold of an early file may end before the image is stored.
+        hold_seconds=providers.Callable(operator.mul, settings.provided.upload_timeout, 2),
     )
     admit_uploads = providers.Singleton(AdmitUploads, admission=admission, upload_contents=upload_contents)
     sweep_uploads = providers.Singleton(SweepUploads, uploads=images, upload_contents=upload_contents)
