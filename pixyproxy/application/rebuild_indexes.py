@@ -1,4 +1,4 @@
-"""Use case: rebuild the indexes of tags and words."""
+"""Use case: rebuild the indexes of tags, words and references."""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -11,17 +11,18 @@ from pixyproxy.domain.ports import RebuiltIndex, SearchIndex
 
 
 class Reindexed(msgspec.Struct, frozen=True):
-    """The numbers of images whose tags and whose words were indexed anew."""
+    """The numbers of images whose tags, whose words and whose references were indexed anew."""
 
     tags: int
     words: int
+    references: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RebuildIndexes:
-    """Index the tags and words of all images as their records have them now; return how many entries were outdated.
+    """Index the tags, words and references of all images as their records have them now.
 
-    Others may read and write meanwhile. Raises `DBConnectionError`.
+    Returns how many entries were outdated. Others may read and write meanwhile. Raises `DBConnectionError`.
     """
 
     index: SearchIndex
@@ -29,7 +30,9 @@ class RebuildIndexes:
 
     async def __call__(self) -> Reindexed:
         return Reindexed(
-            tags=await self._rebuild(self.index.rebuild_tags), words=await self._rebuild(self.index.rebuild_words)
+            tags=await self._rebuild(self.index.rebuild_tags),
+            words=await self._rebuild(self.index.rebuild_words),
+            references=await self._rebuild(self.index.rebuild_references),
         )
 
     async def _rebuild(self, rebuild: "_Rebuild") -> int:

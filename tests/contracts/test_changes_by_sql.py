@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pymysql
@@ -19,13 +20,15 @@ from pixyproxy.application.rebuild_indexes import Reindexed
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DamagedRecordError, OperationNotAllowedError, RecordNotFoundError
 from pixyproxy.domain.generation_request import GenerationRequest
+from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImagePosition, TagCount, TagFilter
 from pixyproxy.domain.ports import DamagedRecord, ImagePorts
+from pixyproxy.domain.reference import Reference, Upload
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import Principal, UserName
-from tests.factories import ImageFactory
+from tests.factories import ContentInfoFactory, ImageFactory
 
 ANN, BOB = UserName("ann"), UserName("bob")
 PUBLIC = ImageFilter(visibility=Visibility.PUBLIC)
@@ -41,6 +44,8 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "generator_usage": ("'{\"a\": 1}'", {"usage": {"a": 1}}),
     "generator_request_id": ("'req'", {"generator_request_id": "req"}),
     "version": ("7", {"version": 7}),
+    "request": ('\'{"size":"64x64"}\'', {"request": GenerationRequest(prompt="A lighthouse at sea", size="64x64")}),
+    "result": ('\'{"model":"another"}\'', {"result": GenerationResult(model="another")}),
 }
 
 
@@ -285,6 +290,68 @@ class TestTags:
         assert DamagedRecord(guid=str(image.guid)) in await database.images.scan(limit=10)
         assert await RebuildIndexes(index=database.images)() == Reindexed(tags=1, words=0)
         assert len(database.run(f"SELECT tag FROM image_tags WHERE guid = '{image.guid}'")) == 2  # noqa: S608
+
+
+class TestReferences:
+    """References in column `request`, and their index."""
+
+    LION = Reference.to_image(UUID(int=1))
+    SEA = Reference.to_image(UUID(int=2))
+    UPLOAD = Upload(filename="a.png", content=ContentInfoFactory.build())
+
+    async def add(self, database: Database) -> Image:
+        await add(database, visibility=Visibility.PUBLIC)
+        await database.images.hold(self.UPLOAD.content.sha256, seconds=60)
+        upload = Reference.to_upload(self.UPLOAD)
+        request = GenerationRequest(prompt="a lion", references=(self.LION, upload), mask=upload)
+        return await database.images.add(ImageFactory.build(request=request, visibility=Visibility.PUBLIC))
+
+    async def uses(self, database: Database) -> list[bool]:
+        return [upload.is_used for upload in await database.images.scan_uploads(limit=10)]
+
+    async def test_a_reindex_finds_nothing_to_do(self, database: Database) -> None:
+        await self.add(database)
+        assert await RebuildIndexes(index=database.images)() == Reindexed(tags=0, words=0, references=0)
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "DELETE FROM image_references",
+            "DELETE FROM image_references WHERE position = 1",
+            "UPDATE image_references SET guid = 'x', sha256 = NULL WHERE position = 0",
+            "INSERT INTO image_references SELECT image_id, 3, 'x', NULL FROM image_references WHERE position = 0",
+            "INSERT INTO image_references SELECT MIN(id), 0, 'x', NULL FROM images",
+        ],
+    )
+    async def test_a_reindex_undoes_changes_of_the_index(self, database: Database, sql: str) -> None:
+        image = await self.add(database)
+        rows = database.run("SELECT * FROM image_references ORDER BY image_id, position")
+        database.run(sql)
+        assert await RebuildIndexes(index=database.images)() == Reindexed(tags=0, words=0, references=1)
+        assert database.run("SELECT * FROM image_references ORDER BY image_id, position") == rows
+        assert await found(database, visibility=Visibility.PUBLIC, derived_from=self.LION.guid) == [image]
+        assert await self.uses(database) == [True]
+
+    async def test_new_references_are_found_after_a_reindex_and_uploads_let_go(self, database: Database) -> None:
+        image = await self.add(database)
+        await database.images.release(self.UPLOAD.content.sha256)
+        assert await database.images.claim_unused(limit=1, lease_seconds=60) == []
+        change(database, f"""request = '{{"references":[{{"guid":"{self.SEA.guid}"}}]}}'""", image)
+        request = GenerationRequest(prompt="a lion", references=(self.SEA,))
+        changed = msgspec.structs.replace(image, request=request)
+        assert await database.images.get(image.guid) == changed
+        assert await RebuildIndexes(index=database.images)() == Reindexed(tags=0, words=0, references=1)
+        assert await found(database, visibility=Visibility.PUBLIC, derived_from=self.SEA.guid) == [changed]
+        assert await found(database, visibility=Visibility.PUBLIC, derived_from=self.LION.guid) == []
+        assert await self.uses(database) == [False]
+        assert await database.images.claim_unused(limit=1, lease_seconds=60) == [self.UPLOAD.content.sha256]
+
+    @pytest.mark.parametrize("options", ["[]", "{", "{}}", "null", '{"size":"large"}', '{"references":[{}]}'])
+    async def test_a_request_that_breaks_a_rule_keeps_its_index(self, database: Database, options: str) -> None:
+        image = await self.add(database)
+        change(database, f"request = '{options}'", image)
+        assert await RebuildIndexes(index=database.images)() == Reindexed(tags=0, words=0, references=0)
+        assert await self.uses(database) == [True]
 
 
 async def test_a_list_refuses_values_of_another_type_and_names_the_record(database: Database) -> None:

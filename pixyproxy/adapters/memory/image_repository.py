@@ -255,6 +255,9 @@ class InMemoryImageRepository(ImagePorts):
     async def rebuild_tags(self, *, after: ImageId | None = None, limit: int) -> RebuiltIndex | None:  # noqa: ARG002 -- there is no index
         return None
 
+    async def rebuild_references(self, *, after: ImageId | None = None, limit: int) -> RebuiltIndex | None:  # noqa: ARG002 -- there is no index
+        return None
+
     async def rebuild_words(self, *, after: ImageId | None = None, limit: int) -> RebuiltIndex | None:  # noqa: ARG002 -- none are kept
         return None
 

@@ -13,6 +13,7 @@ import msgspec
 from pixyproxy.adapters.sql.database import Transaction
 from pixyproxy.adapters.sql.list_queries import ImageLists, tags_query
 from pixyproxy.adapters.sql.records import scanned_record, undamaged_images, valid_image_from_record
+from pixyproxy.adapters.sql.references import ADD_REFERENCE, rebuild_references
 from pixyproxy.adapters.sql.rows import (
     COPIED,
     claim_to_row,
@@ -52,11 +53,6 @@ _ADD: Final = """
 _ADD_TAG: Final = """
     INSERT INTO image_tags (image_id, position, tag, author, visibility, status, created_at, guid)
     VALUES (:image_id, :position, :tag, {tag_author}, :visibility, :status, :created_at, :guid)
-"""
-
-_ADD_REFERENCE: Final = """
-    INSERT INTO image_references (image_id, position, guid, sha256)
-    VALUES (:image_id, :position, :reference_guid, :sha256)
 """
 
 _TAGS: Final = "SELECT position, tag FROM image_tags WHERE image_id = :image_id ORDER BY position"
@@ -190,7 +186,7 @@ class SQLImageRepository(SQLUploads, ImagePorts):
                 if await transaction.fetch_all(_FIND_DELETION, {"guid": str(image.guid)}):
                     raise ConstraintViolationError("An image with this guid is being deleted.")
                 await transaction.execute_many(_ADD_TAG, tags_to_rows(image.tags, image_id, image_to_row(image)))
-                await transaction.execute_many(_ADD_REFERENCE, references_to_rows(image, image_id))
+                await transaction.execute_many(ADD_REFERENCE, references_to_rows(image.request.pictures, image_id))
                 await transaction.execute("{add_words}", {**of_prompt, "image_id": image_id})
             return ids
 
@@ -315,6 +311,9 @@ class SQLImageRepository(SQLUploads, ImagePorts):
             if tags is not None and _differ(tags, indexed or "[]"):
                 changed += await self.database.write(partial(_index_stored_tags, image_id=image_id))
         return RebuiltIndex(last, changed)
+
+    async def rebuild_references(self, *, after: ImageId | None = None, limit: int) -> RebuiltIndex | None:
+        return await rebuild_references(self.database, after=after or 0, limit=limit)
 
     async def renew(self, guid: UUID, lease: Lease) -> None:
         await self.database.execute(_RENEW, {"guid": str(guid), **lease_to_row(lease)})

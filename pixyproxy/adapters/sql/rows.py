@@ -15,10 +15,12 @@ from uuid import UUID
 import msgspec
 
 from pixyproxy.domain.errors import DataValidationError
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import Claim, ClaimedImage
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.listing import TagCount
 from pixyproxy.domain.ports import Lease, UpgradeProgress
+from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.search import Phrase, terms_of
 from pixyproxy.domain.tag import Tag, ensure_tags
 from pixyproxy.domain.user import PasswordHash, User, UserId, UserName
@@ -93,17 +95,34 @@ def claimed_from_row(row: Sequence[Any]) -> ClaimedImage:
     return ClaimedImage(guid=UUID(guid), fingerprint=fingerprint)
 
 
-def references_to_rows(image: Image, image_id: int) -> Sequence[Mapping[str, object]]:
-    """Return the rows of table `image_references` for an image."""
+def references_to_rows(pictures: Sequence[Reference], image_id: int) -> Sequence[Mapping[str, object]]:
+    """Return the rows of table `image_references` for an image with these references and mask."""
     return [
-        {
-            "image_id": image_id,
-            "position": position,
-            "reference_guid": reference.guid and str(reference.guid),
-            "sha256": reference.upload and reference.upload.content.sha256,
-        }
-        for position, reference in enumerate(image.request.pictures)
+        reference_to_row(
+            image_id,
+            position,
+            picture.guid and str(picture.guid),
+            picture.upload and picture.upload.content.sha256,
+        )
+        for position, picture in enumerate(pictures)
     ]
+
+
+def reference_to_row(image_id: int, position: int, guid: object, sha256: object) -> Mapping[str, object]:
+    """Return the row of table `image_references` for one reference or mask, by the names of its parameters."""
+    return {"image_id": image_id, "position": position, "reference_guid": guid, "sha256": sha256}
+
+
+def stored_pictures(request: str | None) -> Sequence[Reference]:
+    """Return the references and the mask in column `request`; raise `DataValidationError` if it is not valid."""
+    if request is None:
+        return ()
+    try:
+        stored = msgspec.convert({**json.loads(request), "prompt": "any"}, GenerationRequest)
+    except (ValueError, TypeError, RecursionError, msgspec.ValidationError) as exc:
+        raise DataValidationError("request", "must be a JSON object of options") from exc
+    stored.ensure_valid()
+    return stored.pictures
 
 
 # The columns of table `images` that are copied to table `image_tags`.

@@ -1,4 +1,4 @@
-"""The indexes of words and tags."""
+"""The indexes of words, tags and references."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ class RebuiltIndex(msgspec.Struct, frozen=True):
 
 
 class SearchIndex(Protocol):
-    """The indexes of the words in prompts and of tags, by which `ImageCatalogue.list` finds images."""
+    """The indexes of words in prompts, tags and references, by which `ImageCatalogue.list` finds images."""
 
     @abstractmethod
     async def make_searchable(self, *, after: ImageId | None = None, limit: int) -> Sequence[ImageId]:
@@ -35,4 +35,12 @@ class SearchIndex(Protocol):
         """Index up to `limit` images after `after` by the tags they have now; return None at the end.
 
         Images whose record breaks a rule keep their entries.
+        """
+
+    @abstractmethod
+    async def rebuild_references(self, *, after: ImageId | None = None, limit: int) -> RebuiltIndex | None:
+        """Index up to `limit` images after `after` by the references and masks they have now; return None at the end.
+
+        An upload that no image refers to any more is left to `Uploads.claim_unused`. Images whose request breaks a rule
+        keep their entries.
         """

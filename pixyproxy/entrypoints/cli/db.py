@@ -52,7 +52,7 @@ def upgrade() -> None:
 
 @db.command()
 def reindex() -> None:
-    """Rebuild the indexes of tags and words. Run it after changing tags or prompts by SQL; safe at any time."""
+    """Rebuild the indexes of tags, words and references. Run it after a change by SQL; safe at any time."""
 
     async def work(container: "Container") -> "Reindexed":
         await ensure_schema(container)
@@ -61,6 +61,7 @@ def reindex() -> None:
     reindexed = run_with_container(work)
     click.echo(f"indexed  the tags of {reindexed.tags:,} image(s)")
     click.echo(f"indexed  the words of {reindexed.words:,} image(s)")
+    click.echo(f"indexed  the references of {reindexed.references:,} image(s)")
 
 
 @db.command()

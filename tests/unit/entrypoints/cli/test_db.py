@@ -117,10 +117,10 @@ def test_tags_of_an_older_version_are_stored_and_changes_by_sql_are_indexed(
 
     sql("""UPDATE images SET tags = '["lake"]', prompt = 'A lake'""")
     both = ["indexed  the tags of 1 image(s)", "indexed  the words of 1 image(s)"]
-    assert db("reindex").stdout.splitlines() == both
+    assert db("reindex").stdout.splitlines() == [*both, "indexed  the references of 0 image(s)"]
     lake = ImageFilter(visibility=image.visibility, tags=(Tag("lake"),), search=Search.parse("lake"))
     assert len(run_with_container(lambda container: container.images().list(lake, limit=10))) == 1
-    assert db("reindex").stdout.splitlines() == [line.replace("1", "0") for line in both]
+    assert all(line.endswith("of 0 image(s)") for line in db("reindex").stdout.splitlines())
 
 
 def test_users_whose_names_are_the_same_in_nfc_are_reported_and_left_alone(counting: type[Counting]) -> None:
