@@ -62,6 +62,23 @@ async def test_all_have_the_tags_the_visibility_and_the_options_of_the_request(p
 
 
 @BOTH
+async def test_all_are_drawn_from_the_references(path: str) -> None:
+    async with serving() as served:
+        fox = (await served.post()).json()["guid"]
+
+        images = (await served.post({**FOXES, "references": [fox]}, path=path)).json()
+
+        for image in images:
+            detail = (await served.get(f"/private/image/{image['guid']}", ANN)).json()
+            assert [reference["guid"] for reference in detail["references"]] == [fox]
+        body = {**FOXES, "references": [fox, str(uuid4())]}
+        found = problem(await served.post(body, path=path, key=KEY), 404)
+        assert (found["retryable"], found["maybe_billed"]) == (False, False)
+        assert "references[1]" in found["detail"]
+        assert len(await served.all_stored()) == 4
+
+
+@BOTH
 @pytest.mark.parametrize("number", [0, 11, -1, "2", True, 1.5, None, [], 10**40])
 async def test_another_number_is_refused_by_name(path: str, number: object) -> None:
     async with serving() as served:
