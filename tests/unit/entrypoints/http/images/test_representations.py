@@ -93,8 +93,8 @@ async def test_anyone_sees_the_options_of_a_public_image_and_neither_its_parents
     image = ImageFactory.build(
         author="ann",
         request=REQUEST,
-        usage={"total_tokens": 4711},
-        generator_request_id="req_4711",
+        usage={"total_tokens": 4_711_471_147},
+        generator_request_id="req_of_upstream",
         batch=BatchPlace(guid=BATCH, position=1, size=3),
     )
     async with serving(images=await stored(image)) as served:
@@ -111,11 +111,14 @@ async def test_anyone_sees_the_options_of_a_public_image_and_neither_its_parents
     }
     assert set(own) - set(detail) == PRIVATE
     assert own | detail == own
-    assert not any(secret in public.text for secret in ("4711", "seed", "mask.png", UPLOAD.content.sha256, str(PARENT)))
+    assert not any(
+        secret in public.text
+        for secret in ("4711471147", "req_of_upstream", '"seed"', "mask.png", UPLOAD.content.sha256, str(PARENT))
+    )
 
 
 async def test_an_option_that_was_left_open_is_null() -> None:
-    image = PendingImageFactory.build(author="ann", prompt="a red fox")
+    image = PendingImageFactory.build(author="ann", prompt="a red fox", batch=None)
     async with serving(images=await stored(image)) as served:
         detail = await details(served, image, "/private/image")
 
