@@ -144,6 +144,23 @@ async def test_both_routes_take_forms(path: str) -> None:
         assert len(await uploads(served)) == 1
 
 
+@pytest.mark.parametrize("path", ["/image/batch", "/private/image/batch"])
+async def test_the_images_of_a_batch_share_their_uploads(path: str) -> None:
+    async with serving() as served:
+        response = await send(served, form(PROMPT, png(), part("n", "2")), path=path)
+        assert response.status_code == 200, response.text
+        guids = [image["guid"] for image in response.json()]
+        assert len(guids) == 2
+        assert len(await uploads(served)) == 1
+        for guid, left in zip(guids, (1, 0), strict=True):
+            await served.client.delete(f"/private/image/{guid}", auth=BasicAuth(*ANN))
+            assert len(await uploads(served)) == left
+        problem(await send(served, form(PROMPT, png(), part("n", "11")), path=path), 400, "n")
+        problem(await send(served, unread_body(), path=path, auth=None), 401)
+        assert await uploads(served) == []
+        assert len(served.requests) == 2
+
+
 async def test_references_keep_the_order_of_their_parts() -> None:
     async with serving() as served:
         parents = [(await served.post({"prompt": "a parent"})).json()["guid"] for _ in range(2)]
