@@ -50,7 +50,7 @@ RESULT: Final[Mapping[str, Any]] = {
     "output_format": "png",
     "revised_prompt": 'A "lion", it\'s 100%\n\u2028 😀\x01 \\',
 }
-BATCH: Final[Mapping[str, Any]] = {"guid": GUID, "position": 2, "size": 3}
+BATCH: Final[Mapping[str, Any]] = {"guid": GUID, "position": 1, "size": 3}
 FAILURE: Final[Mapping[str, Any]] = {
     "kind": GenerationRefusedError.__name__,
     "detail": 'it\'s 100% "refused" 😀',
