@@ -22,6 +22,7 @@ from pixyproxy.adapters.openai.members import Member, find_members, without
 from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.upstream_error import NOTHING_GIVEN, UpstreamError
 from pixyproxy.adapters.openai.upstream_meaning import domain_error_for, log_upstream_error
+from pixyproxy.adapters.pictures.formats import begins_as_picture
 from pixyproxy.adapters.pictures.inspection import inspect_picture
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import GenerationBrokenOffError, GenerationError
@@ -170,6 +171,11 @@ class EventStream:
         if self._unknown is not None:
             return Answer(body=self._unknown.data, request_id=answer.request_id)
         return self._failed(broken, rest, answer.request_id)
+
+    def keep_partial(self, error: GenerationError) -> None:
+        """Quarantine the last partial image, unless some of the final picture is in quarantine."""
+        if self._last_partial and not begins_as_picture(error.quarantine or b""):
+            error.quarantine = self._last_partial
 
     def _note_taken(self) -> PartialImage | None:
         raw, self._taken = self._taken, None

@@ -195,7 +195,10 @@ class OpenAIImageGenerator(ImageGenerator):
             settled = stream.settle(answer, max_size=self._max_answer_size, redact=redact, given=given)
         if isinstance(settled, NoPicture):
             return settled
-        return read_answer(settled, max_size=self._max_answer_size, redact=redact, given=given)
+        found = read_answer(settled, max_size=self._max_answer_size, redact=redact, given=given)
+        if isinstance(found, NoPicture) and stream is not None and settled.broken is not None:
+            stream.keep_partial(found.error)
+        return found
 
     async def _in_decoder(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._decoder, partial(read, *args, **kwargs))
