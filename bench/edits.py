@@ -18,16 +18,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import msgspec
-from edits_ways import WAYS
+from edits_ways import PROMPT, WAYS
 from PIL import Image
 
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
@@ -119,10 +119,11 @@ class Memory:
             self.most = max(self.most, self._now())
 
 
-def measure_service(count: int, base_url: str, files: Sequence[Path]) -> Sequence[tuple[int, int, float]]:
-    """Send edits by upload to the whole service: one, and so many at once.
+def measure_service(count: int, base_url: str, files: Sequence[Path]) -> Iterator[tuple[str, int, int, float]]:
+    """Send edits to the whole service, one and so many at once.
 
-    Returns for each how many there were, by how many bytes the memory grew at most, and how many seconds they took.
+    Yields how the references came, how many edits there were, by how many bytes the memory grew at most, and how many
+    seconds they took.
     """
     environment = {
         "OPENAI_API_KEY": "sk-bench",
@@ -132,39 +133,46 @@ def measure_service(count: int, base_url: str, files: Sequence[Path]) -> Sequenc
         "PIXYPROXY_MAX_WAIT": "1200",
         "PYTHONPATH": str(HERE.parent),
     }
-    with (
-        tempfile.TemporaryDirectory(prefix="pixyproxy-edits-") as name,
-        running_service(Path(name), environment) as service,
-    ):
+    with tempfile.TemporaryDirectory(prefix="pixyproxy-edits-") as name:
+        folder = Path(name)
+        with running_service(folder, environment) as service:
+            login = service.login
+            large = f"a reference [[big {files[0].stat().st_size}]]"
+            guids = [post(f"{service.url}/private/image", login, {"prompt": large})["guid"] for _ in files]
 
-        def post(_number: int) -> None:
-            with ExitStack() as stack:
-                parts = [
-                    ("reference", (file.name, stack.enter_context(file.open("rb")), "image/png")) for file in files
-                ]
-                answer = httpx.post(
-                    f"{service.url}/private/image",
-                    data={"prompt": "make it a winter night"},
-                    files=parts,
-                    auth=service.login,
-                    timeout=1_200,
-                )
-            answer.raise_for_status()
+        def by_guid(url: str) -> None:
+            post(url, login, {"prompt": PROMPT, "references": guids})
 
-        figures = []
-        post(0)
-        for edits in dict.fromkeys((1, count)):
-            memory, began = Memory(service.process.pid), time.perf_counter()
-            with ThreadPoolExecutor(edits) as clients:
-                list(clients.map(post, range(edits)))
-            figures.append((edits, memory.stop(), time.perf_counter() - began))
-        return figures
+        def by_upload(url: str) -> None:
+            post(url, login, {"prompt": PROMPT}, files)
+
+        for how, edit in (("images, by guid", by_guid), ("uploads", by_upload)):
+            # What the making of the references took is not counted.
+            with running_service(folder, environment) as service:
+                url = f"{service.url}/private/image"
+                edit(url)
+                for edits in dict.fromkeys((1, count)):
+                    memory, began = Memory(service.process.pid), time.perf_counter()
+                    with ThreadPoolExecutor(edits) as clients:
+                        list(clients.map(edit, [url] * edits))
+                    yield how, edits, memory.stop(), time.perf_counter() - began
 
 
-def service_table(rows: Sequence[tuple[int, int, float]]) -> str:
+def post(url: str, login: tuple[str, str], fields: Mapping[str, Any], files: Sequence[Path] = ()) -> Mapping[str, Any]:
+    """Create an image, with uploads if there are any, and return its details."""
+    with ExitStack() as stack:
+        parts = [("reference", (file.name, stack.enter_context(file.open("rb")), "image/png")) for file in files]
+        body: dict[str, Any] = {"data": fields, "files": parts} if parts else {"json": fields}
+        answer = httpx.post(url, auth=login, timeout=1_200, **body)
+    answer.raise_for_status()
+    details: Mapping[str, Any] = answer.json()
+    return details
+
+
+def service_table(rows: Sequence[tuple[str, int, int, float]]) -> str:
     """Return the table of the whole service."""
-    lines = ["| uploads and edits at once | memory at most | seconds |", "| ---: | ---: | ---: |"]
-    lines += [f"| {count} | {growth / MIB:+,.0f} MiB | {seconds:.1f} |" for count, growth, seconds in rows]
+    lines = ["| references | edits at once | memory at most | seconds |", "| --- | ---: | ---: | ---: |"]
+    lines += [f"| {how} | {count} | {growth / MIB:+,.0f} MiB | {seconds:.1f} |" for how, count, growth, seconds in rows]
     return "\n".join(lines)
 
 
@@ -208,8 +216,8 @@ def main() -> None:
                 print(table(rows[-1:]).splitlines()[-1], flush=True)
         text = table(rows)
         if not arguments.without_service:
-            service = measure_service(arguments.edits, base_url, sorted(folder.rglob("reference-*")))
-            text = f"{text}\n\n{service_table(service)}"
+            files = sorted(folder.rglob("reference-*"))
+            text = f"{text}\n\n{service_table(list(measure_service(arguments.edits, base_url, files)))}"
     print(text)
     if arguments.write:
         command = "PYTHONPATH=. .venv/bin/python " + " ".join([f"bench/{Path(__file__).name}", *sys.argv[1:]])
