@@ -10,6 +10,7 @@ from pixyproxy.application.generate_image import GenerateImage
 from pixyproxy.application.generations import Generations
 from pixyproxy.application.partial_images import OnImagePartial, ignore_image_partial
 from pixyproxy.domain.batch import BatchPlace
+from pixyproxy.domain.capabilities import Capabilities
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyReusedError, OperationNotAllowedError
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import Claim, IdempotencyKey
@@ -29,7 +30,7 @@ class BeginImages:
     Takes pending images that `request` has made, the claim of their idempotency key, and `store`, which stores them
     with both; `on_partial` gets their partial images. Returns the stored images, or None if another request with the
     key was faster. Raises `OverloadedError` when the queue is full, `DataValidationError` for more images than it can
-    ever take, `DBConnectionError`, and what `FindPictures.ensure_usable` raises.
+    ever take and for what the model does not take, `DBConnectionError`, and what `FindPictures.ensure_usable` raises.
     """
 
     generate_image: GenerateImage
@@ -47,6 +48,8 @@ class BeginImages:
         store: Store,
         on_partial: OnImagePartial = ignore_image_partial,
     ) -> Sequence[Image] | None:
+        # Not before: a change of the models, or of what is stored, must not refuse a replay.
+        self._capabilities.ensure_takes(images[0].request)
         await self._ensure_pictures(images[0])
         slots = self.admission.reserve_all(images[0].author, len(images))
         try:
@@ -70,9 +73,8 @@ class BeginImages:
         visibility: Visibility,
         principal: Principal,
     ) -> Sequence[Image]:
-        """Return a pending image for each place; raise `DataValidationError` for bad input."""
-        request = request.normalized()
-        model = self.generate_image.generator.capabilities().ensure_takes(request)
+        """Return a pending image for each place; raise `DataValidationError` for what no model takes."""
+        model = self._capabilities.default if request.model is None else request.model
         at = self.clock.now()
         return [
             Image.requested(
@@ -81,7 +83,7 @@ class BeginImages:
                 tags=tags,
                 visibility=visibility,
                 principal=principal,
-                model=model.id,
+                model=model,
                 at=at,
                 batch=place,
             )
@@ -115,6 +117,10 @@ class BeginImages:
         if self.generate_image.find_pictures is None:
             raise OperationNotAllowedError("References are not supported here.")
         await self.generate_image.find_pictures.ensure_usable(image.request, Principal(name=image.author))
+
+    @property
+    def _capabilities(self) -> Capabilities:
+        return self.generate_image.generator.capabilities()
 
     @property
     def _keys(self) -> IdempotencyKeys:

@@ -11,10 +11,11 @@ from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
-from pixyproxy.application import CreateImage, RecoverImages
+from pixyproxy.application import CreateImage, FindPictures, RecoverImages
 from pixyproxy.application.admission import Admission
 from pixyproxy.application.generate_image import GenerationPolicy
 from pixyproxy.application.generations import Generations
+from pixyproxy.domain.capabilities import Capabilities, ModelCapabilities
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     DataValidationError,
@@ -30,6 +31,7 @@ from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import Claim, IdempotencyKey
 from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.ports import GeneratedImage, Lease
+from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from tests.use_cases import FOX, with_parts
 
@@ -51,6 +53,13 @@ class GatedGenerator(InMemoryImageGenerator):
         return await super().generate(request)
 
 
+class GeneratorOfOneModel(InMemoryImageGenerator):
+    """Takes one model, and no references."""
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities.of(ModelCapabilities(id="new"))
+
+
 @pytest.fixture
 def gated() -> GatedGenerator:
     return GatedGenerator()
@@ -64,6 +73,23 @@ async def test_the_same_key_and_body_give_the_same_image_and_buy_one(
     assert (first.is_replay, second.is_replay) == (False, True)
     assert second.image == first.image
     assert len(generator.requests) == 1
+
+
+async def test_a_replay_asks_neither_for_the_models_of_now_nor_for_the_reference(
+    create_image: CreateImage, find_pictures: FindPictures, generator: InMemoryImageGenerator, ann: Principal
+) -> None:
+    create_image = with_parts(create_image, find_pictures=find_pictures)
+    parent = (await create_image(FOX, principal=ann)).image
+    asked = GenerationRequest(prompt="a fox", model="in-memory", references=(Reference.to_image(parent.guid),))
+    first = await create_image(asked, principal=ann, idempotency_key=KEY)
+    await create_image.images.delete(parent.guid, expected_version=parent.version, lease_seconds=1.0)
+    create_image = with_parts(create_image, generator=GeneratorOfOneModel())
+
+    replay = await create_image(asked, principal=ann, idempotency_key=KEY)
+
+    assert (replay.image, replay.is_replay) == (first.image, True)
+    with pytest.raises(DataValidationError, match="must be new"):
+        await create_image(asked, principal=ann, idempotency_key=OTHER_KEY)
 
 
 async def test_another_key_or_none_buys_another_image(
