@@ -55,11 +55,12 @@ class ListImages:
         # One more than the limit tells whether there are more.
         found = await self._find(
             within,
+            scope=scope,
             limit=limit + 1,
             order=order.reversed if is_backward else order,
             after=None if cursor is None else cursor.position,
         )
-        fitting = min(limit, count_fitting([_text_size(image) for image in found], self.max_bytes))
+        fitting = min(limit, count_fitting([_text_size(image, scope) for image in found], self.max_bytes))
         page = cut_page(found, fitting, is_first=cursor is None, is_backward=is_backward)
         return ImagePage(
             images=page.entries,
@@ -80,7 +81,7 @@ class ListImages:
         return any(parent.is_readable_by(principal, each) for each in {scope, ImageScope.PUBLIC})
 
     async def _find(
-        self, within: ImageFilter, *, limit: int, order: ImageOrder, after: ImagePosition | None
+        self, within: ImageFilter, *, scope: ImageScope, limit: int, order: ImageOrder, after: ImagePosition | None
     ) -> Sequence[Image]:
         """Return up to `limit` images, or as many as fill a page.
 
@@ -94,14 +95,17 @@ class ListImages:
             found += batch
             if len(batch) < wanted or len(found) == limit:
                 break
-            size += sum(map(_text_size, batch))
+            size += sum(_text_size(image, scope) for image in batch)
             after = ImagePosition.of(batch[-1])
         return found
 
 
-def _text_size(image: Image) -> int:
-    """Return about the number of bytes that an image takes on a page."""
-    return _SIZE_WITHOUT_TEXTS + len(image.prompt.encode()) + sum(len(tag.encode()) for tag in image.tags)
+def _text_size(image: Image, scope: ImageScope) -> int:
+    """Return about the number of bytes that an image takes on a page; authors see the whole request and its result."""
+    size = _SIZE_WITHOUT_TEXTS + sum(len(tag.encode()) for tag in image.tags)
+    if scope is ImageScope.PUBLIC:
+        return size + len(image.prompt.encode())
+    return size + len(msgspec.json.encode((image.request, image.result))) + len(str(image.usage))
 
 
 def _within(scope: ImageScope, principal: Principal, wanted: ImageFilter) -> ImageFilter | None:

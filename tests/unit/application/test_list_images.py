@@ -12,11 +12,12 @@ from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.application import ListImages
 from pixyproxy.domain.errors import DataValidationError, OperationNotAllowedError, UnauthorizedError
 from pixyproxy.domain.generation_request import GenerationRequest
+from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.image import Image, ImageScope, Visibility
 from pixyproxy.domain.listing import ImageCursor, ImageFilter, ImageOrder, ImagePage, ImagePosition
 from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.tag import Tag
-from pixyproxy.domain.user import ANONYMOUS, Principal
+from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
 from tests import paging_strategies
 from tests.factories import (
     FailedImageFactory,
@@ -260,6 +261,27 @@ async def test_a_page_has_one_image_at_least(images: InMemoryImageRepository) ->
     second = await list_images(ANONYMOUS, cursor=first.next)
     assert [*first.images, *second.images] == added
     assert second.next is None
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"request": GenerationRequest(prompt="a fox", extra={"text": "x" * 3000})},
+        {"result": GenerationResult(revised_prompt="x" * 3000)},
+        {"usage": {"text": "x" * 3000}},
+    ],
+    ids=["request", "result", "usage"],
+)
+async def test_all_that_an_author_sees_counts_as_bytes_of_a_page(
+    images: InMemoryImageRepository, shown: dict[str, Any]
+) -> None:
+    plain = {"request": GenerationRequest(prompt="a fox"), "result": None, "usage": None, "tags": (), "author": "ann"}
+    for _ in range(3):
+        await images.add(ImageFactory.build(**plain | shown))
+    list_images = ListImages(catalogue=images, max_bytes=8000)
+
+    assert len((await list_images(Principal(name=UserName("ann")), ImageScope.OWN)).images) == 2
+    assert len((await list_images(ANONYMOUS)).images) == 3
 
 
 class CountingImageRepository(InMemoryImageRepository):

@@ -350,7 +350,16 @@ class ResultDetail(msgspec.Struct, frozen=True, kw_only=True):
         if image.result is None and image.usage is None and image.generator_request_id is None:
             return None
         told = msgspec.structs.asdict(image.result or GenerationResult())
-        return cls(**told, usage=image.usage, request_id=image.generator_request_id)
+        return cls(**told, usage=_encodable(image.usage), request_id=image.generator_request_id)
+
+
+def _encodable(usage: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the usage, or None for one with lone surrogates, which earlier releases kept."""
+    try:
+        msgspec.json.encode(usage)
+    except UnicodeEncodeError:
+        return None
+    return usage
 
 
 class PrivateImageDetail(ImageDetail, frozen=True, kw_only=True):

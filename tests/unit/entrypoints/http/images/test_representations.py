@@ -127,6 +127,14 @@ async def test_an_option_that_was_left_open_is_null() -> None:
     assert [detail[name] for name in ("size", "quality", "background", "output_format")] == [None] * 4
 
 
+async def test_usage_that_json_can_t_say_is_left_out() -> None:
+    image = ImageFactory.build(author="ann", usage={"note": "\ud800"})
+    async with serving(images=await stored(image)) as served:
+        detail = await details(served, image, "/private/image")
+
+    assert detail["result"]["usage"] is None
+
+
 async def test_the_request_id_of_a_failed_attempt_is_shown_to_the_author() -> None:
     image = FailedImageFactory.build(author="ann", generator_request_id="req_1")
     async with serving(images=await stored(image)) as served:
