@@ -1,7 +1,8 @@
 """Use case: find the pictures that go into a generation."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from pixyproxy.domain.content import ContentInfo, ContentKey, MediaType, with_extension
@@ -45,17 +46,19 @@ class FindPictures:
     contents: ContentStore
     upload_contents: ContentStore
     inspector: ContentInspector
+    # A decoded mask takes hundreds of megabytes.
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def __call__(self, request: GenerationRequest, principal: Principal) -> InputPictures:
         pictures: list[InputPicture] = []
-        for field, reference in _named(request):
+        for name, reference in _named(request):
             try:
                 picture = await self.find(reference, principal)
                 stored = await picture.open()
             except (RecordNotFoundError, ContentNotFoundError, DamagedRecordError) as exc:
-                raise ReferenceGoneError(f"{field} is gone; nothing was bought.", maybe_billed=False) from exc
+                raise ReferenceGoneError(f"{name} is gone; nothing was bought.", maybe_billed=False) from exc
             if stored.byte_size != picture.content.byte_size:
-                raise ReferenceGoneError(f"{field} is damaged; nothing was bought.", maybe_billed=False)
+                raise ReferenceGoneError(f"{name} is damaged; nothing was bought.", maybe_billed=False)
             pictures.append(picture)
         if request.mask is None:
             return InputPictures(references=pictures)
@@ -70,13 +73,13 @@ class FindPictures:
         transparency in the size of the first reference.
         """
         infos: list[ContentInfo] = []
-        for field, reference in _named(request):
+        for name, reference in _named(request):
             try:
                 content = (await self.find(reference, principal)).content
             except RecordNotFoundError as exc:
-                raise RecordNotFoundError(f"{field}: {exc.detail}") from exc
+                raise RecordNotFoundError(f"{name}: {exc.detail}") from exc
             if content.media_type not in REFERENCE_MEDIA_TYPES:
-                raise DataValidationError(field, f"must be a PNG, JPEG or WebP, not {content.media_type.name}")
+                raise DataValidationError(name, f"must be a PNG, JPEG or WebP, not {content.media_type.name}")
             infos.append(content)
         if request.mask is not None:
             await self._ensure_mask(request.mask, infos[-1], infos[0], principal)
@@ -104,7 +107,8 @@ class FindPictures:
                 f" not {content.width}x{content.height}",
             )
         try:
-            found = await self.inspector.inspect_input(await (await self.find(mask, principal)).open())
+            async with self.turn:
+                found = await self.inspector.inspect_input(await (await self.find(mask, principal)).open())
         except DamagedContentError as exc:
             raise DataValidationError("mask", f"can't be used: {exc.detail}") from exc
         if not found.has_alpha:

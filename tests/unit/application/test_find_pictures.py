@@ -1,5 +1,6 @@
 """References and masks of a request: who may use which, and what they must be."""
 
+import asyncio
 from dataclasses import replace
 from uuid import UUID, uuid4
 
@@ -8,7 +9,8 @@ import pytest
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.application import CreateImage, StoreUpload
+from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
+from pixyproxy.application import CreateImage, FindPictures, StoreUpload
 from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
@@ -21,7 +23,7 @@ from pixyproxy.domain.errors import (
 )
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
-from pixyproxy.domain.ports import InputPicture, StoredContent, chunks_of
+from pixyproxy.domain.ports import InputInfo, InputPicture, StoredContent, chunks_of
 from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from tests import odd_pictures
@@ -288,3 +290,30 @@ async def test_an_unused_upload_is_not_stored_with_an_image(
     with pytest.raises(ConstraintViolationError, match="upload it again"):
         await create_image(request_with(Reference.to_upload(upload)), principal=ann)
     assert await images.count() == 0
+
+
+class CountingInspector(PillowContentInspector):
+    """Remembers how many pictures it has inspected at once."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.most = 0
+
+    async def inspect_input(self, content: StoredContent) -> InputInfo:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            return await super().inspect_input(content)
+        finally:
+            self.running -= 1
+
+
+async def test_one_mask_is_decoded_at_a_time(find_pictures: FindPictures, library: Library, ann: Principal) -> None:
+    reference, mask = await library.add(), await library.add(MASK)
+    inspector = CountingInspector()
+    find_pictures = replace(find_pictures, inspector=inspector)
+    request = request_with(to(reference), mask=to(mask))
+
+    await asyncio.gather(*(find_pictures.ensure_usable(request, ann) for _ in range(4)))
+
+    assert inspector.most == 1
