@@ -76,13 +76,13 @@ async def test_the_same_key_and_body_give_the_same_image_and_buy_one(
 
 
 async def test_a_replay_asks_neither_for_the_models_of_now_nor_for_the_reference(
-    create_image: CreateImage, find_pictures: FindPictures, generator: InMemoryImageGenerator, ann: Principal
+    create_image: CreateImage, find_pictures: FindPictures, images: InMemoryImageRepository, ann: Principal
 ) -> None:
     create_image = with_parts(create_image, find_pictures=find_pictures)
     parent = (await create_image(FOX, principal=ann)).image
     asked = GenerationRequest(prompt="a fox", model="in-memory", references=(Reference.to_image(parent.guid),))
     first = await create_image(asked, principal=ann, idempotency_key=KEY)
-    await create_image.images.delete(parent.guid, expected_version=parent.version, lease_seconds=1.0)
+    await images.delete(parent.guid, expected_version=parent.version, lease_seconds=1.0)
     create_image = with_parts(create_image, generator=GeneratorOfOneModel())
 
     replay = await create_image(asked, principal=ann, idempotency_key=KEY)
