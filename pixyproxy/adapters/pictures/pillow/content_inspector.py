@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 from collections.abc import Callable
-from typing import TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
 
 from pixyproxy.adapters.pictures.formats import bitmap_type_of, is_turned_on_its_side
 from pixyproxy.adapters.pictures.inspection import inspect_input, inspect_picture
@@ -15,15 +16,21 @@ from pixyproxy.domain.ports import ContentInspector, InputInfo, StoredContent
 
 T = TypeVar("T")
 
+# Few threads: each keeps the memory of the largest picture that it has decoded, up to hundreds of megabytes.
+_THREADS: Final = 2
+
 
 class PillowContentInspector(ContentInspector):
     """Reads the whole picture in a worker thread; content of more than 64 MiB is refused as damaged."""
 
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="content-inspector")
+
     async def inspect(self, content: StoredContent) -> ContentInfo:
-        return await _inspected(_describe, content)
+        return await self._inspected(_describe, content)
 
     async def inspect_input(self, content: StoredContent) -> InputInfo:
-        return await _inspected(_describe_input, content)
+        return await self._inspected(_describe_input, content)
 
     def is_turned(self, head: bytes) -> bool | None:
         return is_turned_on_its_side(head)
@@ -31,13 +38,12 @@ class PillowContentInspector(ContentInspector):
     def media_type_of(self, head: bytes) -> MediaType | None:
         return bitmap_type_of(head)
 
-
-async def _inspected(describe: Callable[[bytes], T], content: StoredContent) -> T:
-    data = await read_all(content)
-    try:
-        return await asyncio.to_thread(describe, data)
-    except UnreadablePictureError as exc:
-        raise DamagedContentError(str(exc)) from exc
+    async def _inspected(self, describe: Callable[[bytes], T], content: StoredContent) -> T:
+        data = await read_all(content)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, describe, data)
+        except UnreadablePictureError as exc:
+            raise DamagedContentError(str(exc)) from exc
 
 
 def _describe(data: bytes) -> ContentInfo:
