@@ -197,5 +197,6 @@ def _ensure_extra(extra: Mapping[str, Any]) -> None:
     known = _RESERVED.union(GenerationRequest.__struct_fields__)
     for name in extra:
         ensure_label("extra", name, OPTION_MAX_LENGTH)
-        if name in known:
+        # In a form, `image[]` is an `image`.
+        if name.partition("[")[0] in known:
             raise DataValidationError("extra", f"must not have `{name}`, which PixyProxy sets itself")

@@ -86,9 +86,9 @@ from pixyproxy.entrypoints.housekeeping import end_generations, log_end, process
 from pixyproxy.entrypoints.link_signer import LinkSigner
 from pixyproxy.entrypoints.settings import Settings
 
+# The areas of the content store: folders below that of the contents.
 UPLOADS: Final = "uploads"
 PARTIALS: Final = "partials"
-"""The folder of the uploads below that of the contents."""
 
 
 class Container(containers.DeclarativeContainer):

@@ -74,6 +74,7 @@ from tests.doubles.forms import Form
 from tests.doubles.hostile_svg import hostile_svg
 from tests.doubles.strange_answers import CODINGS, ENCODINGS, STREAMS, USAGES, event, heap
 
+KEY: Final = "sk-stand-in-0123456789"
 ANSWERS: Final = Path(__file__).parent.parent / "answers"
 
 SHUT_DOWN_MODELS = {"dall-e-2", "dall-e-3", "gpt-image-1"}
@@ -716,7 +717,7 @@ class OpenAIServer:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        api_key: str | None = "sk-stand-in-0123456789",
+        api_key: str | None = KEY,
         delay: float = 0,
     ) -> None:
         self.host = host

@@ -14,20 +14,10 @@ import httpx
 import pytest
 
 from tests.doubles.mariadb import ThrowawayServer
+from tests.doubles.openai_server import KEY
 from tests.doubles.service import Service, clean_environment, free_port, running_service
 
-KEY = "sk-stand-in-0123456789"
 KEYED = {"Idempotency-Key": "the-only-one"}
-
-
-@pytest.fixture(scope="module")
-def openai_url() -> Iterator[str]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.doubles.openai_server", "--api-key", KEY], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip().removeprefix("OPENAI_BASE_URL=")
-        process.terminate()
 
 
 @pytest.fixture

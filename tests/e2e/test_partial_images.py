@@ -4,8 +4,6 @@ import contextlib
 import io
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -14,20 +12,10 @@ import httpx
 import pytest
 from PIL import Image as Picture
 
+from tests.doubles.openai_server import KEY
 from tests.doubles.service import Service, running_service
 
-KEY: Final = "sk-stand-in-0123456789"
 SOON: Final = 30.0
-
-
-@pytest.fixture(scope="module")
-def openai_url() -> Iterator[str]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.doubles.openai_server", "--api-key", KEY], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip().removeprefix("OPENAI_BASE_URL=")
-        process.terminate()
 
 
 class World:

@@ -12,28 +12,17 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.doubles.openai_server import ANSWERS, Order
+from tests.doubles.openai_server import ANSWERS, KEY, Order
 from tests.doubles.service import Service, clean_environment, running_service
 from tests.doubles.strange_answers import CODINGS, ENCODINGS, USAGES
 
-KEY = "sk-stand-in-0123456789"
 ENVIRONMENT = {"OPENAI_API_KEY": KEY, "PIXYPROXY_OPENAI_SIZE": "64x64", "PIXYPROXY_LOG_FORMAT": "json"}
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[str]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.doubles.openai_server", "--api-key", KEY], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip().removeprefix("OPENAI_BASE_URL=")
-        process.terminate()
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, upstream: str) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, openai_url: str) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
-    with running_service(folder, {**ENVIRONMENT, "OPENAI_BASE_URL": upstream}) as service:
+    with running_service(folder, {**ENVIRONMENT, "OPENAI_BASE_URL": openai_url}) as service:
         yield service
 
 
@@ -205,12 +194,12 @@ def test_an_upstream_that_can_not_be_reached_is_named_with_the_cause(tmp_path: P
     assert "gaierror" in line["cause"]
 
 
-def test_a_picture_of_another_origin_is_fetched_when_the_setting_names_it(tmp_path: Path, upstream: str) -> None:
+def test_a_picture_of_another_origin_is_fetched_when_the_setting_names_it(tmp_path: Path, openai_url: str) -> None:
     command = [sys.executable, "-m", "tests.doubles.openai_server"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as elsewhere:
         assert elsewhere.stdout is not None
         origin = elsewhere.stdout.readline().strip().removeprefix("OPENAI_BASE_URL=").removesuffix("/v1")
-        environment = {**ENVIRONMENT, "OPENAI_BASE_URL": upstream}
+        environment = {**ENVIRONMENT, "OPENAI_BASE_URL": openai_url}
         with running_service(tmp_path, {**environment, "PIXYPROXY_OPENAI_ANSWER_ORIGINS": origin}) as service:
             image = create(service, f"refers {origin}/pictures/good").json()
             content = httpx.get(f"{service.url}/image/{image['guid']}/content").content

@@ -7,14 +7,13 @@ import json
 import logging
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
 from PIL import Image
 
-from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.openai.retry_policy import RetryPolicy
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import (
@@ -34,31 +33,16 @@ from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.ports import GeneratedImage
 from tests.doubles.openai_server import ANSWERS, OpenAIServer, Order
 from tests.doubles.strange_answers import CODINGS, ENCODINGS, HEAPS, LABELS, USAGES
+from tests.integration.conftest import Generators
 
 PROMPT = "a red fox in the snow"
 REQUEST = GenerationRequest(prompt=PROMPT)
 PICTURE = Order({"prompt": PROMPT, "size": "64x64"}).picture()
-Generators = Callable[..., OpenAIImageGenerator]
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[OpenAIServer]:
-    async with OpenAIServer() as server:
-        yield server
-
-
-@pytest.fixture
-async def generators(server: OpenAIServer) -> AsyncIterator[Generators]:
-    made: list[OpenAIImageGenerator] = []
-
-    def make(**settings: Any) -> OpenAIImageGenerator:
-        defaults = {"api_key": server.api_key, "base_url": server.base_url, "size": "64x64"}
-        made.append(OpenAIImageGenerator(**{**defaults, "retry": RetryPolicy(max_retries=0), **settings}))
-        return made[-1]
-
-    yield make
-    for generator in made:
-        await generator.close()
+def retry() -> RetryPolicy:
+    return RetryPolicy(max_retries=0)
 
 
 @pytest.fixture

@@ -22,12 +22,6 @@ PICTURE = Order({"prompt": "a picture", "size": "64x64"}).picture()
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[OpenAIServer]:
-    async with OpenAIServer() as server:
-        yield server
-
-
-@pytest.fixture
 async def elsewhere() -> AsyncIterator[OpenAIServer]:
     """Another server, which the answers refer to."""
     async with OpenAIServer() as server:

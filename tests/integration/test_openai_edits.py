@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 import tracemalloc
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,6 @@ import pytest
 
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
-from pixyproxy.adapters.openai.retry_policy import RetryPolicy
 from pixyproxy.domain.content import ContentInfo, ContentKey, MediaType
 from pixyproxy.domain.errors import (
     ContentStoreError,
@@ -31,9 +30,9 @@ from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.ports import InputPicture, InputPictures, StoredContent, chunks_of
 from pixyproxy.domain.reference import Reference, Upload
 from tests.doubles.openai_server import OpenAIServer, Order
+from tests.integration.conftest import Generators
 
 PROMPT = "make it a winter night"
-Generators = Callable[..., OpenAIImageGenerator]
 
 
 def a_picture(
@@ -92,41 +91,6 @@ def of(*references: InputPicture, mask: InputPicture | None = None) -> InputPict
 
 ONE = of(a_picture())
 TWO = of(a_picture(1), a_picture(2))
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[OpenAIServer]:
-    async with OpenAIServer() as server:
-        yield server
-
-
-@pytest.fixture
-def pauses() -> list[float]:
-    return []
-
-
-@pytest.fixture
-async def generators(server: OpenAIServer, pauses: list[float]) -> AsyncIterator[Generators]:
-    """Make generators that pause for no time between attempts."""
-    made: list[OpenAIImageGenerator] = []
-
-    async def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-
-    def make(**settings: Any) -> OpenAIImageGenerator:
-        retry = RetryPolicy(sleep=sleep, jitter=lambda: 0.5)
-        defaults = {"api_key": server.api_key, "base_url": server.base_url, "size": "64x64", "retry": retry}
-        made.append(OpenAIImageGenerator(**{**defaults, **settings}))
-        return made[-1]
-
-    yield make
-    for generator in made:
-        await generator.close()
-
-
-@pytest.fixture
-def generator(generators: Generators) -> OpenAIImageGenerator:
-    return generators()
 
 
 async def failure(generator: OpenAIImageGenerator, pictures: InputPictures = TWO, **options: Any) -> GenerationError:

@@ -7,7 +7,6 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -32,46 +31,10 @@ from pixyproxy.domain.errors import (
 from pixyproxy.domain.generation_request import GenerationRequest
 from tests.doubles.hostile_svg import hostile_svg
 from tests.doubles.openai_server import OpenAIServer
+from tests.integration.conftest import Generators
 
 PROMPT = "a red fox in the snow"
 REQUEST = GenerationRequest(prompt=PROMPT)
-Generators = Callable[..., OpenAIImageGenerator]
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[OpenAIServer]:
-    async with OpenAIServer() as server:
-        yield server
-
-
-@pytest.fixture
-def pauses() -> list[float]:
-    """The pauses that were made between attempts; none of them takes any time."""
-    return []
-
-
-@pytest.fixture
-async def generators(server: OpenAIServer, pauses: list[float]) -> AsyncIterator[Generators]:
-    """Make generators that draw on the stand-in and pause for no time."""
-    made: list[OpenAIImageGenerator] = []
-
-    async def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-
-    def make(**settings: Any) -> OpenAIImageGenerator:
-        retry = RetryPolicy(sleep=sleep, jitter=lambda: 0.5)
-        defaults = {"api_key": server.api_key, "base_url": server.base_url, "size": "256x256", "retry": retry}
-        made.append(OpenAIImageGenerator(**{**defaults, **settings}))
-        return made[-1]
-
-    yield make
-    for generator in made:
-        await generator.close()
-
-
-@pytest.fixture
-def generator(generators: Generators) -> OpenAIImageGenerator:
-    return generators()
 
 
 async def failure(generator: OpenAIImageGenerator, request: GenerationRequest = REQUEST) -> GenerationError:
@@ -154,7 +117,7 @@ async def test_every_format_is_taken(generators: Generators, output_format: str,
     image = await generators(output_format=output_format, background=background).generate(REQUEST)
 
     assert image.media_type is MediaType[output_format.upper()]
-    assert (image.width, image.height) == (256, 256)
+    assert (image.width, image.height) == (64, 64)
 
 
 # Good answers

@@ -43,12 +43,6 @@ GOOD_STREAMS = ["ok", "slow 0.1", "big 30000", "chunked", "request-id req_1", "s
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[OpenAIServer]:
-    async with OpenAIServer() as server:
-        yield server
-
-
-@pytest.fixture
 async def http(server: OpenAIServer) -> AsyncIterator[httpx2.AsyncClient]:
     headers = {"authorization": f"Bearer {server.api_key}"}
     async with httpx2.AsyncClient(base_url=server.base_url, headers=headers, trust_env=False) as client:

@@ -5,7 +5,7 @@ import gc
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,6 @@ import pytest
 
 from pixyproxy.adapters.openai import events
 from pixyproxy.adapters.openai.answer import Answer, NoPicture, read_answer
-from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.openai.redaction import Redaction
 from pixyproxy.adapters.openai.retry_policy import RetryPolicy
 from pixyproxy.domain.content import MediaType
@@ -32,34 +31,19 @@ from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.ports import GeneratedImage, PartialImage, ignore_partial
 from tests.doubles.openai_server import OpenAIServer, Order
 from tests.doubles.strange_answers import CODINGS, ENCODINGS, STREAMS
+from tests.integration.conftest import Generators
 
 PROMPT = "a red fox in the snow"
 REQUEST = GenerationRequest(prompt=PROMPT, partial_images=2)
 ORDER = Order({"prompt": PROMPT, "size": "64x64"})
 PICTURE = ORDER.picture()
 PARTIALS = [ORDER.partial(0), ORDER.partial(1)]
-Generators = Callable[..., OpenAIImageGenerator]
 Generate = Callable[..., Awaitable[GeneratedImage]]
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[OpenAIServer]:
-    async with OpenAIServer() as server:
-        yield server
-
-
-@pytest.fixture
-async def generators(server: OpenAIServer) -> AsyncIterator[Generators]:
-    made: list[OpenAIImageGenerator] = []
-
-    def make(**settings: Any) -> OpenAIImageGenerator:
-        defaults = {"api_key": server.api_key, "base_url": server.base_url, "size": "64x64"}
-        made.append(OpenAIImageGenerator(**{**defaults, "retry": RetryPolicy(max_retries=0), **settings}))
-        return made[-1]
-
-    yield make
-    for generator in made:
-        await generator.close()
+def retry() -> RetryPolicy:
+    return RetryPolicy(max_retries=0)
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ class GenerationProgress:
         name = f"image {image.batch.position + 1} of {image.batch.size}" if image.batch else "image"
         description = f"{name}: {image.status}"
         if image.guid not in self._tasks:
-            # Without partial images, nobody can tell how far it is.
+            # Without partial images there is no progress to measure.
             steps = image.request.partial_images + 1 if image.request.partial_images else None
             self._tasks[image.guid] = self._progress.add_task(description, total=steps)
         task = self._tasks[image.guid]

@@ -25,30 +25,15 @@ from pixyproxy.domain.errors import (
 )
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageScope, ImageStatus, Visibility
-from pixyproxy.domain.ports import ContentDigest, GeneratedImage, PartialImage
+from pixyproxy.domain.ports import ContentDigest, PartialImage
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
 from tests.factories import FailedImageFactory, GeneratingImageFactory, ImageFactory, UnknownImageFactory
+from tests.pausing_generator import PausingGenerator
 from tests.use_cases import with_parts
 
 FOX = GenerationRequest(prompt="a fox", partial_images=3)
 SOON = 5.0
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><rect width="8" height="8"/></svg>'
-
-
-class PausingGenerator(InMemoryImageGenerator):
-    """Draws the final picture when it may; `is_pausing` says that all partial images are handed over."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_pausing = asyncio.Event()
-        self.may_go_on = asyncio.Event()
-
-    async def generate(self, request: GenerationRequest, **options: Any) -> GeneratedImage:
-        try:
-            return await super().generate(request, **options)
-        finally:
-            self.is_pausing.set()
-            await self.may_go_on.wait()
 
 
 class Area(InMemoryContentStore):

@@ -165,6 +165,7 @@ class TestOptions:
                 for name in (
                     *GenerationRequest.__struct_fields__,
                     *("n", "stream", "response_format", "user", "image", "images", "tags", "visibility"),
+                    *("image[]", "mask[0]", "n["),
                 )
             ),
         ],

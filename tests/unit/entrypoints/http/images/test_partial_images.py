@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,31 +10,15 @@ import pytest
 from pixyproxy.adapters.memory.image_generator import PICTURE, InMemoryImageGenerator, Script
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Visibility
-from pixyproxy.domain.ports import GeneratedImage
 from pixyproxy.domain.user import Principal, UserName
 from pixyproxy.entrypoints.settings import Settings
+from tests.pausing_generator import PausingGenerator
 from tests.unit.entrypoints.http.conftest import ANN, BOB
 from tests.unit.entrypoints.http.problem_bodies import problem
 from tests.unit.entrypoints.http.serving import IMPATIENT, SOON, Served, events, serving, with_settings
 
 BOTH = pytest.mark.parametrize("path", ["/image", "/private/image"])
 FOX = GenerationRequest(prompt="a fox", partial_images=2)
-
-
-class PausingGenerator(InMemoryImageGenerator):
-    """Hands over all partial images, and draws the final one when it may."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_pausing = asyncio.Event()
-        self.may_go_on = asyncio.Event()
-
-    async def generate(self, request: GenerationRequest, **options: Any) -> GeneratedImage:
-        try:
-            return await super().generate(request, **options)
-        finally:
-            self.is_pausing.set()
-            await self.may_go_on.wait()
 
 
 @asynccontextmanager
