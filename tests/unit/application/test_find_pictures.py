@@ -296,6 +296,7 @@ class CountingInspector(PillowContentInspector):
     """Remembers how many pictures it has inspected at once."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.running = 0
         self.most = 0
 
