@@ -73,10 +73,9 @@ class CheckUploads:
             after = page[-1].sha256
 
     async def _kind(self, record: UploadRecord, *, is_stored: bool, with_digests: bool) -> FindingKind | None:
-        if record.is_held:
-            return None
         if not record.is_used:
-            return FindingKind.ORPHAN_UPLOADS if record.is_listed or is_stored else None
+            is_stray = (record.is_listed or is_stored) and not record.is_held
+            return FindingKind.ORPHAN_UPLOADS if is_stray else None
         if not is_stored:
             return FindingKind.UPLOAD_MISSING
         if with_digests and not await self._is_whole(record.sha256):

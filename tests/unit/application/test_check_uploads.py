@@ -74,6 +74,24 @@ async def used(images: InMemoryImageRepository, upload_contents: StoreWithLeftov
     return ONE
 
 
+@pytest.mark.parametrize("data", [None, b"another"])
+async def test_an_upload_that_an_image_refers_to_is_checked_though_it_is_held(
+    check_uploads: CheckUploads,
+    images: InMemoryImageRepository,
+    upload_contents: StoreWithLeftovers,
+    used: str,
+    data: bytes | None,
+) -> None:
+    """An import holds uploads for a day."""
+    await images.hold(used, seconds=60.0)
+    await upload_contents.delete(upload_key_of(used))
+    if data is not None:
+        await upload_contents.put(upload_key_of(used), chunks_of(data))
+
+    kind = FindingKind.UPLOAD_MISSING if data is None else FindingKind.UPLOAD_DAMAGED
+    assert await found(check_uploads) == [finding(kind, used)]
+
+
 async def test_uploads_that_are_used_or_held_are_fine(
     check_uploads: CheckUploads, images: InMemoryImageRepository, upload_contents: StoreWithLeftovers, used: str
 ) -> None:
