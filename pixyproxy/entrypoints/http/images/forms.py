@@ -187,13 +187,23 @@ async def _events(request: APIRequest, max_size: int) -> AsyncIterator[_Event]:
                 part += isinstance(event, MultipartSegment)
                 yield event
         except ParserLimitReached as exc:
-            raise _too_large(f"Part {part + 1} of the form is too large: {exc}.") from exc
+            if part == PARTS_MAX_COUNT:
+                raise _too_large(f"The form has more than {PARTS_MAX_COUNT} parts.") from exc
+            raise _too_large(f"Part {part + 1} of the form is too large: {_reason(exc)}.") from exc
         except MultipartError as exc:
-            raise BadRequestError(f"The form is malformed after part {part}: {exc}.") from exc
+            raise BadRequestError(f"The form is malformed after part {part}: {_reason(exc)}.") from exc
     try:
         parser.close()
     except MultipartError as exc:
+        if not part:
+            raise BadRequestError("The form breaks off before the first part, or has another boundary.") from exc
         raise BadRequestError(f"The form breaks off after the beginning of part {part}.") from exc
+
+
+def _reason(error: MultipartError) -> str:
+    if isinstance(error.__context__, UnicodeDecodeError):
+        return "its head must be text in UTF-8"
+    return str(error.args[0])
 
 
 def _boundary(request: APIRequest) -> str:
@@ -265,7 +275,7 @@ class _Form:
 
     async def _text(self, name: str, head: MultipartSegment, events: AsyncIterator[_Event]) -> str:
         if name == _FILES:
-            raise DataValidationError(name, "must be a file; `references` takes guids")
+            raise DataValidationError(name, "must be a file with a `filename`; `references` takes guids")
         if head.content_type not in _TEXT_TYPES or (head.charset or "utf-8").lower() not in _CHARSETS:
             raise DataValidationError(name, "must be text in UTF-8")
         pieces: list[bytes] = []

@@ -380,7 +380,12 @@ BAD_PARTS: dict[str, tuple[bytes, Sequence[str], str]] = {
     "attachment": (f"--{BOUNDARY}\r\nContent-Disposition: attachment; name=a\r\n\r\nx\r\n".encode(), (), "Wrong type"),
     "bare line ends": (part("tags", "x").replace(b"\r\n", b"\n"), (), "malformed after part 1"),
     "no colon": (f"--{BOUNDARY}\r\nContent-Disposition\r\n\r\nx\r\n".encode(), (), "malformed after part 1"),
-    "name not utf-8": (part("t", "x").replace(b'"t"', b'"\xff"'), (), "malformed after part 1"),
+    "name not utf-8": (part("t", "x").replace(b'"t"', b'"\xff"'), (), "after part 1: its head must be text in UTF-8."),
+    "encoded file name": (
+        png().replace(b'filename="', b"filename*=\"UTF-8''"),
+        ("reference",),
+        "must be a file with a `filename`",
+    ),
 }
 
 
@@ -389,6 +394,12 @@ async def test_a_malformed_part_is_refused_by_name(parts: bytes, fields: Sequenc
     async with serving() as served:
         response = await send(served, form(PROMPT, parts, png()))
         assert reason in await refused(response, 400, served, *fields)
+
+
+async def test_too_many_parts_are_refused_with_their_number() -> None:
+    async with serving() as served:
+        detail = await refused(await send(served, LARGE["parts"]), 413, served)
+        assert detail == "The form has more than 128 parts."
 
 
 async def test_a_form_without_a_prompt_is_refused() -> None:
@@ -403,7 +414,8 @@ async def test_a_form_without_a_prompt_is_refused() -> None:
 )
 async def test_a_wrong_boundary_is_refused(boundary: str) -> None:
     async with serving() as served:
-        await refused(await send(served, form(PROMPT, png()), boundary=boundary), 400, served)
+        detail = await refused(await send(served, form(PROMPT, png()), boundary=boundary), 400, served)
+        assert "boundary" in detail
 
 
 @pytest.mark.parametrize(
