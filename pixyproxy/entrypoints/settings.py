@@ -360,8 +360,11 @@ def _generator_problems(settings: Settings) -> Iterator[str]:
         yield "OPENAI_API_KEY must be printable ASCII without spaces."
     if settings.openai_background == "transparent" and settings.openai_output_format not in {"png", "webp"}:
         yield "PIXYPROXY_OPENAI_BACKGROUND can be transparent only in the output formats png and webp."
-    if max(map(len, settings.allowed_models), default=0) > MODEL_MAX_LENGTH:
-        yield f"PIXYPROXY_OPENAI_MODELS must be models of at most {MODEL_MAX_LENGTH} characters between commas."
+    if not all(len(model) <= MODEL_MAX_LENGTH and model.isprintable() for model in settings.allowed_models):
+        yield (
+            f"PIXYPROXY_OPENAI_MODELS must be models of at most {MODEL_MAX_LENGTH} characters between commas, all of"
+            " them printable."
+        )
     elif settings.openai_model not in settings.allowed_models:
         yield (
             f"PIXYPROXY_OPENAI_MODELS must list the default model, {settings.openai_model}; or set"

@@ -158,6 +158,8 @@ class TestOptions:
             ("input_fidelity", {"input_fidelity": "low"}),
             ("extra", {"extra": {"a": "x" * (EXTRA_MAX_SIZE - 7)}}),
             ("extra", {"extra": {"": 1}}),
+            ("extra", {"extra": {"image[]": "x"}}),
+            ("extra", {"extra": {"size[a]": "x"}}),
             ("extra", {"extra": {"x" * 65: 1}}),
             ("extra", {"extra": {"a b ": 1}}),
             *(

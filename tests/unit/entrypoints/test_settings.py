@@ -201,6 +201,7 @@ def test_words_for_no(text: str) -> None:
         ("PIXYPROXY_OPENAI_MODELS", "gpt-image-1.5"),
         ("PIXYPROXY_OPENAI_MODELS", ","),
         ("PIXYPROXY_OPENAI_MODELS", "gpt-image-2," + "x" * 256),
+        ("PIXYPROXY_OPENAI_MODELS", "gpt-image-2,a\x01b"),
         ("PIXYPROXY_OPENAI_MODELS", "GPT-Image-2"),
         ("PIXYPROXY_OPENAI_ALLOW_ANY", "any"),
         ("PIXYPROXY_OPENAI_SEND_EXTRA", "some"),
