@@ -187,6 +187,7 @@ class GenerationProblem(msgspec.Struct, frozen=True, kw_only=True):
     detail: Annotated[str, Meta(description="What went wrong this time.", examples=["OpenAI did not answer in time."])]
     retryable: Annotated[bool, Meta(description="Whether the same prompt may succeed another time.", examples=[True])]
     maybe_billed: Annotated[bool, Meta(description="False only if the attempt surely cost nothing.", examples=[True])]
+    field: Annotated[str | None, Meta(description="The field of the request to blame, if there is one.")]
 
     @classmethod
     def from_error(cls, error: GenerationError) -> Self:
@@ -199,6 +200,7 @@ class GenerationProblem(msgspec.Struct, frozen=True, kw_only=True):
             detail=error.detail,
             retryable=error.is_retryable,
             maybe_billed=error.maybe_billed,
+            field=error.field,
         )
 
 

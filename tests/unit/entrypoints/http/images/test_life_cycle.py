@@ -12,6 +12,7 @@ from pixyproxy.domain.errors import (
     GenerationBrokenOffError,
     GenerationError,
     GenerationFailedError,
+    GenerationOptionError,
     GenerationRefusedError,
     GenerationTimedOutError,
 )
@@ -126,6 +127,7 @@ async def test_the_guid_is_enough_to_see_an_image_without_an_author() -> None:
     [
         (GenerationRefusedError("No foxes.", maybe_billed=False), "failed"),
         (GenerationTimedOutError("It took too long.", maybe_billed=True), "unknown"),
+        (GenerationOptionError("It takes no such size.", maybe_billed=False, field="size"), "failed"),
     ],
 )
 async def test_the_details_say_why_there_is_no_picture(error: GenerationError, status: str) -> None:
@@ -137,9 +139,8 @@ async def test_the_details_say_why_there_is_no_picture(error: GenerationError, s
         detail = (await served.get(f"/image/{answer['guid']}", ANN)).json()
 
         assert detail["status"] == status
-        assert detail["problem"] == {
-            name: answer[name] for name in ("type", "title", "status", "detail", "retryable", "maybe_billed")
-        }
+        told = {name: answer[name] for name in ("type", "title", "status", "detail", "retryable", "maybe_billed")}
+        assert detail["problem"] == {**told, "field": next((found["field"] for found in answer["errors"]), None)}
 
 
 @pytest.mark.parametrize("retry_after", [None, 7.0])
