@@ -33,12 +33,18 @@ def retry(pauses: list[float]) -> RetryPolicy:
 
 
 @pytest.fixture
-async def generators(server: OpenAIServer, retry: RetryPolicy) -> AsyncIterator[Generators]:
+def size() -> str:
+    """The size of pictures that no test asks to be of another."""
+    return "64x64"
+
+
+@pytest.fixture
+async def generators(server: OpenAIServer, retry: RetryPolicy, size: str) -> AsyncIterator[Generators]:
     """Make generators that draw on the stand-in."""
     made: list[OpenAIImageGenerator] = []
 
     def make(**settings: Any) -> OpenAIImageGenerator:
-        defaults = {"api_key": server.api_key, "base_url": server.base_url, "size": "64x64", "retry": retry}
+        defaults = {"api_key": server.api_key, "base_url": server.base_url, "size": size, "retry": retry}
         made.append(OpenAIImageGenerator(**{**defaults, **settings}))
         return made[-1]
 

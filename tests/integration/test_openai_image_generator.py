@@ -37,6 +37,12 @@ PROMPT = "a red fox in the snow"
 REQUEST = GenerationRequest(prompt=PROMPT)
 
 
+@pytest.fixture
+def size() -> str:
+    """One whose answers do not fit into a socket's buffers."""
+    return "256x256"
+
+
 async def failure(generator: OpenAIImageGenerator, request: GenerationRequest = REQUEST) -> GenerationError:
     with pytest.raises(GenerationError) as raised:
         await generator.generate(request)
@@ -117,7 +123,7 @@ async def test_every_format_is_taken(generators: Generators, output_format: str,
     image = await generators(output_format=output_format, background=background).generate(REQUEST)
 
     assert image.media_type is MediaType[output_format.upper()]
-    assert (image.width, image.height) == (64, 64)
+    assert (image.width, image.height) == (256, 256)
 
 
 # Good answers
