@@ -335,6 +335,16 @@ async def test_an_option_of_the_clients_that_openai_does_not_accept_is_named(
     assert "secretwords" not in error.detail
 
 
+@pytest.mark.parametrize("name", ["seed", "a.b", "size]"])
+async def test_an_extra_parameter_that_openai_does_not_know_is_the_clients_whatever_its_name(
+    generators: Generators, name: str
+) -> None:
+    error = await failure(generators(send_extra=True).generate(GenerationRequest(prompt=PROMPT, extra={name: 1})))
+
+    assert type(error) is GenerationOptionError
+    assert error.field == "extra"
+
+
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [

@@ -304,14 +304,17 @@ async def test_a_request_that_is_not_taken_in_time_is_not_billed(server: OpenAIS
     assert not error.maybe_billed
 
 
-@pytest.mark.parametrize("behaviour", ["early 401", "early 413"])
+@pytest.mark.parametrize(
+    ("behaviour", "kind"), [("early 401", GeneratorCredentialsError), ("early 413", GenerationOptionError)]
+)
 async def test_an_answer_before_the_whole_request_was_sent_is_heard(
-    server: OpenAIServer, generator: OpenAIImageGenerator, behaviour: str
+    server: OpenAIServer, generator: OpenAIImageGenerator, behaviour: str, kind: type[GenerationError]
 ) -> None:
     server.script(behaviour)
     error = await failure(generator, of(large_picture(8 << 20)))
 
-    assert isinstance(error, GeneratorCredentialsError | GeneratorSetupError)
+    assert type(error) is kind
+    assert error.field == ("references" if kind is GenerationOptionError else None)
     assert f"status {behaviour.removeprefix('early ')}" in error.detail
     assert not error.maybe_billed
     assert len(server.requests) == 1

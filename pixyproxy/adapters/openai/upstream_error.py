@@ -138,7 +138,7 @@ class UpstreamError(msgspec.Struct, frozen=True, kw_only=True):
             details=document,
             is_web_page=isinstance(body, str) and _WEB_PAGE.match(body) is not None,
             is_in_good_answer=is_in_good_answer,
-            field=next((given[name] for name in _SEPARATORS.split(param) if name in given), None),
+            field=_blamed(status, param, given),
         )
 
     @property
@@ -169,6 +169,14 @@ class UpstreamError(msgspec.Struct, frozen=True, kw_only=True):
     def is_about_prompt(self) -> bool:
         """Whether the upstream rejects the prompt, which is the client's."""
         return re.fullmatch(r"(?:[a-z_]{1,30}[./])*prompt(?:\[[0-9]{1,9}\])?", self.param, re.IGNORECASE) is not None
+
+
+def _blamed(status: int, param: str, given: Mapping[str, str]) -> str | None:
+    names = [param, *_SEPARATORS.split(param)]
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        # Nothing else makes a request large.
+        names.append("image")
+    return next((given[name] for name in names if name in given), None)
 
 
 def _nested(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
