@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.entrypoints.cli.archive import AGAIN, print_problem, told_how_to_go_on
 from pixyproxy.entrypoints.cli.schema import ensure_schema
 from pixyproxy.entrypoints.cli.session import run_with_container
@@ -51,6 +52,10 @@ def import_(source: str) -> None:
                     on_progress=lambda done: progress.update(task, completed=archive.progress or 0, done=done),
                     on_problem=lambda problem: print_problem(terminal, problem),
                 )
+        if outcomes.get(ImportOutcome.REFUSED):
+            # A reference that was refused is still in the ledger of uploads; otherwise housekeeping does it.
+            with suppress(PixyProxyException):
+                await container.sweep_uploads()()
         return outcomes
 
     outcomes = run_with_container(work)

@@ -217,6 +217,16 @@ def test_a_field_that_would_steer_the_terminal_is_shown_escaped(run: Run, folder
     assert "\x1b" not in result.stderr
 
 
+def test_a_reference_that_is_refused_leaves_nothing(run: Run) -> None:
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo(f"references/{'0' * 64}.png"))
+    result = invoke("import", "-", stdin=tar.getvalue())
+    assert result.exit_code == 1
+    assert result.stderr.startswith("0" * 64)
+    assert run(lambda container: container.images().scan_uploads(limit=10)) == []
+
+
 def test_a_tar_that_breaks_off_says_how_to_go_on(run: Run, use: Callable[[str], Run]) -> None:
     for _ in range(2):
         run(keep)
@@ -257,7 +267,7 @@ def test_a_fault_of_the_archives_own_is_not_hidden(folder: Path, monkeypatch: py
         raise AssertionError
         yield
 
-    monkeypatch.setattr(TarImageArchiveReader, "images", fail)
+    monkeypatch.setattr(TarImageArchiveReader, "items", fail)
     assert isinstance(invoke("import", "-", stdin=b"").exception, AssertionError)
 
 
