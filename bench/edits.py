@@ -120,7 +120,7 @@ class Memory:
 
 
 def measure_service(count: int, base_url: str, files: Sequence[Path]) -> Iterator[tuple[str, int, int, float]]:
-    """Send edits to the whole service, one and so many at once.
+    """Send edits to the whole service, one by itself and several at once.
 
     Yields how the references came, how many edits there were, by how many bytes the memory grew at most, and how many
     seconds they took.

@@ -109,7 +109,7 @@ def forget_peak() -> None:
 
 
 async def measure(edit: Edit, count: int, files: Sequence[Path]) -> Mapping[str, float]:
-    """Return the figures of so many edits at once, after one that imports what is needed."""
+    """Return the figures of this number of edits at once, after one that imports what is needed."""
     await edit(files[:1])
     is_over = asyncio.Event()
     stall = asyncio.create_task(longest_stall(is_over))

@@ -365,7 +365,7 @@ def keeper(partials: list[PartialImage]) -> OnPartial:
 
 
 def edit_of(count: int, *, has_mask: bool = False) -> InputPictures:
-    """Return so many references of several formats and sizes, and a mask of the size of the first."""
+    """Return this number of references of several formats and sizes, and a mask of the size of the first."""
     formats = ("png", "jpeg", "webp")
     references = [
         input_picture(encoded(gradient(64 + 16 * number, 48), formats[number % len(formats)]))
