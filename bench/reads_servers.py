@@ -47,7 +47,8 @@ PEER_SCHEMA: Final = (
         filename VARCHAR(255) NOT NULL, status VARCHAR(16) NOT NULL, prompt TEXT NOT NULL, author VARCHAR(64),
         visibility VARCHAR(16) NOT NULL, created_at DATETIME(6) NOT NULL, updated_at DATETIME(6) NOT NULL,
         media_type VARCHAR(64), byte_size BIGINT, sha256 CHAR(64) CHARACTER SET ascii, width INT, height INT,
-        model VARCHAR(255) NOT NULL, KEY (visibility, status, created_at, guid)
+        model VARCHAR(255) NOT NULL, batch CHAR(36) CHARACTER SET ascii, size VARCHAR(64), quality VARCHAR(64),
+        background VARCHAR(64), output_format VARCHAR(64), KEY (visibility, status, created_at, guid)
     ) CHARACTER SET utf8mb4""",
     """CREATE TABLE image_tags (
         image_id INT NOT NULL, position INT NOT NULL, tag VARCHAR(64) NOT NULL, PRIMARY KEY (image_id, position),
@@ -56,8 +57,10 @@ PEER_SCHEMA: Final = (
 )
 PEER_COLUMNS: Final = (
     *("guid", "filename", "status", "prompt", "author", "visibility", "created_at", "updated_at", "media_type"),
-    *("byte_size", "sha256", "width", "height", "model"),
+    *("byte_size", "sha256", "width", "height", "model", "batch"),
 )
+# PixyProxy keeps them in one column, as JSON.
+PEER_OPTIONS: Final = ("size", "quality", "background", "output_format")
 
 
 class Library(msgspec.Struct, frozen=True):
@@ -101,7 +104,11 @@ def make_images(count: int, author: str) -> Sequence[Image]:
 def peer_rows_of(images: Sequence[Image]) -> Rows:
     """Return the rows of images for the peers' tables."""
     return {
-        "images": [{name: row[name] for name in ("id", *PEER_COLUMNS)} for row in rows_of(images)["images"]],
+        "images": [
+            {name: row[name] for name in ("id", *PEER_COLUMNS)}
+            | {name: getattr(image.request, name) for name in PEER_OPTIONS}
+            for image, row in zip(images, rows_of(images)["images"], strict=True)
+        ],
         "image_tags": [
             {"image_id": image.id, "position": position, "tag": tag}
             for image in images

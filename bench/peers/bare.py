@@ -26,6 +26,11 @@ class ImageDetail(msgspec.Struct, frozen=True, kw_only=True):
     width: int | None
     height: int | None
     model: str
+    size: str | None = None
+    quality: str | None = None
+    background: str | None = None
+    output_format: str | None = None
+    batch: UUID | None = None
     problem: None = None
 
 

@@ -23,7 +23,7 @@ POOL_SIZE = 16
 
 COLUMNS = (
     "guid, filename, status, prompt, author, visibility, created_at, updated_at, media_type, byte_size, sha256, width,"
-    " height, model"
+    " height, model, size, quality, background, output_format, batch"
 )
 TAGS = "(SELECT GROUP_CONCAT(tag ORDER BY position SEPARATOR '\\n') FROM image_tags WHERE image_id = images.id) AS tags"
 SHORT_COLUMNS = "guid, filename, prompt, created_at, updated_at"
@@ -54,6 +54,11 @@ class ImageDetail(ShortDetail):
     width: int | None
     height: int | None
     model: str
+    size: str | None = None
+    quality: str | None = None
+    background: str | None = None
+    output_format: str | None = None
+    batch: UUID | None = None
     problem: None = None
 
 

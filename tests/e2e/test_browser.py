@@ -29,7 +29,8 @@ def test_the_page_lists_every_operation_without_the_internet(service: Service, p
     page.wait_for_selector(".opblock")
 
     assert page.url == f"{service.url}/schema"
-    assert page.locator(".opblock").count() == 21
+    paths = httpx.get(f"{service.url}/schema/openapi.json").json()["paths"]
+    assert page.locator(".opblock").count() == sum(map(len, paths.values())) > 0
     assert problems == []
     assert hosts - {""} == {service.url.partition("://")[2]}
 

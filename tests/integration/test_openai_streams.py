@@ -270,11 +270,11 @@ async def test_the_last_partial_image_is_kept_if_the_final_one_does_not_come(
     assert (await failure(generate(behaviour))).quarantine == PARTIALS[-1]
 
 
-@pytest.mark.parametrize("size", [45, 60, 80])
+@pytest.mark.parametrize("byte_size", [45, 60, 80])
 async def test_the_last_partial_image_is_kept_if_the_final_event_has_nothing_of_a_picture_yet(
-    generate: Generate, size: int
+    generate: Generate, byte_size: int
 ) -> None:
-    assert (await failure(generate(f"stream-cut {size}"))).quarantine == PARTIALS[-1]
+    assert (await failure(generate(f"stream-cut {byte_size}"))).quarantine == PARTIALS[-1]
 
 
 async def test_a_truncated_final_picture_is_kept_as_far_as_it_came(generate: Generate) -> None:
