@@ -45,9 +45,9 @@ class CreateImage:
 
     Raises `DataValidationError` for bad input, `OverloadedError` when the queue is full, `DBConnectionError` when
     nothing was begun, `RecordNotFoundError` for a reference that the principal may not read, a `GenerationError` when
-    no image came out, `ImageDelayedError` when it is not ready after
-    `max_wait` seconds, `IdempotencyKeyReusedError` for a key of another request and `IdempotencyKeyInUseError` for one
-    whose image is not ready. A failed image stays as a record with the reason; it is never shown.
+    no image came out, `ImageDelayedError` when it is not ready after `max_wait` seconds, `IdempotencyKeyReusedError`
+    for a key of another request and `IdempotencyKeyInUseError` for one whose image is not ready. A failed image stays
+    as a record with the reason; it is never shown.
 
     Idempotency keys are kept for `claim_seconds`; without the port `idempotency_keys`, which is optional, a key raises
     `OperationNotAllowedError`.

@@ -132,7 +132,7 @@ class _Keeping:
         return found.media_type
 
     async def delete(self) -> None:
-        """Break off what is being stored, and delete what was, as soon as nothing is being stored any more."""
+        """Cancel the upload under way, and delete all partial images once it has ended."""
         if self._running is None:
             return
         self._running.cancel()

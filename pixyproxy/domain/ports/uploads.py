@@ -48,4 +48,4 @@ class Uploads(Protocol):
 
     @abstractmethod
     async def scan_uploads(self, *, after: str = "", limit: int) -> Sequence[UploadRecord]:
-        """Return up to `limit` uploads, listed or referred to, behind `after` in the order of their SHA-256s."""
+        """Return up to `limit` uploads after `after`, listed or referred to, ordered by SHA-256."""

@@ -42,7 +42,7 @@ from pixyproxy.entrypoints.http.options import options
 from pixyproxy.entrypoints.http.parameters import BatchGuid, Guid, Position, taking
 from pixyproxy.entrypoints.http.paths import PRIVATE_PATH
 from pixyproxy.entrypoints.http.problems.handler import MAY_BILL
-from pixyproxy.entrypoints.http.problems.responses import problems
+from pixyproxy.entrypoints.http.problems.responses import CREATION_PROBLEMS, problems
 from pixyproxy.entrypoints.settings import Settings
 
 
@@ -62,8 +62,7 @@ def private_images(container: Container, settings: Settings) -> Router:
         operation_class=taking(*CREATION_PARAMETERS),
         request_class=CreationRequest.with_forms(forms),
         middleware=[releasing_uploads(forms)],
-        responses=problems(400, 401, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504)
-        | accepted(PrivateImageDetail),
+        responses=CREATION_PROBLEMS | accepted(PrivateImageDetail),
     )
     async def create_private_image(
         data: Annotated[CreatePrivateImage, Body(description="The image to generate.")], request: APIRequest
@@ -95,8 +94,7 @@ def private_images(container: Container, settings: Settings) -> Router:
         operation_class=taking(*CREATION_PARAMETERS),
         request_class=CreationRequest.with_forms(forms),
         middleware=[releasing_uploads(forms)],
-        responses=problems(400, 401, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504)
-        | accepted(list[PrivateImageDetail], ACCEPTED_BATCH),
+        responses=CREATION_PROBLEMS | accepted(list[PrivateImageDetail], ACCEPTED_BATCH),
     )
     async def create_private_batch(
         data: Annotated[CreatePrivateBatch, Body(description="The images to generate.")], request: APIRequest

@@ -35,7 +35,7 @@ from pixyproxy.entrypoints.http.options import options
 from pixyproxy.entrypoints.http.parameters import BatchGuid, Guid, Position, taking
 from pixyproxy.entrypoints.http.paths import PUBLIC_PATH
 from pixyproxy.entrypoints.http.problems.handler import MAY_BILL
-from pixyproxy.entrypoints.http.problems.responses import problems
+from pixyproxy.entrypoints.http.problems.responses import CREATION_PROBLEMS, problems
 from pixyproxy.entrypoints.settings import Settings
 
 
@@ -59,7 +59,7 @@ def public_images(container: Container, settings: Settings) -> Router:
         request_class=CreationRequest.with_forms(forms),
         middleware=creators,
         security=[{"basic": []}],
-        responses=problems(400, 401, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504) | accepted(ImageDetail),
+        responses=CREATION_PROBLEMS | accepted(ImageDetail),
     )
     async def create_public_image(
         data: Annotated[CreatePublicImage, Body(description="The image to generate.")], request: APIRequest
@@ -142,8 +142,7 @@ def public_images(container: Container, settings: Settings) -> Router:
         request_class=CreationRequest.with_forms(forms),
         middleware=creators,
         security=[{"basic": []}],
-        responses=problems(400, 401, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504)
-        | accepted(list[ImageDetail], ACCEPTED_BATCH),
+        responses=CREATION_PROBLEMS | accepted(list[ImageDetail], ACCEPTED_BATCH),
     )
     async def create_public_batch(
         data: Annotated[CreatePublicBatch, Body(description="The images to generate.")], request: APIRequest

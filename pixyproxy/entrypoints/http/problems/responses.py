@@ -42,3 +42,7 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
         )
         for status in (*statuses, *([429] if 401 in statuses else []))  # noqa: PLR2004
     }
+
+
+CREATION_PROBLEMS: Final = problems(400, 401, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504)
+"""The problems of every route that creates images."""
