@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
-from pixyproxy.adapters.openai.picture_download import Origin, PictureDownload
+from pixyproxy.adapters.openai.picture_download import PictureDownload
 from pixyproxy.domain.errors import GenerationError, GenerationFailedError
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.ports import GeneratedImage
@@ -328,15 +328,3 @@ async def test_no_proxy_of_the_environment_is_asked_for_another_origin(
         )
 
         assert not any(str(elsewhere.port) in request.path for request in proxy.requests)
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("https://Example.COM/a", ("https", "example.com", 443)),
-        ("http://example.com:80", ("http", "example.com", 80)),
-        ("http://[::1]:9/", ("http", "::1", 9)),
-    ],
-)
-def test_an_origin_is_scheme_host_and_port(url: str, expected: tuple[str, str, int]) -> None:
-    assert Origin.of(httpx2.URL(url)) == expected
