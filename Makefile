@@ -18,6 +18,7 @@ set-up:
 	@tests/set_up
 
 test: set-up .venv/dev ## Install what the tests need (as root or with sudo), run the whole suite, report what was skipped
+	@$(BIN)/python -m tests.clients.environments
 	@$(BIN)/pytest --numprocesses auto --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 chaos: .venv/dev ## Break 3,000 creations in every way under a new seed, and account for each
@@ -51,10 +52,14 @@ format: .venv/dev ## Format the code and apply the linter's safe fixes
 	$(BIN)/ruff check --fix-only --exit-zero
 	$(BIN)/ruff format
 
-lock: .venv/dev ## Recompile requirements/*.txt from pyproject.toml
+CLIENTS := openai openai-1 litellm langchain node
+
+lock: .venv/dev ## Recompile requirements/*.txt and the lock file of tests/clients/node
 	$(call compile,runtime,pyproject.toml --group build)
 	$(call compile,dev,pyproject.toml --group dev)
 	$(call compile,bench,--group bench)
+	$(foreach client,$(CLIENTS),$(call compile,client-$(client),--group client-$(client)) &&) true
+	$(BIN)/python -m tests.clients.environments --lock
 
 compile = $(UV) pip compile $(2) --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command 'make lock' --output-file requirements/$(1).txt
