@@ -16,6 +16,7 @@ from pixyproxy.domain.generation_request import OUTPUT_FORMATS, GenerationReques
 from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
 from pixyproxy.domain.reference import Reference
+from pixyproxy.domain.sender import Sender
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import PasswordHash, User, UserName
 
@@ -50,6 +51,11 @@ def _make_result() -> GenerationResult | None:
     random = ContentInfoFactory.__random__
     result = GenerationResult(model="gpt-image-2-2026-11-01", size="1024x1024", revised_prompt='It\'s a "lion".')
     return random.choice([None, result, GenerationResult(quality="medium", background="opaque", output_format="png")])
+
+
+def _make_sender() -> Sender | None:
+    random = ContentInfoFactory.__random__
+    return random.choice([None, Sender(client="OpenAI/Python 3.57.0"), Sender(key="studio", user="ann@example.org")])
 
 
 def _make_place() -> BatchPlace | None:
@@ -119,6 +125,7 @@ class ImageFactory(MsgspecFactory[Image]):
     generator_request_id: ClassVar[Any] = Use(_make_request_id)
     model = "gpt-image-2"
     result: ClassVar[Any] = Use(_make_result)
+    sender: ClassVar[Any] = Use(_make_sender)
 
     @classmethod
     def process_kwargs(cls, **kwargs: Any) -> dict[str, Any]:
@@ -196,6 +203,7 @@ class UserFactory(MsgspecFactory[User]):
 
     id = None
     is_disabled = False
+    is_admin = False
 
     @classmethod
     def name(cls) -> UserName:

@@ -14,6 +14,7 @@ from pixyproxy.domain.failure import Failure
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.reference import Reference, Upload
+from pixyproxy.domain.sender import Sender
 from tests import odd_pictures
 
 GUID = UUID("3f2a1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
@@ -51,6 +52,14 @@ RESULT: Final[Mapping[str, Any]] = {
     "revised_prompt": 'A "lion", it\'s 100%\n\u2028 😀\x01 \\',
 }
 BATCH: Final[Mapping[str, Any]] = {"guid": GUID, "position": 1, "size": 3}
+SENDER: Final[Mapping[str, Any]] = {
+    "client": "OpenAI/Python 3.57.0",
+    "key": 'it\'s a "key" 😀',
+    "user": "ann@example.org\n\u2028\\",
+    "safety_identifier": "a-hash",
+    "request_id": "req-7",
+    "model": "dall-e-3",
+}
 FAILURE: Final[Mapping[str, Any]] = {
     "kind": GenerationRefusedError.__name__,
     "detail": 'it\'s 100% "refused" 😀',
@@ -61,6 +70,7 @@ SAMPLES: Final[Mapping[type[msgspec.Struct], Mapping[str, Any]]] = {
     GenerationRequest: REQUEST,
     GenerationResult: RESULT,
     BatchPlace: BATCH,
+    Sender: SENDER,
     Failure: FAILURE,
     Reference: REFERENCE,
     Upload: UPLOAD,

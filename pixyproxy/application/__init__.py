@@ -2,19 +2,23 @@
 
 from pixyproxy.application.add_user import AddUser
 from pixyproxy.application.admit_uploads import AdmitUploads
+from pixyproxy.application.authenticate_key import AuthenticateKey
 from pixyproxy.application.authenticate_user import AuthenticateUser
 from pixyproxy.application.change_image import ChangeImage
 from pixyproxy.application.change_password import ChangePassword
 from pixyproxy.application.check_consistency import CheckConsistency
 from pixyproxy.application.check_readiness import CheckReadiness
 from pixyproxy.application.check_uploads import CheckUploads
+from pixyproxy.application.confirm_answer import ConfirmAnswer
 from pixyproxy.application.correct_sizes import CorrectSizes
 from pixyproxy.application.create_batch import CreateBatch
 from pixyproxy.application.create_first_user import CreateFirstUser
 from pixyproxy.application.create_image import CreateImage
+from pixyproxy.application.create_key import CreateKey
 from pixyproxy.application.delete_image import DeleteImage
 from pixyproxy.application.delete_images import DeleteImages
 from pixyproxy.application.disable_user import DisableUser
+from pixyproxy.application.enable_user import EnableUser
 from pixyproxy.application.export_images import ExportImages
 from pixyproxy.application.find_pictures import FindPictures
 from pixyproxy.application.finish_deletions import FinishDeletions
@@ -29,11 +33,15 @@ from pixyproxy.application.import_images import ImportImages
 from pixyproxy.application.import_uploads import ImportUploads
 from pixyproxy.application.index_prompts import IndexPrompts
 from pixyproxy.application.list_images import ListImages
+from pixyproxy.application.list_keys import ListKeys
 from pixyproxy.application.list_models import ListModels
 from pixyproxy.application.list_tags import ListTags
 from pixyproxy.application.list_users import ListUsers
+from pixyproxy.application.place_order import PlaceOrder
 from pixyproxy.application.rebuild_indexes import RebuildIndexes
 from pixyproxy.application.recover_images import RecoverImages
+from pixyproxy.application.revoke_key import RevokeKey
+from pixyproxy.application.revoke_keys import RevokeKeys
 from pixyproxy.application.store_upload import StoreUpload
 from pixyproxy.application.sweep_uploads import SweepUploads
 from pixyproxy.application.tag_images import TagImages
@@ -46,19 +54,23 @@ from pixyproxy.application.watch_image import WatchImage
 __all__ = [
     "AddUser",
     "AdmitUploads",
+    "AuthenticateKey",
     "AuthenticateUser",
     "ChangeImage",
     "ChangePassword",
     "CheckConsistency",
     "CheckReadiness",
     "CheckUploads",
+    "ConfirmAnswer",
     "CorrectSizes",
     "CreateBatch",
     "CreateFirstUser",
     "CreateImage",
+    "CreateKey",
     "DeleteImage",
     "DeleteImages",
     "DisableUser",
+    "EnableUser",
     "ExportImages",
     "FindPictures",
     "FinishDeletions",
@@ -73,11 +85,15 @@ __all__ = [
     "ImportUploads",
     "IndexPrompts",
     "ListImages",
+    "ListKeys",
     "ListModels",
     "ListTags",
     "ListUsers",
+    "PlaceOrder",
     "RebuildIndexes",
     "RecoverImages",
+    "RevokeKey",
+    "RevokeKeys",
     "StoreUpload",
     "SweepUploads",
     "TagImages",

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from pixyproxy.application.admission import Admission
 from pixyproxy.application.generate_image import GenerateImage
 from pixyproxy.application.generations import Generations
@@ -13,9 +15,10 @@ from pixyproxy.domain.batch import BatchPlace
 from pixyproxy.domain.capabilities import Capabilities
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyReusedError, OperationNotAllowedError
 from pixyproxy.domain.generation_request import GenerationRequest
-from pixyproxy.domain.idempotency import Claim, IdempotencyKey
+from pixyproxy.domain.idempotency import ORDER_SECONDS, Claim, IdempotencyKey, order_key_of
 from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.ports import Clock, GuidSource, IdempotencyKeys
+from pixyproxy.domain.sender import Sender
 from pixyproxy.domain.user import Principal
 
 RETRY_AFTER: Final = 5.0
@@ -28,9 +31,10 @@ class BeginImages:
     """Reserve, store and start the images of one request, all or none; `CreateImage` and `CreateBatch` share it.
 
     Takes pending images that `request` has made, the claim of their idempotency key, and `store`, which stores them
-    with both; `on_partial` gets their partial images. Returns the stored images, or None if another request with the
-    key was faster. Raises `OverloadedError` when the queue is full, `DataValidationError` for more images than it can
-    ever take and for what the model does not take, `DBConnectionError`, and what `FindPictures.ensure_usable` raises.
+    with both; `on_partial` gets their partial images. The mask needs no transparency if `mask_may_be_opaque`. Returns
+    the stored images, or None if another request with the key was faster. Raises `OverloadedError` when the queue is
+    full, `DataValidationError` for more images than it can ever take and for what the model does not take,
+    `DBConnectionError`, and what `FindPictures.ensure_usable` raises.
     """
 
     generate_image: GenerateImage
@@ -47,10 +51,12 @@ class BeginImages:
         claim: Claim | None,
         store: Store,
         on_partial: OnImagePartial = ignore_image_partial,
+        *,
+        mask_may_be_opaque: bool = False,
     ) -> Sequence[Image] | None:
         # Not before: a change of the models, or of what is stored, must not refuse a replay.
         self._capabilities.ensure_takes(images[0].request)
-        await self._ensure_pictures(images[0])
+        await self._ensure_pictures(images[0], mask_may_be_opaque=mask_may_be_opaque)
         slots = self.admission.reserve_all(images[0].author, len(images))
         try:
             stored = await self._stored(store, claim)
@@ -72,6 +78,7 @@ class BeginImages:
         tags: Sequence[str],
         visibility: Visibility,
         principal: Principal,
+        sender: Sender | None = None,
     ) -> Sequence[Image]:
         """Return a pending image for each place; raise `DataValidationError` for what no model takes."""
         model = self._capabilities.default if request.model is None else request.model
@@ -86,6 +93,7 @@ class BeginImages:
                 model=model,
                 at=at,
                 batch=place,
+                sender=sender,
             )
             for place in places
         ]
@@ -93,6 +101,15 @@ class BeginImages:
     def claim(self, image: Image, key: IdempotencyKey | None) -> Claim | None:
         """Return the claim of the key, if there is one, for the request of the image."""
         return None if key is None else Claim.on(image, key, self.claim_seconds)
+
+    async def claim_of_order(self, image: Image, attempt: int) -> Claim:
+        """Return the claim of a request without a key, which the client has sent `attempt` times before.
+
+        That is the claim of an earlier order, which it takes, or of a new one.
+        """
+        claim = msgspec.structs.replace(Claim.on(image, order_key_of(image), ORDER_SECONDS), attempt=attempt)
+        taken = await self._keys.take_order(claim.author, claim.fingerprint, attempt) if attempt else None
+        return claim if taken is None else msgspec.structs.replace(claim, key=taken)
 
     async def find(self, claim: Claim) -> UUID | None:
         """Return the guid of the image or batch that the key was used for, or None.
@@ -111,12 +128,14 @@ class BeginImages:
         """Free the key of a request that has bought nothing."""
         await self._keys.forget_claim(claim.author, claim.key, guid)
 
-    async def _ensure_pictures(self, image: Image) -> None:
+    async def _ensure_pictures(self, image: Image, *, mask_may_be_opaque: bool) -> None:
         if not image.request.pictures:
             return
         if self.generate_image.find_pictures is None:
             raise OperationNotAllowedError("References are not supported here.")
-        await self.generate_image.find_pictures.ensure_usable(image.request, Principal(name=image.author))
+        await self.generate_image.find_pictures.ensure_usable(
+            image.request, Principal(name=image.author), mask_may_be_opaque=mask_may_be_opaque
+        )
 
     @property
     def _capabilities(self) -> Capabilities:

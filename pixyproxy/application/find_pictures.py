@@ -65,12 +65,14 @@ class FindPictures:
         *references, mask = pictures
         return InputPictures(references=references, mask=mask)
 
-    async def ensure_usable(self, request: GenerationRequest, principal: Principal) -> None:
+    async def ensure_usable(
+        self, request: GenerationRequest, principal: Principal, *, mask_may_be_opaque: bool = False
+    ) -> None:
         """Check the pictures of a new request.
 
         Raises `RecordNotFoundError`, which names the field, for an image that does not exist or that the principal may
-        not read, and `DataValidationError` for a picture of another format, and for a mask that is no PNG with
-        transparency in the size of the first reference.
+        not read, and `DataValidationError` for a picture of another format, and for a mask that is no PNG in the size
+        of the first reference or, unless `mask_may_be_opaque`, has no transparency.
         """
         infos: list[ContentInfo] = []
         for name, reference in _named(request):
@@ -82,7 +84,9 @@ class FindPictures:
                 raise DataValidationError(name, f"must be a PNG, JPEG or WebP, not {content.media_type.name}")
             infos.append(content)
         if request.mask is not None:
-            await self._ensure_mask(request.mask, infos[-1], infos[0], principal)
+            _ensure_mask_fits(infos[-1], infos[0])
+            if not mask_may_be_opaque:
+                await self._ensure_transparency(request.mask, principal)
 
     async def find(self, reference: Reference, principal: Principal) -> FoundPicture:
         """Return one picture; raise `RecordNotFoundError` for an image that the principal may not read."""
@@ -95,17 +99,7 @@ class FindPictures:
         _ensure_readable(image, principal)
         return _picture(image.filename, image.ready_content, self.contents, image.content_key)
 
-    async def _ensure_mask(
-        self, mask: Reference, content: ContentInfo, first: ContentInfo, principal: Principal
-    ) -> None:
-        if content.media_type is not MediaType.PNG:
-            raise DataValidationError("mask", f"must be a PNG, not {content.media_type.name}")
-        if (content.width, content.height) != (first.width, first.height):
-            raise DataValidationError(
-                "mask",
-                f"must be as large as the first reference, {first.width}x{first.height},"
-                f" not {content.width}x{content.height}",
-            )
+    async def _ensure_transparency(self, mask: Reference, principal: Principal) -> None:
         try:
             async with self.turn:
                 found = await self.inspector.inspect_input(await (await self.find(mask, principal)).open())
@@ -119,6 +113,17 @@ def _named(request: GenerationRequest) -> Sequence[tuple[str, Reference]]:
     """Return the pictures of a request with the names of their fields, the mask last."""
     named = [(f"references[{number}]", reference) for number, reference in enumerate(request.references)]
     return named if request.mask is None else [*named, ("mask", request.mask)]
+
+
+def _ensure_mask_fits(content: ContentInfo, first: ContentInfo) -> None:
+    if content.media_type is not MediaType.PNG:
+        raise DataValidationError("mask", f"must be a PNG, not {content.media_type.name}")
+    if (content.width, content.height) != (first.width, first.height):
+        raise DataValidationError(
+            "mask",
+            f"must be as large as the first reference, {first.width}x{first.height},"
+            f" not {content.width}x{content.height}",
+        )
 
 
 def _ensure_readable(image: Image, principal: Principal) -> None:

@@ -133,8 +133,12 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 
     @property
     def fingerprint_options(self) -> dict[str, Any]:
-        """The options that make a request another one: an upload counts by its bytes, not by its name."""
+        """The options that make a request another one.
+
+        An upload counts by its bytes, not by its name. Partial images don't count: the picture is the same.
+        """
         options = self.options
+        options.pop("partial_images", None)
         for reference in [*options.get("references", ()), options.get("mask", {})]:
             if "upload" in reference:
                 reference["upload"] = reference["upload"]["content"]["sha256"]

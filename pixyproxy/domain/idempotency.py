@@ -5,7 +5,7 @@ After draft-ietf-httpapi-idempotency-key-header-07, modelled on Stripe's API.
 
 import hashlib
 import re
-from typing import NewType, Self
+from typing import Final, NewType, Self
 from uuid import UUID
 
 import msgspec
@@ -29,13 +29,26 @@ def parse_idempotency_key(text: str) -> IdempotencyKey:
     return IdempotencyKey(key)
 
 
+ORDER_SECONDS: Final = 1_200.0
+"""How long a client may repeat a request without an idempotency key, and not buy another image."""
+
+ORDER_PREFIX: Final = "order "
+"""With what the key of an order begins; no client can send a space in a key."""
+
+
+def order_key_of(image: Image) -> IdempotencyKey:
+    """Return the key of a request without one of the client's, whose first image this is."""
+    return IdempotencyKey(f"{ORDER_PREFIX}{image.guid}")
+
+
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """An author's use of an idempotency key; `fingerprint` identifies the request, with the size of a batch.
 
-    It lasts `seconds` from now, by the database's clock. Without an author, `key` combines the client's key and the
-    request: strangers who happen to use the same key must neither refuse each other's requests nor see each other's
-    images. `plain_key` is then the client's key alone, which the first versions stored: it counts for a request with
-    the same fingerprint.
+    A request without a key of the client's is an order, kept under a key of its own; `attempt` is the number of times
+    that the client had sent it before. A claim lasts `seconds` from now, by the database's clock. Without an author,
+    `key` combines the client's key and the request: strangers who happen to use the same key must neither refuse each
+    other's requests nor see each other's images. `plain_key` is then the client's key alone, which the first versions
+    stored: it counts for a request with the same fingerprint.
     """
 
     author: UserName | None
@@ -43,22 +56,35 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
     seconds: float = 86_400.0
     plain_key: IdempotencyKey | None = None
+    attempt: int = 0
+
+    @property
+    def is_order(self) -> bool:
+        """Whether the key is not the client's."""
+        return self.key.startswith(ORDER_PREFIX)
 
     @classmethod
     def on(cls, image: Image, key: IdempotencyKey, seconds: float = 86_400.0) -> Self:
         """Return the claim of `key` for the request of `image`, or of the batch that it is in."""
-        # Options that are not given are left out, so that keys stay valid when a later version adds options.
-        options = image.request.fingerprint_options
-        asked: tuple[object, ...] = (image.prompt, image.tags, image.visibility)
-        if image.batch is not None:
-            asked = (*asked, options, image.batch.size)
-        elif options:
-            asked = (*asked, options)
-        fingerprint = hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
+        fingerprint = _fingerprint_of(image)
         if image.author is not None:
             return cls(author=image.author, key=key, fingerprint=fingerprint, seconds=seconds)
         combined = IdempotencyKey(hashlib.sha256(f"{key} {fingerprint}".encode()).hexdigest())
         return cls(author=None, key=combined, fingerprint=fingerprint, seconds=seconds, plain_key=key)
+
+
+def _fingerprint_of(image: Image) -> str:
+    # What is not given is left out, so that keys stay valid when a later version adds options.
+    options = image.request.fingerprint_options
+    sender = image.sender and (image.sender.user, image.sender.safety_identifier)
+    asked: tuple[object, ...] = (image.prompt, image.tags, image.visibility)
+    if image.batch is not None:
+        asked = (*asked, options, image.batch.size)
+    elif options:
+        asked = (*asked, options)
+    if sender and any(sender):
+        asked = (*asked, {"sender": sender})
+    return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
 
 
 class ClaimedImage(msgspec.Struct, frozen=True, kw_only=True):

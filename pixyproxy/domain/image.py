@@ -31,6 +31,7 @@ from pixyproxy.domain.failure import Failure
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.json_values import is_deeper
+from pixyproxy.domain.sender import Sender
 from pixyproxy.domain.tag import Tag, ensure_tags, parse_new_tags
 from pixyproxy.domain.user import Principal, UserName, ensure_user_name
 
@@ -129,8 +130,9 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     `id` is the database's own, None until the image is stored, and never shown; `guid` is the public id. A ready image
     has `content`, a failed or unknown one `failure`. `model` is the one that was asked to draw it. `usage` is the
     generator's account of its costs, `result` of what it has drawn, and `generator_request_id` its name for the
-    attempt. `batch` is the place among the images of one request, if it was for several. `version` is 1 for a new
-    record and grows with each change. The times are in UTC to the microsecond.
+    attempt. `batch` is the place among the images of one request, if it was for several, and `sender` what the client
+    said about itself and its user, which only the author sees. `version` is 1 for a new record and grows with each
+    change. The times are in UTC to the microsecond.
 
     The constructor checks nothing, because a list builds hundreds. Methods return valid images only; call
     `ensure_valid` for an image built from foreign data.
@@ -152,6 +154,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     generator_request_id: str | None = None
     result: GenerationResult | None = None
     batch: BatchPlace | None = None
+    sender: Sender | None = None
     version: int = 1
     id: ImageId | None = None
 
@@ -167,6 +170,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
             self.content.ensure_valid()
         if self.batch is not None:
             self.batch.ensure_valid()
+        if self.sender is not None:
+            self.sender.ensure_valid()
         if self.author is not None:
             ensure_user_name("author", self.author)
         if (self.status is ImageStatus.READY) != (self.content is not None):
@@ -190,6 +195,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         model: str,
         at: datetime,
         batch: BatchPlace | None = None,
+        sender: Sender | None = None,
     ) -> Self:
         """Return the pending image that `principal` requests at the time `at`; raise `DataValidationError`."""
         request = request.normalized()
@@ -204,6 +210,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
             status=ImageStatus.PENDING,
             model=model,
             batch=batch,
+            sender=sender,
             created_at=at,
             updated_at=at,
         ).ensure_valid()
@@ -344,18 +351,18 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         if self.status is ImageStatus.READY:
             return self.is_readable_by(principal, scope)
         if scope is ImageScope.OWN:
-            return self.author is not None and self.author == principal.name
+            return principal.may_manage(self.author)
         return self.visibility is Visibility.PUBLIC and self.author in {None, principal.name}
 
     def is_readable_by(self, principal: Principal, scope: ImageScope) -> bool:
         """Whether the image is ready and in `scope` for `principal`.
 
-        Its author's link opens the image as it does for the author.
+        An administrator's own scope has all images. The author's link opens the image as it does for the author.
         """
         if self.status is not ImageStatus.READY:
             return False
         if scope is ImageScope.OWN:
-            return self.author is not None and (self.author == principal.name or principal.linked == self.guid)
+            return principal.may_manage(self.author) or (self.author is not None and principal.linked == self.guid)
         return self.visibility is Visibility.PUBLIC
 
     def ensure_readable_by(self, principal: Principal, scope: ImageScope) -> None:
@@ -364,11 +371,11 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
             raise image_not_found(self.guid)
 
     def ensure_changeable_by(self, principal: Principal) -> None:
-        """Raise an error unless the principal is the author.
+        """Raise an error unless the principal is the author or an administrator.
 
         That is the `RecordNotFoundError` of an unknown image, or `OperationNotAllowedError` if the image is public.
         """
-        if self.author is None or self.author != principal.name:
+        if not principal.may_manage(self.author):
             self.ensure_readable_by(principal, ImageScope.PUBLIC)
             raise OperationNotAllowedError("Only the author of an image may change or delete it.")
 

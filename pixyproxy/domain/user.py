@@ -8,7 +8,12 @@ from uuid import UUID
 
 import msgspec
 
-from pixyproxy.domain.errors import DataValidationError, RecordNotFoundError
+from pixyproxy.domain.errors import (
+    DataValidationError,
+    OperationNotAllowedError,
+    RecordNotFoundError,
+    UnauthorizedError,
+)
 from pixyproxy.domain.text import (
     ensure_bounded,
     ensure_encodable,
@@ -87,32 +92,60 @@ def parse_password(text: str) -> Password:
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Who is asking: a user, or anonymous.
 
-    `linked` is the guid of the image that the principal holds an author's link to.
+    `linked` is the guid of the image that the principal holds an author's link to. An administrator, who is logged in
+    with a password, reaches the images and the keys of all users.
     """
 
     name: UserName | None = None
     linked: UUID | None = None
+    is_admin: bool = False
 
     @property
     def is_anonymous(self) -> bool:
         """Whether the principal is not logged in."""
         return self.name is None
 
+    def may_manage(self, user: UserName | None) -> bool:
+        """Whether the principal may reach what is that user's own; None is no user."""
+        return self.is_admin or (user is not None and user == self.name)
+
+    def ensure_may_manage(self, user: str | None) -> str:
+        """Return the name of the user that is meant, without one the principal's own.
+
+        Raises `OperationNotAllowedError` for another user's unless the principal is an administrator, and
+        `UnauthorizedError` without a login.
+        """
+        if user is None or user == self.name:
+            if self.name is None:
+                raise UnauthorizedError("This needs a login with a password.")
+            return self.name
+        self.ensure_admin()
+        return user
+
+    def ensure_admin(self) -> None:
+        """Raise `OperationNotAllowedError` unless the principal is an administrator."""
+        if not self.is_admin:
+            raise OperationNotAllowedError("Only an administrator may do this.")
+
 
 ANONYMOUS = Principal()
+OPERATOR = Principal(is_admin=True)
+"""Who uses the command line."""
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
     """A user, who may log in.
 
     `id` is the database's own and is None until the user is stored; `password_hash` is in the PHC string format;
-    `created_at` is in UTC. Raises `DataValidationError` for a name that breaks the rules of `ensure_user_name`.
+    `created_at` is in UTC. An administrator reaches what all users own. Raises `DataValidationError` for a name that
+    breaks the rules of `ensure_user_name`.
     """
 
     name: UserName
     password_hash: PasswordHash
     created_at: datetime
     is_disabled: bool = False
+    is_admin: bool = False
     id: UserId | None = None
 
     def __post_init__(self) -> None:

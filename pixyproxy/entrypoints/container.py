@@ -28,22 +28,27 @@ from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.system.clock import SystemClock
 from pixyproxy.adapters.system.guid_source import RandomGuidSource
+from pixyproxy.adapters.system.token_source import RandomTokenSource
 from pixyproxy.application import (
     AddUser,
     AdmitUploads,
+    AuthenticateKey,
     AuthenticateUser,
     ChangeImage,
     ChangePassword,
     CheckConsistency,
     CheckReadiness,
     CheckUploads,
+    ConfirmAnswer,
     CorrectSizes,
     CreateBatch,
     CreateFirstUser,
     CreateImage,
+    CreateKey,
     DeleteImage,
     DeleteImages,
     DisableUser,
+    EnableUser,
     ExportImages,
     FindPictures,
     FinishDeletions,
@@ -58,11 +63,15 @@ from pixyproxy.application import (
     ImportUploads,
     IndexPrompts,
     ListImages,
+    ListKeys,
     ListModels,
     ListTags,
     ListUsers,
+    PlaceOrder,
     RebuildIndexes,
     RecoverImages,
+    RevokeKey,
+    RevokeKeys,
     StoreUpload,
     SweepUploads,
     TagImages,
@@ -75,6 +84,7 @@ from pixyproxy.application import (
 from pixyproxy.application.admission import Admission
 from pixyproxy.application.generate_image import GenerationPolicy
 from pixyproxy.application.generations import Generations
+from pixyproxy.application.known_keys import KnownKeys
 from pixyproxy.application.login_allowance import LoginAllowance
 from pixyproxy.application.partial_images import PartialImages
 from pixyproxy.application.single_flight import SingleFlight
@@ -118,6 +128,7 @@ class Container(containers.DeclarativeContainer):
     schema = database.provided.schema
     images = database.provided.images
     users = database.provided.users
+    api_keys = database.provided.api_keys
     secrets = database.provided.secrets
     upgrade_progress = database.provided.data_upgrades
     cursor_signer = providers.Singleton(CursorSigner, secrets)
@@ -219,6 +230,8 @@ class Container(containers.DeclarativeContainer):
         claim_seconds=settings.provided.idempotency_key_lifetime,
     )
     create_batch = providers.Singleton(CreateBatch, create_image=create_image, batches=images)
+    place_order = providers.Singleton(PlaceOrder, create_batch=create_batch)
+    confirm_answer = providers.Singleton(ConfirmAnswer, idempotency_keys=images)
     recover_images = providers.Singleton(
         RecoverImages,
         images=images,
@@ -340,6 +353,15 @@ class Container(containers.DeclarativeContainer):
     create_first_user = providers.Singleton(CreateFirstUser, users=users, add_user=add_user)
     change_password = providers.Singleton(ChangePassword, users=users, hasher=hasher)
     disable_user = providers.Singleton(DisableUser, users=users)
+    enable_user = providers.Singleton(EnableUser, users=users)
+    known_keys = providers.Singleton(KnownKeys)
+    authenticate_key = providers.Singleton(AuthenticateKey, keys=api_keys, users=users, clock=clock, known=known_keys)
+    create_key = providers.Singleton(
+        CreateKey, keys=api_keys, users=users, clock=clock, guids=guids, tokens=providers.Singleton(RandomTokenSource)
+    )
+    list_keys = providers.Singleton(ListKeys, keys=api_keys, users=users)
+    revoke_key = providers.Singleton(RevokeKey, keys=api_keys, clock=clock, known=known_keys)
+    revoke_keys = providers.Singleton(RevokeKeys, list_keys=list_keys, revoke_key=revoke_key)
     list_users = providers.Singleton(ListUsers, users=users)
 
 

@@ -23,12 +23,13 @@ from pixyproxy.domain.image import Image, ImageStatus
 from pixyproxy.domain.listing import ImageFilter
 from pixyproxy.domain.ports import ImagePorts, chunks_of
 from pixyproxy.domain.reference import upload_key_of, uploads_in
+from pixyproxy.domain.sender import Sender
 from pixyproxy.domain.user import UserName
 from pixyproxy.entrypoints.http.images.schemas import PrivateImageDetail
 from tests.archiving import ARCHIVES, Archive, exporter, importer
 from tests.factories import GeneratingImageFactory, ImageFactory
 from tests.images import NOON
-from tests.requests import BATCH, CONTENT, FAILURE, PICTURE, REQUEST, RESULT, SAMPLES
+from tests.requests import BATCH, CONTENT, FAILURE, PICTURE, REQUEST, RESULT, SAMPLES, SENDER
 
 PLAIN = GenerationRequest(prompt="a fox")
 ANN = UserName("ann")
@@ -48,14 +49,23 @@ def images() -> Iterator[Any]:
     for name, value in RESULT.items():
         yield pytest.param({"result": GenerationResult(**{name: value})}, id=f"result-{name}")
     yield pytest.param({"result": GenerationResult(**RESULT)}, id="result-all")
+    for name, value in SENDER.items():
+        yield pytest.param({"sender": Sender(**{name: value})}, id=f"sender-{name}")
     yield pytest.param({"batch": BatchPlace(**BATCH)}, id="batch")
     yield pytest.param({"failure": Failure(**FAILURE), "status": ImageStatus.FAILED, "content": None}, id="failure")
-    yield pytest.param({"request": PLAIN, "result": None, "batch": None}, id="none")
+    yield pytest.param({"request": PLAIN, "result": None, "batch": None, "sender": None}, id="none")
 
 
 @pytest.fixture(params=images())
 def image(request: pytest.FixtureRequest) -> Image:
-    fields = {"content": ContentInfo(**CONTENT), "request": PLAIN, "result": None, "batch": None, **request.param}
+    fields = {
+        "content": ContentInfo(**CONTENT),
+        "request": PLAIN,
+        "result": None,
+        "batch": None,
+        "sender": None,
+        **request.param,
+    }
     return ImageFactory.build(author=ANN, **fields)
 
 
@@ -81,12 +91,14 @@ def test_the_samples_are_valid() -> None:
 
 
 def fingerprint(request: GenerationRequest) -> str:
-    image = ImageFactory.build(request=request, tags=(), author=ANN, batch=None)
+    image = ImageFactory.build(request=request, tags=(), author=ANN, batch=None, sender=None)
     return Claim.on(image, IdempotencyKey("key")).fingerprint
 
 
 def test_requests_that_differ_in_a_field_have_different_fingerprints() -> None:
     made = {"none": fingerprint(PLAIN), **{name: fingerprint(request) for name, request in requests()}}
+    # The final picture is the same.
+    assert made.pop("partial_images") == made["none"]
     assert len(set(made.values())) == len(made)
 
 
@@ -116,7 +128,9 @@ async def test_a_database_keeps_it(images_with_uploads: ImagePorts, image: Image
 
 async def test_a_database_keeps_it_from_the_request_to_the_end(images_with_uploads: ImagePorts, image: Image) -> None:
     images = images_with_uploads
-    generating = await images.add(GeneratingImageFactory.build(request=image.request, batch=image.batch))
+    generating = await images.add(
+        GeneratingImageFactory.build(request=image.request, batch=image.batch, sender=image.sender)
+    )
     assert await images.get(generating.guid) == generating
     if image.content is not None:
         ended = generating.completed(image.content, result=image.result, at=NOON)

@@ -39,6 +39,7 @@ TABLES = {
     "image_deletions",
     "users",
     "idempotency_keys",
+    "api_keys",
     "secrets",
     "data_upgrades",
     "schema_migrations",

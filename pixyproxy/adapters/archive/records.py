@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from pixyproxy.domain.batch import BatchPlace
 from pixyproxy.domain.content import ContentInfo, MediaType
@@ -21,6 +21,7 @@ from pixyproxy.domain.generation_request import MODEL_MAX_LENGTH, GenerationRequ
 from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.image import USAGE_MAX_DEPTH, Image, ImageStatus, Visibility
 from pixyproxy.domain.json_values import is_deeper
+from pixyproxy.domain.sender import Sender
 from pixyproxy.domain.tag import Tag, ensure_tags, normalized_tags
 from pixyproxy.domain.user import normalized_user_name
 
@@ -153,6 +154,8 @@ class _ImageRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     version: _Version
     usage: dict[str, Any] | None
     result: dict[str, Any] | None
+    # Records of earlier versions lack it.
+    sender: dict[str, Any] | UnsetType = UNSET
 
 
 # The fields that a record of the first format lacks.
@@ -193,6 +196,7 @@ def image_to_json(image: Image) -> bytes:
         version=image.version,
         usage=None,
         result=None if image.result is None else msgspec.to_builtins(image.result),
+        sender=UNSET if image.sender is None else msgspec.to_builtins(image.sender),
     )
     text = json.dumps({**msgspec.to_builtins(record), "usage": image.usage}, ensure_ascii=False, indent=2)
     # Only lone surrogates have no encoding; this is their JSON escape.
@@ -256,6 +260,7 @@ def _image_from_json(data: bytes) -> Image:
         version=record.version,
         result=_result_of(record),
         batch=_batch_of(record),
+        sender=_sender_of(record),
     ).ensure_valid()
 
 
@@ -274,6 +279,15 @@ def _result_of(record: _ImageRecord) -> GenerationResult | None:
     if msgspec.to_builtins(result) != record.result:
         raise DataValidationError("result", "must have texts that this version knows")
     return result
+
+
+def _sender_of(record: _ImageRecord) -> Sender | None:
+    if record.sender is UNSET:
+        return None
+    sender = Sender.of(**record.sender)
+    if msgspec.to_builtins(sender) != record.sender:
+        raise DataValidationError("sender", "must have texts that this version knows")
+    return sender
 
 
 def _batch_of(record: _ImageRecord) -> BatchPlace | None:

@@ -1,5 +1,6 @@
 """A database in memory."""
 
+from pixyproxy.adapters.memory.api_key_repository import InMemoryAPIKeyRepository
 from pixyproxy.adapters.memory.data_upgrades import InMemoryDataUpgrades
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.memory.schema import InMemorySchema
@@ -14,6 +15,7 @@ class InMemoryDatabase:
         self.schema = InMemorySchema()
         self.images = InMemoryImageRepository()
         self.users = InMemoryUserRepository()
+        self.api_keys = InMemoryAPIKeyRepository()
         self.secrets = InMemorySecretStore()
         self.data_upgrades = InMemoryDataUpgrades()
 

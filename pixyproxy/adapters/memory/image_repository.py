@@ -42,6 +42,7 @@ class InMemoryImageRepository(ImagePorts):
         self._leases: dict[UUID, tuple[str, datetime]] = {}
         self._deletions: dict[UUID, datetime] = {}
         self._claims: dict[tuple[UserName | None, IdempotencyKey], tuple[ClaimedImage, datetime]] = {}
+        self._attempts: dict[tuple[UserName | None, IdempotencyKey], int] = {}
         self._uploads: dict[str, _ListedUpload] = {}
 
     async def add(self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None) -> Image:
@@ -69,6 +70,8 @@ class InMemoryImageRepository(ImagePorts):
         if claim is not None:
             claimed = ClaimedImage(guid=guid, fingerprint=claim.fingerprint)
             self._claims[claim.author, claim.key] = claimed, self._in(claim.seconds)
+            if claim.is_order:
+                self._attempts[claim.author, claim.key] = claim.attempt
         return stored
 
     async def list_batch(self, guid: UUID) -> Sequence[Image]:
@@ -161,15 +164,32 @@ class InMemoryImageRepository(ImagePorts):
         claimed, expires_at = self._claims.get((author, key), (None, self._now()))
         return claimed if expires_at > self._now() else None
 
+    async def take_order(self, author: UserName | None, fingerprint: str, attempt: int) -> IdempotencyKey | None:
+        found = [
+            (expires_at, key)
+            for (of, key), (claimed, expires_at) in self._claims.items()
+            if of == author
+            and self._attempts.get((of, key), attempt) < attempt
+            and claimed.fingerprint == fingerprint
+            and expires_at > self._now()
+        ]
+        if not found:
+            return None
+        _, key = min(found)
+        self._attempts[author, key] = attempt
+        return key
+
     async def forget_claim(self, author: UserName | None, key: IdempotencyKey, guid: UUID) -> None:
         claimed, _ = self._claims.get((author, key), (None, None))
         if claimed is not None and claimed.guid == guid:
             del self._claims[author, key]
+            self._attempts.pop((author, key), None)
 
     async def forget_expired_claims(self) -> int:
         expired = [place for place, (_, expires_at) in self._claims.items() if expires_at <= self._now()]
         for place in expired:
             del self._claims[place]
+            self._attempts.pop(place, None)
         return len(expired)
 
     async def hold(self, sha256: str, *, seconds: float) -> None:

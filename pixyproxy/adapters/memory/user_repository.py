@@ -36,5 +36,8 @@ class InMemoryUserRepository(UserRepository):
     async def disable(self, name: UserName) -> None:
         self._users[name] = msgspec.structs.replace(await self.get(name), is_disabled=True)
 
+    async def enable(self, name: UserName) -> None:
+        self._users[name] = msgspec.structs.replace(await self.get(name), is_disabled=False)
+
     async def list(self) -> Sequence[User]:
         return [self._users[name] for name in sorted(self._users)]

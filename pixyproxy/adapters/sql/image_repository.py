@@ -30,7 +30,7 @@ from pixyproxy.adapters.sql.rows import (
 from pixyproxy.adapters.sql.uploads import SQLUploads, keep_uploads, let_go_of_uploads, uploads_of
 from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.errors import ConstraintViolationError, DataValidationError
-from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
+from pixyproxy.domain.idempotency import ORDER_PREFIX, Claim, ClaimedImage, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageId, ImageStatus, image_conflict, image_not_found
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
 from pixyproxy.domain.ports import DamagedRecord, ImagePorts, Lease, RebuiltIndex
@@ -41,12 +41,12 @@ _ADD: Final = """
     INSERT INTO images (
         guid, filename, prompt, author, visibility, status, model, media_type, byte_size, sha256, width, height,
         generator_usage, failure, failure_kind, failure_field, maybe_billed, generator_request_id, request, result,
-        batch, batch_position, batch_size, lease_owner, lease_until, created_at, updated_at, version, tags
+        batch, batch_position, batch_size, sender, lease_owner, lease_until, created_at, updated_at, version, tags
     ) VALUES (
         :guid, :filename, :prompt, :author, :visibility, :status, :model, :media_type, :byte_size, :sha256, :width,
         :height, :generator_usage, :failure, :failure_kind, :failure_field, :maybe_billed, :generator_request_id,
-        :request, :result, :batch, :batch_position, :batch_size, :lease_owner, {later}, :created_at, :updated_at,
-        :version, :tags
+        :request, :result, :batch, :batch_position, :batch_size, :sender, :lease_owner, {later}, :created_at,
+        :updated_at, :version, :tags
     )
 """
 
@@ -141,8 +141,20 @@ _UNKNOWN: Final = """
 """
 
 _CLAIM: Final = """
-    INSERT INTO idempotency_keys (author, idempotency_key, guid, fingerprint, expires_at)
-    VALUES (:author, :idempotency_key, :guid, :fingerprint, {later})
+    INSERT INTO idempotency_keys (author, idempotency_key, guid, fingerprint, attempt, expires_at)
+    VALUES (:author, :idempotency_key, :guid, :fingerprint, :attempt, {later})
+"""
+
+_FIND_ORDER: Final = """
+    SELECT idempotency_key FROM idempotency_keys
+    WHERE author = :author AND idempotency_key LIKE :order_keys AND fingerprint = :fingerprint AND attempt < :attempt
+        AND expires_at > {now}
+    ORDER BY expires_at, idempotency_key LIMIT 1
+"""
+
+_TAKE_ORDER: Final = """
+    UPDATE idempotency_keys SET attempt = :attempt
+    WHERE author = :author AND idempotency_key = :idempotency_key AND attempt < :attempt
 """
 
 _FIND_CLAIM: Final = """
@@ -328,6 +340,19 @@ class SQLImageRepository(SQLUploads, ImagePorts):
     async def find_claim(self, author: UserName | None, key: IdempotencyKey) -> ClaimedImage | None:
         rows = await self.database.fetch_all(_FIND_CLAIM, {"author": author or "", "idempotency_key": key})
         return claimed_from_row(rows[0]) if rows else None
+
+    async def take_order(self, author: UserName | None, fingerprint: str, attempt: int) -> IdempotencyKey | None:
+        wanted = {
+            "author": author or "",
+            "order_keys": f"{ORDER_PREFIX}%",
+            "fingerprint": fingerprint,
+            "attempt": attempt,
+        }
+        while found := await self.database.fetch_all(_FIND_ORDER, wanted):
+            ((key,),) = found
+            if await self.database.execute(_TAKE_ORDER, {**wanted, "idempotency_key": key}):
+                return IdempotencyKey(key)
+        return None
 
     async def forget_claim(self, author: UserName | None, key: IdempotencyKey, guid: UUID) -> None:
         parameters = {"author": author or "", "idempotency_key": key, "guid": str(guid)}

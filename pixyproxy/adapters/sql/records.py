@@ -38,7 +38,8 @@ _RECORD: Final = """
 "failure":<failure>,
 "generator_request_id":<COALESCE(JSON_QUOTE(images.generator_request_id), 'null')>,
 "result":<COALESCE(images.result, 'null')>,
-"batch":<batch>}
+"batch":<batch>,
+"sender":<COALESCE(images.sender, 'null')>}
 """
 
 # The column has the options as a JSON object; its members follow the prompt.

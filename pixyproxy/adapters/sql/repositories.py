@@ -2,6 +2,7 @@
 
 from functools import cached_property
 
+from pixyproxy.adapters.sql.api_key_repository import SQLAPIKeyRepository
 from pixyproxy.adapters.sql.data_upgrades import SQLDataUpgrades
 from pixyproxy.adapters.sql.database import SQLDatabase
 from pixyproxy.adapters.sql.image_repository import SQLImageRepository
@@ -21,6 +22,11 @@ class SQLRepositories(SQLDatabase):
     def users(self) -> SQLUserRepository:
         """Where users live."""
         return SQLUserRepository(database=self)
+
+    @cached_property
+    def api_keys(self) -> SQLAPIKeyRepository:
+        """Where API keys live."""
+        return SQLAPIKeyRepository(database=self)
 
     @cached_property
     def secrets(self) -> SQLSecretStore:

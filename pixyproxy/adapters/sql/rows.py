@@ -14,10 +14,11 @@ from uuid import UUID
 
 import msgspec
 
-from pixyproxy.domain.errors import DataValidationError
+from pixyproxy.domain.api_key import APIKey, KeyScope
+from pixyproxy.domain.errors import DamagedRecordError, DataValidationError
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import Claim, ClaimedImage
-from pixyproxy.domain.image import Image
+from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.listing import TagCount
 from pixyproxy.domain.ports import Lease, UpgradeProgress
 from pixyproxy.domain.reference import Reference
@@ -66,6 +67,7 @@ def image_to_row(image: Image) -> Mapping[str, object]:
         "batch": image.batch and str(image.batch.guid),
         "batch_position": image.batch and image.batch.position,
         "batch_size": image.batch and image.batch.size,
+        "sender": image.sender and msgspec.json.encode(image.sender).decode(),
         "created_at": time_to_text(image.created_at),
         "updated_at": time_to_text(image.updated_at),
         "version": image.version,
@@ -86,6 +88,7 @@ def claim_to_row(claim: Claim, guid: UUID) -> Mapping[str, object]:
         "guid": str(guid),
         "fingerprint": claim.fingerprint,
         "seconds": claim.seconds,
+        "attempt": claim.attempt,
     }
 
 
@@ -192,17 +195,60 @@ def user_to_row(user: User) -> Mapping[str, object]:
         "name": user.name,
         "password_hash": user.password_hash,
         "is_disabled": user.is_disabled,
+        "is_admin": user.is_admin,
         "created_at": time_to_text(user.created_at),
     }
 
 
 def user_from_row(row: Sequence[Any]) -> User:
     """Return the user of a row with the columns of table `users` in order."""
-    id_, name, password_hash, is_disabled, created_at = row
+    id_, name, password_hash, is_disabled, is_admin, created_at = row
     return User(
         id=UserId(id_),
         name=UserName(name),
         password_hash=PasswordHash(password_hash),
         is_disabled=bool(is_disabled),
+        is_admin=bool(is_admin),
         created_at=time_from_text(created_at),
     )
+
+
+def key_to_row(key: APIKey) -> Mapping[str, object]:
+    """Return the columns of table `api_keys` by name."""
+    return {
+        "guid": str(key.guid),
+        "name": key.name,
+        "user_name": key.user,
+        "prefix": key.prefix,
+        "digest": key.digest,
+        "scopes": " ".join(key.scopes),
+        "visibility": key.visibility and key.visibility.value,
+        "tags": json.dumps(key.tags, ensure_ascii=False),
+        "created_at": time_to_text(key.created_at),
+        "expires_at": key.expires_at and time_to_text(key.expires_at),
+        "last_used_at": key.last_used_at and time_to_text(key.last_used_at),
+        "revoked_at": key.revoked_at and time_to_text(key.revoked_at),
+    }
+
+
+def key_from_row(row: Sequence[Any]) -> APIKey:
+    """Return the key of a row with the columns of table `api_keys` in order; raise `DamagedRecordError`."""
+    guid, name, user, prefix, digest, scopes, visibility, tags, *times = row
+    created_at, expires_at, last_used_at, revoked_at = (time and time_from_text(time) for time in times)
+    try:
+        return APIKey(
+            guid=UUID(guid),
+            name=name,
+            user=UserName(user),
+            prefix=prefix,
+            digest=digest,
+            scopes=tuple(map(KeyScope, scopes.split())),
+            visibility=visibility and Visibility(visibility),
+            tags=tuple(stored_tags(tags)),
+            created_at=created_at,
+            expires_at=expires_at,
+            last_used_at=last_used_at,
+            revoked_at=revoked_at,
+        )
+    except ValueError as exc:
+        raise DamagedRecordError(f"The record of API key {guid} is damaged.") from exc

@@ -12,15 +12,17 @@ from pixyproxy.domain.ports import UserRepository
 from pixyproxy.domain.user import PasswordHash, User, UserId, UserName, user_not_found
 
 _ADD: Final = """
-    INSERT INTO users (name, password_hash, is_disabled, created_at)
-    VALUES (:name, :password_hash, :is_disabled, :created_at)
+    INSERT INTO users (name, password_hash, is_disabled, is_admin, created_at)
+    VALUES (:name, :password_hash, :is_disabled, :is_admin, :created_at)
 """
 
 _SET_HASH: Final = "UPDATE users SET password_hash = :password_hash"
 
 _DISABLE: Final = "UPDATE users SET is_disabled = TRUE"
 
-_SELECT: Final = "SELECT id, name, password_hash, is_disabled, created_at FROM users"
+_ENABLE: Final = "UPDATE users SET is_disabled = FALSE"
+
+_SELECT: Final = "SELECT id, name, password_hash, is_disabled, is_admin, created_at FROM users"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,9 @@ class SQLUserRepository(UserRepository):
 
     async def disable(self, name: UserName) -> None:
         await self._update(_DISABLE, name)
+
+    async def enable(self, name: UserName) -> None:
+        await self._update(_ENABLE, name)
 
     async def list(self) -> Sequence[User]:
         return [user_from_row(row) for row in await self.database.fetch_all(f"{_SELECT} ORDER BY name")]

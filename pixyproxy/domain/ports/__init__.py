@@ -4,6 +4,7 @@ The docstrings are the contract, and `tests/contracts` holds adapters to it. Eve
 failing dependency: `DBConnectionError` for images, users and the schema, `ContentStoreError` for content.
 """
 
+from pixyproxy.domain.ports.api_key_repository import APIKeyRepository
 from pixyproxy.domain.ports.bundles import ContentPorts, ImagePorts
 from pixyproxy.domain.ports.clock import Clock
 from pixyproxy.domain.ports.content_inspector import ContentInspector, InputInfo
@@ -43,6 +44,7 @@ from pixyproxy.domain.ports.search_index import RebuiltIndex, SearchIndex
 from pixyproxy.domain.ports.secret_store import SecretStore
 from pixyproxy.domain.ports.sendable_file import SendableFile
 from pixyproxy.domain.ports.tag_catalogue import TagCatalogue
+from pixyproxy.domain.ports.token_source import TokenSource
 from pixyproxy.domain.ports.upload_store import UploadStore
 from pixyproxy.domain.ports.uploads import UploadRecord, Uploads
 from pixyproxy.domain.ports.user_repository import UserRepository
@@ -52,6 +54,7 @@ from pixyproxy.domain.ports.verified_logins import VerifiedLogins
 
 __all__ = [
     "NO_PICTURES",
+    "APIKeyRepository",
     "ArchiveProblem",
     "ArchivedImage",
     "ArchivedReference",
@@ -94,6 +97,7 @@ __all__ = [
     "SendableFile",
     "StoredContent",
     "TagCatalogue",
+    "TokenSource",
     "UpgradeProgress",
     "UploadRecord",
     "UploadStore",

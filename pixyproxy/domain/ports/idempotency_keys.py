@@ -20,6 +20,13 @@ class IdempotencyKeys(Protocol):
         """Return what the author has used the key for, or None if the key is unused or expired."""
 
     @abstractmethod
+    async def take_order(self, author: UserName | None, fingerprint: str, attempt: int) -> IdempotencyKey | None:
+        """Return the key of the author's oldest unexpired order with this fingerprint and a lower attempt, or None.
+
+        Its attempt is `attempt` from then on; of several calls with the same number, each takes another order.
+        """
+
+    @abstractmethod
     async def forget_claim(self, author: UserName | None, key: IdempotencyKey, guid: UUID) -> None:
         """Remove the author's key, if it was used for the image or batch with this guid."""
 

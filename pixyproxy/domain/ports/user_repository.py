@@ -27,5 +27,9 @@ class UserRepository(Protocol):
         """Disable a user, and change nothing else; raise `RecordNotFoundError` for an unknown user."""
 
     @abstractmethod
+    async def enable(self, name: UserName) -> None:
+        """Enable a user, and change nothing else; raise `RecordNotFoundError` for an unknown user."""
+
+    @abstractmethod
     async def list(self) -> Sequence[User]:
         """Return all users, ordered by the code points of their names."""

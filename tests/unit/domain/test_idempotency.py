@@ -224,5 +224,6 @@ def an_image() -> Image:
         author=UserName("ann"),
         visibility=Visibility.PUBLIC,
         batch=None,
+        sender=None,
         created_at=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=1),
     )

@@ -1,0 +1,62 @@
+"""Use case: verify an API key."""
+
+import asyncio
+import hmac
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from pixyproxy.application.known_keys import KnownKeys
+from pixyproxy.domain.api_key import APIKey, digest_of, parse_key_secret, wrong_key
+from pixyproxy.domain.errors import PixyProxyException, RecordNotFoundError
+from pixyproxy.domain.ports import APIKeyRepository, Clock, UserRepository
+
+# A note of the last use must not hold a request up.
+_NOTE_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthenticateKey:
+    """Return the API key with this secret, and note to the minute that it was used.
+
+    Raises the same `AuthenticationError` for a malformed, an unknown, a revoked and an expired key, and for that of a
+    disabled user. A key that was verified recently is not looked up again: see `KnownKeys`.
+    """
+
+    keys: APIKeyRepository
+    users: UserRepository
+    clock: Clock
+    known: KnownKeys = field(default_factory=KnownKeys)
+
+    async def __call__(self, secret: str) -> APIKey:
+        digest = digest_of(parse_key_secret(secret))
+        key = self.known.find(digest) or await self._verified(digest)
+        if not key.is_valid_at(self.clock.now()):
+            raise wrong_key()
+        await self._note_use(key)
+        return key
+
+    async def _verified(self, digest: str) -> APIKey:
+        key = await self.keys.find(digest)
+        if key is None or not hmac.compare_digest(key.digest, digest):
+            raise wrong_key()
+        try:
+            user = await self.users.get(key.user)
+        except RecordNotFoundError:
+            raise wrong_key() from None
+        if user.is_disabled:
+            raise wrong_key()
+        self.known.put(key)
+        return key
+
+    async def _note_use(self, key: APIKey) -> None:
+        minute = self.clock.now().replace(second=0, microsecond=0)
+        if key.last_used_at is not None and key.last_used_at >= minute:
+            return
+        # Not again in this minute, even if it fails: the request is worth more than the note.
+        self.known.replace(msgspec.structs.replace(key, last_used_at=minute))
+        with suppress(PixyProxyException, TimeoutError):
+            async with asyncio.timeout(_NOTE_SECONDS):
+                await self.keys.note_use(key.guid, minute)

@@ -1,0 +1,163 @@
+"""API keys: credentials of programs, each of one user."""
+
+import hashlib
+import re
+import string
+import zlib
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, NewType, Self
+from uuid import UUID
+
+import msgspec
+
+from pixyproxy.domain.errors import AuthenticationError, DataValidationError, RecordNotFoundError
+from pixyproxy.domain.image import Visibility
+from pixyproxy.domain.tag import Tag, ensure_tags, parse_new_tags
+from pixyproxy.domain.text import ensure_label, ensure_new_label, normalized_label
+from pixyproxy.domain.user import UserName, ensure_user_name
+
+KEY_NAME_MAX_LENGTH = 64
+KEY_PREFIX_LENGTH: Final = 10
+TOKEN_SIZE: Final = 26
+"""The random bytes of a key."""
+
+KeySecret = NewType("KeySecret", str)
+"""A key as its holder sends it."""
+
+_START: Final = "pixy_"
+_DIGITS: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_TOKEN_LENGTH: Final = 36
+_CHECKSUM_LENGTH: Final = 6
+_SECRET: Final = re.compile(rf"{_START}([0-9A-Za-z]{{{_TOKEN_LENGTH}}})([0-9A-Za-z]{{{_CHECKSUM_LENGTH}}})", re.ASCII)
+
+
+class KeyScope(StrEnum):
+    """What a key may do: read, create images, or change, delete and share them."""
+
+    READ = "read"
+    CREATE = "create"
+    MANAGE = "manage"
+
+
+DEFAULT_SCOPES: Final = (KeyScope.READ, KeyScope.CREATE)
+
+
+class APIKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key of `user`, without its secret.
+
+    `prefix` are the first characters of the secret, to recognise it by, and `digest` is its SHA-256 in hexadecimal.
+    `visibility` and `tags` are defaults of images that are requested below `/v1`. `last_used_at` is exact to the
+    minute. All times are in UTC.
+    """
+
+    guid: UUID
+    name: str
+    user: UserName
+    prefix: str
+    digest: str
+    scopes: tuple[KeyScope, ...]
+    visibility: Visibility | None = None
+    tags: tuple[Tag, ...] = ()
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    @classmethod
+    def made(
+        cls,
+        secret: KeySecret,
+        *,
+        guid: UUID,
+        name: str,
+        user: UserName,
+        scopes: Collection[KeyScope] = DEFAULT_SCOPES,
+        visibility: Visibility | None = None,
+        tags: Sequence[str] = (),
+        expires_at: datetime | None = None,
+        at: datetime,
+    ) -> Self:
+        """Return the new key with this secret; raise `DataValidationError`.
+
+        A name has 1 to 64 characters. Without `expires_at`, which must be after `at`, the key never expires.
+        """
+        parsed = normalized_label("name", name, KEY_NAME_MAX_LENGTH)
+        ensure_new_label("name", parsed, KEY_NAME_MAX_LENGTH)
+        if not scopes:
+            raise DataValidationError("scopes", "must be at least one")
+        if expires_at is not None and expires_at <= at:
+            raise DataValidationError("expires_at", "must be in the future")
+        key = cls(
+            guid=guid,
+            name=parsed,
+            user=user,
+            prefix=secret[:KEY_PREFIX_LENGTH],
+            digest=digest_of(secret),
+            scopes=tuple(scope for scope in KeyScope if scope in scopes),
+            visibility=visibility,
+            tags=parse_new_tags(tags),
+            created_at=at,
+            expires_at=expires_at,
+        )
+        key.ensure_valid()
+        return key
+
+    def ensure_valid(self) -> None:
+        """Raise `DataValidationError` for a key that breaks a rule."""
+        ensure_label("name", self.name, KEY_NAME_MAX_LENGTH)
+        ensure_user_name("user", self.user)
+        ensure_tags(self.tags)
+        for field in ("created_at", "expires_at", "last_used_at", "revoked_at"):
+            time: datetime | None = getattr(self, field)
+            if time is not None and time.utcoffset() != timedelta(0):
+                raise DataValidationError(field, "must be in UTC")
+
+    def is_valid_at(self, time: datetime) -> bool:
+        """Whether the key is neither revoked nor expired at `time`."""
+        return self.revoked_at is None and (self.expires_at is None or time < self.expires_at)
+
+
+def make_key_secret(token: bytes) -> KeySecret:
+    """Return the secret of 26 random bytes: `pixy_`, 36 base62 digits and a checksum of 6.
+
+    Secret scanners recognise the form, as they do GitHub's tokens: the checksum is the CRC-32 of the digits.
+    """
+    digits = _base62(int.from_bytes(token), _TOKEN_LENGTH)
+    return KeySecret(f"{_START}{digits}{_checksum(digits)}")
+
+
+def parse_key_secret(text: str) -> KeySecret:
+    """Return `text` as a secret; raise `AuthenticationError` for what can be none."""
+    found = _SECRET.fullmatch(text)
+    if found is None or _checksum(found[1]) != found[2]:
+        raise wrong_key()
+    return KeySecret(text)
+
+
+def digest_of(secret: KeySecret) -> str:
+    """Return the SHA-256 of a secret; it is random, so that a faster hash than that of passwords is safe."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def wrong_key() -> AuthenticationError:
+    """Make the one error for an unknown, a revoked and an expired key, and for that of a disabled user."""
+    return AuthenticationError("The API key is wrong, expired or revoked.")
+
+
+def key_not_found() -> RecordNotFoundError:
+    """Make the one error for an unknown key and for one that the principal may not know of."""
+    return RecordNotFoundError("There is no such API key.")
+
+
+def _checksum(digits: str) -> str:
+    return _base62(zlib.crc32(digits.encode()), _CHECKSUM_LENGTH)
+
+
+def _base62(number: int, length: int) -> str:
+    digits = ""
+    while len(digits) < length:
+        number, digit = divmod(number, len(_DIGITS))
+        digits = _DIGITS[digit] + digits
+    return digits
