@@ -22,6 +22,7 @@ from pixyproxy.application.enable_user import EnableUser
 from pixyproxy.application.export_images import ExportImages
 from pixyproxy.application.find_pictures import FindPictures
 from pixyproxy.application.finish_deletions import FinishDeletions
+from pixyproxy.application.follow_order import FollowOrder
 from pixyproxy.application.generate_image import GenerateImage
 from pixyproxy.application.get_batch import GetBatch
 from pixyproxy.application.get_image import GetImage
@@ -74,6 +75,7 @@ __all__ = [
     "ExportImages",
     "FindPictures",
     "FinishDeletions",
+    "FollowOrder",
     "GenerateImage",
     "GetBatch",
     "GetImage",

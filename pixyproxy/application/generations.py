@@ -87,10 +87,35 @@ class Generations:
             yield image
             rest = poll if ends_at is None else min(poll, ends_at - clock())
             poll = min(poll * 1.5, _POLL_SECONDS_FOR_PARTIALS if image.request.partial_images else _POLL_SECONDS_MAX)
-            if image.status.is_final or rest <= 0 or self._stop_waiting.is_set():
+            if image.status.is_final or rest <= 0 or self.is_stopping:
                 return
             running = self._tasks.get(guid)
             await self._wait([waker for waker in (running, news) if waker is not None], rest)
+
+    async def watch(self, guid: UUID) -> AsyncIterator[Image | BaseException | None]:
+        """Yield None now and whenever the image may have another partial image, and at last its result or its error.
+
+        Yields nothing for an image of another process, and no result after `stop_waiting`. Asks no database.
+        """
+        task = self._tasks.get(guid)
+        while task is not None and not task.done():
+            # Take it before the look, so that no announcement is missed.
+            news = self._news[guid]
+            yield None
+            await self._wait([task, news])
+            if self.is_stopping:
+                break
+        if task is not None and task.done():
+            yield _outcome(task)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait `seconds`, or until `stop_waiting` is called."""
+        await self._wait([], seconds)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop_waiting` was called."""
+        return self._stop_waiting.is_set()
 
     def stop_waiting(self) -> None:
         """End all waiting at once; the generations go on until `close`."""
@@ -111,7 +136,7 @@ class Generations:
             await asyncio.wait(rest.values(), timeout=_BREAK_SECONDS)
         return list(rest)
 
-    async def _wait(self, tasks: Sequence[asyncio.Future[Any]], seconds: float) -> None:
+    async def _wait(self, tasks: Sequence[asyncio.Future[Any]], seconds: float | None = None) -> None:
         """Return when a task has ended, `seconds` are over, or `stop_waiting` was called.
 
         The tasks go on, even if the caller is cancelled.

@@ -78,6 +78,16 @@ class PartialImages:
             raise ContentNotFoundError("The partial image is damaged.")
         return media_type, await self.contents.open(key)
 
+    async def find(self, image: Image, position: int) -> tuple[MediaType, StoredContent] | None:
+        """Return what `open` returns, or None if the partial image is not there, or the store does not answer."""
+        if position >= image.request.partial_images:
+            return None
+        try:
+            async with asyncio.timeout(self.seconds):
+                return await self.open(image, position)
+        except (ContentStoreError, TimeoutError):
+            return None
+
     async def delete(self, image: Image) -> None:
         """Delete the partial images of an image that has ended; raise `ContentStoreError`."""
         for position in range(image.request.partial_images):

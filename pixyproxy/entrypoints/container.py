@@ -52,6 +52,7 @@ from pixyproxy.application import (
     ExportImages,
     FindPictures,
     FinishDeletions,
+    FollowOrder,
     GenerateImage,
     GetBatch,
     GetImage,
@@ -231,6 +232,9 @@ class Container(containers.DeclarativeContainer):
     )
     create_batch = providers.Singleton(CreateBatch, create_image=create_image, batches=images)
     place_order = providers.Singleton(PlaceOrder, create_batch=create_batch)
+    follow_order = providers.Singleton(
+        FollowOrder, images=images, generations=generations, clock=clock, partials=partial_images, policy=policy
+    )
     confirm_answer = providers.Singleton(ConfirmAnswer, idempotency_keys=images)
     recover_images = providers.Singleton(
         RecoverImages,
