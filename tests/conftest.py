@@ -89,7 +89,16 @@ def mysql_url(mysql_server: MySQLServer, _migrated_mysql_url: str) -> Iterator[s
     """The URL of a database on MySQL that has the schema and no records."""
     yield _migrated_mysql_url
     name = parse_url(_migrated_mysql_url)["db"]
-    tables = ("images", "uploads", "image_deletions", "idempotency_keys", "users", "secrets", "data_upgrades")
+    tables = (
+        "images",
+        "uploads",
+        "image_deletions",
+        "idempotency_keys",
+        "users",
+        "api_keys",
+        "secrets",
+        "data_upgrades",
+    )
     mysql_server.execute_all((f"DELETE FROM {table}" for table in tables), database=name)  # noqa: S608
 
 

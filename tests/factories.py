@@ -8,6 +8,7 @@ from polyfactory import Use
 from polyfactory.decorators import post_generated
 from polyfactory.factories.msgspec_factory import MsgspecFactory
 
+from pixyproxy.domain.api_key import APIKey, KeyScope, digest_of, make_key_secret
 from pixyproxy.domain.batch import BatchPlace
 from pixyproxy.domain.content import ContentInfo, filename_for
 from pixyproxy.domain.errors import GenerationRefusedError, GenerationTimedOutError
@@ -214,6 +215,55 @@ class UserFactory(MsgspecFactory[User]):
     def password_hash(cls) -> PasswordHash:
         """Return something of a hash's shape and length."""
         return PasswordHash(f"$argon2id$v=19$m=19456,t=2,p=1${cls.__random__.getrandbits(128):x}$no-real-hash")
+
+    @classmethod
+    def created_at(cls) -> datetime:
+        """Return a time in UTC to the microsecond."""
+        return ImageFactory.created_at()
+
+
+class APIKeyFactory(MsgspecFactory[APIKey]):
+    """Makes keys that were never stored, never used and never revoked."""
+
+    expires_at = None
+    last_used_at = None
+    revoked_at = None
+
+    @classmethod
+    def guid(cls) -> UUID:
+        """Return a guid that no other call returns."""
+        return UUID(int=cls.__random__.getrandbits(128), version=4)
+
+    @classmethod
+    def name(cls) -> str:
+        """Return a word."""
+        return cls.__faker__.word()
+
+    @classmethod
+    def user(cls) -> UserName:
+        """Return a name."""
+        return UserName(cls.__faker__.user_name())
+
+    @classmethod
+    def digest(cls) -> str:
+        """Return the digest of a secret of which the prefix may be another's."""
+        return digest_of(make_key_secret(cls.__random__.randbytes(32)))
+
+    @classmethod
+    def prefix(cls) -> str:
+        """Return the first characters of a secret."""
+        return make_key_secret(cls.__random__.randbytes(32))[:10]
+
+    @classmethod
+    def scopes(cls) -> tuple[KeyScope, ...]:
+        """Return one to three scopes, in their order."""
+        chosen = cls.__random__.sample(list(KeyScope), cls.__random__.randint(1, 3))
+        return tuple(scope for scope in KeyScope if scope in chosen)
+
+    @classmethod
+    def tags(cls) -> tuple[Tag, ...]:
+        """Return up to four tags."""
+        return ImageFactory.tags()
 
     @classmethod
     def created_at(cls) -> datetime:

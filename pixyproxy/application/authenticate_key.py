@@ -4,9 +4,8 @@ import asyncio
 import hmac
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
-
-import msgspec
 
 from pixyproxy.application.known_keys import KnownKeys
 from pixyproxy.domain.api_key import APIKey, digest_of, parse_key_secret, wrong_key
@@ -14,7 +13,7 @@ from pixyproxy.domain.errors import PixyProxyException, RecordNotFoundError
 from pixyproxy.domain.ports import APIKeyRepository, Clock, UserRepository
 
 # A note of the last use must not hold a request up.
-_NOTE_SECONDS: Final = 1.0
+NOTE_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +32,14 @@ class AuthenticateKey:
     async def __call__(self, secret: str) -> APIKey:
         digest = digest_of(parse_key_secret(secret))
         key = self.known.find(digest) or await self._verified(digest)
-        if not key.is_valid_at(self.clock.now()):
+        now = self.clock.now()
+        if not key.is_valid_at(now):
             raise wrong_key()
-        await self._note_use(key)
+        await self._note_use(key, now.replace(second=0, microsecond=0))
         return key
 
     async def _verified(self, digest: str) -> APIKey:
+        forgotten = self.known.forgotten
         key = await self.keys.find(digest)
         if key is None or not hmac.compare_digest(key.digest, digest):
             raise wrong_key()
@@ -48,15 +49,13 @@ class AuthenticateKey:
             raise wrong_key() from None
         if user.is_disabled:
             raise wrong_key()
-        self.known.put(key)
+        self.known.put(key, forgotten=forgotten)
         return key
 
-    async def _note_use(self, key: APIKey) -> None:
-        minute = self.clock.now().replace(second=0, microsecond=0)
-        if key.last_used_at is not None and key.last_used_at >= minute:
-            return
+    async def _note_use(self, key: APIKey, minute: datetime) -> None:
         # Not again in this minute, even if it fails: the request is worth more than the note.
-        self.known.replace(msgspec.structs.replace(key, last_used_at=minute))
+        if not self.known.is_first_use(key, minute):
+            return
         with suppress(PixyProxyException, TimeoutError):
-            async with asyncio.timeout(_NOTE_SECONDS):
+            async with asyncio.timeout(NOTE_SECONDS):
                 await self.keys.note_use(key.guid, minute)

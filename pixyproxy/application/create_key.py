@@ -55,7 +55,7 @@ class CreateKey:
             secret,
             guid=self.guids.new(),
             name=name,
-            user=(await find_user(self.users, wanted)).name,
+            user=(await find_user(self.users, wanted, "user")).name,
             scopes=scopes,
             visibility=visibility,
             tags=tags,

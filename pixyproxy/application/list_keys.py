@@ -26,4 +26,4 @@ class ListKeys:
             principal.ensure_admin()
             return await self.keys.list()
         wanted = principal.ensure_may_manage(user)
-        return await self.keys.list((await find_user(self.users, wanted)).name)
+        return await self.keys.list((await find_user(self.users, wanted, "user")).name)

@@ -24,5 +24,8 @@ class RevokeKey:
         key = await self.keys.get(guid)
         if not principal.may_manage(key.user):
             raise key_not_found()
-        await self.keys.revoke(guid, self.clock.now())
-        self.known.forget(guid)
+        try:
+            await self.keys.revoke(guid, self.clock.now())
+        finally:
+            # It may be revoked even if the answer of the database is lost.
+            self.known.forget(guid)

@@ -5,9 +5,12 @@ from pixyproxy.domain.ports import UserRepository
 from pixyproxy.domain.user import User, parse_login_names, user_not_found
 
 
-async def find_user(users: UserRepository, name: str) -> User:
-    """Return the user named `name`; raise `RecordNotFoundError` for an unknown name, and `DataValidationError`."""
-    for candidate in parse_login_names(name):
+async def find_user(users: UserRepository, name: str, field: str = "name") -> User:
+    """Return the user named `name`; raise `RecordNotFoundError` for an unknown name.
+
+    Raises `DataValidationError`, which blames `field`, for what is no name.
+    """
+    for candidate in parse_login_names(name, field):
         try:
             return await users.get(candidate)
         except RecordNotFoundError:

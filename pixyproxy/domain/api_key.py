@@ -5,7 +5,7 @@ import re
 import string
 import zlib
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, NewType, Self
 from uuid import UUID
@@ -20,8 +20,8 @@ from pixyproxy.domain.user import UserName, ensure_user_name
 
 KEY_NAME_MAX_LENGTH = 64
 KEY_PREFIX_LENGTH: Final = 10
-TOKEN_SIZE: Final = 26
-"""The random bytes of a key."""
+TOKEN_SIZE: Final = 32
+"""The random bytes of a key: more than its digits hold, so that each digit is as likely as another."""
 
 KeySecret = NewType("KeySecret", str)
 """A key as its holder sends it."""
@@ -81,13 +81,15 @@ class APIKey(msgspec.Struct, frozen=True, kw_only=True):
     ) -> Self:
         """Return the new key with this secret; raise `DataValidationError`.
 
-        A name has 1 to 64 characters. Without `expires_at`, which must be after `at`, the key never expires.
+        A name has 1 to 64 characters. Without `expires_at`, which must have a time zone and be after `at`, the key
+        never expires.
         """
         parsed = normalized_label("name", name, KEY_NAME_MAX_LENGTH)
         ensure_new_label("name", parsed, KEY_NAME_MAX_LENGTH)
         if not scopes:
             raise DataValidationError("scopes", "must be at least one")
-        if expires_at is not None and expires_at <= at:
+        expiry = None if expires_at is None else _in_utc("expires_at", expires_at)
+        if expiry is not None and expiry <= at:
             raise DataValidationError("expires_at", "must be in the future")
         key = cls(
             guid=guid,
@@ -99,7 +101,7 @@ class APIKey(msgspec.Struct, frozen=True, kw_only=True):
             visibility=visibility,
             tags=parse_new_tags(tags),
             created_at=at,
-            expires_at=expires_at,
+            expires_at=expiry,
         )
         key.ensure_valid()
         return key
@@ -120,7 +122,7 @@ class APIKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_key_secret(token: bytes) -> KeySecret:
-    """Return the secret of 26 random bytes: `pixy_`, 36 base62 digits and a checksum of 6.
+    """Return the secret of 32 random bytes: `pixy_`, 36 base62 digits and a checksum of 6.
 
     Secret scanners recognise the form, as they do GitHub's tokens: the checksum is the CRC-32 of the digits.
     """
@@ -149,6 +151,15 @@ def wrong_key() -> AuthenticationError:
 def key_not_found() -> RecordNotFoundError:
     """Make the one error for an unknown key and for one that the principal may not know of."""
     return RecordNotFoundError("There is no such API key.")
+
+
+def _in_utc(field: str, time: datetime) -> datetime:
+    if time.tzinfo is None:
+        raise DataValidationError(field, "must have a time zone")
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise DataValidationError(field, "is out of range") from None
 
 
 def _checksum(digits: str) -> str:

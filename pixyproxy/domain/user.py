@@ -33,14 +33,14 @@ Password = NewType("Password", str)
 PasswordHash = NewType("PasswordHash", str)
 
 
-def parse_user_name(text: str) -> UserName:
+def parse_user_name(text: str, field: str = "name") -> UserName:
     """Return `text` as a user name, normalised by `normalized_label`.
 
     A name has 1 to 64 characters, no control characters, no white space around it, and no colon, because HTTP Basic
     separates name and password with one (RFC 7617, section 2). Raises `DataValidationError` otherwise.
     """
-    name = normalized_label("name", text, USER_NAME_MAX_LENGTH)
-    ensure_user_name("name", name)
+    name = normalized_label(field, text, USER_NAME_MAX_LENGTH)
+    ensure_user_name(field, name)
     return UserName(name)
 
 
@@ -51,13 +51,13 @@ def parse_new_user_name(text: str) -> UserName:
     return name
 
 
-def parse_login_names(text: str) -> Sequence[UserName]:
+def parse_login_names(text: str, field: str = "name") -> Sequence[UserName]:
     """Return the names that `text` may stand for, the likeliest first.
 
     Names stored by earlier versions or by SQL need not be normalised: they match as written. Raises
     `DataValidationError`.
     """
-    name = parse_user_name(text)
+    name = parse_user_name(text, field)
     return (name,) if text == name or len(text) > USER_NAME_MAX_LENGTH else (UserName(text), name)
 
 

@@ -100,9 +100,25 @@ async def test_disabling_is_stored_and_nothing_else(users: UserRepository) -> No
         assert await users.get(added.name) == msgspec.structs.replace(added, is_disabled=True)
 
 
+async def test_enabling_is_stored_and_nothing_else(users: UserRepository) -> None:
+    added = await users.add(UserFactory.build(is_disabled=True, is_admin=True))
+    for _ in range(2):
+        await users.enable(added.name)
+        assert await users.get(added.name) == msgspec.structs.replace(added, is_disabled=False)
+
+
+async def test_an_administrator_stays_one_whatever_changes(users: UserRepository) -> None:
+    admin, other = await users.add(UserFactory.build(is_admin=True)), await users.add(UserFactory.build())
+    await users.set_password_hash(admin.name, PasswordHash("$another"))
+    await users.disable(admin.name)
+    await users.enable(admin.name)
+    assert {user.name: user.is_admin for user in await users.list()} == {admin.name: True, other.name: False}
+
+
 async def test_a_change_touches_no_other_user(users: UserRepository) -> None:
     ann, upper = await users.add(UserFactory.build(name="ann")), await users.add(UserFactory.build(name="ANN"))
     await users.disable(ann.name)
+    await users.enable(ann.name)
     await users.set_password_hash(ann.name, PasswordHash("$another"))
     assert await users.get(upper.name) == upper
 
@@ -117,6 +133,8 @@ async def test_a_change_of_an_unknown_user_is_not_found(users: UserRepository) -
     await users.add(UserFactory.build(name="ann"))
     with pytest.raises(RecordNotFoundError):
         await users.disable(UserName("Ann"))
+    with pytest.raises(RecordNotFoundError):
+        await users.enable(UserName("Ann"))
     with pytest.raises(RecordNotFoundError):
         await users.set_password_hash(UserName("Ann"), PasswordHash("$another"))
 
@@ -199,11 +217,14 @@ async def test_created_at_is_kept_to_the_microsecond(users: UserRepository) -> N
     password_hash=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=255),
     created_at=st.datetimes(datetime(1971, 1, 1), datetime(2037, 12, 31), timezones=st.just(UTC)),  # noqa: DTZ001 -- the strategy's bounds are naive
     is_disabled=st.booleans(),
+    is_admin=st.booleans(),
 )
 async def test_any_user_survives_the_round_trip(
-    users: UserRepository, password_hash: str, created_at: datetime, *, is_disabled: bool
+    users: UserRepository, password_hash: str, created_at: datetime, *, is_disabled: bool, is_admin: bool
 ) -> None:
     added = await users.add(
-        UserFactory.build(password_hash=password_hash, created_at=created_at, is_disabled=is_disabled)
+        UserFactory.build(
+            password_hash=password_hash, created_at=created_at, is_disabled=is_disabled, is_admin=is_admin
+        )
     )
     assert await users.get(added.name) == added

@@ -234,8 +234,8 @@ def key_to_row(key: APIKey) -> Mapping[str, object]:
 def key_from_row(row: Sequence[Any]) -> APIKey:
     """Return the key of a row with the columns of table `api_keys` in order; raise `DamagedRecordError`."""
     guid, name, user, prefix, digest, scopes, visibility, tags, *times = row
-    created_at, expires_at, last_used_at, revoked_at = (time and time_from_text(time) for time in times)
     try:
+        created_at, expires_at, last_used_at, revoked_at = (time and time_from_text(time) for time in times)
         return APIKey(
             guid=UUID(guid),
             name=name,

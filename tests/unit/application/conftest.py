@@ -2,6 +2,7 @@
 
 import pytest
 
+from pixyproxy.adapters.memory.api_key_repository import InMemoryAPIKeyRepository
 from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
@@ -10,7 +11,8 @@ from pixyproxy.adapters.memory.password_hasher import InMemoryPasswordHasher
 from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.adapters.system.guid_source import RandomGuidSource
-from pixyproxy.application import AddUser, CreateImage, FindPictures, GenerateImage, StoreUpload
+from pixyproxy.adapters.system.token_source import RandomTokenSource
+from pixyproxy.application import AddUser, CreateImage, CreateKey, FindPictures, GenerateImage, StoreUpload
 from pixyproxy.domain.user import Principal, UserName
 
 
@@ -61,6 +63,21 @@ def generator() -> InMemoryImageGenerator:
 @pytest.fixture
 def users() -> InMemoryUserRepository:
     return InMemoryUserRepository()
+
+
+@pytest.fixture
+def keys() -> InMemoryAPIKeyRepository:
+    return InMemoryAPIKeyRepository()
+
+
+@pytest.fixture
+def create_key(keys: InMemoryAPIKeyRepository, users: InMemoryUserRepository, clock: InMemoryClock) -> CreateKey:
+    return CreateKey(keys=keys, users=users, clock=clock, guids=RandomGuidSource(), tokens=RandomTokenSource())
+
+
+@pytest.fixture
+def admin() -> Principal:
+    return Principal(name=UserName("admin"), is_admin=True)
 
 
 @pytest.fixture
