@@ -20,6 +20,7 @@ from pixyproxy.application.delete_images import DeleteImages
 from pixyproxy.application.disable_user import DisableUser
 from pixyproxy.application.enable_user import EnableUser
 from pixyproxy.application.export_images import ExportImages
+from pixyproxy.application.fetch_reference import FetchReference
 from pixyproxy.application.find_pictures import FindPictures
 from pixyproxy.application.finish_deletions import FinishDeletions
 from pixyproxy.application.follow_order import FollowOrder
@@ -73,6 +74,7 @@ __all__ = [
     "DisableUser",
     "EnableUser",
     "ExportImages",
+    "FetchReference",
     "FindPictures",
     "FinishDeletions",
     "FollowOrder",

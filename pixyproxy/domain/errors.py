@@ -5,7 +5,8 @@
     PixyProxyException
     ├── BadRequestError                 bad request
     │   ├── DataValidationError         one named field breaks a rule
-    │   └── UploadTooLargeError         an uploaded file has too many bytes
+    │   ├── UploadTooLargeError         an uploaded file has too many bytes
+    │   └── PictureUnavailableError     the picture at a URL can't be fetched
     ├── UnauthorizedError               a login is needed and none was given
     ├── AuthenticationError             the login is not valid
     ├── TooManyLoginsError              too many wrong logins with this user name from this address
@@ -81,6 +82,13 @@ class DataValidationError(BadRequestError, ValueError):
 
 class UploadTooLargeError(BadRequestError):
     """An uploaded file has too many bytes."""
+
+
+class PictureUnavailableError(BadRequestError):
+    """The picture at a URL of the client's can't be fetched, or must not be.
+
+    Its `detail` never says where a host name leads, nor what a server sends.
+    """
 
 
 class UnauthorizedError(PixyProxyException):

@@ -19,6 +19,7 @@ from pixyproxy.adapters.archive.tar_reader import TarImageArchiveReader
 from pixyproxy.adapters.archive.tar_writer import TarImageArchiveWriter
 from pixyproxy.adapters.argon2.password_hasher import Argon2PasswordHasher
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
+from pixyproxy.adapters.http.picture_source import HTTPPictureSource
 from pixyproxy.adapters.memory.verified_logins import InMemoryVerifiedLogins
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
@@ -50,6 +51,7 @@ from pixyproxy.application import (
     DisableUser,
     EnableUser,
     ExportImages,
+    FetchReference,
     FindPictures,
     FinishDeletions,
     FollowOrder,
@@ -160,6 +162,7 @@ class Container(containers.DeclarativeContainer):
         ),
         sketch=providers.Singleton(SketchImageGenerator),
     )
+    picture_source = providers.Singleton(HTTPPictureSource, settings.provided.picture_origins)
     hasher = providers.Singleton(Argon2PasswordHasher)
     verified = providers.Singleton(InMemoryVerifiedLogins, lifetime=settings.provided.login_memory)
     inspector = providers.Singleton(PillowContentInspector)
@@ -204,6 +207,7 @@ class Container(containers.DeclarativeContainer):
         # Longer than a body takes: no hold of an early file may end before the image is stored.
         hold_seconds=providers.Callable(operator.mul, settings.provided.upload_timeout, 2),
     )
+    fetch_reference = providers.Singleton(FetchReference, picture_source=picture_source, store_upload=store_upload)
     admit_uploads = providers.Singleton(AdmitUploads, admission=admission, upload_contents=upload_contents)
     sweep_uploads = providers.Singleton(SweepUploads, uploads=images, upload_contents=upload_contents)
     generate_image = providers.Singleton(

@@ -88,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     openai_send_extra: bool = False
     openai_timeout: Seconds = 180.0
     openai_answer_origins: str | None = None
+    reference_origins: str | None = None
     anonymous_create: bool = False
     require_if_match: bool = False
     max_generations: Positive = 8
@@ -164,7 +165,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def answer_origins(self) -> tuple[str, ...]:
         """The origins that pictures may be downloaded from, besides the base URL's."""
-        return tuple(origin for origin in re.split(r"[,\s]+", self.openai_answer_origins or "") if origin)
+        return _origins(self.openai_answer_origins)
+
+    @property
+    def picture_origins(self) -> tuple[str, ...]:
+        """The origins that references may be fetched from."""
+        return _origins(self.reference_origins)
 
     @property
     def link_secrets(self) -> tuple[bytes, ...]:
@@ -313,6 +319,10 @@ def _listed(text: str) -> Sequence[str]:
     return tuple(item for part in text.split(",") if (item := part.strip()))
 
 
+def _origins(text: str | None) -> tuple[str, ...]:
+    return tuple(origin for origin in re.split(r"[,\s]+", text or "") if origin)
+
+
 def _delivery_problems(settings: Settings) -> Iterator[str]:
     sizes = settings.variant_sizes
     if sizes != ANY and not (
@@ -375,11 +385,15 @@ def _generator_problems(settings: Settings) -> Iterator[str]:
         yield "OPENAI_BASE_URL must start with http:// or https:// and a host, optionally with a port."
     elif base.query or base.fragment:
         yield "OPENAI_BASE_URL must end with its path, such as https://api.openai.com/v1."
-    if not all(map(_is_origin, settings.answer_origins)):
-        yield (
-            "PIXYPROXY_OPENAI_ANSWER_ORIGINS must be scheme, host and port of one or more servers between commas, such"
-            " as https://images.example.com or http://10.0.0.5:9000."
-        )
+    for name, origins in (
+        ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", settings.answer_origins),
+        ("PIXYPROXY_REFERENCE_ORIGINS", settings.picture_origins),
+    ):
+        if not all(map(_is_origin, origins)):
+            yield (
+                f"{name} must be scheme, host and port of one or more servers between commas, such as"
+                " https://images.example.com or http://10.0.0.5:9000."
+            )
 
 
 def _is_origin(text: str) -> bool:

@@ -6,6 +6,7 @@ from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.database import InMemoryDatabase
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.password_hasher import InMemoryPasswordHasher
+from pixyproxy.adapters.memory.picture_source import InMemoryPictureSource
 from pixyproxy.adapters.pictures.pillow.variant_maker import PillowVariantMaker
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.settings import Settings
@@ -19,6 +20,7 @@ def in_memory_container(settings: Settings) -> Container:
     container.upload_contents.override(providers.Object(InMemoryContentStore()))
     container.partial_contents.override(providers.Object(InMemoryContentStore()))
     container.generator.override(providers.Object(InMemoryImageGenerator()))
+    container.picture_source.override(providers.Object(InMemoryPictureSource()))
     container.hasher.override(providers.Object(InMemoryPasswordHasher()))
     container.variant_maker.override(providers.Object(PillowVariantMaker()))
     return container

@@ -38,6 +38,7 @@ from pixyproxy.domain.ports.image_leases import ImageLeases, Lease
 from pixyproxy.domain.ports.image_maintenance import DamagedRecord, ImageMaintenance
 from pixyproxy.domain.ports.image_repository import ImageRepository
 from pixyproxy.domain.ports.password_hasher import PasswordHasher
+from pixyproxy.domain.ports.picture_source import PictureSource
 from pixyproxy.domain.ports.quarantine import Quarantine, Quarantined
 from pixyproxy.domain.ports.schema import Migration, Schema
 from pixyproxy.domain.ports.search_index import RebuiltIndex, SearchIndex
@@ -88,6 +89,7 @@ __all__ = [
     "OnPartial",
     "PartialImage",
     "PasswordHasher",
+    "PictureSource",
     "Quarantine",
     "Quarantined",
     "RebuiltIndex",

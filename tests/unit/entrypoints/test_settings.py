@@ -72,6 +72,7 @@ def test_an_empty_environment_gives_the_embedded_default() -> None:
         ("PIXYPROXY_OPENAI_BACKGROUND", "transparent", "openai_background", "transparent"),
         ("PIXYPROXY_OPENAI_TIMEOUT", "30.5", "openai_timeout", 30.5),
         ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "http://a:9", "openai_answer_origins", "http://a:9"),
+        ("PIXYPROXY_REFERENCE_ORIGINS", "http://a:9", "reference_origins", "http://a:9"),
         ("PIXYPROXY_ANONYMOUS_CREATE", "true", "anonymous_create", True),
         ("PIXYPROXY_AUTO_UPGRADE", "1", "auto_upgrade", True),
         ("PIXYPROXY_LOGIN_MEMORY", "0", "login_memory", 0.0),
@@ -215,6 +216,11 @@ def test_words_for_no(text: str) -> None:
         ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "https://a, https://"),
         ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "http://[::1"),
         ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "http://[1:2]"),
+        ("PIXYPROXY_REFERENCE_ORIGINS", "*"),
+        ("PIXYPROXY_REFERENCE_ORIGINS", "images.example.com"),
+        ("PIXYPROXY_REFERENCE_ORIGINS", "file:///"),
+        ("PIXYPROXY_REFERENCE_ORIGINS", "https://images.example.com/path"),
+        ("PIXYPROXY_REFERENCE_ORIGINS", "https://user@images.example.com"),
         ("OPENAI_API_KEY", "sk with spaces"),
         ("OPENAI_API_KEY", "sk-schlüssel"),
     ],
@@ -244,17 +250,12 @@ def test_a_default_model_that_is_not_listed_is_named() -> None:
     assert problem.startswith("PIXYPROXY_OPENAI_MODELS must list the default model, gpt-image-2;")
 
 
-def test_the_origins_of_answers_stand_between_commas_or_spaces() -> None:
+def test_origins_of_pictures_stand_between_commas_or_spaces() -> None:
     text = "https://images.example.com, http://10.0.0.5:9000 http://[::1]:8080/,http://minio"
-    settings = load_settings({"PIXYPROXY_OPENAI_ANSWER_ORIGINS": text})
-
-    assert settings.answer_origins == (
-        "https://images.example.com",
-        "http://10.0.0.5:9000",
-        "http://[::1]:8080/",
-        "http://minio",
-    )
-    assert load_settings({}).answer_origins == ()
+    origins = ("https://images.example.com", "http://10.0.0.5:9000", "http://[::1]:8080/", "http://minio")
+    assert load_settings({"PIXYPROXY_OPENAI_ANSWER_ORIGINS": text}).answer_origins == origins
+    assert load_settings({"PIXYPROXY_REFERENCE_ORIGINS": text}).picture_origins == origins
+    assert load_settings({}).answer_origins == load_settings({}).picture_origins == ()
 
 
 @pytest.mark.parametrize("output_format", ["jpeg", "gif", "svg"])

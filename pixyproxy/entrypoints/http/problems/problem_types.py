@@ -14,6 +14,7 @@ PROBLEM_TYPES: Final[dict[type[errors.PixyProxyException], tuple[HTTPStatus, str
     errors.BadRequestError: (HTTPStatus.BAD_REQUEST, "Bad request"),
     errors.DataValidationError: (HTTPStatus.BAD_REQUEST, "A field breaks a rule"),
     errors.UploadTooLargeError: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "An uploaded file is too large"),
+    errors.PictureUnavailableError: (HTTPStatus.BAD_REQUEST, "The picture at a URL can't be fetched"),
     errors.UnauthorizedError: (HTTPStatus.UNAUTHORIZED, "A login is needed"),
     errors.AuthenticationError: (HTTPStatus.UNAUTHORIZED, "The login is not valid"),
     errors.TooManyLoginsError: (HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong logins"),
