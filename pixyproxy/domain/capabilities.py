@@ -156,7 +156,10 @@ class ModelCapabilities(msgspec.Struct, frozen=True, kw_only=True):
     def _ensure_size(self, size: str | None) -> None:
         if size is None or size in self.sizes:
             return
-        sides = parse_size(size)
+        try:
+            sides = parse_size(size)
+        except DataValidationError:
+            sides = None
         if sides is None or self.size_range is None or not self.size_range.has(*sides):
             others = [] if self.size_range is None else [f"a size with {self.size_range}"]
             raise DataValidationError("size", self._rule([*self.sizes, *others]))

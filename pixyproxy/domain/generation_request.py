@@ -98,7 +98,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         self._ensure_options()
         self._ensure_pictures()
         if self.extra is not None:
-            _ensure_extra(self.extra)
+            ensure_extra(self.extra)
 
     def _ensure_options(self) -> None:
         if self.model is not None:
@@ -186,7 +186,8 @@ def _ensure_between(field: str, number: int | None, minimum: int, maximum: int) 
         raise DataValidationError(field, f"must be {minimum} to {maximum}, not {number}")
 
 
-def _ensure_extra(extra: Mapping[str, Any]) -> None:
+def ensure_extra(extra: Mapping[str, Any]) -> None:
+    """Raise `DataValidationError` for parameters that no request may have besides the known ones."""
     ensure_shallow("extra", extra, EXTRA_MAX_DEPTH)
     try:
         encoded = msgspec.json.encode(extra)

@@ -11,7 +11,9 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import msgspec
 
 from pixyproxy.adapters.mysql.url import parse_url
+from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.generation_request import MODEL_MAX_LENGTH
+from pixyproxy.domain.tag import parse_new_tags
 from pixyproxy.domain.variant import VARIANT_MAX_SIDE
 from pixyproxy.entrypoints.public_url import PublicURL, parse_public_url
 
@@ -89,6 +91,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     openai_timeout: Seconds = 180.0
     openai_answer_origins: str | None = None
     reference_origins: str | None = None
+    openai_tag: str | None = None
     anonymous_create: bool = False
     require_if_match: bool = False
     max_generations: Positive = 8
@@ -109,6 +112,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     content_offload: str | None = None
     send_timeout: Seconds = 60.0
     max_upload: Annotated[int, msgspec.Meta(ge=1_024, le=67_108_864)] = 52_428_800
+    max_json: Annotated[int, msgspec.Meta(ge=1_048_576, le=1_073_741_824)] = 67_108_864
     upload_timeout: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 3_600.0
     head_timeout: Seconds = 10.0
     min_rate: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1024
@@ -293,6 +297,11 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     elif _FOR_A_SHELL.match(settings.content_path):
         yield f"PIXYPROXY_CONTENT_URL {_NO_SHELL} such as file:///home/ann/images."
     yield from _generator_problems(settings)
+    if settings.openai_tag is not None:
+        try:
+            parse_new_tags([settings.openai_tag])
+        except DataValidationError as exc:
+            yield f"PIXYPROXY_OPENAI_TAG can't be a tag: it {exc.detail}."
     yield from _delivery_problems(settings)
     yield from _address_problems(settings)
 

@@ -1,0 +1,215 @@
+"""From the body of a creation below `/v1` to the request that is placed."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+from urllib.parse import parse_qs
+
+import msgspec
+
+from pixyproxy.application import ListModels
+from pixyproxy.domain.api_key import APIKey
+from pixyproxy.domain.batch import BATCH_MAX_SIZE
+from pixyproxy.domain.capabilities import ModelCapabilities
+from pixyproxy.domain.errors import DataValidationError
+from pixyproxy.domain.generation_request import MODEL_MAX_LENGTH, GenerationRequest
+from pixyproxy.domain.image import Visibility
+from pixyproxy.domain.sender import Sender
+from pixyproxy.domain.tag import TAGS_MAX_COUNT, parse_new_tags
+from pixyproxy.domain.text import ensure_label
+from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.http.auth.authentication import APIRequest
+from pixyproxy.entrypoints.http.headers import header_of
+from pixyproxy.entrypoints.http.openai.extra import kept_extra
+from pixyproxy.entrypoints.http.openai.json_bodies import JSONBodies
+from pixyproxy.entrypoints.http.openai.legacy import adapted
+from pixyproxy.entrypoints.http.openai.schemas import ImageFields, openai_names
+from pixyproxy.entrypoints.settings import GeneratorKind, Settings
+
+_OPTIONS: Final = (
+    "size",
+    "quality",
+    "background",
+    "output_format",
+    "output_compression",
+    "moderation",
+    "input_fidelity",
+)
+_PICTURES: Final = ("image", "images", "mask")
+_METADATA: Final = "metadata"
+_RESPONSE_FORMAT: Final = "response_format"
+_B64_JSON: Final = "b64_json"
+_URL: Final = "url"
+# The default of these models was `url`, and their clients rely on it.
+_URL_MODELS: Final = "dall-e-"
+
+
+class ImagesRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client of OpenAI's images API asks for.
+
+    `model` is the id that it asked for, or that of the default model; `answers_url` says that the answer has links in
+    place of pictures.
+    """
+
+    request: GenerationRequest
+    count: int
+    tags: Sequence[str]
+    visibility: Visibility
+    sender: Sender | None
+    model: str
+    answers_url: bool
+    is_stream: bool
+    is_edit: bool = False
+
+
+class _ModelId(msgspec.Struct, frozen=True, kw_only=True):
+    model: ModelCapabilities
+    asked: str
+    is_alias: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ModelIds:
+    list_models: ListModels
+
+    async def resolve(self, asked: str | None) -> _ModelId:
+        model = (await self.list_models()).model_for(GenerationRequest(prompt="", model=asked))
+        return _ModelId(model=model, asked=asked or model.id, is_alias=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesRequests:
+    """Reads the creations of OpenAI's images API."""
+
+    json_bodies: JSONBodies
+    model_ids: _ModelIds
+    tag: str | None
+    is_sketch: bool
+
+    @classmethod
+    def of(cls, container: Container, settings: Settings) -> Self:
+        """Return the one of the container."""
+        return cls(
+            json_bodies=JSONBodies.of(settings),
+            model_ids=_ModelIds(list_models=container.list_models()),
+            tag=settings.openai_tag,
+            is_sketch=settings.generator_kind is GeneratorKind.SKETCH,
+        )
+
+    async def generation(self, request: APIRequest) -> ImagesRequest:
+        """Return what a request for pictures from a prompt asks for.
+
+        Raises what `JSONBodies.read` raises, the error for an unknown model, and `DataValidationError` for a field,
+        with OpenAI's name of it.
+        """
+        async with self.json_bodies.read(request) as values:
+            for name in _PICTURES:
+                if values.get(name):
+                    raise DataValidationError(name, "is not taken here: POST /v1/images/edits draws from pictures")
+            return await self._images_request(request, values)
+
+    async def _images_request(self, request: APIRequest, values: Mapping[str, Any]) -> ImagesRequest:
+        with openai_names():
+            fields = ImageFields.of(values)
+            if fields.prompt is None:
+                raise DataValidationError("prompt", "is needed")
+            if not 1 <= (count := 1 if fields.n is None else fields.n) <= BATCH_MAX_SIZE:
+                raise DataValidationError("n", f"must be 1 to {BATCH_MAX_SIZE}, not {count}")
+            is_stream = bool(fields.stream)
+            response_format = _response_format(request, fields)
+            if fields.model is not None:
+                ensure_label("model", fields.model, MODEL_MAX_LENGTH)
+            named = await self.model_ids.resolve(fields.model)
+            metadata = _metadata(values)
+            extra = await _extra(request, values, metadata)
+            options = {name: value for name in _OPTIONS if (value := getattr(fields, name)) is not None}
+            wanted = GenerationRequest(
+                prompt=fields.prompt,
+                model=named.model.id,
+                partial_images=(fields.partial_images or 0) if is_stream else 0,
+                extra=extra,
+                **adapted(options, named.model, is_sketch=self.is_sketch),
+            )
+            # It names the sizes of the model.
+            named.model.ensure_takes(wanted)
+            default_format = _URL if named.asked.startswith(_URL_MODELS) else _B64_JSON
+            key: APIKey | None = request.scope.get("auth")
+            return ImagesRequest(
+                request=wanted.normalized(),
+                count=count,
+                tags=self._tags(metadata, key),
+                visibility=_visibility(metadata, key),
+                sender=_sender(request, fields, key, named.asked if named.is_alias else None),
+                model=named.asked,
+                answers_url=not is_stream and (response_format or default_format) == _URL,
+                is_stream=is_stream,
+            )
+
+    def _tags(self, metadata: Mapping[str, Any], key: APIKey | None) -> Sequence[str]:
+        asked = metadata.get("tags")
+        if asked is None:
+            asked = []
+        if not isinstance(asked, list) or not all(isinstance(tag, str) for tag in asked):
+            raise DataValidationError("tags", "must have `tags` that are an array of texts")
+        tags = parse_new_tags(list(dict.fromkeys(asked)))
+        defaults = dict.fromkeys([*(key.tags if key else ()), *([self.tag] if self.tag else ())])
+        others = [tag for tag in defaults if tag not in tags]
+        return [*others[: TAGS_MAX_COUNT - len(tags)], *tags]
+
+
+def _response_format(request: APIRequest, fields: ImageFields) -> str | None:
+    told = fields.response_format
+    if told is None:
+        query = parse_qs(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        told = query.get(_RESPONSE_FORMAT, [None])[-1]
+    if told not in {None, _B64_JSON, _URL}:
+        raise DataValidationError(_RESPONSE_FORMAT, f"must be {_B64_JSON} or {_URL}")
+    return told
+
+
+def _metadata(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    metadata = values.get(_METADATA)
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, dict):
+        raise DataValidationError(_METADATA, "must be an object")
+    return metadata
+
+
+async def _extra(
+    request: APIRequest, values: Mapping[str, Any], metadata: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    known = {*ImageFields.__struct_fields__, *_PICTURES, _METADATA}
+    unknown = {name: value for name, value in values.items() if name not in known and value is not None}
+    others = {name: value for name, value in metadata.items() if name not in {"tags", "visibility"}}
+    if others:
+        unknown[_METADATA] = others
+    if not unknown:
+        return None
+    # They may be large.
+    return await asyncio.to_thread(kept_extra, unknown, request.scope["state"].get("request_id"))
+
+
+def _visibility(metadata: Mapping[str, Any], key: APIKey | None) -> Visibility:
+    asked = metadata.get("visibility")
+    if asked is None:
+        return (key.visibility if key else None) or Visibility.PRIVATE
+    if asked not in list(Visibility):
+        raise DataValidationError("visibility", "must have a `visibility` of public or private")
+    return Visibility(asked)
+
+
+def _sender(request: APIRequest, fields: ImageFields, key: APIKey | None, alias: str | None) -> Sender | None:
+    def header(name: bytes) -> str | None:
+        value = header_of(request.scope, name)
+        return None if value is None else value.decode("latin-1")
+
+    return Sender.of(
+        client=header(b"user-agent"),
+        key=key.name if key else None,
+        user=fields.user or header(b"x-openwebui-user-email") or header(b"x-openwebui-user-id"),
+        safety_identifier=fields.safety_identifier,
+        request_id=header(b"x-client-request-id"),
+        model=alias,
+    )
