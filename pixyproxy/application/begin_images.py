@@ -15,7 +15,7 @@ from pixyproxy.domain.batch import BatchPlace
 from pixyproxy.domain.capabilities import Capabilities
 from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyReusedError, OperationNotAllowedError
 from pixyproxy.domain.generation_request import GenerationRequest
-from pixyproxy.domain.idempotency import ORDER_SECONDS, Claim, IdempotencyKey, order_key_of
+from pixyproxy.domain.idempotency import Claim, IdempotencyKey
 from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.ports import Clock, GuidSource, IdempotencyKeys
 from pixyproxy.domain.sender import Sender
@@ -102,14 +102,15 @@ class BeginImages:
         """Return the claim of the key, if there is one, for the request of the image."""
         return None if key is None else Claim.on(image, key, self.claim_seconds)
 
-    async def claim_of_order(self, image: Image, attempt: int) -> Claim:
-        """Return the claim of a request without a key, which the client has sent `attempt` times before.
+    async def take_order(self, claim: Claim) -> Claim | None:
+        """Return the claim of an earlier order of the same author that the order with `claim` repeats, or None.
 
-        That is the claim of an earlier order, which it takes, or of a new one.
+        Strangers have no orders to repeat.
         """
-        claim = msgspec.structs.replace(Claim.on(image, order_key_of(image), ORDER_SECONDS), attempt=attempt)
-        taken = await self._keys.take_order(claim.author, claim.fingerprint, attempt) if attempt else None
-        return claim if taken is None else msgspec.structs.replace(claim, key=taken)
+        if claim.author is None:
+            return None
+        taken = await self._keys.take_order(claim.author, claim.fingerprint, claim.attempt)
+        return None if taken is None else msgspec.structs.replace(claim, key=taken)
 
     async def find(self, claim: Claim) -> UUID | None:
         """Return the guid of the image or batch that the key was used for, or None.

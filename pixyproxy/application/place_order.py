@@ -40,9 +40,9 @@ class PlaceOrder:
 
     Takes what `CreateBatch` takes, and `attempt`, the number of times that the client has sent the same request before:
     from 1 on, the order is the oldest equal one of the author whose answer has not reached its client and which no
-    attempt with this number or a higher one has taken. An order that bought nothing is placed anew. With an
-    `idempotency_key`, the order is the one with that key, and `attempt` does not matter. Equal first attempts are
-    different orders. The mask need not have transparency.
+    attempt with this number or a higher one has taken; those that a re-sent request has taken before come first. An
+    order that bought nothing is placed anew. With an `idempotency_key`, the order is the one with that key, and
+    `attempt` does not matter. Equal first attempts are different orders. The mask need not have transparency.
 
     Raises what `CreateBatch` raises before anything is bought, and `ConstraintViolationError` for an order whose images
     are deleted. Failures are in the images.
@@ -76,7 +76,8 @@ class PlaceOrder:
             sender=sender,
         )
         guid = batch if count > 1 else images[0].guid
-        claim = begin.claim(images[0], idempotency_key) or await begin.claim_of_order(images[0], attempt)
+        own = begin.claim(images[0], idempotency_key) or Claim.of_order(images[0], attempt)
+        claim, earlier = await self._earlier(own)
 
         async def store() -> Sequence[Image]:
             lease = begin.generate_image.lease
@@ -85,18 +86,28 @@ class PlaceOrder:
             return [await self.create_batch.create_image.images.add(images[0], lease=lease, claim=claim)]
 
         while True:
-            if replay := await self._replay(claim, is_batch=count > 1):
+            if earlier and (replay := await self._replay(claim, earlier, is_batch=count > 1)):
                 return replay
             if begun := await begin(images, claim, store, mask_may_be_opaque=True):
                 return Order(guid=guid, images=begun, claim=claim)
+            earlier = await begin.find(claim)
 
-    async def _replay(self, claim: Claim, *, is_batch: bool) -> Order | None:
-        """Return the earlier order that the claim names, or None if there is none or it bought nothing."""
-        if claim.is_order and not claim.attempt:
-            return None
-        guid = await self.create_batch.create_image.begin_images.find(claim)
-        if guid is None:
-            return None
+    async def _earlier(self, own: Claim) -> tuple[Claim, UUID | None]:
+        """Return the claim of the earlier order that the request with the claim `own` repeats, and the order's guid.
+
+        Without one, that is `own` and None.
+        """
+        begin = self.create_batch.create_image.begin_images
+        if not own.is_order:
+            return own, await begin.find(own)
+        while own.attempt and (taken := await begin.take_order(own)):
+            # The answer may have reached its client just now: it was another client's order then.
+            if guid := await begin.find(taken):
+                return taken, guid
+        return own, None
+
+    async def _replay(self, claim: Claim, guid: UUID, *, is_batch: bool) -> Order | None:
+        """Return the earlier order, or None if it bought nothing, which frees its key."""
         images = await self._images(guid, is_batch=is_batch)
         if _bought_nothing(images, claim):
             await self.create_batch.create_image.begin_images.forget(claim, guid)

@@ -35,10 +35,7 @@ ORDER_SECONDS: Final = 1_200.0
 ORDER_PREFIX: Final = "order "
 """With what the key of an order begins; no client can send a space in a key."""
 
-
-def order_key_of(image: Image) -> IdempotencyKey:
-    """Return the key of a request without one of the client's, whose first image this is."""
-    return IdempotencyKey(f"{ORDER_PREFIX}{image.guid}")
+_ATTEMPT_MAX: Final = 1_000
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +59,20 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     def is_order(self) -> bool:
         """Whether the key is not the client's."""
         return self.key.startswith(ORDER_PREFIX)
+
+    @classmethod
+    def of_order(cls, image: Image, attempt: int) -> Self:
+        """Return the claim of a request without a key, which the client has sent `attempt` times before.
+
+        `image` is its first image.
+        """
+        return cls(
+            author=image.author,
+            key=IdempotencyKey(f"{ORDER_PREFIX}{image.guid}"),
+            fingerprint=_fingerprint_of(image),
+            seconds=ORDER_SECONDS,
+            attempt=min(max(0, attempt), _ATTEMPT_MAX),
+        )
 
     @classmethod
     def on(cls, image: Image, key: IdempotencyKey, seconds: float = 86_400.0) -> Self:

@@ -1,10 +1,13 @@
 """The contract of `IdempotencyKeys`."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
 
+from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     RecordNotFoundError,
@@ -158,3 +161,154 @@ async def test_a_key_is_forgotten_for_the_image_it_was_used_for_and_for_no_other
     await images.forget_claim(claim.author, claim.key, image.guid)
     assert await images.find_claim(claim.author, claim.key) is None
     await images.add(other, claim=claim)
+
+
+@pytest.fixture
+async def elsewhere(request: pytest.FixtureRequest, images: ImagePorts) -> AsyncIterator[ImagePorts]:
+    """The same records with connections of another process; in memory there is one process."""
+    match request.node.callspec.params["images"]:
+        case "mysql":
+            other: MySQLDatabase | SQLiteDatabase = MySQLDatabase(request.getfixturevalue("mysql_url"))
+        case "sqlite":
+            other = SQLiteDatabase(request.getfixturevalue("tmp_path") / "pixyproxy.db")
+        case _:
+            yield images
+            return
+    await other.open()
+    yield other.images
+    await other.close()
+
+
+async def place(
+    images: ImagePorts,
+    author: UserName | None = ANN,
+    fingerprint: str = "0" * 64,
+    *,
+    attempt: int = 0,
+    seconds: float = 60.0,
+) -> Claim:
+    """Store an order, and return its claim."""
+    image = PendingImageFactory.build(author=author)
+    claim = Claim(
+        author=author,
+        key=Claim.of_order(image, 0).key,
+        fingerprint=fingerprint,
+        seconds=seconds,
+        attempt=attempt,
+    )
+    await images.add(image, claim=claim)
+    # No two claims expire in the same millisecond, the finest that SQLite stores.
+    await asyncio.sleep(0.002)
+    return claim
+
+
+async def take(images: ImagePorts, attempt: int, author: UserName | None = ANN) -> IdempotencyKey | None:
+    return await images.take_order(author, "0" * 64, attempt)
+
+
+async def test_orders_are_taken_oldest_first_and_each_once_by_attempts_with_the_same_number(images: ImagePorts) -> None:
+    placed = [(await place(images)).key for _ in range(3)]
+    assert [await take(images, 1) for _ in range(4)] == [*placed, None]
+
+
+async def test_the_oldest_order_is_the_one_that_ends_first(images: ImagePorts) -> None:
+    later, sooner = await place(images, seconds=60.0), await place(images, seconds=50.0)
+    assert [await take(images, 1) for _ in range(2)] == [sooner.key, later.key]
+
+
+async def test_a_later_attempt_takes_an_order_again_and_first_what_the_attempt_before_has_taken(
+    images: ImagePorts,
+) -> None:
+    oldest, middle, youngest = [(await place(images, attempt=attempt)).key for attempt in (0, 1, 2)]
+    assert await take(images, 2) == middle
+    assert await take(images, 3) in {middle, youngest}
+    assert await take(images, 3) in {middle, youngest}
+    assert await take(images, 3) == oldest
+    assert await take(images, 3) is None
+    assert await take(images, 1_000) is not None
+
+
+async def test_an_attempt_takes_nothing_that_a_later_one_has_taken(images: ImagePorts) -> None:
+    placed = await place(images)
+    assert await take(images, 2) == placed.key
+    assert await take(images, 1) is None
+    assert await take(images, 2) is None
+
+
+async def test_an_order_is_found_by_its_key_when_it_was_taken(images: ImagePorts) -> None:
+    placed = await place(images)
+    claimed = await images.find_claim(ANN, placed.key)
+    assert await take(images, 1) == placed.key
+    assert claimed is not None
+    assert await images.find_claim(ANN, placed.key) == claimed
+
+
+@pytest.mark.parametrize("author", [BOB, None, UserName("Ann"), UserName("änn"), UserName("ann b")])
+async def test_an_order_is_taken_by_its_author_alone(images: ImagePorts, author: UserName | None) -> None:
+    placed = await place(images)
+    assert await take(images, 1, author) is None
+    assert await take(images, 1) == placed.key
+
+
+async def test_an_order_of_another_request_is_not_taken(images: ImagePorts) -> None:
+    await place(images, fingerprint="1" * 64)
+    assert await take(images, 1) is None
+
+
+async def test_an_expired_order_is_not_taken(images: ImagePorts) -> None:
+    placed = await place(images, seconds=0.05)
+
+    async def is_expired() -> bool:
+        return await images.find_claim(ANN, placed.key) is None
+
+    await eventually(is_expired)
+    assert await take(images, 1) is None
+    assert await images.forget_expired_claims() == 1
+
+
+async def test_a_forgotten_order_is_not_taken_and_its_key_may_be_used_again(images: ImagePorts) -> None:
+    image = PendingImageFactory.build(author=ANN)
+    claim = Claim.of_order(image, 3)
+    await images.add(image, claim=claim)
+    await images.forget_claim(ANN, claim.key, image.guid)
+    assert await images.take_order(ANN, claim.fingerprint, 4) is None
+    other = await images.add(PendingImageFactory.build(author=ANN), claim=msgspec.structs.replace(claim, attempt=0))
+    assert await images.take_order(ANN, claim.fingerprint, 1) == claim.key
+    claimed = await images.find_claim(ANN, claim.key)
+    assert claimed is not None
+    assert claimed.guid == other.guid
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["order", "order!", "ORDER", "orders", "order%", "order_", "%", "~", "order-3f2a1c1e"],
+)
+async def test_a_key_of_the_clients_is_never_taken(images: ImagePorts, key: str) -> None:
+    await images.add(PendingImageFactory.build(author=ANN), claim=a_claim(ANN, key))
+    assert await take(images, 1) is None
+
+
+async def test_of_many_attempts_at_once_each_takes_another_order(images: ImagePorts, elsewhere: ImagePorts) -> None:
+    placed = {(await place(images)).key for _ in range(8)}
+    for attempt in (1, 2):
+        taken = await asyncio.gather(*(take(repository, attempt) for repository in [images, elsewhere] * 6))
+        assert {key for key in taken if key} == placed
+        assert taken.count(None) == 4
+
+
+async def test_orders_are_taken_while_others_are_placed_and_forgotten(
+    images: ImagePorts, elsewhere: ImagePorts
+) -> None:
+    async def place_and_forget(repository: ImagePorts) -> None:
+        image = PendingImageFactory.build(author=ANN)
+        claim = msgspec.structs.replace(Claim.of_order(image, 0), fingerprint="0" * 64)
+        await repository.add(image, claim=claim)
+        await repository.forget_claim(ANN, claim.key, image.guid)
+
+    kept = (await place(images)).key
+    forgetting = asyncio.gather(*(place_and_forget(repository) for repository in [images, elsewhere] * 5))
+    taken = await asyncio.gather(*(take(repository, 1) for repository in [images, elsewhere] * 5))
+    await forgetting
+    found = [key for key in taken if key]
+    assert found.count(kept) == 1
+    assert len(set(found)) == len(found)

@@ -166,16 +166,16 @@ class InMemoryImageRepository(ImagePorts):
 
     async def take_order(self, author: UserName | None, fingerprint: str, attempt: int) -> IdempotencyKey | None:
         found = [
-            (expires_at, key)
+            (-taken, expires_at, key)
             for (of, key), (claimed, expires_at) in self._claims.items()
             if of == author
-            and self._attempts.get((of, key), attempt) < attempt
+            and (taken := self._attempts.get((of, key), attempt)) < attempt
             and claimed.fingerprint == fingerprint
             and expires_at > self._now()
         ]
         if not found:
             return None
-        _, key = min(found)
+        *_, key = min(found)
         self._attempts[author, key] = attempt
         return key
 

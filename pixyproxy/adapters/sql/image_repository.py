@@ -146,15 +146,15 @@ _CLAIM: Final = """
 """
 
 _FIND_ORDER: Final = """
-    SELECT idempotency_key FROM idempotency_keys
-    WHERE author = :author AND idempotency_key LIKE :order_keys AND fingerprint = :fingerprint AND attempt < :attempt
-        AND expires_at > {now}
-    ORDER BY expires_at, idempotency_key LIMIT 1
+    SELECT idempotency_key, attempt FROM idempotency_keys
+    WHERE author = :author AND idempotency_key > :before_orders AND idempotency_key < :after_orders
+        AND fingerprint = :fingerprint AND attempt < :attempt AND expires_at > {now}
+    ORDER BY attempt DESC, expires_at, idempotency_key LIMIT 1
 """
 
 _TAKE_ORDER: Final = """
     UPDATE idempotency_keys SET attempt = :attempt
-    WHERE author = :author AND idempotency_key = :idempotency_key AND attempt < :attempt
+    WHERE author = :author AND idempotency_key = :idempotency_key AND attempt = :expected
 """
 
 _FIND_CLAIM: Final = """
@@ -344,13 +344,14 @@ class SQLImageRepository(SQLUploads, ImagePorts):
     async def take_order(self, author: UserName | None, fingerprint: str, attempt: int) -> IdempotencyKey | None:
         wanted = {
             "author": author or "",
-            "order_keys": f"{ORDER_PREFIX}%",
+            "before_orders": ORDER_PREFIX,
+            "after_orders": f"{ORDER_PREFIX.rstrip()}!",
             "fingerprint": fingerprint,
             "attempt": attempt,
         }
         while found := await self.database.fetch_all(_FIND_ORDER, wanted):
-            ((key,),) = found
-            if await self.database.execute(_TAKE_ORDER, {**wanted, "idempotency_key": key}):
+            ((key, expected),) = found
+            if await self.database.execute(_TAKE_ORDER, {**wanted, "idempotency_key": key, "expected": expected}):
                 return IdempotencyKey(key)
         return None
 

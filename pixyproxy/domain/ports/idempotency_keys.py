@@ -21,9 +21,10 @@ class IdempotencyKeys(Protocol):
 
     @abstractmethod
     async def take_order(self, author: UserName | None, fingerprint: str, attempt: int) -> IdempotencyKey | None:
-        """Return the key of the author's oldest unexpired order with this fingerprint and a lower attempt, or None.
+        """Return the key of the author's unexpired order with this fingerprint that the attempt takes, or None.
 
-        Its attempt is `attempt` from then on; of several calls with the same number, each takes another order.
+        That is, of the orders with lower attempts, one with the highest, and of those the oldest. Its attempt is
+        `attempt` from then on; of several calls with the same number, each takes another order.
         """
 
     @abstractmethod
