@@ -21,7 +21,7 @@ class _Login(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthenticateUser:
-    """Return the principal of a user name and a password.
+    """Return the principal of a user name and a password; an administrator is one as of the last verification.
 
     Takes the client's `address`; without one, wrong logins are not counted.
 
@@ -36,7 +36,7 @@ class AuthenticateUser:
     verified: VerifiedLogins
     allowance: LoginAllowance = field(default_factory=LoginAllowance)
     queue: LoginQueue = field(default_factory=LoginQueue)
-    _verifying: dict[_Login, asyncio.Task[None]] = field(default_factory=dict, init=False, repr=False)
+    _verifying: dict[_Login, asyncio.Task[Principal]] = field(default_factory=dict, init=False, repr=False)
 
     async def __call__(self, name: str, password: str, *, address: str | None = None) -> Principal:
         try:
@@ -44,11 +44,9 @@ class AuthenticateUser:
         except DataValidationError:
             raise _wrong_login() from None
         login = _Login(await self._meant(names), parsed, address)
-        if not self.verified.contains(login.name, login.password):
-            await self._verify_once(login)
-        return Principal(name=login.name)
+        return self.verified.find(login.name, login.password) or await self._verify_once(login)
 
-    async def _verify_once(self, login: _Login) -> None:
+    async def _verify_once(self, login: _Login) -> Principal:
         task = self._verifying.get(login)
         if task is None:
             if login.address is not None and not self.verified.was_right(login.name, login.password):
@@ -56,15 +54,15 @@ class AuthenticateUser:
                 self.allowance.ensure_left(login.name, login.address)
             task = self._verifying[login] = asyncio.create_task(self._verify(login))
             task.add_done_callback(lambda task: self._end(login, task))
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
 
-    def _end(self, login: _Login, task: asyncio.Task[None]) -> None:
+    def _end(self, login: _Login, task: asyncio.Task[Principal]) -> None:
         del self._verifying[login]
         if not task.cancelled():
             # The requests that waited may be gone, and asyncio complains of an error that is never retrieved.
             task.exception()
 
-    async def _verify(self, login: _Login) -> None:
+    async def _verify(self, login: _Login) -> Principal:
         name, password, address = login
         was_right = self.verified.was_right(name, password)
         is_familiar = was_right or (address is not None and self.verified.is_familiar(name, address))
@@ -79,7 +77,8 @@ class AuthenticateUser:
             if user is None or user.is_disabled or not fits:
                 self.verified.forget(name, password)
                 raise _wrong_login()
-        self.verified.put(name, password, address)
+        self.verified.put(name, password, address, is_admin=user.is_admin)
+        return Principal(name=name, is_admin=user.is_admin)
 
     async def _meant(self, names: Sequence[UserName]) -> UserName:
         """Return the first name that is a user's, or the last name."""

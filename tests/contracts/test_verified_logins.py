@@ -4,7 +4,7 @@ import pytest
 
 from pixyproxy.adapters.memory.verified_logins import CAPACITY, FAMILIAR_SECONDS, InMemoryVerifiedLogins
 from pixyproxy.domain.ports import VerifiedLogins
-from pixyproxy.domain.user import UserName
+from pixyproxy.domain.user import Principal, UserName
 
 ANN = UserName("ann")
 PASSWORD = "correct horse"
@@ -33,13 +33,23 @@ def verified(request: pytest.FixtureRequest, seconds: Seconds) -> VerifiedLogins
 
 
 def test_at_first_no_login_is_remembered(verified: VerifiedLogins) -> None:
-    assert not verified.contains(ANN, PASSWORD)
+    assert verified.find(ANN, PASSWORD) is None
 
 
 def test_a_login_is_remembered(verified: VerifiedLogins) -> None:
     verified.put(ANN, PASSWORD)
-    assert verified.contains(ANN, PASSWORD)
-    assert verified.contains(ANN, PASSWORD)
+    assert verified.find(ANN, PASSWORD) == Principal(name=ANN)
+    assert verified.find(ANN, PASSWORD) == Principal(name=ANN)
+
+
+def test_an_administrator_is_remembered_as_one_until_the_login_is_verified_again(verified: VerifiedLogins) -> None:
+    verified.put(ANN, PASSWORD, "192.0.2.1", is_admin=True)
+    verified.put(UserName("bob"), PASSWORD)
+    assert verified.find(ANN, PASSWORD) == Principal(name=ANN, is_admin=True)
+    assert verified.find(UserName("bob"), PASSWORD) == Principal(name=UserName("bob"))
+    assert verified.find(ANN, "wrong horse") is None
+    verified.put(ANN, PASSWORD)
+    assert verified.find(ANN, PASSWORD) == Principal(name=ANN)
 
 
 @pytest.mark.parametrize(
@@ -48,24 +58,24 @@ def test_a_login_is_remembered(verified: VerifiedLogins) -> None:
 )
 def test_no_other_login_is_remembered_with_it(verified: VerifiedLogins, name: str, password: str) -> None:
     verified.put(ANN, PASSWORD)
-    assert not verified.contains(UserName(name), password)
+    assert verified.find(UserName(name), password) is None
 
 
 def test_a_login_is_forgotten_when_its_time_is_over(verified: VerifiedLogins, seconds: Seconds) -> None:
     verified.put(ANN, PASSWORD)
     seconds.passed += LIFETIME - 0.001
-    assert verified.contains(ANN, PASSWORD)
+    assert verified.find(ANN, PASSWORD)
     seconds.passed += 0.001
-    assert not verified.contains(ANN, PASSWORD)
-    assert not verified.contains(ANN, PASSWORD)
+    assert verified.find(ANN, PASSWORD) is None
+    assert verified.find(ANN, PASSWORD) is None
 
 
 def test_recalling_does_not_lengthen_the_time(verified: VerifiedLogins, seconds: Seconds) -> None:
     verified.put(ANN, PASSWORD)
     seconds.passed += LIFETIME / 2
-    assert verified.contains(ANN, PASSWORD)
+    assert verified.find(ANN, PASSWORD)
     seconds.passed += LIFETIME / 2
-    assert not verified.contains(ANN, PASSWORD)
+    assert verified.find(ANN, PASSWORD) is None
 
 
 def test_remembering_again_begins_the_time_anew(verified: VerifiedLogins, seconds: Seconds) -> None:
@@ -73,13 +83,13 @@ def test_remembering_again_begins_the_time_anew(verified: VerifiedLogins, second
     seconds.passed += LIFETIME / 2
     verified.put(ANN, PASSWORD)
     seconds.passed += LIFETIME * 3 / 4
-    assert verified.contains(ANN, PASSWORD)
+    assert verified.find(ANN, PASSWORD)
 
 
 def test_a_lifetime_of_zero_remembers_nothing(seconds: Seconds) -> None:
     verified = InMemoryVerifiedLogins(lifetime=0, monotonic=seconds)
     verified.put(ANN, PASSWORD)
-    assert not verified.contains(ANN, PASSWORD)
+    assert verified.find(ANN, PASSWORD) is None
 
 
 def test_nothing_is_kept_in_the_clear(verified: VerifiedLogins) -> None:
@@ -103,11 +113,11 @@ def test_the_latest_logins_are_kept_and_no_more_than_there_is_room_for(verified:
     verified.put(ANN, PASSWORD)
     for number in range(CAPACITY - 1):
         verified.put(UserName(f"user{number}"), PASSWORD)
-    assert verified.contains(ANN, PASSWORD)
+    assert verified.find(ANN, PASSWORD)
     verified.put(UserName("one too many"), PASSWORD)
-    assert not verified.contains(ANN, PASSWORD)
-    assert verified.contains(UserName("user0"), PASSWORD)
-    assert verified.contains(UserName("one too many"), PASSWORD)
+    assert verified.find(ANN, PASSWORD) is None
+    assert verified.find(UserName("user0"), PASSWORD)
+    assert verified.find(UserName("one too many"), PASSWORD)
 
 
 def test_a_login_that_was_remembered_again_is_among_the_latest(verified: VerifiedLogins) -> None:
@@ -116,8 +126,8 @@ def test_a_login_that_was_remembered_again_is_among_the_latest(verified: Verifie
         verified.put(UserName(f"user{number}"), PASSWORD)
     verified.put(ANN, PASSWORD)
     verified.put(UserName("one too many"), PASSWORD)
-    assert verified.contains(ANN, PASSWORD)
-    assert not verified.contains(UserName("user0"), PASSWORD)
+    assert verified.find(ANN, PASSWORD)
+    assert verified.find(UserName("user0"), PASSWORD) is None
 
 
 def test_a_login_was_right_for_a_day_although_it_is_no_longer_recalled(
@@ -125,7 +135,7 @@ def test_a_login_was_right_for_a_day_although_it_is_no_longer_recalled(
 ) -> None:
     verified.put(ANN, PASSWORD)
     seconds.passed += FAMILIAR_SECONDS - 0.001
-    assert not verified.contains(ANN, PASSWORD)
+    assert verified.find(ANN, PASSWORD) is None
     assert verified.was_right(ANN, PASSWORD)
     assert not verified.was_right(ANN, "wrong horse")
     seconds.passed += 0.001
@@ -144,13 +154,13 @@ def test_a_name_is_familiar_where_it_came_from_for_a_day(verified: VerifiedLogin
 
 def test_an_address_is_no_password(verified: VerifiedLogins) -> None:
     verified.put(ANN, PASSWORD, "192.0.2.1")
-    assert not verified.contains(ANN, "192.0.2.1")
+    assert verified.find(ANN, "192.0.2.1") is None
     assert not verified.is_familiar(ANN, PASSWORD)
 
 
 def test_a_login_without_an_address_is_familiar_nowhere(verified: VerifiedLogins) -> None:
     verified.put(ANN, PASSWORD)
-    assert verified.contains(ANN, PASSWORD)
+    assert verified.find(ANN, PASSWORD)
     assert not verified.is_familiar(ANN, "192.0.2.1")
 
 
@@ -158,5 +168,5 @@ def test_a_forgotten_login_is_not_recalled(verified: VerifiedLogins) -> None:
     verified.put(ANN, PASSWORD, "192.0.2.1")
     verified.forget(ANN, PASSWORD)
     verified.forget(ANN, PASSWORD)
-    assert not verified.contains(ANN, PASSWORD)
+    assert verified.find(ANN, PASSWORD) is None
     assert not verified.was_right(ANN, PASSWORD)

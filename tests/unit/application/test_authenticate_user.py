@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.password_hasher import InMemoryPasswordHasher
 from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
 from pixyproxy.adapters.memory.verified_logins import InMemoryVerifiedLogins
@@ -59,6 +60,18 @@ class BrokenUserRepository(InMemoryUserRepository):
 
     async def get(self, name: UserName) -> User:
         raise DBConnectionError("The database does not answer.")
+
+
+class CountingUserRepository(InMemoryUserRepository):
+    """Counts the look-ups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked_up = 0
+
+    async def get(self, name: UserName) -> User:
+        self.looked_up += 1
+        return await super().get(name)
 
 
 class Seconds:
@@ -181,6 +194,46 @@ async def test_a_verified_login_costs_no_further_hash_for_a_while(
         seconds.passed = passed
         assert await authenticate_user("ann", PASSWORD) == Principal(name=UserName("ann"))
     assert len(counting_hasher.verified) == 1
+
+
+async def test_an_administrators_login_is_an_administrators_also_when_it_is_remembered(
+    counting_hasher: CountingPasswordHasher, hasher: InMemoryPasswordHasher, seconds: Seconds
+) -> None:
+    users = CountingUserRepository()
+    add_user = AddUser(users=users, hasher=hasher, clock=InMemoryClock())
+    await add_user("ann", PASSWORD, is_admin=True)
+    await add_user("bob", PASSWORD)
+    verified = InMemoryVerifiedLogins(lifetime=60, monotonic=seconds)
+    authenticate_user = AuthenticateUser(users=users, hasher=counting_hasher, verified=verified)
+    for _ in range(3):
+        assert await authenticate_user("ann", PASSWORD) == Principal(name=UserName("ann"), is_admin=True)
+        assert await authenticate_user("bob", PASSWORD) == Principal(name=UserName("bob"))
+    assert (len(counting_hasher.verified), users.looked_up) == (2, 2)
+
+
+async def test_without_a_memory_of_logins_an_administrator_is_one_too(
+    users: InMemoryUserRepository, hasher: InMemoryPasswordHasher, add_user: AddUser
+) -> None:
+    await add_user("ann", PASSWORD, is_admin=True)
+    authenticate_user = AuthenticateUser(users=users, hasher=hasher, verified=InMemoryVerifiedLogins(lifetime=0))
+    assert (await authenticate_user("ann", PASSWORD)).is_admin
+
+
+async def test_who_is_no_administrator_any_more_is_none_when_the_memory_ends_and_one_again_as_well(
+    hasher: InMemoryPasswordHasher, seconds: Seconds
+) -> None:
+    verified = InMemoryVerifiedLogins(lifetime=60, monotonic=seconds)
+    was_admin = True
+    for start, is_admin in ((0, True), (60, False), (120, True)):
+        users = InMemoryUserRepository()
+        await AddUser(users=users, hasher=hasher, clock=InMemoryClock())("ann", PASSWORD, is_admin=is_admin)
+        authenticate_user = AuthenticateUser(users=users, hasher=hasher, verified=verified)
+        if start:
+            seconds.passed = start - 0.001
+            assert (await authenticate_user("ann", PASSWORD)).is_admin == was_admin
+        seconds.passed = start
+        assert (await authenticate_user("ann", PASSWORD)).is_admin == is_admin
+        was_admin = is_admin
 
 
 async def test_a_verified_login_is_verified_again_when_its_time_is_over(
