@@ -21,6 +21,6 @@ class AdmitUploads:
 
     async def __call__(self, principal: Principal) -> None:
         if principal == ANONYMOUS:
-            raise UnauthorizedError("Uploads need a login with HTTP Basic.")
+            raise UnauthorizedError("Uploads need a login with HTTP Basic, or an API key.")
         self.admission.ensure_room(principal.name)
         await self.upload_contents.check()

@@ -138,6 +138,11 @@ def parse_key_secret(text: str) -> KeySecret:
     return KeySecret(text)
 
 
+def recognisable_prefix(text: str) -> str | None:
+    """Return the prefix of a text of a secret's form and length; None for any other, which could be a password."""
+    return None if _SECRET.fullmatch(text) is None else text[:KEY_PREFIX_LENGTH]
+
+
 def digest_of(secret: KeySecret) -> str:
     """Return the SHA-256 of a secret; it is random, so that a faster hash than that of passwords is safe."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Paths in answers."""
+"""Paths of requests and in answers."""
 
 from typing import Final
 
@@ -6,8 +6,14 @@ from pixyproxy.domain.image import ImageScope
 
 PUBLIC_PATH: Final = "/image"
 PRIVATE_PATH: Final = "/private/image"
+V1_PATH: Final = "/v1"
 
 
 def path_of(scope: ImageScope) -> str:
     """Return the path of the images of a scope."""
     return PUBLIC_PATH if scope is ImageScope.PUBLIC else PRIVATE_PATH
+
+
+def is_below_v1(path: str) -> bool:
+    """Whether a path, without the service's prefix, belongs to the OpenAI-compatible API."""
+    return path == V1_PATH or path.startswith(f"{V1_PATH}/")

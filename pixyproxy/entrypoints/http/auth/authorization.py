@@ -15,7 +15,7 @@ def require_login(app: ASGIApp) -> ASGIApp:
 
     async def authorized(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["user"] == ANONYMOUS:
-            raise UnauthorizedError("This needs a login with HTTP Basic.")
+            raise UnauthorizedError("This needs a login with HTTP Basic, or an API key.")
         await app(scope, receive, send)
 
     return authorized

@@ -10,10 +10,10 @@ from typing import Final
 from pixyproxy.application import AuthenticateUser
 from pixyproxy.domain.errors import AuthenticationError, BadRequestError, OverloadedError, TooManyLoginsError
 from pixyproxy.domain.text import ensure_marks
-from pixyproxy.domain.user import USER_NAME_MAX_LENGTH, Principal
+from pixyproxy.domain.user import USER_NAME_MAX_LENGTH
 from pixyproxy.entrypoints.access_log import log_request
-from pixyproxy.entrypoints.http.auth.authentication import Authenticator, Connection
-from pixyproxy.entrypoints.http.headers import header_of
+from pixyproxy.entrypoints.http.auth.authentication import Authenticator, Connection, Login
+from pixyproxy.entrypoints.http.credentials import BASIC, credentials_of
 from pixyproxy.entrypoints.http.middleware.client_address import client_address
 
 # Refusals are cheap: without a pause, a flood of them would starve other requests.
@@ -26,22 +26,17 @@ _IPV6_PREFIX: Final = 64
 _TOKEN_MAX_LENGTH: Final = 24_576
 
 
-def parse_basic_credentials(header: str) -> tuple[str, str]:
+def parse_basic_credentials(token: str) -> tuple[str, str]:
     """Return user name and password; raise `AuthenticationError`, whose detail names the fault of the header.
 
     Raises `BadRequestError` for credentials that are too long or have too many marks to be valid.
     """
-    scheme, _, token = header.strip().partition(" ")
-    if not scheme:
-        raise AuthenticationError("The Authorization header is empty.")
-    if scheme.lower() != "basic":
-        raise AuthenticationError("The Authorization header must use the scheme Basic.")
     if not token:
         raise AuthenticationError("The Authorization header has no credentials.")
     if len(token) > _TOKEN_MAX_LENGTH:
         raise BadRequestError("The Authorization header's credentials are too long.")
     try:
-        credentials = base64.b64decode(token.strip(), validate=True)
+        credentials = base64.b64decode(token, validate=True)
     except (binascii.Error, ValueError):
         raise AuthenticationError("The Authorization header's credentials are not valid base64.") from None
     try:
@@ -65,15 +60,15 @@ class BasicAuthenticator(Authenticator):
 
     authenticate_user: AuthenticateUser
 
-    async def authenticate(self, connection: Connection) -> Principal | None:
-        """Return the user; None without an `Authorization` header."""
-        header = header_of(connection.scope, b"authorization")
-        if header is None:
+    async def authenticate(self, connection: Connection) -> Login | None:
+        """Return the user's login; None without an `Authorization` header of this scheme."""
+        credentials = credentials_of(connection.scope)
+        if credentials is None or credentials.scheme != BASIC:
             return None
-        name, password = parse_basic_credentials(header.decode("latin-1"))
+        name, password = parse_basic_credentials(credentials.token)
         client = client_address(connection.scope)
         try:
-            return await self.authenticate_user(name, password, address=client and _subscriber(client))
+            return Login(await self.authenticate_user(name, password, address=client and _subscriber(client)))
         except (AuthenticationError, TooManyLoginsError) as exc:
             facts = {
                 "request_id": connection.scope["state"]["request_id"],

@@ -9,7 +9,7 @@ import msgspec
 from pixyproxy.domain.errors import OperationNotAllowedError
 from pixyproxy.domain.ports import Clock
 from pixyproxy.domain.user import Principal
-from pixyproxy.entrypoints.http.auth.authentication import Authenticator, Connection
+from pixyproxy.entrypoints.http.auth.authentication import Authenticator, Connection, Login
 from pixyproxy.entrypoints.http.content.signed_links import EXPIRES, SIGNATURE
 from pixyproxy.entrypoints.http.content.variants import VariantQuery
 from pixyproxy.entrypoints.http.query import single
@@ -29,8 +29,8 @@ class SignedLinkAuthenticator(Authenticator):
     link_signer: LinkSigner
     clock: Clock
 
-    async def authenticate(self, connection: Connection) -> Principal | None:
-        """Return the link's holder; None for a request without a signed link."""
+    async def authenticate(self, connection: Connection) -> Login | None:
+        """Return the login of the link's holder; None for a request without a signed link."""
         if not connection.scope["query_string"] or _PARAMETERS.isdisjoint(connection.query_params):
             return None
         query = connection.query_params
@@ -38,7 +38,7 @@ class SignedLinkAuthenticator(Authenticator):
         variant = VariantQuery.parse(query).canonical
         guid = _guid(connection.path_params["guid"])
         await self.link_signer.ensure_valid(guid, variant, expires, signature, self.clock.now())
-        return Principal(linked=guid)
+        return Login(Principal(linked=guid))
 
 
 def _guid(text: str) -> UUID:

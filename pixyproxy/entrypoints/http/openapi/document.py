@@ -45,7 +45,7 @@ from pixyproxy.entrypoints.http.images.parameters import TAG_PATTERN
 from pixyproxy.entrypoints.http.images.responses import ANY_IMAGE
 from pixyproxy.entrypoints.http.middleware.path_prefix import prefix_of
 from pixyproxy.entrypoints.http.openapi.forms import add_form
-from pixyproxy.entrypoints.http.problems.handler import CHALLENGE, REPLAYED
+from pixyproxy.entrypoints.http.problems.handler import REPLAYED
 
 PATH: Final = "/schema"
 UI_PATH: Final = "/schema/ui"
@@ -337,7 +337,7 @@ def _headers(status: str) -> dict[str, OpenAPIHeader]:
     text = Schema(type=OpenAPIType.STRING)
     headers = {"X-Request-ID": OpenAPIHeader(schema=text, description="Under which the log says more.", required=True)}
     if status == "401":
-        headers["WWW-Authenticate"] = OpenAPIHeader(schema=text, description=f"`{CHALLENGE}`.", required=True)
+        headers["WWW-Authenticate"] = OpenAPIHeader(schema=text, description="How to log in.", required=True)
     if status in {"409", "429", "503"}:
         seconds = Schema(type=OpenAPIType.INTEGER, minimum=0)
         headers["Retry-After"] = OpenAPIHeader(

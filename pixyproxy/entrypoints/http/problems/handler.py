@@ -18,11 +18,10 @@ from msgspec import UNSET, UnsetType
 
 from pixyproxy.domain import errors
 from pixyproxy.entrypoints.http.entity_tags import parse_entity_tags
+from pixyproxy.entrypoints.http.problems.challenges import challenge_of
 from pixyproxy.entrypoints.http.problems.problem_types import problem_type_of
 from pixyproxy.entrypoints.http.problems.schemas import FieldError, Problem
 
-# The challenge of a 401 (RFC 7617).
-CHALLENGE: Final = 'Basic realm="pixyproxy", charset="UTF-8"'
 # The option of a handler whose requests may cost money.
 MAY_BILL: Final = {"creates": True}
 REPLAYED: Final = "Idempotency-Replayed"
@@ -46,7 +45,10 @@ def handle_error(request: Request[Any, Any, Any], exc: Exception) -> Response[Pr
             facts["note"] = " ".join(notes)
         _log.error(problem.detail, extra=facts, exc_info=_unexpected(exc))
     return Response(
-        problem, status_code=problem.status, media_type=PROBLEM_MEDIA_TYPE, headers=_headers(exc, problem.status)
+        problem,
+        status_code=problem.status,
+        media_type=PROBLEM_MEDIA_TYPE,
+        headers=_headers(exc, problem.status, request.scope),
     )
 
 
@@ -161,13 +163,13 @@ def _begun(
     return {"guid": exc.guid or UNSET, "batch": exc.batch or UNSET}
 
 
-def _headers(exc: Exception, status: int) -> dict[str, str]:
+def _headers(exc: Exception, status: int, scope: HTTPScope) -> dict[str, str]:
     # Caches would keep a 404 by default (RFC 9110, section 15.1), and the image may exist later.
     headers = {"Cache-Control": "no-store"}
     if isinstance(exc, HTTPException) and exc.headers:
         headers.update(exc.headers)
     if status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = CHALLENGE
+        headers["WWW-Authenticate"] = challenge_of(scope)
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         # The rest of the body is unread, so the connection can't be reused.
         headers["Connection"] = "close"

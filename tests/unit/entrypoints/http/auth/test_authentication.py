@@ -9,7 +9,7 @@ from litestar.testing import TestClient
 
 from pixyproxy.domain.errors import AuthenticationError, PixyProxyException
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
-from pixyproxy.entrypoints.http.auth.authentication import APIRequest, Authenticator, Connection, authentication
+from pixyproxy.entrypoints.http.auth.authentication import APIRequest, Authenticator, Connection, Login, authentication
 from pixyproxy.entrypoints.http.auth.authorization import require_login
 from pixyproxy.entrypoints.http.problems.handler import handle_error
 from tests.unit.entrypoints.http.conftest import Client
@@ -25,12 +25,12 @@ class HeaderAuthenticator(Authenticator):
         self.header = header
         self.asked = 0
 
-    async def authenticate(self, connection: Connection) -> Principal | None:
+    async def authenticate(self, connection: Connection) -> Login | None:
         self.asked += 1
         name = connection.headers.get(self.header)
         if name == "stranger":
             raise AuthenticationError("There is no such user.")
-        return None if name is None else Principal(name=UserName(name))
+        return None if name is None else Login(Principal(name=UserName(name)))
 
 
 def client_of(*middleware: Any) -> TestClient[Litestar]:

@@ -191,7 +191,7 @@ def basic(credentials: bytes) -> str:
         ("", "empty"),
         ("Basic", "no credentials"),
         ("Basic ", "no credentials"),
-        ("Bearer abc", "Basic"),
+        ("Digest abc", "Basic or Bearer"),
         ("Basic !!!", "base64"),
         ("Basic YQ", "base64"),
         (basic(b"ann"), "colon"),
