@@ -32,9 +32,9 @@ class BeginImages:
 
     Takes pending images that `request` has made, the claim of their idempotency key, and `store`, which stores them
     with both; `on_partial` gets their partial images. The mask needs no transparency if `mask_may_be_opaque`. Returns
-    the stored images, or None if another request with the key was faster. Raises `OverloadedError` when the queue is
-    full, `DataValidationError` for more images than it can ever take and for what the model does not take,
-    `DBConnectionError`, and what `FindPictures.ensure_usable` raises.
+    the stored images, or None if another request with the key was faster, or the order to replace is gone. Raises
+    `OverloadedError` when the queue is full, `DataValidationError` for more images than it can ever take and for what
+    the model does not take, `DBConnectionError`, and what `FindPictures.ensure_usable` raises.
     """
 
     generate_image: GenerateImage
@@ -63,7 +63,7 @@ class BeginImages:
         except BaseException as exc:
             for slot in slots:
                 slot.release()
-            if isinstance(exc, ConstraintViolationError) and claim and await self.find(claim):
+            if isinstance(exc, ConstraintViolationError) and claim and await self.find(claim) != claim.replaces:
                 return None
             raise
         for image, slot in zip(stored, slots, strict=True):

@@ -86,11 +86,16 @@ class PlaceOrder:
             return [await self.create_batch.create_image.images.add(images[0], lease=lease, claim=claim)]
 
         while True:
-            if earlier and (replay := await self._replay(claim, earlier, is_batch=count > 1)):
-                return replay
+            if earlier:
+                stored = await self._images(earlier, is_batch=count > 1)
+                if not _bought_nothing(stored, claim):
+                    return Order(guid=earlier, images=stored, claim=claim, is_replay=True)
+                claim = msgspec.structs.replace(claim, replaces=earlier)
             if begun := await begin(images, claim, store, mask_may_be_opaque=True):
                 return Order(guid=guid, images=begun, claim=claim)
             earlier = await begin.find(claim)
+            if earlier is None:
+                claim, earlier = await self._earlier(own)
 
     async def _earlier(self, own: Claim) -> tuple[Claim, UUID | None]:
         """Return the claim of the earlier order that the request with the claim `own` repeats, and the order's guid.
@@ -105,14 +110,6 @@ class PlaceOrder:
             if guid := await begin.find(taken):
                 return taken, guid
         return own, None
-
-    async def _replay(self, claim: Claim, guid: UUID, *, is_batch: bool) -> Order | None:
-        """Return the earlier order, or None if it bought nothing, which frees its key."""
-        images = await self._images(guid, is_batch=is_batch)
-        if _bought_nothing(images, claim):
-            await self.create_batch.create_image.begin_images.forget(claim, guid)
-            return None
-        return Order(guid=guid, images=images, claim=claim, is_replay=True)
 
     async def _images(self, guid: UUID, *, is_batch: bool) -> Sequence[Image]:
         gone = ConstraintViolationError("The images of the earlier request are deleted.")

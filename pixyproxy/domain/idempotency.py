@@ -46,6 +46,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     `key` combines the client's key and the request: strangers who happen to use the same key must neither refuse each
     other's requests nor see each other's images. `plain_key` is then the client's key alone, which the first versions
     stored: it counts for a request with the same fingerprint.
+
+    With `replaces`, the guid of an order that bought nothing, the claim takes the place of that order's.
     """
 
     author: UserName | None
@@ -54,6 +56,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 86_400.0
     plain_key: IdempotencyKey | None = None
     attempt: int = 0
+    replaces: UUID | None = None
 
     @property
     def is_order(self) -> bool:

@@ -57,8 +57,8 @@ class InMemoryImageRepository(ImagePorts):
             raise ConstraintViolationError("An image with this guid is stored already.")
         if not guids.isdisjoint(self._deletions):
             raise ConstraintViolationError("An image with this guid is being deleted.")
-        if claim is not None and (claim.author, claim.key) in self._claims:
-            raise ConstraintViolationError("The idempotency key is taken.")
+        if claim is not None:
+            self._ensure_claimable(claim)
         for upload in uploads_in(picture for image in images for picture in image.request.pictures):
             entry = self._uploads.get(upload)
             if entry is None or entry.deleting_until is not None:
@@ -292,6 +292,11 @@ class InMemoryImageRepository(ImagePorts):
 
     def _used_uploads(self) -> set[str]:
         return {upload for image in self._images.values() for upload in uploads_in(image.request.pictures)}
+
+    def _ensure_claimable(self, claim: Claim) -> None:
+        claimed, _ = self._claims.get((claim.author, claim.key), (None, None))
+        if (claimed and claimed.guid) != claim.replaces:
+            raise ConstraintViolationError("The idempotency key is taken, or the order to replace is gone.")
 
     def _in(self, seconds: float) -> datetime:
         return self._now() + timedelta(seconds=seconds)

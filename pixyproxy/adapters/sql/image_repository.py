@@ -145,6 +145,11 @@ _CLAIM: Final = """
     VALUES (:author, :idempotency_key, :guid, :fingerprint, :attempt, {later})
 """
 
+_REPLACE_CLAIM: Final = """
+    UPDATE idempotency_keys SET guid = :guid, attempt = :attempt, expires_at = {later}
+    WHERE author = :author AND idempotency_key = :idempotency_key AND guid = :replaces
+"""
+
 _FIND_ORDER: Final = """
     SELECT idempotency_key, attempt FROM idempotency_keys
     WHERE author = :author AND idempotency_key > :before_orders AND idempotency_key < :after_orders
@@ -187,7 +192,7 @@ class SQLImageRepository(SQLUploads, ImagePorts):
             # Statements that wait for locks come before the transaction's first plain SELECT: with snapshot isolation
             # (MariaDB since 11.6), a row that is locked later must not have changed since that SELECT.
             if claim is not None:
-                await transaction.execute(_CLAIM, claim_to_row(claim, guid))
+                await _store_claim(transaction, claim, guid)
             await keep_uploads(transaction, images)
             ids = [
                 ImageId(await transaction.insert(_ADD, {**image_to_row(image), **lease_to_row(lease)}))
@@ -387,6 +392,13 @@ class SQLImageRepository(SQLUploads, ImagePorts):
         """Raise the reason why a statement did not find its record."""
         await self.get(guid)
         raise image_conflict()
+
+
+async def _store_claim(transaction: Transaction, claim: Claim, guid: UUID) -> None:
+    if claim.replaces is None:
+        await transaction.execute(_CLAIM, claim_to_row(claim, guid))
+    elif not await transaction.execute(_REPLACE_CLAIM, claim_to_row(claim, guid)):
+        raise ConstraintViolationError("The order to replace is gone.")
 
 
 async def _index_tags(

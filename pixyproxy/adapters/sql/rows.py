@@ -89,6 +89,7 @@ def claim_to_row(claim: Claim, guid: UUID) -> Mapping[str, object]:
         "fingerprint": claim.fingerprint,
         "seconds": claim.seconds,
         "attempt": claim.attempt,
+        "replaces": claim.replaces and str(claim.replaces),
     }
 
 

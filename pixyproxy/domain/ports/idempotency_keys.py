@@ -11,8 +11,9 @@ from pixyproxy.domain.user import UserName
 class IdempotencyKeys(Protocol):
     """Which idempotency keys are used, and for which image or batch.
 
-    `ImageRepository.add` and `ImageBatches.add_batch` claim them. They expire by the clock of the database, which all
-    processes share.
+    `ImageRepository.add` and `ImageBatches.add_batch` claim them, and raise `ConstraintViolationError` for a key that
+    is taken, and for one that is not that of the order to replace any more. They expire by the clock of the database,
+    which all processes share.
     """
 
     @abstractmethod
