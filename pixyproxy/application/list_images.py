@@ -105,7 +105,7 @@ def _text_size(image: Image, scope: ImageScope) -> int:
     size = _SIZE_WITHOUT_TEXTS + sum(len(tag.encode()) for tag in image.tags)
     if scope is ImageScope.PUBLIC:
         return size + len(image.prompt.encode())
-    return size + len(msgspec.json.encode((image.request, image.result))) + len(str(image.usage))
+    return size + len(msgspec.json.encode((image.request, image.result, image.sender))) + len(str(image.usage))
 
 
 def _within(scope: ImageScope, principal: Principal, wanted: ImageFilter) -> ImageFilter | None:
@@ -113,9 +113,9 @@ def _within(scope: ImageScope, principal: Principal, wanted: ImageFilter) -> Ima
     if scope is ImageScope.PUBLIC:
         if wanted.visibility is Visibility.PRIVATE:
             return None
-        return msgspec.structs.replace(wanted, visibility=Visibility.PUBLIC)
+        return msgspec.structs.replace(wanted, visibility=Visibility.PUBLIC, searches_senders=False)
     if principal.name is None:
         raise UnauthorizedError("Listing one's own images needs a login.")
     if wanted.author not in {None, principal.name}:
         return None
-    return msgspec.structs.replace(wanted, author=principal.name)
+    return msgspec.structs.replace(wanted, author=principal.name, searches_senders=True)

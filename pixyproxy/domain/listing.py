@@ -34,7 +34,8 @@ class ImageFilter(msgspec.Struct, frozen=True, kw_only=True):
     """A filter of ready images; an image matches if it fits every given field.
 
     `tags` are 32 at most, and an image must have all of them; `created_after` is inclusive, `created_before` exclusive.
-    `batch` is a batch's guid, and `derived_from` that of a reference. Raises `DataValidationError`.
+    `batch` is a batch's guid, and `derived_from` that of a reference. `search` is about prompts and, with
+    `searches_senders`, about senders, which only authors may see. Raises `DataValidationError`.
     """
 
     visibility: Visibility | None = None
@@ -47,6 +48,7 @@ class ImageFilter(msgspec.Struct, frozen=True, kw_only=True):
     search: Search | None = None
     batch: UUID | None = None
     derived_from: UUID | None = None
+    searches_senders: bool = False
 
     def __post_init__(self) -> None:
         if self.author is not None:
@@ -75,10 +77,13 @@ class ImageFilter(msgspec.Struct, frozen=True, kw_only=True):
             and self.media_type in {None, image.ready_content.media_type}
             and (self.created_after is None or self.created_after <= image.created_at)
             and (self.created_before is None or image.created_at < self.created_before)
-            and (self.search is None or self.search.matches(image.prompt))
+            and (self.search is None or self.search.matches(*self._searched(image)))
             and (self.batch is None or (image.batch is not None and image.batch.guid == self.batch))
             and (self.derived_from is None or image.is_derived_from(self.derived_from))
         )
+
+    def _searched(self, image: Image) -> Sequence[str]:
+        return [image.prompt, image.sender.text] if self.searches_senders and image.sender else [image.prompt]
 
 
 class ImagePosition(msgspec.Struct, frozen=True, order=True):

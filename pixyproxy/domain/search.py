@@ -182,8 +182,8 @@ class Search(msgspec.Struct, frozen=True):
                 phrases[Phrase(tuple(terms), is_prefix)] = None
         return cls(tuple(phrases))
 
-    def matches(self, text: str) -> bool:
-        """Whether `text` has all the phrases."""
-        terms = f" {' '.join(terms_of(text))} "
+    def matches(self, *texts: str) -> bool:
+        """Whether each phrase is in one of the texts."""
+        found = [f" {' '.join(terms_of(text))} " for text in texts]
         needles = [f" {' '.join(phrase.terms)}{'' if phrase.is_prefix else ' '}" for phrase in self.phrases]
-        return bool(needles) and all(needle in terms for needle in needles)
+        return bool(needles) and all(any(needle in terms for terms in found) for needle in needles)

@@ -162,6 +162,7 @@ def test_the_author_sees_it(image: Image) -> None:
     references = detail.pop("references")
     shown = detail["request"] | {"prompt": detail["prompt"], "references": references, "mask": detail["mask"]}
     assert list(shown) == [*detail["request"], "prompt", "references", "mask"]
+    assert detail["sender"] == (image.sender and msgspec.structs.asdict(image.sender))
     assert shown.keys() == set(GenerationRequest.__struct_fields__)
     for name, value in image.request.options.items():
         if name not in {"references", "mask"}:

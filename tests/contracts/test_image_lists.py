@@ -26,6 +26,7 @@ from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, Tag
 from pixyproxy.domain.ports import DamagedRecord, ImagePorts, RebuiltIndex
 from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.search import Search
+from pixyproxy.domain.sender import Sender
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 from tests import paging_strategies
@@ -369,6 +370,29 @@ class TestSearch:
             assert await images.list(with_words("last"), limit=1) == [added]
             await images.delete(added.guid, expected_version=1, lease_seconds=0.0)
 
+    async def test_a_sender_is_found_only_where_senders_are_searched(
+        self, images: ImagePorts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sender = Sender(client="OpenAI/Python 3.57.0", user="ann@example.org")
+        found = await images.add(ImageFactory.build(author=ANN, prompt="a red fox", sender=sender, created_at=NOON))
+        for number in range(4):
+            await images.add(
+                ImageFactory.build(author=ANN, prompt="a red hen", sender=None, created_at=NOON + timedelta(number))
+            )
+        # With 2, all but the first search use the full-text index.
+        for sample in (list_queries.SAMPLE_SIZE, 2):
+            monkeypatch.setattr(list_queries, "SAMPLE_SIZE", sample)
+            monkeypatch.setattr(list_queries, "SEARCH_SCAN_SIZE", sample)
+            for text in ("python", "fox openai", '"ann example"', "examp*", "fox red", "openai ann"):
+                own = ImageFilter(author=ANN, search=Search.parse(text), searches_senders=True)
+                assert await images.list(own, limit=10) == [found], text
+                assert await images.count_listed(own) == 1
+            for text in ('"fox openai"', '"red ann"', "fox hen", "zypython", "zy*"):
+                own = ImageFilter(author=ANN, search=Search.parse(text), searches_senders=True)
+                assert await images.list(own, limit=10) == [], text
+            for text in ("python", "ann", "examp*", "zypython"):
+                assert await images.list(with_words(text), limit=10) == [], text
+
     async def test_words_of_an_image_that_was_never_committed_or_is_deleted_are_not_found(
         self, images: ImagePorts
     ) -> None:
@@ -416,6 +440,9 @@ PARENTS = [UUID(int=number << 124 | 7) for number in range(3)]
 REFERENCES = st.sampled_from([Reference.to_image(guid) for guid in PARENTS])
 
 
+SENDERS = st.tuples(st.sampled_from(WORDS), TEXTS).map(lambda texts: Sender.of(client=texts[0], user=texts[1]))
+
+
 @st.composite
 def stored_images(draw: st.DrawFn) -> Image:
     author = draw(st.sampled_from(["ann", "ann", "bob", None]))
@@ -436,6 +463,7 @@ def stored_images(draw: st.DrawFn) -> Image:
         "batch": draw(
             st.none() | st.builds(BatchPlace, guid=st.sampled_from(BATCHES), position=st.just(0), size=st.just(2))
         ),
+        "sender": draw(st.none() | SENDERS),
     }
     if factory is ImageFactory:
         fields["content"] = ContentInfoFactory.build(media_type=draw(st.sampled_from(MEDIA_TYPES)))
@@ -455,6 +483,7 @@ FILTERS = st.builds(
     search=st.none() | TEXTS.map(Search.parse),
     batch=st.sampled_from([None, None, None, *BATCHES]),
     derived_from=st.sampled_from([None, None, None, *PARENTS]),
+    searches_senders=st.booleans(),
 ).filter(lambda wanted: wanted.visibility is not None or wanted.author is not None)
 QUESTIONS = st.tuples(
     FILTERS, st.sampled_from(ImageOrder), st.none() | st.builds(ImagePosition, ANY_TIMES, GUIDS), st.integers(1, 9)
@@ -682,6 +711,18 @@ class TestTables:
         assert await tables.images.make_searchable(limit=2) == []
         assert await tables.images.list(with_words("words"), limit=10) == added
         assert await tables.images.count_listed(with_words('"some words"')) == 5
+
+    async def test_words_of_senders_are_made_again(self, tables: Tables) -> None:
+        image = await tables.images.add(ImageFactory.build(author=ANN, sender=Sender(key="studio")))
+        wanted = ImageFilter(author=ANN, search=Search.parse("studio"), searches_senders=True)
+        await tables.run("DELETE FROM image_words")
+        assert await tables.images.list(wanted, limit=10) == []
+        assert await tables.images.make_searchable(limit=10) == [image.id]
+        assert await tables.images.list(wanted, limit=10) == [image]
+        await tables.run("UPDATE image_words SET words = ' zzold '")
+        assert image.id is not None
+        assert await tables.images.rebuild_words(limit=10) == RebuiltIndex(image.id, 1)
+        assert await tables.images.list(wanted, limit=10) == [image]
 
     async def test_words_of_an_older_version_are_rebuilt(self, tables: Tables) -> None:
         added = await self.add(tables, 5)

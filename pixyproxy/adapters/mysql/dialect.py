@@ -32,5 +32,6 @@ MYSQL: Final = Dialect(
     """,
     is_of_prompt="image_words.prompt_digest = SHA2(images.prompt, 256)",
     match="MATCH (image_words.words) AGAINST (:match IN BOOLEAN MODE)",
-    match_term="+{}",
+    match_term="{}",
+    match_all=lambda groups: " ".join(f"+({' '.join(words)})" if words[1:] else f"+{words[0]}" for words in groups),
 )

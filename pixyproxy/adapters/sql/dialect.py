@@ -1,6 +1,7 @@
 """The differences between MySQL's and SQLite's SQL."""
 
 import re
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -21,6 +22,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
 
     `equal_texts` (exact equality of a column and a parameter), `scanned` (a table with the index to scan) and
     `match_term` (a word of the parameter `:match`, with which `match` queries the full-text index) are templates.
+    `match_all` makes that parameter of groups of words: one word of each must be there.
     `join` reads its left side first. `is_of_prompt` is the condition that words belong to the image's prompt, None if
     they always do. `tag_author` is the author's copy in table `image_tags`, and `indexed_tags` is a JSON array of the
     tags there, or NULL. `concat` joins texts of a row. The template `joined` joins a text of all rows with commas; it
@@ -44,6 +46,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     is_of_prompt: str | None
     match: str
     match_term: str
+    match_all: Callable[[Sequence[Sequence[str]]], str]
 
     @property
     def record(self) -> str:

@@ -115,12 +115,12 @@ _FINISH_DELETION: Final = "DELETE FROM image_deletions WHERE guid = :guid"
 _RECORDS: Final = "SELECT images.guid, {whole_record} FROM images"
 
 _UNSEARCHABLE: Final = """
-    SELECT images.id, images.prompt FROM images LEFT JOIN image_words ON {has_words}
+    SELECT images.id, images.prompt, images.sender FROM images LEFT JOIN image_words ON {has_words}
     WHERE images.id > :after AND {words_id} IS NULL ORDER BY images.id LIMIT :limit
 """
 
 _WORDS: Final = """
-    SELECT images.id, images.prompt, image_words.words FROM images
+    SELECT images.id, images.prompt, images.sender, image_words.words FROM images
     LEFT JOIN image_words ON {words_id} = images.id
     WHERE images.id > :after ORDER BY images.id LIMIT :limit
 """
@@ -186,7 +186,7 @@ class SQLImageRepository(SQLUploads, ImagePorts):
     async def add_batch(
         self, guid: UUID, images: Sequence[Image], *, lease: Lease | None = None, claim: Claim | None = None
     ) -> Sequence[Image]:
-        words = await words_to_rows([(0, image.prompt) for image in images])
+        words = await words_to_rows([(0, image.prompt, image_to_row(image)["sender"]) for image in images])
 
         async def store(transaction: Transaction) -> Sequence[ImageId]:
             # Statements that wait for locks come before the transaction's first plain SELECT: with snapshot isolation
@@ -306,14 +306,14 @@ class SQLImageRepository(SQLUploads, ImagePorts):
         rows = await self.database.fetch_list(_UNSEARCHABLE, {"after": after or 0, "limit": limit})
         words = await words_to_rows(rows)
         await self.database.write(lambda transaction: transaction.execute_many("{add_words}", words))
-        return [ImageId(image_id) for image_id, _ in rows]
+        return [ImageId(image_id) for image_id, *_ in rows]
 
     async def rebuild_words(self, *, after: ImageId | None = None, limit: int) -> RebuiltIndex | None:
         found = await self.database.fetch_list(_WORDS, {"after": after or 0, "limit": limit})
         if not found:
             return None
         rebuilt = await words_to_rows(found)
-        outdated = [row for row, (_, _, words) in zip(rebuilt, found, strict=True) if row["words"] != words]
+        outdated = [row for row, (*_, words) in zip(rebuilt, found, strict=True) if row["words"] != words]
         if outdated:
             await self.database.write(lambda transaction: transaction.execute_many("{add_words}", outdated))
         return RebuiltIndex(ImageId(found[-1][0]), len(outdated))

@@ -22,7 +22,7 @@ import msgspec
 from pixyproxy.adapters.sql.database import Fetch, Parameters
 from pixyproxy.adapters.sql.dialect import Dialect
 from pixyproxy.adapters.sql.records import image_from_record, images_from_page
-from pixyproxy.adapters.sql.rows import phrase_to_text, term_to_text, time_to_text
+from pixyproxy.adapters.sql.rows import phrase_to_text, sender_term_to_text, term_to_text, time_to_text
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagFilter
 from pixyproxy.domain.search import Search, character_count
@@ -345,7 +345,11 @@ class ImageListQueries(msgspec.Struct, frozen=True):
         return [] if self.dialect.is_of_prompt is None else [self.dialect.is_of_prompt]
 
     def _has_phrases(self, search: Search) -> Sequence[str]:
-        return [f"INSTR(image_words.words, :phrase_{number}) > 0" for number in range(len(search.phrases))]
+        kinds = ("phrase", "sender_phrase") if self.wanted.searches_senders else ("phrase",)
+        return [
+            f"({' OR '.join(f'INSTR(image_words.words, :{kind}_{number}) > 0' for kind in kinds)})"
+            for number in range(len(search.phrases))
+        ]
 
     def _range(self, table: str, until: str | None = None) -> Sequence[str]:
         descending = self.order is ImageOrder.NEWEST_FIRST
@@ -393,7 +397,9 @@ class ImageListQueries(msgspec.Struct, frozen=True):
         parameters |= {f"tag_{number}": tag for number, tag in enumerate(wanted.tags)}
         if wanted.search is not None:
             phrases = wanted.search.phrases
-            parameters |= {f"phrase_{number}": phrase_to_text(phrase) for number, phrase in enumerate(phrases)}
+            for number, phrase in enumerate(phrases):
+                parameters[f"phrase_{number}"] = phrase_to_text(phrase)
+                parameters[f"sender_phrase_{number}"] = phrase_to_text(phrase, sender_term_to_text)
             parameters["match"] = self.match
         return parameters
 
@@ -409,7 +415,10 @@ class ImageListQueries(msgspec.Struct, frozen=True):
             elif character_count(last) >= _PREFIX_MIN_LENGTH:
                 terms.setdefault(last, "*")
         longest = sorted(terms, key=character_count, reverse=True)[:_MATCHED_MAX_COUNT]
-        return " ".join(self.dialect.match_term.format(term_to_text(term)) + terms[term] for term in longest)
+        kinds = [term_to_text, sender_term_to_text] if self.wanted.searches_senders else [term_to_text]
+        return self.dialect.match_all(
+            [[self.dialect.match_term.format(to_text(term)) + terms[term] for to_text in kinds] for term in longest]
+        )
 
 
 def tags_query(dialect: Dialect, wanted: TagFilter, after: Tag | None, limit: int, *, descending: bool) -> Query:

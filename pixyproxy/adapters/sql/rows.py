@@ -7,7 +7,7 @@ to parse than a driver's.
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -23,6 +23,7 @@ from pixyproxy.domain.listing import TagCount
 from pixyproxy.domain.ports import Lease, UpgradeProgress
 from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.search import Phrase, terms_of
+from pixyproxy.domain.sender import Sender
 from pixyproxy.domain.tag import Tag, ensure_tags
 from pixyproxy.domain.user import PasswordHash, User, UserId, UserName
 
@@ -155,20 +156,24 @@ def tag_count_from_row(row: Sequence[Any]) -> TagCount:
     return TagCount(Tag(tag), images)
 
 
-def words_to_row(image_id: int, prompt: str) -> Mapping[str, object]:
-    """Return the row of table `image_words` for an image with this prompt, by column name."""
+def words_to_row(image_id: int, prompt: str, sender: str = "") -> Mapping[str, object]:
+    """Return the row of table `image_words` for an image with this prompt and the text of its sender, by column name.
+
+    The words of the sender have another beginning, so that only searches for them find them.
+    """
+    words = [*map(term_to_text, terms_of(prompt)), *map(sender_term_to_text, terms_of(sender))]
     return {
         "image_id": image_id,
-        "words": f" {' '.join(map(term_to_text, terms_of(prompt)))} ",
+        "words": f" {' '.join(words)} ",
         "prompt_digest": hashlib.sha256(prompt.encode()).hexdigest(),
     }
 
 
 async def words_to_rows(rows: Sequence[Sequence[Any]]) -> Sequence[Mapping[str, object]]:
-    """Return the same for rows that begin with id and prompt, without blocking the event loop."""
+    """Return the same for rows that begin with id, prompt and sender, without blocking the event loop."""
 
     def work() -> Sequence[Mapping[str, object]]:
-        return [words_to_row(image_id, prompt) for image_id, prompt, *_ in rows]
+        return [words_to_row(image_id, prompt, sender_text(sender)) for image_id, prompt, sender, *_ in rows]
 
     is_short = sum(len(prompt) for _, prompt, *_ in rows) <= _FEW_CHARACTERS
     return work() if is_short else await asyncio.to_thread(work)
@@ -179,9 +184,22 @@ def term_to_text(term: str) -> str:
     return f"zz{term}"
 
 
-def phrase_to_text(phrase: Phrase) -> str:
-    """Return the text that an image's words contain if its prompt has the phrase."""
-    return f" {' '.join(map(term_to_text, phrase.terms))}{'' if phrase.is_prefix else ' '}"
+def sender_term_to_text(term: str) -> str:
+    """Return a term of a sender as stored."""
+    return f"zy{term}"
+
+
+def phrase_to_text(phrase: Phrase, to_text: Callable[[str], str] = term_to_text) -> str:
+    """Return the text that an image's words contain if its prompt, or what `to_text` is for, has the phrase."""
+    return f" {' '.join(map(to_text, phrase.terms))}{'' if phrase.is_prefix else ' '}"
+
+
+def sender_text(column: str | None) -> str:
+    """Return what a search finds the sender in column `sender` by; nothing for a damaged one."""
+    try:
+        return "" if column is None else msgspec.json.decode(column, type=Sender).text
+    except (msgspec.DecodeError, RecursionError):
+        return ""
 
 
 def progress_from_row(row: Sequence[Any]) -> UpgradeProgress:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 
@@ -16,6 +17,8 @@ from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.image import Image, ImageScope, Visibility
 from pixyproxy.domain.listing import ImageCursor, ImageFilter, ImageOrder, ImagePage, ImagePosition
 from pixyproxy.domain.reference import Reference
+from pixyproxy.domain.search import Search
+from pixyproxy.domain.sender import Sender
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
 from tests import paging_strategies
@@ -359,3 +362,18 @@ async def test_only_images_derived_from_one_that_the_asker_may_read_are_listed(
 async def test_lists_of_derived_images_need_the_images(images: InMemoryImageRepository) -> None:
     with pytest.raises(OperationNotAllowedError):
         await ListImages(catalogue=images)(ANONYMOUS, wanted=ImageFilter(derived_from=PARENT))
+
+
+async def test_authors_find_their_images_by_senders_and_others_do_not(
+    list_images: ListImages, images: InMemoryImageRepository
+) -> None:
+    ann, sender = UserName("ann"), Sender(user="carol")
+    image = await images.add(
+        ImageFactory.build(author=ann, visibility=Visibility.PUBLIC, prompt="a fox", sender=sender)
+    )
+    wanted = ImageFilter(search=Search.parse("carol fox"))
+    assert (await list_images(Principal(name=ann), ImageScope.OWN, wanted=wanted)).images == [image]
+    for principal in (ANONYMOUS, Principal(name=ann)):
+        assert (await list_images(principal, ImageScope.PUBLIC, wanted=wanted)).images == []
+    asked = msgspec.structs.replace(wanted, searches_senders=True)
+    assert (await list_images(ANONYMOUS, ImageScope.PUBLIC, wanted=asked)).images == []

@@ -66,7 +66,7 @@ _FILTERS: Final = (
         'Only images whose prompts have all of these words. Double quotes hold a phrase together: `"red fox"`; a `*`'
         " stands for any end of a word: `light*`. Case and punctuation make no difference, nor do accents of Latin,"
         " Greek, Cyrillic (but for `й`), Hebrew and Arabic letters; `lodz` finds `Łódź`. In other scripts marks are"
-        " letters.",
+        " letters. In lists of one's own images, words of the `sender` count as those of the prompt do.",
         min_length=1,
         max_length=SEARCH_MAX_LENGTH,
         pattern=NO_NUL_PATTERN,

@@ -364,6 +364,21 @@ def _encodable(usage: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     return usage
 
 
+class SenderDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """What the request said about who asks; null where it said nothing."""
+
+    client: Annotated[str | None, Meta(description="The program.", examples=["OpenAI/Python 3.57.0"])]
+    key: Annotated[str | None, Meta(description="The name of the API key.", examples=["chat"])]
+    user: Annotated[str | None, Meta(description="The program's `user`.", examples=["ann@example.org"])]
+    safety_identifier: Annotated[
+        str | None, Meta(description="The program's `safety_identifier` of its user.", examples=["a5c3f1"])
+    ]
+    request_id: Annotated[str | None, Meta(description="The program's `X-Client-Request-Id`.", examples=["7f2c"])]
+    model: Annotated[
+        str | None, Meta(description="The id that was asked for, if it stands for `model`.", examples=["dall-e-3"])
+    ]
+
+
 class PrivateImageDetail(ImageDetail, frozen=True, kw_only=True):
     """All details of an image, for its author."""
 
@@ -373,6 +388,10 @@ class PrivateImageDetail(ImageDetail, frozen=True, kw_only=True):
         ReferenceDetail | None, Meta(description="The picture that marks what of the first reference may change.")
     ]
     result: Annotated[ResultDetail | None, Meta(description="What came back, if anything did.")]
+    sender: Annotated[
+        SenderDetail | None,
+        Meta(description="Who asked for it, as an OpenAI-compatible client told; `q` finds it in lists of one's own."),
+    ]
 
     @classmethod
     def from_image(cls, image: Image) -> Self:
@@ -384,6 +403,7 @@ class PrivateImageDetail(ImageDetail, frozen=True, kw_only=True):
             references=[ReferenceDetail.from_reference(reference) for reference in image.request.references],
             mask=ReferenceDetail.from_reference(mask) if mask else None,
             result=ResultDetail.from_image(image),
+            sender=SenderDetail(**msgspec.structs.asdict(image.sender)) if image.sender else None,
         )
 
 

@@ -22,6 +22,7 @@ from pixyproxy.adapters.archive.records import (
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import USAGE_MAX_DEPTH, Image, ImageStatus
+from pixyproxy.domain.sender import Sender
 from pixyproxy.entrypoints.http.images.schemas import ImageDetail
 from tests.factories import ContentInfoFactory, FailedImageFactory, FailureFactory, ImageFactory, UnknownImageFactory
 
@@ -40,7 +41,8 @@ def read(values: Mapping[str, Any]) -> Image:
 
 def test_a_record_has_the_names_of_the_api_and_what_the_api_does_not_tell() -> None:
     in_the_request = {"size", "quality", "background", "output_format"}
-    assert set(written(ImageFactory.build())) == (set(ImageDetail.__struct_fields__) - {"problem"} - in_the_request) | {
+    image = ImageFactory.build(sender=Sender(user="carol"))
+    assert set(written(image)) == (set(ImageDetail.__struct_fields__) - {"problem"} - in_the_request) | {
         "format",
         "usage",
         "failure",
@@ -50,11 +52,12 @@ def test_a_record_has_the_names_of_the_api_and_what_the_api_does_not_tell() -> N
         "batch_position",
         "batch_size",
         "result",
+        "sender",
     }
 
 
 def test_every_field_of_an_image_but_the_databases_id_is_in_the_record() -> None:
-    image = ImageFactory.build()
+    image = ImageFactory.build(sender=Sender(user="carol"))
     fields = set(Image.__struct_fields__) - {"id", "content"}
     fields |= {*image.ready_content.__struct_fields__, "prompt", "batch_position", "batch_size"}
     assert fields | {"format"} == set(written(image))
@@ -238,7 +241,13 @@ def test_a_record_of_the_first_format_has_no_options_batch_or_result() -> None:
     assert image_from_json(image_to_json(image)) == image
 
 
-@pytest.mark.parametrize("field", list(written(ImageFactory.build())))
+@pytest.mark.parametrize("sender", [{}, {"user": ""}, {"user": 7}, {"who": "ann"}, {"user": "x" * 256}, None, "ann"])
+def test_a_record_with_a_sender_that_no_version_wrote_is_refused(sender: object) -> None:
+    with pytest.raises(DataValidationError):
+        read({**written(ImageFactory.build()), "sender": sender})
+
+
+@pytest.mark.parametrize("field", list(written(ImageFactory.build(sender=None))))
 def test_a_record_without_one_of_its_fields_is_refused(field: str) -> None:
     values = written(ImageFactory.build())
     del values[field]
