@@ -12,6 +12,7 @@ from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest, authentication
 from pixyproxy.entrypoints.http.auth.authorization import require_login
 from pixyproxy.entrypoints.http.auth.logins import logins
+from pixyproxy.entrypoints.http.auth.security import LOGIN, OPTIONAL_LOGIN
 from pixyproxy.entrypoints.http.auth.signed_link import SignedLinkAuthenticator
 from pixyproxy.entrypoints.http.content.delivery import DOWNLOAD_PARAMETER
 from pixyproxy.entrypoints.http.content.schemas import CreateLinkBody, ImageLink
@@ -182,7 +183,7 @@ def private_images(container: Container, settings: Settings) -> Router:
         summary="The bytes of one's own image",
         operation_class=taking(*SIGNED_LINK_PARAMETERS, *VARIANT_PARAMETERS, DOWNLOAD_PARAMETER),
         middleware=[authentication(signed_link, *logins(container)), require_login],
-        security=[{"basic": []}, {}],
+        security=OPTIONAL_LOGIN,
         responses=CONTENT | problems(400, 401, 403, 404, 412, 416, 503),
     )
     async def get_private_image_content(guid: Guid, request: APIRequest) -> ASGIApp:
@@ -212,7 +213,7 @@ def private_images(container: Container, settings: Settings) -> Router:
                     create_link,
                 ],
                 middleware=[authentication(*logins(container)), require_login],
-                security=[{"basic": []}],
+                security=LOGIN,
             ),
             # Not in the router, whose middleware holds for all routes: this one takes signed links too.
             get_private_image_content,

@@ -12,6 +12,7 @@ from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest, authentication
 from pixyproxy.entrypoints.http.auth.authorization import require_login
 from pixyproxy.entrypoints.http.auth.logins import logins
+from pixyproxy.entrypoints.http.auth.security import LOGIN, OPTIONAL_LOGIN
 from pixyproxy.entrypoints.http.content.delivery import DOWNLOAD_PARAMETER
 from pixyproxy.entrypoints.http.content.variants import VARIANT_PARAMETERS
 from pixyproxy.entrypoints.http.images.forms import CreationRequest, Forms, releasing_uploads
@@ -58,7 +59,7 @@ def public_images(container: Container, settings: Settings) -> Router:
         operation_class=taking(*CREATION_PARAMETERS),
         request_class=CreationRequest.with_forms(forms),
         middleware=creators,
-        security=[{"basic": []}],
+        security=LOGIN,
         responses=CREATION_PROBLEMS | accepted(ImageDetail),
     )
     async def create_public_image(
@@ -85,7 +86,7 @@ def public_images(container: Container, settings: Settings) -> Router:
         response_description="The details.",
         response_headers=[ETAG_HEADER],
         middleware=[authenticated],
-        security=[{}, {"basic": []}],
+        security=OPTIONAL_LOGIN,
         responses=UNCHANGED | problems(400, 401, 404, 412, 503),
     )
     async def get_public_image(guid: Guid, request: APIRequest) -> Response[ImageDetail]:
@@ -96,7 +97,7 @@ def public_images(container: Container, settings: Settings) -> Router:
         "/{guid:str}/events",
         summary="Watch a public image",
         middleware=[authenticated],
-        security=[{}, {"basic": []}],
+        security=OPTIONAL_LOGIN,
         responses=EVENTS | problems(400, 401, 404, 503),
     )
     async def get_public_image_events(guid: Guid, request: APIRequest) -> ServerSentEvent:
@@ -111,7 +112,7 @@ def public_images(container: Container, settings: Settings) -> Router:
         http_method=[HttpMethod.GET, HttpMethod.HEAD],
         summary="The bytes of a partial image of a public image",
         middleware=[authenticated],
-        security=[{}, {"basic": []}],
+        security=OPTIONAL_LOGIN,
         responses=PARTIAL | problems(400, 401, 404, 503),
     )
     async def get_public_partial_image(guid: Guid, position: Position, request: APIRequest) -> ASGIApp:
@@ -141,7 +142,7 @@ def public_images(container: Container, settings: Settings) -> Router:
         operation_class=taking(*CREATION_PARAMETERS),
         request_class=CreationRequest.with_forms(forms),
         middleware=creators,
-        security=[{"basic": []}],
+        security=LOGIN,
         responses=CREATION_PROBLEMS | accepted(list[ImageDetail], ACCEPTED_BATCH),
     )
     async def create_public_batch(
@@ -159,7 +160,7 @@ def public_images(container: Container, settings: Settings) -> Router:
         response_description="The details of each, in order.",
         response_headers=[BATCH_ETAG_HEADER],
         middleware=[authenticated],
-        security=[{}, {"basic": []}],
+        security=OPTIONAL_LOGIN,
         responses=UNCHANGED | problems(400, 401, 404, 412, 503),
     )
     async def get_public_batch(batch: BatchGuid, request: APIRequest) -> Response[list[ImageDetail]]:

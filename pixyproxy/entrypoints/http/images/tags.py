@@ -7,6 +7,7 @@ from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest, authentication
 from pixyproxy.entrypoints.http.auth.authorization import require_login
 from pixyproxy.entrypoints.http.auth.logins import logins
+from pixyproxy.entrypoints.http.auth.security import LOGIN
 from pixyproxy.entrypoints.http.images.pages import Pages
 from pixyproxy.entrypoints.http.images.parameters import TAG_LIST_PARAMETERS
 from pixyproxy.entrypoints.http.images.responses import LINK_HEADER, LIST_ETAG_HEADER, UNCHANGED
@@ -54,6 +55,6 @@ def private_tags(container: Container) -> Router:
         "/private/tag",
         route_handlers=[list_private_tags],
         middleware=[authentication(*logins(container)), require_login],
-        security=[{"basic": []}],
+        security=LOGIN,
         tags=["Private images"],
     )

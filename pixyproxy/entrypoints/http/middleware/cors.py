@@ -1,5 +1,6 @@
 """Cross-origin resource sharing (Fetch, section 3.3)."""
 
+import re
 from collections.abc import Collection, Iterable
 from functools import partial
 from typing import Final
@@ -13,10 +14,15 @@ _METHODS: Final = b"GET, HEAD, POST, PATCH, DELETE"
 _REQUEST_HEADERS: Final = (
     b"Authorization, Content-Type, Idempotency-Key, If-Match, If-Modified-Since, If-None-Match, If-Range,"
     b" If-Unmodified-Since, Prefer, Range, X-Request-ID"
+    # Of OpenAI's clients and of applications on them.
+    b", API-Key, HTTP-Referer, OpenAI-Beta, OpenAI-Organization, OpenAI-Project, User-Agent, X-Client-Request-ID"
+    b", X-Title"
 )
+# Each release of OpenAI's clients may bring new ones.
+_MARKS_OF_CLIENTS: Final = re.compile(rb"x-stainless-[a-z0-9-]+", re.IGNORECASE)
 _RESPONSE_HEADERS: Final = (
     b"Accept-Ranges, Content-Disposition, Content-Range, ETag, Idempotency-Replayed, Link, Location,"
-    b" Preference-Applied, Repr-Digest, Retry-After, X-Request-ID, X-Total-Count"
+    b" Preference-Applied, Repr-Digest, Retry-After, X-Request-ID, X-Should-Retry, X-Total-Count"
 )
 _PREFLIGHT_SECONDS: Final = b"600"
 
@@ -42,18 +48,22 @@ class CORS:
             return
         allowed: list[Header] = [(b"access-control-allow-origin", origin)]
         if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
-            await _send(send, _preflight_answer(allowed), {"type": "http.response.start", "status": 204, "headers": []})
+            asked = headers.get(b"access-control-request-headers", b"")
+            await _send(
+                send, _preflight_answer(allowed, asked), {"type": "http.response.start", "status": 204, "headers": []}
+            )
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
             allowed.append((b"access-control-expose-headers", _RESPONSE_HEADERS))
             await self._app(scope, receive, partial(_send, send, allowed))
 
 
-def _preflight_answer(allowed: Iterable[Header]) -> Iterable[Header]:
+def _preflight_answer(allowed: Iterable[Header], asked: bytes) -> Iterable[Header]:
+    marks = [name for name in asked.replace(b" ", b"").split(b",") if _MARKS_OF_CLIENTS.fullmatch(name)]
     return [
         *allowed,
         (b"access-control-allow-methods", _METHODS),
-        (b"access-control-allow-headers", _REQUEST_HEADERS),
+        (b"access-control-allow-headers", b", ".join([_REQUEST_HEADERS, *marks])),
         (b"access-control-max-age", _PREFLIGHT_SECONDS),
     ]
 

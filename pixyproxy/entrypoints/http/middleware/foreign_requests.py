@@ -12,6 +12,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from pixyproxy.domain.errors import BadRequestError, OperationNotAllowedError
+from pixyproxy.entrypoints.http.credentials import sends_key
 from pixyproxy.entrypoints.http.headers import header_of
 from pixyproxy.entrypoints.http.problems.handler import handle_error
 from pixyproxy.entrypoints.public_url import PublicURL
@@ -29,6 +30,7 @@ class ForeignRequests:
     addresses are always allowed, since DNS rebinding needs a name, and so is any host for `/health/`. Pages of
     `origins`, of the request's own host and of `public_url` may send unsafe requests. Browsers name a page's site in
     `Sec-Fetch-Site` (Fetch Metadata) or `Origin` (RFC 6454); a client that sends neither is not a browser, and passes.
+    So does a request with an API key, which no page can make a browser add without leave (Fetch, section 3.3).
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class ForeignRequests:
                     "This service does not answer to the name in the Host header; PIXYPROXY_ALLOWED_HOSTS says to which"
                     " it does."
                 )
-        if scope["method"] not in _SAFE_METHODS and self._is_foreign(scope):
+        if scope["method"] not in _SAFE_METHODS and self._is_foreign(scope) and not sends_key(scope):
             raise OperationNotAllowedError(
                 "A page of another site may not do this; PIXYPROXY_CORS_ORIGINS says which sites may."
             )

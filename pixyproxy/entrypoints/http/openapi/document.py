@@ -40,11 +40,13 @@ from pixyproxy.domain.listing import ImageOrder
 from pixyproxy.domain.reference import REFERENCES_MAX_COUNT
 from pixyproxy.domain.tag import TAG_MAX_LENGTH, TAGS_MAX_COUNT
 from pixyproxy.domain.variant import VariantFormat
+from pixyproxy.entrypoints.http.auth.security import OPTIONAL_LOGIN
 from pixyproxy.entrypoints.http.content.representations import REVALIDATED, conditional_response, entity_tag_of
 from pixyproxy.entrypoints.http.images.parameters import TAG_PATTERN
 from pixyproxy.entrypoints.http.images.responses import ANY_IMAGE
 from pixyproxy.entrypoints.http.middleware.path_prefix import prefix_of
 from pixyproxy.entrypoints.http.openapi.forms import add_form
+from pixyproxy.entrypoints.http.problems.challenges import BASIC_CHALLENGE, WRONG_KEY_CHALLENGE
 from pixyproxy.entrypoints.http.problems.handler import REPLAYED
 
 PATH: Final = "/schema"
@@ -125,8 +127,8 @@ _DESCRIPTION = """\
 PixyProxy generates images through the OpenAI images API and keeps them: the bytes, the prompt, the author, the tags, \
 the time.
 
-Public images are readable by anyone. Writing needs a login with HTTP Basic. Everything below `/private` is about your \
-own images.
+Public images are readable by anyone. Writing needs a login with HTTP Basic, or an API key with the scope for it: \
+`read`, `create` or `manage`. Everything below `/private` is about your own images.
 
 Where there is GET there is HEAD, with the same headers and no body. Details, lists and pictures have an `ETag`: send \
 it as `If-None-Match`, and the answer is a 304 without a body as long as nothing has changed.
@@ -135,8 +137,10 @@ Every error is a problem (RFC 9457) with the media type `application/problem+jso
 `X-Request-ID`: yours, if you sent one of 1 to 64 letters, digits, `_` and `-`, else a new one. A trailing slash \
 changes nothing."""
 
+_CHALLENGES: Final = f"`{BASIC_CHALLENGE}`, or with an API key `{WRONG_KEY_CHALLENGE}`."
+
 # Statuses of requests that are refused before the idempotency key is read.
-_BEFORE_CREATION: Final = {"400", "401", "404", "408", "413", "415"}
+_BEFORE_CREATION: Final = {"400", "401", "403", "404", "408", "413", "415"}
 
 
 def openapi_config() -> OpenAPIConfig:
@@ -150,7 +154,13 @@ def openapi_config() -> OpenAPIConfig:
         use_handler_docstrings=True,
         components=Components(
             security_schemes={
-                "basic": SecurityScheme(type="http", scheme="basic", description="A user name and its password.")
+                "basic": SecurityScheme(type="http", scheme="basic", description="A user name and its password."),
+                "bearer": SecurityScheme(
+                    type="http",
+                    scheme="bearer",
+                    bearer_format="pixy_…",
+                    description="An API key, which acts as its user.",
+                ),
             }
         ),
         # Litestar's own page has an inline script, and no validators.
@@ -170,7 +180,7 @@ def complete_openapi(document: OpenAPI, *, anonymous_create: bool) -> None:
     if anonymous_create:
         paths: Any = document.paths
         for path in ("/image", "/image/batch"):
-            paths[path].post.security.insert(0, {})
+            paths[path].post.security = [*OPTIONAL_LOGIN]
     for operation in _operations(document):
         for status, response in operation.responses.items():
             response.headers = {**(response.headers or {}), **_headers(status)}
@@ -337,7 +347,7 @@ def _headers(status: str) -> dict[str, OpenAPIHeader]:
     text = Schema(type=OpenAPIType.STRING)
     headers = {"X-Request-ID": OpenAPIHeader(schema=text, description="Under which the log says more.", required=True)}
     if status == "401":
-        headers["WWW-Authenticate"] = OpenAPIHeader(schema=text, description="How to log in.", required=True)
+        headers["WWW-Authenticate"] = OpenAPIHeader(schema=text, description=_CHALLENGES, required=True)
     if status in {"409", "429", "503"}:
         seconds = Schema(type=OpenAPIType.INTEGER, minimum=0)
         headers["Retry-After"] = OpenAPIHeader(

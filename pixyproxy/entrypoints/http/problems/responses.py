@@ -10,9 +10,9 @@ from pixyproxy.entrypoints.http.problems.schemas import Problem
 _DESCRIPTIONS: Final = {
     400: "The body, a parameter or the guid breaks a rule, or the generator does not take an option; `errors` names the"
     " field.",
-    401: "The route needs a login and none was given, or the one that was given is not valid.",
-    403: "The image is public, and another's; only its author may change or delete it. Or the link is not valid, or has"
-    " expired.",
+    401: "The route needs a login and none was given, or the login or the API key that was given is not valid.",
+    403: "The API key lacks the scope that this needs. Or the image is public, and another's; only its author may"
+    " change or delete it. Or the link is not valid, or has expired. Or a page of another site may not do this.",
     404: "There is no such image or batch, or none that you may know of.",
     428: "`If-Match` is missing, and this service is set up to ask for it.",
     408: "The body did not arrive in time.",
@@ -35,12 +35,12 @@ _DESCRIPTIONS: Final = {
 
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
-    """Describe a route's problems; a route that takes a login also has that of too many wrong ones."""
+    """Describe a route's problems; one that takes a login has those of too many wrong ones and of too few scopes."""
     return {
         status: ResponseSpec(
             Problem, media_type=PROBLEM_MEDIA_TYPE, description=_DESCRIPTIONS[status], generate_examples=False
         )
-        for status in (*statuses, *([429] if 401 in statuses else []))  # noqa: PLR2004
+        for status in sorted({*statuses, *([403, 429] if 401 in statuses else [])})  # noqa: PLR2004
     }
 
 

@@ -1,5 +1,6 @@
 """Rules that hold for all routes, in one table: HEAD, validators, caching, access."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any, Final
 from uuid import uuid4
@@ -9,6 +10,9 @@ import pytest
 from httpx import Response
 from litestar.routes import HTTPRoute
 
+from pixyproxy.domain.api_key import KeyScope
+from pixyproxy.domain.user import Principal, UserName
+from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.public_url import begins_with_route
 from tests.unit.entrypoints.http.conftest import ANN, BOB, Client, Login
 
@@ -25,6 +29,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     etag: str = ""
     status: int = 200
     body: Any = None
+    needs_password: bool = False
 
 
 PUBLIC_PICTURE: Final = Rules(caching="public, max-age=60, must-revalidate", used_by="cross-origin", etag='"')
@@ -107,6 +112,13 @@ def ask(client: Client, method: str, path: str, guid: str, auth: Login | None = 
     return client.request(method, address, content=body, headers=named, auth=auth, follow_redirects=False)
 
 
+def needed_scope(method: str, path: str) -> KeyScope:
+    if method in {"GET", "HEAD"}:
+        return KeyScope.READ
+    is_creation = method == "POST" and path.removeprefix("/private") in {"/image", "/image/batch"}
+    return KeyScope.CREATE if is_creation or path.startswith("/v1/") else KeyScope.MANAGE
+
+
 def without_chance(response: Response) -> dict[str, str]:
     return {name: value for name, value in response.headers.items() if name not in BY_CHANCE}
 
@@ -146,6 +158,26 @@ def test_refusals_are_not_cached(client: Client, guid: str, method: str, path: s
             assert response.headers["Cache-Control"] == "no-store"
             assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@ALL
+def test_a_key_may_do_what_its_scope_says_and_nothing_else(
+    client: Client, container: Container, guid: str, method: str, path: str
+) -> None:
+    rules = RULES[method, path]
+    ignores_logins = ask(client, method, path, guid, auth=("ann", "wrong password")).status_code != 401
+    ann = Principal(name=UserName("ann"))
+
+    # The last one may delete the image.
+    for scope in KeyScope:
+        secret = asyncio.run(container.create_key()(ann, name="studio", scopes=[scope])).secret
+        response = ask(client, method, path, guid, auth=None, Authorization=f"Bearer {secret}")
+
+        is_allowed = ignores_logins or (not rules.needs_password and scope is needed_scope(method, path))
+        assert response.status_code == (rules.status if is_allowed else 403), scope
+        if not is_allowed and method != "HEAD":
+            needed = "a login with a password" if rules.needs_password else f"the scope {needed_scope(method, path)}."
+            assert needed in response.json()["detail"]
 
 
 @READ

@@ -1,10 +1,13 @@
 """Requests that a browser sends for a page of another site."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
 from litestar.testing import TestClient
 
+from pixyproxy.domain.api_key import KeyScope
+from pixyproxy.domain.user import Principal, parse_user_name
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.app import create_app
 from pixyproxy.entrypoints.settings import Settings
@@ -140,6 +143,34 @@ def test_a_page_of_another_site_may_change_nothing(
     assert client.get(f"/image/{guid}", headers=headers).status_code == 200
 
 
+@pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}])
+def test_a_key_is_no_credential_that_a_browser_adds_by_itself(
+    client: Client, container: Container, headers: dict[str, str]
+) -> None:
+    ann = Principal(name=parse_user_name(ANN[0]))
+    secret = asyncio.run(container.create_key()(ann, name="studio", scopes=list(KeyScope))).secret
+    key = {"Authorization": f"bearer {secret}"}
+    created = client.post("/image", json={"prompt": "a fox"}, headers={**headers, **key})
+    assert created.status_code == 200
+    assert client.delete(f"/private/image/{created.json()['guid']}", headers={**headers, **key}).status_code == 204
+
+
+@pytest.mark.parametrize("name", ["api-key", "Authorization"])
+def test_a_key_that_is_none_exempts_from_nothing(client: Client, name: str) -> None:
+    value = "pixy_" if name == "api-key" else "Digest pixy_"
+    answer = client.post("/image", json={"prompt": "a fox"}, headers={"Origin": "https://evil.example", name: value})
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({"api-key": "pixy_"}, 404), ({"Authorization": "Bearer pixy_"}, 404), ({}, 403), ({"api-secret": "pixy_"}, 403)],
+)
+def test_below_v1_the_header_api_key_is_as_good(client: Client, headers: dict[str, str], status: int) -> None:
+    answer = client.post("/v1/nothing", json={}, headers={"Origin": "https://evil.example", **headers})
+    assert answer.status_code == status
+
+
 def test_an_allowed_origin_may_read_answers_and_problems(client: Client) -> None:
     for path, status in (
         ("/image", 200),
@@ -151,7 +182,8 @@ def test_an_allowed_origin_may_read_answers_and_problems(client: Client) -> None
         answer = client.get(path, headers={"Origin": APP})
         assert answer.status_code == status
         assert answer.headers["Access-Control-Allow-Origin"] == APP
-        assert "ETag" in answer.headers["Access-Control-Expose-Headers"]
+        exposed = set(answer.headers["Access-Control-Expose-Headers"].split(", "))
+        assert {"ETag", "X-Request-ID", "X-Should-Retry", "Retry-After"} <= exposed
         assert "Access-Control-Allow-Credentials" not in answer.headers
         assert "Origin" in answer.headers["Vary"]
 
@@ -169,6 +201,19 @@ def test_a_preflight_says_what_an_allowed_origin_may_send(client: Client) -> Non
     assert {"Authorization", "If-Match"} <= set(answer.headers["Access-Control-Allow-Headers"].split(", "))
     other = client.options("/image", headers={"Origin": "https://evil.example", **asked})
     assert not [name for name in other.headers if name.startswith("access-control")]
+
+
+def test_a_preflight_allows_what_openais_client_sends_from_a_browser(client: Client) -> None:
+    sent = (
+        "api-key,authorization,content-type,http-referer,idempotency-key,openai-organization,openai-project,user-agent,"
+        "x-client-request-id,x-stainless-arch,x-stainless-retry-count,x-stainless-something-new,x-title"
+    )
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": f"{sent},x-evil, x-stainless-"}
+    answer = client.options("/v1/images/generations", headers={"Origin": APP, **asked})
+    assert answer.status_code == 204
+    allowed = answer.headers["Access-Control-Allow-Headers"].lower().split(", ")
+    assert set(sent.split(",")) <= set(allowed)
+    assert not [name for name in allowed if name == "x-evil" or name.strip() != name]
 
 
 class TestWithoutTheSettings:

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from litestar.routes import HTTPRoute
 
 from pixyproxy.domain.image import ImageStatus
+from pixyproxy.entrypoints.http.auth.key_scopes import PASSWORD_ONLY
 from tests.unit.entrypoints.http.conftest import Client
 
 METHODS = {"get", "post", "put", "patch", "delete", "head", "options"}
@@ -98,7 +100,25 @@ def test_events_are_described(document: dict[str, Any], path: str) -> None:
 
 def test_a_public_image_can_be_looked_at_with_a_login_or_without(document: dict[str, Any]) -> None:
     for path in ("/image/{guid}", "/image/{guid}/events"):
-        assert document["paths"][path]["get"]["security"] == [{}, {"basic": []}]
+        assert {} in document["paths"][path]["get"]["security"]
+
+
+def test_a_key_is_an_alternative_to_a_password_unless_the_route_takes_none(client: Client) -> None:
+    document = client.get("/schema/openapi.json").json()
+    schemes = document["components"]["securitySchemes"]
+    assert {name: scheme["scheme"] for name, scheme in schemes.items()} == {"basic": "basic", "bearer": "bearer"}
+    assert schemes["bearer"]["bearerFormat"] == "pixy_…"
+    takers = 0
+    for route in client.app.routes:
+        assert isinstance(route, HTTPRoute)
+        for method, (handler, _) in route.route_handler_map.items():
+            operation = document["paths"].get(route.path_format.replace(":str", ""), {}).get(method.lower())
+            if operation and {"basic": []} in operation.get("security", ()):
+                takes_key = not PASSWORD_ONLY.items() <= handler.opt.items()
+                assert ({"bearer": []} in operation["security"]) == takes_key, (method, route.path)
+                assert {"401", "403", "429"} <= set(operation["responses"]), (method, route.path)
+                takers += 1
+    assert takers
 
 
 def test_each_state_is_named_and_explained(document: dict[str, Any]) -> None:
