@@ -83,6 +83,16 @@ def decode_json(body: bytes | bytearray) -> Any:
     return decoded
 
 
+def json_in(field: str, text: str) -> Any:
+    """Return the JSON value in the text of a form's field; raise `DataValidationError` if there is none."""
+    try:
+        return decode_json(text.encode())
+    except DataValidationError:
+        raise
+    except BadRequestError as exc:
+        raise DataValidationError(field, f"must be JSON: {exc.detail}") from None
+
+
 def _refuse_duplicates(pairs: Sequence[tuple[str, Any]]) -> None:
     if len({name for name, _ in pairs}) < len(pairs):
         twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)

@@ -1,48 +1,30 @@
 """Creations as `multipart/form-data` (RFC 7578): the fields of the JSON body as text, and pictures as files."""
 
 import asyncio
-import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, ClassVar, Final, Self, TypeAlias
+from typing import Any, ClassVar, Final, Self
 
 import msgspec
-from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Receive, Scope, Send
-from multipart import (
-    MultipartError,
-    MultipartSegment,
-    ParserLimitReached,
-    PushMultipartParser,
-    parse_options_header,
-)
 
 from pixyproxy.application import AdmitUploads, StoreUpload, SweepUploads
-from pixyproxy.domain.errors import BadRequestError, DataValidationError, PixyProxyException
+from pixyproxy.domain.errors import DataValidationError, PixyProxyException
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.reference import REFERENCES_MAX_COUNT, Reference, Upload
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest
-from pixyproxy.entrypoints.http.headers import header_of
-from pixyproxy.entrypoints.http.json_request import MAX_BODY_SIZE, StrictJSONRequest, decode_json
+from pixyproxy.entrypoints.http.body_chunks import too_slow
+from pixyproxy.entrypoints.http.form_parts import FORM_MEDIA_TYPE, FormPart, FormParts, form_max_size, number_in
+from pixyproxy.entrypoints.http.json_request import StrictJSONRequest, json_in
 
-FORM_MEDIA_TYPE: Final = "multipart/form-data"
-PARTS_MAX_COUNT: Final = 128
-
-_BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,199}[0-9A-Za-z'()+_,./:=?-]")
 _FILES: Final = "reference"
 _MASK: Final = "mask"
 _LISTS: Final = frozenset({"references", "tags"})
 _NUMBERS: Final = frozenset({"output_compression", "partial_images", "n"})
-_NUMBER: Final = re.compile(r"-?[0-9]{1,9}", re.ASCII)
-_TEXT_TYPES: Final = frozenset({None, "text/plain", "application/json"})
-_UNENCODED: Final = frozenset({"7bit", "8bit", "binary"})
-_CHARSETS: Final = frozenset({None, "utf-8", "utf8", "us-ascii", "ascii"})
 _NAME_SHOWN: Final = 100
-# What surrounds the content of each part.
-_OVERHEAD: Final = 16 << 10
 
 _STATE: Final = "pixyproxy_uploads"
 
@@ -96,19 +78,25 @@ class Forms:
     async def read(self, request: APIRequest) -> Mapping[str, Any]:
         """Return the fields of a form as those of a JSON body, and store its files as the request's `FormUploads`.
 
+        Raises what `read_by` raises, and the errors of `StoreUpload`.
+        """
+        form = _Form(self.store_upload, FormUploads.of(request.scope))
+        await self.read_by(form.read, request)
+        return form.values
+
+    async def read_by(self, take: Callable[[FormParts], Awaitable[None]], request: APIRequest) -> None:
+        """Let `take` have the parts of a form.
+
         Checks login, admission and space before it reads the body. Raises `BadRequestError` for a malformed form,
-        `HTTPException` for one that is too large or takes too long, and the errors of the use cases.
+        `HTTPException` for one that is too large or takes too long, and the errors of `AdmitUploads`.
         """
         await self.admit_uploads(request.user)
-        form = _Form(self.store_upload, FormUploads.of(request.scope))
-        max_size = (REFERENCES_MAX_COUNT + 1) * self.store_upload.max_size + MAX_BODY_SIZE + PARTS_MAX_COUNT * _OVERHEAD
+        parts = FormParts(request=request, max_size=form_max_size(REFERENCES_MAX_COUNT + 1, self.store_upload.max_size))
         try:
             async with asyncio.timeout(self.seconds):
-                return await form.read(_events(request, max_size))
+                await take(parts)
         except TimeoutError:
-            raise HTTPException(
-                status_code=HTTPStatus.REQUEST_TIMEOUT, detail=f"The body took longer than {self.seconds:g} seconds."
-            ) from None
+            raise too_slow(self.seconds) from None
 
     async def release(self, scope: Scope, *, was_refused: bool) -> None:
         """End the holds of a request's uploads; delete the unused ones if it was refused."""
@@ -173,70 +161,6 @@ class CreationRequest(StrictJSONRequest):
         return self.converted(await self.forms.read(self)) if self._is_form else await super().json()
 
 
-# The head of a part, a piece of its content, and None at its end.
-_Event: TypeAlias = MultipartSegment | bytes | None
-
-
-async def _events(request: APIRequest, max_size: int) -> AsyncIterator[_Event]:
-    """Yield the parts of a form; raise `BadRequestError` for a malformed one, and `HTTPException` for a large one."""
-    parser = PushMultipartParser(_boundary(request), max_segment_count=PARTS_MAX_COUNT)
-    part = 0
-    async for chunk in _chunks(request, max_size):
-        try:
-            for event in parser.parse(chunk):
-                part += isinstance(event, MultipartSegment)
-                yield event
-        except ParserLimitReached as exc:
-            if part == PARTS_MAX_COUNT:
-                raise _too_large(f"The form has more than {PARTS_MAX_COUNT} parts.") from exc
-            raise _too_large(f"Part {part + 1} of the form is too large: {_reason(exc)}.") from exc
-        except MultipartError as exc:
-            raise BadRequestError(f"The form is malformed after part {part}: {_reason(exc)}.") from exc
-    try:
-        parser.close()
-    except MultipartError as exc:
-        if not part:
-            raise BadRequestError("The form breaks off before the first part, or has another boundary.") from exc
-        raise BadRequestError(f"The form breaks off after the beginning of part {part}.") from exc
-
-
-def _reason(error: MultipartError) -> str:
-    if isinstance(error.__context__, UnicodeDecodeError):
-        return "its head must be text in UTF-8"
-    return str(error.args[0])
-
-
-def _boundary(request: APIRequest) -> str:
-    header = (header_of(request.scope, b"content-type") or b"").decode("latin-1")
-    boundary = parse_options_header(header)[1].get("boundary", "")
-    if not _BOUNDARY.fullmatch(boundary):
-        raise BadRequestError("The Content-Type multipart/form-data must have a boundary of 1 to 200 characters.")
-    return str(boundary)
-
-
-async def _chunks(request: APIRequest, max_size: int) -> AsyncIterator[bytes]:
-    length = header_of(request.scope, b"content-length")
-    if length is not None and length.isdigit() and int(length) > max_size:
-        raise _too_large(f"The body is larger than {max_size:,} bytes.")
-    byte_size = 0
-    while True:
-        message: Any = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise BadRequestError("The client left before the body was whole.")
-        chunk = message.get("body", b"")
-        byte_size += len(chunk)
-        if byte_size > max_size:
-            raise _too_large(f"The body is larger than {max_size:,} bytes.")
-        if chunk:
-            yield chunk
-        if not message.get("more_body", False):
-            return
-
-
-def _too_large(detail: str) -> HTTPException:
-    return HTTPException(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail=detail)
-
-
 @dataclass(slots=True)
 class _Form:
     """One form on its way in."""
@@ -244,50 +168,31 @@ class _Form:
     store_upload: StoreUpload
     uploads: FormUploads
     values: dict[str, Any] = field(default_factory=dict)
-    text_size: int = 0
 
-    async def read(self, events: AsyncIterator[Any]) -> Mapping[str, Any]:
-        part = 0
-        async for head in events:
-            part += 1
-            name = _name_of(head, part)
-            if head.filename is None:
-                self._add(name, await self._text(name, head, events))
+    async def read(self, parts: FormParts) -> None:
+        async for part in parts:
+            name = _name_of(part)
+            if part.filename is None:
+                if name == _FILES:
+                    raise DataValidationError(name, "must be a file with a `filename`; `references` takes guids")
+                self._add(name, await parts.text(part, name))
             else:
-                await self._store(name, head.filename, _content(events))
-        return self.values
+                await self._store(name, part)
 
-    async def _store(self, name: str, filename: str, content: AsyncIterator[bytes]) -> None:
+    async def _store(self, name: str, part: FormPart) -> None:
         if name not in {_FILES, _MASK}:
             raise DataValidationError(name, "must be text, not a file")
-        first = await anext(content, None)
-        if first is None and not filename:
-            # Browsers send this for a file that was not chosen.
+        content = await part.file()
+        if content is None:
             return
         if name == _MASK:
             self._ensure_new(_MASK)
-            self.uploads.mask = await self.store_upload(_joined(first, content), filename=filename, field=_MASK)
+            self.uploads.mask = await self.store_upload(content, filename=part.filename, field=_MASK)
             return
         position = self._next_position()
         self.uploads.references[position] = await self.store_upload(
-            _joined(first, content), filename=filename, field=f"references[{position}]"
+            content, filename=part.filename, field=f"references[{position}]"
         )
-
-    async def _text(self, name: str, head: MultipartSegment, events: AsyncIterator[_Event]) -> str:
-        if name == _FILES:
-            raise DataValidationError(name, "must be a file with a `filename`; `references` takes guids")
-        if head.content_type not in _TEXT_TYPES or (head.charset or "utf-8").lower() not in _CHARSETS:
-            raise DataValidationError(name, "must be text in UTF-8")
-        pieces: list[bytes] = []
-        async for piece in _content(events):
-            self.text_size += len(piece)
-            if self.text_size > MAX_BODY_SIZE:
-                raise _too_large(f"The texts of the form, up to {name}, are larger than {MAX_BODY_SIZE:,} bytes.")
-            pieces.append(piece)
-        try:
-            return b"".join(pieces).decode()
-        except UnicodeDecodeError:
-            raise DataValidationError(name, "must be text in UTF-8") from None
 
     def _add(self, name: str, text: str) -> None:
         if not text and name != "prompt":
@@ -312,39 +217,15 @@ class _Form:
         return position
 
 
-def _name_of(head: MultipartSegment, part: int) -> str:
+def _name_of(part: FormPart) -> str:
     """Return the name of a part, without the brackets that some clients add to names of lists."""
-    if not head.name:
-        raise BadRequestError(f"Part {part} of the form has no name.")
-    name: str = head.name.removesuffix("[]")
-    name = name if name in {_FILES, *_LISTS} else str(head.name)
-    encoding = head.header("Content-Transfer-Encoding")
-    if encoding is not None and encoding.lower() not in _UNENCODED:
-        raise DataValidationError(name[:_NAME_SHOWN], "must have no Content-Transfer-Encoding")
-    return name[:_NAME_SHOWN]
+    name = part.name.removesuffix("[]")
+    shown = (name if name in {_FILES, *_LISTS} else part.name)[:_NAME_SHOWN]
+    part.ensure_unencoded(shown)
+    return shown
 
 
 def _value(name: str, text: str) -> Any:
-    if name in _NUMBERS and _NUMBER.fullmatch(text):
-        return int(text)
-    if name != "extra":
-        return text
-    try:
-        return decode_json(text.encode())
-    except DataValidationError:
-        raise
-    except BadRequestError as exc:
-        raise DataValidationError(name, f"must be JSON: {exc.detail}") from None
-
-
-async def _content(events: AsyncIterator[_Event]) -> AsyncIterator[bytes]:
-    """Yield the bytes of the part whose head was read last."""
-    while isinstance(event := await anext(events), bytes):
-        yield event
-
-
-async def _joined(first: bytes | None, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    if first is not None:
-        yield first
-    async for piece in rest:
-        yield piece
+    if name in _NUMBERS:
+        return number_in(text)
+    return json_in(name, text) if name == "extra" else text

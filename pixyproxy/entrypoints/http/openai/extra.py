@@ -18,13 +18,14 @@ _NAMES_SHOWN: Final = 20
 _log = logging.getLogger("pixyproxy.openai")
 
 
-def kept_extra(fields: Mapping[str, Any], request_id: str | None) -> Mapping[str, Any] | None:
+def kept_extra(fields: Mapping[str, Any], ignored: Sequence[str], request_id: str | None) -> Mapping[str, Any] | None:
     """Return those of the unknown fields of a request that are kept in its `extra`, None if there are none.
 
-    Leaves out nulls, names of secrets at any depth, and what breaks a rule of `extra`. Logs the names, no values.
+    Leaves out nulls, names of secrets at any depth, and what breaks a rule of `extra`. Logs the names, no values, with
+    those that were `ignored` before.
     """
     kept: dict[str, Any] = {}
-    dropped: list[str] = []
+    dropped = list(ignored)
     for position, (name, value) in enumerate(fields.items()):
         if value is None:
             continue

@@ -20,9 +20,14 @@ from pixyproxy.domain.tag import TAGS_MAX_COUNT, parse_new_tags
 from pixyproxy.domain.text import ensure_label
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest
+from pixyproxy.entrypoints.http.form_parts import FORM_MEDIA_TYPE
 from pixyproxy.entrypoints.http.headers import header_of
+from pixyproxy.entrypoints.http.images.forms import Forms, FormUploads
+from pixyproxy.entrypoints.http.json_request import ensure_media_type
+from pixyproxy.entrypoints.http.openai.edit_forms import IMAGE, MASK, METADATA, EditForm
+from pixyproxy.entrypoints.http.openai.edit_pictures import EditPictures
 from pixyproxy.entrypoints.http.openai.extra import kept_extra
-from pixyproxy.entrypoints.http.openai.json_bodies import JSONBodies
+from pixyproxy.entrypoints.http.openai.json_bodies import JSON_MEDIA_TYPE, JSONBodies
 from pixyproxy.entrypoints.http.openai.legacy import adapted
 from pixyproxy.entrypoints.http.openai.schemas import ImageFields, openai_names
 from pixyproxy.entrypoints.settings import GeneratorKind, Settings
@@ -36,8 +41,8 @@ _OPTIONS: Final = (
     "moderation",
     "input_fidelity",
 )
-_PICTURES: Final = ("image", "images", "mask")
-_METADATA: Final = "metadata"
+_PICTURES: Final = (IMAGE, "images", MASK)
+_AUTO: Final = "auto"
 _RESPONSE_FORMAT: Final = "response_format"
 _B64_JSON: Final = "b64_json"
 _URL: Final = "url"
@@ -83,6 +88,8 @@ class ImagesRequests:
     """Reads the creations of OpenAI's images API."""
 
     json_bodies: JSONBodies
+    forms: Forms
+    pictures: EditPictures
     model_ids: _ModelIds
     tag: str | None
     is_sketch: bool
@@ -92,6 +99,8 @@ class ImagesRequests:
         """Return the one of the container."""
         return cls(
             json_bodies=JSONBodies.of(settings),
+            forms=Forms.of(container),
+            pictures=EditPictures.of(container),
             model_ids=_ModelIds(list_models=container.list_models()),
             tag=settings.openai_tag,
             is_sketch=settings.generator_kind is GeneratorKind.SKETCH,
@@ -107,30 +116,58 @@ class ImagesRequests:
             for name in _PICTURES:
                 if values.get(name):
                     raise DataValidationError(name, "is not taken here: POST /v1/images/edits draws from pictures")
-            return await self._images_request(request, values)
+            return await self._request(request, values)
 
-    async def _images_request(self, request: APIRequest, values: Mapping[str, Any]) -> ImagesRequest:
+    async def edit(self, request: APIRequest) -> ImagesRequest:
+        """Return what a request for pictures from pictures, a form or JSON, asks for.
+
+        Its pictures are stored as the request's `FormUploads`. Checks login, room and space before it reads the body.
+        Raises what `generation`, `Forms.read_by` and `EditPictures.store` raise.
+        """
+        ensure_media_type(request, (FORM_MEDIA_TYPE, JSON_MEDIA_TYPE))
+        uploads = FormUploads.of(request.scope)
+        if request.content_type[0] == FORM_MEDIA_TYPE:
+            form = EditForm(store_upload=self.forms.store_upload, uploads=uploads)
+            await self.forms.read_by(form.read, request)
+            return await self._request(request, form.values, uploads=uploads, ignored=form.ignored)
+        await self.forms.admit_uploads(request.user)
+        async with self.json_bodies.read(request) as values:
+            # Before the pictures are decoded.
+            ImageFields.of(values)
+            await self.pictures.store(values, uploads)
+            return await self._request(request, values, uploads=uploads)
+
+    async def _request(
+        self,
+        request: APIRequest,
+        values: Mapping[str, Any],
+        *,
+        uploads: FormUploads | None = None,
+        ignored: Sequence[str] = (),
+    ) -> ImagesRequest:
         with openai_names():
             fields = ImageFields.of(values)
+            if uploads is not None and not uploads.references:
+                raise DataValidationError(IMAGE, "is needed: a file in a form, or a URL in JSON")
             if fields.prompt is None:
                 raise DataValidationError("prompt", "is needed")
             if not 1 <= (count := 1 if fields.n is None else fields.n) <= BATCH_MAX_SIZE:
                 raise DataValidationError("n", f"must be 1 to {BATCH_MAX_SIZE}, not {count}")
-            is_stream = bool(fields.stream)
-            response_format = _response_format(request, fields)
             if fields.model is not None:
                 ensure_label("model", fields.model, MODEL_MAX_LENGTH)
+            response_format = _response_format(request, fields)
             named = await self.model_ids.resolve(fields.model)
             metadata = _metadata(values)
-            extra = await _extra(request, values, metadata)
-            options = {name: value for name in _OPTIONS if (value := getattr(fields, name)) is not None}
+            is_stream = bool(fields.stream)
             wanted = GenerationRequest(
                 prompt=fields.prompt,
                 model=named.model.id,
                 partial_images=(fields.partial_images or 0) if is_stream else 0,
-                extra=extra,
-                **adapted(options, named.model, is_sketch=self.is_sketch),
+                extra=await _extra(request, values, metadata, ignored),
+                **adapted(_options(fields, is_edit=uploads is not None), named.model, is_sketch=self.is_sketch),
             )
+            if uploads is not None:
+                wanted = uploads.added_to(wanted)
             # It names the sizes of the model.
             named.model.ensure_takes(wanted)
             default_format = _URL if named.asked.startswith(_URL_MODELS) else _B64_JSON
@@ -144,6 +181,7 @@ class ImagesRequests:
                 model=named.asked,
                 answers_url=not is_stream and (response_format or default_format) == _URL,
                 is_stream=is_stream,
+                is_edit=uploads is not None,
             )
 
     def _tags(self, metadata: Mapping[str, Any], key: APIKey | None) -> Sequence[str]:
@@ -158,6 +196,16 @@ class ImagesRequests:
         return [*others[: TAGS_MAX_COUNT - len(tags)], *tags]
 
 
+def _options(fields: ImageFields, *, is_edit: bool) -> Mapping[str, Any]:
+    options = {name: value for name in _OPTIONS if (value := getattr(fields, name)) is not None}
+    if is_edit and fields.moderation == _AUTO:
+        # Edits have no other.
+        del options["moderation"]
+    if not is_edit:
+        options.pop("input_fidelity", None)
+    return options
+
+
 def _response_format(request: APIRequest, fields: ImageFields) -> str | None:
     told = fields.response_format
     if told is None:
@@ -169,26 +217,26 @@ def _response_format(request: APIRequest, fields: ImageFields) -> str | None:
 
 
 def _metadata(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    metadata = values.get(_METADATA)
+    metadata = values.get(METADATA)
     if metadata is None:
         return {}
     if not isinstance(metadata, dict):
-        raise DataValidationError(_METADATA, "must be an object")
+        raise DataValidationError(METADATA, "must be an object")
     return metadata
 
 
 async def _extra(
-    request: APIRequest, values: Mapping[str, Any], metadata: Mapping[str, Any]
+    request: APIRequest, values: Mapping[str, Any], metadata: Mapping[str, Any], ignored: Sequence[str]
 ) -> Mapping[str, Any] | None:
-    known = {*ImageFields.__struct_fields__, *_PICTURES, _METADATA}
+    known = {*ImageFields.__struct_fields__, *_PICTURES, METADATA}
     unknown = {name: value for name, value in values.items() if name not in known and value is not None}
     others = {name: value for name, value in metadata.items() if name not in {"tags", "visibility"}}
     if others:
-        unknown[_METADATA] = others
-    if not unknown:
+        unknown[METADATA] = others
+    if not unknown and not ignored:
         return None
     # They may be large.
-    return await asyncio.to_thread(kept_extra, unknown, request.scope["state"].get("request_id"))
+    return await asyncio.to_thread(kept_extra, unknown, ignored, request.scope["state"].get("request_id"))
 
 
 def _visibility(metadata: Mapping[str, Any], key: APIKey | None) -> Visibility:

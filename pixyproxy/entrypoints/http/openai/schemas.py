@@ -9,11 +9,11 @@ import msgspec
 from msgspec import Meta
 
 from pixyproxy.domain.errors import DataValidationError
+from pixyproxy.entrypoints.http.form_parts import number_in
 
 _NUMBERS: Final = frozenset({"n", "output_compression", "partial_images"})
 _FLAGS: Final = frozenset({"stream"})
 _NUMBER_LIMIT: Final = 10**9
-_NUMBER: Final = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 _WORDS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 _NAMES: Final = {"references": "image", "tags": "metadata", "visibility": "metadata"}
@@ -86,8 +86,8 @@ def _checked(name: str, value: Any) -> Any:
 
 def value_of(name: str, text: str) -> object:
     """Return the value of a field in a form, where all are texts."""
-    if name in _NUMBERS and _NUMBER.fullmatch(text):
-        return int(text)
+    if name in _NUMBERS:
+        return number_in(text)
     if name in _FLAGS:
         return _WORDS.get(text.lower(), text)
     return text

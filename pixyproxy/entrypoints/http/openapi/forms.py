@@ -6,7 +6,7 @@ from typing import Any
 from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Schema
 
 from pixyproxy.domain.reference import REFERENCES_MAX_COUNT
-from pixyproxy.entrypoints.http.images.forms import FORM_MEDIA_TYPE
+from pixyproxy.entrypoints.http.form_parts import FORM_MEDIA_TYPE
 
 _FILE = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
 

@@ -14,12 +14,11 @@ from pixyproxy.adapters.openai.models import MODELS
 from pixyproxy.domain.api_key import APIKey
 from pixyproxy.domain.capabilities import Capabilities
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.domain.reference import Upload
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.entrypoints.container import Container
-from pixyproxy.entrypoints.http.images.forms import FormUploads
 from pixyproxy.entrypoints.http.openai.requests import ImagesRequest, ImagesRequests
 from pixyproxy.entrypoints.settings import GeneratorKind, Settings
+from tests.contents import keys_in
 from tests.doubles.container import in_memory_container
 
 JSON = "application/json"
@@ -34,12 +33,20 @@ class Reading:
         self.requests = ImagesRequests.of(container, settings)
         self.principal: Principal = ANONYMOUS
         self.key: APIKey | None = None
-        self.uploads: Sequence[Upload] = ()
         self.received = 0
 
     async def generation(self, body: object, **options: Any) -> ImagesRequest:
         """Read a request for pictures from a prompt."""
         return await self.requests.generation(self.request(body, **options))
+
+    async def edit(self, body: object, **options: Any) -> ImagesRequest:
+        """Read a request for pictures from pictures, and release them as the middleware does."""
+        request = self.request(body, **options)
+        try:
+            return await self.requests.edit(request)
+        except BaseException:
+            await self.requests.forms.release(request.scope, was_refused=True)
+            raise
 
     def request(
         self,
@@ -80,10 +87,9 @@ class Reading:
         self.scope = scope
         return Request(scope, receive)
 
-    @property
-    def stored(self) -> Sequence[Upload]:
-        """The uploads of the last request."""
-        return FormUploads.of(self.scope).all
+    async def kept(self) -> Sequence[str]:
+        """Return the keys of all stored uploads."""
+        return await keys_in(self.container.upload_contents())
 
 
 @asynccontextmanager
