@@ -12,6 +12,7 @@
     ├── TooManyLoginsError              too many wrong logins with this user name from this address
     ├── OperationNotAllowedError        the principal may not do this
     ├── RecordNotFoundError             there is no such record, or none this principal may know of
+    │   └── ModelNotFoundError          there is no such model, or none that requests may name
     ├── EndpointNotFoundError           there is no such endpoint
     ├── ConstraintViolationError        the record conflicts with a stored one
     ├── PreconditionFailedError         the record has changed since the client saw it
@@ -113,6 +114,12 @@ class OperationNotAllowedError(PixyProxyException):
 
 class RecordNotFoundError(PixyProxyException):
     """There is no such record, or none that this principal may know of."""
+
+
+class ModelNotFoundError(RecordNotFoundError):
+    """There is no such model, or none that requests may name; `field` is the one that names it."""
+
+    field = "model"
 
 
 class EndpointNotFoundError(PixyProxyException):

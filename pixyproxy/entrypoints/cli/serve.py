@@ -102,6 +102,8 @@ def application() -> "ProxyHeaders":
     SendfileProtocol.send_timeout = settings.send_timeout
     SendfileProtocol.head_timeout = settings.head_timeout
     SendfileProtocol.min_rate = settings.min_rate
+    if (public_url := settings.public_address) is not None:
+        SendfileProtocol.prefix = public_url.prefix
     configure_logging(settings.log_format)
     settings = with_allowed_hosts(settings)
     container = Container(settings=settings)

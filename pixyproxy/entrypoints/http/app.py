@@ -12,6 +12,7 @@ from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.image import ImageScope
 from pixyproxy.entrypoints.container import Container, opened
 from pixyproxy.entrypoints.housekeeping import housekeeping
+from pixyproxy.entrypoints.http.errors import handle_error
 from pixyproxy.entrypoints.http.health import health
 from pixyproxy.entrypoints.http.images.private_images import private_images
 from pixyproxy.entrypoints.http.images.public_images import public_images
@@ -26,7 +27,6 @@ from pixyproxy.entrypoints.http.middleware.request_log import RequestLog
 from pixyproxy.entrypoints.http.middleware.request_rules import RequestRules
 from pixyproxy.entrypoints.http.models import models
 from pixyproxy.entrypoints.http.openapi.document import complete_openapi, openapi_config, swagger_ui_file
-from pixyproxy.entrypoints.http.problems.handler import handle_error
 from pixyproxy.entrypoints.http.public_shortcut import PublicShortcut
 from pixyproxy.entrypoints.settings import Settings
 
@@ -84,8 +84,9 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
     public = ImageResource.of(container, ImageScope.PUBLIC)
     handler: ASGIApp = HeadAsGet(PublicShortcut(app.asgi_handler, public))
     handler = ForeignRequests(handler, allowed_hosts=settings.host_names, origins=origins, public_url=public_url)
-    handler = RequestRules(PathPrefix(handler, public_url))
+    handler = RequestRules(handler)
     if origins:
         handler = CORS(handler, origins)
-    app.asgi_handler = RequestLog(handler)
+    # Outside the rules, whose refusals depend on the path below the prefix.
+    app.asgi_handler = RequestLog(PathPrefix(handler, public_url))
     return app

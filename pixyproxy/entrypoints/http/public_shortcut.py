@@ -12,9 +12,9 @@ from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.image import ImageScope
 from pixyproxy.domain.user import ANONYMOUS
 from pixyproxy.entrypoints.http.content.variants import ORIGINAL, VariantQuery
+from pixyproxy.entrypoints.http.errors import handle_error
 from pixyproxy.entrypoints.http.headers import header_of
 from pixyproxy.entrypoints.http.images.resource import ImageResource
-from pixyproxy.entrypoints.http.problems.handler import handle_error
 
 _PUBLIC: Final = re.compile(
     r"/image/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(/content)?", re.ASCII

@@ -15,17 +15,18 @@ import time
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, ClassVar, Final
+from urllib.parse import unquote
 from weakref import WeakKeyDictionary, ref
 
 import httptools
-import msgspec
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from pixyproxy.entrypoints.access_log import log_request
+from pixyproxy.entrypoints.http.errors import plain_answer
 from pixyproxy.entrypoints.http.middleware.response_headers import complete_headers
-from pixyproxy.entrypoints.http.problems.handler import PROBLEM_MEDIA_TYPE, plain_problem
+from pixyproxy.entrypoints.http.service_path import without_prefix
 
 # Bytes of a chunked body parsed at once.
 _PIECE: Final = 64 << 10
@@ -91,9 +92,11 @@ class BoundedProtocol(HttpToolsProtocol):
     - Data after the response is read and dropped for `rest_timeout` seconds and `rest_size` bytes, so that the response
       reaches the client (RFC 9112, section 9.6).
 
-    One timer per server checks all connections once a second.
+    One timer per server checks all connections once a second. `prefix` is the path prefix of the service, on which the
+    shape of an answer depends.
     """
 
+    prefix: ClassVar[str] = ""
     head_size: ClassVar[int] = 64 << 10
     head_lines: ClassVar[int] = 100
     head_timeout: ClassVar[float] = 10.0
@@ -398,21 +401,21 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if not is_answered:
-            body = msgspec.json.encode(plain_problem(status, detail, request_id))
+            answer = plain_answer(status, detail, request_id, path=self._known_path())
             headers = [
                 *self.server_state.default_headers,
-                *complete_headers(
-                    [
-                        (b"content-type", PROBLEM_MEDIA_TYPE.encode()),
-                        (b"content-length", str(len(body)).encode()),
-                        (b"connection", b"close"),
-                    ],
-                    request_id,
-                ),
+                *complete_headers([*answer.headers, (b"connection", b"close")], request_id),
             ]
             lines = [b"%b: %b\r\n" % header for header in headers]
-            self.transport.write(b"".join([STATUS_LINE[int(status)], *lines, b"\r\n", body]))
+            self.transport.write(b"".join([STATUS_LINE[int(status)], *lines, b"\r\n", answer.body]))
         self._drop_the_rest()
+
+    def _known_path(self) -> str:
+        """Return the path below the service's prefix, or what is known of it."""
+        if self._phase not in {_HEAD, _BODY} or not self._has_begun:
+            return ""
+        path = unquote(self.url.partition(b"?")[0].decode("latin-1"))
+        return without_prefix(without_prefix(path, self.root_path), self.prefix)
 
     def _drop_the_rest(self) -> None:
         """Close the connection after the client has had time to read its response."""

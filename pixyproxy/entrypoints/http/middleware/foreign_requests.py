@@ -13,8 +13,8 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from pixyproxy.domain.errors import BadRequestError, OperationNotAllowedError
 from pixyproxy.entrypoints.http.credentials import sends_key
+from pixyproxy.entrypoints.http.errors import handle_error
 from pixyproxy.entrypoints.http.headers import header_of
-from pixyproxy.entrypoints.http.problems.handler import handle_error
 from pixyproxy.entrypoints.public_url import PublicURL
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})

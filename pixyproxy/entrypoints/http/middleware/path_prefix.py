@@ -1,7 +1,7 @@
 """The path prefix of the service, where a proxy or a host application mounts it."""
 
 from functools import partial
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote, unquote
 
 from litestar.connection import ASGIConnection
@@ -9,9 +9,8 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from pixyproxy.domain.errors import BadRequestError
+from pixyproxy.entrypoints.http.service_path import note_origin, note_prefix, prefix_of, without_prefix
 from pixyproxy.entrypoints.public_url import PublicURL, is_host
-
-_KEY: Final = "prefix"
 
 
 class PathPrefix:
@@ -25,15 +24,19 @@ class PathPrefix:
     def __init__(self, app: ASGIApp, public_url: PublicURL | None) -> None:
         self._app = app
         self._public_prefix = public_url.prefix if public_url else ""
+        self._origin = public_url.origin if public_url else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP:
             mounted_at, path = _split(scope)
             prefix = self._public_prefix or quote(mounted_at)
+            if self._origin is not None:
+                note_origin(scope, self._origin)
             if prefix:
-                scope["state"][_KEY] = prefix
+                path = without_prefix(path, self._public_prefix)
+                note_prefix(scope, prefix, path)
                 # The host application keeps its own scope.
-                inner: Any = {**scope, "path": _without(self._public_prefix, path), "root_path": ""}
+                inner: Any = {**scope, "path": path, "root_path": ""}
                 await self._app(inner, receive, partial(_send_prefixed, send, prefix.encode()))
                 return
         await self._app(scope, receive, send)
@@ -57,12 +60,6 @@ def _prefixed(name: bytes, value: bytes, prefix: bytes) -> bytes:
             return value
 
 
-def prefix_of(scope: Scope) -> str:
-    """Return the prefix of a request's path as the client sees it: empty, or with a leading slash only."""
-    prefix: str = scope["state"].get(_KEY, "")
-    return prefix
-
-
 def public_address(connection: ASGIConnection[Any, Any, Any, Any], public_url: PublicURL | None) -> str:
     """Return the service's absolute URL, without a trailing slash.
 
@@ -77,17 +74,13 @@ def public_address(connection: ASGIConnection[Any, Any, Any, Any], public_url: P
     return f"{connection.scope['scheme']}://{host}{prefix_of(connection.scope)}"
 
 
-def _without(prefix: str, path: str) -> str:
-    return path[len(prefix) :] or "/" if prefix and f"{path}/".startswith(f"{prefix}/") else path
-
-
 def _split(scope: HTTPScope) -> tuple[str, str]:
     """Return the mount path of the application, and the rest of the path."""
     root_path, path = scope.get("root_path", "").rstrip("/"), scope["path"]
     if taken := _taken_by_litestar(scope):
         # Servers differ: `path` may or may not include the root path.
         return taken if f"{taken}/".startswith(f"{root_path}/") else root_path + taken, path
-    return root_path, _without(root_path, path)
+    return root_path, without_prefix(path, root_path)
 
 
 def _taken_by_litestar(scope: HTTPScope) -> str:

@@ -7,15 +7,13 @@ import time
 from typing import Any, Final
 from urllib.parse import quote
 
-import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from pixyproxy.entrypoints.access_log import log_request
+from pixyproxy.entrypoints.http.errors import PlainAnswer, broken_off_answer
 from pixyproxy.entrypoints.http.middleware.client_address import client_address
 from pixyproxy.entrypoints.http.middleware.response_headers import REQUEST_ID, complete_headers
-from pixyproxy.entrypoints.http.problems.handler import PROBLEM_MEDIA_TYPE, broken_off_problem
-from pixyproxy.entrypoints.http.problems.schemas import Problem
 
 _CLIENT_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 
@@ -68,7 +66,7 @@ class RequestLog:
             if status is not None:
                 raise
             # The server's shutdown timeout is over; its own answer would be plain text.
-            await _send(broken_off_problem(scope), send_and_watch)
+            await _send(broken_off_answer(scope), send_and_watch)
         finally:
             duration = round((time.perf_counter() - started_at) * 1000, 1)
             log_request(
@@ -77,11 +75,9 @@ class RequestLog:
             )
 
 
-async def _send(problem: Problem, send: Send) -> None:
-    body = msgspec.json.encode(problem)
-    headers = [(b"content-type", PROBLEM_MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+async def _send(answer: PlainAnswer, send: Send) -> None:
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
 
 def _completed(message: Any, request_id: str) -> Any:

@@ -9,7 +9,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from pixyproxy.domain.errors import BadRequestError, EndpointNotFoundError
-from pixyproxy.entrypoints.http.problems.handler import handle_error
+from pixyproxy.entrypoints.http.errors import handle_error
 
 # A request with two of these is ambiguous.
 _SINGLE: Final = frozenset({b"host", b"authorization", b"content-type"})

@@ -44,10 +44,10 @@ from pixyproxy.entrypoints.http.auth.security import OPTIONAL_LOGIN
 from pixyproxy.entrypoints.http.content.representations import REVALIDATED, conditional_response, entity_tag_of
 from pixyproxy.entrypoints.http.images.parameters import TAG_PATTERN
 from pixyproxy.entrypoints.http.images.responses import ANY_IMAGE
-from pixyproxy.entrypoints.http.middleware.path_prefix import prefix_of
 from pixyproxy.entrypoints.http.openapi.forms import add_form
 from pixyproxy.entrypoints.http.problems.challenges import BASIC_CHALLENGE, WRONG_KEY_CHALLENGE
 from pixyproxy.entrypoints.http.problems.handler import REPLAYED
+from pixyproxy.entrypoints.http.service_path import prefix_of
 
 PATH: Final = "/schema"
 UI_PATH: Final = "/schema/ui"

@@ -20,6 +20,7 @@ PROBLEM_TYPES: Final[dict[type[errors.PixyProxyException], tuple[HTTPStatus, str
     errors.TooManyLoginsError: (HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong logins"),
     errors.OperationNotAllowedError: (HTTPStatus.FORBIDDEN, "This is not allowed"),
     errors.RecordNotFoundError: (HTTPStatus.NOT_FOUND, "There is no such record"),
+    errors.ModelNotFoundError: (HTTPStatus.NOT_FOUND, "There is no such model"),
     errors.EndpointNotFoundError: (HTTPStatus.NOT_FOUND, "There is no such endpoint"),
     errors.ConstraintViolationError: (HTTPStatus.CONFLICT, "The record contradicts a stored one"),
     errors.PreconditionFailedError: (HTTPStatus.PRECONDITION_FAILED, "The record has changed"),

@@ -11,7 +11,7 @@ from pixyproxy.domain.errors import AuthenticationError, PixyProxyException
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest, Authenticator, Connection, Login, authentication
 from pixyproxy.entrypoints.http.auth.authorization import require_login
-from pixyproxy.entrypoints.http.problems.handler import handle_error
+from pixyproxy.entrypoints.http.errors import handle_error
 from tests.unit.entrypoints.http.conftest import Client
 
 WRONG = ("ann", "wrong horse")

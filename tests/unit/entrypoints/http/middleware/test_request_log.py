@@ -158,7 +158,7 @@ async def test_a_request_that_the_server_breaks_off_is_answered_with_a_problem(m
     async def receive() -> Any:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    scope: Any = {"type": "http", "method": method, "raw_path": b"/image", "headers": [], "state": {}}
+    scope: Any = {"type": "http", "method": method, "path": "/image", "headers": [], "state": {}}
     running = asyncio.create_task(RequestLog(app)(scope, receive, send))
     await asyncio.sleep(0)
     running.cancel()
