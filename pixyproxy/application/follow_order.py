@@ -1,7 +1,7 @@
 """Use case: follow the images of an order."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -51,7 +51,7 @@ class FollowOrder:
     partials: PartialImages | None = None
     policy: GenerationPolicy = field(default_factory=GenerationPolicy)
 
-    async def __call__(self, order: Order, principal: Principal) -> AsyncIterator[OrderPartial | Image]:
+    async def __call__(self, order: Order, principal: Principal) -> AsyncGenerator[OrderPartial | Image, None]:
         for image in order.images:
             image.ensure_visible_to(principal, ImageScope.OWN)
         for image in order.images:

@@ -70,6 +70,7 @@ RULES: Final[dict[tuple[str, str], Rules]] = {
     ("POST", "/private/image"): Rules(body={"prompt": "a fox"}),
     ("POST", "/image/batch"): Rules(body={"prompt": "a fox", "n": 2}),
     ("POST", "/private/image/batch"): Rules(body={"prompt": "a fox", "n": 2}),
+    ("POST", "/v1/images/generations"): Rules(body={"prompt": "a fox"}),
     ("PATCH", "/private/image/{guid}"): Rules(body={"tags": ["snow"]}, etag='"4-'),
     ("DELETE", "/private/image/{guid}"): Rules(status=204),
     ("POST", "/private/image/{guid}/link"): Rules(body={}),

@@ -27,10 +27,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 
 
 def test_everything_has_a_description(document: dict[str, Any]) -> None:
-    found = list(operations(document))
-
-    assert len(found) == 32
-    for name, operation in found:
+    for name, operation in operations(document):
         assert operation["description"].strip(), name
         assert operation["summary"].strip(), name
         for part in (*operation.get("parameters", []), *operation["responses"].values()):
@@ -44,6 +41,7 @@ def test_every_field_has_a_description(document: dict[str, Any]) -> None:
         "ImageDetail", "PrivateImageDetail", "RequestOptions", "ReferenceDetail", "ResultDetail",
         "GenerationProblem", "Problem", "CreatePublicImage", "CreatePrivateImage",
         "ModelList", "ModelDetail", "SizeRangeDetail",
+        "ImagesAnswer", "ImageItem", "FailedImage", "Usage", "TokenDetails", "ErrorDetail",
     ):  # fmt: skip
         schema = document["components"]["schemas"][name]
         for field, rules in schema["properties"].items():
