@@ -26,7 +26,8 @@ class ListImages:
     A page ends before `max_bytes` of text, but has at least one image if there are any. Following the cursors shows
     each image that was there from the start to the end exactly once, whatever is written meanwhile. `with_total` counts
     all matches, which takes longer the more there are. Images derived from one that the principal may not read in the
-    scope, where other authors' public images count as well, are not listed.
+    scope, where other authors' public images count as well, are not listed. An administrator's own images
+    are those of the author that `wanted` names, if it names one.
 
     Raises `DataValidationError` for the limit, `UnauthorizedError` for an anonymous principal's own images, and
     `OperationNotAllowedError` for `derived_from` without the port `images`, which is optional.
@@ -116,6 +117,7 @@ def _within(scope: ImageScope, principal: Principal, wanted: ImageFilter) -> Ima
         return msgspec.structs.replace(wanted, visibility=Visibility.PUBLIC, searches_senders=False)
     if principal.name is None:
         raise UnauthorizedError("Listing one's own images needs a login.")
-    if wanted.author not in {None, principal.name}:
+    author = wanted.author or principal.name
+    if not principal.may_manage(author):
         return None
-    return msgspec.structs.replace(wanted, author=principal.name, searches_senders=True)
+    return msgspec.structs.replace(wanted, author=author, searches_senders=True)

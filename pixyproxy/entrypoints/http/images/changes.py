@@ -7,7 +7,9 @@ from litestar import Response, delete, patch, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import Body
 
+from pixyproxy.application.bulk import BULK_MAX
 from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.http.auth.administrators import log_administrator_access_to
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest
 from pixyproxy.entrypoints.http.images.parameters import IF_MATCH_PARAMETER
 from pixyproxy.entrypoints.http.images.responses import ETAG_HEADER, bulk_items, changed_response
@@ -31,6 +33,7 @@ def change_routes(container: Container, settings: Settings) -> Sequence[HTTPRout
     """Return the routes that change and delete images."""
     change_image, tag_images = container.change_image(), container.tag_images()
     delete_image, delete_images = container.delete_image(), container.delete_images()
+    images = container.images()
 
     @patch(
         "/{guid:str}",
@@ -74,6 +77,7 @@ def change_routes(container: Container, settings: Settings) -> Sequence[HTTPRout
         request: APIRequest,
     ) -> list[BulkItem]:
         """Add tags to images you authored, and remove others; a failure with one does not stop the rest."""
+        await log_administrator_access_to(request.scope, images, data.guids[:BULK_MAX])
         return bulk_items(await tag_images(data.guids, request.user, add=data.add, remove=data.remove))
 
     @post(
@@ -89,6 +93,7 @@ def change_routes(container: Container, settings: Settings) -> Sequence[HTTPRout
         request: APIRequest,
     ) -> list[BulkItem]:
         """Delete images you authored for good; a failure with one does not stop the rest."""
+        await log_administrator_access_to(request.scope, images, data.guids[:BULK_MAX])
         return bulk_items(await delete_images(data.guids, request.user))
 
     return [change_private_image, delete_private_image, tag_private_images, delete_private_images]

@@ -14,6 +14,7 @@ from pixyproxy.domain.listing import ImageFilter, ImageOrder
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.cursor_signer import CursorSigner
+from pixyproxy.entrypoints.http.auth.administrators import log_administrator_access
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest
 from pixyproxy.entrypoints.http.content.representations import FOR_ANYBODY, FOR_ONE, json_response
 from pixyproxy.entrypoints.http.images.filters import parse_image_query, parse_tag_query
@@ -71,6 +72,8 @@ class Pages:
         """Answer with a page of images; raise `DataValidationError` for an invalid parameter."""
         query, principal = parse_image_query(request.query_params, scope), _reader(request, scope)
         name = image_list_name(principal, scope, query.wanted, query.order)
+        if principal.is_admin and query.wanted.author is not None:
+            log_administrator_access(request.scope, query.wanted.author)
         page = await self.list_images(
             principal,
             scope,

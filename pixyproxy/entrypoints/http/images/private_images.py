@@ -9,6 +9,7 @@ from litestar.types import ASGIApp
 
 from pixyproxy.domain.image import ImageScope
 from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.http.auth.administrators import administrator_log
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest, authentication
 from pixyproxy.entrypoints.http.auth.authorization import require_login
 from pixyproxy.entrypoints.http.auth.logins import logins
@@ -52,6 +53,7 @@ def private_images(container: Container, settings: Settings) -> Router:
     images = ImageResource.of(container, ImageScope.OWN)
     forms = Forms.of(container)
     signed_links = SignedLinkMaker.of(container)
+    logged = administrator_log(container.images())
     signed_link = SignedLinkAuthenticator(link_signer=container.link_signer(), clock=container.clock())
 
     @post(
@@ -182,7 +184,7 @@ def private_images(container: Container, settings: Settings) -> Router:
         http_method=[HttpMethod.GET, HttpMethod.HEAD],
         summary="The bytes of one's own image",
         operation_class=taking(*SIGNED_LINK_PARAMETERS, *VARIANT_PARAMETERS, DOWNLOAD_PARAMETER),
-        middleware=[authentication(signed_link, *logins(container)), require_login],
+        middleware=[authentication(signed_link, *logins(container)), require_login, logged],
         security=OPTIONAL_LOGIN,
         responses=CONTENT | problems(400, 401, 403, 404, 412, 416, 503),
     )
@@ -212,7 +214,7 @@ def private_images(container: Container, settings: Settings) -> Router:
                     reference_content(images),
                     create_link,
                 ],
-                middleware=[authentication(*logins(container)), require_login],
+                middleware=[authentication(*logins(container)), require_login, logged],
                 security=LOGIN,
             ),
             # Not in the router, whose middleware holds for all routes: this one takes signed links too.

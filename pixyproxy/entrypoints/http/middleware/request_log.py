@@ -37,11 +37,8 @@ class RequestLog:
             return
         request_id = _request_id(scope)
         scope["state"]["request_id"] = request_id
-        # The raw path is percent-encoded, so that no path can forge a log line; some servers add the query to it.
-        raw_path = scope.get("raw_path") or quote(scope["path"]).encode()
-        path = raw_path.partition(b"?")[0].decode("ascii", "replace")
         client = client_address(scope)
-        facts = {"request_id": request_id, "method": scope["method"], "path": path, "client": client}
+        facts = {"request_id": request_id, "method": scope["method"], "path": logged_path(scope), "client": client}
         status: int | None = None
         is_complete = False
 
@@ -73,6 +70,13 @@ class RequestLog:
                 "request finished" if is_complete else "request broken off",
                 {**facts, "status": status, "duration_ms": duration},
             )
+
+
+def logged_path(scope: Scope) -> str:
+    """Return a request's path, percent-encoded, so that no path can forge a log line."""
+    raw_path = scope.get("raw_path") or quote(scope["path"]).encode()
+    # Some servers add the query.
+    return raw_path.partition(b"?")[0].decode("ascii", "replace")
 
 
 async def _send(answer: PlainAnswer, send: Send) -> None:
