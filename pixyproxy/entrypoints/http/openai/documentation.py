@@ -1,11 +1,13 @@
 """The OpenAI-compatible API in the OpenAPI document."""
 
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 import msgspec
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
+from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 
+from pixyproxy.domain.reference import REFERENCES_MAX_COUNT
 from pixyproxy.entrypoints.http.openai.answer_schemas import ImagesAnswer
 from pixyproxy.entrypoints.http.openai.schemas import ImageFields
 from pixyproxy.entrypoints.http.parameters import header_parameter, query_parameter
@@ -66,32 +68,80 @@ ANSWERS: Final = {
 class CreationOperation(Operation):
     """Takes a JSON body that the handler reads itself, and may answer with a stream."""
 
+    kind: ClassVar[str] = "image_generation"
+
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
         self.parameters = [*(self.parameters or []), *_PARAMETERS]
         self.request_body = RequestBody(
-            content={"application/json": OpenAPIMediaType(schema=_body())},
-            description="What to draw. Fields that are unknown are kept with the image, or ignored.",
+            content={media_type: OpenAPIMediaType(schema=schema) for media_type, schema in self.bodies().items()},
+            description="What to draw. Unknown fields are kept with the image, or ignored.",
             required=True,
         )
         success: Any = (self.responses or {})["200"]
         success.content[_STREAM] = OpenAPIMediaType(
             schema=Schema(
                 type=OpenAPIType.STRING,
-                description="Events `image_generation.partial_image` and `image_generation.completed`, or `error`, with"
-                " JSON as data; and comments while there is nothing to tell.",
+                description=f"Events `{self.kind}.partial_image` and `{self.kind}.completed`, or `error`, with JSON as"
+                " data; and comments while there is nothing to tell.",
             )
         )
 
+    def bodies(self) -> Mapping[str, Schema]:
+        """Return the schema of the body in each media type."""
+        return {"application/json": _object(["prompt"], _fields())}
 
-def _body() -> Schema:
-    components = msgspec.json.schema(ImageFields)["$defs"][ImageFields.__name__]
-    return Schema(
-        type=OpenAPIType.OBJECT,
-        title="Images",
-        properties={name: _field(rules) for name, rules in components["properties"].items()},
-        required=["prompt"],
-    )
+
+class EditOperation(CreationOperation):
+    """The same with pictures to draw from, in a form or in JSON."""
+
+    kind: ClassVar[str] = "image_edit"
+
+    def bodies(self) -> Mapping[str, Schema]:
+        """Return the schema of the body in each media type."""
+        link = Schema(
+            type=OpenAPIType.STRING,
+            description="A `data:` URL, or an address at one of the origins that the operator allows.",
+        )
+        picture = _object(["image_url"], {"image_url": link})
+        pictures = {
+            "images": Schema(
+                type=OpenAPIType.ARRAY,
+                items=picture,
+                min_items=1,
+                max_items=REFERENCES_MAX_COUNT,
+                description="The pictures to draw from.",
+            ),
+            "mask": picture,
+        }
+        file = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
+        files = {
+            "image": Schema(
+                type=OpenAPIType.ARRAY,
+                items=file,
+                min_items=1,
+                max_items=REFERENCES_MAX_COUNT,
+                description="Files to draw from, a part for each; `image[]` is the same.",
+            ),
+            "mask": Schema(
+                type=OpenAPIType.STRING,
+                format=OpenAPIFormat.BINARY,
+                description="A PNG of the first picture's size whose transparent parts mark what may change.",
+            ),
+        }
+        return {
+            "multipart/form-data": _object(["prompt", "image"], {**_fields(), **files}),
+            "application/json": _object(["prompt", "images"], {**_fields(), **pictures}),
+        }
+
+
+def _object(required: Sequence[str], properties: Mapping[str, Schema]) -> Schema:
+    return Schema(type=OpenAPIType.OBJECT, properties=dict(properties), required=list(required))
+
+
+def _fields() -> Mapping[str, Schema]:
+    rules = msgspec.json.schema(ImageFields)["$defs"][ImageFields.__name__]["properties"]
+    return {name: _field(rule) for name, rule in rules.items()}
 
 
 def _field(rules: Any) -> Schema:

@@ -17,7 +17,13 @@ from pixyproxy.entrypoints.http.images.forms import Forms, releasing_uploads
 from pixyproxy.entrypoints.http.middleware.path_prefix import public_address
 from pixyproxy.entrypoints.http.openai.answering import Answered, Answering
 from pixyproxy.entrypoints.http.openai.answers import PlainAnswer
-from pixyproxy.entrypoints.http.openai.documentation import ANSWERS, ATTEMPT_HEADER, TAG, CreationOperation
+from pixyproxy.entrypoints.http.openai.documentation import (
+    ANSWERS,
+    ATTEMPT_HEADER,
+    TAG,
+    CreationOperation,
+    EditOperation,
+)
 from pixyproxy.entrypoints.http.openai.requests import ImagesRequest, ImagesRequests
 from pixyproxy.entrypoints.http.openai.streams import StreamAnswer
 from pixyproxy.entrypoints.http.paths import V1_PATH
@@ -68,9 +74,24 @@ def openai_images(container: Container, settings: Settings) -> Router:
         """
         return await answer(request, await requests.generation(request))
 
+    @post(
+        "/images/edits",
+        status_code=200,
+        opt=MAY_BILL,
+        summary="Generate images from images, as OpenAI's API does",
+        operation_class=EditOperation,
+        responses=ANSWERS,
+    )
+    async def create_edits(request: APIRequest) -> ASGIApp:
+        """Generate 1 to 10 images from a prompt and pictures, and keep them like those of `/v1/images/generations`.
+
+        The pictures are files of a form, or URLs in JSON; they are kept with the images.
+        """
+        return await answer(request, await requests.edit(request))
+
     return Router(
         V1_PATH,
-        route_handlers=[create_images],
+        route_handlers=[create_images, create_edits],
         middleware=[authentication(*logins(container)), require_login, releasing_uploads(forms)],
         security=LOGIN,
         tags=[TAG],

@@ -6,12 +6,14 @@ from typing import Any, Final
 
 import msgspec
 import pytest
+from httpx import BasicAuth
 
 from pixyproxy.adapters.memory.image_generator import PICTURE, InMemoryImageGenerator
 from pixyproxy.domain.errors import GenerationFailedError, GenerationRefusedError
 from pixyproxy.domain.image import Image
 from pixyproxy.entrypoints.http.openai.streams import StreamAnswer
 from tests.pausing_generator import PausingGenerator
+from tests.unit.entrypoints.http.conftest import ANN
 from tests.unit.entrypoints.http.openai.v1 import (
     B64,
     FOX,
@@ -215,3 +217,18 @@ async def test_a_further_attempt_joins_a_stream_with_a_plain_answer() -> None:
         (image,) = await served.all_stored()
         assert guids(plain) == [str(image.guid)]
         assert msgspec.json.decode(stream.text.splitlines()[1].removeprefix("data: "))["b64_json"] == B64
+
+
+async def test_the_events_of_an_edit_have_names_of_their_own() -> None:
+    async with serving() as served:
+        response = await served.client.post(
+            "/v1/images/edits",
+            data={"prompt": "a red fox", "stream": "true", "partial_images": "1"},
+            files={"image": ("fox.png", PICTURE, "image/png")},
+            auth=BasicAuth(*ANN),
+        )
+
+        assert [(name, data["type"]) for name, data in events(response.text)] == [
+            ("image_edit.partial_image", "image_edit.partial_image"),
+            ("image_edit.completed", "image_edit.completed"),
+        ]
