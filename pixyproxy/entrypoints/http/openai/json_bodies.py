@@ -27,7 +27,7 @@ class JSONBodies:
 
     max_size: int
     seconds: float = 300.0
-    patience: float = 5.0
+    patience: float = 10.0
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
 
     @classmethod

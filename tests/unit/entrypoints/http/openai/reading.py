@@ -1,5 +1,6 @@
 """The reading of requests by itself: bodies in, what they ask for or the error out."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -66,6 +67,7 @@ class Reading:
             named["content-length"] = str(len(content))
 
         async def receive() -> Any:
+            await asyncio.sleep(0)
             piece = next(pieces, None)
             if piece is None and not is_whole:
                 return {"type": "http.disconnect"}
