@@ -8,21 +8,35 @@ from typing import Any
 
 import pytest
 
+from pixyproxy.domain.user import Principal, UserName
+from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.app import create_app
 from pixyproxy.entrypoints.settings import Settings
 from tests.doubles.container import in_memory_container
 from tests.doubles.protocol_server import Server, serving
 
 ANN = b"Authorization: Basic YW5uOmNvcnJlY3QgaG9yc2U=\r\n"
+KEY = b"Authorization: Bearer pixy_\r\n"
 JSON = b"Content-Type: application/json\r\n"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    settings = Settings()
-    container = in_memory_container(settings)
+def container() -> Container:
+    container = in_memory_container(Settings())
     asyncio.run(container.add_user()("ann", "correct horse"))
-    with serving(create_app(settings, container), lifespan="on", limits={"rest_timeout": 0.2}) as server:
+    return container
+
+
+@pytest.fixture(scope="module")
+def secret(container: Container) -> bytes:
+    ann = Principal(name=UserName("ann"))
+    return asyncio.run(container.create_key()(ann, name="studio")).secret.encode()
+
+
+@pytest.fixture(scope="module")
+def server(container: Container) -> Iterator[Server]:
+    app = create_app(container.settings(), container)
+    with serving(app, lifespan="on", limits={"rest_timeout": 0.2}) as server:
         yield server
 
 
@@ -56,6 +70,9 @@ def post(target: bytes, *headers: bytes, body: bytes = b'{"prompt": "a fox"}') -
         (get(b"/image", host=b"Host: x\r\nHost: x\r\n"), 400, "There must not be two Host fields."),
         (get(b"/image", host=b"Host: x\r\nHost: x\r\n", version=b"1.0"), 400, "There must not be two Host fields."),
         (get(b"/private/image", ANN, ANN), 400, "There must not be two Authorization fields."),
+        (get(b"/private/image", ANN, KEY), 400, "There must not be two Authorization fields."),
+        (get(b"/private/image", KEY, KEY), 400, "There must not be two Authorization fields."),
+        (get(b"/private/image", b"API-Key: a\r\n" * 2), 400, "There must not be two Api-Key fields."),
         (post(b"/image", ANN, JSON, b"Content-Encoding: gzip\r\n"), 415, "A body must have no Content-Encoding."),
         (post(b"/image", JSON, b"Content-Encoding: br\r\n"), 415, "A body must have no Content-Encoding."),
         (get(b"//image"), 404, "There is no such endpoint."),
@@ -128,3 +145,31 @@ def test_an_answer_to_http_1_0_has_no_chunks_and_says_once_that_it_ends(server: 
     assert head.lower().count(b"\r\nconnection:") == 1
     assert b"\r\nconnection: close" in head
     assert body.startswith((b"event:", b"id:", b":", b"retry:"))
+
+
+@pytest.mark.parametrize(
+    "field", [b"Authorization: Bearer %b", b"AUTHORIZATION:bEaReR   %b  ", b"authorization:\tBearer %b"]
+)
+def test_a_key_is_taken_as_any_client_writes_it(server: Server, secret: bytes, field: bytes) -> None:
+    assert ask(server, get(b"/private/image", (field + b"\r\n") % secret))[0] == 200
+
+
+def test_below_v1_a_key_may_be_in_a_header_of_its_own(server: Server, secret: bytes) -> None:
+    own, wrong = b"API-Key: %b\r\n" % secret, b"Authorization: Bearer pixy_\r\n"
+    for path, fields, expected in (
+        (b"/v1/images/generations", [own], 200),
+        (b"/v1/images/generations", [own, ANN], 200),
+        (b"/v1/images/generations", [own, b"Authorization: Bearer %b\r\n" % secret], 200),
+        (b"/v1/images/generations", [own, wrong], 401),
+        (b"/v1/images/generations", [b"API-Key: pixy_\r\n", ANN], 200),
+        (b"/v1/images/generations", [b"API-Key: pixy_\r\n"], 401),
+        (b"/v1/images/generations", [], 401),
+        (b"/image", [own], 401),
+    ):
+        status, headers, _ = ask(server, post(path, JSON, *fields))
+        assert status == expected, (path, fields)
+        challenge = headers.get("www-authenticate", "")
+        if status == 401 and path != b"/image":
+            assert challenge == 'bearer realm="pixyproxy"' + (', error="invalid_token"' if fields else "")
+        elif status == 401:
+            assert challenge.startswith("basic ")

@@ -118,6 +118,20 @@ async def test_the_own_list_has_all_the_images_of_its_author_and_no_other(
     assert {image.guid for image in listed} == {image.guid for image in own}
 
 
+async def test_an_administrator_lists_their_own_images_or_those_of_one_author(
+    list_images: ListImages, images: InMemoryImageRepository, ann: Principal
+) -> None:
+    root = Principal(name=UserName("root"), is_admin=True)
+    for visibility in Visibility:
+        await images.add(ImageFactory.build(author=ann.name, visibility=visibility))
+    own = await images.add(ImageFactory.build(author=root.name, visibility=Visibility.PRIVATE))
+    expected = (await list_images(ann, ImageScope.OWN)).images
+    for author, listed in ((None, [own]), (root.name, [own]), (ann.name, expected), (UserName("carol"), [])):
+        page = await list_images(root, ImageScope.OWN, wanted=ImageFilter(author=author), with_total=True)
+        assert (page.images, page.total) == (listed, len(listed))
+    assert len((await list_images(root, wanted=ImageFilter(author=ann.name))).images) == 1
+
+
 async def test_ones_own_images_need_a_login(list_images: ListImages) -> None:
     with pytest.raises(UnauthorizedError):
         await list_images(ANONYMOUS, ImageScope.OWN)

@@ -596,6 +596,22 @@ def test_who_may_read_what(
         assert caught.value.detail == image_not_found(GUID).detail
 
 
+@pytest.mark.parametrize("status", ImageStatus)
+@pytest.mark.parametrize(
+    ("visibility", "author"), [(Visibility.PUBLIC, ANN), (Visibility.PRIVATE, ANN), (Visibility.PUBLIC, None)]
+)
+def test_an_administrator_has_all_images_as_their_own_and_public_ones_as_others_have(
+    status: ImageStatus, visibility: Visibility, author: UserName | None
+) -> None:
+    image = an_image_that_is(status, visibility=visibility, author=author)
+    root, bob = Principal(name=UserName("root"), is_admin=True), Principal(name=BOB)
+    image.ensure_visible_to(root, ImageScope.OWN)
+    image.ensure_changeable_by(root)
+    assert image.is_readable_by(root, ImageScope.OWN) == (status is ImageStatus.READY)
+    assert image.is_visible_to(root, ImageScope.PUBLIC) == image.is_visible_to(bob, ImageScope.PUBLIC)
+    assert image.is_readable_by(root, ImageScope.PUBLIC) == image.is_readable_by(bob, ImageScope.PUBLIC)
+
+
 @every_case
 def test_who_may_know_of_what(
     status: ImageStatus, visibility: Visibility, author: UserName | None, name: UserName | None, scope: ImageScope

@@ -12,7 +12,7 @@ from pixyproxy.domain.errors import BadRequestError, EndpointNotFoundError
 from pixyproxy.entrypoints.http.errors import handle_error
 
 # A request with two of these is ambiguous.
-_SINGLE: Final = frozenset({b"host", b"authorization", b"content-type"})
+_SINGLE: Final = frozenset({b"host", b"authorization", b"api-key", b"content-type"})
 
 
 class RequestRules:
