@@ -22,7 +22,7 @@ _PICTURES: Final = re.compile(r"(image|mask)s?(\[[0-9]*\])?")
 _NESTED: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
 _STEP: Final = re.compile(r"\[([^\[\]]*)\]")
 _FILE_TYPE: Final = re.compile(r"image/.*|application/octet-stream")
-_FIELDS: Final = frozenset(ImageFields.__struct_fields__)
+_FIELDS: Final = frozenset(ImageFields.__struct_fields__) - {METADATA}
 _NAME_SHOWN: Final = 100
 
 

@@ -157,7 +157,7 @@ class ImagesRequests:
                 ensure_label("model", fields.model, MODEL_MAX_LENGTH)
             response_format = _response_format(request, fields)
             named = await self.model_ids.resolve(fields.model)
-            metadata = _metadata(values)
+            metadata = _metadata(fields)
             is_stream = bool(fields.stream)
             wanted = GenerationRequest(
                 prompt=fields.prompt,
@@ -216,10 +216,8 @@ def _response_format(request: APIRequest, fields: ImageFields) -> str | None:
     return told
 
 
-def _metadata(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    metadata = values.get(METADATA)
-    if metadata is None:
-        return {}
+def _metadata(fields: ImageFields) -> Mapping[str, Any]:
+    metadata = {} if fields.metadata is None else fields.metadata
     if not isinstance(metadata, dict):
         raise DataValidationError(METADATA, "must be an object")
     return metadata
@@ -228,7 +226,7 @@ def _metadata(values: Mapping[str, Any]) -> Mapping[str, Any]:
 async def _extra(
     request: APIRequest, values: Mapping[str, Any], metadata: Mapping[str, Any], ignored: Sequence[str]
 ) -> Mapping[str, Any] | None:
-    known = {*ImageFields.__struct_fields__, *_PICTURES, METADATA}
+    known = {*ImageFields.__struct_fields__, *_PICTURES}
     unknown = {name: value for name, value in values.items() if name not in known and value is not None}
     others = {name: value for name, value in metadata.items() if name not in {"tags", "visibility"}}
     if others:

@@ -13,6 +13,7 @@ from pixyproxy.entrypoints.http.form_parts import number_in
 
 _NUMBERS: Final = frozenset({"n", "output_compression", "partial_images"})
 _FLAGS: Final = frozenset({"stream"})
+_ANY: Final = frozenset({"style", "metadata"})
 _NUMBER_LIMIT: Final = 10**9
 _WORDS: Final = {"true": True, "1": True, "false": False, "0": False}
 
@@ -64,6 +65,14 @@ class ImageFields(msgspec.Struct, frozen=True, kw_only=True):
         str | None, Meta(description="The end user, for the author's search.", examples=["u-123"])
     ] = None
 
+    metadata: Annotated[
+        Any,
+        Meta(
+            description="An object: `tags` and `visibility` are those of the images, the rest is kept with them.",
+            examples=[{"tags": ["lighthouse"], "visibility": "private"}],
+        ),
+    ] = None
+
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         """Return the known ones among the fields of a body; raise `DataValidationError` for one of another type."""
@@ -71,7 +80,7 @@ class ImageFields(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _checked(name: str, value: Any) -> Any:
-    if value is None or name == "style":
+    if value is None or name in _ANY:
         return value
     if name in _NUMBERS:
         if type(value) is not int or abs(value) >= _NUMBER_LIMIT:
