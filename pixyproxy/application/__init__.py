@@ -21,6 +21,7 @@ from pixyproxy.application.disable_user import DisableUser
 from pixyproxy.application.enable_user import EnableUser
 from pixyproxy.application.export_images import ExportImages
 from pixyproxy.application.fetch_reference import FetchReference
+from pixyproxy.application.find_key import FindKey
 from pixyproxy.application.find_pictures import FindPictures
 from pixyproxy.application.finish_deletions import FinishDeletions
 from pixyproxy.application.follow_order import FollowOrder
@@ -75,6 +76,7 @@ __all__ = [
     "EnableUser",
     "ExportImages",
     "FetchReference",
+    "FindKey",
     "FindPictures",
     "FinishDeletions",
     "FollowOrder",

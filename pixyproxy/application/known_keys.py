@@ -10,6 +10,7 @@ from uuid import UUID
 from pixyproxy.domain.api_key import APIKey
 
 CAPACITY: Final = 10_000
+KNOWN_SECONDS: Final = 2.0
 
 
 class KnownKeys:
@@ -19,7 +20,7 @@ class KnownKeys:
     `monotonic` is the clock in seconds.
     """
 
-    def __init__(self, *, seconds: float = 2.0, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, seconds: float = KNOWN_SECONDS, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._monotonic = monotonic
         self._keys: OrderedDict[str, tuple[APIKey, float]] = OrderedDict()

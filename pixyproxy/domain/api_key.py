@@ -19,6 +19,8 @@ from pixyproxy.domain.text import ensure_label, ensure_new_label, normalized_lab
 from pixyproxy.domain.user import UserName, ensure_user_name
 
 KEY_NAME_MAX_LENGTH = 64
+KEY_MARK: Final = "pixy_"
+"""How each key begins."""
 KEY_PREFIX_LENGTH: Final = 10
 TOKEN_SIZE: Final = 32
 """The random bytes of a key: more than its digits hold, so that each digit is as likely as another."""
@@ -26,11 +28,10 @@ TOKEN_SIZE: Final = 32
 KeySecret = NewType("KeySecret", str)
 """A key as its holder sends it."""
 
-_START: Final = "pixy_"
 _DIGITS: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _TOKEN_LENGTH: Final = 36
 _CHECKSUM_LENGTH: Final = 6
-_SECRET: Final = re.compile(rf"{_START}([0-9A-Za-z]{{{_TOKEN_LENGTH}}})([0-9A-Za-z]{{{_CHECKSUM_LENGTH}}})", re.ASCII)
+_SECRET: Final = re.compile(rf"{KEY_MARK}([0-9A-Za-z]{{{_TOKEN_LENGTH}}})([0-9A-Za-z]{{{_CHECKSUM_LENGTH}}})", re.ASCII)
 
 
 class KeyScope(StrEnum):
@@ -39,6 +40,14 @@ class KeyScope(StrEnum):
     READ = "read"
     CREATE = "create"
     MANAGE = "manage"
+
+
+class KeyState(StrEnum):
+    """Whether a key can be used, or why not; one that is both expired and revoked is revoked."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
 
 
 DEFAULT_SCOPES: Final = (KeyScope.READ, KeyScope.CREATE)
@@ -116,9 +125,15 @@ class APIKey(msgspec.Struct, frozen=True, kw_only=True):
             if time is not None and time.utcoffset() != timedelta(0):
                 raise DataValidationError(field, "must be in UTC")
 
+    def state_at(self, time: datetime) -> KeyState:
+        """Return the key's state at `time`, which is not before it was revoked."""
+        if self.revoked_at is not None:
+            return KeyState.REVOKED
+        return KeyState.ACTIVE if self.expires_at is None or time < self.expires_at else KeyState.EXPIRED
+
     def is_valid_at(self, time: datetime) -> bool:
         """Whether the key is neither revoked nor expired at `time`."""
-        return self.revoked_at is None and (self.expires_at is None or time < self.expires_at)
+        return self.state_at(time) is KeyState.ACTIVE
 
 
 def make_key_secret(token: bytes) -> KeySecret:
@@ -127,7 +142,7 @@ def make_key_secret(token: bytes) -> KeySecret:
     Secret scanners recognise the form, as they do GitHub's tokens: the checksum is the CRC-32 of the digits.
     """
     digits = _base62(int.from_bytes(token), _TOKEN_LENGTH)
-    return KeySecret(f"{_START}{digits}{_checksum(digits)}")
+    return KeySecret(f"{KEY_MARK}{digits}{_checksum(digits)}")
 
 
 def parse_key_secret(text: str) -> KeySecret:

@@ -52,6 +52,7 @@ from pixyproxy.application import (
     EnableUser,
     ExportImages,
     FetchReference,
+    FindKey,
     FindPictures,
     FinishDeletions,
     FollowOrder,
@@ -368,6 +369,7 @@ class Container(containers.DeclarativeContainer):
         CreateKey, keys=api_keys, users=users, clock=clock, guids=guids, tokens=providers.Singleton(RandomTokenSource)
     )
     list_keys = providers.Singleton(ListKeys, keys=api_keys, users=users)
+    find_key = providers.Singleton(FindKey, list_keys=list_keys)
     revoke_key = providers.Singleton(RevokeKey, keys=api_keys, clock=clock, known=known_keys)
     revoke_keys = providers.Singleton(RevokeKeys, list_keys=list_keys, revoke_key=revoke_key)
     list_users = providers.Singleton(ListUsers, users=users)

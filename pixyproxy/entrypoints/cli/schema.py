@@ -1,11 +1,16 @@
 """Upgrading the schema before a command runs."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pixyproxy.domain.errors import SchemaOutdatedError
+from pixyproxy.entrypoints.cli.session import run_with_container
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from pixyproxy.entrypoints.container import Container
+
+T = TypeVar("T")
 
 
 async def ensure_schema(container: "Container") -> None:
@@ -22,3 +27,13 @@ async def ensure_schema(container: "Container") -> None:
             f"The database lacks {len(missing)} schema script(s). Run: pixyproxy db upgrade "
             "(or set PIXYPROXY_AUTO_UPGRADE=true)"
         )
+
+
+def run_on_current_schema(work: "Callable[[Container], Awaitable[T]]") -> T:
+    """Run `work` with an open container, as `run_with_container` does, after `ensure_schema`."""
+
+    async def on_current_schema(container: "Container") -> T:
+        await ensure_schema(container)
+        return await work(container)
+
+    return run_with_container(on_current_schema)

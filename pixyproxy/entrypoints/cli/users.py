@@ -1,20 +1,12 @@
 """`pixyproxy users`: manage logins."""
 
 import sys
-from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from pixyproxy.entrypoints.cli.schema import ensure_schema
-from pixyproxy.entrypoints.cli.session import run_with_container
+from pixyproxy.entrypoints.cli.keys import KEY_DELAY
+from pixyproxy.entrypoints.cli.schema import run_on_current_schema
 from pixyproxy.entrypoints.cli.twins import warn_of_twins
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from pixyproxy.entrypoints.container import Container
-
-T = TypeVar("T")
 
 password_stdin = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 
@@ -26,21 +18,23 @@ def users() -> None:
 
 @users.command()
 @click.argument("name")
+@click.option("--admin", is_flag=True, help="An administrator reaches the images and API keys of all users.")
 @password_stdin
-def add(name: str, password_stdin: bool) -> None:
+def add(name: str, admin: bool, password_stdin: bool) -> None:
     """Add the user NAME, with a password of 8 to 1,024 characters."""
     password = _read_password(from_stdin=password_stdin)
-    _run(lambda container: container.add_user()(name, password))
-    click.echo(f"{name} can log in now.")
+    run_on_current_schema(lambda container: container.add_user()(name, password, is_admin=admin))
+    click.echo(f"{name} can log in now{', as an administrator' if admin else ''}.")
 
 
 @users.command("list")
 def list_() -> None:
     """List all users."""
-    users = _run(lambda container: container.list_users()())
+    users = run_on_current_schema(lambda container: container.list_users()())
     for user in users:
         state = "disabled" if user.is_disabled else "active"
-        click.echo(f"{state:<8}  {user.created_at:%Y-%m-%d}  {user.name}")
+        role = "admin" if user.is_admin else "user"
+        click.echo(f"{state:<8}  {role:<5}  {user.created_at:%Y-%m-%d}  {user.name}")
     warn_of_twins(users)
 
 
@@ -48,18 +42,26 @@ def list_() -> None:
 @click.argument("name")
 @password_stdin
 def passwd(name: str, password_stdin: bool) -> None:
-    """Change the password of NAME."""
+    """Change the password of NAME; the API keys of NAME stay valid."""
     password = _read_password(from_stdin=password_stdin)
-    _run(lambda container: container.change_password()(name, password))
-    click.echo(f"{name} has a new password. {_DELAY}")
+    run_on_current_schema(lambda container: container.change_password()(name, password))
+    click.echo(f"{name} has a new password; the API keys of {name} stay valid. {_DELAY}")
 
 
 @users.command()
 @click.argument("name")
 def disable(name: str) -> None:
-    """Disable the login of NAME; the images of NAME stay."""
-    _run(lambda container: container.disable_user()(name))
-    click.echo(f"{name} can no longer log in. {_DELAY}")
+    """Disable the login and all API keys of NAME; the images of NAME stay."""
+    run_on_current_schema(lambda container: container.disable_user()(name))
+    click.echo(f"{name} can no longer log in, and no API key of {name} works. {_DELAY} {KEY_DELAY}")
+
+
+@users.command()
+@click.argument("name")
+def enable(name: str) -> None:
+    """Undo `disable`: NAME can log in as before, and the API keys of NAME work again."""
+    run_on_current_schema(lambda container: container.enable_user()(name))
+    click.echo(f"{name} can log in again; API keys work again unless they are revoked or expired.")
 
 
 _DELAY = "A running server may accept the old login for another PIXYPROXY_LOGIN_MEMORY seconds."
@@ -70,11 +72,3 @@ def _read_password(*, from_stdin: bool) -> str:
         return sys.stdin.readline().rstrip("\r\n")
     password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     return password
-
-
-def _run(work: "Callable[[Container], Awaitable[T]]") -> T:
-    async def on_current_schema(container: "Container") -> T:
-        await ensure_schema(container)
-        return await work(container)
-
-    return run_with_container(on_current_schema)
