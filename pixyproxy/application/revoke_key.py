@@ -4,23 +4,23 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from pixyproxy.application.known_keys import KnownKeys
-from pixyproxy.domain.api_key import key_not_found
+from pixyproxy.domain.api_key import APIKey, key_not_found
 from pixyproxy.domain.ports import APIKeyRepository, Clock
 from pixyproxy.domain.user import Principal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeKey:
-    """Revoke an API key of the principal's own, or as an administrator any; at once in this process.
+    """Revoke an API key of the principal's own, or as an administrator any, at once in this process.
 
-    Raises `RecordNotFoundError` for an unknown key and for another user's.
+    Returns the key as it was before. Raises `RecordNotFoundError` for an unknown key and for another user's.
     """
 
     keys: APIKeyRepository
     clock: Clock
     known: KnownKeys
 
-    async def __call__(self, guid: UUID, principal: Principal) -> None:
+    async def __call__(self, guid: UUID, principal: Principal) -> APIKey:
         key = await self.keys.get(guid)
         if not principal.may_manage(key.user):
             raise key_not_found()
@@ -29,3 +29,4 @@ class RevokeKey:
         finally:
             # It may be revoked even if the answer of the database is lost.
             self.known.forget(guid)
+        return key

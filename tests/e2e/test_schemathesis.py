@@ -14,7 +14,8 @@ from tests.doubles.service import running_service
 # has another version. A malformed request gets a 400.
 # A valid cursor can't be made up, and a tag that is no text can't be sent. An If-Match is made up without regard to its
 # pattern. A malformed condition of a GET is passed over, and so is a malformed range. Of content, which sizes there are
-# is up to the operator.
+# is up to the operator. No schema says that the expiry of an API key must be in the future, and which parameters of its
+# list exclude each other.
 CONFIGURATION = """
 [parameters]
 "header.If-Match" = "*"
@@ -39,6 +40,12 @@ expected-statuses = ["2xx", "3xx", 400, 401, 403, 404, 409, 429, "5xx"]
 
 [operations.checks.negative_data_rejection]
 expected-statuses = [200, 304, "4xx"]
+
+[[operations]]
+include-name = ["GET /private/key", "POST /private/key"]
+
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", "3xx", 400, 401, 403, 404, 429, "5xx"]
 
 [[operations]]
 include-path-regex = "/(content|link)$"

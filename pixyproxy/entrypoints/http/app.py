@@ -19,6 +19,7 @@ from pixyproxy.entrypoints.http.images.public_images import public_images
 from pixyproxy.entrypoints.http.images.resource import ImageResource
 from pixyproxy.entrypoints.http.images.tags import private_tags, public_tags
 from pixyproxy.entrypoints.http.json_request import MAX_BODY_SIZE
+from pixyproxy.entrypoints.http.keys.private_keys import private_keys
 from pixyproxy.entrypoints.http.middleware.cors import CORS
 from pixyproxy.entrypoints.http.middleware.foreign_requests import ForeignRequests
 from pixyproxy.entrypoints.http.middleware.head import HeadAsGet
@@ -69,6 +70,7 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
             private_images(container, settings),
             public_tags(container),
             private_tags(container),
+            private_keys(container),
             models(container),
             openai_images(container, settings),
             health(container),

@@ -1,6 +1,7 @@
 """Parsing query parameters."""
 
 import re
+from collections.abc import Collection, Iterator
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
@@ -14,6 +15,19 @@ class QueryParameters(Protocol):
 
     def getall(self, key: str, default: list[str], /) -> list[str]:
         """Return the values of a parameter, or the default."""
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the parameters."""
+
+
+def ensure_known(parameters: QueryParameters, known: Collection[str]) -> None:
+    """Raise `DataValidationError` for a parameter of a list that is not in `known`.
+
+    Ignoring a misspelt filter would show the wrong records.
+    """
+    for name in parameters:
+        if name not in known:
+            raise DataValidationError(name, "is no parameter of this list")
 
 
 def single(parameters: QueryParameters, name: str) -> str | None:
@@ -29,6 +43,13 @@ def parse_number(name: str, text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", text):
         raise DataValidationError(name, "must be a whole number")
     return int(text)
+
+
+def parse_flag(name: str, text: str) -> bool:
+    """Return whether a parameter is `true`; raise `DataValidationError` unless it is `true` or `false`."""
+    if text not in {"true", "false"}:
+        raise DataValidationError(name, "must be true or false")
+    return text == "true"
 
 
 def parse_word(name: str, text: str, words: type[Word]) -> Word:

@@ -23,7 +23,7 @@ from pixyproxy.entrypoints.http.images.parameters import (
     PUBLIC_LIST_PARAMETERS,
     TAG_LIST_PARAMETERS,
 )
-from pixyproxy.entrypoints.http.query import parse_number, parse_word, single
+from pixyproxy.entrypoints.http.query import ensure_known, parse_number, parse_word, single
 
 Query = MultiDict[str]
 T = TypeVar("T")
@@ -62,7 +62,7 @@ class TagQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 def parse_image_query(query: Query, scope: ImageScope) -> ImageQuery:
     """Parse the query of a list of images; raise `DataValidationError`, even for unknown parameters."""
-    _refuse_unknown(query, _KNOWN[scope])
+    ensure_known(query, _KNOWN[scope])
     wanted = ImageFilter(
         visibility=_parsed("visibility", query, lambda text: parse_word("visibility", text, Visibility)),
         author=_parsed("author", query, parse_user_name),
@@ -81,7 +81,7 @@ def parse_image_query(query: Query, scope: ImageScope) -> ImageQuery:
 
 def parse_tag_query(query: Query) -> TagQuery:
     """Parse the query of a list of tags; raise `DataValidationError`, even for unknown parameters."""
-    _refuse_unknown(query, _KNOWN_OF_TAGS)
+    ensure_known(query, _KNOWN_OF_TAGS)
     prefix = parse_tag_prefix(single(query, "prefix") or "")
     return TagQuery(prefix=prefix, limit=_limit(query), cursor=single(query, "cursor"))
 
@@ -89,13 +89,6 @@ def parse_tag_query(query: Query) -> TagQuery:
 def _limit(query: Query) -> int:
     limit = _parsed("limit", query, lambda text: parse_number("limit", text))
     return LIMIT_DEFAULT if limit is None else limit
-
-
-def _refuse_unknown(query: Query, known: Collection[str]) -> None:
-    # Ignoring a misspelt filter would show the wrong images.
-    for name in query:
-        if name not in known:
-            raise DataValidationError(name, "is no parameter of this list")
 
 
 def _parsed(field: str, query: Query, parse: Callable[[str], T]) -> T | None:

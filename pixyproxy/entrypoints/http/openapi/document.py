@@ -26,6 +26,7 @@ from litestar.serialization import encode_json
 
 import pixyproxy
 from pixyproxy.application.bulk import BULK_MAX
+from pixyproxy.domain.api_key import DEFAULT_SCOPES, KEY_NAME_MAX_LENGTH
 from pixyproxy.domain.batch import BATCH_MAX_SIZE
 from pixyproxy.domain.content import FILENAME_PATTERN, MediaType
 from pixyproxy.domain.generation_request import (
@@ -252,6 +253,10 @@ def _complete_bodies(schemas: Any) -> None:
     _add_tags(tagging["add"], default=[])
     _add_tags(tagging["remove"], default=[])
     _only(schemas["CreateLinkBody"])
+    key = _only(schemas["CreateKeyBody"])
+    _add(key["name"], min_length=1, max_length=KEY_NAME_MAX_LENGTH, pattern=TAG_PATTERN)
+    _add(key["scopes"], min_items=1, default=list(DEFAULT_SCOPES))
+    _add_tags(key["tags"], default=[])
     for guids in (tagging["guids"], _only(schemas["DeleteImagesBody"])["guids"]):
         _add(guids, min_items=1, max_items=BULK_MAX, unique_items=True)
 

@@ -11,9 +11,10 @@ _DESCRIPTIONS: Final = {
     400: "The body, a parameter or the guid breaks a rule, or the generator does not take an option; `errors` names the"
     " field.",
     401: "The route needs a login and none was given, or the login or the API key that was given is not valid.",
-    403: "The API key lacks the scope that this needs. Or the image is public, and another's; only its author may"
-    " change or delete it. Or the link is not valid, or has expired. Or a page of another site may not do this.",
-    404: "There is no such image or batch, or none that you may know of.",
+    403: "The API key lacks the scope that this needs, or this needs a login with a password, or an administrator. Or"
+    " the image is public, and another's; only its author may change or delete it. Or the link is not valid, or has"
+    " expired. Or a page of another site may not do this.",
+    404: "There is no such image, batch, API key or user, or none that you may know of.",
     428: "`If-Match` is missing, and this service is set up to ask for it.",
     408: "The body did not arrive in time.",
     409: "The image is not ready yet; or the outcome of the request that this idempotency key was used for is unknown:"

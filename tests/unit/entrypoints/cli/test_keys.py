@@ -1,13 +1,15 @@
 """`pixyproxy keys`: its output and its exit status."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from dependency_injector import providers
 
+from pixyproxy.adapters.memory.password_hasher import InMemoryPasswordHasher
 from pixyproxy.domain.api_key import APIKey, KeyScope, parse_key_secret
 from pixyproxy.domain.errors import AuthenticationError
 from pixyproxy.domain.image import Visibility
@@ -22,11 +24,13 @@ SECRET = re.compile("pixy_[0-9A-Za-z]{42}")
 
 
 @pytest.fixture(autouse=True)
-def _users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("PIXYPROXY_DATABASE_URL", f"sqlite:///{tmp_path}/pixyproxy.db")
     monkeypatch.setenv("PIXYPROXY_CONTENT_URL", f"file:{tmp_path}/images")
-    for name in ("ann", "bob"):
-        assert run("users", "add", name, "--password-stdin").exit_code == 0
+    with Container.hasher.override(providers.Object(InMemoryPasswordHasher())):
+        for name in ("ann", "bob"):
+            assert run("users", "add", name, "--password-stdin").exit_code == 0
+        yield
 
 
 def run(*arguments: str) -> Result:

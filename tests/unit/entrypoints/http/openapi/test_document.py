@@ -40,7 +40,7 @@ def test_every_field_has_a_description(document: dict[str, Any]) -> None:
     for name in (
         "ImageDetail", "PrivateImageDetail", "RequestOptions", "ReferenceDetail", "ResultDetail",
         "GenerationProblem", "Problem", "CreatePublicImage", "CreatePrivateImage",
-        "ModelList", "ModelDetail", "SizeRangeDetail",
+        "ModelList", "ModelDetail", "SizeRangeDetail", "CreateKeyBody", "KeyDetail", "CreatedKeyDetail",
         "ImagesAnswer", "ImageItem", "FailedImage", "Usage", "TokenDetails", "ErrorDetail",
     ):  # fmt: skip
         schema = document["components"]["schemas"][name]
