@@ -49,7 +49,7 @@ class Recipient:
 
     async def start(self, status: int, headers: Sequence[Header]) -> None:
         """Send the head, which servers keep back until the first part of the body."""
-        await self._hand_over({"type": "http.response.start", "status": status, "headers": headers})
+        await self._hand_over({"type": "http.response.start", "status": int(status), "headers": headers})
 
     async def write(self, data: bytes) -> None:
         """Send a part of the body; an empty one sends the head alone."""

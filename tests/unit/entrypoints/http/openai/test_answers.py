@@ -2,6 +2,7 @@
 
 import asyncio
 from base64 import b64decode
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from pixyproxy.domain.errors import (
 )
 from pixyproxy.domain.image import ImageStatus
 from pixyproxy.entrypoints.http.openai.answers import PlainAnswer
+from pixyproxy.entrypoints.http.openai.recipient import Recipient
 from tests.unit.entrypoints.http.conftest import ANN, BOB
 from tests.unit.entrypoints.http.openai.v1 import (
     B64,
@@ -347,3 +349,17 @@ async def test_an_image_is_its_users_own() -> None:
         assert (await served.get(f"/private/image/{guid}", ANN)).json()["visibility"] == "private"
         assert (await served.get(f"/private/image/{guid}", BOB)).status_code == 404
         assert (await served.stored(UUID(guid))).author == ANN[0]
+
+
+async def test_the_status_is_a_plain_number_as_the_log_writes_it() -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async with Recipient(receive, send, send_timeout=SOON) as recipient:
+        await recipient.start(HTTPStatus.OK, [])
+    assert [type(message["status"]) for message in sent] == [int]
