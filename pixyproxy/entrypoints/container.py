@@ -23,6 +23,7 @@ from pixyproxy.adapters.http.picture_source import HTTPPictureSource
 from pixyproxy.adapters.memory.verified_logins import InMemoryVerifiedLogins
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
+from pixyproxy.adapters.openai.models import MODELS
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.adapters.pictures.vips.variant_maker import VipsVariantMaker
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
@@ -162,6 +163,13 @@ class Container(containers.DeclarativeContainer):
             answer_origins=settings.provided.answer_origins,
         ),
         sketch=providers.Singleton(SketchImageGenerator),
+    )
+    # Ids that the default model draws for below `/v1`.
+    trial_model_ids = providers.Selector(
+        settings.provided.generator_kind,
+        openai=providers.Object(()),
+        # So that clients can be tried as they are, without a key.
+        sketch=providers.Object(tuple(MODELS)),
     )
     picture_source = providers.Singleton(HTTPPictureSource, settings.provided.picture_origins)
     hasher = providers.Singleton(Argon2PasswordHasher)

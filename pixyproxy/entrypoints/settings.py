@@ -19,6 +19,8 @@ from pixyproxy.entrypoints.public_url import PublicURL, parse_public_url
 
 PREFIX = "PIXYPROXY_"
 ANY = "any"
+NONE = "none"
+DEFAULT_ALIASES = "gpt-image-1,dall-e-2,dall-e-3"
 X_ACCEL = "x-accel:"
 LINK_KEY_MIN_LENGTH = 32
 # Read by the test suite only.
@@ -83,6 +85,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     openai_model: Name = "gpt-image-2"
     openai_models: str | None = None
     openai_allow_any: bool = False
+    openai_aliases: str = DEFAULT_ALIASES
+    openai_url_lifetime: Annotated[int, msgspec.Meta(ge=60, le=31_536_000)] = 86_400
     openai_size: Name | None = None
     openai_quality: Name | None = None
     openai_output_format: Literal["png", "jpeg", "webp", "gif", "svg"] = "png"
@@ -165,6 +169,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def allowed_models(self) -> Sequence[str]:
         """The OpenAI models that clients may name."""
         return (self.openai_model,) if self.openai_models is None else tuple(dict.fromkeys(_listed(self.openai_models)))
+
+    @property
+    def model_aliases(self) -> Mapping[str, str | None]:
+        """The model of each alias below `/v1`, None for the default model."""
+        return {} if self.openai_aliases == NONE else dict(map(_alias, _listed(self.openai_aliases)))
 
     @property
     def answer_origins(self) -> tuple[str, ...]:
@@ -332,6 +341,39 @@ def _origins(text: str | None) -> tuple[str, ...]:
     return tuple(origin for origin in re.split(r"[,\s]+", text or "") if origin)
 
 
+def _alias(item: str) -> tuple[str, str | None]:
+    alias, separator, model = (part.strip() for part in item.partition("="))
+    return alias, model if separator else None
+
+
+def _alias_problems(settings: Settings) -> Iterator[str]:
+    if settings.openai_aliases == NONE:
+        return
+    aliases = list(map(_alias, _listed(settings.openai_aliases)))
+    names = [name for name, _ in aliases]
+    if not all(_is_model(name) and (model is None or _is_model(model)) for name, model in aliases):
+        yield (
+            "PIXYPROXY_OPENAI_ALIASES must be aliases and their models between commas, such as"
+            f" gpt-image-1=gpt-image-2,dall-e-3=gpt-image-2, each of at most {MODEL_MAX_LENGTH} printable characters,"
+            " or none."
+        )
+    elif len(set(names)) < len(names):
+        yield "PIXYPROXY_OPENAI_ALIASES must not have an alias twice."
+    elif not settings.openai_allow_any:
+        unknown = [model for _, model in aliases if model is not None and model not in settings.allowed_models]
+        if unknown:
+            yield (
+                f"PIXYPROXY_OPENAI_ALIASES must lead to models that requests may name; {unknown[0]} is not in"
+                " PIXYPROXY_OPENAI_MODELS."
+            )
+    elif chained := [model for _, model in aliases if model in names and model not in settings.allowed_models]:
+        yield f"PIXYPROXY_OPENAI_ALIASES must lead to models; {chained[0]} is an alias."
+
+
+def _is_model(text: str) -> bool:
+    return 0 < len(text) <= MODEL_MAX_LENGTH and text.isprintable() and "=" not in text
+
+
 def _delivery_problems(settings: Settings) -> Iterator[str]:
     sizes = settings.variant_sizes
     if sizes != ANY and not (
@@ -389,6 +431,7 @@ def _generator_problems(settings: Settings) -> Iterator[str]:
             f"PIXYPROXY_OPENAI_MODELS must list the default model, {settings.openai_model}; or set"
             " PIXYPROXY_OPENAI_MODEL to one that it lists."
         )
+    yield from _alias_problems(settings)
     base = _split(settings.openai_base_url)
     if base is None or base.scheme not in {"http", "https"} or not _names_host(base):
         yield "OPENAI_BASE_URL must start with http:// or https:// and a host, optionally with a port."

@@ -27,6 +27,7 @@ from pixyproxy.entrypoints.http.middleware.path_prefix import PathPrefix
 from pixyproxy.entrypoints.http.middleware.request_log import RequestLog
 from pixyproxy.entrypoints.http.middleware.request_rules import RequestRules
 from pixyproxy.entrypoints.http.models import models
+from pixyproxy.entrypoints.http.openai.models import openai_models
 from pixyproxy.entrypoints.http.openai.routes import openai_images
 from pixyproxy.entrypoints.http.openapi.document import complete_openapi, openapi_config, swagger_ui_file
 from pixyproxy.entrypoints.http.public_shortcut import PublicShortcut
@@ -72,6 +73,7 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
             private_tags(container),
             private_keys(container),
             models(container),
+            openai_models(container, settings),
             openai_images(container, settings),
             health(container),
             swagger_ui_file,

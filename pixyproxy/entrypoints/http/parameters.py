@@ -17,6 +17,7 @@ ReferencePosition = Annotated[
     str, PathParameter(description="The place of a reference, from 0, or `mask`.", pattern="^(mask|[0-9]|1[0-5])$")
 ]
 KeyGuid = Annotated[UUID, PathParameter(description="The API key's public id, a UUID.")]
+Filename = Annotated[str, PathParameter(description="Any file name, such as the image's.")]
 BatchGuid = Annotated[UUID, PathParameter(description="The batch's public id, a UUID.")]
 
 NO_NUL_PATTERN: Final = r"^[^\x00]*$"

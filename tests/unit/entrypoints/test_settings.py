@@ -56,6 +56,8 @@ def test_an_empty_environment_gives_the_embedded_default() -> None:
         ("PIXYPROXY_OPENAI_MODELS", "a, gpt-image-2", "openai_models", "a, gpt-image-2"),
         ("PIXYPROXY_OPENAI_ALLOW_ANY", "true", "openai_allow_any", True),
         ("PIXYPROXY_OPENAI_SEND_EXTRA", "true", "openai_send_extra", True),
+        ("PIXYPROXY_OPENAI_ALIASES", "gpt-image-1=gpt-image-2", "openai_aliases", "gpt-image-1=gpt-image-2"),
+        ("PIXYPROXY_OPENAI_URL_LIFETIME", "60", "openai_url_lifetime", 60),
         ("PIXYPROXY_PUBLIC_URL", "https://h.example/p", "public_url", "https://h.example/p"),
         ("PIXYPROXY_ALLOWED_HOSTS", "a.example, *.b.example", "allowed_hosts", "a.example, *.b.example"),
         ("PIXYPROXY_ALLOWED_HOSTS", "*", "allowed_hosts", "*"),
@@ -205,6 +207,16 @@ def test_words_for_no(text: str) -> None:
         ("PIXYPROXY_OPENAI_MODELS", "gpt-image-2,a\x01b"),
         ("PIXYPROXY_OPENAI_MODELS", "GPT-Image-2"),
         ("PIXYPROXY_OPENAI_ALLOW_ANY", "any"),
+        ("PIXYPROXY_OPENAI_ALIASES", "gpt-image-1=gpt-image-1.5"),
+        ("PIXYPROXY_OPENAI_ALIASES", "gpt-image-1=dall-e-3,dall-e-3=gpt-image-2"),
+        ("PIXYPROXY_OPENAI_ALIASES", "gpt-image-1=gpt-image-2,gpt-image-1"),
+        ("PIXYPROXY_OPENAI_ALIASES", "gpt-image-1="),
+        ("PIXYPROXY_OPENAI_ALIASES", "=gpt-image-2"),
+        ("PIXYPROXY_OPENAI_ALIASES", "a=b=c"),
+        ("PIXYPROXY_OPENAI_ALIASES", "a\x01=gpt-image-2"),
+        ("PIXYPROXY_OPENAI_ALIASES", "x" * 256),
+        ("PIXYPROXY_OPENAI_URL_LIFETIME", "59"),
+        ("PIXYPROXY_OPENAI_URL_LIFETIME", "31536001"),
         ("PIXYPROXY_OPENAI_SEND_EXTRA", "some"),
         ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "images.example.com"),
         ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "ftp://images.example.com"),
@@ -243,6 +255,26 @@ def test_the_models_that_clients_may_name(environment: dict[str, str], models: t
     settings = load_settings(environment)
     assert settings.allowed_models == models
     assert settings.openai_model in models
+
+
+@pytest.mark.parametrize(
+    ("text", "aliases"),
+    [
+        ("", {"gpt-image-1": None, "dall-e-2": None, "dall-e-3": None}),
+        ("none", {}),
+        ("gpt-image-1 = gpt-image-2, old", {"gpt-image-1": "gpt-image-2", "old": None}),
+        ("gpt-image-2=gpt-image-2", {"gpt-image-2": "gpt-image-2"}),
+    ],
+)
+def test_the_aliases_of_models(text: str, aliases: dict[str, str | None]) -> None:
+    assert load_settings({"PIXYPROXY_OPENAI_ALIASES": text}).model_aliases == aliases
+
+
+def test_aliases_may_lead_to_any_model_where_requests_may_name_any_and_never_to_aliases() -> None:
+    any_model = {"PIXYPROXY_OPENAI_ALLOW_ANY": "true"}
+    assert load_settings({**any_model, "PIXYPROXY_OPENAI_ALIASES": "a=flux"}).model_aliases == {"a": "flux"}
+    (problem,) = problems_of({**any_model, "PIXYPROXY_OPENAI_ALIASES": "a=b,b=c"})
+    assert problem == "PIXYPROXY_OPENAI_ALIASES must lead to models; b is an alias."
 
 
 def test_a_default_model_that_is_not_listed_is_named() -> None:

@@ -3,16 +3,18 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Self
+from urllib.parse import quote
 from uuid import UUID
 
 from pixyproxy.application import GetImageContent
-from pixyproxy.domain.image import ImageScope
+from pixyproxy.domain.content import with_extension
+from pixyproxy.domain.image import Image, ImageScope
 from pixyproxy.domain.ports import Clock
 from pixyproxy.domain.user import Principal
 from pixyproxy.domain.variant import VariantFormat, VariantPolicy
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.content.schemas import ImageLink
-from pixyproxy.entrypoints.http.content.variants import VariantQuery
+from pixyproxy.entrypoints.http.content.variants import ORIGINAL, VariantQuery
 from pixyproxy.entrypoints.http.parameters import query_parameter
 from pixyproxy.entrypoints.http.paths import PRIVATE_PATH
 from pixyproxy.entrypoints.link_signer import LinkSigner
@@ -62,9 +64,21 @@ class SignedLinkMaker:
             # AVIF is the strictest of the formats that `auto` may choose.
             self.policy.ensure_allowed(query.variant_for(image.ready_content.media_type, VariantFormat.AVIF.media_type))
         expires = int(self.clock.now().timestamp()) + lifetime
-        signature = await self.link_signer.sign(guid, query.canonical, expires)
-        wanted = "&".join(filter(None, [query.canonical, f"{EXPIRES}={expires}", f"{SIGNATURE}={signature}"]))
         return ImageLink(
-            url=f"{address}{PRIVATE_PATH}/{guid}/content?{wanted}",
+            url=f"{address}{PRIVATE_PATH}/{guid}/content?{await self._query(guid, query, expires)}",
             expires_at=datetime.fromtimestamp(expires, UTC),
         )
+
+    async def make_named(self, image: Image, *, lifetime: int, address: str) -> str:
+        """Return the URL of a link to a ready image, for `lifetime` seconds, whose path ends with its file name.
+
+        The name has the extension of the bytes. `address` is the service's URL.
+        """
+        filename = with_extension(image.filename, image.ready_content.media_type.extension)
+        expires = int(self.clock.now().timestamp()) + lifetime
+        wanted = await self._query(image.guid, ORIGINAL, expires)
+        return f"{address}{PRIVATE_PATH}/{image.guid}/content/{quote(filename, safe='')}?{wanted}"
+
+    async def _query(self, guid: UUID, query: VariantQuery, expires: int) -> str:
+        signature = await self.link_signer.sign(guid, query.canonical, expires)
+        return "&".join(filter(None, [query.canonical, f"{EXPIRES}={expires}", f"{SIGNATURE}={signature}"]))

@@ -13,21 +13,18 @@ from pixyproxy.entrypoints.http.auth.administrators import administrator_log
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest, authentication
 from pixyproxy.entrypoints.http.auth.authorization import require_login
 from pixyproxy.entrypoints.http.auth.logins import logins
-from pixyproxy.entrypoints.http.auth.security import LOGIN, OPTIONAL_LOGIN
-from pixyproxy.entrypoints.http.auth.signed_link import SignedLinkAuthenticator
-from pixyproxy.entrypoints.http.content.delivery import DOWNLOAD_PARAMETER
+from pixyproxy.entrypoints.http.auth.security import LOGIN
 from pixyproxy.entrypoints.http.content.schemas import CreateLinkBody, ImageLink
-from pixyproxy.entrypoints.http.content.signed_links import SIGNED_LINK_PARAMETERS, SignedLinkMaker
-from pixyproxy.entrypoints.http.content.variants import VARIANT_PARAMETERS
+from pixyproxy.entrypoints.http.content.signed_links import SignedLinkMaker
 from pixyproxy.entrypoints.http.images.changes import change_routes
 from pixyproxy.entrypoints.http.images.forms import CreationRequest, Forms, releasing_uploads
+from pixyproxy.entrypoints.http.images.linked_content import linked_content
 from pixyproxy.entrypoints.http.images.parameters import CREATION_PARAMETERS, PRIVATE_LIST_PARAMETERS
 from pixyproxy.entrypoints.http.images.references import reference_content
 from pixyproxy.entrypoints.http.images.resource import ImageResource
 from pixyproxy.entrypoints.http.images.responses import (
     ACCEPTED_BATCH,
     BATCH_ETAG_HEADER,
-    CONTENT,
     ETAG_HEADER,
     EVENTS,
     LINK_HEADER,
@@ -54,7 +51,6 @@ def private_images(container: Container, settings: Settings) -> Router:
     forms = Forms.of(container)
     signed_links = SignedLinkMaker.of(container)
     logged = administrator_log(container.images())
-    signed_link = SignedLinkAuthenticator(link_signer=container.link_signer(), clock=container.clock())
 
     @post(
         "/",
@@ -179,22 +175,6 @@ def private_images(container: Container, settings: Settings) -> Router:
         # The link is a credential.
         return Response(link, headers={"Cache-Control": "no-store"})
 
-    @route(
-        "/{guid:str}/content",
-        http_method=[HttpMethod.GET, HttpMethod.HEAD],
-        summary="The bytes of one's own image",
-        operation_class=taking(*SIGNED_LINK_PARAMETERS, *VARIANT_PARAMETERS, DOWNLOAD_PARAMETER),
-        middleware=[authentication(signed_link, *logins(container)), require_login, logged],
-        security=OPTIONAL_LOGIN,
-        responses=CONTENT | problems(400, 401, 403, 404, 412, 416, 503),
-    )
-    async def get_private_image_content(guid: Guid, request: APIRequest) -> ASGIApp:
-        """Return the bytes of an image you authored, or have a signed link to.
-
-        They have their true media type, or are a variant.
-        """
-        return await images.content(request, guid)
-
     return Router(
         PRIVATE_PATH,
         route_handlers=[
@@ -217,8 +197,8 @@ def private_images(container: Container, settings: Settings) -> Router:
                 middleware=[authentication(*logins(container)), require_login, logged],
                 security=LOGIN,
             ),
-            # Not in the router, whose middleware holds for all routes: this one takes signed links too.
-            get_private_image_content,
+            # Not in that router, whose middleware holds for all routes: these take signed links too.
+            linked_content(container, images, logged),
         ],
         tags=["Private images"],
     )

@@ -18,7 +18,6 @@ from pixyproxy.domain.ports import StoredContent
 from pixyproxy.domain.user import Principal
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.content.signed_links import SignedLinkMaker
-from pixyproxy.entrypoints.http.content.variants import ORIGINAL
 from pixyproxy.entrypoints.http.headers import Header
 from pixyproxy.entrypoints.http.openai.recipient import ClientLeftError, ClientStalledError
 from pixyproxy.entrypoints.http.openai.requests import ImagesRequest
@@ -27,9 +26,6 @@ from pixyproxy.entrypoints.http.problems.openai_errors import OpenAIError, opena
 
 PAUSE: Final = 10.0
 """After how many seconds of silence something is sent that keeps the connection open."""
-
-URL_LIFETIME: Final = 86_400
-"""How many seconds a URL opens its picture."""
 
 LAST_WORD_SECONDS: Final = 1.0
 """How long the end of an answer may take when the service stops."""
@@ -66,7 +62,7 @@ class Answering:
             get_image_content=container.get_image_content(),
             confirm_answer=container.confirm_answer(),
             signed_links=SignedLinkMaker.of(container),
-            url_lifetime=URL_LIFETIME,
+            url_lifetime=settings.openai_url_lifetime,
             send_timeout=settings.send_timeout,
         )
 
@@ -83,14 +79,8 @@ class Answering:
 
         Raises `RecordNotFoundError`.
         """
-        link = await self.signed_links.make(
-            image.guid,
-            answered.principal,
-            ORIGINAL,
-            lifetime=self.url_lifetime,
-            address=answered.address,
-        )
-        return link.url
+        found = await self.get_image_content.find(image.guid, answered.principal, ImageScope.OWN)
+        return await self.signed_links.make_named(found, lifetime=self.url_lifetime, address=answered.address)
 
     async def confirm(self, answered: Answered) -> None:
         """Note that the answer has reached its client."""

@@ -11,7 +11,7 @@ from pixyproxy.domain.reference import REFERENCES_MAX_COUNT
 from pixyproxy.entrypoints.http.openai.answer_schemas import ImagesAnswer
 from pixyproxy.entrypoints.http.openai.schemas import ImageFields
 from pixyproxy.entrypoints.http.parameters import header_parameter, query_parameter
-from pixyproxy.entrypoints.http.problems.openai_errors import ErrorBody
+from pixyproxy.entrypoints.http.problems.openai_responses import openai_errors
 
 TAG: Final = "OpenAI-compatible API"
 
@@ -35,22 +35,6 @@ _PARAMETERS: Final = (
     query_parameter("response_format", "The same as in the body, which counts first.", enum=("b64_json", "url")),
 )
 
-_ERRORS: Final = {
-    400: "A field breaks a rule or the generator does not take it, and `param` names it; or the generator refuses this"
-    " prompt, and `code` is `moderation_blocked`.",
-    401: "The key or the login is missing or not valid.",
-    403: "The key may not create images.",
-    404: "There is no such model.",
-    408: "The body did not arrive in time.",
-    413: "The body is too large.",
-    415: "The body has another media type than it must have.",
-    422: "The idempotency key belongs to another request.",
-    424: "The request may have been billed, or only the operator can help: don't send it again.",
-    429: "Too many wrong logins, or the generator wants fewer requests; nothing was billed.",
-    500: "PixyProxy has a fault; the log says more under the request id.",
-    503: "Too much is asked for at once, or something that PixyProxy needs is away; nothing was billed.",
-}
-
 ANSWERS: Final = {
     200: ResponseSpec(
         ImagesAnswer,
@@ -58,10 +42,7 @@ ANSWERS: Final = {
         " seconds begins with white space, and may then hold an `error` in place of `data`.",
         generate_examples=False,
     ),
-    **{
-        status: ResponseSpec(ErrorBody, description=description, generate_examples=False)
-        for status, description in _ERRORS.items()
-    },
+    **openai_errors(400, 401, 403, 404, 408, 413, 415, 422, 424, 429, 500, 503),
 }
 
 

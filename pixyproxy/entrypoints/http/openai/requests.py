@@ -8,10 +8,8 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from pixyproxy.application import ListModels
 from pixyproxy.domain.api_key import APIKey
 from pixyproxy.domain.batch import BATCH_MAX_SIZE
-from pixyproxy.domain.capabilities import ModelCapabilities
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.generation_request import MODEL_MAX_LENGTH, GenerationRequest
 from pixyproxy.domain.image import Visibility
@@ -29,6 +27,7 @@ from pixyproxy.entrypoints.http.openai.edit_pictures import EditPictures
 from pixyproxy.entrypoints.http.openai.extra import kept_extra
 from pixyproxy.entrypoints.http.openai.json_bodies import JSON_MEDIA_TYPE, JSONBodies
 from pixyproxy.entrypoints.http.openai.legacy import adapted
+from pixyproxy.entrypoints.http.openai.model_ids import ModelIds
 from pixyproxy.entrypoints.http.openai.schemas import ImageFields, openai_names
 from pixyproxy.entrypoints.settings import GeneratorKind, Settings
 
@@ -68,21 +67,6 @@ class ImagesRequest(msgspec.Struct, frozen=True, kw_only=True):
     is_edit: bool = False
 
 
-class _ModelId(msgspec.Struct, frozen=True, kw_only=True):
-    model: ModelCapabilities
-    asked: str
-    is_alias: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ModelIds:
-    list_models: ListModels
-
-    async def resolve(self, asked: str | None) -> _ModelId:
-        model = (await self.list_models()).model_for(GenerationRequest(prompt="", model=asked))
-        return _ModelId(model=model, asked=asked or model.id, is_alias=False)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagesRequests:
     """Reads the creations of OpenAI's images API."""
@@ -90,7 +74,7 @@ class ImagesRequests:
     json_bodies: JSONBodies
     forms: Forms
     pictures: EditPictures
-    model_ids: _ModelIds
+    model_ids: ModelIds
     tag: str | None
     is_sketch: bool
 
@@ -101,7 +85,7 @@ class ImagesRequests:
             json_bodies=JSONBodies.of(settings),
             forms=Forms.of(container),
             pictures=EditPictures.of(container),
-            model_ids=_ModelIds(list_models=container.list_models()),
+            model_ids=ModelIds.of(container, settings),
             tag=settings.openai_tag,
             is_sketch=settings.generator_kind is GeneratorKind.SKETCH,
         )

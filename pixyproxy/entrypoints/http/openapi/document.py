@@ -134,7 +134,8 @@ Public images are readable by anyone. Writing needs a login with HTTP Basic, or 
 Where there is GET there is HEAD, with the same headers and no body. Details, lists and pictures have an `ETag`: send \
 it as `If-None-Match`, and the answer is a 304 without a body as long as nothing has changed.
 
-Every error is a problem (RFC 9457) with the media type `application/problem+json`. Every response carries an \
+Every error is a problem (RFC 9457) with the media type `application/problem+json`; below `/v1` it has OpenAI's \
+shape. Every response carries an \
 `X-Request-ID`: yours, if you sent one of 1 to 64 letters, digits, `_` and `-`, else a new one. A trailing slash \
 changes nothing."""
 

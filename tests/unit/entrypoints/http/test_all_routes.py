@@ -59,12 +59,16 @@ RULES: Final[dict[tuple[str, str], Rules]] = {
     ("HEAD", "/image/{guid}/partial/{position}"): Rules(status=404),
     ("GET", "/tag"): Rules(caching="no-cache", used_by="cross-origin", etag='W/"'),
     ("GET", "/model"): Rules(caching="no-cache", used_by="cross-origin", etag='"'),
+    ("GET", "/v1/models"): Rules(caching="private, no-cache", etag='"'),
+    ("GET", "/v1/models/{model}"): Rules(caching="private, no-cache", etag='"'),
     ("GET", "/private/image"): OWN_LIST,
     ("GET", "/private/image/{guid}"): Rules(caching="private, no-cache", vary="Authorization", etag='"3-'),
     ("GET", "/private/image/batch/{batch}"): Rules(caching="private, no-cache", vary="Authorization", etag='"'),
     ("GET", "/private/image/{guid}/events"): Rules(),
     ("GET", "/private/image/{guid}/content"): OWN_PICTURE,
     ("HEAD", "/private/image/{guid}/content"): OWN_PICTURE,
+    ("GET", "/private/image/{guid}/content/{filename}"): OWN_PICTURE,
+    ("HEAD", "/private/image/{guid}/content/{filename}"): OWN_PICTURE,
     ("GET", "/private/image/{guid}/partial/{position}"): Rules(status=404),
     ("HEAD", "/private/image/{guid}/partial/{position}"): Rules(status=404),
     ("GET", "/private/image/{guid}/reference/{position}/content"): Rules(status=404),
@@ -90,7 +94,9 @@ READ: Final = pytest.mark.parametrize("path", [path for method, path in RULES if
 VALIDATED: Final = pytest.mark.parametrize(
     "path", [path for (method, path), rules in RULES.items() if method == "GET" and rules.etag]
 )
-NEEDING_LOGIN: Final = pytest.mark.parametrize(("method", "path"), [each for each in RULES if "private" in each[1]])
+NEEDING_LOGIN: Final = pytest.mark.parametrize(
+    ("method", "path"), [each for each in RULES if each[1].startswith(("/private", "/v1"))]
+)
 
 
 def routes(client: Client) -> Iterator[tuple[str, str]]:
@@ -109,7 +115,15 @@ def guid(client: Client) -> str:
 def ask(client: Client, method: str, path: str, guid: str, auth: Login | None = ANN, **headers: str) -> Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     batch = client.get(f"/image/{guid}").json()["batch"] if "{batch}" in path else ""
-    address = path.format(guid=guid, batch=batch, name="swagger-ui.css", path="nowhere", position=0)
+    address = path.format(
+        guid=guid,
+        batch=batch,
+        name="swagger-ui.css",
+        path="nowhere",
+        position=0,
+        model="gpt-image-2",
+        filename="fox.png",
+    )
     rules = RULES.get((method, path))
     body = (
         None

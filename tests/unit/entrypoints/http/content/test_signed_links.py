@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 from uuid import uuid4
 
 import msgspec
@@ -13,6 +13,7 @@ from dependency_injector import providers
 from pixyproxy.domain.ports import Clock
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.app import create_app
+from pixyproxy.entrypoints.http.content.signed_links import SignedLinkMaker
 from pixyproxy.entrypoints.log import configure_logging
 from pixyproxy.entrypoints.settings import LogFormat, Settings
 from tests.unit.entrypoints.http.conftest import ANN, BOB, Client
@@ -414,3 +415,60 @@ class TestDescription:
         }
         assert "403" in operation["responses"]
         assert {} not in document["paths"]["/private/image/{guid}/link"]["post"]["security"]
+
+
+class TestNames:
+    """Links whose path ends with a file name."""
+
+    async def test_a_named_link_ends_with_the_image_s_file_name(self) -> None:
+        async with serving() as served:
+            created = (await served.post({"prompt": "ein Fuchs/Bär? 100 %"}, path="/private/image")).json()
+            image = await served.ready(created["guid"])
+            link = await SignedLinkMaker.of(served.container).make_named(
+                image, lifetime=31_536_000, address="https://example.org/pixy"
+            )
+            url = urlsplit(link)
+            assert f"{url.scheme}://{url.netloc}" == "https://example.org"
+            folder, _, name = url.path.rpartition("/")
+            assert folder == f"/pixy/private/image/{image.guid}/content"
+            assert (unquote(name), name.isascii()) == (image.filename, True)
+            assert name.endswith(".png")
+            answer = await served.get(f"{url.path.removeprefix('/pixy')}?{url.query}")
+            assert (answer.status_code, answer.headers["Content-Type"]) == (200, "image/png")
+
+    @pytest.mark.parametrize(
+        ("stored", "shown"),
+        [("fox.jpg", "fox.png"), ("a#b?c d.png", "a%23b%3Fc%20d.png"), ("ü", "%C3%BC.png")],
+    )
+    async def test_the_name_has_the_extension_of_the_bytes_and_is_encoded(self, stored: str, shown: str) -> None:
+        async with serving() as served:
+            image = await served.ready((await served.post()).json()["guid"])
+            image = msgspec.structs.replace(image, filename=stored)
+            link = await SignedLinkMaker.of(served.container).make_named(image, lifetime=60, address="https://h")
+            assert urlsplit(link).path.endswith(f"/content/{shown}")
+            url = urlsplit(link)
+            assert (await served.get(f"{url.path}?{url.query}")).status_code == 200
+
+    @pytest.mark.parametrize("name", ["fox.png", "fox.jpg", "%E4%B8%AD", "a%20b.webp", "x"])
+    def test_any_name_opens_the_picture_with_its_true_type(self, client: Client, guid: str, name: str) -> None:
+        link = link_to(client, guid).replace("/content?", f"/content/{name}?")
+
+        for response in (client.get(link), client.head(link), client.get(f"{urlsplit(link).path}", auth=ANN)):
+            assert response.status_code == 200
+            assert response.headers["Content-Type"] == "image/png"
+        with_etag = client.get(link, headers={"If-None-Match": client.get(link).headers["ETag"]})
+        assert with_etag.status_code == 304
+
+    @pytest.mark.parametrize(
+        "sent",
+        ["Bearer pixy_wrong", "Bearer ", "Bearer sk-of-another-service", "Basic YW5uOndyb25n", "Other x"],
+    )
+    def test_credentials_beside_a_link_do_not_matter(self, client: Client, guid: str, sent: str) -> None:
+        link = link_to(client, guid).replace("/content?", "/content/fox.png?")
+        assert client.get(link, headers={"Authorization": sent}).status_code == 200
+
+    def test_without_a_link_or_a_login_a_name_opens_nothing(self, client: Client, guid: str) -> None:
+        path = f"/private/image/{guid}/content/fox.png"
+        problem(client.get(path), 401)
+        problem(client.get(path, auth=BOB), 404)
+        problem(client.get(changed(link_to(client, guid), expires="1").replace("/content?", "/content/a?")), 403)

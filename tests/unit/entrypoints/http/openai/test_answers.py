@@ -4,6 +4,7 @@ import asyncio
 from base64 import b64decode
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
@@ -71,6 +72,7 @@ async def test_a_url_opens_the_picture_without_a_login() -> None:
         for item in response.json()["data"]:
             assert item.keys() == {"guid", "url"}
             assert item["url"].startswith("http://testserver/")
+            assert urlsplit(item["url"]).path.endswith(".png")
             content = await served.get(item["url"])
             assert (content.status_code, content.headers["Content-Type"], content.content) == (
                 200,
