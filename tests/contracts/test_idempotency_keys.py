@@ -288,6 +288,51 @@ async def test_a_key_of_the_clients_is_never_taken(images: ImagePorts, key: str)
     assert await take(images, 1) is None
 
 
+async def test_a_claim_takes_the_place_of_that_of_an_order(images: ImagePorts) -> None:
+    old = PendingImageFactory.build(author=ANN)
+    claim = Claim.of_order(old, 0)
+    await images.add(old, claim=claim)
+    new = PendingImageFactory.build(author=ANN)
+    await images.add(new, claim=msgspec.structs.replace(claim, attempt=2, seconds=50.0, replaces=old.guid))
+    assert await images.find_claim(ANN, claim.key) == ClaimedImage(guid=new.guid, fingerprint=claim.fingerprint)
+    assert await images.take_order(ANN, claim.fingerprint, 2) is None
+    assert await images.take_order(ANN, claim.fingerprint, 3) == claim.key
+
+
+@pytest.mark.parametrize("author", [ANN, BOB])
+async def test_an_order_that_is_gone_is_not_replaced_and_nothing_is_stored(
+    images: ImagePorts, author: UserName
+) -> None:
+    old, new = PendingImageFactory.build(author=ANN), PendingImageFactory.build(author=author)
+    claim = Claim.of_order(old, 0)
+    await images.add(old, claim=claim)
+    if author == ANN:
+        await images.forget_claim(ANN, claim.key, old.guid)
+    with pytest.raises(ConstraintViolationError):
+        await images.add(new, claim=msgspec.structs.replace(claim, author=author, replaces=old.guid))
+    assert await images.find_claim(author, claim.key) is None
+    with pytest.raises(RecordNotFoundError):
+        await images.get(new.guid)
+
+
+async def test_of_many_who_replace_an_order_at_once_one_succeeds(images: ImagePorts, elsewhere: ImagePorts) -> None:
+    old = PendingImageFactory.build(author=ANN)
+    claim = Claim.of_order(old, 0)
+    await images.add(old, claim=claim)
+    replacing = msgspec.structs.replace(claim, replaces=old.guid)
+    results = await asyncio.gather(
+        *(
+            repository.add(PendingImageFactory.build(author=ANN), claim=replacing)
+            for repository in [images, elsewhere] * 6
+        ),
+        return_exceptions=True,
+    )
+    (winner,) = [result for result in results if isinstance(result, Image)]
+    assert [type(result) for result in results if result is not winner] == [ConstraintViolationError] * 11
+    assert await images.find_claim(ANN, claim.key) == ClaimedImage(guid=winner.guid, fingerprint=claim.fingerprint)
+    assert await images.count() == 2
+
+
 async def test_of_many_attempts_at_once_each_takes_another_order(images: ImagePorts, elsewhere: ImagePorts) -> None:
     placed = {(await place(images)).key for _ in range(8)}
     for attempt in (1, 2):
