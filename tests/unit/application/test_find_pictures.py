@@ -10,7 +10,7 @@ from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
-from pixyproxy.application import CreateImage, FindPictures, StoreUpload
+from pixyproxy.application import CreateBatch, CreateImage, FindPictures, PlaceOrder, StoreUpload
 from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
@@ -179,6 +179,36 @@ async def test_a_mask_is_a_transparent_png_in_the_size_of_the_first_reference(
     good = await library.add(MASK)
     created = await create_image(request_with(to(first), to(second), mask=to(good)), principal=ann)
     assert created.image.status is ImageStatus.READY
+
+
+OPAQUE_MASKS = {
+    "RGB": PNG,
+    "RGBA": MASK,
+    "grey": odd_pictures.encoded(odd_pictures.gradient().convert("L"), "PNG"),
+}
+
+
+@pytest.mark.parametrize("mask", OPAQUE_MASKS.values(), ids=OPAQUE_MASKS)
+async def test_an_order_takes_a_mask_without_transparency(
+    create_image: CreateImage, images: InMemoryImageRepository, library: Library, ann: Principal, mask: bytes
+) -> None:
+    place_order = PlaceOrder(create_batch=CreateBatch(create_image=create_image, batches=images))
+    first, opaque = await library.add(), await library.add(mask)
+    order = await place_order(request_with(to(first), mask=to(opaque)), 1, principal=ann)
+    image = await create_image.generations.result(order.guid, 10)
+    assert image is not None
+    assert image.status is ImageStatus.READY
+
+
+async def test_an_order_takes_no_other_mask_than_a_png_in_the_size_of_the_first_reference(
+    create_image: CreateImage, images: InMemoryImageRepository, library: Library, ann: Principal
+) -> None:
+    place_order = PlaceOrder(create_batch=CreateBatch(create_image=create_image, batches=images))
+    first = await library.add()
+    for bad in (await library.add(media_type=MediaType.WEBP), await library.add(SMALL_MASK)):
+        with pytest.raises(DataValidationError) as caught:
+            await place_order(request_with(to(first), mask=to(bad)), 1, principal=ann)
+        assert caught.value.field == "mask"
 
 
 class ForgettingRepository(InMemoryImageRepository):

@@ -160,11 +160,12 @@ async def test_a_transparent_reference_stays_transparent_where_the_mask_is_opaqu
     assert shown(flat).mode == "RGB"
 
 
-async def test_a_mask_without_a_hole_changes_nothing(generator: SketchImageGenerator) -> None:
+@pytest.mark.parametrize("mode", ["RGBA", "RGB", "L", "P", "1"])
+async def test_a_mask_without_a_hole_changes_nothing(generator: SketchImageGenerator, mode: str) -> None:
     first = gradient(200, 100)
     pictures = InputPictures(
         references=[input_picture(encoded(first, "png")), plain(RED)],
-        mask=input_picture(encoded(Image.new("RGBA", (200, 100), "white"), "png")),
+        mask=input_picture(encoded(Image.new("RGBA", (200, 100), "white").convert(mode), "png")),
     )
     image = await generator.generate(GenerationRequest(prompt="a meadow"), pictures=pictures)
 
