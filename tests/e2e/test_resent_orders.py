@@ -17,6 +17,9 @@ from tests.doubles.mariadb import MySQLServer
 from tests.doubles.openai_server import KEY
 from tests.doubles.service import Service, running_service
 
+# Three services are started.
+pytestmark = pytest.mark.timeout(300)
+
 Login = tuple[str, str]
 Headers = dict[str, str] | None
 
