@@ -17,7 +17,7 @@ class Served:
     """What is sent for a path.
 
     `length` is the `Content-Length`, the body's by default. Until the client leaves, `is_stuck` sends nothing after the
-    body, `is_silent` nothing at all, and `is_endless` the body again and again.
+    body, `is_silent` nothing at all, and `is_endless` the body again and again. `raw` is sent in place of all of this.
     """
 
     body: bytes = b""
@@ -27,6 +27,7 @@ class Served:
     is_stuck: bool = False
     is_silent: bool = False
     is_endless: bool = False
+    raw: bytes | None = None
 
 
 def redirect(location: str, status: int = HTTPStatus.FOUND) -> Served:
@@ -38,15 +39,23 @@ class PictureServer:
     """Listens on a free port of loopback and sends what `served` has for a path.
 
     `requests` has the path and the headers of each request, `stuck` tells that nothing more is sent, and `left` that a
-    client closed its connection before the end.
+    client closed its connection before the end. With `keeps_connections` a client may send more requests on one.
     """
 
-    def __init__(self, served: Mapping[str, Served] | None = None, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        served: Mapping[str, Served] | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        keeps_connections: bool = False,
+    ) -> None:
         self.served = dict(served or {})
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.stuck = asyncio.Event()
         self.left = asyncio.Event()
+        self.connection_count = 0
         self._tls = tls
+        self._keeps_connections = keeps_connections
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -78,9 +87,12 @@ class PictureServer:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        self.connection_count += 1
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
                 await self._answer(reader, writer)
+                while self._keeps_connections:
+                    await self._answer(reader, writer)
         finally:
             self._connections.discard(task)
             writer.close()
@@ -93,7 +105,10 @@ class PictureServer:
         self.requests.append((path, dict(line.lower().split(": ", 1) for line in lines)))
         served = self.served.get(path, Served(status=HTTPStatus.NOT_FOUND))
         try:
-            if not served.is_silent:
+            if served.raw is not None:
+                writer.write(served.raw)
+                await writer.drain()
+            elif not served.is_silent:
                 await self._send(served, writer)
             if served.is_stuck or served.is_silent:
                 self.stuck.set()
@@ -108,7 +123,9 @@ class PictureServer:
             headers.setdefault("Content-Length", str(len(served.body) if served.length is None else served.length))
         head = [f"HTTP/1.1 {served.status} {HTTPStatus(served.status).phrase}"]
         head += [f"{name}: {value}" for name, value in headers.items()]
-        writer.write(("\r\n".join([*head, "Connection: close"]) + "\r\n\r\n").encode("latin-1"))
+        if not self._keeps_connections:
+            head.append("Connection: close")
+        writer.write(("\r\n".join(head) + "\r\n\r\n").encode("latin-1"))
         while True:
             for start in range(0, len(served.body), _PIECE):
                 writer.write(served.body[start : start + _PIECE])

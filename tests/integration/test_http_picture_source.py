@@ -462,15 +462,32 @@ async def test_a_cancelled_fetch_ends_its_connection(server: PictureServer) -> N
     await server.left.wait()
 
 
-async def test_what_speaks_no_http_is_no_picture() -> None:
-    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 mail.internal ESMTP\r\n")
-        writer.close()
-
-    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
-        origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        detail = await refused(f"{origin}/a.png", origin)
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"220 mail.internal ESMTP\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X-Long: " + b"x" * (1 << 20) + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X-Many: x\r\n" * 100_000 + b"\r\n",
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" * 10_000,
+    ],
+    ids=["other protocol", "bad length", "long field", "many fields", "many heads"],
+)
+async def test_a_head_that_makes_no_sense_or_no_end_is_no_picture(server: PictureServer, head: bytes) -> None:
+    server.served["/a.png"] = Served(raw=head)
+    detail = await refused(f"{server.origin()}/a.png", server.origin())
     assert detail == "The connection to its server broke off."
+
+
+async def test_no_connection_is_used_again() -> None:
+    """It would be taken for another name at the same address, whose certificate was not checked."""
+    async with PictureServer({"/a.png": Served(PICTURE)}, keeps_connections=True) as server:
+        origins = [server.origin("one"), server.origin("two")]
+        source = HTTPPictureSource(origins, resolve=Names(one=[["127.0.0.1"]], two=[["127.0.0.1"]]))
+        for origin in origins:
+            async with source.open(f"{origin}/a.png") as chunks:
+                assert [chunk async for chunk in chunks] == [PICTURE]
+        assert server.connection_count == 2
 
 
 @pytest.mark.parametrize("origin", ["images.example.com", "ftp://images.example.com", "http://"])

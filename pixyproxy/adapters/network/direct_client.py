@@ -18,7 +18,8 @@ class DirectClient:
 
     def __init__(self, *, timeout: float, connect_timeout: float, tls: ssl.SSLContext) -> None:
         self._timeout = httpx2.Timeout(timeout, connect=connect_timeout).as_dict()
-        # A client would keep cookies, under the address instead of the name. The transport keeps nothing.
+        # A client would keep cookies, under the address instead of the name. A kept connection would be used for other
+        # names at its address, whose certificates were never checked.
         self._transport = httpx2.AsyncHTTPTransport(verify=tls, limits=httpx2.Limits(max_keepalive_connections=0))
 
     async def open(self, url: httpx2.URL, addresses: Sequence[Address], headers: Mapping[str, str]) -> httpx2.Response:
