@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run set-up test chaos bench-reads bench-library bench-delivery bench-hostile bench-edits check lint format lock clean
+.PHONY: help run set-up test chaos bench-reads bench-library bench-delivery bench-hostile bench-edits bench-answers check lint format lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,9 @@ bench-hostile: .venv/dev ## Attack the service, measure memory and latency of ot
 
 bench-edits: .venv/dev ## Measure the memory of edits with large references; write docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python bench/edits.py --write
+
+bench-answers: .venv/dev ## Measure the memory of answers with large pictures in base64; write docs/benchmarks.md
+	PYTHONPATH=. $(BIN)/python bench/answers.py --write
 
 check: lint test ## Everything CI checks: format, lint, types, layers, tests
 

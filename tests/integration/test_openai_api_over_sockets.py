@@ -27,7 +27,7 @@ from tests.doubles.protocol_server import Server, serving, until
 
 ANN: Final = "Authorization: Basic YW5uOmNvcnJlY3QgaG9yc2U=\r\n"
 MIB: Final = 1 << 20
-STREAM: Final = {"stream": True, "partial_images": 1}
+STREAM: Final[dict[str, Any]] = {"stream": True, "partial_images": 1}
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
