@@ -106,7 +106,8 @@ def private_keys(container: Container) -> Router:
 def _whose(query: QueryParameters) -> tuple[str | None, bool]:
     """Return the user whose keys are listed, and whether those of all users are; raise `DataValidationError`."""
     ensure_known(query, [parameter.name for parameter in _PARAMETERS])
-    user, of_all = single(query, "user"), parse_flag("all", single(query, "all") or "false")
+    user, flag = single(query, "user"), single(query, "all")
+    of_all = flag is not None and parse_flag("all", flag)
     if of_all and user is not None:
         raise DataValidationError("all", "must not be given with user")
     return user, of_all

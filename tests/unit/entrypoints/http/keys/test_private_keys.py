@@ -254,6 +254,7 @@ def test_a_body_that_is_no_json_object_makes_no_key(
     ("query", "field"),
     [
         ("all=yes", "all"),
+        ("all=", "all"),
         ("all=true&user=bob", "all"),
         ("all=true&all=true", "all"),
         ("user=bob&user=ann", "user"),
