@@ -88,7 +88,8 @@ def _without_pictures(body: bytes | bytearray) -> bytes:
     start = 0
     while (begin := body.find(_DATA_URL, start)) >= 0 and (end := body.find(b'"', begin + 1)) >= 0:
         kept.append(body[start : begin + 1])
-        is_whole = body[begin - 1 : begin] != _ESCAPE and _has_escaped_slashes_only(body, begin, end)
+        is_name = body[end + 1 : end + 64].lstrip().startswith(b":")
+        is_whole = not is_name and _has_escaped_slashes_only(body, begin, end)
         start = end if is_whole else begin + 1
     return b"".join([*kept, body[start:]])
 

@@ -96,6 +96,8 @@ def test_padding_may_be_in_another_piece_than_the_last_digits() -> None:
     assert decoded(f"{head}{' ' * ((1 << 20) - 2)}{text}==").endswith(b"a")
     with pytest.raises(DataValidationError):
         decoded(f"{head}YQ=={' ' * (1 << 20)}YQ==")
+    with pytest.raises(DataValidationError):
+        decoded(f"{head}Y={' ' * (1 << 20)}Q=")
 
 
 @settings(max_examples=300, deadline=None)

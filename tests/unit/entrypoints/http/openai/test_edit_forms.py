@@ -163,7 +163,6 @@ async def test_text_in_place_of_a_picture_is_refused(name: str, headers: tuple[s
         ([file("image", b"no picture")], "image can't be used"),
         ([file("image", PNG[:-20])], "image can't be used"),
         ([file("image"), file("mask", b"")], "mask must not be an empty file"),
-        ([file("image")] * 17, "image must be at most 16"),
         ([file("mask", MASK)], "image is needed"),
         ([file("image"), text("n", "0")], "n must be 1 to 10"),
         ([file("image"), text("n", "two")], "n must be a whole number"),
@@ -180,6 +179,11 @@ async def test_text_in_place_of_a_picture_is_refused(name: str, headers: tuple[s
 )
 async def test_a_bad_part_is_refused_by_the_name_of_its_field(parts: list[bytes], said: str) -> None:
     assert (await refused(PROMPT, *parts)).startswith(said)
+
+
+async def test_seventeen_pictures_are_too_many() -> None:
+    assert await refused(PROMPT, *[file("image")] * 17) == "image must be at most 16"
+    assert len((await read(PROMPT, *[file("image")] * 16)).request.references) == 16
 
 
 async def test_texts_become_numbers_and_booleans() -> None:

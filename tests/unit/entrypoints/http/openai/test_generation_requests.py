@@ -290,10 +290,17 @@ async def test_secrets_are_dropped_at_any_depth(caplog: pytest.LogCaptureFixture
         {"references": ["a"]},
         {"large": "x" * 17_000},
         {"deep": msgspec.json.decode("[" * 30 + "]" * 30)},
+        {"deeper": msgspec.json.decode("[" * 900 + "]" * 900)},
     ],
 )
 async def test_what_no_request_keeps_is_dropped_and_nothing_else(fields: dict[str, Any]) -> None:
     assert (await read({**PROMPT, **fields, "seed": 7})).request.extra == {"seed": 7}
+
+
+async def test_no_more_than_128_unknown_fields_are_looked_at() -> None:
+    extra = (await read({**PROMPT, **{f"f{number}": number for number in range(200)}})).request.extra
+
+    assert extra == {f"f{number}": number for number in range(128)}
 
 
 async def test_names_in_the_log_are_few_short_and_printable(caplog: pytest.LogCaptureFixture) -> None:

@@ -127,6 +127,11 @@ def test_a_field_that_is_there_twice_is_seen_beside_pictures() -> None:
     assert caught.value.field == "n"
 
 
+@pytest.mark.parametrize("names", ['"data:a": 1, "data:b": 2', r'"x\"data:a" : 1, "x\"data:b" : 2'])
+def test_names_of_fields_are_no_pictures(names: str) -> None:
+    assert len(decode_json(f"{{{names}}}".encode())) == 2
+
+
 _TEXTS = st.one_of(st.text('"\\/data:x,', max_size=12), st.builds("data:{}".format, st.text('"\\/data:x,', max_size=8)))
 
 
