@@ -51,7 +51,7 @@ class OrderedGenerator(InMemoryImageGenerator):
         return drawn
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Client:
     """One request, which a client sends until it is answered; without an `order` the client is to send it again."""
 
