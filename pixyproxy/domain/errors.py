@@ -42,6 +42,7 @@
         ├── GeneratorUnavailableError   the generator can't be reached or has no capacity
         ├── GeneratorCredentialsError   the generator does not accept PixyProxy's own key
         └── GeneratorSetupError         the generator does not accept PixyProxy's account, model or options
+            └── GeneratorQuotaError     PixyProxy's account at the generator has no budget left
 
 A `detail` is written for the client: it names the problem and never a secret, a path or SQL. What is only for the
 operator, such as a path, goes into a note (PEP 678), which the command line and the log show.
@@ -315,3 +316,7 @@ class GeneratorSetupError(GenerationError):
     """The generator does not accept PixyProxy's account, model or options; only the operator can fix it."""
 
     is_retryable = False
+
+
+class GeneratorQuotaError(GeneratorSetupError):
+    """PixyProxy's account at the generator has no budget left."""

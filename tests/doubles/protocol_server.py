@@ -26,7 +26,7 @@ class Server:
         app: App,
         *,
         loop: str = "uvloop",
-        limits: Mapping[str, float] | None = None,
+        limits: Mapping[str, Any] | None = None,
         send_buffer: int | None = 4096,
         **options: Any,
     ) -> None:

@@ -432,6 +432,36 @@ def test_a_body_that_stops_is_answered_with_408(head: bytes, loop_name: str) -> 
         until(lambda: (server.connections, server.ended) == (0, 1))
 
 
+@pytest.mark.parametrize(
+    ("target", "is_openais"),
+    [
+        (b"/v1/images/edits?a=/image", True),
+        (b"/pixy/v1/images/edits", True),
+        (b"/image?/v1", False),
+        (b"/other/v1/images", False),
+    ],
+)
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [(b"content-length: 100\r\n\r\na", 408), (b"transfer-encoding: gzip\r\n\r\n", 501)],
+)
+def test_below_v1_a_refusal_has_openai_s_shape(
+    target: bytes, is_openais: bool, fields: bytes, status: int, loop_name: str
+) -> None:
+    limits = {"head_timeout": 0.2, "min_rate": 1000, "rest_timeout": 0.2, "prefix": "/pixy"}
+    with serving(echo, loop=loop_name, limits=limits) as server:
+        answer = answer_to(server, b"POST %b HTTP/1.1\r\nhost: x\r\n" % target + fields)
+    head, _, text = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    if is_openais:
+        assert b"\r\ncontent-type: application/json\r\n" in head
+        error = json.loads(text)["error"]
+        assert (error["param"], bool(error["message"]), bool(error["code"])) == (None, True, True)
+        assert b"\r\nx-request-id: %b" % error["request_id"].encode() in head
+    else:
+        assert problem_in(answer)["status"] == status
+
+
 def test_much_of_a_body_buys_no_time_for_silence(loop_name: str) -> None:
     limits = {"head_timeout": 0.2, "min_rate": 1000, "rest_timeout": 0.2}
     with serving(echo, loop=loop_name, limits=limits) as server:

@@ -25,6 +25,7 @@ from pixyproxy.domain.errors import (
     GenerationRefusedError,
     GenerationTimedOutError,
     GeneratorCredentialsError,
+    GeneratorQuotaError,
     GeneratorSetupError,
     GeneratorUnavailableError,
 )
@@ -216,7 +217,7 @@ async def test_each_answer_that_was_seen_elsewhere_means_what_it_says(generate: 
         ('{"error": {"code": 429, "message": "slow down"}}', GenerationRateLimitedError, False),
         ('{"error": {"code": "402"}}', GeneratorSetupError, False),
         ('{"error": {"code": "invalid_api_key"}}', GeneratorCredentialsError, False),
-        ('{"error": {"code": "insufficient_quota"}}', GeneratorSetupError, False),
+        ('{"error": {"code": "insufficient_quota"}}', GeneratorQuotaError, False),
         ('{"error": {"code": "invalid_value", "param": "size"}}', GeneratorSetupError, False),
         ('{"error": {"code": "invalid_value", "param": "prompt"}}', GenerationRefusedError, False),
         ('{"error": {"type": "server_error"}}', GenerationFailedError, False),
@@ -279,7 +280,7 @@ async def test_an_error_in_an_answer_with_status_200_is_decided_by_its_code_and_
         ("404 <!doctype html><h1>Not Found</h1>", GeneratorSetupError),
         ('413 {"error": {"message": "too large"}}', GeneratorSetupError),
         ('422 {"detail": [{"loc": ["body", "size"], "msg": "bad"}]}', GeneratorSetupError),
-        ('403 {"error": {"message": "exhausted", "code": "insufficient_quota"}}', GeneratorSetupError),
+        ('403 {"error": {"message": "exhausted", "code": "insufficient_quota"}}', GeneratorQuotaError),
         ("401 ", GeneratorCredentialsError),
         ("409 ", GenerationFailedError),
         ("301 ", GeneratorSetupError),
@@ -460,7 +461,7 @@ async def test_what_is_said_about_a_linked_picture_is_kept(generate: Generate, s
 async def test_a_403_is_reported_as_one(generate: Generate, answer: str, words: str) -> None:
     error = await failure(generate(answer))
 
-    assert type(error) is GeneratorSetupError
+    assert isinstance(error, GeneratorSetupError)
     assert words in error.detail
     assert "API key" not in error.detail
 

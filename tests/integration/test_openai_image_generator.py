@@ -25,6 +25,7 @@ from pixyproxy.domain.errors import (
     GenerationRefusedError,
     GenerationTimedOutError,
     GeneratorCredentialsError,
+    GeneratorQuotaError,
     GeneratorSetupError,
     GeneratorUnavailableError,
 )
@@ -197,8 +198,8 @@ async def test_an_svg_is_kept_as_it_came_whatever_it_can_do(server: OpenAIServer
         ("content-policy", (GenerationRefusedError, True), "refuses to draw"),
         ("rate-limit", (GenerationRateLimitedError, False), "fewer requests"),
         ("rate-limit 60", (GenerationRateLimitedError, False), "fewer requests"),
-        ("no-quota", (GeneratorSetupError, False), "no quota"),
-        ("billing-limit", (GeneratorSetupError, False), "no quota"),
+        ("no-quota", (GeneratorQuotaError, False), "no quota"),
+        ("billing-limit", (GeneratorQuotaError, False), "no quota"),
         ("bad-key", (GeneratorCredentialsError, False), "invalid_api_key"),
         ("forbidden", (GeneratorSetupError, False), "unsupported_country_region_territory"),
         ("invalid-size", (GeneratorSetupError, False), "status 400, code invalid_value, parameter size"),

@@ -24,7 +24,7 @@ from pixyproxy.domain.errors import (
     GenerationRefusedError,
     GenerationTimedOutError,
     GeneratorCredentialsError,
-    GeneratorSetupError,
+    GeneratorQuotaError,
     GeneratorUnavailableError,
 )
 from pixyproxy.domain.generation_request import GenerationRequest
@@ -362,7 +362,7 @@ async def test_a_stream_may_be_larger_than_each_of_its_events(generate: Generate
     [
         ("rate_limit_exceeded requests", GenerationRateLimitedError, False),
         ("invalid_api_key invalid_request_error", GeneratorCredentialsError, False),
-        ("insufficient_quota insufficient_quota", GeneratorSetupError, False),
+        ("insufficient_quota insufficient_quota", GeneratorQuotaError, False),
         ("moderation_blocked image_generation_user_error", GenerationRefusedError, True),
         ("server_error", GenerationFailedError, True),
         ("service_unavailable", GeneratorUnavailableError, True),

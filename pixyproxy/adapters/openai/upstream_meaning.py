@@ -17,6 +17,7 @@ from pixyproxy.domain.errors import (
     GenerationRefusedError,
     GenerationTimedOutError,
     GeneratorCredentialsError,
+    GeneratorQuotaError,
     GeneratorSetupError,
     GeneratorUnavailableError,
 )
@@ -139,7 +140,7 @@ def _refused(upstream: UpstreamError) -> GenerationError:
 
 
 def _out_of_quota(upstream: UpstreamError) -> GenerationError:
-    return GeneratorSetupError(f"The OpenAI account has no quota left ({_named(upstream)}).", maybe_billed=False)
+    return GeneratorQuotaError(f"The OpenAI account has no quota left ({_named(upstream)}).", maybe_billed=False)
 
 
 def _rate_limited(_upstream: UpstreamError) -> GenerationError:

@@ -30,6 +30,7 @@ NOT_RETRYABLE = {
     "GenerationOptionError",
     "GeneratorCredentialsError",
     "GeneratorSetupError",
+    "GeneratorQuotaError",
     "GenerationFaultError",
     "ReferenceGoneError",
 }

@@ -34,6 +34,7 @@ _HOW_TO_LOG_IN: Final = (
 _INVALID_REQUEST: Final = "invalid_request_error"
 _RATE_LIMIT: Final = "rate_limit_error"
 _SERVER: Final = "server_error"
+_QUOTA: Final = "insufficient_quota"
 _USER: Final = "image_generation_user_error"
 
 _PASSING: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
@@ -98,6 +99,7 @@ OPENAI_ERROR_TYPES: Final[Mapping[type[errors.PixyProxyException], OpenAIErrorTy
     errors.GeneratorUnavailableError: OpenAIErrorType(HTTPStatus.SERVICE_UNAVAILABLE, _SERVER),
     errors.GeneratorCredentialsError: OpenAIErrorType(HTTPStatus.FAILED_DEPENDENCY, _SERVER),
     errors.GeneratorSetupError: OpenAIErrorType(HTTPStatus.FAILED_DEPENDENCY, _SERVER),
+    errors.GeneratorQuotaError: OpenAIErrorType(HTTPStatus.FAILED_DEPENDENCY, _QUOTA, _QUOTA),
 }
 
 

@@ -53,6 +53,7 @@ PROBLEM_TYPES: Final[dict[type[errors.PixyProxyException], tuple[HTTPStatus, str
     errors.GeneratorUnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "The generator is not available"),
     errors.GeneratorCredentialsError: (HTTPStatus.INTERNAL_SERVER_ERROR, "PixyProxy is set up wrongly"),
     errors.GeneratorSetupError: (HTTPStatus.INTERNAL_SERVER_ERROR, "PixyProxy is set up wrongly"),
+    errors.GeneratorQuotaError: (HTTPStatus.INTERNAL_SERVER_ERROR, "The generator's account has no budget left"),
 }
 
 

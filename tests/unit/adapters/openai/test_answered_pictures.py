@@ -11,7 +11,12 @@ import pytest
 
 from pixyproxy.adapters.openai.answer import Answer, NoPicture, read_answer
 from pixyproxy.adapters.openai.redaction import Redaction
-from pixyproxy.domain.errors import GenerationError, GenerationFailedError, GenerationRefusedError, GeneratorSetupError
+from pixyproxy.domain.errors import (
+    GenerationError,
+    GenerationFailedError,
+    GenerationRefusedError,
+    GeneratorQuotaError,
+)
 from pixyproxy.domain.ports import GeneratedImage
 from tests import odd_pictures
 
@@ -83,7 +88,7 @@ def test_an_error_does_not_hold_what_came_back_in_a_circle() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        ({"error": "insufficient_quota"}, GeneratorSetupError),
+        ({"error": "insufficient_quota"}, GeneratorQuotaError),
         ({"error": True, "message": "content_policy_violation"}, GenerationRefusedError),
         ({"error": [{"code": "moderation_blocked"}]}, GenerationRefusedError),
         ({"errors": [{"message": "no", "code": "content_policy_violation"}]}, GenerationRefusedError),

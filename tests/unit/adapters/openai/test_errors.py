@@ -17,7 +17,7 @@ from pixyproxy.domain.errors import (
     GenerationRateLimitedError,
     GenerationRefusedError,
     GenerationTimedOutError,
-    GeneratorSetupError,
+    GeneratorQuotaError,
     GeneratorUnavailableError,
 )
 
@@ -128,7 +128,7 @@ def test_a_wait_that_ends_at_a_date_is_counted_from_now() -> None:
 )
 def test_an_account_without_quota_is_no_rate_limit(error: Mapping[str, str]) -> None:
     assert not is_rate_limit(status_error(429, error))
-    assert type(translated(status_error(429, error))) is GeneratorSetupError
+    assert type(translated(status_error(429, error))) is GeneratorQuotaError
 
 
 @pytest.mark.parametrize(

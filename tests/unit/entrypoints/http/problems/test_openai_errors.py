@@ -101,6 +101,7 @@ def test_before_an_order_nothing_is_a_conflict(kind: type[errors.PixyProxyExcept
         (errors.GeneratorUnavailableError, 503, 503, "server_error", "generator_unavailable"),
         (errors.GeneratorCredentialsError, 424, 424, "server_error", "generator_credentials"),
         (errors.GeneratorSetupError, 424, 424, "server_error", "generator_setup"),
+        (errors.GeneratorQuotaError, 424, 424, "insufficient_quota", "insufficient_quota"),
     ],
 )
 def test_an_error_has_a_status_before_and_after_an_order(
