@@ -48,6 +48,15 @@ include-name = ["GET /private/key", "POST /private/key"]
 expected-statuses = ["2xx", "3xx", 400, 401, 403, 404, 429, "5xx"]
 
 [[operations]]
+include-path-regex = "^/v1/images/"
+
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", 400, 401, 403, 404, 422, 424, 429, "5xx"]
+
+[operations.checks.negative_data_rejection]
+expected-statuses = [200, "4xx", "5xx"]
+
+[[operations]]
 include-path-regex = "/(content|link)$"
 
 [operations.checks.positive_data_acceptance]

@@ -56,15 +56,27 @@ class CreationOperation(Operation):
         self.parameters = [*(self.parameters or []), *_PARAMETERS]
         self.request_body = RequestBody(
             content={media_type: OpenAPIMediaType(schema=schema) for media_type, schema in self.bodies().items()},
-            description="What to draw. Unknown fields are kept with the image, or ignored.",
+            description="What to draw. Null counts as absent, and unknown fields are kept with the image, or ignored.",
             required=True,
         )
         success: Any = (self.responses or {})["200"]
         success.content[_STREAM] = OpenAPIMediaType(
             schema=Schema(
-                type=OpenAPIType.STRING,
-                description=f"Events `{self.kind}.partial_image` and `{self.kind}.completed`, or `error`, with JSON as"
-                " data; and comments while there is nothing to tell.",
+                type=OpenAPIType.OBJECT,
+                properties={
+                    "event": Schema(
+                        type=OpenAPIType.STRING,
+                        enum=[f"{self.kind}.partial_image", f"{self.kind}.completed", "error"],
+                        description="What it is; `error` is the last one.",
+                    ),
+                    "data": Schema(
+                        type=OpenAPIType.STRING,
+                        content_media_type="application/json",
+                        description="The picture in `b64_json` and what it is, or the `error`.",
+                    ),
+                },
+                required=["event", "data"],
+                description="An event. Comments come in between while there is nothing to tell.",
             )
         )
 
