@@ -457,3 +457,18 @@ async def test_of_two_attempts_that_try_an_order_anew_at_once_one_buys(
     assert sorted(order.is_replay for order in orders) == [False, True]
     await outcome(place_order, orders[0], ann)
     assert len(generator.requests) == 2
+
+
+async def test_an_order_that_was_tried_anew_leaves_a_younger_one_to_its_own_client(
+    place_order: PlaceOrder, now: Now, generator: InMemoryImageGenerator, ann: Principal
+) -> None:
+    generator.fail_next(REFUSED)
+    await outcome(place_order, await place_order(FOX, 1, principal=ann), ann)
+    now.pass_by(1)
+    younger = await place_order(FOX, 1, principal=ann)
+    now.pass_by(1)
+    anew = await place_order(FOX, 1, principal=ann, attempt=1)
+    assert (await place_order(FOX, 1, principal=ann, attempt=2)).guid == anew.guid
+    assert (await place_order(FOX, 1, principal=ann, attempt=1)).guid == younger.guid
+    await outcome(place_order, anew, ann)
+    assert len(generator.requests) == 3
