@@ -240,7 +240,10 @@ async def test_case_16_a_size_that_no_model_takes_is_refused_with_those_that_one
 
 
 async def test_an_input_fidelity_that_the_model_does_not_take_is_left_out() -> None:
-    assert (await read({**PROMPT, "input_fidelity": "high"})).request.input_fidelity is None
+    for model in ("gpt-image-2", "gpt-image-1.5"):
+        # There is nothing to keep to without a picture.
+        asked = await read({**PROMPT, "model": model, "input_fidelity": "high"})
+        assert asked.request.input_fidelity is None
 
 
 async def test_sketches_take_the_values_of_all_models() -> None:
