@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import re
 import secrets
 import shutil
@@ -48,6 +49,8 @@ class Session(NamedTuple):
     edited: str
     uploaded: str
     watched: str
+    key: str
+    client: str
 
 
 def typed(service: Service, login: str, folder: Path) -> Session:
@@ -65,7 +68,8 @@ def shell(script: str, folder: Path) -> str:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=folder,
-        env=clean_environment({}),
+        # `python3` is the one that has the `openai` package.
+        env=clean_environment({"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}),
         capture_output=True,
         text=True,
         timeout=60,
@@ -290,6 +294,17 @@ def test_pictures_on_the_way_are_watched(session: Session) -> None:
         assert positions == [0, 1, 2]
         with Picture.open(session.folder / "partial-0.png") as picture:
             assert picture.size == (1024, 1024)
+
+
+def test_an_image_of_openais_client_is_found_by_its_words(session: Session) -> None:
+    key = json.loads(session.key)
+    assert (key["name"], key["scopes"]) == ("tour", ["read", "create"])
+    guid, _, found = session.client.partition("\n")
+    (image,) = json.loads(found)
+    assert (image["guid"], image["prompt"]) == (guid, "A whale that carries a village")
+    assert image["visibility"] == "private"
+    assert image["sender"]["key"] == "tour"
+    assert image["sender"]["client"].startswith("OpenAI/Python ")
 
 
 def test_a_library_moves_to_mysql(tmp_path: Path) -> None:
