@@ -87,7 +87,7 @@ class StoreUpload:
         async for chunk in chunks:
             byte_size += len(chunk)
             if byte_size > self.max_size:
-                raise UploadTooLargeError(f"{field} has more than {self.max_size:,} bytes.")
+                raise UploadTooLargeError(f"{field} has more than {self.max_size:,} bytes.", field=field)
             yield chunk
 
     async def _inspected(self, received: StoredContent, filename: str | None, field: str) -> Upload:

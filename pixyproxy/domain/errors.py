@@ -83,7 +83,11 @@ class DataValidationError(BadRequestError, ValueError):
 
 
 class UploadTooLargeError(BadRequestError):
-    """An uploaded file has too many bytes."""
+    """An uploaded file has too many bytes; takes the `field` of the request that the file is for."""
+
+    def __init__(self, detail: str, *, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.field = field
 
 
 class PictureUnavailableError(BadRequestError):

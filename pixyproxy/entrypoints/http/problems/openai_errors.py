@@ -254,7 +254,7 @@ def _message(exc: Exception, problem: Problem) -> str:
             return f"An API key is needed. {_HOW_TO_LOG_IN}"
         case errors.AuthenticationError():
             return f"{exc.detail} {_HOW_TO_LOG_IN}"
-        case errors.GenerationError():
+        case errors.GenerationError() | errors.UploadTooLargeError():
             return exc.detail
         case _ if problem.errors:
             first, *others = problem.errors

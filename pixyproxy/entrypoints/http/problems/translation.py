@@ -3,13 +3,15 @@
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from litestar.exceptions import HTTPException, NotFoundException, ValidationException
 
 from pixyproxy.domain import errors
 from pixyproxy.entrypoints.http.problems.problem_types import problem_type_of
 from pixyproxy.entrypoints.http.problems.schemas import FieldError, Problem
+
+_WITH_FIELD: Final = (errors.GenerationError, errors.ModelNotFoundError, errors.UploadTooLargeError)
 
 
 def problem_of(exc: Exception, *, request_id: str) -> Problem:
@@ -20,7 +22,7 @@ def problem_of(exc: Exception, *, request_id: str) -> Problem:
         case errors.DataValidationError():
             return _field_problem([FieldError(exc.field, exc.detail)], request_id)
         case errors.PixyProxyException():
-            blamed = exc.field if isinstance(exc, errors.GenerationError | errors.ModelNotFoundError) else None
+            blamed = exc.field if isinstance(exc, _WITH_FIELD) else None
             field_errors = [FieldError(blamed, exc.detail)] if blamed else []
             return _domain_problem(type(exc), exc.detail, request_id, field_errors)
         case ValidationException(extra=list() as items):

@@ -304,8 +304,9 @@ async def test_too_large_a_file_is_read_no_further_than_its_limit() -> None:
     mib = b"\0" * (1 << 20)
     head = PROMPT + file("image", b"").removesuffix(b"\r\n")
     async with reading(msgspec.structs.replace(OPENAI, max_upload=3 << 20), generator=OpenAILike()) as requests:
-        with pytest.raises(UploadTooLargeError, match="image has more than"):
+        with pytest.raises(UploadTooLargeError, match="image has more than") as caught:
             await requests.edit(b"", content_type=FORM, chunks=[head, *[mib] * 30])
+        assert caught.value.field == "image"
         assert requests.received < 6 << 20
         assert await requests.kept() == []
 

@@ -184,3 +184,9 @@ def test_an_error_of_http_keeps_its_status_and_its_headers() -> None:
     assert error.headers["Allow"] == "GET"
     too_large = answered(HTTPException(status_code=413, detail="Too much."), is_ordered=False)
     assert (too_large.body.error.code, too_large.headers["Connection"]) == ("request_entity_too_large", "close")
+
+
+def test_a_picture_that_is_too_large_is_blamed_by_its_name() -> None:
+    exc = errors.UploadTooLargeError("image has more than 3 bytes.", field="image")
+    detail = answered(exc, is_ordered=False).body.error
+    assert (detail.param, detail.message) == ("image", "image has more than 3 bytes.")
