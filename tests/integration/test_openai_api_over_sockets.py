@@ -205,6 +205,16 @@ def test_an_answer_that_has_arrived_is_not_joined(server: Server, generator: Lar
     assert len(generator.requests) == 2
 
 
+def test_a_stream_begins_before_there_is_anything_to_tell(server: Server, generator: LargeGenerator) -> None:
+    generator.may_go_on.clear()
+    with server.connect() as client:
+        client.sendall(post(stream=True))
+        response = answer_to(client)
+        assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        generator.may_go_on.set()
+        assert response.readline() == b"event: image_generation.completed\n"
+
+
 def test_a_stream_sends_each_event_at_once_and_ends_with_the_last(server: Server, generator: LargeGenerator) -> None:
     generator.may_go_on.clear()
     with server.connect() as client:
