@@ -104,6 +104,10 @@ class NodePackages:
         """Node itself."""
         return self._distribution / "bin" / "node"
 
+    def link_into(self, folder: Path) -> None:
+        """Let programs in `folder` import them: Node looks for packages beside the program."""
+        (folder / "node_modules").symlink_to(self.folder / "node_modules")
+
     def build(self, folder: Path) -> None:
         """Install them in an empty `folder`; raise `InstallationError`."""
         _ensure(self.node)
