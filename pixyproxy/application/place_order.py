@@ -11,7 +11,6 @@ from pixyproxy.domain.batch import BATCH_MAX_SIZE, BatchPlace
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     DataValidationError,
-    GenerationNotStartedError,
     RecordNotFoundError,
 )
 from pixyproxy.domain.generation_request import GenerationRequest
@@ -41,8 +40,9 @@ class PlaceOrder:
     Takes what `CreateBatch` takes, and `attempt`, the number of times that the client has sent the same request before:
     from 1 on, the order is the oldest equal one of the author whose answer has not reached its client and which no
     attempt with this number or a higher one has taken; those that a re-sent request has taken before come first. An
-    order that bought nothing is placed anew. With an `idempotency_key`, the order is the one with that key, and
-    `attempt` does not matter. Equal first attempts are different orders. The mask need not have transparency.
+    order that bought nothing is placed anew. With an `idempotency_key`, the order is the one with that key, `attempt`
+    does not matter, and only a failure that may pass lets the order be placed anew. Equal first attempts are different
+    orders. The mask need not have transparency.
 
     Raises what `CreateBatch` raises before anything is bought, and `ConstraintViolationError` for an order whose images
     are deleted. Failures are in the images.
@@ -130,6 +130,5 @@ def _bought_nothing(images: Sequence[Image], claim: Claim) -> bool:
         # Nothing is known of those that are deleted.
         return False
     errors = [image.generation_error for image in images]
-    if claim.is_order:
-        return all(error is not None and not error.maybe_billed for error in errors)
-    return all(isinstance(error, GenerationNotStartedError) for error in errors)
+    # A key stands for its answer, unless that invites the client to try again.
+    return all(error and not error.maybe_billed and (claim.is_order or error.is_retryable) for error in errors)

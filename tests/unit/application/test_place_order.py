@@ -384,6 +384,31 @@ async def test_a_key_whose_image_may_have_been_billed_buys_no_other(
     assert len(generator.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "is_anew"),
+    [
+        (GenerationRateLimitedError, True),
+        (GeneratorUnavailableError, True),
+        (GenerationNotStartedError, True),
+        (GenerationRefusedError, False),
+        (GeneratorCredentialsError, False),
+    ],
+)
+async def test_a_key_whose_answer_invites_another_attempt_is_not_used_up(
+    place_order: PlaceOrder,
+    generator: InMemoryImageGenerator,
+    ann: Principal,
+    kind: type[GenerationError],
+    is_anew: bool,
+) -> None:
+    generator.fail_next(kind("No.", maybe_billed=False))
+    await outcome(place_order, await place_order(FOX, 1, principal=ann, idempotency_key=KEY), ann)
+    again = await place_order(FOX, 1, principal=ann, idempotency_key=KEY)
+    assert again.is_replay == (not is_anew)
+    await outcome(place_order, again, ann)
+    assert len(generator.requests) == 1 + is_anew
+
+
 @pytest.mark.parametrize("other", [{"request": LIGHTHOUSE}, {"count": 2}, {"sender": Sender(user="another")}])
 async def test_a_key_of_another_request_is_refused(
     place_order: PlaceOrder, generator: InMemoryImageGenerator, ann: Principal, other: dict[str, Any]
