@@ -23,6 +23,7 @@ from pixyproxy.entrypoints.http.app import create_app
 from pixyproxy.entrypoints.http.openai.answers import PlainAnswer
 from pixyproxy.entrypoints.settings import Settings
 from tests.doubles.container import in_memory_container
+from tests.doubles.nginx import Nginx
 from tests.doubles.protocol_server import Server, serving, until
 
 ANN: Final = "Authorization: Basic YW5uOmNvcnJlY3QgaG9yc2U=\r\n"
@@ -176,6 +177,25 @@ def test_a_client_that_leaves_during_the_white_space_gets_the_image_later(
 
     assert len(ask(server, attempt=1)["data"]) == 1
     assert len(generator.requests) == 1
+
+
+def test_nginx_passes_white_space_on_while_there_is_no_answer(
+    server: Server, generator: LargeGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PlainAnswer, "patience", 0.01)
+    monkeypatch.setattr(PlainAnswer, "pause", 0.01)
+    generator.may_go_on.clear()
+    # nginx's defaults are HTTP/1.0 and buffers.
+    proxy = f"server {{ listen {{port}}; location / {{ proxy_pass http://127.0.0.1:{server.port}; }} }}"
+    with (
+        Nginx(proxy) as nginx,
+        socket.create_connection(("127.0.0.1", nginx.port), 20) as client,
+    ):
+        client.sendall(post())
+        response = answer_to(client)
+        assert response.read(10) == b" " * 10
+        generator.may_go_on.set()
+        assert len(json.loads(response.read())["data"]) == 1
 
 
 @pytest.mark.parametrize("server", [{"send_timeout": 0.2}], indirect=True)

@@ -33,6 +33,8 @@ from pixyproxy.entrypoints.http.openai.recipient import ClientLeftError, Recipie
 from pixyproxy.entrypoints.http.problems.openai_errors import openai_error
 
 JSON_HEADERS: Final[Sequence[Header]] = ((b"content-type", b"application/json"),)
+# nginx would keep the white space, and even the head, until the end.
+PADDED_HEADERS: Final[Sequence[Header]] = (*JSON_HEADERS, (b"x-accel-buffering", b"no"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,7 @@ class PlainAnswer:
                         images.append(each)
                     elif each is None:
                         if not is_begun:
-                            await recipient.start(HTTPStatus.OK, [*JSON_HEADERS, *replay_headers(self.answered)])
+                            await recipient.start(HTTPStatus.OK, [*PADDED_HEADERS, *replay_headers(self.answered)])
                             is_begun = True
                         await recipient.write(b" ")
             return await self._reply(images, request_id), is_begun
