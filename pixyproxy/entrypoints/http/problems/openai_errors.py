@@ -38,7 +38,7 @@ _QUOTA: Final = "insufficient_quota"
 _USER: Final = "image_generation_user_error"
 
 _PASSING: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
-# What a client would send again although it would meet the same once more, or buy once more.
+# What must not be sent again even before an order: it would meet the same once more, or buy once more.
 _FINAL: Final = frozenset({HTTPStatus.FAILED_DEPENDENCY, HTTPStatus.INTERNAL_SERVER_ERROR})
 _PHRASES: Final = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "request_entity_too_large",
@@ -162,7 +162,7 @@ def openai_error(
         guid=getattr(exc, "guid", None) or UNSET,
         batch=getattr(exc, "batch", None) or UNSET,
     )
-    return OpenAIError(status=int(status), headers=_headers(exc, status), body=ErrorBody(detail))
+    return OpenAIError(status=int(status), headers=_headers(exc, status, is_ordered=is_ordered), body=ErrorBody(detail))
 
 
 def plain_error(status: HTTPStatus, message: str, request_id: str) -> ErrorBody:
@@ -272,7 +272,7 @@ def snake_case(problem: Problem) -> str:
     return _PHRASES.get(status) or re.sub("[^a-z]+", "_", status.phrase.lower())
 
 
-def _headers(exc: Exception, status: HTTPStatus) -> Mapping[str, str]:
+def _headers(exc: Exception, status: HTTPStatus, *, is_ordered: bool) -> Mapping[str, str]:
     headers = {"Cache-Control": "no-store"}
     if isinstance(exc, HTTPException) and exc.headers:
         headers.update(exc.headers)
@@ -286,7 +286,7 @@ def _headers(exc: Exception, status: HTTPStatus) -> Mapping[str, str]:
     retry_after = getattr(exc, "retry_after", None)
     if status in _PASSING and isinstance(exc, errors.PixyProxyException) and retry_after is not None:
         headers["Retry-After"] = str(min(math.ceil(retry_after), RETRY_AFTER_LONGEST))
-    if status in _FINAL:
+    if status in _FINAL or (is_ordered and status not in _PASSING):
         headers[SHOULD_RETRY] = "false"
     if isinstance(exc, errors.GenerationError) and exc.is_replay:
         headers["Idempotency-Replayed"] = "true"

@@ -17,7 +17,7 @@ def is_openais(path: str) -> bool:
 
 
 def directions(path: str, address: str) -> str:
-    """Return what to tell a client that asks for a path that there is not; `address` is the service's URL."""
+    """Return what to tell a client that asks for an unknown path; `address` is the service's URL."""
     base = f"{address}{V1_PATH}"
     segments = [segment for segment in path.split("/") if segment]
     if segments[:1] != ["v1"]:
@@ -27,8 +27,8 @@ def directions(path: str, address: str) -> str:
     if "//" in path:
         return f"There is no such endpoint: the path has an empty segment. The base URL is {base}, without a slash."
     if segments[1:] == ["images", "variations"]:
-        return f"PixyProxy makes no variations. It has {_endpoints(base)}."
-    return f"There is no such endpoint: of OpenAI's API, PixyProxy has the images alone, {_endpoints(base)}."
+        return f"PixyProxy does not make variations. It offers {_endpoints(base)}."
+    return f"There is no such endpoint. PixyProxy offers only OpenAI's images API: {_endpoints(base)}."
 
 
 def _endpoints(base: str) -> str:

@@ -197,7 +197,7 @@ async def test_if_all_images_failed_the_answer_is_the_error_of_the_first(
         assert response.headers["Content-Type"] == "application/json"
         assert (response.status_code, error["code"], error["maybe_billed"]) == (status, code, maybe_billed)
         assert error["request_id"] == response.headers["X-Request-ID"]
-        assert response.headers.get("x-should-retry") == ("false" if status == 424 else None)
+        assert response.headers.get("x-should-retry") == (None if status == 429 else "false")
 
 
 @pytest.mark.usefixtures("impatient")
@@ -213,6 +213,7 @@ async def test_an_answer_that_takes_long_begins_with_white_space() -> None:
         assert response.status_code == 200
         assert response.headers["Content-Type"] == "application/json"
         assert "Content-Length" not in response.headers
+        assert response.headers["X-Accel-Buffering"] == "no"
         assert response.content.startswith(b"  ")
         assert response.content.lstrip(b" ").startswith(b"{")
         assert b64decode(response.json()["data"][0]["b64_json"]) == PICTURE

@@ -32,9 +32,9 @@ def prefixed() -> Iterator[Client]:
         ("/v1", "http://testserver/v1/images/generations"),
         ("/v1/", "http://testserver/v1/images/edits"),
         ("/v1/nowhere", "http://testserver/v1/models"),
-        ("/v1/images/variations", "no variations"),
-        ("/v1/responses", "the images alone"),
-        ("/v1/chat/completions", "the images alone"),
+        ("/v1/images/variations", "does not make variations"),
+        ("/v1/responses", "only OpenAI's images API"),
+        ("/v1/chat/completions", "only OpenAI's images API"),
         ("/v1/v1/images/generations", "twice. The base URL is http://testserver/v1."),
         ("/images/generations", "is http://testserver/v1."),
         ("/images/edits", "is http://testserver/v1."),
@@ -45,7 +45,7 @@ def prefixed() -> Iterator[Client]:
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_path_that_there_is_not_is_answered_with_the_right_one(
+def test_an_unknown_path_is_answered_with_the_right_one(
     client: Client, method: str, path: str, told: str
 ) -> None:
     error = openai_problem(client.request(method, f"http://testserver{path}"), 404, code="endpoint_not_found")
