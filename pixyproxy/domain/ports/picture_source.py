@@ -9,7 +9,8 @@ from typing import Protocol
 class PictureSource(Protocol):
     """Where pictures are fetched that a client names by URL.
 
-    The URL is the client's: an adapter decides which it fetches, and leads nobody into a network that is not public.
+    The URL is the client's: an adapter decides which it fetches, and connects to no private network unless the operator
+    names it.
     """
 
     @abstractmethod

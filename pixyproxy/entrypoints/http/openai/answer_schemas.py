@@ -76,7 +76,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImageItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One image: its guid in the rest of the API, and its picture as base64 or behind a URL."""
+    """One image: its guid in the rest of the API, and its picture as base64 or at a URL."""
 
     guid: Annotated[UUID, Meta(description="The image's public id, as in `/private/image/{guid}`.")]
     revised_prompt: Annotated[

@@ -1,4 +1,4 @@
-"""Forms of POST /v1/images/edits, as clients send them and as nobody should."""
+"""Forms of POST /v1/images/edits, as clients send them and as they should not."""
 
 import asyncio
 import logging

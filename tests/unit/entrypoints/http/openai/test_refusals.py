@@ -45,9 +45,7 @@ def prefixed() -> Iterator[Client]:
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_an_unknown_path_is_answered_with_the_right_one(
-    client: Client, method: str, path: str, told: str
-) -> None:
+def test_an_unknown_path_is_answered_with_the_right_one(client: Client, method: str, path: str, told: str) -> None:
     error = openai_problem(client.request(method, f"http://testserver{path}"), 404, code="endpoint_not_found")
     assert told in error["message"]
 
