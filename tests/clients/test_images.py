@@ -25,6 +25,8 @@ from tests.clients.program import (
 from tests.doubles.library import png
 
 MODEL = "gpt-image-2"
+# Sketches are small, and images of upstream's model 1024x1024.
+SIZE = "512x512"
 PROGRAM_NAMES = {
     OPENAI_PYTHON.name: "OpenAI/Python",
     OPENAI_PYTHON_1.name: "OpenAI/Python",
@@ -66,7 +68,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def generate(endpoint: Endpoint, client: Client, prompt: str, **options: Any) -> dict[str, Any]:
-    asked = {"model": MODEL, "size": "1024x1024", "quality": "low", **options}
+    asked = {"model": MODEL, "size": SIZE, "quality": "low", **options}
     answer: dict[str, Any] = endpoint.ask(client, "generate", prompt=prompt, **asked)
     return answer
 
@@ -216,7 +218,7 @@ def test_langchain_gets_the_urls_that_it_needs(endpoint: Endpoint, options: dict
 
 def test_one_picture_is_edited(endpoint: Endpoint, client: Client, pictures: list[str]) -> None:
     word = a_word()
-    answer = endpoint.ask(client, "edit", model=MODEL, prompt=word, size="1024x1024", image=pictures[0])
+    answer = endpoint.ask(client, "edit", model=MODEL, prompt=word, size=SIZE, image=pictures[0])
     (image,) = endpoint.images(word)
     assert [picture["sha256"] for picture in answer["pictures"]] == [image["sha256"]]
     (reference,) = image["references"]
@@ -226,9 +228,7 @@ def test_one_picture_is_edited(endpoint: Endpoint, client: Client, pictures: lis
 
 def test_several_pictures_are_edited_with_a_mask(endpoint: Endpoint, client: Client, pictures: list[str]) -> None:
     word = a_word()
-    answer = endpoint.ask(
-        client, "edit", model=MODEL, prompt=word, size="1024x1024", n=2, image=pictures, mask=pictures[0]
-    )
+    answer = endpoint.ask(client, "edit", model=MODEL, prompt=word, size=SIZE, n=2, image=pictures, mask=pictures[0])
     images = endpoint.images(word)
     assert len(images) == len(answer["pictures"]) == 2
     sizes = [Path(path).stat().st_size for path in pictures]
@@ -239,7 +239,7 @@ def test_several_pictures_are_edited_with_a_mask(endpoint: Endpoint, client: Cli
 @pytest.mark.parametrize("chosen", [*OPENAI_SDKS, LITELLM], ids=lambda client: client.name)
 def test_an_edit_answers_with_a_url(endpoint: Endpoint, chosen: Client, pictures: list[str]) -> None:
     answer = endpoint.ask(
-        chosen, "edit", model=MODEL, prompt=a_word(), image=pictures[0], size="1024x1024", response_format="url"
+        chosen, "edit", model=MODEL, prompt=a_word(), image=pictures[0], size=SIZE, response_format="url"
     )
     assert [picture["through"] for picture in answer["pictures"]] == ["url"]
 
