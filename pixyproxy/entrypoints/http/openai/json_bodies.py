@@ -16,11 +16,15 @@ JSON_MEDIA_TYPE: Final = "application/json"
 
 _SMALL: Final = 1 << 20
 _AT_ONCE: Final = 2
+# Each value but the first of an array or object, and each text, has one. Millions of small values would take minutes to
+# decode, hold all other requests up, and need fifty times the memory of the body; a picture has a few.
+_MARKS: Final = (b",", b'"')
+_MAX_MARKS: Final = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JSONBodies:
-    """Reads JSON objects of up to `max_size` bytes; of those above 1 MiB, two at a time.
+    """Reads JSON objects of up to `max_size` bytes; of those above 1 MiB, two at a time, and none with many values.
 
     A body is whole after `seconds`. A large one waits up to `patience` seconds for its turn, before it is read.
     """
@@ -42,7 +46,8 @@ class JSONBodies:
         """Read the object in the body of a request; its turn lasts until the context ends.
 
         Raises `HTTPException` for another media type than `media_types`, and for a body that is too large or takes too
-        long, `BadRequestError` for one that is no JSON object, and `OverloadedError` if its turn does not come.
+        long, `BadRequestError` for one that is no JSON object or has too many values, and `OverloadedError` if its turn
+        does not come.
         """
         ensure_media_type(request, media_types)
         async with AsyncExitStack() as stack:
@@ -53,6 +58,8 @@ class JSONBodies:
                 raise too_slow(self.seconds) from None
             if not body:
                 raise BadRequestError("The body is empty; it must be a JSON object.")
+            if len(body) > _SMALL:
+                await asyncio.to_thread(_ensure_few_values, body)
             decoded = await read_json(body)
             del body
             if not isinstance(decoded, dict):
@@ -82,3 +89,16 @@ class JSONBodies:
                 retry_after=self.patience,
             ) from None
         stack.callback(self.turns.release)
+
+
+def _ensure_few_values(body: bytearray) -> None:
+    """Raise `BadRequestError` for a body that holds more commas or quotation marks than a large one may."""
+    counts = dict.fromkeys(_MARKS, 0)
+    # In pieces: counting holds other threads up.
+    for start in range(0, len(body), _SMALL):
+        for mark in _MARKS:
+            counts[mark] += body.count(mark, start, start + _SMALL)
+            if counts[mark] > _MAX_MARKS:
+                raise BadRequestError(
+                    f"The body is above {_SMALL:,} bytes and has more than {_MAX_MARKS:,} commas or quotation marks."
+                )

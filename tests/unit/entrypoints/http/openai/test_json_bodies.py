@@ -120,6 +120,29 @@ async def test_a_body_that_breaks_off_is_refused() -> None:
                 pass
 
 
+@pytest.mark.parametrize("value", [b"[],", b'"",', b"0,", b'{"a":1},'])
+async def test_a_large_body_of_many_small_values_is_not_decoded(value: bytes) -> None:
+    body = b'{"prompt": "x", "a": [' + value * (2 * MIB // len(value)) + b"0]}"
+    async with reading() as requests:
+        with pytest.raises(BadRequestError, match="more than 262,144 commas or quotation marks"):
+            async with JSONBodies(max_size=64 * MIB).read(requests.request(body)):
+                pass
+
+
+async def test_a_large_body_of_texts_with_many_quotation_marks_is_not_decoded() -> None:
+    body = b'{"prompt": "x", "a": "' + b'\\"data:' * (2 * MIB // 7) + b'"}'
+    async with reading() as requests:
+        with pytest.raises(BadRequestError, match="more than 262,144 commas or quotation marks"):
+            async with JSONBodies(max_size=64 * MIB).read(requests.request(body)):
+                pass
+
+
+async def test_a_small_body_may_have_many_small_values() -> None:
+    body = b'{"a": [' + b"0," * (MIB // 2 - 10) + b"0]}"
+    async with reading() as requests, JSONBodies(max_size=64 * MIB).read(requests.request(body)) as values:
+        assert len(values["a"]) > 500_000
+
+
 def test_a_field_that_is_there_twice_is_seen_beside_pictures() -> None:
     with pytest.raises(DataValidationError) as caught:
         decode_json(b'{"image": "data:image/png;base64,' + b"A" * 4_000 + b'", "n": 1, "n": 2}')
