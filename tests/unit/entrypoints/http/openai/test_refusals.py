@@ -3,17 +3,23 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from litestar.testing import TestClient
 
+from pixyproxy.domain.api_key import TOKEN_SIZE, APIKey, KeyScope, make_key_secret
+from pixyproxy.domain.user import OPERATOR, parse_user_name
+from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.app import create_app
 from pixyproxy.entrypoints.http.middleware.path_prefix import PathPrefix
 from pixyproxy.entrypoints.http.middleware.request_log import RequestLog
 from pixyproxy.entrypoints.public_url import parse_public_url
 from pixyproxy.entrypoints.settings import Settings
 from tests.doubles.container import in_memory_container
+from tests.unit.entrypoints.http.auth.test_keys import bearer, make_key
 from tests.unit.entrypoints.http.conftest import Client
 from tests.unit.entrypoints.http.openai.error_bodies import openai_problem
 
@@ -76,6 +82,43 @@ def test_the_outer_layers_refuse_in_the_same_shape(
     prefixed: Client, sent: str, path: str, headers: list[tuple[str, str]], status: int
 ) -> None:
     openai_problem(prefixed.post(f"{sent}{path}", headers=headers), status)
+
+
+@pytest.mark.parametrize("scope", list(KeyScope))
+def test_a_missing_scope_is_refused_before_the_body_is_read(
+    client: Client, container: Container, scope: KeyScope
+) -> None:
+    key = bearer(make_key(container, scopes=[scope]))
+    for needed, method, path in (
+        (KeyScope.READ, "GET", "/v1/models"),
+        (KeyScope.READ, "GET", "/v1/models/gpt-image-2"),
+        (KeyScope.CREATE, "POST", "/v1/images/generations"),
+        (KeyScope.CREATE, "POST", "/v1/images/edits"),
+    ):
+        response = client.request(method, path, headers={**key, "Content-Type": "application/json"})
+        if scope is needed:
+            assert response.status_code == (200 if needed is KeyScope.READ else 400)
+        else:
+            error = openai_problem(response, 403, code="operation_not_allowed")
+            assert error["message"] == f"This needs an API key with the scope {needed}."
+
+
+@pytest.mark.parametrize("path", ["/v1/images/generations", "/v1/images/edits"])
+def test_a_key_that_is_revoked_or_expired_is_refused(client: Client, container: Container, path: str) -> None:
+    ann = parse_user_name("ann")
+    revoked = make_key(container)
+    (key,) = asyncio.run(container.api_keys().list(ann))
+    asyncio.run(container.revoke_key()(key.guid, OPERATOR))
+    expired = make_key_secret(bytes(TOKEN_SIZE))
+    before = datetime.now(UTC) - timedelta(hours=1)
+    old = APIKey.made(expired, guid=uuid4(), name="old", user=ann, expires_at=before + timedelta(seconds=1), at=before)
+    asyncio.run(container.api_keys().add(old))
+
+    for secret in (revoked, expired):
+        response = client.post(path, headers=bearer(secret))
+        error = openai_problem(response, 401, code="invalid_api_key")
+        assert response.headers["WWW-Authenticate"].startswith("Bearer ")
+        assert error["maybe_billed"] is False
 
 
 @pytest.mark.parametrize("path", ["/v1/images/generations", "/pixy/v1/images/generations"])
