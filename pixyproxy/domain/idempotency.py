@@ -33,7 +33,7 @@ ORDER_SECONDS: Final = 1_200.0
 """How long a client may repeat a request without an idempotency key, and not buy another image."""
 
 ORDER_PREFIX: Final = "order "
-"""With what the key of an order begins; no client can send a space in a key."""
+"""How the key of an order begins; no client can send a space in a key."""
 
 _ATTEMPT_MAX: Final = 1_000
 

@@ -23,16 +23,16 @@ _TYPES: Final = {"string": OpenAPIType.STRING, "integer": OpenAPIType.INTEGER, "
 _PARAMETERS: Final = (
     header_parameter(
         "Idempotency-Key",
-        "Your own name for the request: sent again with it, the request buys nothing.",
+        "Your own name for the request: when it is sent again with this name, it buys nothing.",
         max_length=255,
     ),
     header_parameter(
         ATTEMPT_HEADER,
-        "How often you have sent the same request before, as OpenAI's clients say: from 1 on, it joins the one whose"
-        " answer has not arrived.",
+        "The number of earlier attempts, which OpenAI's clients send: from 1 on, the request joins the one whose answer"
+        " has not arrived.",
         pattern="^[0-9]{1,4}$",
     ),
-    query_parameter("response_format", "The same as in the body, which counts first.", enum=("b64_json", "url")),
+    query_parameter("response_format", "Like that of the body, which takes precedence.", enum=("b64_json", "url")),
 )
 
 ANSWERS: Final = {

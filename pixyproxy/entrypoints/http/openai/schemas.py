@@ -34,7 +34,7 @@ class ImageFields(msgspec.Struct, frozen=True, kw_only=True):
     size: Annotated[str | None, Meta(description="`auto`, or width and height in pixels.", examples=["1536x1024"])] = (
         None
     )
-    quality: Annotated[str | None, Meta(description="`auto`, or such as the model names.", examples=["high"])] = None
+    quality: Annotated[str | None, Meta(description="`auto`, or one that the model takes.", examples=["high"])] = None
     style: Annotated[Any, Meta(description="Ignored: models of today have no styles.", examples=["vivid"])] = None
     background: Annotated[
         str | None, Meta(description="`auto`, `opaque` or `transparent`.", examples=["transparent"])

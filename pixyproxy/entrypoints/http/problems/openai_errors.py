@@ -18,6 +18,7 @@ from msgspec import UNSET, Meta, UnsetType
 from pixyproxy.domain import errors
 from pixyproxy.entrypoints.http.problems.challenges import BEARER_CHALLENGE
 from pixyproxy.entrypoints.http.problems.faults import log_fault
+from pixyproxy.entrypoints.http.problems.handler import REPLAYED
 from pixyproxy.entrypoints.http.problems.schemas import Problem
 from pixyproxy.entrypoints.http.problems.translation import plain_problem, problem_of
 
@@ -289,5 +290,5 @@ def _headers(exc: Exception, status: HTTPStatus, *, is_ordered: bool) -> Mapping
     if status in _FINAL or (is_ordered and status not in _PASSING):
         headers[SHOULD_RETRY] = "false"
     if isinstance(exc, errors.GenerationError) and exc.is_replay:
-        headers["Idempotency-Replayed"] = "true"
+        headers[REPLAYED] = "true"
     return headers
