@@ -25,6 +25,7 @@ from tests.unit.entrypoints.http.openai.v1 import (
     FOX,
     USAGE,
     BreakingContentStore,
+    Sent,
     TellingGenerator,
     generate,
     guids,
@@ -201,12 +202,13 @@ async def test_if_all_images_failed_the_answer_is_the_error_of_the_first(
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_an_answer_that_takes_long_begins_with_white_space() -> None:
+async def test_an_answer_that_takes_long_begins_with_white_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = Sent(monkeypatch)
     generator = HeldGenerator()
     async with serving(generator=generator) as served:
         asking = asyncio.create_task(generate(served))
         await generator.is_drawing.wait()
-        await asyncio.sleep(0.05)
+        await sent.reach(2, b" ")
         generator.go_on()
         response = await asyncio.wait_for(asking, SOON)
 
@@ -220,13 +222,14 @@ async def test_an_answer_that_takes_long_begins_with_white_space() -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_an_error_after_white_space_is_in_the_body_of_a_success() -> None:
+async def test_an_error_after_white_space_is_in_the_body_of_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = Sent(monkeypatch)
     generator = HeldGenerator()
     generator.fail_next(GenerationFailedError("No picture.", maybe_billed=True))
     async with serving(generator=generator) as served:
         asking = asyncio.create_task(generate(served))
         await generator.is_drawing.wait()
-        await asyncio.sleep(0.05)
+        await sent.reach(2, b" ")
         generator.go_on()
         response = await asyncio.wait_for(asking, SOON)
 
@@ -240,12 +243,13 @@ async def test_an_error_after_white_space_is_in_the_body_of_a_success() -> None:
 async def test_the_end_of_the_service_is_an_error_that_no_client_sends_again(
     is_begun: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    sent = Sent(monkeypatch)
     monkeypatch.setattr(PlainAnswer, "patience", 0.0 if is_begun else SOON)
     generator = HeldGenerator()
     async with serving(generator=generator) as served:
         asking = asyncio.create_task(generate(served))
         await generator.is_drawing.wait()
-        await asyncio.sleep(0.05)
+        await sent.reach(int(is_begun), b" ")
         served.container.generations().stop_waiting()
         response = await asyncio.wait_for(asking, SOON)
 

@@ -19,6 +19,7 @@ from tests.unit.entrypoints.http.openai.v1 import (
     FOX,
     USAGE,
     BreakingContentStore,
+    Sent,
     TellingGenerator,
     generate,
     guids,
@@ -69,12 +70,15 @@ async def test_what_is_unknown_is_a_word_all_the_same() -> None:
         assert data["usage"] is None
 
 
-async def test_images_come_one_after_the_other_with_their_partial_images() -> None:
+async def test_images_come_one_after_the_other_with_their_partial_images(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent = Sent(monkeypatch)
     generator = PausingGenerator()
     async with serving(generator=generator) as served:
         asking = asyncio.create_task(generate(served, {**STREAM, "n": 2, "partial_images": 2}))
         await generator.is_pausing.wait()
-        await asyncio.sleep(0.1)
+        await sent.reach(2, b"event: image_generation.partial_image")
         generator.may_go_on.set()
         found = events((await asyncio.wait_for(asking, SOON)).text)
 
@@ -97,11 +101,12 @@ async def test_a_stream_has_pictures_also_if_urls_are_asked_for() -> None:
 
 async def test_comments_fill_the_silence_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StreamAnswer, "pause", 0.01)
+    sent = Sent(monkeypatch)
     generator = HeldGenerator()
     async with serving(generator=generator) as served:
         asking = asyncio.create_task(generate(served, STREAM))
         await generator.is_drawing.wait()
-        await asyncio.sleep(0.05)
+        await sent.reach(2, b": keep-alive")
         generator.go_on()
         text = (await asyncio.wait_for(asking, SOON)).text
 

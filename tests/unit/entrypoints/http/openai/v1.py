@@ -1,10 +1,12 @@
 """What tests of answers below `/v1` share."""
 
+import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 import msgspec
+import pytest
 from httpx import BasicAuth, Response
 
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
@@ -14,8 +16,9 @@ from pixyproxy.domain.errors import ContentStoreError
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.ports import GeneratedImage, StoredContent
+from pixyproxy.entrypoints.http.openai.recipient import Recipient
 from tests.unit.entrypoints.http.conftest import ANN
-from tests.unit.entrypoints.http.serving import Served
+from tests.unit.entrypoints.http.serving import SOON, Served
 
 GENERATIONS: Final = "/v1/images/generations"
 B64: Final = b64encode(PICTURE).decode()
@@ -38,6 +41,29 @@ async def generate(served: Served, body: Mapping[str, Any] = FOX, **headers: str
 def guids(response: Response) -> list[str]:
     """Return the guids of an answer's images."""
     return [item["guid"] for item in response.json()["data"]]
+
+
+class Sent:
+    """The parts that answers have sent of their bodies, from when it is made on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.parts: list[bytes] = []
+        self._news = asyncio.Event()
+        write = Recipient.write
+
+        async def noted(recipient: Recipient, data: bytes) -> None:
+            await write(recipient, data)
+            self.parts.append(data)
+            self._news.set()
+
+        monkeypatch.setattr(Recipient, "write", noted)
+
+    async def reach(self, count: int, part: bytes) -> None:
+        """Return when as many parts have this in them."""
+        async with asyncio.timeout(SOON):
+            while sum(part in each for each in self.parts) < count:
+                self._news.clear()
+                await self._news.wait()
 
 
 class TellingGenerator(InMemoryImageGenerator):
