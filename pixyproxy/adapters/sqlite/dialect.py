@@ -27,5 +27,5 @@ SQLITE: Final = Dialect(
     is_of_prompt=None,
     match="image_words MATCH :match",
     match_term='"{}"',
-    match_all=lambda groups: " AND ".join(f"({' OR '.join(words)})" for words in groups),
+    match_all=lambda groups: " AND ".join(f"({' OR '.join(words)})" if words[1:] else words[0] for words in groups),
 )

@@ -29,10 +29,13 @@ RECORD_NAME = f"3f/{GUID}.json"
 CONTENT_NAME = f"3f/{GUID}.png"
 
 IMAGE = ImageFactory.build(
-    guid=GUID, content=ContentInfoFactory.build(media_type=MediaType.PNG, byte_size=len(DATA)), usage=None
+    guid=GUID, content=ContentInfoFactory.build(media_type=MediaType.PNG, byte_size=len(DATA)), usage=None, sender=None
 )
 OTHER = ImageFactory.build(
-    guid=OTHER_GUID, content=ContentInfoFactory.build(media_type=MediaType.PNG, byte_size=len(DATA)), usage=None
+    guid=OTHER_GUID,
+    content=ContentInfoFactory.build(media_type=MediaType.PNG, byte_size=len(DATA)),
+    usage=None,
+    sender=None,
 )
 
 

@@ -26,6 +26,6 @@ async def test_the_words_of_long_prompts_are_found_beside_the_event_loop(
 
 
 async def test_the_words_of_many_short_prompts_are_found_beside_the_event_loop() -> None:
-    prompts = [(number, f"fox {number} " * 20) for number in range(100)]
-    assert await words_to_rows(prompts) == [words_to_row(*prompt) for prompt in prompts]
+    prompts = [(number, f"fox {number} " * 20, None) for number in range(100)]
+    assert await words_to_rows(prompts) == [words_to_row(number, prompt) for number, prompt, _ in prompts]
     assert await words_to_rows([]) == []

@@ -132,7 +132,7 @@ def test_each_route_to_another_users_image_is_one_line(
             if not path.startswith("/private/image/{guid}"):
                 continue
             guid = create(client)["guid"]
-            address = path.format(guid=guid, position=0, name="fox.png")
+            address = path.format(guid=guid, position=0, filename="fox.png")
             watched.clear()
             response = client.request(method, address, json={} if method in {"POST", "PATCH"} else None, auth=auth)
             assert response.status_code not in {400, 401, 403, 405}, (method, path)

@@ -322,7 +322,7 @@ async def test_a_huge_file_is_refused_at_the_limit_and_read_no_further() -> None
 
     async with serving(with_settings(max_upload=3 * MIB)) as served:
         response = await send(served, endless())
-        detail = await refused(response, 413, served)
+        detail = await refused(response, 413, served, "references[1]")
         assert detail == "references[1] has more than 3,145,728 bytes."
         assert response.json()["type"] == "urn:pixyproxy:problem:upload-too-large"
         assert response.headers["Connection"] == "close"

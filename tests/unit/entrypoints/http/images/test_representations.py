@@ -13,6 +13,7 @@ from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.reference import Reference, Upload
+from pixyproxy.domain.sender import Sender
 from tests.factories import FailedImageFactory, ImageFactory, PendingImageFactory
 from tests.unit.entrypoints.http.conftest import ANN, BOB
 from tests.unit.entrypoints.http.serving import Served, serving
@@ -38,7 +39,7 @@ REQUEST = GenerationRequest(
     partial_images=2,
     extra={"seed": 7, "nested": {"list": [1, None, "é"]}},
 )
-PRIVATE = {"request", "references", "mask", "result"}
+PRIVATE = {"request", "references", "mask", "result", "sender"}
 
 
 async def stored(image: Image) -> InMemoryImageRepository:
@@ -96,6 +97,7 @@ async def test_anyone_sees_the_options_of_a_public_image_and_neither_its_parents
         usage={"total_tokens": 4_711_471_147},
         generator_request_id="req_of_upstream",
         batch=BatchPlace(guid=BATCH, position=1, size=3),
+        sender=Sender(client="OpenAI/Python", user="carol"),
     )
     async with serving(images=await stored(image)) as served:
         public = await served.get(f"/image/{image.guid}", BOB)
@@ -113,7 +115,16 @@ async def test_anyone_sees_the_options_of_a_public_image_and_neither_its_parents
     assert own | detail == own
     assert not any(
         secret in public.text
-        for secret in ("4711471147", "req_of_upstream", '"seed"', "mask.png", UPLOAD.content.sha256, str(PARENT))
+        for secret in (
+            "4711471147",
+            "req_of_upstream",
+            "carol",
+            "OpenAI/Python",
+            '"seed"',
+            "mask.png",
+            UPLOAD.content.sha256,
+            str(PARENT),
+        )
     )
 
 
