@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Final
 
 from pixyproxy.application import StoreUpload
@@ -116,7 +117,7 @@ def _put(texts: dict[str, Any], steps: Sequence[str], text: str) -> bool:
     if present is None:
         place[last] = text
     elif isinstance(present, dict):
-        present[str(len(present))] = text
+        present[next(name for name in map(str, count(len(present))) if name not in present)] = text
     else:
         place[last] = {"0": present, "1": text}
     return True

@@ -238,6 +238,12 @@ async def test_brackets_are_nested_values() -> None:
     assert (asked.tags, asked.visibility) == (["fox", "red"], "public")
 
 
+async def test_a_text_takes_the_place_of_no_other() -> None:
+    asked = await read(PROMPT, file("image"), text("a[1]", "x"), text("a", "y"), text("a", "z"))
+
+    assert asked.request.extra == {"a": {"1": "x", "2": "y", "3": "z"}}
+
+
 async def test_metadata_may_be_json() -> None:
     assert (await read(PROMPT, file("image"), text("metadata", '{"tags": ["fox"]}'))).tags == ["fox"]
 
