@@ -5,8 +5,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.domain.generation_request import EXTRA_MAX_DEPTH, OPTION_MAX_LENGTH, ensure_extra
+from pixyproxy.domain.generation_request import EXTRA_MAX_DEPTH, EXTRA_MAX_SIZE, OPTION_MAX_LENGTH, ensure_extra
 from pixyproxy.domain.json_values import is_deeper
 
 _EXTRA_BODY: Final = "extra_body"
@@ -14,6 +16,8 @@ _EXTRA_BODY: Final = "extra_body"
 _SECRET: Final = re.compile(r"header|auth|key|token|secret|password", re.IGNORECASE)
 _MAX_COUNT: Final = 128
 _NAMES_SHOWN: Final = 20
+# Without its secrets, a larger value may still be small enough.
+_LOOKED_THROUGH: Final = 4 * EXTRA_MAX_SIZE
 
 _log = logging.getLogger("pixyproxy.openai")
 
@@ -29,7 +33,7 @@ def kept_extra(fields: Mapping[str, Any], ignored: Sequence[str], request_id: st
     for position, (name, value) in enumerate(fields.items()):
         if value is None:
             continue
-        if position >= _MAX_COUNT or _is_secret(name) or is_deeper(value, EXTRA_MAX_DEPTH - 1):
+        if position >= _MAX_COUNT or _is_secret(name) or _is_large(value) or is_deeper(value, EXTRA_MAX_DEPTH - 1):
             dropped.append(name)
             continue
         hidden: list[str] = []
@@ -45,6 +49,15 @@ def kept_extra(fields: Mapping[str, Any], ignored: Sequence[str], request_id: st
         facts = {"request_id": request_id, "kept": _shown(kept), "dropped": _shown(dropped)}
         _log.info("unknown fields", extra=facts)
     return kept or None
+
+
+def _is_large(value: Any) -> bool:
+    """Whether a value is too large to look for secrets in it, which takes seconds for a MiB."""
+    try:
+        return len(msgspec.json.encode(value)) > _LOOKED_THROUGH
+    except (ValueError, RecursionError):
+        # It is refused by the rules of `extra`.
+        return False
 
 
 def _is_secret(name: str) -> bool:
