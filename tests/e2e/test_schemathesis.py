@@ -32,6 +32,7 @@ expected-statuses = ["2xx", 400, 401, 404, 409, 422, 429, "5xx"]
 [[operations]]
 include-name = [
     "GET /image", "GET /private/image", "GET /tag", "GET /private/tag", "GET /model",
+    "GET /v1/models", "GET /v1/models/{model}",
     "GET /image/{guid}", "GET /private/image/{guid}", "GET /image/batch/{batch}", "GET /private/image/batch/{batch}",
 ]
 
@@ -57,7 +58,7 @@ expected-statuses = ["2xx", 400, 401, 403, 404, 422, 424, 429, "5xx"]
 expected-statuses = [200, "4xx", "5xx"]
 
 [[operations]]
-include-path-regex = "/(content|link)$"
+include-path-regex = "/(content|content/{filename}|link)$"
 
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", 400, 401, 403, 404, 412, 416, "5xx"]

@@ -36,7 +36,7 @@ NO_OPTIONS = {
     "partial_images": None,
     "extra": None,
 }
-PRIVATE_FIELDS: dict[str, Any] = {"request": NO_OPTIONS, "references": [], "mask": None, "result": None}
+PRIVATE_FIELDS: dict[str, Any] = {"request": NO_OPTIONS, "references": [], "mask": None, "result": None, "sender": None}
 
 
 async def fill(database: SQLDatabase) -> None:

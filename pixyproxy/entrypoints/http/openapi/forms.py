@@ -13,7 +13,9 @@ _FILE = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
 
 def add_form(operation: Any, body: Any) -> None:
     """Document that an operation takes the fields of its JSON body as a form, too, and files."""
-    properties = {name: _text(schema) for name, schema in body.properties.items()}
+    properties = {
+        name: _text(schema, may_be_empty=name not in body.required) for name, schema in body.properties.items()
+    }
     properties["references"].description = "Images of PixyProxy to draw from: a part with a guid for each."
     properties["reference"] = Schema(
         type=OpenAPIType.ARRAY,
@@ -41,10 +43,13 @@ def add_form(operation: Any, body: Any) -> None:
     operation.request_body.content[FORM_MEDIA_TYPE] = OpenAPIMediaType(schema=form)
 
 
-def _text(schema: Any) -> Any:
-    """Return the schema of a value that is not null, since a part has a text."""
+def _text(schema: Any, *, may_be_empty: bool) -> Any:
+    """Return the schema of a value that is not null, since a part has a text; an empty one may stand for none."""
     kinds = [kind for kind in schema.one_of or () if kind.type is not OpenAPIType.NULL]
     found = copy(kinds[0] if kinds else schema)
     found.description = schema.description
     found.default = None
+    if may_be_empty and found.min_length:
+        found.min_length = None
+        found.pattern = found.pattern and f"^$|{found.pattern}"
     return found
