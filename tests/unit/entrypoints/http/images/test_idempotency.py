@@ -224,7 +224,7 @@ async def test_an_option_that_the_generator_does_not_take_is_named_again() -> No
 
 async def test_after_a_crash_the_key_tells_the_truth_and_buys_nothing() -> None:
     images = InMemoryImageRepository()
-    image = GeneratingImageFactory.build(author="ann", prompt="a red fox", tags=(), batch=None)
+    image = GeneratingImageFactory.build(author="ann", prompt="a red fox", tags=(), batch=None, sender=None)
     # The record of a process that died in the middle of a purchase: its lease is over.
     await images.add(image, claim=Claim.on(image, IdempotencyKey("abc")))
     async with serving(images=images) as served:

@@ -129,7 +129,7 @@ async def test_anyone_sees_the_options_of_a_public_image_and_neither_its_parents
 
 
 async def test_an_option_that_was_left_open_is_null() -> None:
-    image = PendingImageFactory.build(author="ann", prompt="a red fox", batch=None)
+    image = PendingImageFactory.build(author="ann", prompt="a red fox", batch=None, sender=None)
     async with serving(images=await stored(image)) as served:
         detail = await details(served, image, "/private/image")
 
