@@ -21,13 +21,11 @@ from typing import Any, Final
 
 import httpx
 from edits import MIB, Memory, upstream
+from page import write_results
 
 from tests.doubles.service import Service, running_service
 
 HERE: Final = Path(__file__).parent
-PAGE: Final = HERE.parent / "docs" / "benchmarks.md"
-BEGIN: Final = "<!-- answers -->"
-END_MARK: Final = "<!-- end of answers -->"
 IMAGES: Final = 4
 
 # What one answer is, how many at once, how many bytes all of them had, by how many the memory grew, and the seconds.
@@ -100,14 +98,6 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def write_page(text: str) -> None:
-    """Replace the results on the page."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END_MARK)
-    PAGE.write_text(f"{before}{BEGIN}\n{text}\n\n{END_MARK}{after}", encoding="utf-8")
-
-
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description="Measure the memory of answers with large pictures.")
@@ -124,7 +114,7 @@ def main() -> None:
     print(text)
     if arguments.write:
         command = "PYTHONPATH=. .venv/bin/python " + " ".join([f"bench/{Path(__file__).name}", *sys.argv[1:]])
-        write_page(f"Measured on {datetime.now(UTC):%-d %B %Y} with `{command}`.\n\n{text}")
+        write_results("answers", f"Measured on {datetime.now(UTC):%-d %B %Y} with `{command}`.\n\n{text}")
 
 
 if __name__ == "__main__":

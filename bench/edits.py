@@ -28,6 +28,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 from edits_ways import PROMPT, WAYS
+from page import write_results
 from PIL import Image
 
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
@@ -36,9 +37,6 @@ from pixyproxy.domain.ports import chunks_of
 from tests.doubles.service import running_service
 
 HERE: Final = Path(__file__).parent
-PAGE: Final = HERE.parent / "docs" / "benchmarks.md"
-BEGIN: Final = "<!-- edits -->"
-END_MARK: Final = "<!-- end of edits -->"
 MIB: Final = 1 << 20
 REFERENCES: Final = 16
 NAMES: Final = {
@@ -190,14 +188,6 @@ def table(rows: Sequence[tuple[str, int, Figures]]) -> str:
     return "\n".join(lines)
 
 
-def write_page(text: str) -> None:
-    """Replace the results on the page."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END_MARK)
-    PAGE.write_text(f"{before}{BEGIN}\n{text}\n\n{END_MARK}{after}", encoding="utf-8")
-
-
 def main() -> None:
     """Measure all, and print the tables."""
     parser = argparse.ArgumentParser(description="Measure edits with large references.")
@@ -221,7 +211,7 @@ def main() -> None:
     print(text)
     if arguments.write:
         command = "PYTHONPATH=. .venv/bin/python " + " ".join([f"bench/{Path(__file__).name}", *sys.argv[1:]])
-        write_page(f"Measured on {datetime.now(UTC):%-d %B %Y} with `{command}`.\n\n{text}")
+        write_results("edits", f"Measured on {datetime.now(UTC):%-d %B %Y} with `{command}`.\n\n{text}")
 
 
 if __name__ == "__main__":

@@ -28,13 +28,11 @@ from typing import Final
 
 import msgspec
 from hostile_kit import ATTACKS, MIB, Attack, Target
+from page import write_results
 
 from tests.doubles.service import Service
 
 HERE: Final = Path(__file__).parent
-PAGE: Final = HERE.parent / "docs" / "benchmarks.md"
-BEGIN: Final = "<!-- hostile -->"
-END_MARK: Final = "<!-- end of hostile -->"
 REST: Final = 3.0
 
 
@@ -150,14 +148,6 @@ def _wait(cost: Cost) -> str:
     return "no answer" if cost.wait is None else f"{cost.wait * 1000:,.0f} ms"
 
 
-def write_page(text: str) -> None:
-    """Replace the results on the page."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END_MARK)
-    PAGE.write_text(f"{before}{BEGIN}\n{text}\n\n{END_MARK}{after}", encoding="utf-8")
-
-
 def main() -> None:
     """Run the chosen attacks, and print the table."""
     for path in sorted(HERE.glob("hostile_*.py")):
@@ -188,7 +178,7 @@ def main() -> None:
     print(text)
     if arguments.write:
         command = "PYTHONPATH=. .venv/bin/python " + " ".join([f"bench/{Path(__file__).name}", *sys.argv[1:]])
-        write_page(f"Measured on {datetime.now(UTC):%-d %B %Y} with `{command}`.\n\n{text}")
+        write_results("hostile", f"Measured on {datetime.now(UTC):%-d %B %Y} with `{command}`.\n\n{text}")
 
 
 if __name__ == "__main__":

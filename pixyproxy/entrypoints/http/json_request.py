@@ -49,7 +49,7 @@ class JSONRequest(Request[Any, Any, Any]):
 
 
 def ensure_media_type(request: Request[Any, Any, Any], media_types: Sequence[str]) -> None:
-    """Raise `HTTPException` (415) for a body that is none of `media_types`."""
+    """Raise `HTTPException` (415) unless the `Content-Type` is one of `media_types`."""
     if request.content_type[0] not in media_types:
         raise HTTPException(
             status_code=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

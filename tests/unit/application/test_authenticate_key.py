@@ -99,7 +99,7 @@ async def created(create_key: CreateKey, add_user: AddUser, keys: WatchedAPIKeyR
 
 
 async def expire(create_key: CreateKey, after: float) -> CreatedKey:
-    """Make a key that expires so many seconds after noon."""
+    """Make a key that expires `after` seconds after noon."""
     return await create_key(OPERATOR, name="short", user="ann", expires_at=NOON + timedelta(seconds=after))
 
 

@@ -29,7 +29,7 @@ ANN = Principal(name=UserName("ann"))
 
 
 class OrderedGenerator(InMemoryImageGenerator):
-    """Ends each generation when it is told how."""
+    """Holds each generation until a test ends it."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -32,7 +32,7 @@ from pixyproxy.entrypoints.http.images.schemas import (
 from pixyproxy.entrypoints.http.images.versions import tag_prefix
 from pixyproxy.entrypoints.http.middleware.head import is_head
 from pixyproxy.entrypoints.http.paths import PRIVATE_PATH, path_of
-from pixyproxy.entrypoints.http.problems.handler import REPLAYED
+from pixyproxy.entrypoints.http.problems.headers import REPLAYED
 from pixyproxy.entrypoints.http.service_path import prefix_of
 
 _log = logging.getLogger("pixyproxy.errors")

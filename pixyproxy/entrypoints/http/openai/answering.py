@@ -21,7 +21,7 @@ from pixyproxy.entrypoints.http.content.signed_links import SignedLinkMaker
 from pixyproxy.entrypoints.http.headers import Header
 from pixyproxy.entrypoints.http.openai.recipient import ClientLeftError, ClientStalledError
 from pixyproxy.entrypoints.http.openai.requests import ImagesRequest
-from pixyproxy.entrypoints.http.problems.handler import REPLAYED
+from pixyproxy.entrypoints.http.problems.headers import REPLAYED
 from pixyproxy.entrypoints.http.problems.openai_errors import OpenAIError, openai_error
 
 PAUSE: Final = 10.0

@@ -47,7 +47,7 @@ from pixyproxy.entrypoints.http.images.parameters import TAG_PATTERN
 from pixyproxy.entrypoints.http.images.responses import ANY_IMAGE
 from pixyproxy.entrypoints.http.openapi.forms import add_form
 from pixyproxy.entrypoints.http.problems.challenges import BASIC_CHALLENGE, WRONG_KEY_CHALLENGE
-from pixyproxy.entrypoints.http.problems.handler import REPLAYED
+from pixyproxy.entrypoints.http.problems.headers import REPLAYED
 from pixyproxy.entrypoints.http.service_path import prefix_of
 
 PATH: Final = "/schema"

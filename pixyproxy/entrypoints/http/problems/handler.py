@@ -17,12 +17,12 @@ from pixyproxy.domain import errors
 from pixyproxy.entrypoints.http.entity_tags import parse_entity_tags
 from pixyproxy.entrypoints.http.problems.challenges import challenge_of
 from pixyproxy.entrypoints.http.problems.faults import log_fault
+from pixyproxy.entrypoints.http.problems.headers import error_headers
 from pixyproxy.entrypoints.http.problems.schemas import Problem
 from pixyproxy.entrypoints.http.problems.translation import problem_of
 
 # The option of a handler whose requests may cost money.
 MAY_BILL: Final = {"creates": True}
-REPLAYED: Final = "Idempotency-Replayed"
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 _RETRYABLE: Final = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
@@ -92,21 +92,10 @@ def _begun(
 
 
 def _headers(exc: Exception, status: int, scope: HTTPScope) -> dict[str, str]:
-    # Caches would keep a 404 by default (RFC 9110, section 15.1), and the image may exist later.
-    headers = {"Cache-Control": "no-store"}
-    if isinstance(exc, HTTPException) and exc.headers:
-        headers.update(exc.headers)
+    headers = error_headers(exc, status)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = challenge_of(scope)
-    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        # The rest of the body is unread, so the connection can't be reused.
-        headers["Connection"] = "close"
-    if isinstance(exc, errors.TooManyLoginsError | errors.OverloadedError):
-        # Retrying at once costs a new connection each time.
-        headers["Connection"] = "close"
     retry_after = getattr(exc, "retry_after", None)
     if isinstance(exc, errors.PixyProxyException) and retry_after is not None:
         headers["Retry-After"] = str(math.ceil(retry_after))
-    if isinstance(exc, errors.GenerationError) and exc.is_replay:
-        headers[REPLAYED] = "true"
     return headers

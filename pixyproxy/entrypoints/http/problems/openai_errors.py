@@ -18,7 +18,7 @@ from msgspec import UNSET, Meta, UnsetType
 from pixyproxy.domain import errors
 from pixyproxy.entrypoints.http.problems.challenges import BEARER_CHALLENGE
 from pixyproxy.entrypoints.http.problems.faults import log_fault
-from pixyproxy.entrypoints.http.problems.handler import REPLAYED
+from pixyproxy.entrypoints.http.problems.headers import error_headers
 from pixyproxy.entrypoints.http.problems.schemas import Problem
 from pixyproxy.entrypoints.http.problems.translation import plain_problem, problem_of
 
@@ -274,21 +274,12 @@ def snake_case(problem: Problem) -> str:
 
 
 def _headers(exc: Exception, status: HTTPStatus, *, is_ordered: bool) -> Mapping[str, str]:
-    headers = {"Cache-Control": "no-store"}
-    if isinstance(exc, HTTPException) and exc.headers:
-        headers.update(exc.headers)
+    headers = error_headers(exc, status)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = BEARER_CHALLENGE
-    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or isinstance(
-        exc, errors.TooManyLoginsError | errors.OverloadedError
-    ):
-        # The rest of the body is unread; and retrying at once has to cost a new connection each time.
-        headers["Connection"] = "close"
     retry_after = getattr(exc, "retry_after", None)
     if status in _PASSING and isinstance(exc, errors.PixyProxyException) and retry_after is not None:
         headers["Retry-After"] = str(min(math.ceil(retry_after), RETRY_AFTER_LONGEST))
     if status in _FINAL or (is_ordered and status not in _PASSING):
         headers[SHOULD_RETRY] = "false"
-    if isinstance(exc, errors.GenerationError) and exc.is_replay:
-        headers[REPLAYED] = "true"
     return headers
