@@ -41,6 +41,9 @@ TABLES = {
     "idempotency_keys",
     "api_keys",
     "secrets",
+    "rate_limits",
+    "counters",
+    "queue_turns",
     "data_upgrades",
     "schema_migrations",
 }
