@@ -16,6 +16,8 @@ from pixyproxy.adapters.mysql.url import parse_url
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from tests import real_parts
 from tests.doubles.mariadb import MySQLServer, ThrowawayServer
+from tests.doubles.moto import Moto
+from tests.doubles.seaweedfs import CREDENTIALS, SeaweedFS
 
 _GUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -131,3 +133,36 @@ async def sqlite_database(tmp_path: Path, _migrated_sqlite_file: Path) -> AsyncI
     await database.open()
     yield database
     await database.close()
+
+
+@pytest.fixture
+def s3_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment has the credentials of the tests' S3 servers, and nothing else of AWS."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def _seaweedfs() -> Iterator[SeaweedFS]:
+    with SeaweedFS() as server:
+        yield server
+
+
+@pytest.fixture
+def seaweedfs(_seaweedfs: SeaweedFS, s3_credentials: None) -> SeaweedFS:
+    """A real S3 server, shared by all tests: not to be stopped. Each `url()` of it is a store of its own."""
+    return _seaweedfs
+
+
+@pytest.fixture(scope="session")
+def _moto() -> Iterator[Moto]:
+    with Moto() as server:
+        yield server
+
+
+@pytest.fixture
+def moto(_moto: Moto, s3_credentials: None) -> Moto:
+    """An S3 server that is not SeaweedFS, shared by all tests. Each `url()` of it is a store of its own."""
+    return _moto
