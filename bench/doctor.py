@@ -27,6 +27,7 @@ from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentIn
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.system.clock import SystemClock
 from pixyproxy.application import CheckConsistency, CorrectSizes, FinishDeletions, RecoverImages
+from pixyproxy.application.digest_check import DigestCheck
 from pixyproxy.domain.content import ContentInfo, MediaType, filename_for
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
@@ -65,7 +66,7 @@ def make_images(count: int, byte_size: int) -> Iterator[tuple[Image, bytes]]:
         )
 
 
-async def check(folder: Path, count: int, *, with_digests: bool) -> None:
+async def check(folder: Path, count: int, digests: DigestCheck) -> None:
     """Check the images in `folder` and print one line of results."""
     database = SQLiteDatabase(folder / "pixyproxy.db")
     await database.open()
@@ -91,12 +92,12 @@ async def check(folder: Path, count: int, *, with_digests: bool) -> None:
         finish_deletions=FinishDeletions(deletions=images, contents=contents),
     )
     peak_before, start = peak_mib(), time.perf_counter()
-    report = await check_consistency(with_digests=with_digests)
+    report = await check_consistency(digests=digests)
     seconds = time.perf_counter() - start
     if (report.images, report.contents, report.remaining) != (count, count, 0):
         raise SystemExit(f"not what was written: {report}")
     print(
-        f"{count:>9,} images, {'with' if with_digests else 'without'} digests: {seconds:6.1f} s, "
+        f"{count:>9,} images, digests {digests}: {seconds:6.1f} s, "
         f"{count / seconds:7,.0f} images/s, peak memory {peak_before:.1f} MiB before and {peak_mib():.1f} MiB after",
         flush=True,
     )
@@ -112,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--check", type=Path, metavar="FOLDER", help="Only check what was written to FOLDER.")
     options = parser.parse_args(arguments)
     if options.check:
-        asyncio.run(check(options.check, options.images, with_digests=not options.no_digests))
+        asyncio.run(check(options.check, options.images, DigestCheck.NONE if options.no_digests else DigestCheck.READ))
         return
     for count in (options.images // 10, options.images):
         with tempfile.TemporaryDirectory() as folder:

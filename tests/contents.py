@@ -2,14 +2,16 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 
+from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.errors import ContentNotFoundError
 from pixyproxy.domain.ports import (
     ContentDigest,
     ContentMaintenance,
     ContentStore,
+    FoundContent,
     StoredContent,
     VariantStore,
 )
@@ -45,6 +47,31 @@ class StuckChunks:
         yield b"half a cont"
         self.is_stuck.set()
         await asyncio.Event().wait()
+
+
+class DigestKeepingStore(InMemoryContentStore):
+    """Keeps digests beside the contents, which may be wrong or missing, and notes which contents are opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept_digest_of: dict[ContentKey, str | None] = {}
+        self.opened: list[ContentKey] = []
+
+    async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
+        digest = await super().put(key, chunks)
+        self.kept_digest_of[key] = digest.sha256
+        return digest
+
+    async def open(self, key: ContentKey, *, start: int = 0, end: int | None = None) -> StoredContent:
+        self.opened.append(key)
+        return await super().open(key, start=start, end=end)
+
+    async def find_content(self, key: ContentKey) -> FoundContent | None:
+        try:
+            stored = await super().open(key)
+        except ContentNotFoundError:
+            return None
+        return FoundContent(stored.byte_size, self.kept_digest_of[key])
 
 
 async def put(store: ContentStore, content: bytes, key: ContentKey = KEY) -> ContentDigest:

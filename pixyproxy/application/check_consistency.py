@@ -1,10 +1,9 @@
 """Use case: check that records and contents are consistent, and repair what needs no guessing."""
 
-import hashlib
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -13,9 +12,11 @@ from uuid import UUID
 
 import msgspec
 
+from pixyproxy.application.digest_check import DigestCheck, find_sha256
 from pixyproxy.application.generate_image import QUARANTINE_NOTE
+from pixyproxy.application.in_order import in_order
 from pixyproxy.application.progress import no_progress
-from pixyproxy.domain.content import ContentInfo, ContentKey, image_of_partial
+from pixyproxy.domain.content import ContentKey, image_of_partial
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     ContentNotFoundError,
@@ -34,13 +35,13 @@ from pixyproxy.domain.ports import (
     ContentPorts,
     ContentStore,
     DamagedRecord,
+    FoundContent,
     ImageDeletions,
     ImageLeases,
     ImageMaintenance,
     ImageRepository,
     Quarantine,
     Quarantined,
-    StoredContent,
     VariantStore,
 )
 
@@ -48,6 +49,7 @@ FINDINGS_MAX_COUNT: Final = 1_000
 ORPHAN_AGE: Final = timedelta(hours=1)
 UNKNOWN_AGE: Final = timedelta(hours=1)
 PAGE_SIZE: Final = 200
+COMPARED_AT_ONCE: Final = 8
 
 
 class FindingKind(StrEnum):
@@ -119,7 +121,7 @@ class UploadCheck(Protocol):
     """A check of uploads: `CheckUploads`."""
 
     @abstractmethod
-    async def __call__(self, *, repair: bool, with_digests: bool) -> Sequence[Finding]:
+    async def __call__(self, *, repair: bool, digests: DigestCheck) -> Sequence[Finding]:
         """Return the findings, after the repairs if wanted."""
 
 
@@ -131,8 +133,8 @@ class CheckConsistency:
     `finish_deletions`), makes failed and unknown images ready whose bytes are a picture, in their place or in
     quarantine, moves other content without a record and orphans into quarantine, and deletes orphaned variants and, in
     the area `partials`, which is optional, the partial images of images that are not being made. With `check_uploads`
-    it checks uploads, too. Without `with_digests` it compares only sizes and reads no content. `on_progress` gets the
-    number of images checked after each. Memory grows with the quarantine, not with the number of images.
+    it checks uploads, too. `digests` says which digests it compares. `on_progress` gets the number of images checked
+    after each. Memory grows with the quarantine, not with the number of images.
 
     Raises `DBConnectionError`, and `ContentStoreError` for a store that can't be listed.
     """
@@ -154,34 +156,43 @@ class CheckConsistency:
     check_uploads: UploadCheck | None = None
 
     async def __call__(
-        self, *, repair: bool = False, with_digests: bool = True, on_progress: Callable[[int], None] = no_progress
+        self,
+        *,
+        repair: bool = False,
+        digests: DigestCheck = DigestCheck.KEPT,
+        on_progress: Callable[[int], None] = no_progress,
     ) -> ConsistencyReport:
         tally = _Tally()
         # Take a snapshot first: live work moves on.
         abandoned, deletions, orphans = await self._abandoned(), await self._deletions(), await self._orphans()
         orphan_partials = await self._orphan_partials()
         orphan_variants: set[ContentKey] = set()
-        async for key, image, is_stored in self._pairs():
-            tally.images += image is not None
-            tally.contents += is_stored
-            if isinstance(image, DamagedRecord):
-                tally.add(Finding(kind=FindingKind.RECORD_DAMAGED, name=image.guid, is_repaired=False))
-            elif image is None and not is_stored and len(orphan_variants) < FINDINGS_MAX_COUNT:
-                orphan_variants.add(key)
-            elif await self._difference(key, image, with_digests=with_digests) is not None:
-                await self._recheck(key, tally, repair=repair, with_digests=with_digests)
-            elif repair and image is not None:
-                with suppress(ContentStoreError):
-                    await self.correct_size(image)
-            if image is not None:
-                on_progress(tally.images)
+        # A store may be far away: compare a few at once.
+        comparison = in_order(
+            self._pairs(), lambda pair: self._compared(*pair, digests=digests), at_once=COMPARED_AT_ONCE
+        )
+        async with aclosing(comparison):
+            async for key, image, is_stored, difference in comparison:
+                tally.images += image is not None
+                tally.contents += is_stored
+                if isinstance(image, DamagedRecord):
+                    tally.add(Finding(kind=FindingKind.RECORD_DAMAGED, name=image.guid, is_repaired=False))
+                elif image is None and not is_stored and len(orphan_variants) < FINDINGS_MAX_COUNT:
+                    orphan_variants.add(key)
+                elif difference is not None:
+                    await self._recheck(key, tally, repair=repair, digests=digests)
+                elif repair and image is not None:
+                    with suppress(ContentStoreError):
+                        await self.correct_size(image)
+                if image is not None:
+                    on_progress(tally.images)
         await self._recheck_at_abandoned(abandoned, tally, repair=repair)
         await self._recheck_at_deletions(deletions, tally, repair=repair)
         await self._recheck_at_orphans(orphans, tally, repair=repair)
         await self._recheck_at_orphan_variants(orphan_variants, tally, repair=repair)
         await self._recheck_at_orphan_partials(orphan_partials, tally, repair=repair)
         if self.check_uploads is not None:
-            for finding in await self.check_uploads(repair=repair, with_digests=with_digests):
+            for finding in await self.check_uploads(repair=repair, digests=digests):
                 tally.add(finding)
         for item in await self.quarantine.list_quarantine():
             tally.add_quarantined(await self._judge(item, repair=repair))
@@ -214,13 +225,21 @@ class CheckConsistency:
                 yield record
             after = str(page[-1].guid)
 
-    async def _recheck(self, key: ContentKey, tally: "_Tally", *, repair: bool, with_digests: bool) -> None:
+    async def _compared(
+        self, key: ContentKey, image: Image | DamagedRecord | None, is_stored: bool, *, digests: DigestCheck
+    ) -> tuple[ContentKey, Image | DamagedRecord | None, bool, FindingKind | None]:
+        """Return the pair with its difference."""
+        if isinstance(image, DamagedRecord) or (image is None and not is_stored):
+            return key, image, is_stored, None
+        return key, image, is_stored, await self._difference(key, image, digests=digests)
+
+    async def _recheck(self, key: ContentKey, tally: "_Tally", *, repair: bool, digests: DigestCheck) -> None:
         """Compare a record and its content again; add a finding if they still differ, after a repair if wanted."""
         image = await self._find(key)
-        kind = await self._difference(key, image, with_digests=with_digests)
+        kind = await self._difference(key, image, digests=digests)
         if kind is None:
             return
-        is_repaired = repair and await self._repair(kind, key, image, with_digests=with_digests)
+        is_repaired = repair and await self._repair(kind, key, image, digests=digests)
         tally.add(Finding(kind=kind, name=key, is_repaired=is_repaired))
 
     async def _recheck_at_abandoned(self, names: set[str], tally: "_Tally", *, repair: bool) -> None:
@@ -268,24 +287,33 @@ class CheckConsistency:
                     await self.partials.delete_quarantined(item.name)
         tally.add_all(FindingKind.ORPHAN_PARTIALS, names, await self._orphan_partials())
 
-    async def _difference(self, key: ContentKey, image: Image | None, *, with_digests: bool) -> FindingKind | None:
+    async def _difference(self, key: ContentKey, image: Image | None, *, digests: DigestCheck) -> FindingKind | None:
         """Return the current inconsistency between an image and the content under its key, if any."""
         if image is not None and not image.status.is_final:
             return None
-        expected = image.content if image is not None else None
+        missing = FindingKind.CONTENT_MISSING if image is not None and image.content is not None else None
         try:
-            stored = await self.contents.open(key)
-            if image is None:
-                return None if await self._is_being_deleted(key) else FindingKind.CONTENT_WITHOUT_IMAGE
-            if expected is None:
-                return _UNEXPECTED[image.status]
-            return await _difference_in_bytes(stored, expected, with_digests=with_digests)
+            found = await self.content_maintenance.find_content(key)
+            return missing if found is None else await self._difference_from(found, key, image, digests)
         except ContentNotFoundError:
-            return FindingKind.CONTENT_MISSING if expected else None
+            return missing
         except ContentStoreError:
             return FindingKind.CONTENT_UNREADABLE
 
-    async def _repair(self, kind: FindingKind, key: ContentKey, image: Image | None, *, with_digests: bool) -> bool:
+    async def _difference_from(
+        self, found: FoundContent, key: ContentKey, image: Image | None, digests: DigestCheck
+    ) -> FindingKind | None:
+        """Return the inconsistency between an image, which may be missing, and a content."""
+        if image is None:
+            return None if await self._is_being_deleted(key) else FindingKind.CONTENT_WITHOUT_IMAGE
+        if image.content is None:
+            return _UNEXPECTED[image.status]
+        if found.byte_size != image.content.byte_size:
+            return FindingKind.SIZE_DIFFERS
+        sha256 = await find_sha256(self.contents, key, found, digests)
+        return FindingKind.DIGEST_DIFFERS if sha256 not in {None, image.content.sha256} else None
+
+    async def _repair(self, kind: FindingKind, key: ContentKey, image: Image | None, *, digests: DigestCheck) -> bool:
         """Repair what needs no guessing; return whether the finding is resolved."""
         try:
             if kind is FindingKind.CONTENT_WITHOUT_IMAGE:
@@ -297,7 +325,7 @@ class CheckConsistency:
         except (ContentStoreError, ConstraintViolationError, RecordNotFoundError):
             # Either it can't be repaired, or another process was faster; the comparison below tells.
             pass
-        return await self._difference(key, await self._find(key), with_digests=with_digests) is None
+        return await self._difference(key, await self._find(key), digests=digests) is None
 
     async def _claim(self, image: Image) -> None:
         """Make an image ready whose content is in its place; move content that is no picture into quarantine."""
@@ -421,19 +449,6 @@ _UNEXPECTED: Final = {
     ImageStatus.FAILED: FindingKind.CONTENT_UNCLAIMED,
     ImageStatus.UNKNOWN: FindingKind.UNKNOWN_WITH_CONTENT,
 }
-
-
-async def _difference_in_bytes(
-    stored: StoredContent, expected: ContentInfo, *, with_digests: bool
-) -> FindingKind | None:
-    if stored.byte_size != expected.byte_size:
-        return FindingKind.SIZE_DIFFERS
-    if not with_digests:
-        return None
-    digest = hashlib.sha256()
-    async for chunk in stored.chunks:
-        digest.update(chunk)
-    return FindingKind.DIGEST_DIFFERS if digest.hexdigest() != expected.sha256 else None
 
 
 @dataclass(slots=True, kw_only=True)

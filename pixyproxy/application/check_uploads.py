@@ -1,6 +1,5 @@
 """Use case: check that the ledger of uploads, their bytes and the images agree."""
 
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -8,7 +7,8 @@ from datetime import timedelta
 from typing import Final
 
 from pixyproxy.application.check_consistency import FINDINGS_MAX_COUNT, PAGE_SIZE, Finding, FindingKind
-from pixyproxy.domain.errors import ConstraintViolationError, ContentNotFoundError, ContentStoreError
+from pixyproxy.application.digest_check import DigestCheck, find_sha256
+from pixyproxy.domain.errors import ConstraintViolationError, ContentStoreError
 from pixyproxy.domain.ports import ContentPorts, UploadRecord, Uploads
 from pixyproxy.domain.reference import upload_key_of
 
@@ -21,8 +21,8 @@ class CheckUploads:
     """Return a finding for each upload that an image refers to and that is missing or damaged, and for each stray one.
 
     A stray upload has no image and is not held, or is not in the ledger, or is a file of an upload that broke off more
-    than a day ago. With `repair` strays are deleted, or entered in the ledger if an image refers to them. Without
-    `with_digests` no bytes are read. Looks at 1,000 strays at most.
+    than a day ago. With `repair` strays are deleted, or entered in the ledger if an image refers to them. `digests`
+    says which digests are compared. Looks at 1,000 strays at most.
 
     Raises `DBConnectionError`, and `ContentStoreError` for a store that can't be listed.
     """
@@ -31,14 +31,14 @@ class CheckUploads:
     upload_contents: ContentPorts
     sweep_uploads: Callable[[], Awaitable[object]]
 
-    async def __call__(self, *, repair: bool, with_digests: bool) -> Sequence[Finding]:
+    async def __call__(self, *, repair: bool, digests: DigestCheck) -> Sequence[Finding]:
         found: list[Finding] = []
         suspects: list[str] = []
         async for record, is_stored in self._pairs():
-            kind = await self._kind(record, is_stored=is_stored, with_digests=with_digests)
+            kind = await self._kind(record, is_stored=is_stored, digests=digests)
             if kind is FindingKind.ORPHAN_UPLOADS and len(suspects) < FINDINGS_MAX_COUNT:
                 suspects.append(record.sha256)
-            elif kind is not None and await self._is_still(kind, record.sha256, with_digests=with_digests):
+            elif kind is not None and await self._is_still(kind, record.sha256, digests=digests):
                 found.append(Finding(kind=kind, name=record.sha256, is_repaired=False))
         strays = [sha256 for sha256 in suspects if await self._is_stray(sha256)]
         unfinished = await self.upload_contents.list_orphans(older_than=UNFINISHED_AGE)
@@ -72,46 +72,42 @@ class CheckUploads:
                 yield record
             after = page[-1].sha256
 
-    async def _kind(self, record: UploadRecord, *, is_stored: bool, with_digests: bool) -> FindingKind | None:
+    async def _kind(self, record: UploadRecord, *, is_stored: bool, digests: DigestCheck) -> FindingKind | None:
         if not record.is_used:
             is_stray = (record.is_listed or is_stored) and not record.is_held
             return FindingKind.ORPHAN_UPLOADS if is_stray else None
         if not is_stored:
             return FindingKind.UPLOAD_MISSING
-        if with_digests and not await self._is_whole(record.sha256):
+        if digests is not DigestCheck.NONE and not await self._is_whole(record.sha256, digests):
             return FindingKind.UPLOAD_DAMAGED
         return None if record.is_listed else FindingKind.ORPHAN_UPLOADS
 
-    async def _is_still(self, kind: FindingKind, sha256: str, *, with_digests: bool) -> bool:
-        return kind is await self._current_kind(sha256, with_digests=with_digests)
+    async def _is_still(self, kind: FindingKind, sha256: str, *, digests: DigestCheck) -> bool:
+        return kind is await self._current_kind(sha256, digests=digests)
 
     async def _is_stray(self, sha256: str) -> bool:
-        return await self._current_kind(sha256, with_digests=False) is FindingKind.ORPHAN_UPLOADS
+        return await self._current_kind(sha256, digests=DigestCheck.NONE) is FindingKind.ORPHAN_UPLOADS
 
-    async def _current_kind(self, sha256: str, *, with_digests: bool) -> FindingKind | None:
+    async def _current_kind(self, sha256: str, *, digests: DigestCheck) -> FindingKind | None:
         # No other upload comes between this beginning and the whole.
         records = await self.uploads.scan_uploads(after=sha256[:-1], limit=1)
         record = records[0] if records and records[0].sha256 == sha256 else _unknown(sha256)
-        return await self._kind(record, is_stored=await self._is_stored(sha256), with_digests=with_digests)
+        return await self._kind(record, is_stored=await self._is_stored(sha256), digests=digests)
 
     async def _is_stored(self, sha256: str) -> bool:
         try:
-            await self.upload_contents.open(upload_key_of(sha256))
-        except ContentNotFoundError:
-            return False
+            return await self.upload_contents.find_content(upload_key_of(sha256)) is not None
         except ContentStoreError:
             # It exists, although it can't be opened.
             return True
-        return True
 
-    async def _is_whole(self, sha256: str) -> bool:
-        digest = hashlib.sha256()
+    async def _is_whole(self, sha256: str, digests: DigestCheck) -> bool:
+        key = upload_key_of(sha256)
         try:
-            async for chunk in (await self.upload_contents.open(upload_key_of(sha256))).chunks:
-                digest.update(chunk)
+            found = await self.upload_contents.find_content(key)
+            return found is not None and await find_sha256(self.upload_contents, key, found, digests) == sha256
         except ContentStoreError:
             return False
-        return digest.hexdigest() == sha256
 
     async def _repair(self, strays: Sequence[str], unfinished: Sequence[str]) -> None:
         for sha256 in strays:

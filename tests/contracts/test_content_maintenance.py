@@ -9,13 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pixyproxy.domain.content import ContentKey
-from pixyproxy.domain.ports import ContentPorts
+from pixyproxy.domain.ports import ContentPorts, FoundContent, StoredContent
 from tests.contents import (
     KEY,
+    MIB,
     NAME,
     OTHER_KEY,
     OTHER_NAME,
     broken_after,
+    in_chunks,
     keys_in,
     keys_of_variants_in,
     put,
@@ -43,6 +45,35 @@ async def test_guids_come_in_the_order_of_their_texts(store: ContentPorts, guids
     for guid in guids:
         await put(store, b"", ContentKey(str(guid)))
     assert await keys_in(store) == sorted({str(guid) for guid in guids})
+
+
+@pytest.mark.parametrize("content", [b"", b"content", b"x" * MIB + b"y"], ids=len)
+async def test_a_content_is_found_with_its_size_and_no_wrong_digest(store: ContentPorts, content: bytes) -> None:
+    await put(store, b"earlier content")
+    digest = await put(store, content)
+    found = await store.find_content(KEY)
+    assert found in {FoundContent(digest.byte_size), FoundContent(digest.byte_size, digest.sha256)}
+
+
+async def test_a_received_content_is_found(store: ContentPorts) -> None:
+    async def accept(_: StoredContent) -> ContentKey:
+        return KEY
+
+    digest = await store.receive(in_chunks(b"one ", b"two"), accept)
+    found = await store.find_content(KEY)
+    assert found in {FoundContent(digest.byte_size), FoundContent(digest.byte_size, digest.sha256)}
+
+
+async def test_a_content_that_is_missing_deleted_or_in_quarantine_is_not_found(store: ContentPorts) -> None:
+    assert await store.find_content(KEY) is None
+    await put(store, b"content")
+    await put_variant(store, b"variant")
+    assert await store.find_content(OTHER_KEY) is None
+    await store.move_to_quarantine(KEY)
+    assert await store.find_content(KEY) is None
+    await put(store, b"content")
+    await store.delete(KEY)
+    assert await store.find_content(KEY) is None
 
 
 async def test_an_incomplete_content_has_no_key(store: ContentPorts) -> None:

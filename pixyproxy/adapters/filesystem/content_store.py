@@ -22,7 +22,7 @@ from pixyproxy.adapters.filesystem.upload import Upload
 from pixyproxy.adapters.filesystem.variants import VariantFolder, digest_of, sha256_of
 from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
-from pixyproxy.domain.ports import ContentDigest, ContentPorts, Quarantined, StoredContent
+from pixyproxy.domain.ports import ContentDigest, ContentPorts, FoundContent, Quarantined, StoredContent
 from pixyproxy.domain.variant import VariantName
 
 INCOMING: Final = "incoming"
@@ -142,6 +142,13 @@ class FilesystemContentStore(ContentPorts):
             for inner in await _shards(outer):
                 for key in await _keys_in(inner, _files_in):
                     yield key
+
+    async def find_content(self, key: ContentKey) -> FoundContent | None:
+        try:
+            # A file that can't be opened is an error, as it is for readers.
+            return FoundContent((await in_reader(Download, self._root, _name_of(key))).byte_size)
+        except ContentNotFoundError:
+            return None
 
     async def keys_of_variants(self) -> AsyncIterator[ContentKey]:
         if not await _has_folder(self._root, VARIANTS):

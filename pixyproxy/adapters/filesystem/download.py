@@ -73,6 +73,10 @@ class Download(SendableFile):
     def name(self) -> str:
         return self._name
 
+    @property
+    def byte_size(self) -> int:
+        return self._byte_size
+
     def fileno(self) -> int:
         return self._descriptor
 

@@ -11,7 +11,7 @@ import msgspec
 
 from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
-from pixyproxy.domain.ports import ContentDigest, ContentPorts, Quarantined, StoredContent, chunks_of
+from pixyproxy.domain.ports import ContentDigest, ContentPorts, FoundContent, Quarantined, StoredContent, chunks_of
 from pixyproxy.domain.variant import VariantName
 
 _VARIANT_NAME: Final = re.compile(r"[0-9a-z][0-9a-z.-]{0,127}")
@@ -72,6 +72,12 @@ class InMemoryContentStore(ContentPorts):
     async def keys(self) -> AsyncIterator[ContentKey]:
         for key in sorted(self._contents):
             yield key
+
+    async def find_content(self, key: ContentKey) -> FoundContent | None:
+        try:
+            return FoundContent((await self.open(key)).byte_size)
+        except ContentNotFoundError:
+            return None
 
     async def keys_of_variants(self) -> AsyncIterator[ContentKey]:
         for key in sorted(self._variants):

@@ -8,7 +8,7 @@ from pixyproxy.domain.ports.api_key_repository import APIKeyRepository
 from pixyproxy.domain.ports.bundles import ContentPorts, ImagePorts
 from pixyproxy.domain.ports.clock import Clock
 from pixyproxy.domain.ports.content_inspector import ContentInspector, InputInfo
-from pixyproxy.domain.ports.content_maintenance import ContentMaintenance
+from pixyproxy.domain.ports.content_maintenance import ContentMaintenance, FoundContent
 from pixyproxy.domain.ports.content_store import ContentDigest, ContentStore, StoredContent, chunks_of
 from pixyproxy.domain.ports.data_upgrades import DataUpgrades, UpgradeProgress
 from pixyproxy.domain.ports.guid_source import GuidSource
@@ -67,6 +67,7 @@ __all__ = [
     "ContentStore",
     "DamagedRecord",
     "DataUpgrades",
+    "FoundContent",
     "GeneratedImage",
     "GuidSource",
     "HealthCheck",

@@ -5,7 +5,16 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Protocol
 
+import msgspec
+
 from pixyproxy.domain.content import ContentKey
+
+
+class FoundContent(msgspec.Struct, frozen=True):
+    """The size in bytes of a stored content, and its SHA-256 in hex if the store keeps it beside the content."""
+
+    byte_size: int
+    sha256: str | None = None
 
 
 class ContentMaintenance(Protocol):
@@ -17,6 +26,10 @@ class ContentMaintenance(Protocol):
     @abstractmethod
     def keys(self) -> AsyncIterator[ContentKey]:
         """Yield the key of every content in the order of their texts, with few in memory at a time."""
+
+    @abstractmethod
+    async def find_content(self, key: ContentKey) -> FoundContent | None:
+        """Return what the store tells of a content without reading its bytes, or None when there is none."""
 
     @abstractmethod
     def keys_of_variants(self) -> AsyncIterator[ContentKey]:

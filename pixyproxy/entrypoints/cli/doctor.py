@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from pixyproxy.entrypoints.cli.digests import digest_check
 from pixyproxy.entrypoints.cli.schema import ensure_schema
 from pixyproxy.entrypoints.cli.session import run_with_container
 from pixyproxy.entrypoints.cli.twins import warn_of_twins
@@ -47,14 +48,18 @@ DESCRIPTIONS: Final = {
     help="Repair what needs no guessing. Move content without a record into quarantine, and inspect the quarantine "
     "again: pictures in it are shown.",
 )
-@click.option("--no-digests", is_flag=True, help="Compare only sizes; do not read every byte.")
+@click.option(
+    "--digests/--no-digests",
+    default=None,
+    help="Read every byte, or compare only sizes. By default, digests that S3 keeps are trusted, and files are read.",
+)
 @click.option(
     "--export-quarantine",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
     help="First copy the quarantine into this private folder. Existing files are not overwritten.",
 )
-def doctor(repair: bool, no_digests: bool, export_quarantine: Path | None) -> None:
+def doctor(repair: bool, digests: bool | None, export_quarantine: Path | None) -> None:
     """Check that database and content are consistent, and list the quarantine. Safe while a server runs.
 
     The exit status is 1 if a finding was not repaired or a file not copied. The quarantine has paid responses that
@@ -74,7 +79,7 @@ def doctor(repair: bool, no_digests: bool, export_quarantine: Path | None) -> No
             task = progress.add_task("checking", total=total)
             report: ConsistencyReport = await container.check_consistency()(
                 repair=repair,
-                with_digests=not no_digests,
+                digests=digest_check(digests),
                 on_progress=lambda done: progress.update(task, completed=done),
             )
         return is_copied, report, await container.list_users()()

@@ -23,6 +23,7 @@ from pixyproxy.application.check_consistency import (
     FindingKind,
 )
 from pixyproxy.application.correct_sizes import CorrectSizes, exchanged
+from pixyproxy.application.digest_check import DigestCheck
 from pixyproxy.application.generate_image import QUARANTINE_NOTE
 from pixyproxy.domain.content import ContentInfo, ContentKey, MediaType, partial_key_of
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
@@ -31,6 +32,7 @@ from pixyproxy.domain.image import Image, ImageStatus
 from pixyproxy.domain.ports import ContentDigest, ContentPorts, DamagedRecord, Lease, StoredContent
 from pixyproxy.domain.variant import VariantName
 from tests import odd_pictures
+from tests.contents import DigestKeepingStore
 from tests.factories import (
     ContentInfoFactory,
     FailedImageFactory,
@@ -292,7 +294,33 @@ class TestReportedOnly:
         await put(contents, image.content_key, b"CONTENT 0")
         expected = Finding(kind=FindingKind.DIGEST_DIFFERS, name=str(image.guid), is_repaired=False)
         await self.findings_are_the_same_each_time(check_consistency, expected)
-        assert found(await check_consistency(with_digests=False)) == []
+        assert found(await check_consistency(digests=DigestCheck.NONE)) == []
+
+    async def test_a_content_whose_digest_the_store_keeps_is_read_only_on_demand(
+        self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
+    ) -> None:
+        contents = DigestKeepingStore()
+        image, *_ = await keep(images, contents, count=3)
+        check_consistency = checker(images, contents, clock, recovery)
+        await put(contents, image.content_key, b"CONTENT 0")
+        expected = ("digest-differs", str(image.guid))
+        assert found(await check_consistency()) == [expected]
+        assert contents.opened == []
+        contents.kept_digest_of[image.content_key] = hashlib.sha256(b"content 0").hexdigest()
+        assert found(await check_consistency()) == []
+        assert contents.opened == []
+        assert found(await check_consistency(digests=DigestCheck.READ)) == [expected]
+
+    async def test_a_content_without_a_kept_digest_is_read(
+        self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
+    ) -> None:
+        contents = DigestKeepingStore()
+        image, other, _ = await keep(images, contents, count=3)
+        await put(contents, image.content_key, b"CONTENT 0")
+        contents.kept_digest_of[image.content_key] = contents.kept_digest_of[other.content_key] = None
+        report = await checker(images, contents, clock, recovery)()
+        assert found(report) == [("digest-differs", str(image.guid))]
+        assert set(contents.opened) == {image.content_key, other.content_key}
 
     async def test_a_content_that_can_not_be_read(
         self, images: InMemoryImageRepository, clock: InMemoryClock, recovery: Recovery
@@ -322,15 +350,18 @@ class TestRepaired:
     """Findings that `repair` repairs, so that the next check is clean."""
 
     async def is_found_and_repaired(
-        self, check_consistency: CheckConsistency, *expected: tuple[FindingKind, str], with_digests: bool = True
+        self,
+        check_consistency: CheckConsistency,
+        *expected: tuple[FindingKind, str],
+        digests: DigestCheck = DigestCheck.KEPT,
     ) -> None:
         kinds = {kind for kind, _ in expected}
-        first = await check_consistency(with_digests=with_digests)
+        first = await check_consistency(digests=digests)
         assert {(finding.kind, finding.name, finding.is_repaired) for finding in first.findings} == {
             (kind, name, False) for kind, name in expected
         }
         assert first.remaining == len(expected)
-        second = await check_consistency(repair=True, with_digests=with_digests)
+        second = await check_consistency(repair=True, digests=digests)
         assert {(finding.kind, finding.name, finding.is_repaired) for finding in second.findings} == {
             (kind, name, True) for kind, name in expected
         }
@@ -340,20 +371,20 @@ class TestRepaired:
         assert third.findings == []
         assert third.found == third.repaired == {}
 
-    @pytest.mark.parametrize("with_digests", [False, True])
+    @pytest.mark.parametrize("digests", DigestCheck)
     async def test_an_unknown_image_with_a_whole_picture_becomes_ready(
         self,
         check_consistency: CheckConsistency,
         images: InMemoryImageRepository,
         contents: InMemoryContentStore,
         picture: bytes,
-        with_digests: bool,
+        digests: DigestCheck,
     ) -> None:
         await keep(images, contents, count=3)
         image = await images.add(UnknownImageFactory.build())
         await put(contents, image.content_key, picture)
         await self.is_found_and_repaired(
-            check_consistency, (FindingKind.UNKNOWN_WITH_CONTENT, str(image.guid)), with_digests=with_digests
+            check_consistency, (FindingKind.UNKNOWN_WITH_CONTENT, str(image.guid)), digests=digests
         )
         repaired = await images.get(image.guid)
         assert repaired.status is ImageStatus.READY

@@ -10,11 +10,12 @@ from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.application import CheckUploads, SweepUploads
 from pixyproxy.application.check_consistency import Finding, FindingKind
+from pixyproxy.application.digest_check import DigestCheck
 from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.errors import ContentStoreError
 from pixyproxy.domain.ports import StoredContent, chunks_of
 from pixyproxy.domain.reference import upload_key_of
-from tests.contents import keys_in
+from tests.contents import DigestKeepingStore, keys_in
 from tests.factories import ImageFactory
 from tests.uploads import request_for
 
@@ -54,10 +55,10 @@ def check_uploads(images: InMemoryImageRepository, upload_contents: StoreWithLef
     return CheckUploads(uploads=images, upload_contents=upload_contents, sweep_uploads=sweep_uploads)
 
 
-async def found(check_uploads: CheckUploads, *, repair: bool = False, with_digests: bool = True) -> list[Finding]:
-    return sorted(
-        await check_uploads(repair=repair, with_digests=with_digests), key=lambda finding: (finding.kind, finding.name)
-    )
+async def found(
+    check_uploads: CheckUploads, *, repair: bool = False, digests: DigestCheck = DigestCheck.KEPT
+) -> list[Finding]:
+    return sorted(await check_uploads(repair=repair, digests=digests), key=lambda finding: (finding.kind, finding.name))
 
 
 def finding(kind: FindingKind, name: str, *, is_repaired: bool = False) -> Finding:
@@ -115,7 +116,7 @@ async def test_an_upload_with_other_bytes_is_found_if_bytes_are_read(
     check_uploads: CheckUploads, upload_contents: StoreWithLeftovers, used: str
 ) -> None:
     await upload_contents.put(upload_key_of(used), chunks_of(b"other"))
-    assert await found(check_uploads, with_digests=False) == []
+    assert await found(check_uploads, digests=DigestCheck.NONE) == []
     for repair in (False, True):
         assert await found(check_uploads, repair=repair) == [finding(FindingKind.UPLOAD_DAMAGED, used)]
     await upload_contents.put(upload_key_of(used), chunks_of(b"one"))
@@ -178,3 +179,17 @@ async def test_an_upload_that_is_swept_meanwhile_is_no_finding(
 
     check = CheckUploads(uploads=images, upload_contents=Busy(), sweep_uploads=sweep_uploads)
     assert await found(check) == []
+
+
+async def test_an_upload_whose_digest_the_store_keeps_is_read_only_on_demand(images: InMemoryImageRepository) -> None:
+    contents = DigestKeepingStore()
+    sweep_uploads = SweepUploads(uploads=images, upload_contents=contents)
+    check_uploads = CheckUploads(uploads=images, upload_contents=contents, sweep_uploads=sweep_uploads)
+    await images.hold(ONE, seconds=60)
+    await images.add(ImageFactory.build(request=request_for(ONE)))
+    await contents.put(upload_key_of(ONE), chunks_of(b"ONE"))
+    contents.kept_digest_of[upload_key_of(ONE)] = ONE
+    assert await found(check_uploads) == []
+    assert contents.opened == []
+    damaged = Finding(kind=FindingKind.UPLOAD_DAMAGED, name=ONE, is_repaired=False)
+    assert await found(check_uploads, digests=DigestCheck.READ) == [damaged]
