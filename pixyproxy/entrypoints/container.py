@@ -135,6 +135,7 @@ class Container(containers.DeclarativeContainer):
     users = database.provided.users
     api_keys = database.provided.api_keys
     secrets = database.provided.secrets
+    rate_limits = database.provided.rate_limits
     upgrade_progress = database.provided.data_upgrades
     cursor_signer = providers.Singleton(CursorSigner, secrets)
     link_signer = providers.Singleton(LinkSigner, secrets, settings.provided.link_secrets)

@@ -1,6 +1,7 @@
 """The settings, loaded from environment variables."""
 
 import difflib
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -93,6 +94,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     openai_background: Literal["auto", "opaque", "transparent"] | None = None
     openai_send_extra: bool = False
     openai_timeout: Seconds = 180.0
+    openai_images_per_minute: Annotated[float, msgspec.Meta(gt=0, le=100_000)] | None = None
+    openai_concurrency: Positive | None = None
     openai_answer_origins: str | None = None
     reference_origins: str | None = None
     openai_tag: str | None = None
@@ -149,6 +152,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.generator is not GeneratorKind.AUTO:
             return self.generator
         return GeneratorKind.OPENAI if self.openai_api_key else GeneratorKind.SKETCH
+
+    @property
+    def limit_name(self) -> str:
+        """The name of the limits that generations count against: a digest of the OpenAI key, or `sketch`."""
+        key = self.openai_api_key
+        return hashlib.sha256(key.encode()).hexdigest()[:16] if key else "sketch"
 
     @property
     def database_path(self) -> str:

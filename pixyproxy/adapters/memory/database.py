@@ -3,6 +3,7 @@
 from pixyproxy.adapters.memory.api_key_repository import InMemoryAPIKeyRepository
 from pixyproxy.adapters.memory.data_upgrades import InMemoryDataUpgrades
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
+from pixyproxy.adapters.memory.rate_limits import InMemoryRateLimits
 from pixyproxy.adapters.memory.schema import InMemorySchema
 from pixyproxy.adapters.memory.secret_store import InMemorySecretStore
 from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
@@ -17,6 +18,7 @@ class InMemoryDatabase:
         self.users = InMemoryUserRepository()
         self.api_keys = InMemoryAPIKeyRepository()
         self.secrets = InMemorySecretStore()
+        self.rate_limits = InMemoryRateLimits()
         self.data_upgrades = InMemoryDataUpgrades()
 
     async def open(self) -> None:

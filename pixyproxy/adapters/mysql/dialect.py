@@ -8,6 +8,8 @@ MYSQL: Final = Dialect(
     parameter=r"%(\1)s",
     now="CURRENT_TIMESTAMP(6)",
     later="CURRENT_TIMESTAMP(6) + INTERVAL :seconds SECOND",
+    shifted_time="{time} + INTERVAL {microseconds} MICROSECOND",
+    microseconds_until="TIMESTAMPDIFF(MICROSECOND, CURRENT_TIMESTAMP(6), {time})",
     skip_taken="ON DUPLICATE KEY UPDATE name = name",
     skip_listed="ON DUPLICATE KEY UPDATE sha256 = sha256",
     # Equality ignores trailing spaces, even with utf8mb4_bin.

@@ -20,8 +20,9 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     nothing if the name is taken, and `skip_listed` one that does nothing if the upload is listed. `add_words` stores
     the words of one image, replacing older ones.
 
-    `equal_texts` (exact equality of a column and a parameter), `scanned` (a table with the index to scan) and
-    `match_term` (a word of the parameter `:match`, with which `match` queries the full-text index) are templates.
+    `equal_texts` (exact equality of a column and a parameter), `shifted_time` (microseconds after a time),
+    `microseconds_until` (a time), `scanned` (a table with the index to scan) and `match_term` (a word of the parameter
+    `:match`, with which `match` queries the full-text index) are templates.
     `match_all` makes that parameter of groups of words: one word of each must be there.
     `join` reads its left side first. `is_of_prompt` is the condition that words belong to the image's prompt, None if
     they always do. `tag_author` is the author's copy in table `image_tags`, and `indexed_tags` is a JSON array of the
@@ -32,6 +33,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     parameter: str
     now: str
     later: str
+    shifted_time: str
+    microseconds_until: str
     skip_taken: str
     skip_listed: str
     equal_texts: str
@@ -76,3 +79,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     def equal(self, column: str, name: str) -> str:
         """Return the condition that a column has exactly the text of the parameter with this name."""
         return self.equal_texts.format(column=column, parameter=f":{name}")
+
+    def shifted(self, time: str, name: str) -> str:
+        """Return the time that is later by the microseconds, maybe negative, of the parameter with this name."""
+        return self.shifted_time.format(time=time, microseconds=f":{name}")

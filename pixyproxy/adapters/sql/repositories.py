@@ -6,6 +6,7 @@ from pixyproxy.adapters.sql.api_key_repository import SQLAPIKeyRepository
 from pixyproxy.adapters.sql.data_upgrades import SQLDataUpgrades
 from pixyproxy.adapters.sql.database import SQLDatabase
 from pixyproxy.adapters.sql.image_repository import SQLImageRepository
+from pixyproxy.adapters.sql.rate_limits import SQLRateLimits
 from pixyproxy.adapters.sql.secret_store import SQLSecretStore
 from pixyproxy.adapters.sql.user_repository import SQLUserRepository
 
@@ -32,6 +33,11 @@ class SQLRepositories(SQLDatabase):
     def secrets(self) -> SQLSecretStore:
         """Where shared keys live."""
         return SQLSecretStore(database=self)
+
+    @cached_property
+    def rate_limits(self) -> SQLRateLimits:
+        """Rates that all processes keep together."""
+        return SQLRateLimits(database=self)
 
     @cached_property
     def data_upgrades(self) -> SQLDataUpgrades:

@@ -4,10 +4,21 @@ from typing import Final
 
 from pixyproxy.adapters.sql.dialect import Dialect
 
+# SQLite calculates in milliseconds. Microseconds are whole numbers here: those since 1970.
+_NOW: Final = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+_SINCE_1970: Final = (
+    "(CAST(strftime('%s', substr({0}, 1, 19)) AS INTEGER) * 1000000 + CAST(substr({0}, 21) AS INTEGER))"
+)
+_SHIFTED: Final = f"({_SINCE_1970.format('{time}')} + {{microseconds}})"
+
 SQLITE: Final = Dialect(
     parameter=r":\1",
-    now="strftime('%Y-%m-%d %H:%M:%f000', 'now')",
+    now=_NOW,
     later="strftime('%Y-%m-%d %H:%M:%f000', 'now', :seconds || ' seconds')",
+    shifted_time=(
+        f"(strftime('%Y-%m-%d %H:%M:%S', {_SHIFTED} / 1000000, 'unixepoch') || printf('.%06d', {_SHIFTED} % 1000000))"
+    ),
+    microseconds_until=f"({_SINCE_1970.format('{time}')} - {_SINCE_1970.format(_NOW)})",
     skip_taken="ON CONFLICT (name) DO NOTHING",
     skip_listed="ON CONFLICT (sha256) DO NOTHING",
     equal_texts="{column} = {parameter}",

@@ -40,6 +40,7 @@ from pixyproxy.domain.ports.image_repository import ImageRepository
 from pixyproxy.domain.ports.password_hasher import PasswordHasher
 from pixyproxy.domain.ports.picture_source import PictureSource
 from pixyproxy.domain.ports.quarantine import Quarantine, Quarantined
+from pixyproxy.domain.ports.rate_limits import RateLimits
 from pixyproxy.domain.ports.schema import Migration, Schema
 from pixyproxy.domain.ports.search_index import RebuiltIndex, SearchIndex
 from pixyproxy.domain.ports.secret_store import SecretStore
@@ -93,6 +94,7 @@ __all__ = [
     "PictureSource",
     "Quarantine",
     "Quarantined",
+    "RateLimits",
     "RebuiltIndex",
     "Schema",
     "SearchIndex",

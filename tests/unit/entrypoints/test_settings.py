@@ -73,6 +73,8 @@ def test_an_empty_environment_gives_the_embedded_default() -> None:
         ("PIXYPROXY_OPENAI_OUTPUT_FORMAT", "svg", "openai_output_format", "svg"),
         ("PIXYPROXY_OPENAI_BACKGROUND", "transparent", "openai_background", "transparent"),
         ("PIXYPROXY_OPENAI_TIMEOUT", "30.5", "openai_timeout", 30.5),
+        ("PIXYPROXY_OPENAI_IMAGES_PER_MINUTE", "0.5", "openai_images_per_minute", 0.5),
+        ("PIXYPROXY_OPENAI_CONCURRENCY", "1", "openai_concurrency", 1),
         ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "http://a:9", "openai_answer_origins", "http://a:9"),
         ("PIXYPROXY_REFERENCE_ORIGINS", "http://a:9", "reference_origins", "http://a:9"),
         ("PIXYPROXY_ANONYMOUS_CREATE", "true", "anonymous_create", True),
@@ -218,6 +220,11 @@ def test_words_for_no(text: str) -> None:
         ("PIXYPROXY_OPENAI_URL_LIFETIME", "59"),
         ("PIXYPROXY_OPENAI_URL_LIFETIME", "31536001"),
         ("PIXYPROXY_OPENAI_SEND_EXTRA", "some"),
+        ("PIXYPROXY_OPENAI_IMAGES_PER_MINUTE", "0"),
+        ("PIXYPROXY_OPENAI_IMAGES_PER_MINUTE", "nan"),
+        ("PIXYPROXY_OPENAI_IMAGES_PER_MINUTE", "100001"),
+        ("PIXYPROXY_OPENAI_CONCURRENCY", "0"),
+        ("PIXYPROXY_OPENAI_CONCURRENCY", "1.5"),
         ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "images.example.com"),
         ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "ftp://images.example.com"),
         ("PIXYPROXY_OPENAI_ANSWER_ORIGINS", "https://*.example.com"),
@@ -348,6 +355,13 @@ def test_variables_that_kubernetes_sets_for_a_service_of_this_name_are_ignored()
 
 def test_the_address_of_the_tests_own_server_is_no_mistake() -> None:
     assert load_settings({"PIXYPROXY_TEST_MYSQL_URL": "mysql://root@localhost/"}) == Settings()
+
+
+def test_limits_are_named_by_a_digest_of_the_key() -> None:
+    names = {Settings(openai_api_key=key).limit_name for key in (KEY, KEY, "sk-other")}
+    assert all(re.fullmatch("[0-9a-f]{16}", name) for name in names)
+    assert len(names) == 2
+    assert Settings().limit_name == "sketch"
 
 
 @pytest.mark.parametrize(
