@@ -15,6 +15,7 @@ from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.url import parse_url
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from tests import real_parts
+from tests.doubles.galera import GaleraCluster
 from tests.doubles.mariadb import MySQLServer, ThrowawayServer
 from tests.doubles.moto import Moto
 from tests.doubles.seaweedfs import CREDENTIALS, SeaweedFS
@@ -63,6 +64,22 @@ def throwaway_mysql_server() -> Iterator[ThrowawayServer]:
     """A real server of the test's own, which it may stop."""
     with ThrowawayServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def _galera_cluster() -> Iterator[GaleraCluster]:
+    with GaleraCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def galera_cluster(_galera_cluster: GaleraCluster) -> GaleraCluster:
+    """Three nodes that run, shared by the tests of a session: a test may stop, freeze or isolate any of them.
+
+    Keep its tests in one module and outside of classes: each worker of a parallel run starts a cluster of its own.
+    """
+    _galera_cluster.heal()
+    return _galera_cluster
 
 
 @pytest.fixture
