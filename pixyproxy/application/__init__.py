@@ -10,6 +10,7 @@ from pixyproxy.application.check_consistency import CheckConsistency
 from pixyproxy.application.check_readiness import CheckReadiness
 from pixyproxy.application.check_uploads import CheckUploads
 from pixyproxy.application.confirm_answer import ConfirmAnswer
+from pixyproxy.application.copy_contents import CopyContents
 from pixyproxy.application.correct_sizes import CorrectSizes
 from pixyproxy.application.create_batch import CreateBatch
 from pixyproxy.application.create_first_user import CreateFirstUser
@@ -65,6 +66,7 @@ __all__ = [
     "CheckReadiness",
     "CheckUploads",
     "ConfirmAnswer",
+    "CopyContents",
     "CorrectSizes",
     "CreateBatch",
     "CreateFirstUser",

@@ -385,16 +385,24 @@ class Container(containers.DeclarativeContainer):
 
 
 @asynccontextmanager
+async def opened_stores(container: Container) -> AsyncIterator[None]:
+    """Hold open the content stores."""
+    async with AsyncExitStack() as stack:
+        # The folder of the contents comes first: the others are in it.
+        for contents in (container.contents(), container.upload_contents(), container.partial_contents()):
+            stack.push_async_callback(contents.close)
+            await contents.prepare()
+        yield
+
+
+@asynccontextmanager
 async def opened(container: Container) -> AsyncIterator[Container]:
     """Hold open what the container's adapters need: the database's connections, the content store, the generator's."""
     async with AsyncExitStack() as stack:
         database = container.database()
         stack.push_async_callback(database.close)
         await database.open()
-        # The folder of the contents comes first: the others are in it.
-        for contents in (container.contents(), container.upload_contents(), container.partial_contents()):
-            stack.push_async_callback(contents.close)
-            await contents.prepare()
+        await stack.enter_async_context(opened_stores(container))
         stack.push_async_callback(container.partial_images().close)
         stack.push_async_callback(container.generator().close)
         stack.push_async_callback(container.variant_maker().close)

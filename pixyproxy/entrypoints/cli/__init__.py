@@ -6,6 +6,7 @@ Commands import heavy modules when they run, so that `pixyproxy --help` answers 
 import click
 
 import pixyproxy
+from pixyproxy.entrypoints.cli.content import content
 from pixyproxy.entrypoints.cli.db import db
 from pixyproxy.entrypoints.cli.doctor import doctor
 from pixyproxy.entrypoints.cli.export import export
@@ -31,5 +32,6 @@ main.add_command(users)
 main.add_command(keys)
 main.add_command(generate)
 main.add_command(doctor)
+main.add_command(content)
 main.add_command(export)
 main.add_command(import_)

@@ -1,4 +1,4 @@
-"""Output that `pixyproxy export` and `pixyproxy import` share."""
+"""Output that `pixyproxy export`, `pixyproxy import` and `pixyproxy content copy` share."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pixyproxy.application.copy_contents import CopyResult
     from pixyproxy.domain.ports import ArchiveProblem
 
 AGAIN: Final = "Run the same command again to continue."
 
 
-def print_problem(terminal: "Console", problem: "ArchiveProblem") -> None:
+def print_problem(terminal: "Console", problem: "ArchiveProblem | CopyResult") -> None:
     """Print a line above the progress bar, if there is one."""
     line = f"{problem.name}: {problem.detail}"
     # File names and contents may include terminal control characters.
@@ -20,14 +21,16 @@ def print_problem(terminal: "Console", problem: "ArchiveProblem") -> None:
 
 
 @contextmanager
-def told_how_to_go_on(terminal: "Console", done: Callable[[], int], advice: str) -> Iterator[None]:
-    """On an error, print how many images are `done` and the `advice`, and re-raise it."""
+def told_how_to_go_on(
+    terminal: "Console", done: Callable[[], int], advice: str, *, what: str = "images"
+) -> Iterator[None]:
+    """On an error, print how many of `what` are `done` and the `advice`, and re-raise it."""
     from pixyproxy.domain.errors import PixyProxyException
 
     try:
         yield
     except PixyProxyException:
-        _print(terminal, f"Stopped after {done():,} images. {advice}")
+        _print(terminal, f"Stopped after {done():,} {what}. {advice}")
         raise
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -25,8 +25,7 @@ def settings_from(environment: Mapping[str, str]) -> "Settings":
 
 
 def run_with_container(work: Callable[["Container"], Awaitable[T]], settings: "Settings | None" = None) -> T:
-    """Run `work` with an open container; turn a `PixyProxyException` into one line and exit status 1."""
-    from pixyproxy.domain.errors import DataValidationError, PixyProxyException
+    """Run `work` with an open container, as `run` does."""
     from pixyproxy.entrypoints.container import Container, opened
 
     settings = settings or settings_from(os.environ)
@@ -35,8 +34,15 @@ def run_with_container(work: Callable[["Container"], Awaitable[T]], settings: "S
         async with opened(Container(settings=settings)) as container:
             return await work(container)
 
+    return run(session())
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work`; turn a `PixyProxyException` into one line and exit status 1."""
+    from pixyproxy.domain.errors import DataValidationError, PixyProxyException
+
     try:
-        return asyncio.run(session())
+        return asyncio.run(work)
     except DataValidationError as exc:
         raise click.ClickException(f"{exc.field} {exc.detail.removesuffix('.')}.") from exc
     except PixyProxyException as exc:
