@@ -124,7 +124,7 @@ class GenerateImage:
     async def _start(self, image: Image) -> Image:
         """Record that the image is about to be bought; don't buy what can't be stored or recorded."""
         try:
-            await self.contents.check()
+            await self.contents.check_writing()
         except ContentStoreError as exc:
             raise ContentNotKeptError(exc.detail, maybe_billed=False) from exc
         generating = image.started(at=self.clock.now())

@@ -26,6 +26,7 @@ from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.openai.models import MODELS
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.adapters.pictures.vips.variant_maker import VipsVariantMaker
+from pixyproxy.adapters.s3.content_store import S3ContentStore
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.system.clock import SystemClock
@@ -101,7 +102,7 @@ from pixyproxy.entrypoints.housekeeping import end_generations, log_end, process
 from pixyproxy.entrypoints.link_signer import LinkSigner
 from pixyproxy.entrypoints.settings import Settings
 
-# The areas of the content store: folders below that of the contents.
+# The areas of the content store: folders below that of the contents, or prefixes in the bucket.
 UPLOADS: Final = "uploads"
 PARTIALS: Final = "partials"
 
@@ -139,12 +140,24 @@ class Container(containers.DeclarativeContainer):
     upgrade_progress = database.provided.data_upgrades
     cursor_signer = providers.Singleton(CursorSigner, secrets)
     link_signer = providers.Singleton(LinkSigner, secrets, settings.provided.link_secrets)
-    contents = providers.Singleton(FilesystemContentStore, providers.Factory(Path, settings.provided.content_path))
-    upload_contents = providers.Singleton(
-        FilesystemContentStore, providers.Factory(Path, settings.provided.content_path, UPLOADS)
+    contents = providers.Selector(
+        settings.provided.content_kind,
+        file=providers.Singleton(FilesystemContentStore, providers.Factory(Path, settings.provided.content_path)),
+        s3=providers.Singleton(S3ContentStore, settings.provided.content_bucket),
     )
-    partial_contents = providers.Singleton(
-        FilesystemContentStore, providers.Factory(Path, settings.provided.content_path, PARTIALS)
+    upload_contents = providers.Selector(
+        settings.provided.content_kind,
+        file=providers.Singleton(
+            FilesystemContentStore, providers.Factory(Path, settings.provided.content_path, UPLOADS)
+        ),
+        s3=providers.Singleton(S3ContentStore, settings.provided.content_bucket, area=UPLOADS),
+    )
+    partial_contents = providers.Selector(
+        settings.provided.content_kind,
+        file=providers.Singleton(
+            FilesystemContentStore, providers.Factory(Path, settings.provided.content_path, PARTIALS)
+        ),
+        s3=providers.Singleton(S3ContentStore, settings.provided.content_bucket, area=PARTIALS),
     )
     generator = providers.Selector(
         settings.provided.generator_kind,

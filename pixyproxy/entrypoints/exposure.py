@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from pixyproxy.entrypoints.settings import DatabaseKind, GeneratorKind, Settings
+from pixyproxy.entrypoints.settings import ContentKind, DatabaseKind, GeneratorKind, Settings
 
 TRUSTED_PROXIES: Final = "FORWARDED_ALLOW_IPS"
 
@@ -31,13 +31,24 @@ def warnings_of(settings: Settings, environment: Mapping[str, str]) -> Iterator[
     base = urlsplit(settings.openai_base_url)
     if settings.generator_kind is GeneratorKind.OPENAI and base.scheme == "http" and not _is_loopback(base.hostname):
         yield f"OPENAI_BASE_URL starts with http://: API key and prompts are sent unencrypted to {base.hostname}."
+    yield from _sent_unencrypted(settings)
     if settings.anonymous_create:
         yield "PIXYPROXY_ANONYMOUS_CREATE is true: every client can create images at your cost, without a login."
     yield from _readable_by_others(settings)
 
 
+def _sent_unencrypted(settings: Settings) -> Iterator[str]:
+    if settings.content_kind is ContentKind.S3:
+        endpoint = urlsplit(settings.content_bucket.endpoint or "")
+        if endpoint.scheme == "http" and not _is_loopback(endpoint.hostname):
+            yield (
+                "The endpoint of PIXYPROXY_CONTENT_URL starts with http://: pictures are sent unencrypted to"
+                f" {endpoint.hostname}."
+            )
+
+
 def _readable_by_others(settings: Settings) -> Iterator[str]:
-    paths = {"content folder": Path(settings.content_path)}
+    paths = {"content folder": Path(settings.content_path)} if settings.content_kind is ContentKind.FILE else {}
     if settings.database_kind is DatabaseKind.SQLITE:
         file = Path(settings.database_path)
         paths = {"database": file, "database's folder": file.parent, **paths}

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import msgspec
 
 from pixyproxy.adapters.mysql.url import parse_url
+from pixyproxy.adapters.s3.url import S3URL, parse_s3_url
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.generation_request import MODEL_MAX_LENGTH
 from pixyproxy.domain.tag import parse_new_tags
@@ -54,6 +55,13 @@ class DatabaseKind(StrEnum):
 
     SQLITE = "sqlite"
     MYSQL = "mysql"
+
+
+class ContentKind(StrEnum):
+    """The adapter of the content store."""
+
+    FILE = "file"
+    S3 = "s3"
 
 
 class GeneratorKind(StrEnum):
@@ -165,9 +173,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return unquote(urlsplit(self.database_url).path.removeprefix("/"))
 
     @property
+    def content_kind(self) -> ContentKind:
+        """The adapter of the content store that `content_url` selects."""
+        return ContentKind(urlsplit(self.content_url).scheme)
+
+    @property
     def content_path(self) -> str:
-        """The path of the content folder."""
+        """The path of the content folder, if content is kept in files."""
         return unquote(urlsplit(self.content_url).path)
+
+    @property
+    def content_bucket(self) -> S3URL:
+        """The bucket, if content is kept in S3."""
+        return parse_s3_url(self.content_url)
 
     @property
     def variant_sides(self) -> frozenset[int] | None:
@@ -303,17 +321,7 @@ def _names_host(url: SplitResult) -> bool:
 
 def _contradictions(settings: Settings) -> Iterator[str]:
     yield from _database_problems(settings)
-    content = _split(settings.content_url)
-    if (
-        content is None
-        or content.scheme != "file"
-        or not _is_path_alone(content)
-        or not settings.content_path
-        or "\0" in settings.content_path
-    ):
-        yield "PIXYPROXY_CONTENT_URL must be a folder without query or host, such as file:data/images."
-    elif _FOR_A_SHELL.match(settings.content_path):
-        yield f"PIXYPROXY_CONTENT_URL {_NO_SHELL} such as file:///home/ann/images."
+    yield from _content_problems(settings)
     yield from _generator_problems(settings)
     if settings.openai_tag is not None:
         try:
@@ -421,6 +429,30 @@ def _database_problems(settings: Settings) -> Iterator[str]:
             yield f"PIXYPROXY_DATABASE_URL can't be used. {exc}"
     else:
         yield "PIXYPROXY_DATABASE_URL must start with sqlite:/// or mysql://."
+
+
+def _content_problems(settings: Settings) -> Iterator[str]:
+    content = _split(settings.content_url)
+    if content is not None and content.scheme == ContentKind.S3:
+        try:
+            parse_s3_url(settings.content_url)
+        except ValueError as exc:
+            yield f"PIXYPROXY_CONTENT_URL can't be used. {exc}"
+        if settings.content_offload is not None:
+            yield "PIXYPROXY_CONTENT_OFFLOAD goes with content in files, and PIXYPROXY_CONTENT_URL is a bucket of S3."
+    elif (
+        content is None
+        or content.scheme != ContentKind.FILE
+        or not _is_path_alone(content)
+        or not settings.content_path
+        or "\0" in settings.content_path
+    ):
+        yield (
+            "PIXYPROXY_CONTENT_URL must be a folder without query or host, such as file:data/images, or a bucket of S3,"
+            " such as s3://bucket/prefix."
+        )
+    elif _FOR_A_SHELL.match(settings.content_path):
+        yield f"PIXYPROXY_CONTENT_URL {_NO_SHELL} such as file:///home/ann/images."
 
 
 def _generator_problems(settings: Settings) -> Iterator[str]:

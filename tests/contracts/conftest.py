@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,10 +12,15 @@ from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.mysql.database import MySQLDatabase
+from pixyproxy.adapters.s3 import client
+from pixyproxy.adapters.s3.content_store import S3ContentStore
+from pixyproxy.adapters.s3.url import parse_s3_url
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.ports import ContentPorts, ContentStore, ImagePorts
 from tests.contents import keys_in, keys_of_variants_in
 from tests.documents import load_example
+from tests.doubles.moto import Moto
+from tests.doubles.seaweedfs import SeaweedFS
 from tests.images import HostImages
 
 
@@ -66,7 +72,41 @@ async def area_store(tmp_path: Path) -> AsyncIterator[ContentPorts]:
     await outer.check()
 
 
-@pytest.fixture(params=["memory", "filesystem", "area"])
+@pytest.fixture
+async def seaweedfs_store(seaweedfs: SeaweedFS) -> AsyncIterator[ContentPorts]:
+    async with opened(S3ContentStore(parse_s3_url(seaweedfs.url()))) as store:
+        yield store
+
+
+@pytest.fixture
+async def s3_area_store(seaweedfs: SeaweedFS) -> AsyncIterator[ContentPorts]:
+    """An area below the prefix of another store, which never sees what is in it."""
+    url = parse_s3_url(seaweedfs.url("a/b", region="eu-central-1"))
+    async with opened(S3ContentStore(url)) as outer, opened(S3ContentStore(url, area="partials")) as area:
+        yield area
+        assert await keys_in(outer) == await keys_of_variants_in(outer) == []
+        assert await outer.list_quarantine() == []
+
+
+@pytest.fixture
+async def moto_store(moto: Moto) -> AsyncIterator[ContentPorts]:
+    async with opened(S3ContentStore(parse_s3_url(moto.url()))) as store:
+        yield store
+
+
+@asynccontextmanager
+async def opened(store: ContentPorts) -> AsyncIterator[ContentPorts]:
+    await store.prepare()
+    try:
+        yield store
+    finally:
+        with pytest.MonkeyPatch.context() as patch:
+            # The interpreter does not end yet.
+            patch.setattr(client, "REST_SECONDS", 0.0)
+            await store.close()
+
+
+@pytest.fixture(params=["memory", "filesystem", "area", "seaweedfs", "moto"])
 def store(request: pytest.FixtureRequest) -> ContentPorts:
     """An empty content store of each kind."""
     store: ContentPorts = request.getfixturevalue(f"{request.param}_store")

@@ -27,7 +27,7 @@ from tests.contents import (
 )
 
 
-@pytest.fixture(params=["memory", "filesystem", "area", "host"])
+@pytest.fixture(params=["memory", "filesystem", "area", "seaweedfs", "moto", "host"])
 def store(request: pytest.FixtureRequest) -> ContentStore:
     """An empty content store of each kind, the one in docs/embedding.md included."""
     store: ContentStore = request.getfixturevalue(f"{request.param}_store")

@@ -15,6 +15,13 @@ from tests.doubles.service import free_port
 
 _REMEDY = "pip install 'moto[s3]' flask flask-cors, which are in requirements/dev.txt"
 _START_SECONDS = 60.0
+# One request after the other: moto's dictionaries break when two threads put an object under one key.
+_SERVE = """
+import sys
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+run_simple("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_backend_app), threaded=False)
+"""
 
 
 class Moto:
@@ -36,7 +43,7 @@ class Moto:
     def __enter__(self) -> Self:
         tether = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         self._process = subprocess.Popen(
-            [*tether, sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
+            [*tether, sys.executable, "-c", _SERVE, str(self.port)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -66,7 +66,14 @@ class ContentStore(Protocol):
 
     @abstractmethod
     async def check(self) -> None:
-        """Return if content can be written; raise `ContentStoreError` if it can't."""
+        """Return if content can be written; raise `ContentStoreError` if it can't.
+
+        Asked often: where each write costs money, what is known without writing is enough.
+        """
+
+    async def check_writing(self) -> None:
+        """Return if content can be written now; called before an image is bought."""
+        await self.check()
 
     async def prepare(self) -> None:
         """Make what the store needs, such as a folder; called once at the start."""

@@ -174,6 +174,11 @@ def _settings(url: str, option: str) -> "Settings":
 
 def _place_of(settings: "Settings") -> Sequence[str]:
     """Return the steps that lead to a content store; what is inside another begins with the other's steps."""
+    from pixyproxy.entrypoints.settings import ContentKind
+
+    if settings.content_kind is ContentKind.S3:
+        bucket = settings.content_bucket
+        return "s3", bucket.endpoint or "", *bucket.place.rstrip("/").split("/")
     return "file", *Path(settings.content_path).resolve().parts
 
 

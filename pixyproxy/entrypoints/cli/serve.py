@@ -171,7 +171,7 @@ def _print_banner(settings: "Settings", password: str | None) -> None:
     is_sketch = settings.generator_kind is GeneratorKind.SKETCH
     click.echo(f"PixyProxy on {url}, API docs at {url}/schema")
     click.echo(f"  database   {_database(settings)}")
-    click.echo(f"  content    files in {settings.content_path}")
+    click.echo(f"  content    {_content(settings)}")
     click.echo(f"  generator  {'sketch (offline)' if is_sketch else f'OpenAI, {settings.openai_model}'}")
     if is_sketch:
         click.echo("\nImages are sketches, drawn offline, until OPENAI_API_KEY is set.")
@@ -193,6 +193,15 @@ Create an image, list the images, and download the newest one:
   curl -o picture.png "{url}/image/$(curl -s '{url}/image?limit=1' | cut -d '"' -f 4)/content"
 """
         )
+
+
+def _content(settings: "Settings") -> str:
+    from pixyproxy.entrypoints.settings import ContentKind
+
+    if settings.content_kind is ContentKind.FILE:
+        return f"files in {settings.content_path}"
+    bucket = settings.content_bucket
+    return f"S3, {bucket.place} on {bucket.endpoint or 'AWS'}"
 
 
 def _database(settings: "Settings") -> str:

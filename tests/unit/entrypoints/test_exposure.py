@@ -99,3 +99,12 @@ def test_unreachable_folders_are_not_named(open_path: Path) -> None:
     (closed / "images").chmod(0o777)
     closed.chmod(0o700)
     assert warned(content_url=f"file:{closed}/images") == []
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_named"), [("http://10.0.0.5:9000", True), ("http://127.0.0.1:9000", False), ("https://s3", False)]
+)
+def test_a_store_that_is_reached_unencrypted_is_named(endpoint: str, is_named: bool) -> None:
+    warnings = warned(content_url=f"s3://pictures?endpoint={endpoint}")
+    assert any("unencrypted to 10.0.0.5" in warning for warning in warnings) == is_named
+    assert not any("content folder" in warning for warning in warnings)

@@ -10,7 +10,9 @@ import msgspec
 import pytest
 from rich.pretty import pretty_repr
 
+from pixyproxy.adapters.s3.url import S3URL
 from pixyproxy.entrypoints.settings import (
+    ContentKind,
     DatabaseKind,
     GeneratorKind,
     LogFormat,
@@ -187,7 +189,10 @@ def test_words_for_no(text: str) -> None:
         ("PIXYPROXY_DATABASE_URL", "sqlite:///x#1.db"),
         ("PIXYPROXY_DATABASE_URL", "sqlite:///x%00.db"),
         ("PIXYPROXY_CONTENT_URL", "file:x%00"),
-        ("PIXYPROXY_CONTENT_URL", "s3://bucket"),
+        ("PIXYPROXY_CONTENT_URL", "s3://"),
+        ("PIXYPROXY_CONTENT_URL", "s3:bucket"),
+        ("PIXYPROXY_CONTENT_URL", "s3://user:secret@bucket"),
+        ("PIXYPROXY_CONTENT_URL", "s3://[x/images"),
         ("PIXYPROXY_CONTENT_URL", "data/images"),
         ("PIXYPROXY_CONTENT_URL", "file:"),
         ("PIXYPROXY_CONTENT_URL", "file:x?y"),
@@ -311,7 +316,7 @@ def test_all_problems_are_listed_at_once() -> None:
             "PIXYPROXY_WORKERS": "none",
             "PIXYPROXY_LOG_FORMT": "json",
             "PIXYPROXY_DATABASE_URL": "oracle://",
-            "PIXYPROXY_CONTENT_URL": "s3://bucket",
+            "PIXYPROXY_CONTENT_URL": "s3://",
             "PIXYPROXY_GENERATOR": "openai",
         }
     )
@@ -402,6 +407,17 @@ def test_a_database_url_names_a_file_and_a_fourth_slash_makes_it_absolute(url: s
 )
 def test_a_content_url_names_a_folder(url: str, path: str) -> None:
     assert load_settings({"PIXYPROXY_CONTENT_URL": url}).content_path == path
+
+
+def test_a_content_url_may_name_a_bucket_instead() -> None:
+    settings = load_settings({"PIXYPROXY_CONTENT_URL": "s3://pictures/pixy?endpoint=https://s3.example.org"})
+    assert settings.content_kind is ContentKind.S3
+    assert settings.content_bucket == S3URL(bucket="pictures", prefix="pixy/", endpoint="https://s3.example.org")
+
+
+def test_files_can_be_sent_by_the_web_server_only_where_there_are_files() -> None:
+    with pytest.raises(SettingsError, match="PIXYPROXY_CONTENT_OFFLOAD goes with content in files"):
+        load_settings({"PIXYPROXY_CONTENT_URL": "s3://pictures", "PIXYPROXY_CONTENT_OFFLOAD": "x-accel:/internal/"})
 
 
 @pytest.mark.parametrize("scheme", ["mysql", "mysql+asyncmy"])
