@@ -117,6 +117,7 @@ def mysql_url(mysql_server: MySQLServer, _migrated_mysql_url: str) -> Iterator[s
         "api_keys",
         "secrets",
         "rate_limits",
+        "counters",
         "data_upgrades",
     )
     mysql_server.execute_all((f"DELETE FROM {table}" for table in tables), database=name)  # noqa: S608

@@ -46,6 +46,7 @@ from pixyproxy.application.rebuild_indexes import RebuildIndexes
 from pixyproxy.application.recover_images import RecoverImages
 from pixyproxy.application.revoke_key import RevokeKey
 from pixyproxy.application.revoke_keys import RevokeKeys
+from pixyproxy.application.rotate_link_key import RotateLinkKey
 from pixyproxy.application.store_upload import StoreUpload
 from pixyproxy.application.sweep_uploads import SweepUploads
 from pixyproxy.application.tag_images import TagImages
@@ -102,6 +103,7 @@ __all__ = [
     "RecoverImages",
     "RevokeKey",
     "RevokeKeys",
+    "RotateLinkKey",
     "StoreUpload",
     "SweepUploads",
     "TagImages",

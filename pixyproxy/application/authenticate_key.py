@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from pixyproxy.application.access_changes import AccessChanges
 from pixyproxy.application.known_keys import KnownKeys
 from pixyproxy.domain.api_key import APIKey, digest_of, parse_key_secret, wrong_key
 from pixyproxy.domain.errors import PixyProxyException, RecordNotFoundError
@@ -21,25 +22,34 @@ class AuthenticateKey:
     """Return the API key with this secret, and note to the minute that it was used.
 
     Raises the same `AuthenticationError` for a malformed, an unknown, a revoked and an expired key, and for that of a
-    disabled user. A key that was verified recently is not looked up again: see `KnownKeys`.
+    disabled user. A key that was verified in the last five seconds is looked up again only after a change of
+    any user or key: see `AccessChanges`.
     """
 
     keys: APIKeyRepository
     users: UserRepository
     clock: Clock
+    access: AccessChanges
     known: KnownKeys = field(default_factory=KnownKeys)
 
     async def __call__(self, secret: str) -> APIKey:
         digest = digest_of(parse_key_secret(secret))
-        key = self.known.find(digest) or await self._verified(digest)
+        key = await self._known(digest) or await self._verified(digest)
         now = self.clock.now()
         if not key.is_valid_at(now):
             raise wrong_key()
         await self._note_use(key, now.replace(second=0, microsecond=0))
         return key
 
+    async def _known(self, digest: str) -> APIKey | None:
+        known = self.known.find(digest)
+        if known is None:
+            return None
+        key, mark = known
+        return key if await self.access.holds(mark) else None
+
     async def _verified(self, digest: str) -> APIKey:
-        forgotten = self.known.forgotten
+        mark = await self.access.mark()
         key = await self.keys.find(digest)
         if key is None or not hmac.compare_digest(key.digest, digest):
             raise wrong_key()
@@ -49,7 +59,7 @@ class AuthenticateKey:
             raise wrong_key() from None
         if user.is_disabled:
             raise wrong_key()
-        self.known.put(key, forgotten=forgotten)
+        self.known.put(key, mark)
         return key
 
     async def _note_use(self, key: APIKey, minute: datetime) -> None:

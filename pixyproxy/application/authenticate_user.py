@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pixyproxy.application.access_changes import AccessChanges
 from pixyproxy.application.login_allowance import LoginAllowance
 from pixyproxy.application.login_queue import LoginQueue
 from pixyproxy.domain.errors import AuthenticationError, DataValidationError, RecordNotFoundError
@@ -21,7 +22,7 @@ class _Login(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthenticateUser:
-    """Return the principal of a user name and a password; an administrator is one as of the last verification.
+    """Return the principal of a user name and a password.
 
     Takes the client's `address`; without one, wrong logins are not counted.
 
@@ -29,11 +30,14 @@ class AuthenticateUser:
     so that clients can't find out names; a malformed name or password is refused unverified. Raises
     `TooManyLoginsError` for a name and address with too many wrong logins, and `OverloadedError` when the queue is
     full. A login that succeeded recently is verified whatever the count, and equal logins are verified once.
+    A verified login is remembered. When any user or key changes (see `AccessChanges`), it stays valid if its own user
+    is the same.
     """
 
     users: UserRepository
     hasher: PasswordHasher
     verified: VerifiedLogins
+    access: AccessChanges
     allowance: LoginAllowance = field(default_factory=LoginAllowance)
     queue: LoginQueue = field(default_factory=LoginQueue)
     _verifying: dict[_Login, asyncio.Task[Principal]] = field(default_factory=dict, init=False, repr=False)
@@ -44,7 +48,13 @@ class AuthenticateUser:
         except DataValidationError:
             raise _wrong_login() from None
         login = _Login(await self._meant(names), parsed, address)
-        return self.verified.find(login.name, login.password) or await self._verify_once(login)
+        return await self._remembered(login) or await self._verify_once(login)
+
+    async def _remembered(self, login: _Login) -> Principal | None:
+        verified = self.verified.find(login.name, login.password)
+        if verified is None or not await self.access.holds(verified.mark):
+            return None
+        return Principal(name=login.name, is_admin=verified.is_admin)
 
     async def _verify_once(self, login: _Login) -> Principal:
         task = self._verifying.get(login)
@@ -63,6 +73,8 @@ class AuthenticateUser:
             task.exception()
 
     async def _verify(self, login: _Login) -> Principal:
+        if principal := await self._still_right(login):
+            return principal
         name, password, address = login
         was_right = self.verified.was_right(name, password)
         is_familiar = was_right or (address is not None and self.verified.is_familiar(name, address))
@@ -72,13 +84,29 @@ class AuthenticateUser:
         )
         with attempt:
             async with self.queue.turn(name, address or "", is_familiar=is_familiar):
+                mark = await self.access.mark()
                 user = await self._find(name)
                 fits = await self.hasher.verify(user.password_hash if user else self.hasher.dummy_hash, password)
+            if user is not None and not self.access.is_current(mark):
+                # The user may have changed during the verification, and later requests join this one.
+                mark, password_hash = await self.access.mark(), user.password_hash
+                user = await self._find(name)
+                fits = fits and user is not None and user.password_hash == password_hash
             if user is None or user.is_disabled or not fits:
                 self.verified.forget(name, password)
                 raise _wrong_login()
-        self.verified.put(name, password, address, is_admin=user.is_admin)
+        self.verified.put(user, password, address, mark=mark)
         return Principal(name=name, is_admin=user.is_admin)
+
+    async def _still_right(self, login: _Login) -> Principal | None:
+        """Return the principal of a remembered login whose user is the same, which costs no password hash."""
+        if self.verified.find(login.name, login.password) is None:
+            return None
+        mark = await self.access.mark()
+        user = await self._find(login.name)
+        if user is None or user.is_disabled or not self.verified.renew(user, login.password, mark=mark):
+            return None
+        return Principal(name=login.name, is_admin=user.is_admin)
 
     async def _meant(self, names: Sequence[UserName]) -> UserName:
         """Return the first name that is a user's, or the last name."""

@@ -2,15 +2,25 @@
 
 from dataclasses import dataclass
 
+from pixyproxy.application.access_changes import AccessChanges
 from pixyproxy.application.user_names import find_user
 from pixyproxy.domain.ports import UserRepository
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisableUser:
-    """Disable a user, whose images stay; raise `RecordNotFoundError` for an unknown one."""
+    """Disable a user, whose images stay; raise `RecordNotFoundError` for an unknown one.
+
+    It counts at once in this process, and within five seconds in others.
+    """
 
     users: UserRepository
+    access: AccessChanges
 
     async def __call__(self, name: str) -> None:
-        await self.users.disable((await find_user(self.users, name)).name)
+        user = await find_user(self.users, name)
+        try:
+            await self.users.disable(user.name)
+        finally:
+            # It may have happened even if the answer of the database is lost.
+            self.access.note_change()

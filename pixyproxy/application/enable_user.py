@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pixyproxy.application.access_changes import AccessChanges
 from pixyproxy.application.user_names import find_user
 from pixyproxy.domain.ports import UserRepository
 
@@ -11,6 +12,12 @@ class EnableUser:
     """Enable a user, with the same password and keys as before; raise `RecordNotFoundError` for an unknown one."""
 
     users: UserRepository
+    access: AccessChanges
 
     async def __call__(self, name: str) -> None:
-        await self.users.enable((await find_user(self.users, name)).name)
+        user = await find_user(self.users, name)
+        try:
+            await self.users.enable(user.name)
+        finally:
+            # It may have happened even if the answer of the database is lost.
+            self.access.note_change()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from pixyproxy.application.known_keys import KnownKeys
+from pixyproxy.application.access_changes import AccessChanges
 from pixyproxy.domain.api_key import APIKey, key_not_found
 from pixyproxy.domain.ports import APIKeyRepository, Clock
 from pixyproxy.domain.user import Principal
@@ -11,14 +11,15 @@ from pixyproxy.domain.user import Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeKey:
-    """Revoke an API key of the principal's own, or as an administrator any, at once in this process.
+    """Revoke an API key of the principal's own, or as an administrator any.
 
-    Returns the key as it was before. Raises `RecordNotFoundError` for an unknown key and for another user's.
+    It counts at once in this process, and within five seconds in others. Returns the key as it was before. Raises
+    `RecordNotFoundError` for an unknown key and for another user's.
     """
 
     keys: APIKeyRepository
     clock: Clock
-    known: KnownKeys
+    access: AccessChanges
 
     async def __call__(self, guid: UUID, principal: Principal) -> APIKey:
         key = await self.keys.get(guid)
@@ -28,5 +29,5 @@ class RevokeKey:
             await self.keys.revoke(guid, self.clock.now())
         finally:
             # It may be revoked even if the answer of the database is lost.
-            self.known.forget(guid)
+            self.access.note_change()
         return key

@@ -78,6 +78,7 @@ from pixyproxy.application import (
     RecoverImages,
     RevokeKey,
     RevokeKeys,
+    RotateLinkKey,
     StoreUpload,
     SweepUploads,
     TagImages,
@@ -87,10 +88,10 @@ from pixyproxy.application import (
     UpgradeWords,
     WatchImage,
 )
+from pixyproxy.application.access_changes import AccessChanges
 from pixyproxy.application.admission import Admission
 from pixyproxy.application.generate_image import GenerationPolicy
 from pixyproxy.application.generations import Generations
-from pixyproxy.application.known_keys import KnownKeys
 from pixyproxy.application.login_allowance import LoginAllowance
 from pixyproxy.application.partial_images import PartialImages
 from pixyproxy.application.single_flight import SingleFlight
@@ -136,10 +137,12 @@ class Container(containers.DeclarativeContainer):
     users = database.provided.users
     api_keys = database.provided.api_keys
     secrets = database.provided.secrets
+    access_version = database.provided.access_version
+    access_changes = providers.Singleton(AccessChanges, access_version)
     rate_limits = database.provided.rate_limits
     upgrade_progress = database.provided.data_upgrades
     cursor_signer = providers.Singleton(CursorSigner, secrets)
-    link_signer = providers.Singleton(LinkSigner, secrets, settings.provided.link_secrets)
+    link_signer = providers.Singleton(LinkSigner, secrets, access_changes, settings.provided.link_secrets)
     contents = providers.Selector(
         settings.provided.content_kind,
         file=providers.Singleton(FilesystemContentStore, providers.Factory(Path, settings.provided.content_path)),
@@ -378,22 +381,25 @@ class Container(containers.DeclarativeContainer):
         users=users,
         hasher=hasher,
         verified=verified,
+        access=access_changes,
         allowance=providers.Singleton(LoginAllowance, wrong_logins=settings.provided.wrong_logins),
     )
     add_user = providers.Singleton(AddUser, users=users, hasher=hasher, clock=clock)
     create_first_user = providers.Singleton(CreateFirstUser, users=users, add_user=add_user)
-    change_password = providers.Singleton(ChangePassword, users=users, hasher=hasher)
-    disable_user = providers.Singleton(DisableUser, users=users)
-    enable_user = providers.Singleton(EnableUser, users=users)
-    known_keys = providers.Singleton(KnownKeys)
-    authenticate_key = providers.Singleton(AuthenticateKey, keys=api_keys, users=users, clock=clock, known=known_keys)
+    change_password = providers.Singleton(ChangePassword, users=users, hasher=hasher, access=access_changes)
+    disable_user = providers.Singleton(DisableUser, users=users, access=access_changes)
+    enable_user = providers.Singleton(EnableUser, users=users, access=access_changes)
+    authenticate_key = providers.Singleton(
+        AuthenticateKey, keys=api_keys, users=users, clock=clock, access=access_changes
+    )
     create_key = providers.Singleton(
         CreateKey, keys=api_keys, users=users, clock=clock, guids=guids, tokens=providers.Singleton(RandomTokenSource)
     )
     list_keys = providers.Singleton(ListKeys, keys=api_keys, users=users)
     find_key = providers.Singleton(FindKey, list_keys=list_keys)
-    revoke_key = providers.Singleton(RevokeKey, keys=api_keys, clock=clock, known=known_keys)
+    revoke_key = providers.Singleton(RevokeKey, keys=api_keys, clock=clock, access=access_changes)
     revoke_keys = providers.Singleton(RevokeKeys, list_keys=list_keys, revoke_key=revoke_key)
+    rotate_link_key = providers.Singleton(RotateLinkKey, secrets=secrets, access=access_changes)
     list_users = providers.Singleton(ListUsers, users=users)
 
 

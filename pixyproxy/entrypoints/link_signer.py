@@ -10,10 +10,11 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from pixyproxy.application.access_changes import AccessChanges
+from pixyproxy.application.rotate_link_key import LINK_SECRET
 from pixyproxy.domain.errors import OperationNotAllowedError
-from pixyproxy.domain.ports import SecretStore
+from pixyproxy.domain.ports import AccessMark, SecretStore
 
-_SECRET: Final = "link"  # noqa: S105 -- its name
 _VERSION: Final = b"pixyproxy link 1"
 _MAC_SIZE: Final = 24
 # The length of the version, seconds since 1970, the guid, and the length of the variant.
@@ -24,13 +25,15 @@ class LinkSigner:
     """Signs and verifies links with an HMAC under keys that all processes share.
 
     The first of `keys` signs and all of them verify, so that a key can be rotated while its links are in use. Without
-    keys, the database's own key does both. A signature covers a guid, a variant (its canonical text, empty for the
-    original) and an expiry time.
+    keys, the database's own key does both, and the one before it verifies: see `RotateLinkKey`. A signature covers a
+    guid, a variant (its canonical text, empty for the original) and an expiry time.
     """
 
-    def __init__(self, secrets: SecretStore, keys: Sequence[bytes] = ()) -> None:
+    def __init__(self, secrets: SecretStore, access: AccessChanges, keys: Sequence[bytes] = ()) -> None:
         self._secrets = secrets
-        self._keys = tuple(keys)
+        self._access = access
+        self._keys = keys
+        self._own: tuple[Sequence[bytes], AccessMark] | None = None
 
     async def sign(self, guid: UUID, variant: str, expires: int) -> str:
         """Return the signature of a link that expires at the Unix time `expires`."""
@@ -54,10 +57,17 @@ class LinkSigner:
         if now.timestamp() >= seconds:
             raise OperationNotAllowedError("The link has expired.")
 
-    async def _all_keys(self) -> tuple[bytes, ...]:
-        if not self._keys:
-            self._keys = (await self._secrets.get(_SECRET),)
-        return self._keys
+    async def _all_keys(self) -> Sequence[bytes]:
+        if self._keys:
+            return self._keys
+        if self._own is not None:
+            keys, mark = self._own
+            if await self._access.holds(mark):
+                return keys
+        mark = await self._access.mark()
+        keys = await self._secrets.accepted(LINK_SECRET)
+        self._own = keys, mark
+        return keys
 
 
 def _signature(key: bytes, guid: UUID, variant: str, expires: int) -> str:

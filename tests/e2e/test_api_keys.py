@@ -1,4 +1,4 @@
-"""API keys in two processes of one service: what one of them knows, the other knows soon."""
+"""API keys, passwords and links in two processes of one service: what one of them knows, the other knows soon."""
 
 import sqlite3
 import subprocess
@@ -33,13 +33,13 @@ def services(tmp_path: Path, environment: Mapping[str, str]) -> Iterator[tuple[S
         yield first, second
 
 
-def run(service: Service, environment: Mapping[str, str], *arguments: str) -> str:
+def run(service: Service, environment: Mapping[str, str], *arguments: str, text: str = LOGIN[1]) -> str:
     """Run a command beside the service, and return the last line of its output."""
     done = subprocess.run(
         [sys.executable, "-m", "pixyproxy", *arguments],
         cwd=service.folder,
         env=clean_environment(environment),
-        input=f"{LOGIN[1]}\n",
+        input=f"{text}\n",
         capture_output=True,
         text=True,
         check=True,
@@ -50,6 +50,11 @@ def run(service: Service, environment: Mapping[str, str], *arguments: str) -> st
 def status(service: Service, key: str) -> int:
     """Return the status of a request with the key."""
     return httpx.get(f"{service.url}/private/image", headers={"Authorization": f"Bearer {key}"}, timeout=60).status_code
+
+
+def login_status(service: Service, password: str = LOGIN[1]) -> int:
+    """Return the status of a request with the password."""
+    return httpx.get(f"{service.url}/private/image", auth=(LOGIN[0], password), timeout=60).status_code
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -84,15 +89,39 @@ def test_a_key_that_the_command_line_revokes_is_refused_soon_by_all_processes(
         assert status(service, other) == 200
 
 
-def test_the_keys_of_a_user_stop_soon_when_the_command_line_disables_the_user_and_work_again_when_it_enables_them(
+def test_logins_and_keys_stop_soon_when_the_command_line_disables_the_user_and_work_again_when_it_enables_them(
     services: tuple[Service, Service], environment: Mapping[str, str]
 ) -> None:
     key = run(services[0], environment, "keys", "add", "ann", "--name", "studio")
     for command, expected in (("disable", 401), ("enable", 200)):
-        assert {status(service, key) for service in services} == {200 if expected == 401 else 401}
+        before = 200 if expected == 401 else 401
+        assert {status(service, key) for service in services} == {login_status(service) for service in services}
+        assert {login_status(service) for service in services} == {before}
         run(services[0], environment, "users", command, "ann")
         for service in services:
             until(lambda service=service: status(service, key) == expected)  # type: ignore[misc] # noqa: B023 -- called here
+            until(lambda service=service: login_status(service) == expected)  # type: ignore[misc] # noqa: B023
+
+
+def test_an_old_password_and_the_links_of_a_revoked_key_stop_soon_without_a_restart(
+    services: tuple[Service, Service], environment: Mapping[str, str]
+) -> None:
+    first, _ = services
+    image = httpx.post(f"{first.url}/private/image", json={"prompt": "fox"}, auth=LOGIN, timeout=60).json()
+    made = httpx.post(f"{first.url}/private/image/{image['guid']}/link", json={}, auth=LOGIN, timeout=60).json()
+    _, _, path = made["url"].partition(f":{first.port}")
+
+    def link_status(service: Service) -> int:
+        return httpx.get(f"{service.url}{path}", timeout=60).status_code
+
+    run(first, environment, "links", "rotate")
+    assert {login_status(service) for service in services} == {link_status(service) for service in services} == {200}
+    run(first, environment, "links", "rotate", "--revoke")
+    run(first, environment, "users", "passwd", LOGIN[0], "--password-stdin", text="battery staple")
+    for service in services:
+        until(lambda service=service: login_status(service) == 401)  # type: ignore[misc]
+        until(lambda service=service: link_status(service) == 403)  # type: ignore[misc]
+        assert login_status(service, "battery staple") == 200
 
 
 def test_an_expired_key_is_refused_by_all_processes_and_not_before(services: tuple[Service, Service]) -> None:

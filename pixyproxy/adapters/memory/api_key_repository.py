@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from pixyproxy.adapters.memory.access_version import InMemoryAccessVersion
 from pixyproxy.domain.api_key import APIKey, key_not_found
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.ports import APIKeyRepository
@@ -16,7 +17,8 @@ from pixyproxy.domain.user import UserName
 class InMemoryAPIKeyRepository(APIKeyRepository):
     """Keeps keys as long as the object lives; for tests and for hosts without a database."""
 
-    def __init__(self) -> None:
+    def __init__(self, access_version: InMemoryAccessVersion | None = None) -> None:
+        self._access_version = access_version or InMemoryAccessVersion()
         self._keys: dict[UUID, APIKey] = {}
 
     async def add(self, key: APIKey) -> None:
@@ -41,6 +43,7 @@ class InMemoryAPIKeyRepository(APIKeyRepository):
         key = await self.get(guid)
         if key.revoked_at is None:
             self._keys[guid] = msgspec.structs.replace(key, revoked_at=at)
+        self._access_version.grow()
 
     async def note_use(self, guid: UUID, at: datetime) -> None:
         key = self._keys.get(guid)

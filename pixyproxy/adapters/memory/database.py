@@ -1,5 +1,6 @@
 """A database in memory."""
 
+from pixyproxy.adapters.memory.access_version import InMemoryAccessVersion
 from pixyproxy.adapters.memory.api_key_repository import InMemoryAPIKeyRepository
 from pixyproxy.adapters.memory.data_upgrades import InMemoryDataUpgrades
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
@@ -15,9 +16,10 @@ class InMemoryDatabase:
     def __init__(self) -> None:
         self.schema = InMemorySchema()
         self.images = InMemoryImageRepository()
-        self.users = InMemoryUserRepository()
-        self.api_keys = InMemoryAPIKeyRepository()
-        self.secrets = InMemorySecretStore()
+        self.access_version = InMemoryAccessVersion()
+        self.users = InMemoryUserRepository(self.access_version)
+        self.api_keys = InMemoryAPIKeyRepository(self.access_version)
+        self.secrets = InMemorySecretStore(self.access_version)
         self.rate_limits = InMemoryRateLimits()
         self.data_upgrades = InMemoryDataUpgrades()
 

@@ -5,6 +5,7 @@ from itertools import count
 
 import msgspec
 
+from pixyproxy.adapters.memory.access_version import InMemoryAccessVersion
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.ports import UserRepository
 from pixyproxy.domain.user import PasswordHash, User, UserId, UserName, user_not_found
@@ -13,7 +14,8 @@ from pixyproxy.domain.user import PasswordHash, User, UserId, UserName, user_not
 class InMemoryUserRepository(UserRepository):
     """Keeps users as long as the object lives; for tests and for hosts without a database."""
 
-    def __init__(self) -> None:
+    def __init__(self, access_version: InMemoryAccessVersion | None = None) -> None:
+        self._access_version = access_version or InMemoryAccessVersion()
         self._users: dict[UserName, User] = {}
         self._ids = count(1)
 
@@ -31,13 +33,17 @@ class InMemoryUserRepository(UserRepository):
             raise user_not_found() from None
 
     async def set_password_hash(self, name: UserName, password_hash: PasswordHash) -> None:
-        self._users[name] = msgspec.structs.replace(await self.get(name), password_hash=password_hash)
+        await self._replace(name, password_hash=password_hash)
 
     async def disable(self, name: UserName) -> None:
-        self._users[name] = msgspec.structs.replace(await self.get(name), is_disabled=True)
+        await self._replace(name, is_disabled=True)
 
     async def enable(self, name: UserName) -> None:
-        self._users[name] = msgspec.structs.replace(await self.get(name), is_disabled=False)
+        await self._replace(name, is_disabled=False)
 
     async def list(self) -> Sequence[User]:
         return [self._users[name] for name in sorted(self._users)]
+
+    async def _replace(self, name: UserName, **fields: object) -> None:
+        self._users[name] = msgspec.structs.replace(await self.get(name), **fields)
+        self._access_version.grow()

@@ -12,6 +12,7 @@ MYSQL: Final = Dialect(
     microseconds_until="TIMESTAMPDIFF(MICROSECOND, CURRENT_TIMESTAMP(6), {time})",
     skip_taken="ON DUPLICATE KEY UPDATE name = name",
     skip_listed="ON DUPLICATE KEY UPDATE sha256 = sha256",
+    add_one="ON DUPLICATE KEY UPDATE value = value + 1",
     # Equality ignores trailing spaces, even with utf8mb4_bin.
     equal_texts="{column} = {parameter} AND CHAR_LENGTH({column}) = CHAR_LENGTH({parameter})",
     # Without the hint, MariaDB reads everything before the cursor.

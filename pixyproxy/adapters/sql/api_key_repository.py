@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from pixyproxy.adapters.sql.database import SQLDatabase
+from pixyproxy.adapters.sql.access_version import note_access_change
+from pixyproxy.adapters.sql.database import SQLDatabase, Transaction
 from pixyproxy.adapters.sql.rows import key_from_row, key_to_row, time_to_text
 from pixyproxy.domain.api_key import APIKey, key_not_found
 from pixyproxy.domain.ports import APIKeyRepository
@@ -60,8 +61,12 @@ class SQLAPIKeyRepository(APIKeyRepository):
         return [key_from_row(row) for row in await self.database.fetch_all(sql, {"user_name": user})]
 
     async def revoke(self, guid: UUID, at: datetime) -> None:
-        if not await self.database.execute(_REVOKE, {"guid": str(guid), "at": time_to_text(at)}):
-            raise key_not_found()
+        async def update(transaction: Transaction) -> None:
+            if not await transaction.execute(_REVOKE, {"guid": str(guid), "at": time_to_text(at)}):
+                raise key_not_found()
+            await note_access_change(transaction)
+
+        await self.database.write(update)
 
     async def note_use(self, guid: UUID, at: datetime) -> None:
         await self.database.execute(_NOTE_USE, {"guid": str(guid), "at": time_to_text(at)})

@@ -17,8 +17,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
 
     A statement names parameters as `:name` and fields of the dialect as `{field}`; `sql` fills in both. `parameter` is
     the replacement for `:name`. `later` is the time `:seconds` from `now`. `skip_taken` ends an INSERT that does
-    nothing if the name is taken, and `skip_listed` one that does nothing if the upload is listed. `add_words` stores
-    the words of one image, replacing older ones.
+    nothing if the name is taken, `skip_listed` one that does nothing if the upload is listed, and `add_one` that of a
+    counter, which adds 1 if the name is taken. `add_words` stores the words of one image, replacing older ones.
 
     `equal_texts` (exact equality of a column and a parameter), `shifted_time` (microseconds after a time),
     `microseconds_until` (a time), `scanned` (a table with the index to scan) and `match_term` (a word of the parameter
@@ -37,6 +37,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     microseconds_until: str
     skip_taken: str
     skip_listed: str
+    add_one: str
     equal_texts: str
     scanned: str
     join: str

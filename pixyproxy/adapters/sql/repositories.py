@@ -2,6 +2,7 @@
 
 from functools import cached_property
 
+from pixyproxy.adapters.sql.access_version import SQLAccessVersion
 from pixyproxy.adapters.sql.api_key_repository import SQLAPIKeyRepository
 from pixyproxy.adapters.sql.data_upgrades import SQLDataUpgrades
 from pixyproxy.adapters.sql.database import SQLDatabase
@@ -38,6 +39,11 @@ class SQLRepositories(SQLDatabase):
     def rate_limits(self) -> SQLRateLimits:
         """Rates that all processes keep together."""
         return SQLRateLimits(database=self)
+
+    @cached_property
+    def access_version(self) -> SQLAccessVersion:
+        """How often users and keys have changed."""
+        return SQLAccessVersion(database=self)
 
     @cached_property
     def data_upgrades(self) -> SQLDataUpgrades:

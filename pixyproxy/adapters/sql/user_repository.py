@@ -6,7 +6,8 @@ from typing import Final
 
 import msgspec
 
-from pixyproxy.adapters.sql.database import SQLDatabase
+from pixyproxy.adapters.sql.access_version import note_access_change
+from pixyproxy.adapters.sql.database import SQLDatabase, Transaction
 from pixyproxy.adapters.sql.rows import user_from_row, user_to_row
 from pixyproxy.domain.ports import UserRepository
 from pixyproxy.domain.user import PasswordHash, User, UserId, UserName, user_not_found
@@ -54,8 +55,12 @@ class SQLUserRepository(UserRepository):
         return [user_from_row(row) for row in await self.database.fetch_all(f"{_SELECT} ORDER BY name")]
 
     async def _update(self, statement: str, name: UserName, **values: object) -> None:
-        if not await self.database.execute(f"{statement} WHERE {self._is_named}", {**values, "name": name}):
-            raise user_not_found()
+        async def update(transaction: Transaction) -> None:
+            if not await transaction.execute(f"{statement} WHERE {self._is_named}", {**values, "name": name}):
+                raise user_not_found()
+            await note_access_change(transaction)
+
+        await self.database.write(update)
 
     @property
     def _is_named(self) -> str:

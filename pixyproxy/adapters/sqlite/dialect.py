@@ -21,6 +21,7 @@ SQLITE: Final = Dialect(
     microseconds_until=f"({_SINCE_1970.format('{time}')} - {_SINCE_1970.format(_NOW)})",
     skip_taken="ON CONFLICT (name) DO NOTHING",
     skip_listed="ON CONFLICT (sha256) DO NOTHING",
+    add_one="ON CONFLICT (name) DO UPDATE SET value = value + 1",
     equal_texts="{column} = {parameter}",
     scanned="{table} INDEXED BY {index}",
     join="CROSS JOIN",

@@ -4,6 +4,7 @@ The docstrings are the contract, and `tests/contracts` holds adapters to it. Eve
 failing dependency: `DBConnectionError` for images, users and the schema, `ContentStoreError` for content.
 """
 
+from pixyproxy.domain.ports.access_version import AccessMark, AccessVersion
 from pixyproxy.domain.ports.api_key_repository import APIKeyRepository
 from pixyproxy.domain.ports.bundles import ContentPorts, ImagePorts
 from pixyproxy.domain.ports.clock import Clock
@@ -52,11 +53,13 @@ from pixyproxy.domain.ports.uploads import UploadRecord, Uploads
 from pixyproxy.domain.ports.user_repository import UserRepository
 from pixyproxy.domain.ports.variant_maker import VariantMaker
 from pixyproxy.domain.ports.variant_store import VariantStore
-from pixyproxy.domain.ports.verified_logins import VerifiedLogins
+from pixyproxy.domain.ports.verified_logins import VerifiedLogin, VerifiedLogins
 
 __all__ = [
     "NO_PICTURES",
     "APIKeyRepository",
+    "AccessMark",
+    "AccessVersion",
     "ArchiveProblem",
     "ArchivedImage",
     "ArchivedReference",
@@ -110,6 +113,7 @@ __all__ = [
     "UserRepository",
     "VariantMaker",
     "VariantStore",
+    "VerifiedLogin",
     "VerifiedLogins",
     "chunks_of",
     "ignore_partial",

@@ -1,26 +1,41 @@
 """Recently verified logins."""
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from pixyproxy.domain.user import Principal, UserName
+from pixyproxy.domain.ports.access_version import AccessMark
+from pixyproxy.domain.user import User, UserName
+
+
+class VerifiedLogin(NamedTuple):
+    """A login as its user was stored after the mark."""
+
+    is_admin: bool
+    mark: AccessMark
 
 
 class VerifiedLogins(Protocol):
     """Recently verified logins, so that not every request costs a password hash."""
 
     @abstractmethod
-    def put(self, name: UserName, password: str, address: str | None = None, *, is_admin: bool = False) -> None:
-        """Store that `password` was verified for `name`, from `address`; never store it in the clear.
+    def put(self, user: User, password: str, address: str | None = None, *, mark: AccessMark) -> None:
+        """Store that `password` was verified for the user, from `address`; never store it in the clear.
 
-        `is_admin` is whether the user is an administrator.
+        The mark is from before the user was read.
         """
 
     @abstractmethod
-    def find(self, name: UserName, password: str) -> Principal | None:
-        """Return the principal if this name and password were verified recently enough to be accepted, or None.
+    def find(self, name: UserName, password: str) -> VerifiedLogin | None:
+        """Return the login if this name and password were verified recently enough, or None.
 
-        It does not extend that time.
+        The user may have changed since; see `AccessChanges`. It does not extend that time.
+        """
+
+    @abstractmethod
+    def renew(self, user: User, password: str, *, mark: AccessMark) -> bool:
+        """Remember the user as stored now; return whether the password was verified against the same password hash.
+
+        If not, nothing changes. It does not extend the time of `find`.
         """
 
     @abstractmethod

@@ -13,6 +13,7 @@ from pixyproxy.entrypoints.cli.export import export
 from pixyproxy.entrypoints.cli.generate import generate
 from pixyproxy.entrypoints.cli.import_ import import_
 from pixyproxy.entrypoints.cli.keys import keys
+from pixyproxy.entrypoints.cli.links import links
 from pixyproxy.entrypoints.cli.serve import serve
 from pixyproxy.entrypoints.cli.users import users
 
@@ -30,6 +31,7 @@ main.add_command(serve)
 main.add_command(db)
 main.add_command(users)
 main.add_command(keys)
+main.add_command(links)
 main.add_command(generate)
 main.add_command(doctor)
 main.add_command(content)

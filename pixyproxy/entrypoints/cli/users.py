@@ -4,7 +4,6 @@ import sys
 
 import click
 
-from pixyproxy.entrypoints.cli.keys import KEY_DELAY
 from pixyproxy.entrypoints.cli.schema import run_on_current_schema
 from pixyproxy.entrypoints.cli.twins import warn_of_twins
 
@@ -53,7 +52,7 @@ def passwd(name: str, password_stdin: bool) -> None:
 def disable(name: str) -> None:
     """Disable the login and all API keys of NAME; the images of NAME stay."""
     run_on_current_schema(lambda container: container.disable_user()(name))
-    click.echo(f"{name} can no longer log in, and no API key of {name} works. {_DELAY} {KEY_DELAY}")
+    click.echo(f"{name} can no longer log in, and no API key of {name} works. {_DISABLED}")
 
 
 @users.command()
@@ -64,7 +63,8 @@ def enable(name: str) -> None:
     click.echo(f"{name} can log in again; API keys work again unless they are revoked or expired.")
 
 
-_DELAY = "A running server may accept the old login for another PIXYPROXY_LOGIN_MEMORY seconds."
+_DELAY = "A running server refuses the old password within five seconds."
+_DISABLED = "A running server refuses them within five seconds."
 
 
 def _read_password(*, from_stdin: bool) -> str:

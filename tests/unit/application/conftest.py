@@ -2,6 +2,7 @@
 
 import pytest
 
+from pixyproxy.adapters.memory.access_version import InMemoryAccessVersion
 from pixyproxy.adapters.memory.api_key_repository import InMemoryAPIKeyRepository
 from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
@@ -13,6 +14,7 @@ from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentIn
 from pixyproxy.adapters.system.guid_source import RandomGuidSource
 from pixyproxy.adapters.system.token_source import RandomTokenSource
 from pixyproxy.application import AddUser, CreateImage, CreateKey, FindPictures, GenerateImage, StoreUpload
+from pixyproxy.application.access_changes import AccessChanges
 from pixyproxy.domain.user import Principal, UserName
 
 
@@ -61,13 +63,23 @@ def generator() -> InMemoryImageGenerator:
 
 
 @pytest.fixture
-def users() -> InMemoryUserRepository:
-    return InMemoryUserRepository()
+def access_version() -> InMemoryAccessVersion:
+    return InMemoryAccessVersion()
 
 
 @pytest.fixture
-def keys() -> InMemoryAPIKeyRepository:
-    return InMemoryAPIKeyRepository()
+def access(access_version: InMemoryAccessVersion) -> AccessChanges:
+    return AccessChanges(access_version)
+
+
+@pytest.fixture
+def users(access_version: InMemoryAccessVersion) -> InMemoryUserRepository:
+    return InMemoryUserRepository(access_version)
+
+
+@pytest.fixture
+def keys(access_version: InMemoryAccessVersion) -> InMemoryAPIKeyRepository:
+    return InMemoryAPIKeyRepository(access_version)
 
 
 @pytest.fixture

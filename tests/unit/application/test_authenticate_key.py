@@ -7,20 +7,20 @@ from uuid import UUID
 
 import pytest
 
+from pixyproxy.adapters.memory.access_version import InMemoryAccessVersion
 from pixyproxy.adapters.memory.api_key_repository import InMemoryAPIKeyRepository
-from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
 from pixyproxy.application import AddUser, AuthenticateKey, CreateKey, RevokeKey, authenticate_key
+from pixyproxy.application.access_changes import LOOK_SECONDS, TRUST_SECONDS, AccessChanges
 from pixyproxy.application.create_key import CreatedKey
 from pixyproxy.application.known_keys import CAPACITY, KnownKeys
 from pixyproxy.domain.api_key import APIKey, digest_of, make_key_secret
 from pixyproxy.domain.errors import AuthenticationError, DBConnectionError
-from pixyproxy.domain.ports import Clock
+from pixyproxy.domain.ports import AccessMark, Clock
 from pixyproxy.domain.user import OPERATOR, UserName
 from tests.factories import UserFactory
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
-SECONDS = 2.0
 
 
 class Hands(Clock):
@@ -39,8 +39,8 @@ class Hands(Clock):
 class WatchedAPIKeyRepository(InMemoryAPIKeyRepository):
     """Records the look-ups and the notes; `before_note` and `after_find` come in between."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, access_version: InMemoryAccessVersion) -> None:
+        super().__init__(access_version)
         self.found: list[str] = []
         self.noted: list[datetime] = []
         self.before_note: Callable[[], Awaitable[None]] | None = None
@@ -73,20 +73,20 @@ def hands() -> Hands:
 
 
 @pytest.fixture
-def keys() -> WatchedAPIKeyRepository:
-    return WatchedAPIKeyRepository()
+def keys(access_version: InMemoryAccessVersion) -> WatchedAPIKeyRepository:
+    return WatchedAPIKeyRepository(access_version)
 
 
 @pytest.fixture
-def known(hands: Hands) -> KnownKeys:
-    return KnownKeys(seconds=SECONDS, monotonic=hands)
+def access(access_version: InMemoryAccessVersion, hands: Hands) -> AccessChanges:
+    return AccessChanges(access_version, monotonic=hands)
 
 
 @pytest.fixture
 def authenticate(
-    keys: WatchedAPIKeyRepository, users: InMemoryUserRepository, hands: Hands, known: KnownKeys
+    keys: WatchedAPIKeyRepository, users: InMemoryUserRepository, hands: Hands, access: AccessChanges
 ) -> AuthenticateKey:
-    return AuthenticateKey(keys=keys, users=users, clock=hands, known=known)
+    return AuthenticateKey(keys=keys, users=users, clock=hands, access=access)
 
 
 @pytest.fixture
@@ -147,24 +147,24 @@ async def test_every_refusal_reads_alike(
 
 
 async def test_a_key_that_the_database_only_takes_for_the_right_one_is_refused(
-    users: InMemoryUserRepository, created: CreatedKey, hands: Hands
+    users: InMemoryUserRepository, created: CreatedKey, hands: Hands, access: AccessChanges
 ) -> None:
     keys = WrongAPIKeyRepository()
     await keys.add(created.key)
-    authenticate = AuthenticateKey(keys=keys, users=users, clock=hands)
+    authenticate = AuthenticateKey(keys=keys, users=users, clock=hands, access=access)
     with pytest.raises(AuthenticationError):
         await authenticate(make_key_secret(b"another!" * 4))
     assert await authenticate(created.secret) == created.key
 
 
-async def test_a_known_key_is_not_looked_up_until_its_seconds_are_over(
+async def test_a_known_key_is_not_looked_up_for_five_seconds(
     authenticate: AuthenticateKey, keys: WatchedAPIKeyRepository, hands: Hands, created: CreatedKey
 ) -> None:
-    for passed in (0, 1, SECONDS - 0.001):
+    for passed in (0, 1, TRUST_SECONDS - 0.001):
         hands.passed = passed
         await authenticate(created.secret)
     assert keys.found == [created.key.digest]
-    hands.passed = SECONDS
+    hands.passed = TRUST_SECONDS
     await authenticate(created.secret)
     assert keys.found == [created.key.digest] * 2
 
@@ -172,28 +172,28 @@ async def test_a_known_key_is_not_looked_up_until_its_seconds_are_over(
 async def test_a_use_does_not_lengthen_the_seconds(
     authenticate: AuthenticateKey, keys: WatchedAPIKeyRepository, hands: Hands, created: CreatedKey
 ) -> None:
-    for tenths in range(41):
+    for tenths in range(101):
         hands.passed = tenths / 10
         await authenticate(created.secret)
     assert len(keys.found) == 3
 
 
-async def test_a_key_that_another_process_revokes_is_refused_when_the_seconds_are_over(
+async def test_a_key_that_another_process_revokes_is_refused_at_the_next_look(
     authenticate: AuthenticateKey, keys: WatchedAPIKeyRepository, hands: Hands, created: CreatedKey
 ) -> None:
     await authenticate(created.secret)
     await keys.revoke(created.key.guid, NOON)
-    hands.passed = SECONDS
+    hands.passed = LOOK_SECONDS
     with pytest.raises(AuthenticationError):
         await authenticate(created.secret)
 
 
-async def test_the_keys_of_a_disabled_user_are_refused_when_the_seconds_are_over_and_taken_again_if_enabled(
+async def test_the_keys_of_a_disabled_user_are_refused_at_the_next_look_and_taken_again_if_enabled(
     authenticate: AuthenticateKey, users: InMemoryUserRepository, hands: Hands, created: CreatedKey
 ) -> None:
     await authenticate(created.secret)
     await users.disable(UserName("ann"))
-    hands.passed = SECONDS
+    hands.passed = LOOK_SECONDS
     with pytest.raises(AuthenticationError):
         await authenticate(created.secret)
     await users.enable(UserName("ann"))
@@ -201,11 +201,15 @@ async def test_the_keys_of_a_disabled_user_are_refused_when_the_seconds_are_over
 
 
 async def test_a_key_that_is_revoked_while_it_is_being_looked_up_is_not_remembered(
-    authenticate: AuthenticateKey, keys: WatchedAPIKeyRepository, known: KnownKeys, hands: Hands, created: CreatedKey
+    authenticate: AuthenticateKey,
+    keys: WatchedAPIKeyRepository,
+    access: AccessChanges,
+    hands: Hands,
+    created: CreatedKey,
 ) -> None:
     async def revoke() -> None:
         keys.after_find = None
-        await RevokeKey(keys=keys, clock=hands, known=known)(created.key.guid, OPERATOR)
+        await RevokeKey(keys=keys, clock=hands, access=access)(created.key.guid, OPERATOR)
 
     keys.after_find = revoke
     await authenticate(created.secret)
@@ -314,7 +318,9 @@ async def test_a_database_that_does_not_answer_is_no_refusal(
         await authenticate(created.secret)
 
 
-def test_the_latest_keys_are_known_and_no_more_than_there_is_room_for(known: KnownKeys) -> None:
+def test_the_latest_keys_are_known_and_no_more_than_there_is_room_for() -> None:
+    known = KnownKeys()
+    mark = AccessMark(0, 0.0)
     made = [
         APIKey(
             guid=UUID(int=number),
@@ -328,19 +334,20 @@ def test_the_latest_keys_are_known_and_no_more_than_there_is_room_for(known: Kno
         for number in range(CAPACITY + 1)
     ]
     for key in made:
-        known.put(key, forgotten=known.forgotten)
+        known.put(key, mark)
         known.is_first_use(key, NOON)
     assert known.find(made[0].digest) is None
-    assert known.find(made[1].digest) == made[1]
-    assert known.find(made[-1].digest) == made[-1]
+    assert known.find(made[1].digest) == (made[1], mark)
+    assert known.find(made[-1].digest) == (made[-1], mark)
     assert known.is_first_use(made[0], NOON)
     assert not known.is_first_use(made[-1], NOON)
 
 
-async def test_nothing_is_remembered_for_no_seconds(
-    keys: WatchedAPIKeyRepository, users: InMemoryUserRepository, created: CreatedKey, clock: InMemoryClock
+async def test_a_change_by_sql_which_no_version_tells_of_counts_after_five_seconds(
+    authenticate: AuthenticateKey, keys: WatchedAPIKeyRepository, hands: Hands, created: CreatedKey
 ) -> None:
-    authenticate = AuthenticateKey(keys=keys, users=users, clock=clock, known=KnownKeys(seconds=0))
-    for _ in range(3):
+    await authenticate(created.secret)
+    keys._keys.clear()
+    hands.passed = TRUST_SECONDS
+    with pytest.raises(AuthenticationError):
         await authenticate(created.secret)
-    assert len(keys.found) == 3

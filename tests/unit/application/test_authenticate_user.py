@@ -3,13 +3,16 @@
 import asyncio
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
+from pixyproxy.adapters.memory.access_version import InMemoryAccessVersion
 from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.password_hasher import InMemoryPasswordHasher
 from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
 from pixyproxy.adapters.memory.verified_logins import InMemoryVerifiedLogins
-from pixyproxy.application import AddUser, AuthenticateUser, ChangePassword, DisableUser
+from pixyproxy.application import AddUser, AuthenticateUser, ChangePassword, DisableUser, EnableUser
+from pixyproxy.application.access_changes import LOOK_SECONDS, TRUST_SECONDS, AccessChanges
 from pixyproxy.application.login_allowance import LoginAllowance
 from pixyproxy.application.login_queue import LoginQueue
 from pixyproxy.domain.errors import AuthenticationError, DBConnectionError, OverloadedError, TooManyLoginsError
@@ -48,9 +51,11 @@ class HeldPasswordHasher(CountingPasswordHasher):
 
     def __init__(self, hasher: PasswordHasher) -> None:
         super().__init__(hasher)
+        self.is_reached = asyncio.Event()
         self.released = asyncio.Event()
 
     async def verify(self, password_hash: PasswordHash, password: str) -> bool:
+        self.is_reached.set()
         await self.released.wait()
         return await super().verify(password_hash, password)
 
@@ -74,6 +79,18 @@ class CountingUserRepository(InMemoryUserRepository):
         return await super().get(name)
 
 
+class CountingAccessVersion(InMemoryAccessVersion):
+    """Counts the looks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    async def current(self) -> int:
+        self.looks += 1
+        return await super().current()
+
+
 class Seconds:
     """A clock that goes when it is told to."""
 
@@ -90,17 +107,34 @@ def seconds() -> Seconds:
 
 
 @pytest.fixture
+def access(access_version: InMemoryAccessVersion, seconds: Seconds) -> AccessChanges:
+    return AccessChanges(access_version, monotonic=seconds)
+
+
+@pytest.fixture
+def disable_user(users: InMemoryUserRepository, access: AccessChanges) -> DisableUser:
+    return DisableUser(users=users, access=access)
+
+
+@pytest.fixture
+def change_password(
+    users: InMemoryUserRepository, hasher: InMemoryPasswordHasher, access: AccessChanges
+) -> ChangePassword:
+    return ChangePassword(users=users, hasher=hasher, access=access)
+
+
+@pytest.fixture
 def counting_hasher(hasher: InMemoryPasswordHasher) -> CountingPasswordHasher:
     return CountingPasswordHasher(hasher)
 
 
 @pytest.fixture
 def authenticate_user(
-    users: InMemoryUserRepository, counting_hasher: CountingPasswordHasher, seconds: Seconds
+    users: InMemoryUserRepository, counting_hasher: CountingPasswordHasher, seconds: Seconds, access: AccessChanges
 ) -> AuthenticateUser:
     verified = InMemoryVerifiedLogins(lifetime=60, monotonic=seconds)
     allowance = LoginAllowance(wrong_logins=ALLOWED, seconds=60, monotonic=seconds)
-    return AuthenticateUser(users=users, hasher=counting_hasher, verified=verified, allowance=allowance)
+    return AuthenticateUser(users=users, hasher=counting_hasher, verified=verified, access=access, allowance=allowance)
 
 
 async def test_the_right_login_is_the_users_principal(authenticate_user: AuthenticateUser, add_user: AddUser) -> None:
@@ -138,12 +172,12 @@ async def test_every_refusal_reads_alike_and_costs_one_verification(
     authenticate_user: AuthenticateUser,
     add_user: AddUser,
     counting_hasher: CountingPasswordHasher,
-    users: InMemoryUserRepository,
     login: tuple[str, str],
+    disable_user: DisableUser,
 ) -> None:
     await add_user("ann", PASSWORD)
     await add_user("disabled", PASSWORD)
-    await DisableUser(users=users)("disabled")
+    await disable_user("disabled")
     with pytest.raises(AuthenticationError) as caught:
         await authenticate_user(*login)
     assert caught.value.detail == "The user name or the password is wrong."
@@ -197,14 +231,14 @@ async def test_a_verified_login_costs_no_further_hash_for_a_while(
 
 
 async def test_an_administrators_login_is_an_administrators_also_when_it_is_remembered(
-    counting_hasher: CountingPasswordHasher, hasher: InMemoryPasswordHasher, seconds: Seconds
+    counting_hasher: CountingPasswordHasher, hasher: InMemoryPasswordHasher, seconds: Seconds, access: AccessChanges
 ) -> None:
     users = CountingUserRepository()
     add_user = AddUser(users=users, hasher=hasher, clock=InMemoryClock())
     await add_user("ann", PASSWORD, is_admin=True)
     await add_user("bob", PASSWORD)
     verified = InMemoryVerifiedLogins(lifetime=60, monotonic=seconds)
-    authenticate_user = AuthenticateUser(users=users, hasher=counting_hasher, verified=verified)
+    authenticate_user = AuthenticateUser(users=users, hasher=counting_hasher, verified=verified, access=access)
     for _ in range(3):
         assert await authenticate_user("ann", PASSWORD) == Principal(name=UserName("ann"), is_admin=True)
         assert await authenticate_user("bob", PASSWORD) == Principal(name=UserName("bob"))
@@ -212,28 +246,30 @@ async def test_an_administrators_login_is_an_administrators_also_when_it_is_reme
 
 
 async def test_without_a_memory_of_logins_an_administrator_is_one_too(
-    users: InMemoryUserRepository, hasher: InMemoryPasswordHasher, add_user: AddUser
+    users: InMemoryUserRepository, hasher: InMemoryPasswordHasher, add_user: AddUser, access: AccessChanges
 ) -> None:
     await add_user("ann", PASSWORD, is_admin=True)
-    authenticate_user = AuthenticateUser(users=users, hasher=hasher, verified=InMemoryVerifiedLogins(lifetime=0))
+    authenticate_user = AuthenticateUser(
+        users=users, hasher=hasher, verified=InMemoryVerifiedLogins(lifetime=0), access=access
+    )
     assert (await authenticate_user("ann", PASSWORD)).is_admin
 
 
-async def test_who_is_no_administrator_any_more_is_none_when_the_memory_ends_and_one_again_as_well(
-    hasher: InMemoryPasswordHasher, seconds: Seconds
+async def test_an_administrator_by_sql_is_one_after_five_seconds_and_no_longer_one_as_well(
+    authenticate_user: AuthenticateUser,
+    add_user: AddUser,
+    users: InMemoryUserRepository,
+    counting_hasher: CountingPasswordHasher,
+    seconds: Seconds,
 ) -> None:
-    verified = InMemoryVerifiedLogins(lifetime=60, monotonic=seconds)
-    was_admin = True
-    for start, is_admin in ((0, True), (60, False), (120, True)):
-        users = InMemoryUserRepository()
-        await AddUser(users=users, hasher=hasher, clock=InMemoryClock())("ann", PASSWORD, is_admin=is_admin)
-        authenticate_user = AuthenticateUser(users=users, hasher=hasher, verified=verified)
-        if start:
-            seconds.passed = start - 0.001
-            assert (await authenticate_user("ann", PASSWORD)).is_admin == was_admin
-        seconds.passed = start
-        assert (await authenticate_user("ann", PASSWORD)).is_admin == is_admin
-        was_admin = is_admin
+    user = await add_user("ann", PASSWORD)
+    await authenticate_user("ann", PASSWORD)
+    for is_admin in (True, False):
+        users._users[user.name] = msgspec.structs.replace(user, is_admin=is_admin)
+        seconds.passed += TRUST_SECONDS
+        for _ in range(2):
+            assert (await authenticate_user("ann", PASSWORD)).is_admin == is_admin
+    assert len(counting_hasher.verified) == 1
 
 
 async def test_a_verified_login_is_verified_again_when_its_time_is_over(
@@ -257,31 +293,172 @@ async def test_a_wrong_login_is_never_remembered(
         assert len(counting_hasher.verified) == count
 
 
-async def test_a_disabled_user_is_locked_out_at_the_latest_when_the_memory_ends(
-    authenticate_user: AuthenticateUser, add_user: AddUser, users: InMemoryUserRepository, seconds: Seconds
+async def test_a_user_whom_this_process_disables_is_locked_out_at_once_until_enabled(
+    authenticate_user: AuthenticateUser,
+    add_user: AddUser,
+    disable_user: DisableUser,
+    users: InMemoryUserRepository,
+    access: AccessChanges,
 ) -> None:
     await add_user("ann", PASSWORD)
     await authenticate_user("ann", PASSWORD)
-    await DisableUser(users=users)("ann")
-    seconds.passed = 60
+    await disable_user("ann")
+    for _ in range(2):
+        with pytest.raises(AuthenticationError):
+            await authenticate_user("ann", PASSWORD)
+    await EnableUser(users=users, access=access)("ann")
+    assert await authenticate_user("ann", PASSWORD) == Principal(name=UserName("ann"))
+
+
+async def test_a_user_whom_another_process_disables_is_locked_out_at_the_next_look(
+    authenticate_user: AuthenticateUser, add_user: AddUser, users: InMemoryUserRepository, seconds: Seconds
+) -> None:
+    user = await add_user("ann", PASSWORD)
+    await authenticate_user("ann", PASSWORD)
+    await users.disable(user.name)
+    seconds.passed = LOOK_SECONDS
+    for _ in range(2):
+        with pytest.raises(AuthenticationError):
+            await authenticate_user("ann", PASSWORD)
+
+
+async def test_a_user_who_is_disabled_by_sql_is_locked_out_after_five_seconds(
+    authenticate_user: AuthenticateUser, add_user: AddUser, users: InMemoryUserRepository, seconds: Seconds
+) -> None:
+    user = await add_user("ann", PASSWORD)
+    await authenticate_user("ann", PASSWORD)
+    users._users[user.name] = msgspec.structs.replace(user, is_disabled=True)
+    seconds.passed = TRUST_SECONDS
     with pytest.raises(AuthenticationError):
         await authenticate_user("ann", PASSWORD)
 
 
-async def test_a_new_password_is_accepted_at_once_and_the_old_one_not_after_the_memory_ends(
+async def test_a_changed_password_counts_at_once_in_this_process(
+    authenticate_user: AuthenticateUser, add_user: AddUser, change_password: ChangePassword
+) -> None:
+    await add_user("ann", PASSWORD)
+    await authenticate_user("ann", PASSWORD)
+    await change_password("ann", "battery staple")
+    assert await authenticate_user("ann", "battery staple") == Principal(name=UserName("ann"))
+    with pytest.raises(AuthenticationError):
+        await authenticate_user("ann", PASSWORD)
+
+
+async def test_a_password_that_another_process_changes_is_refused_at_the_next_look(
     authenticate_user: AuthenticateUser,
     add_user: AddUser,
     users: InMemoryUserRepository,
     hasher: InMemoryPasswordHasher,
     seconds: Seconds,
 ) -> None:
-    await add_user("ann", PASSWORD)
+    user = await add_user("ann", PASSWORD)
     await authenticate_user("ann", PASSWORD)
-    await ChangePassword(users=users, hasher=hasher)("ann", "battery staple")
-    assert await authenticate_user("ann", "battery staple") == Principal(name=UserName("ann"))
-    seconds.passed = 60
+    await users.set_password_hash(user.name, await hasher.hash(Password("battery staple")))
+    seconds.passed = LOOK_SECONDS
     with pytest.raises(AuthenticationError):
         await authenticate_user("ann", PASSWORD)
+    assert await authenticate_user("ann", "battery staple") == Principal(name=UserName("ann"))
+
+
+@pytest.mark.parametrize("is_same_process", [True, False])
+async def test_a_user_who_is_disabled_while_the_login_is_verified_is_not_remembered(
+    users: InMemoryUserRepository,
+    hasher: InMemoryPasswordHasher,
+    add_user: AddUser,
+    seconds: Seconds,
+    access: AccessChanges,
+    *,
+    is_same_process: bool,
+) -> None:
+    """In the same process not even the requests that wait for this verification get in."""
+    user = await add_user("ann", PASSWORD)
+    held = HeldPasswordHasher(hasher)
+    verified = InMemoryVerifiedLogins(lifetime=60, monotonic=seconds)
+    authenticate_user = AuthenticateUser(users=users, hasher=held, verified=verified, access=access)
+    logins = [asyncio.create_task(authenticate_user("ann", PASSWORD))]
+    await asyncio.wait_for(held.is_reached.wait(), 60)
+    await users.disable(user.name)
+    if is_same_process:
+        access.note_change()
+    logins.append(asyncio.create_task(authenticate_user("ann", PASSWORD)))
+    await asyncio.sleep(0)
+    held.released.set()
+    results = await asyncio.gather(*logins, return_exceptions=True)
+    assert [isinstance(result, AuthenticationError) for result in results] == [is_same_process] * 2
+    seconds.passed = LOOK_SECONDS
+    with pytest.raises(AuthenticationError):
+        await authenticate_user("ann", PASSWORD)
+
+
+async def test_a_password_that_is_changed_while_the_old_one_is_verified_refuses_it(
+    users: InMemoryUserRepository,
+    hasher: InMemoryPasswordHasher,
+    add_user: AddUser,
+    change_password: ChangePassword,
+    access: AccessChanges,
+) -> None:
+    await add_user("ann", PASSWORD)
+    held = HeldPasswordHasher(hasher)
+    authenticate_user = AuthenticateUser(
+        users=users, hasher=held, verified=InMemoryVerifiedLogins(lifetime=60), access=access
+    )
+    login = asyncio.create_task(authenticate_user("ann", PASSWORD))
+    await asyncio.wait_for(held.is_reached.wait(), 60)
+    await change_password("ann", "battery staple")
+    held.released.set()
+    with pytest.raises(AuthenticationError):
+        await login
+
+
+async def test_a_change_of_one_user_costs_no_other_a_password_hash(
+    authenticate_user: AuthenticateUser,
+    add_user: AddUser,
+    disable_user: DisableUser,
+    counting_hasher: CountingPasswordHasher,
+    seconds: Seconds,
+) -> None:
+    names = [f"user{number}" for number in range(5)]
+    for name in ("ann", *names):
+        await add_user(name, PASSWORD)
+        await authenticate_user(name, PASSWORD)
+    await disable_user("ann")
+    for passed in (0.0, TRUST_SECONDS, 59.9):
+        seconds.passed = passed
+        for name in names:
+            assert await authenticate_user(name, PASSWORD) == Principal(name=UserName(name))
+    assert len(counting_hasher.verified) == 1 + len(names)
+
+
+async def test_the_look_at_the_user_does_not_lengthen_the_memory_of_the_login(
+    authenticate_user: AuthenticateUser, add_user: AddUser, counting_hasher: CountingPasswordHasher, seconds: Seconds
+) -> None:
+    await add_user("ann", PASSWORD)
+    for passed in range(0, 61, 3):
+        seconds.passed = passed
+        await authenticate_user("ann", PASSWORD)
+    assert len(counting_hasher.verified) == 2
+
+
+async def test_many_requests_of_many_users_ask_for_the_version_once_and_for_no_user(
+    hasher: InMemoryPasswordHasher, seconds: Seconds
+) -> None:
+    version, users = CountingAccessVersion(), CountingUserRepository()
+    authenticate_user = AuthenticateUser(
+        users=users,
+        hasher=hasher,
+        verified=InMemoryVerifiedLogins(lifetime=60, monotonic=seconds),
+        access=AccessChanges(version, monotonic=seconds),
+    )
+    names = [f"user{number}" for number in range(10)]
+    for name in names:
+        await AddUser(users=users, hasher=hasher, clock=InMemoryClock())(name, PASSWORD)
+        await authenticate_user(name, PASSWORD)
+    version.looks = users.looked_up = 0
+    seconds.passed = LOOK_SECONDS
+    await asyncio.gather(*(authenticate_user(name, PASSWORD) for name in names * 20))
+    seconds.passed += LOOK_SECONDS - 0.001
+    await asyncio.gather(*(authenticate_user(name, PASSWORD) for name in names * 20))
+    assert (version.looks, users.looked_up) == (1, 0)
 
 
 async def test_names_and_passwords_are_compared_in_nfc(authenticate_user: AuthenticateUser, add_user: AddUser) -> None:
@@ -298,10 +475,12 @@ async def test_names_are_compared_exactly(authenticate_user: AuthenticateUser, a
 
 
 async def test_a_database_that_does_not_answer_is_no_wrong_login(
-    counting_hasher: CountingPasswordHasher, seconds: Seconds
+    counting_hasher: CountingPasswordHasher, seconds: Seconds, access: AccessChanges
 ) -> None:
     verified = InMemoryVerifiedLogins(lifetime=60, monotonic=seconds)
-    authenticate_user = AuthenticateUser(users=BrokenUserRepository(), hasher=counting_hasher, verified=verified)
+    authenticate_user = AuthenticateUser(
+        users=BrokenUserRepository(), hasher=counting_hasher, verified=verified, access=access
+    )
     with pytest.raises(DBConnectionError):
         await authenticate_user("ann", PASSWORD)
 
@@ -353,15 +532,11 @@ async def test_a_login_that_was_right_lately_is_verified_whatever_was_wrong_sinc
 
 
 async def test_a_login_that_is_right_no_more_is_counted_from_then_on(
-    authenticate_user: AuthenticateUser,
-    add_user: AddUser,
-    users: InMemoryUserRepository,
-    hasher: InMemoryPasswordHasher,
-    seconds: Seconds,
+    authenticate_user: AuthenticateUser, add_user: AddUser, seconds: Seconds, change_password: ChangePassword
 ) -> None:
     await add_user("ann", PASSWORD)
     await authenticate_user("ann", PASSWORD, address=HERE)
-    await ChangePassword(users=users, hasher=hasher)("ann", "battery staple")
+    await change_password("ann", "battery staple")
     seconds.passed = 60
     for _ in range(ALLOWED + 1):
         with pytest.raises(AuthenticationError):
@@ -379,12 +554,13 @@ async def test_right_logins_are_not_counted(authenticate_user: AuthenticateUser,
 
 
 async def test_a_login_that_could_not_be_verified_is_not_counted(
-    counting_hasher: CountingPasswordHasher, seconds: Seconds
+    counting_hasher: CountingPasswordHasher, seconds: Seconds, access: AccessChanges
 ) -> None:
     authenticate_user = AuthenticateUser(
         users=BrokenUserRepository(),
         hasher=counting_hasher,
         verified=InMemoryVerifiedLogins(lifetime=60, monotonic=seconds),
+        access=access,
         allowance=LoginAllowance(wrong_logins=1, monotonic=seconds),
     )
     for _ in range(3):
@@ -399,12 +575,16 @@ async def test_without_an_address_no_wrong_login_is_counted(authenticate_user: A
 
 
 async def test_equal_logins_at_once_are_verified_once(
-    users: InMemoryUserRepository, hasher: InMemoryPasswordHasher, add_user: AddUser, seconds: Seconds
+    users: InMemoryUserRepository,
+    hasher: InMemoryPasswordHasher,
+    add_user: AddUser,
+    seconds: Seconds,
+    access: AccessChanges,
 ) -> None:
     await add_user("ann", PASSWORD)
     held = HeldPasswordHasher(hasher)
     verified = InMemoryVerifiedLogins(lifetime=60, monotonic=seconds)
-    authenticate_user = AuthenticateUser(users=users, hasher=held, verified=verified)
+    authenticate_user = AuthenticateUser(users=users, hasher=held, verified=verified, access=access)
     logins = [asyncio.create_task(authenticate_user("ann", PASSWORD, address=HERE)) for _ in range(50)]
     await asyncio.sleep(0)
     logins[0].cancel()
@@ -415,13 +595,14 @@ async def test_equal_logins_at_once_are_verified_once(
 
 
 async def test_the_allowance_holds_for_wrong_logins_at_once(
-    users: InMemoryUserRepository, hasher: InMemoryPasswordHasher, seconds: Seconds
+    users: InMemoryUserRepository, hasher: InMemoryPasswordHasher, seconds: Seconds, access: AccessChanges
 ) -> None:
     held = HeldPasswordHasher(hasher)
     authenticate_user = AuthenticateUser(
         users=users,
         hasher=held,
         verified=InMemoryVerifiedLogins(lifetime=60, monotonic=seconds),
+        access=access,
         allowance=LoginAllowance(wrong_logins=ALLOWED, monotonic=seconds),
     )
     logins = [
@@ -437,20 +618,24 @@ async def test_the_allowance_holds_for_wrong_logins_at_once(
 
 
 async def test_a_familiar_login_passes_a_full_queue_of_strangers(
-    users: InMemoryUserRepository, hasher: InMemoryPasswordHasher, add_user: AddUser, seconds: Seconds
+    users: InMemoryUserRepository,
+    hasher: InMemoryPasswordHasher,
+    add_user: AddUser,
+    seconds: Seconds,
+    access: AccessChanges,
 ) -> None:
     await add_user("ann", PASSWORD)
     verified = InMemoryVerifiedLogins(lifetime=60, monotonic=seconds)
-    await AuthenticateUser(users=users, hasher=hasher, verified=verified)("ann", PASSWORD, address=HERE)
+    await AuthenticateUser(users=users, hasher=hasher, verified=verified, access=access)("ann", PASSWORD, address=HERE)
     seconds.passed = 60
     held = HeldPasswordHasher(hasher)
     queue = LoginQueue(places=4)
-    flooded = AuthenticateUser(users=users, hasher=held, verified=verified, queue=queue)
+    flooded = AuthenticateUser(users=users, hasher=held, verified=verified, access=access, queue=queue)
     strangers = [asyncio.create_task(flooded(f"stranger{number}", PASSWORD, address=HERE)) for number in range(4)]
     await asyncio.sleep(0.01)
     with pytest.raises(OverloadedError):
         await flooded("one too many", PASSWORD, address=ELSEWHERE)
-    open_ = AuthenticateUser(users=users, hasher=hasher, verified=verified, queue=queue)
+    open_ = AuthenticateUser(users=users, hasher=hasher, verified=verified, access=access, queue=queue)
     assert await open_("ann", PASSWORD, address=HERE) == Principal(name=UserName("ann"))
     held.released.set()
     await asyncio.gather(*strangers, return_exceptions=True)
@@ -476,6 +661,7 @@ async def test_users_whose_names_are_the_same_in_nfc_stay_apart(
     add_user: AddUser,
     users: InMemoryUserRepository,
     hasher: InMemoryPasswordHasher,
+    access: AccessChanges,
 ) -> None:
     await add_user(COMPOSED, "battery staple")
     password_hash = await hasher.hash(Password(PASSWORD))
@@ -486,9 +672,9 @@ async def test_users_whose_names_are_the_same_in_nfc_stay_apart(
     assert await authenticate_user(COMPOSED, "battery staple") == Principal(name=UserName(COMPOSED))
     with pytest.raises(AuthenticationError):
         await authenticate_user(COMPOSED, PASSWORD)
-    await ChangePassword(users=users, hasher=hasher)(DECOMPOSED, "another password")
+    await ChangePassword(users=users, hasher=hasher, access=access)(DECOMPOSED, "another password")
     assert await authenticate_user(COMPOSED, "battery staple") == Principal(name=UserName(COMPOSED))
-    await DisableUser(users=users)(DECOMPOSED)
+    await DisableUser(users=users, access=access)(DECOMPOSED)
     assert not (await users.get(UserName(COMPOSED))).is_disabled
 
 

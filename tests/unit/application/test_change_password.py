@@ -5,12 +5,15 @@ import pytest
 from pixyproxy.adapters.memory.password_hasher import InMemoryPasswordHasher
 from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
 from pixyproxy.application import AddUser, ChangePassword
+from pixyproxy.application.access_changes import AccessChanges
 from pixyproxy.domain.errors import DataValidationError, RecordNotFoundError
 
 
 @pytest.fixture
-def change_password(users: InMemoryUserRepository, hasher: InMemoryPasswordHasher) -> ChangePassword:
-    return ChangePassword(users=users, hasher=hasher)
+def change_password(
+    users: InMemoryUserRepository, hasher: InMemoryPasswordHasher, access: AccessChanges
+) -> ChangePassword:
+    return ChangePassword(users=users, hasher=hasher, access=access)
 
 
 async def test_only_the_new_password_fits_afterwards(

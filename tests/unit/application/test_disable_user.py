@@ -6,14 +6,15 @@ import pytest
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
 from pixyproxy.application import AddUser, CreateImage, DisableUser, GetImage
+from pixyproxy.application.access_changes import AccessChanges
 from pixyproxy.domain.errors import RecordNotFoundError
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from tests.use_cases import LIGHTHOUSE
 
 
 @pytest.fixture
-def disable_user(users: InMemoryUserRepository) -> DisableUser:
-    return DisableUser(users=users)
+def disable_user(users: InMemoryUserRepository, access: AccessChanges) -> DisableUser:
+    return DisableUser(users=users, access=access)
 
 
 async def test_a_disabled_user_is_marked_and_no_other(

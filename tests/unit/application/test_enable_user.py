@@ -3,13 +3,14 @@
 import pytest
 
 from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
-from pixyproxy.application import AddUser, DisableUser, EnableUser
+from pixyproxy.application import AddUser, EnableUser
+from pixyproxy.application.access_changes import AccessChanges
 from pixyproxy.domain.errors import DataValidationError, RecordNotFoundError
 
 
 @pytest.fixture
-def enable_user(users: InMemoryUserRepository) -> EnableUser:
-    return EnableUser(users=users)
+def enable_user(users: InMemoryUserRepository, access: AccessChanges) -> EnableUser:
+    return EnableUser(users=users, access=access)
 
 
 async def test_an_enabled_user_is_as_before_and_no_other_user_changes(
@@ -17,8 +18,8 @@ async def test_an_enabled_user_is_as_before_and_no_other_user_changes(
 ) -> None:
     ann = await add_user("ann", "correct horse", is_admin=True)
     bob = await add_user("bob", "correct horse")
-    for name in ("ann", "bob"):
-        await DisableUser(users=users)(name)
+    for name in (ann.name, bob.name):
+        await users.disable(name)
     await enable_user("ann")
     assert await users.get(ann.name) == ann
     assert (await users.get(bob.name)).is_disabled

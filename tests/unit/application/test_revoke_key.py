@@ -9,8 +9,8 @@ from pixyproxy.adapters.memory.api_key_repository import InMemoryAPIKeyRepositor
 from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
 from pixyproxy.application import AddUser, AuthenticateKey, CreateKey, ListKeys, RevokeKey, RevokeKeys
+from pixyproxy.application.access_changes import AccessChanges
 from pixyproxy.application.create_key import CreatedKey
-from pixyproxy.application.known_keys import KnownKeys
 from pixyproxy.domain.errors import (
     AuthenticationError,
     DBConnectionError,
@@ -30,13 +30,8 @@ class ForgetfulAPIKeyRepository(InMemoryAPIKeyRepository):
 
 
 @pytest.fixture
-def known() -> KnownKeys:
-    return KnownKeys()
-
-
-@pytest.fixture
-def revoke_key(keys: InMemoryAPIKeyRepository, clock: InMemoryClock, known: KnownKeys) -> RevokeKey:
-    return RevokeKey(keys=keys, clock=clock, known=known)
+def revoke_key(keys: InMemoryAPIKeyRepository, clock: InMemoryClock, access: AccessChanges) -> RevokeKey:
+    return RevokeKey(keys=keys, clock=clock, access=access)
 
 
 @pytest.fixture
@@ -46,9 +41,9 @@ def revoke_keys(keys: InMemoryAPIKeyRepository, users: InMemoryUserRepository, r
 
 @pytest.fixture
 def authenticate_key(
-    keys: InMemoryAPIKeyRepository, users: InMemoryUserRepository, clock: InMemoryClock, known: KnownKeys
+    keys: InMemoryAPIKeyRepository, users: InMemoryUserRepository, clock: InMemoryClock, access: AccessChanges
 ) -> AuthenticateKey:
-    return AuthenticateKey(keys=keys, users=users, clock=clock, known=known)
+    return AuthenticateKey(keys=keys, users=users, clock=clock, access=access)
 
 
 @pytest.fixture(autouse=True)
@@ -121,14 +116,14 @@ async def test_an_administrator_revokes_the_key_of_any_user(
 
 
 async def test_a_key_is_forgotten_even_if_the_answer_of_the_database_is_lost(
-    users: InMemoryUserRepository, clock: InMemoryClock, known: KnownKeys, made: list[CreatedKey]
+    users: InMemoryUserRepository, clock: InMemoryClock, access: AccessChanges, made: list[CreatedKey]
 ) -> None:
     keys = ForgetfulAPIKeyRepository()
     await keys.add(made[0].key)
-    authenticate_key = AuthenticateKey(keys=keys, users=users, clock=clock, known=known)
+    authenticate_key = AuthenticateKey(keys=keys, users=users, clock=clock, access=access)
     await authenticate_key(made[0].secret)
     with pytest.raises(DBConnectionError):
-        await RevokeKey(keys=keys, clock=clock, known=known)(made[0].key.guid, OPERATOR)
+        await RevokeKey(keys=keys, clock=clock, access=access)(made[0].key.guid, OPERATOR)
     with pytest.raises(AuthenticationError):
         await authenticate_key(made[0].secret)
 

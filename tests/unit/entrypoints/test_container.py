@@ -14,7 +14,7 @@ from pixyproxy.entrypoints.container import Container, opened
 from pixyproxy.entrypoints.settings import Settings, load_settings
 from tests.doubles.container import in_memory_container
 
-PORTS = ("schema", "images", "users", "secrets", "upgrade_progress")
+PORTS = ("schema", "images", "users", "secrets", "access_version", "upgrade_progress")
 
 
 def container_on(url: str) -> Container:

@@ -1,6 +1,7 @@
 """Signed links: which are opened, and which are not."""
 
 import string
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -8,8 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pixyproxy.adapters.memory.access_version import InMemoryAccessVersion
 from pixyproxy.adapters.memory.secret_store import InMemorySecretStore
+from pixyproxy.application import RotateLinkKey
+from pixyproxy.application.access_changes import LOOK_SECONDS, TRUST_SECONDS, AccessChanges
 from pixyproxy.domain.errors import OperationNotAllowedError
+from pixyproxy.domain.ports import SecretStore
 from pixyproxy.entrypoints.link_signer import LinkSigner
 
 GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
@@ -21,8 +26,34 @@ ARABIC_DIGITS = "".join(chr(0x660 + int(digit)) for digit in str(EXPIRES))
 OLD, NEW = b"o" * 32, b"n" * 32
 
 
+class CountingSecretStore(InMemorySecretStore):
+    """Counts the reads."""
+
+    def __init__(self, access_version: InMemoryAccessVersion) -> None:
+        super().__init__(access_version)
+        self.reads = 0
+
+    async def accepted(self, name: str) -> Sequence[bytes]:
+        self.reads += 1
+        return await super().accepted(name)
+
+
+class Seconds:
+    """A clock that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+
+    def __call__(self) -> float:
+        return self.passed
+
+
+def signer_of(secrets: SecretStore, *keys: bytes) -> LinkSigner:
+    return LinkSigner(secrets, AccessChanges(InMemoryAccessVersion()), keys)
+
+
 def signer_with(*keys: bytes) -> LinkSigner:
-    return LinkSigner(InMemorySecretStore(), keys)
+    return signer_of(InMemorySecretStore(), *keys)
 
 
 async def opens(
@@ -133,19 +164,97 @@ async def test_a_key_that_is_taken_away_ends_its_links() -> None:
 
 async def test_without_keys_all_processes_share_the_databases_own() -> None:
     secrets = InMemorySecretStore()
-    signature = await LinkSigner(secrets).sign(GUID, VARIANT, EXPIRES)
+    signature = await signer_of(secrets).sign(GUID, VARIANT, EXPIRES)
 
-    assert await opens(LinkSigner(secrets), signature)
-    assert not await opens(LinkSigner(InMemorySecretStore()), signature)
-    assert not await opens(LinkSigner(secrets, [NEW]), signature)
+    assert await opens(signer_of(secrets), signature)
+    assert not await opens(signer_with(), signature)
+    assert not await opens(signer_of(secrets, NEW), signature)
 
 
 async def test_the_key_is_no_other_of_the_databases_keys() -> None:
     secrets = InMemorySecretStore()
-    signature = await LinkSigner(secrets).sign(GUID, VARIANT, EXPIRES)
+    signature = await signer_of(secrets).sign(GUID, VARIANT, EXPIRES)
 
-    assert not await opens(LinkSigner(InMemorySecretStore(), [await secrets.get("cursor")]), signature)
-    assert await opens(LinkSigner(InMemorySecretStore(), [await secrets.get("link")]), signature)
+    assert not await opens(signer_with(await secrets.get("cursor")), signature)
+    assert await opens(signer_with(await secrets.get("link")), signature)
+
+
+class Process:
+    """What one process makes of a database that others share."""
+
+    def __init__(self, secrets: InMemorySecretStore, version: InMemoryAccessVersion, seconds: Seconds) -> None:
+        access = AccessChanges(version, monotonic=seconds)
+        self.signer = LinkSigner(secrets, access)
+        self.rotate = RotateLinkKey(secrets=secrets, access=access)
+
+    async def sign(self) -> str:
+        return await self.signer.sign(GUID, VARIANT, EXPIRES)
+
+    async def opens(self, signature: str) -> bool:
+        return await opens(self.signer, signature)
+
+
+@pytest.fixture
+def seconds() -> Seconds:
+    return Seconds()
+
+
+@pytest.fixture
+def processes(seconds: Seconds) -> list[Process]:
+    version = InMemoryAccessVersion()
+    secrets = InMemorySecretStore(version)
+    return [Process(secrets, version, seconds) for _ in range(2)]
+
+
+async def test_a_rotated_key_signs_at_once_here_and_elsewhere_at_the_next_look(
+    processes: list[Process], seconds: Seconds
+) -> None:
+    here, elsewhere = processes
+    before = await elsewhere.sign()
+    assert await here.sign() == before
+    await here.rotate()
+    after = await here.sign()
+    assert after != before
+    assert await elsewhere.sign() == before
+    seconds.passed += LOOK_SECONDS
+    assert await elsewhere.sign() == after
+    for process in processes:
+        assert await process.opens(before)
+        assert await process.opens(after)
+
+
+async def test_the_second_rotation_ends_the_links_of_the_first_key(processes: list[Process]) -> None:
+    here, _ = processes
+    signatures = []
+    for _ in range(3):
+        signatures.append(await here.sign())
+        await here.rotate()
+    assert [await here.opens(signature) for signature in signatures] == [False, False, True]
+
+
+async def test_a_revoking_rotation_ends_all_earlier_links(processes: list[Process], seconds: Seconds) -> None:
+    here, elsewhere = processes
+    signatures = [await elsewhere.sign()]
+    await here.rotate()
+    signatures.append(await here.sign())
+    await here.rotate(revoke=True)
+    assert [await here.opens(signature) for signature in signatures] == [False, False]
+    seconds.passed += LOOK_SECONDS
+    assert [await elsewhere.opens(signature) for signature in signatures] == [False, False]
+    assert await elsewhere.opens(await here.sign())
+
+
+async def test_the_databases_keys_are_read_once_in_five_seconds(seconds: Seconds) -> None:
+    version = InMemoryAccessVersion()
+    secrets = CountingSecretStore(version)
+    signer = LinkSigner(secrets, AccessChanges(version, monotonic=seconds))
+    for passed in (0.0, LOOK_SECONDS, TRUST_SECONDS - 0.001):
+        seconds.passed = passed
+        assert await opens(signer, await signer.sign(GUID, VARIANT, EXPIRES))
+    assert secrets.reads == 1
+    seconds.passed = TRUST_SECONDS
+    await signer.sign(GUID, VARIANT, EXPIRES)
+    assert secrets.reads == 2
 
 
 @given(

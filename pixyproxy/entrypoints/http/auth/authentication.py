@@ -2,13 +2,16 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from pixyproxy.application.access_changes import AccessChanges
 from pixyproxy.domain.api_key import APIKey
+from pixyproxy.domain.errors import AuthenticationError
+from pixyproxy.domain.ports import AccessMark
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.entrypoints.http.auth.key_scopes import ensure_in_scope
 
@@ -24,6 +27,8 @@ class Login(NamedTuple):
 
 
 _NO_LOGIN: Final = Login(ANONYMOUS)
+
+_LOGIN_OF: Final = "login_of"
 
 
 class Authenticator(Protocol):
@@ -58,6 +63,7 @@ def authentication(*authenticators: Authenticator) -> Callable[[ASGIApp], ASGIAp
     def middleware(app: ASGIApp) -> ASGIApp:
         async def authenticated(scope: Scope, receive: Receive, send: Send) -> None:
             principal, key = await login_of(ASGIConnection(scope))
+            scope["state"][_LOGIN_OF] = login_of
             if key is not None:
                 ensure_in_scope(key, scope)
             scope["user"], scope["auth"] = principal, key
@@ -66,3 +72,30 @@ def authentication(*authenticators: Authenticator) -> Callable[[ASGIApp], ASGIAp
         return authenticated
 
     return middleware
+
+
+class OpenLogin:
+    """The login of a request whose answer takes long."""
+
+    def __init__(self, request: APIRequest, access: AccessChanges, mark: AccessMark) -> None:
+        self._request = request
+        self._access = access
+        self._mark = mark
+
+    @classmethod
+    async def of(cls, request: APIRequest, access: AccessChanges) -> Self | None:
+        """Return the login of a request that was just authenticated; None for one without a login."""
+        return None if request.user == ANONYMOUS else cls(request, access, await access.mark())
+
+    async def ensure_valid(self) -> None:
+        """Authenticate the request again if any user or key has changed; raise what that raises.
+
+        Raises `AuthenticationError` if it is the login of another principal by now.
+        """
+        if not await self._access.has_changed_since(self._mark):
+            return
+        mark = await self._access.mark()
+        login = await self._request.scope["state"][_LOGIN_OF](self._request)
+        if login.principal != self._request.user:
+            raise AuthenticationError("The rights of this login have changed.")
+        self._mark = mark

@@ -9,12 +9,13 @@ from litestar import Response
 from litestar.response import ServerSentEvent
 
 from pixyproxy.application import CreateBatch, CreateImage, GetBatch, GetImage, WatchImage
+from pixyproxy.application.access_changes import AccessChanges
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import IdempotencyKey, parse_idempotency_key
 from pixyproxy.domain.image import ImageScope, Visibility
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.entrypoints.container import Container
-from pixyproxy.entrypoints.http.auth.authentication import APIRequest
+from pixyproxy.entrypoints.http.auth.authentication import APIRequest, OpenLogin
 from pixyproxy.entrypoints.http.content.delivery import ContentDelivery, ContentResponse, parse_download
 from pixyproxy.entrypoints.http.content.partials import PartialDelivery
 from pixyproxy.entrypoints.http.content.variants import VariantQuery
@@ -41,6 +42,7 @@ class ImageResource:
     get_image: GetImage
     get_batch: GetBatch
     watch_image: WatchImage
+    access: AccessChanges
     pages: Pages
     delivery: ContentDelivery
     partials: PartialDelivery
@@ -55,6 +57,7 @@ class ImageResource:
             get_image=container.get_image(),
             get_batch=container.get_batch(),
             watch_image=container.watch_image(),
+            access=container.access_changes(),
             pages=Pages.of(container),
             delivery=ContentDelivery.of(container),
             partials=PartialDelivery.of(container),
@@ -85,8 +88,12 @@ class ImageResource:
         return batch_response(request, await self.get_batch(guid, request.user, self.scope), self.scope)
 
     async def events(self, request: APIRequest, guid: UUID) -> ServerSentEvent:
-        """Answer with an image's states, as they change, and its partial images."""
-        return events_response(request, await self.watch_image(guid, request.user, self.scope), self.scope)
+        """Answer with an image's states, as they change, and its partial images, as long as the login is valid."""
+        login = await OpenLogin.of(request, self.access)
+        watched = await self.watch_image(
+            guid, request.user, self.scope, ensure_login=None if login is None else login.ensure_valid
+        )
+        return events_response(request, watched, self.scope)
 
     async def partial(self, request: APIRequest, guid: UUID, position: int) -> ContentResponse:
         """Answer with the bytes of a partial image."""

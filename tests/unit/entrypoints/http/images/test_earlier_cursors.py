@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 from dependency_injector import providers
 
+from pixyproxy.adapters.memory.secret_store import InMemorySecretStore
 from pixyproxy.domain.image import ImageScope, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder
-from pixyproxy.domain.ports import SecretStore
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import ANONYMOUS, UserName
 from pixyproxy.entrypoints.container import Container
@@ -23,7 +23,7 @@ ALL_FILTERS = (
 )
 
 
-class KnownSecrets(SecretStore):
+class KnownSecrets(InMemorySecretStore):
     """Has the key that the cursors below were signed with."""
 
     async def get(self, name: str) -> bytes:

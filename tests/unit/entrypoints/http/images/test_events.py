@@ -233,3 +233,28 @@ async def test_an_image_that_another_process_generates_is_followed_too() -> None
 
         assert [name for name, _ in events(await stream.piece())] == ["failed"]
         await stream.leave()
+
+
+@pytest.mark.parametrize("path", ["/image", "/private/image"])
+async def test_the_stream_of_a_user_who_is_disabled_ends(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    generator = HeldGenerator()
+    async with serving(generator=generator) as served:
+        location = await begin(served, generator, path)
+        stream = Stream(served, f"{location}/events")
+        await stream.piece()
+        await served.container.disable_user()("ann")
+        await stream.end()
+        assert "events broken off" in caplog.messages
+        generator.go_on()
+
+
+async def test_a_change_of_another_user_ends_no_stream() -> None:
+    generator = HeldGenerator()
+    async with serving(generator=generator) as served:
+        stream = Stream(served, f"{await begin(served, generator)}/events")
+        await stream.piece()
+        await served.container.disable_user()("bob")
+        await asyncio.sleep(0.3)
+        generator.go_on()
+        assert [name for name, _ in events(await stream.piece())] == ["ready"]
+        await stream.end()
