@@ -114,7 +114,6 @@ def test_an_old_password_and_the_links_of_a_revoked_key_stop_soon_without_a_rest
     def link_status(service: Service) -> int:
         return httpx.get(f"{service.url}{path}", timeout=60).status_code
 
-    run(first, environment, "links", "rotate")
     assert {login_status(service) for service in services} == {link_status(service) for service in services} == {200}
     run(first, environment, "links", "rotate", "--revoke")
     run(first, environment, "users", "passwd", LOGIN[0], "--password-stdin", text="battery staple")

@@ -92,8 +92,8 @@ EVENTS: Final = {
         ImageEvent,
         media_type="text/event-stream",
         description="An event for each state, named after it, with the details as JSON, and an event `partial` for"
-        " each partial image, with its position and its address. The final state ends it. If it ends before, ask"
-        " again.",
+        " each partial image, with its position and its address. The final state ends it. If it ends before,"
+        " such as when its login is no longer valid, ask again.",
         generate_examples=False,
     )
 }
