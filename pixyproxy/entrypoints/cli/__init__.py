@@ -11,6 +11,7 @@ from pixyproxy.entrypoints.cli.db import db
 from pixyproxy.entrypoints.cli.doctor import doctor
 from pixyproxy.entrypoints.cli.export import export
 from pixyproxy.entrypoints.cli.generate import generate
+from pixyproxy.entrypoints.cli.health import health
 from pixyproxy.entrypoints.cli.import_ import import_
 from pixyproxy.entrypoints.cli.keys import keys
 from pixyproxy.entrypoints.cli.links import links
@@ -28,6 +29,7 @@ def main() -> None:
 
 
 main.add_command(serve)
+main.add_command(health)
 main.add_command(db)
 main.add_command(users)
 main.add_command(keys)
