@@ -198,6 +198,14 @@ def test_the_sdist_needs_no_links(built: Built) -> None:
         assert not [member.name for member in archive if not (member.isfile() or member.isdir())]
 
 
+def test_the_sdist_has_what_a_deployment_is_made_of(built: Built) -> None:
+    with tarfile.open(built.sdist) as archive:
+        shipped = {member.name.partition("/")[2] for member in archive}
+    deployment = {f"{folder}/{name}" for folder in ("deploy", "docs", "sql") for name in files_below(ROOT / folder)}
+    assert {"Dockerfile", ".dockerignore", "compose.yaml", ".env.example", "requirements/runtime.txt"} <= shipped
+    assert deployment <= shipped
+
+
 def test_the_license_is_part_of_the_wheel(built: Built) -> None:
     assert built.dist_info("licenses/LICENSE") == (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert built.metadata["License-Expression"] == "MIT"

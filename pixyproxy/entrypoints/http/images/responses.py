@@ -78,7 +78,7 @@ CONTENT: Final = {
 
 
 def accepted(
-    body: object, description: str = "The image is not ready yet: poll `Location`, or follow its `events`."
+    body: Any, description: str = "The image is not ready yet: poll `Location`, or follow its `events`."
 ) -> dict[int, ResponseSpec]:
     """Describe the answer to a creation that is not over yet."""
     return {202: ResponseSpec(body, description=description, generate_examples=False)}
