@@ -5,6 +5,7 @@ What was tried with dependency-injector and Litestar, and why nothing here is a 
 """
 
 import operator
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from pixyproxy.adapters.openai.image_generator import OpenAIImageGenerator
 from pixyproxy.adapters.openai.models import MODELS
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.adapters.pictures.vips.variant_maker import VipsVariantMaker
+from pixyproxy.adapters.s3.content_links import S3ContentLinks
 from pixyproxy.adapters.s3.content_store import S3ContentStore
 from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
@@ -147,6 +149,9 @@ class Container(containers.DeclarativeContainer):
         settings.provided.content_kind,
         file=providers.Singleton(FilesystemContentStore, providers.Factory(Path, settings.provided.content_path)),
         s3=providers.Singleton(S3ContentStore, settings.provided.content_bucket),
+    )
+    content_links = providers.Singleton(
+        S3ContentLinks, settings.provided.content_bucket, environment=providers.Object(os.environ)
     )
     upload_contents = providers.Selector(
         settings.provided.content_kind,

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import msgspec
 
 from pixyproxy.adapters.mysql.url import parse_url
+from pixyproxy.adapters.s3.presign import credentials_in
 from pixyproxy.adapters.s3.url import S3URL, parse_s3_url
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.generation_request import MODEL_MAX_LENGTH
@@ -34,6 +35,8 @@ _NO_SHELL: Final = "starts with ~ or $, which no shell has expanded: write the w
 # IPv6 addresses and names in any script, too.
 _HOST: Final = re.compile(r"[^\s/\\%]+")
 _HOST_NAME: Final = re.compile(r"\*|(\*\.)?[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*", re.ASCII)
+
+_OFFLOAD: Final = re.compile(rf"{X_ACCEL}/((?!\.{{1,2}}/)[0-9A-Za-z._~-]+/)+")
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -70,6 +73,14 @@ class GeneratorKind(StrEnum):
     AUTO = "auto"
     OPENAI = "openai"
     SKETCH = "sketch"
+
+
+class DeliveryKind(StrEnum):
+    """How content leaves an S3 store: through the service, through nginx in front, or straight to the client."""
+
+    PROXY = "proxy"
+    X_ACCEL = "x-accel"
+    REDIRECT = "redirect"
 
 
 class LogFormat(StrEnum):
@@ -125,6 +136,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     search_timeout: Annotated[float, msgspec.Meta(gt=0, le=25)] = 10.0
     link_keys: str | None = None
     content_offload: str | None = None
+    content_delivery: str = "proxy"
+    redirect_private: bool = False
     send_timeout: Seconds = 60.0
     max_upload: Annotated[int, msgspec.Meta(ge=1_024, le=67_108_864)] = 52_428_800
     max_json: Annotated[int, msgspec.Meta(ge=1_048_576, le=1_073_741_824)] = 67_108_864
@@ -223,6 +236,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.content_offload is None else self.content_offload.removeprefix(X_ACCEL)
 
     @property
+    def delivery_kind(self) -> DeliveryKind:
+        """How content leaves an S3 store."""
+        return DeliveryKind(self.content_delivery.partition(":")[0])
+
+    @property
+    def delivery_path(self) -> str:
+        """The location of nginx in front that leads to the S3 store; empty for another kind of delivery."""
+        return self.content_delivery.partition(":")[2]
+
+    @property
     def public_address(self) -> PublicURL | None:
         """The public URL, or None to use that of each request."""
         return None if self.public_url is None else parse_public_url(self.public_url)
@@ -267,6 +290,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     problems.extend(_misspelt(environment))
     settings = Settings(**values)
     problems.extend(_contradictions(settings))
+    problems.extend(_credential_problems(settings, environment))
     if problems:
         raise SettingsError(problems)
     return settings
@@ -406,10 +430,49 @@ def _delivery_problems(settings: Settings) -> Iterator[str]:
             "PIXYPROXY_LINK_KEYS must be one or more keys between commas, each of"
             f" {LINK_KEY_MIN_LENGTH} characters or more, printable ASCII without spaces."
         )
-    if settings.content_offload is not None and not re.fullmatch(
-        rf"{X_ACCEL}/((?!\.{{1,2}}/)[0-9A-Za-z._~-]+/)+", settings.content_offload, re.ASCII
-    ):
+    if settings.content_offload is not None and not _OFFLOAD.fullmatch(settings.content_offload):
         yield "PIXYPROXY_CONTENT_OFFLOAD must be x-accel: and a path between slashes, such as x-accel:/internal/."
+    yield from _s3_delivery_problems(settings)
+
+
+def _s3_delivery_problems(settings: Settings) -> Iterator[str]:
+    delivery = settings.content_delivery
+    content = _split(settings.content_url)
+    if delivery not in {DeliveryKind.PROXY, DeliveryKind.REDIRECT} and not _OFFLOAD.fullmatch(delivery):
+        yield (
+            "PIXYPROXY_CONTENT_DELIVERY must be proxy, redirect, or x-accel: and a path between slashes, such as"
+            " x-accel:/s3/."
+        )
+    elif delivery != DeliveryKind.PROXY and (content is None or content.scheme != ContentKind.S3):
+        yield (
+            "PIXYPROXY_CONTENT_DELIVERY goes with content on S3; for content in files, PIXYPROXY_CONTENT_OFFLOAD has"
+            " nginx send them."
+        )
+    elif delivery == DeliveryKind.REDIRECT and not _has_public_endpoint(settings.content_url):
+        yield (
+            "PIXYPROXY_CONTENT_DELIVERY is redirect, and PIXYPROXY_CONTENT_URL has no public_endpoint, the address of"
+            " the store for clients."
+        )
+    if settings.redirect_private and delivery != DeliveryKind.REDIRECT:
+        yield "PIXYPROXY_REDIRECT_PRIVATE goes with PIXYPROXY_CONTENT_DELIVERY=redirect alone."
+
+
+def _has_public_endpoint(url: str) -> bool:
+    try:
+        return parse_s3_url(url).public_endpoint is not None
+    except ValueError:
+        # That is a problem of its own.
+        return True
+
+
+def _credential_problems(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
+    delivery, is_s3 = settings.content_delivery, settings.content_url.startswith(f"{ContentKind.S3}:")
+    is_signed = delivery == DeliveryKind.REDIRECT or _OFFLOAD.fullmatch(delivery) is not None
+    if is_s3 and is_signed and credentials_in(environment) is None:
+        yield (
+            "PIXYPROXY_CONTENT_DELIVERY needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which sign the URLs: the"
+            " role of an instance, a container or a web identity can't."
+        )
 
 
 def _database_problems(settings: Settings) -> Iterator[str]:

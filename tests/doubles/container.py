@@ -10,13 +10,16 @@ from pixyproxy.adapters.memory.picture_source import InMemoryPictureSource
 from pixyproxy.adapters.pictures.pillow.variant_maker import PillowVariantMaker
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.settings import Settings
+from tests.doubles.linked_contents import LinkedContents
 
 
 def in_memory_container(settings: Settings) -> Container:
     """Return a container that needs no file, no server and no network."""
     container = Container(settings=settings)
     container.database.override(providers.Object(InMemoryDatabase()))
-    container.contents.override(providers.Object(InMemoryContentStore()))
+    contents = LinkedContents()
+    container.contents.override(providers.Object(contents))
+    container.content_links.override(providers.Object(contents))
     container.upload_contents.override(providers.Object(InMemoryContentStore()))
     container.partial_contents.override(providers.Object(InMemoryContentStore()))
     container.generator.override(providers.Object(InMemoryImageGenerator()))

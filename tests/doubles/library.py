@@ -12,9 +12,12 @@ from pathlib import Path
 from PIL import Image as Picture
 
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
+from pixyproxy.adapters.s3.content_store import S3ContentStore
+from pixyproxy.adapters.s3.url import parse_s3_url
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.content import ContentInfo, MediaType
 from pixyproxy.domain.image import Image, Visibility
+from pixyproxy.domain.ports import ContentStore
 from pixyproxy.domain.user import UserName
 from tests.doubles.service import clean_environment
 from tests.factories import ImageFactory
@@ -57,10 +60,18 @@ def content_path(folder: Path, image: Image) -> Path:
     return folder / CONTENTS / key[:2] / key[2:4] / key
 
 
-def fill(folder: Path, paintings: Iterable[Painting], users: Mapping[str, str]) -> None:
-    """Store images, and users with their passwords, for a service that will work in `folder`."""
+def fill(
+    folder: Path, paintings: Iterable[Painting], users: Mapping[str, str], *, content_url: str | None = None
+) -> None:
+    """Store images, and users with their passwords, for a service that will work in `folder`.
+
+    The content goes to the bucket of S3 that `content_url` names, if any.
+    """
     (folder / DATABASE.parent).mkdir()
-    asyncio.run(_store(folder, paintings))
+    contents: ContentStore = (
+        FilesystemContentStore(folder / CONTENTS) if content_url is None else S3ContentStore(parse_s3_url(content_url))
+    )
+    asyncio.run(_store(folder, contents, paintings))
     for name, password in users.items():
         subprocess.run(
             [sys.executable, "-m", "pixyproxy", "users", "add", name, "--password-stdin"],
@@ -72,15 +83,16 @@ def fill(folder: Path, paintings: Iterable[Painting], users: Mapping[str, str]) 
         )
 
 
-async def _store(folder: Path, paintings: Iterable[Painting]) -> None:
+async def _store(folder: Path, contents: ContentStore, paintings: Iterable[Painting]) -> None:
     database = SQLiteDatabase(folder / DATABASE)
     await database.open()
     await database.schema.upgrade()
-    images, contents = database.images, FilesystemContentStore(folder / CONTENTS)
+    images = database.images
     await contents.prepare()
     for image, data in paintings:
         await contents.put(image.content_key, _only(data))
         await images.add(image)
+    await contents.close()
     await database.close()
 
 

@@ -9,6 +9,7 @@ from pixyproxy.domain.ports.api_key_repository import APIKeyRepository
 from pixyproxy.domain.ports.bundles import ContentPorts, ImagePorts
 from pixyproxy.domain.ports.clock import Clock
 from pixyproxy.domain.ports.content_inspector import ContentInspector, InputInfo
+from pixyproxy.domain.ports.content_links import Audience, ContentLinks, LinkTerms, ShownAs
 from pixyproxy.domain.ports.content_maintenance import ContentMaintenance, FoundContent
 from pixyproxy.domain.ports.content_store import ContentDigest, ContentStore, StoredContent, chunks_of
 from pixyproxy.domain.ports.data_upgrades import DataUpgrades, UpgradeProgress
@@ -63,9 +64,11 @@ __all__ = [
     "ArchiveProblem",
     "ArchivedImage",
     "ArchivedReference",
+    "Audience",
     "Clock",
     "ContentDigest",
     "ContentInspector",
+    "ContentLinks",
     "ContentMaintenance",
     "ContentPorts",
     "ContentStore",
@@ -90,6 +93,7 @@ __all__ = [
     "InputPicture",
     "InputPictures",
     "Lease",
+    "LinkTerms",
     "Migration",
     "OnPartial",
     "PartialImage",
@@ -103,6 +107,7 @@ __all__ = [
     "SearchIndex",
     "SecretStore",
     "SendableFile",
+    "ShownAs",
     "StoredContent",
     "TagCatalogue",
     "TokenSource",

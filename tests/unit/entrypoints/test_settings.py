@@ -14,6 +14,7 @@ from pixyproxy.adapters.s3.url import S3URL
 from pixyproxy.entrypoints.settings import (
     ContentKind,
     DatabaseKind,
+    DeliveryKind,
     GeneratorKind,
     LogFormat,
     Settings,
@@ -164,6 +165,17 @@ def test_words_for_no(text: str) -> None:
         ("PIXYPROXY_CONTENT_OFFLOAD", "x-accel:/./"),
         ("PIXYPROXY_CONTENT_OFFLOAD", "x-accel:/a b/"),
         ("PIXYPROXY_CONTENT_OFFLOAD", "x-sendfile:/internal/"),
+        ("PIXYPROXY_CONTENT_DELIVERY", "redirect"),
+        ("PIXYPROXY_CONTENT_DELIVERY", "x-accel:/s3/"),
+        ("PIXYPROXY_CONTENT_DELIVERY", "x-accel"),
+        ("PIXYPROXY_CONTENT_DELIVERY", "x-accel:/s3"),
+        ("PIXYPROXY_CONTENT_DELIVERY", "x-accel:s3/"),
+        ("PIXYPROXY_CONTENT_DELIVERY", "x-accel:/"),
+        ("PIXYPROXY_CONTENT_DELIVERY", "redirect:/s3/"),
+        ("PIXYPROXY_CONTENT_DELIVERY", "proxy:"),
+        ("PIXYPROXY_CONTENT_DELIVERY", "direct"),
+        ("PIXYPROXY_REDIRECT_PRIVATE", "true"),
+        ("PIXYPROXY_REDIRECT_PRIVATE", "public"),
         ("PIXYPROXY_SEND_TIMEOUT", "0"),
         ("PIXYPROXY_ANONYMOUS_CREATE", "maybe"),
         ("PIXYPROXY_GENERATOR", "dall-e"),
@@ -451,6 +463,52 @@ def test_keys_of_links_keep_their_order(keys: str, secrets: tuple[bytes, ...]) -
 )
 def test_an_offload_names_the_path_of_the_web_server(offload: str, path: str | None) -> None:
     assert load_settings({"PIXYPROXY_CONTENT_OFFLOAD": offload}).offload_path == path
+
+
+S3_URL = "s3://bucket/prefix?endpoint=http://10.0.0.5:8333"
+PUBLIC_S3_URL = f"{S3_URL}&public_endpoint=https://files.example.org"
+S3_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "secret"}
+
+
+@pytest.mark.parametrize(
+    ("url", "delivery", "kind", "path"),
+    [
+        ("file:data/images", "", DeliveryKind.PROXY, ""),
+        (S3_URL, "proxy", DeliveryKind.PROXY, ""),
+        (S3_URL, "x-accel:/s3/", DeliveryKind.X_ACCEL, "/s3/"),
+        (S3_URL, "x-accel:/a/b.c/", DeliveryKind.X_ACCEL, "/a/b.c/"),
+        (PUBLIC_S3_URL, "redirect", DeliveryKind.REDIRECT, ""),
+    ],
+)
+def test_a_delivery_names_its_kind_and_the_path_of_the_web_server(
+    url: str, delivery: str, kind: DeliveryKind, path: str
+) -> None:
+    settings = load_settings({"PIXYPROXY_CONTENT_URL": url, "PIXYPROXY_CONTENT_DELIVERY": delivery, **S3_CREDENTIALS})
+    assert (settings.delivery_kind, settings.delivery_path) == (kind, path)
+
+
+def test_clients_are_redirected_to_a_public_endpoint_alone() -> None:
+    redirect = {"PIXYPROXY_CONTENT_DELIVERY": "redirect", **S3_CREDENTIALS}
+    [problem] = problems_of({"PIXYPROXY_CONTENT_URL": S3_URL, **redirect})
+    assert "public_endpoint" in problem
+    private = {"PIXYPROXY_CONTENT_URL": PUBLIC_S3_URL, "PIXYPROXY_REDIRECT_PRIVATE": "true"}
+    assert load_settings({**private, **redirect}).redirect_private
+    [problem] = problems_of(private)
+    assert problem.startswith("PIXYPROXY_REDIRECT_PRIVATE")
+
+
+@pytest.mark.parametrize("name", S3_CREDENTIALS)
+@pytest.mark.parametrize("delivery", ["redirect", "x-accel:/s3/"])
+def test_urls_are_signed_with_credentials_of_the_environment_alone(delivery: str, name: str) -> None:
+    environment = {
+        "PIXYPROXY_CONTENT_URL": PUBLIC_S3_URL,
+        "PIXYPROXY_CONTENT_DELIVERY": delivery,
+        **S3_CREDENTIALS,
+        name: "",
+    }
+    [problem] = problems_of(environment)
+    assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in problem
+    assert load_settings({**environment, "PIXYPROXY_CONTENT_DELIVERY": "proxy"}).delivery_kind is DeliveryKind.PROXY
 
 
 def test_secrets_are_in_no_text_of_the_settings() -> None:

@@ -1,28 +1,34 @@
 """Delivery of content over HTTP: conditional requests, ranges and variants."""
 
-import asyncio
 import base64
-import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final, Protocol, Self
+from typing import Final, Protocol, Self
 from uuid import UUID
 
 import msgspec
-from litestar.types import HTTPScope, Receive, Scope, Send
+from litestar.types import HTTPScope
 
 from pixyproxy.application import GetImageContent, GetImageVariant, GetReference
 from pixyproxy.domain.content import with_extension
-from pixyproxy.domain.errors import ContentStoreError, DataValidationError, PreconditionFailedError
+from pixyproxy.domain.errors import DataValidationError, PreconditionFailedError
 from pixyproxy.domain.image import Image, ImageScope
-from pixyproxy.domain.ports import StoredContent
+from pixyproxy.domain.ports import ContentLinks, StoredContent
 from pixyproxy.domain.user import Principal
 from pixyproxy.entrypoints.container import UPLOADS, Container
 from pixyproxy.entrypoints.http.content.conditional import Validators, Verdict, conditions_of
 from pixyproxy.entrypoints.http.content.content_disposition import content_disposition
+from pixyproxy.entrypoints.http.content.content_response import ContentResponse
+from pixyproxy.entrypoints.http.content.presigned import (
+    PresignedDelivery,
+    PresignedPicture,
+    RedirectDelivery,
+    Sign,
+    XAccelDelivery,
+)
 from pixyproxy.entrypoints.http.content.ranges import ByteRange, parse_range
 from pixyproxy.entrypoints.http.content.representations import REVALIDATED
 from pixyproxy.entrypoints.http.content.variants import ORIGINAL, VariantQuery
@@ -30,9 +36,7 @@ from pixyproxy.entrypoints.http.headers import Header
 from pixyproxy.entrypoints.http.middleware.head import is_head
 from pixyproxy.entrypoints.http.parameters import query_parameter
 from pixyproxy.entrypoints.http.query import QueryParameters
-
-# The extension of ASGI by which a server sends a file without its bytes passing through Python.
-ZERO_COPY: Final = "http.response.zerocopysend"
+from pixyproxy.entrypoints.settings import DeliveryKind
 
 # Pictures may not run, load or send anything; an SVG may have styles, and embedded bitmaps and fonts.
 CONTENT_SECURITY_POLICY: Final = (
@@ -46,8 +50,6 @@ _DOWNLOADS: Final = ("", "true", "false")
 DOWNLOAD_PARAMETER: Final = query_parameter(
     "download", "Whether a browser should save the picture instead of showing it.", enum=_DOWNLOADS
 )
-
-_log = logging.getLogger("pixyproxy.errors")
 
 
 class _Open(Protocol):
@@ -64,6 +66,14 @@ class _Representation(msgspec.Struct, frozen=True):
     last_modified: datetime | None
 
 
+class _Source(msgspec.Struct, frozen=True):
+    """The bytes of a representation: what opens them, the folder of their file, and what signs a URL of them."""
+
+    open: _Open
+    folder: str = ""
+    sign: Sign | None = None
+
+
 class _Head(msgspec.Struct, frozen=True):
     """The headers of a representation: its validators, those of a 304, and those of an answer with bytes."""
 
@@ -72,58 +82,13 @@ class _Head(msgspec.Struct, frozen=True):
     whole: Sequence[Header]
 
 
-class ContentResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer as an ASGI application: a head and, if there is `content`, `byte_size` of its bytes from `start` on.
-
-    Gives up a client that reads nothing for `send_timeout` seconds.
-    """
-
-    status: int
-    headers: Sequence[Header]
-    content: StoredContent | None = None
-    start: int = 0
-    byte_size: int = 0
-    send_timeout: float = 60.0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 -- ASGI's
-        """Send it; what breaks off under way is logged, and the server then closes the connection."""
-        headers: Any = self.headers
-        await send({"type": "http.response.start", "status": int(self.status), "headers": headers})
-        if self.content is None:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        elif self.content.file is not None and ZERO_COPY in (scope.get("extensions") or ()):
-            message: Any = {
-                "type": ZERO_COPY,
-                "file": self.content.file,
-                "offset": self.start,
-                "count": self.byte_size,
-                "more_body": False,
-            }
-            await send(message)
-        else:
-            await self._send_chunks(self.content, send, request_id=scope["state"]["request_id"])
-
-    async def _send_chunks(self, content: StoredContent, send: Send, *, request_id: str) -> None:
-        left = self.byte_size
-        try:
-            async for chunk in content.chunks:
-                left -= len(chunk)
-                async with asyncio.timeout(self.send_timeout):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
-        except ContentStoreError as exc:
-            facts = {"request_id": request_id, "problem": type(exc).__name__, "detail": exc.detail}
-            _log.error("content broken off", extra=facts)
-        except TimeoutError:
-            facts = {"request_id": request_id, "detail": "The client does not read."}
-            _log.warning("content broken off", extra=facts)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentDelivery:
     """Answers requests for the bytes of images, GET and HEAD, by RFC 9110.
 
     Caches may keep public pictures for `public_max_age` seconds. With `offload_path`, a web server in front gets the
-    path of the file below it, and sends the bytes itself.
+    path of the file below it, and sends the bytes itself. With `links` and `presigned`, the store sends the bytes of
+    images; those of references pass through the service.
     """
 
     get_image_content: GetImageContent
@@ -132,11 +97,14 @@ class ContentDelivery:
     public_max_age: int
     offload_path: str | None
     send_timeout: float
+    links: ContentLinks | None = None
+    presigned: PresignedDelivery | None = None
 
     @classmethod
     def of(cls, container: Container) -> Self:
         """Return the delivery that the container's settings ask for."""
         settings = container.settings()
+        presigned = _presigned(container)
         return cls(
             get_image_content=container.get_image_content(),
             get_image_variant=container.get_image_variant(),
@@ -144,6 +112,8 @@ class ContentDelivery:
             public_max_age=settings.public_max_age,
             offload_path=settings.offload_path,
             send_timeout=settings.send_timeout,
+            links=container.content_links() if presigned is not None else None,
+            presigned=presigned,
         )
 
     async def answer(
@@ -162,11 +132,14 @@ class ContentDelivery:
         """
         asked = conditions_of(scope)
         image = await self.get_image_content.find(guid, principal, image_scope)
-        opened: _Open
         if variant.is_original:
-            shown, opened = _original(image), partial(self.get_image_content.open, image, principal, image_scope)
+            shown = _original(image)
+            source = _Source(
+                partial(self.get_image_content.open, image, principal, image_scope),
+                sign=partial(self.links.content_link, image.content_key) if self.links else None,
+            )
         else:
-            shown, opened = await self._variant(image, principal, image_scope, variant, asked.get("accept"))
+            shown, source = await self._variant(image, principal, image_scope, variant, asked.get("accept"))
         head = _head(
             shown,
             image_scope,
@@ -175,7 +148,7 @@ class ContentDelivery:
             is_download=is_download,
             is_linked=principal.linked is not None,
         )
-        return await self._answer(scope, shown, head, opened)
+        return await self._answer(scope, shown, head, source, is_public=image_scope is ImageScope.PUBLIC)
 
     async def reference(
         self, scope: HTTPScope, guid: UUID, position: int | None, principal: Principal, *, is_download: bool = False
@@ -188,12 +161,12 @@ class ContentDelivery:
             shown, ImageScope.OWN, self.public_max_age, follows_accept=False, is_download=is_download, is_linked=False
         )
         folder = "" if found.reference.upload is None else f"{UPLOADS}/"
-        return await self._answer(scope, shown, head, found.open, folder)
+        return await self._answer(scope, shown, head, _Source(found.open, folder), is_public=False)
 
     async def _answer(
-        self, scope: HTTPScope, shown: _Representation, head: _Head, opened: _Open, folder: str = ""
+        self, scope: HTTPScope, shown: _Representation, head: _Head, source: _Source, *, is_public: bool
     ) -> ContentResponse:
-        """Answer with a representation whose file is in `folder` of the content store."""
+        """Answer with a representation."""
         asked = conditions_of(scope)
         match head.validators.judge(asked):
             case Verdict.FAILED:
@@ -204,14 +177,13 @@ class ContentDelivery:
         part = None
         if is_get and head.validators.allow_range(asked.get("if-range")):
             part = parse_range(asked.get("range"), shown.byte_size)
-        if is_get and self.offload_path is not None and not _JUDGED_BY_NGINX & asked.keys():
-            content = await opened(start=0, end=None)
-            if content.file is not None:
-                place = f"{self.offload_path}{folder}{content.file.name}".encode()
-                headers = [*head.whole, (b"x-accel-redirect", place), (b"content-length", b"0")]
-                return ContentResponse(status=HTTPStatus.OK, headers=headers)
+        if is_get:
+            elsewhere = await self._elsewhere(asked, head, source, part, is_public=is_public)
+            if elsewhere is not None:
+                return elsewhere
         sent = part or ByteRange(0, shown.byte_size)
-        content = await opened(start=sent.start, end=sent.end)
+        # A HEAD asks whether there are bytes, and needs none of them.
+        content = await source.open(start=sent.start, end=sent.end if is_get else sent.start)
         length = str(sent.byte_size).encode()
         headers = [*head.whole, (b"accept-ranges", b"bytes"), (b"content-length", length)]
         if part is not None:
@@ -225,9 +197,24 @@ class ContentDelivery:
             send_timeout=self.send_timeout,
         )
 
+    async def _elsewhere(
+        self, asked: Mapping[str, str], head: _Head, source: _Source, part: ByteRange | None, *, is_public: bool
+    ) -> ContentResponse | None:
+        """Return the answer with which something else sends the bytes; None to send them."""
+        if self.offload_path is not None and not _JUDGED_BY_NGINX & asked.keys():
+            content = await source.open(start=0, end=None)
+            if content.file is not None:
+                place = f"{self.offload_path}{source.folder}{content.file.name}".encode()
+                headers = [*head.whole, (b"x-accel-redirect", place), (b"content-length", b"0")]
+                return ContentResponse(status=HTTPStatus.OK, headers=headers)
+        if self.presigned is not None and source.sign is not None:
+            picture = PresignedPicture(sign=source.sign, headers=head.whole, is_public=is_public, part=part)
+            return await self.presigned.answer(asked, picture)
+        return None
+
     async def _variant(
         self, image: Image, principal: Principal, scope: ImageScope, query: VariantQuery, accept: str | None
-    ) -> tuple[_Representation, _Open]:
+    ) -> tuple[_Representation, _Source]:
         variant = query.variant_for(image.ready_content.media_type, accept)
         digest = await self.get_image_variant(image, variant, principal, scope)
         shown = _Representation(
@@ -238,7 +225,10 @@ class ContentDelivery:
             # One URL may have several variants, and one may be drawn again with other bytes.
             last_modified=None,
         )
-        return shown, partial(self.get_image_variant.open, image, variant, digest, principal, scope)
+        opened = partial(self.get_image_variant.open, image, variant, digest, principal, scope)
+        name = variant.name_for(image.ready_content.sha256)
+        sign = partial(self.links.variant_link, image.content_key, name) if self.links else None
+        return shown, _Source(opened, sign=sign)
 
 
 def parse_download(parameters: QueryParameters) -> bool:
@@ -247,6 +237,19 @@ def parse_download(parameters: QueryParameters) -> bool:
     if text not in _DOWNLOADS:
         raise DataValidationError("download", "must be `true`, `false` or nothing")
     return text != "false"
+
+
+def _presigned(container: Container) -> PresignedDelivery | None:
+    settings, clock = container.settings(), container.clock()
+    match settings.delivery_kind:
+        case DeliveryKind.PROXY:
+            return None
+        case DeliveryKind.X_ACCEL:
+            return XAccelDelivery(clock=clock, public_max_age=settings.public_max_age, path=settings.delivery_path)
+        case DeliveryKind.REDIRECT:
+            return RedirectDelivery(
+                clock=clock, public_max_age=settings.public_max_age, redirects_private=settings.redirect_private
+            )
 
 
 def _original(image: Image) -> _Representation:

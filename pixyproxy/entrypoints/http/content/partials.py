@@ -13,7 +13,8 @@ from pixyproxy.domain.image import ImageScope
 from pixyproxy.domain.user import Principal
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.content.content_disposition import content_disposition
-from pixyproxy.entrypoints.http.content.delivery import CONTENT_SECURITY_POLICY, ContentResponse
+from pixyproxy.entrypoints.http.content.content_response import ContentResponse
+from pixyproxy.entrypoints.http.content.delivery import CONTENT_SECURITY_POLICY
 from pixyproxy.entrypoints.http.headers import Header
 from pixyproxy.entrypoints.http.middleware.head import is_head
 

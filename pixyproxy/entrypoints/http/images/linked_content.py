@@ -15,7 +15,7 @@ from pixyproxy.entrypoints.http.content.delivery import DOWNLOAD_PARAMETER
 from pixyproxy.entrypoints.http.content.signed_links import SIGNED_LINK_PARAMETERS
 from pixyproxy.entrypoints.http.content.variants import VARIANT_PARAMETERS
 from pixyproxy.entrypoints.http.images.resource import ImageResource
-from pixyproxy.entrypoints.http.images.responses import CONTENT
+from pixyproxy.entrypoints.http.images.responses import IMAGE_CONTENT
 from pixyproxy.entrypoints.http.parameters import Filename, Guid, taking
 from pixyproxy.entrypoints.http.problems.responses import problems
 
@@ -23,7 +23,7 @@ from pixyproxy.entrypoints.http.problems.responses import problems
 def linked_content(container: Container, images: ImageResource, logged: Callable[[ASGIApp], ASGIApp]) -> Router:
     """Return the routes below those of the user's own images; `logged` is the middleware that logs administrators."""
     signed_link = SignedLinkAuthenticator(link_signer=container.link_signer(), clock=container.clock())
-    responses = CONTENT | problems(400, 401, 403, 404, 412, 416, 503)
+    responses = IMAGE_CONTENT | problems(400, 401, 403, 404, 412, 416, 503)
 
     @route(
         "/{guid:str}/content",

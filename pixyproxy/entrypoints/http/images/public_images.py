@@ -21,9 +21,9 @@ from pixyproxy.entrypoints.http.images.resource import ImageResource
 from pixyproxy.entrypoints.http.images.responses import (
     ACCEPTED_BATCH,
     BATCH_ETAG_HEADER,
-    CONTENT,
     ETAG_HEADER,
     EVENTS,
+    IMAGE_CONTENT,
     LINK_HEADER,
     LIST_ETAG_HEADER,
     PARTIAL,
@@ -127,7 +127,7 @@ def public_images(container: Container, settings: Settings) -> Router:
         http_method=[HttpMethod.GET, HttpMethod.HEAD],
         summary="The bytes of a public image",
         operation_class=taking(*VARIANT_PARAMETERS, DOWNLOAD_PARAMETER),
-        responses=CONTENT | problems(400, 404, 412, 416, 503),
+        responses=IMAGE_CONTENT | problems(400, 404, 412, 416, 503),
     )
     async def get_public_image_content(guid: Guid, request: APIRequest) -> ASGIApp:
         """Return the bytes of a public image with their true media type, or a variant in another size or format."""

@@ -16,7 +16,8 @@ from pixyproxy.domain.image import ImageScope, Visibility
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest, OpenLogin
-from pixyproxy.entrypoints.http.content.delivery import ContentDelivery, ContentResponse, parse_download
+from pixyproxy.entrypoints.http.content.content_response import ContentResponse
+from pixyproxy.entrypoints.http.content.delivery import ContentDelivery, parse_download
 from pixyproxy.entrypoints.http.content.partials import PartialDelivery
 from pixyproxy.entrypoints.http.content.variants import VariantQuery
 from pixyproxy.entrypoints.http.images.forms import FormUploads

@@ -76,6 +76,17 @@ CONTENT: Final = {
     ),
 }
 
+# Of the bytes of images, which the content store may send by itself.
+IMAGE_CONTENT: Final = {
+    **CONTENT,
+    307: ResponseSpec(
+        None,
+        description="Where the bytes are for a short while, if the operator has the content store send them: send the"
+        " same GET to `Location`, without the login.",
+        generate_examples=False,
+    ),
+}
+
 
 def accepted(
     body: Any, description: str = "The image is not ready yet: poll `Location`, or follow its `events`."

@@ -111,6 +111,7 @@ _CONTENT_HEADER_DESCRIPTIONS: Final[Mapping[str, str]] = {
     "Content-Disposition": "Whether to show or to save it, and under which name.",
     "Content-Range": "Which bytes of how many these are.",
     "ETag": "The SHA-256 of the bytes.",
+    "Location": "A presigned URL of the content store.",
     "Last-Modified": "When the image was asked for, and absent for a variant, which may be made anew.",
     "Repr-Digest": "The SHA-256 of all of the bytes, also where a part is sent (RFC 9530).",
     "Vary": "The request headers on which the answer depends.",
@@ -121,6 +122,7 @@ _CONTENT_HEADERS: Final[Mapping[str, Sequence[str]]] = {
     "200": _SENT_HEADERS,
     "206": (*_SENT_HEADERS, "Content-Range"),
     "304": _KEPT_HEADERS,
+    "307": ("Cache-Control", "Location", "Vary"),
     "416": ("Content-Range",),
 }
 
@@ -297,14 +299,14 @@ def _complete_content(operation: Any) -> None:
     for name, description in _CONDITIONS.items():
         schema = Schema(type=OpenAPIType.STRING, pattern=_HEADER_PATTERN)
         operation.parameters.append(Parameter(name=name, param_in="header", schema=schema, description=description))
-    for status, names in _CONTENT_HEADERS.items():
+    for status in operation.responses.keys() & _CONTENT_HEADERS:
         operation.responses[status].headers |= {
             name: OpenAPIHeader(
                 schema=Schema(type=OpenAPIType.STRING),
                 description=_CONTENT_HEADER_DESCRIPTIONS[name],
                 required=name not in {"Last-Modified", "Vary"},
             )
-            for name in names
+            for name in _CONTENT_HEADERS[status]
         }
 
 
@@ -319,10 +321,10 @@ def _complete_condition(operation: Any) -> None:
 
 
 def _complete_head(operation: Any) -> None:
-    """Document that the answer to a HEAD has no body, and is never partial."""
+    """Document that the answer to a HEAD has no body, and is neither partial nor a redirect."""
     operation.summary += ", without the bytes"
-    operation.responses.pop("206", None)
-    operation.responses.pop("416", None)
+    for status in ("206", "307", "416"):
+        operation.responses.pop(status, None)
     operation.parameters = [each for each in operation.parameters if each.name not in {"Range", "If-Range"}]
     for response in operation.responses.values():
         response.content = None

@@ -18,7 +18,7 @@ from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import StoredContent
 from pixyproxy.entrypoints.container import Container
-from pixyproxy.entrypoints.http.content.delivery import ContentResponse
+from pixyproxy.entrypoints.http.content.content_response import ContentResponse
 from pixyproxy.entrypoints.settings import Settings
 from tests.unit.entrypoints.http.conftest import ANN, BOB, Client, Login
 from tests.unit.entrypoints.http.problem_bodies import problem

@@ -150,5 +150,6 @@ def test_content_is_described_for_get_and_head(document: dict[str, Any], path: s
         "image/png", "image/jpeg", "image/webp", "image/gif", "image/svg+xml", "image/avif",
     }  # fmt: skip
     assert "Content-Range" in item["get"]["responses"]["416"]["headers"]
-    assert not {"206", "416"} & set(item["head"]["responses"])
+    assert {"Location", "Cache-Control"} < set(item["get"]["responses"]["307"]["headers"])
+    assert not {"206", "307", "416"} & set(item["head"]["responses"])
     assert not any("content" in response for response in item["head"]["responses"].values())
