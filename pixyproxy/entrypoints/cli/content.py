@@ -137,12 +137,17 @@ class _Display:
 async def _opened(source: "Container", target: "Container") -> AsyncIterator[None]:
     """Hold open the stores of both; fail before the first content if one can't be used."""
     from pixyproxy.entrypoints.container import opened_stores
+    from pixyproxy.entrypoints.settings import ContentKind
 
     async with AsyncExitStack() as stack:
+        for contents in (source.contents(), source.upload_contents()):
+            stack.push_async_callback(contents.close)
         with _faults_of("Source"):
             # A folder that does not exist is not to be made.
             await anext(source.contents().keys(), None)
-            await stack.enter_async_context(opened_stores(source))
+            if source.settings().content_kind is ContentKind.FILE:
+                # A bucket needs no areas to be made, and may be one that can only be read.
+                await stack.enter_async_context(opened_stores(source))
         with _faults_of("Target"):
             await stack.enter_async_context(opened_stores(target))
             await target.contents().check()
