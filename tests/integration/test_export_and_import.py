@@ -14,7 +14,6 @@ import msgspec
 import pytest
 from PIL import Image as Picture
 
-from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
@@ -28,8 +27,10 @@ from pixyproxy.domain.ports import ContentPorts, ImagePorts, StoredContent
 from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
-from pixyproxy.entrypoints.container import UPLOADS
+from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.settings import load_settings
 from tests.contents import keys_in
+from tests.doubles.seaweedfs import SeaweedFS
 from tests.doubles.service import clean_environment
 from tests.factories import (
     FailedImageFactory,
@@ -69,21 +70,25 @@ NUMBER = len(PROMPTS) + len(MADE) * len(TIMES) + UPLOADERS
 class Home:
     """A database and a content store, and the environment that leads the commands to them."""
 
-    def __init__(self, images: ImagePorts, folder: Path, database_url: str) -> None:
+    def __init__(self, images: ImagePorts, content_url: str, database_url: str) -> None:
         self.images = images
-        self.contents: ContentPorts = FilesystemContentStore(folder)
-        self.upload_contents: ContentPorts = FilesystemContentStore(folder / UPLOADS)
-        self.environment = clean_environment(
-            {
-                "PIXYPROXY_DATABASE_URL": database_url,
-                "PIXYPROXY_CONTENT_URL": f"file:{folder}",
-                "PIXYPROXY_GENERATOR": "sketch",
-            }
-        )
+        settings = {
+            "PIXYPROXY_DATABASE_URL": database_url,
+            "PIXYPROXY_CONTENT_URL": content_url,
+            "PIXYPROXY_GENERATOR": "sketch",
+        }
+        container = Container(settings=load_settings(settings))
+        self.contents: ContentPorts = container.contents()
+        self.upload_contents: ContentPorts = container.upload_contents()
+        self.environment = clean_environment(settings)
 
     async def prepare(self) -> None:
         for contents in (self.contents, self.upload_contents):
             await contents.prepare()
+
+    async def close(self) -> None:
+        for contents in (self.contents, self.upload_contents):
+            await contents.close()
 
     async def add(self, image: Image, data: bytes | None = None) -> None:
         if data is not None:
@@ -139,7 +144,7 @@ async def source(sqlite_database: SQLiteDatabase, tmp_path: Path) -> Home:
     """Return a home on SQLite with images of every kind, unfinished ones included."""
     home = Home(
         sqlite_database.images,
-        tmp_path / "source images",
+        f"file:{tmp_path}/source images",
         f"sqlite:///{tmp_path}/pixyproxy.db",
     )
     await home.prepare()
@@ -199,7 +204,7 @@ async def images_with_uploads(home: Home) -> Sequence[Image]:
 @pytest.fixture
 async def target(mysql_database: MySQLDatabase, mysql_url: str, tmp_path: Path) -> Home:
     """Return an empty home on MySQL."""
-    home = Home(mysql_database.images, tmp_path / "target images", mysql_url)
+    home = Home(mysql_database.images, f"file:{tmp_path}/target images", mysql_url)
     await home.prepare()
     return home
 
@@ -266,17 +271,60 @@ async def test_from_sqlite_to_mysql_through_a_pipe_every_byte_and_field_is_the_s
     assert await target.uploads() == await source.uploads()
 
 
-async def test_and_back_again_every_byte_and_field_is_the_same(source: Home, target: Home, tmp_path: Path) -> None:
-    await run_through_a_pipe(source, target)
+@pytest.fixture
+async def third(tmp_path: Path) -> AsyncIterator[Home]:
+    """Return an empty home on another SQLite file."""
     database = SQLiteDatabase(tmp_path / "third.db")
     await database.open()
     await database.schema.upgrade()
-    third = Home(database.images, tmp_path / "third images", f"sqlite:///{tmp_path}/third.db")
-    await third.prepare()
+    home = Home(database.images, f"file:{tmp_path}/third images", f"sqlite:///{tmp_path}/third.db")
+    await home.prepare()
+    yield home
+    await database.close()
+
+
+async def test_and_back_again_every_byte_and_field_is_the_same(source: Home, target: Home, third: Home) -> None:
+    await run_through_a_pipe(source, target)
     await run_through_a_pipe(target, third)
     assert await third.everything() == await finished(source)
     assert await third.uploads() == await source.uploads()
-    await database.close()
+
+
+@pytest.fixture
+async def target_on_s3(mysql_database: MySQLDatabase, mysql_url: str, seaweedfs: SeaweedFS) -> AsyncIterator[Home]:
+    """Return an empty home on MySQL and S3."""
+    home = Home(mysql_database.images, seaweedfs.url(), mysql_url)
+    await home.prepare()
+    yield home
+    await home.close()
+
+
+async def test_from_a_folder_to_s3_and_back_every_byte_and_field_is_the_same_and_what_s3_lost_is_imported_again(
+    source: Home, target_on_s3: Home, third: Home, tmp_path: Path
+) -> None:
+    archive, back = str(tmp_path / "archive"), str(tmp_path / "back")
+    await run("export", archive, home=source)
+    await run("import", archive, home=target_on_s3)
+    expected = await finished(source)
+    assert await target_on_s3.everything() == expected
+    assert await target_on_s3.uploads() == await source.uploads()
+    unchanged, _ = await run("export", archive, home=target_on_s3)
+    assert unchanged.startswith(f"0 images exported, {NUMBER} there already, ")
+    await target_on_s3.contents.put_quarantined(ContentKey(str(UUID(int=9))), chunks_of(b"no picture"))
+    exported, _ = await run("export", back, home=target_on_s3)
+    assert exported.startswith(f"{NUMBER} images exported, ")
+    assert "In quarantine and left out: 1." in exported
+    await run("import", back, home=third)
+    assert await third.everything() == expected
+    assert await third.uploads() == await source.uploads()
+
+    lost = next(image for image, data in expected.values() if data is not None)
+    await target_on_s3.contents.delete(lost.content_key)
+    for key in await target_on_s3.uploads():
+        await target_on_s3.upload_contents.delete(key)
+    await run("import", archive, home=target_on_s3)
+    assert await target_on_s3.everything() == expected
+    assert await target_on_s3.uploads() == await source.uploads()
 
 
 async def test_imported_images_are_found_by_words_and_tags(source: Home, target: Home, tmp_path: Path) -> None:
