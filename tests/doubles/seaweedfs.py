@@ -95,6 +95,8 @@ class SeaweedFS:
                     "-ip.bind=127.0.0.1",
                     "-s3",
                     f"-s3.config={self.folder / 's3.json'}",
+                    # As AWS has it: a bucket that is missing stays missing.
+                    "-s3.autoCreateBucket=false",
                     "-s3.port.iceberg=0",
                     "-s3.port.lance=0",
                     "-master.volumePreallocate=false",

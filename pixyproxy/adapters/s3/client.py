@@ -151,19 +151,15 @@ class S3Client:
 
             url = self._url
             place: Any = {"endpoint": url.endpoint, "region": url.region}
-            options: ClientConfig = {
-                "allow_http": url.endpoint is not None and url.endpoint.startswith("http://"),
-                "connect_timeout": _CONNECT_TIMEOUT,
-                "user_agent": "pixyproxy",
-                **timeouts,
-            }
+            # Whether to encrypt is up to the address, which the environment may give.
+            options: ClientConfig = {"allow_http": True, "connect_timeout": _CONNECT_TIMEOUT, "user_agent": "pixyproxy"}
             self._stores[name] = S3Store(
                 url.bucket,
                 **{option: value for option, value in place.items() if value is not None},
                 checksum_algorithm="SHA256",
                 # Not every server knows the bulk deletion.
                 disable_bulk_delete=True,
-                client_options=options,
+                client_options={**options, **timeouts},
                 retry_config={"max_retries": retries, "retry_timeout": _RETRY_TIMEOUT},
             )
         return self._stores[name]
