@@ -144,7 +144,9 @@ class PreconditionRequiredError(PixyProxyException):
 
 
 class DBConnectionError(PixyProxyException):
-    """The database can't be reached, or the connection was lost."""
+    """The database can't be reached, is too busy, or the connection was lost: another attempt may succeed."""
+
+    retry_after: ClassVar[float] = 1.0
 
 
 class SchemaOutdatedError(PixyProxyException):

@@ -130,6 +130,7 @@ class Container(containers.DeclarativeContainer):
             connect_timeout=settings.provided.mysql_connect_timeout,
             timeout=settings.provided.mysql_timeout,
             idle_timeout=settings.provided.mysql_idle_timeout,
+            consistent_reads=settings.provided.mysql_consistent_reads,
             max_searches=settings.provided.max_searches,
             search_timeout=settings.provided.search_timeout,
         ),

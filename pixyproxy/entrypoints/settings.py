@@ -98,6 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mysql_connect_timeout: Seconds = 5.0
     mysql_timeout: Seconds = 30.0
     mysql_idle_timeout: Seconds = 60.0
+    mysql_consistent_reads: bool = False
     content_url: str = "file:data/images"
     generator: GeneratorKind = GeneratorKind.AUTO
     openai_api_key: str | None = None
@@ -165,7 +166,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def database_kind(self) -> DatabaseKind:
         """The database adapter that `database_url` selects."""
-        return DatabaseKind(urlsplit(self.database_url).scheme.partition("+")[0])
+        return DatabaseKind(_scheme(self.database_url))
 
     @property
     def generator_kind(self) -> GeneratorKind:
@@ -328,6 +329,11 @@ def _misspelt(environment: Mapping[str, str]) -> Iterator[str]:
                 yield f"{name} is not a setting; did you mean {known[near]}?"
 
 
+def _scheme(database_url: str) -> str:
+    # A URL of several hosts is none that the standard library can split.
+    return database_url.partition(":")[0].partition("+")[0].lower()
+
+
 def _split(url: str) -> SplitResult | None:
     try:
         return urlsplit(url)
@@ -477,7 +483,12 @@ def _credential_problems(settings: Settings, environment: Mapping[str, str]) -> 
 
 def _database_problems(settings: Settings) -> Iterator[str]:
     database = _split(settings.database_url)
-    if database is None:
+    if _scheme(settings.database_url) == DatabaseKind.MYSQL:
+        try:
+            parse_url(settings.database_url)
+        except ValueError as exc:
+            yield f"PIXYPROXY_DATABASE_URL can't be used. {exc}"
+    elif database is None:
         yield "PIXYPROXY_DATABASE_URL is not a URL; percent-encode special characters in user and password."
     elif database.scheme == DatabaseKind.SQLITE:
         path = settings.database_path
@@ -485,11 +496,6 @@ def _database_problems(settings: Settings) -> Iterator[str]:
             yield "PIXYPROXY_DATABASE_URL must be a file without query or host, such as sqlite:///data/pixyproxy.db."
         elif _FOR_A_SHELL.match(path):
             yield f"PIXYPROXY_DATABASE_URL {_NO_SHELL} such as sqlite:////home/ann/pixyproxy.db."
-    elif database.scheme.partition("+")[0] == DatabaseKind.MYSQL:
-        try:
-            parse_url(settings.database_url)
-        except ValueError as exc:
-            yield f"PIXYPROXY_DATABASE_URL can't be used. {exc}"
     else:
         yield "PIXYPROXY_DATABASE_URL must start with sqlite:/// or mysql://."
 

@@ -119,7 +119,7 @@ class MySQLTarget(Target):
             return rows
 
     async def tables(self) -> set[str]:
-        return {name for (name,) in await self.run("SHOW TABLES")}
+        return {name for (name,) in await self.run("SHOW TABLES")} - {"schema_lock"}
 
 
 class SQLiteTarget(Target):

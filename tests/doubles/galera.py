@@ -57,7 +57,7 @@ def skewed(seconds: float) -> Mapping[str, str]:
 class GaleraNode(MySQLServer):
     """A node, with its folder and its port; `environment` is that of its next start.
 
-    The user of its URLs may do anything; each database is the cluster's.
+    The user of its URLs may do anything in the databases of tests, which are the cluster's.
     """
 
     def __init__(self, name: str, folder: Path, ports: tuple[int, ...], members: str, library: str) -> None:
@@ -176,7 +176,10 @@ class GaleraNode(MySQLServer):
         """Found the cluster, with the user of the URLs."""
         self.start(is_first=True)
         user, _, password = _LOGIN.partition(":")
-        self._as_root(f"CREATE USER {user} IDENTIFIED BY '{password}'", f"GRANT ALL ON *.* TO {user} WITH GRANT OPTION")
+        self._as_root(
+            f"CREATE USER {user} IDENTIFIED BY '{password}'",
+            rf"GRANT ALL ON `pixyproxy\_test\_%`.* TO {user}",
+        )
 
     def _command(self) -> list[str]:
         options = {

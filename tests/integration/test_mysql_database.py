@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymysql import err
 from pymysql.constants import CLIENT
 
+from pixyproxy.adapters.mysql.aiomysql_connection import AiomysqlConnection
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.url import parse_url
 from pixyproxy.adapters.sql.database import Transaction
@@ -236,6 +238,115 @@ class TestRetries:
         statement = "UPDATE users SET password_hash = password_hash + 1 ORDER BY name"
         await asyncio.gather(*(mysql_database.execute(f"{statement} {way}", {}) for way in ("ASC", "DESC") * 10))
         assert await scalar(mysql_database, "SELECT GROUP_CONCAT(DISTINCT password_hash) FROM users") == "20"
+
+
+class TestLostConnections:
+    """Work whose connection ends in the midst of it."""
+
+    @pytest.fixture(autouse=True)
+    async def _user(self, mysql_database: MySQLDatabase) -> None:
+        await mysql_database.execute("INSERT INTO users (name, password_hash) VALUES ('ann', '0')")
+
+    async def kill(self, operator: MySQLDatabase, *, seconds: float = 0.1) -> None:
+        """End the connections to the database that do something, except the one that does this."""
+        await asyncio.sleep(seconds)
+        async with operator.dedicated() as cursor:
+            await cursor.execute(
+                "SELECT id FROM information_schema.processlist"
+                " WHERE db = DATABASE() AND id <> CONNECTION_ID() AND (command <> 'Sleep' OR time > 900)"
+            )
+            found = await cursor.fetchall()
+            assert found
+            for (victim,) in found:
+                await cursor.execute("KILL %(victim)s", {"victim": victim})
+
+    @pytest.mark.filterwarnings("ignore:.*processlist.*deprecated")
+    async def test_a_read_is_repeated(self, mysql_database: MySQLDatabase) -> None:
+        reading = asyncio.create_task(mysql_database.fetch_all("SELECT name, SLEEP(0.4) FROM users"))
+        await self.kill(mysql_database)
+        assert [name for name, _ in await reading] == ["ann"]
+
+    @pytest.mark.filterwarnings("ignore:.*processlist.*deprecated")
+    async def test_a_transaction_is_repeated_before_its_commit(self, mysql_database: MySQLDatabase) -> None:
+        attempts = 0
+
+        async def work(transaction: Transaction) -> None:
+            nonlocal attempts
+            attempts += 1
+            await transaction.execute(ADD_ONE, {"name": "ann"})
+            await transaction.fetch_all("SELECT SLEEP(0.4)")
+
+        writing = asyncio.create_task(mysql_database.write(work))
+        await self.kill(mysql_database)
+        await writing
+        assert (attempts, await scalar(mysql_database, "SELECT password_hash FROM users")) == (2, "1")
+
+    @pytest.mark.filterwarnings("ignore:.*processlist.*deprecated")
+    async def test_a_single_statement_is_not_repeated(self, mysql_database: MySQLDatabase) -> None:
+        statement = "UPDATE users SET password_hash = password_hash + 1 + SLEEP(0.4)"
+        writing = asyncio.create_task(mysql_database.execute(statement))
+        await self.kill(mysql_database)
+        with pytest.raises(DBConnectionError):
+            await writing
+
+    async def test_a_commit_is_not_repeated(
+        self, mysql_database: MySQLDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        attempts = 0
+
+        async def work(transaction: Transaction) -> None:
+            nonlocal attempts
+            attempts += 1
+            await transaction.execute(ADD_ONE, {"name": "ann"})
+
+        async def lose(connection: Any) -> None:
+            connection.close()
+            raise err.OperationalError(2013, "Lost connection to MySQL server during query")
+
+        monkeypatch.setattr(AiomysqlConnection, "commit", lose)
+        with pytest.raises(DBConnectionError):
+            await mysql_database.write(work)
+        assert attempts == 1
+
+    @pytest.mark.parametrize("code", [1047, 1290, 1836])
+    async def test_a_statement_that_a_server_refuses_is_repeated_elsewhere(
+        self, mysql_database: MySQLDatabase, code: int
+    ) -> None:
+        used: list[object] = []
+
+        async def work(transaction: Transaction) -> None:
+            ((connection,),) = await transaction.fetch_all("SELECT CONNECTION_ID()")
+            used.append(connection)
+            if len(used) == 1:
+                await transaction.execute(f"SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {code}")
+
+        await mysql_database.write(work)
+        assert len(set(used)) == 2
+
+    @pytest.mark.parametrize("code", [1047, 1053, 1158, 1159, 1160, 1161, 1180, 1290, 1836, 3100])
+    async def test_each_code_of_a_server_that_is_away_is_a_connection_error(
+        self, mysql_database: MySQLDatabase, code: int
+    ) -> None:
+        for run in (mysql_database.fetch_all, mysql_database.execute):
+            with pytest.raises(DBConnectionError) as caught:
+                await run(f"SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {code}")
+            assert caught.value.retry_after > 0
+
+    async def test_a_server_that_hangs_is_given_up_early(self, throwaway_mysql_server: ThrowawayServer) -> None:
+        server = throwaway_mysql_server
+        with server.new_database() as url:
+            async with opened(url, connect_timeout=0.5) as database:
+                await hold(database, 0)
+                server.freeze()
+                started = time.monotonic()
+                with pytest.raises(DBConnectionError):
+                    await database.execute("SELECT 1")
+                assert time.monotonic() - started < 5
+                server.thaw()
+                assert await scalar(database, "SELECT 1") == 1
+
+    async def test_a_server_that_works_for_long_is_not_given_up(self, mysql_database: MySQLDatabase) -> None:
+        assert await scalar(mysql_database, "SELECT SLEEP(2.5)") == 0
 
 
 async def has_isolated_snapshots(database: MySQLDatabase) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,8 +16,10 @@ import pytest
 from msgspec.structs import replace
 
 from pixyproxy.adapters.mysql import schema as schema_module
+from pixyproxy.adapters.mysql import schema_lock
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.mysql.schema import MySQLSchema
+from pixyproxy.adapters.mysql.schema_lock import SchemaLock
 from pixyproxy.adapters.sql.schema_scripts import SchemaScript, load_scripts
 from pixyproxy.domain.batch import BatchPlace
 from pixyproxy.domain.content import MediaType
@@ -71,6 +74,11 @@ async def opened(url: str) -> AsyncIterator[MySQLDatabase]:
         yield database
     finally:
         await database.close()
+
+
+async def always() -> bool:
+    """Want the lock for as long as it takes."""
+    return True
 
 
 @pytest.fixture
@@ -129,25 +137,55 @@ class TestUpgrade:
     async def test_an_upgrade_waits_for_the_one_that_runs(
         self, empty_database: MySQLDatabase, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(schema_lock, "_LEASE_SECONDS", 0.3)
+        monkeypatch.setattr(schema_lock, "_RENEWAL_SECONDS", 0.1)
         schema = empty_database.schema
-        async with empty_database.dedicated() as cursor:
-            await cursor.execute(schema_module._LOCK, {"seconds": 0})
-            monkeypatch.setattr(schema_module, "_LOCK_SECONDS", 0)
-            with pytest.raises(DBConnectionError, match="Another process has been upgrading"):
-                await schema.upgrade()
-            monkeypatch.undo()
+        async with SchemaLock(empty_database).held(always) as is_held:
+            assert is_held
             upgrading = asyncio.create_task(schema.upgrade())
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(1)
             assert not upgrading.done()
         assert len(await upgrading) == len(schema.scripts)
+
+    async def test_an_upgrade_takes_the_lock_of_one_that_has_died(
+        self, empty_database: MySQLDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(schema_lock, "_LEASE_SECONDS", 0.3)
+        schema = empty_database.schema
+        async with SchemaLock(empty_database).held(always):
+            await run(empty_database, "UPDATE schema_lock SET owner = 'one that has died'")
+            started = time.monotonic()
+            assert len(await schema.upgrade()) == len(schema.scripts)
+            assert time.monotonic() - started > 0.3
+        assert await run(empty_database, "SELECT owner FROM schema_lock") == (("",),)
+
+    async def test_an_upgrade_that_was_thought_dead_leaves_the_rest_to_the_other(
+        self, empty_database: MySQLDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The second finishes the first's script while the first is frozen in it, and goes on."""
+        monkeypatch.setattr(schema_lock, "_LEASE_SECONDS", 0.5)
+        scripts = [
+            SchemaScript(version=number, name=name, sql=f"CREATE TABLE {name} (id INTEGER)")
+            for number, name in enumerate("abcd", start=1)
+        ]
+        first, second = (MySQLSchema(database=empty_database, scripts=scripts) for _ in range(2))
+        is_frozen, execute = asyncio.Event(), schema_module._execute
+
+        async def execute_slowly(cursor: Any, sql: str, parameters: Mapping[str, object] | None = None) -> None:
+            if sql == scripts[1].sql and not is_frozen.is_set():
+                is_frozen.set()
+                assert [migration.version for migration in await second.upgrade()] == [2, 3, 4]
+            await execute(cursor, sql, parameters)
+
+        monkeypatch.setattr(schema_module, "_execute", execute_slowly)
+        assert [migration.version for migration in await first.upgrade()] == [1]
+        assert all(migration.applied_at for migration in await first.status())
 
     async def test_upgrades_of_two_databases_do_not_wait_for_each_other(
         self, empty_database: MySQLDatabase, mysql_database: MySQLDatabase
     ) -> None:
-        async with mysql_database.dedicated() as cursor:
-            await cursor.execute(schema_module._LOCK, {"seconds": 0})
-            async with asyncio.timeout(10):
-                await empty_database.schema.upgrade()
+        async with SchemaLock(mysql_database).held(always), asyncio.timeout(10):
+            await empty_database.schema.upgrade()
 
 
 class TestTables:

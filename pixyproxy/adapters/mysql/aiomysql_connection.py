@@ -8,6 +8,7 @@ from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import decoders
 
 from pixyproxy.adapters.mysql.errors import no_tls
+from pixyproxy.adapters.mysql.keepalive import end_when_silent
 
 # The reader of a page detects truncation itself.
 warnings.filterwarnings("ignore", "Row .* was cut by GROUP_CONCAT", aiomysql.Warning)
@@ -31,6 +32,10 @@ class AiomysqlConnection(aiomysql.Connection):  # type: ignore[misc]
         # No public API tells that the server closed the connection; the driver's own pool checks the same.
         is_ended = self._reader.eof_received or self._reader.exception()
         return not (self.closed or is_ended or self.get_transaction_status())
+
+    def _set_keep_alive(self) -> None:
+        super()._set_keep_alive()
+        end_when_silent(self._writer.get_extra_info("socket"))
 
     async def _request_authentication(self) -> None:
         if self._ssl_context and not self.server_capabilities & CLIENT.SSL:

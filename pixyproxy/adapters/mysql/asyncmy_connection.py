@@ -9,6 +9,7 @@ from asyncmy.converters import conversions
 from pymysql.constants import CLIENT, FIELD_TYPE
 
 from pixyproxy.adapters.mysql.errors import DRIVER_ERRORS, no_tls
+from pixyproxy.adapters.mysql.keepalive import end_when_silent
 
 DRIVER_ERRORS.append(asyncmy.errors)
 
@@ -37,6 +38,10 @@ class AsyncmyConnection(Connection):  # type: ignore[misc]
     def is_sound(self) -> bool:
         """Whether it can be reused: it is open, and in no transaction."""
         return not (self.closed or self._stream_broken or self.get_transaction_status())
+
+    def _set_keep_alive(self) -> None:
+        super()._set_keep_alive()
+        end_when_silent(self._transport.get_extra_info("socket"))
 
     async def _request_authentication(self) -> None:
         if self._ssl_context and not self.server_capabilities & CLIENT.SSL:

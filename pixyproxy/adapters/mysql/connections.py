@@ -1,4 +1,4 @@
-"""Connections to a MySQL or MariaDB server."""
+"""Connections to a MySQL or MariaDB server, or to a cluster of them."""
 
 import asyncio
 import random
@@ -8,19 +8,20 @@ from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
-from pymysql.constants import CLIENT
-
-from pixyproxy.adapters.mysql.aiomysql_connection import AiomysqlConnection
+from pixyproxy.adapters.mysql.cluster import Cluster
 from pixyproxy.adapters.mysql.dialect import MYSQL
 from pixyproxy.adapters.mysql.errors import (
     CONFLICTS,
     NO_ROOM,
     STATEMENT_TIMEOUTS,
+    UNDONE,
+    connection_errors,
     driver_errors,
     error_code,
+    is_lost,
     translated_errors,
 )
-from pixyproxy.adapters.mysql.url import ASYNCMY, driver_of, parse_url
+from pixyproxy.adapters.mysql.slow_work import SlowWork
 from pixyproxy.adapters.sql.database import Fetch, Parameters, Rows, SQLDatabase, Transaction
 from pixyproxy.adapters.sql.dialect import Dialect
 from pixyproxy.adapters.sql.search_turns import SearchTurns
@@ -34,26 +35,10 @@ _ATTEMPTS: Final = 10
 _PAUSE_SECONDS: Final = 0.01
 _MAX_PAUSE_SECONDS: Final = 0.5
 
+# Attempts on other connections, of work that a server has lost or refused.
+_SPARE_ATTEMPTS: Final = 2
+
 T = TypeVar("T")
-
-# Some servers ignore the character set of the handshake. GROUP_CONCAT may truncate the text of a page, which
-# `pixyproxy.adapters.sql.list_queries` detects.
-_SESSION: Final = """
-    SET SESSION
-        character_set_client = utf8mb4,
-        character_set_connection = utf8mb4,
-        character_set_results = utf8mb4,
-        time_zone = '+00:00',
-        sql_mode = CONCAT_WS(
-            ',', 'ONLY_FULL_GROUP_BY', 'STRICT_ALL_TABLES', 'NO_ZERO_IN_DATE', 'NO_ZERO_DATE',
-            'ERROR_FOR_DIVISION_BY_ZERO', 'NO_ENGINE_SUBSTITUTION'
-        ),
-        group_concat_max_len = 1048576,
-        sql_notes = 0
-"""
-
-# No variable has the same name on all servers.
-_ISOLATION: Final = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 
 
 class MySQLConnections(SQLDatabase):
@@ -62,10 +47,20 @@ class MySQLConnections(SQLDatabase):
     Takes the `url` (see `parse_url`), the maximum number of connections, and times in seconds: to wait for a connection
     and to open one (`connect_timeout` each), for work on one (`timeout`), and until an idle one is no longer trusted
     (`idle_timeout`), because firewalls drop idle connections silently. Then the number of concurrent searches for
-    words, and the time of each. Raises `ValueError` for a malformed url; other errors are translated by
-    `pixyproxy.adapters.mysql.errors`.
+    words, and the time of each, and whether reads wait for what other servers have written before (`consistent_reads`,
+    for a cluster whose servers are used at the same time). Raises `ValueError` for a malformed url; other errors are
+    translated by `pixyproxy.adapters.mysql.errors`.
 
     If the server has too many connections, the pool waits for one of its own.
+
+    Of several hosts, `pixyproxy.adapters.mysql.cluster` chooses the one to connect to. Work stays on its connection.
+    While an earlier host is out, the pool looks at it every few seconds; once that is usable, work that begins goes
+    there, and connections to the later one are closed.
+
+    A read whose connection is lost is repeated on another, and so is a transaction that is lost before its commit. A
+    statement that a server refuses (because it is not ready, or read-only) goes to another one. A single statement that
+    is lost, or a commit, is never repeated: it may have taken effect. A server that hangs is left after about four
+    seconds (`SlowWork`).
 
     The driver's pool is not used: when the task that holds a connection is cancelled, the connection is closed and a
     waiting task is not woken.
@@ -81,9 +76,11 @@ class MySQLConnections(SQLDatabase):
         idle_timeout: float = 60.0,
         max_searches: int = 2,
         search_timeout: float = 10.0,
+        consistent_reads: bool = False,
     ) -> None:
-        self._options = parse_url(url)
-        self._connection_class = _connection_class(driver_of(url))
+        self._cluster = Cluster(url, connect_timeout=connect_timeout, consistent_reads=consistent_reads)
+        self._slow_work = SlowWork(self._cluster.answers)
+        self._look: asyncio.Task[None] | None = None
         self._turns = SearchTurns(max_running=max_searches, seconds=search_timeout)
         self._pool_size = pool_size
         self._connect_timeout = connect_timeout
@@ -109,6 +106,10 @@ class MySQLConnections(SQLDatabase):
     async def close(self) -> None:
         """Close idle connections now, and the others when their work is done."""
         self._is_open = False
+        if self._look is not None:
+            self._look.cancel()
+            await asyncio.gather(self._look, return_exceptions=True)
+        await self._slow_work.close()
         while self._idle:
             await _quit(self._idle.pop())
 
@@ -144,20 +145,28 @@ class MySQLConnections(SQLDatabase):
             async with self.autocommit() as cursor:
                 return int(await cursor.execute(_native(sql), parameters))
 
-        return await self._retried(run)
+        return await self._retried(run, lambda failure: error_code(failure) in UNDONE)
 
     async def write(self, work: Callable[[Transaction], Awaitable[T]], *, makes_room: bool = False) -> T:  # noqa: ARG002 -- nothing is reserved
         """Run `work` as one transaction and return its result, as `SQLDatabase` describes.
 
-        It is retried after a deadlock (1213), a lock wait time-out (1205) or a record that has changed since the
-        transaction's snapshot (1020, MariaDB's `innodb_snapshot_isolation`), no longer than a statement may take.
+        It is retried after a deadlock (1213, also at its commit: so Galera calls conflicts between nodes), a lock wait
+        time-out (1205) or a record that has changed since the transaction's snapshot (1020, MariaDB's
+        `innodb_snapshot_isolation`), no longer than a statement may take.
         """
+        is_committing = False
 
         async def transact() -> T:
+            nonlocal is_committing
+            is_committing = False
             async with self.transaction() as cursor:
-                return await work(_MySQLTransaction(cursor))
+                result = await work(_MySQLTransaction(cursor))
+                is_committing = True
+            return result
 
-        return await self._retried(transact)
+        return await self._retried(
+            transact, lambda failure: error_code(failure) in UNDONE or (is_lost(failure) and not is_committing)
+        )
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:
@@ -177,18 +186,25 @@ class MySQLConnections(SQLDatabase):
         with translated_errors():
             connection = await self._connect()
             try:
-                async with connection.cursor() as cursor:
+                async with self._slow_work.watch(connection.place), connection.cursor() as cursor:
                     yield cursor
             finally:
                 connection.close()
 
     async def _fetch(self, sql: str, parameters: Parameters | None) -> Rows:
-        async with self.autocommit() as cursor:
-            await cursor.execute(sql, parameters)
-            rows: Rows = await cursor.fetchall()
-        return rows
+        async def run() -> Rows:
+            async with self.autocommit() as cursor:
+                await cursor.execute(sql, parameters)
+                rows: Rows = await cursor.fetchall()
+            return rows
 
-    async def _retried(self, work: Callable[[], Awaitable[T]]) -> T:
+        return await self._retried(run, lambda failure: error_code(failure) in UNDONE or is_lost(failure))
+
+    async def _retried(
+        self, work: Callable[[], Awaitable[T]], has_no_effect: Callable[[BaseException | None], bool]
+    ) -> T:
+        """Repeat work after conflicts, and a few times after other failures that have no effect."""
+        spare_attempts = _SPARE_ATTEMPTS
         with translated_errors():
             async with asyncio.timeout(self._timeout):
                 for attempt in range(1, _ATTEMPTS):
@@ -196,7 +212,9 @@ class MySQLConnections(SQLDatabase):
                         return await work()
                     except DBConnectionError as exc:
                         if error_code(exc.__cause__) not in CONFLICTS:
-                            raise
+                            if not (spare_attempts and has_no_effect(exc.__cause__)):
+                                raise
+                            spare_attempts -= 1
                     # Random, so that conflicting writers don't collide again.
                     pause = min(_PAUSE_SECONDS * 2**attempt, _MAX_PAUSE_SECONDS)
                     await asyncio.sleep(random.uniform(0, pause))  # noqa: S311
@@ -208,15 +226,12 @@ class MySQLConnections(SQLDatabase):
             await self._slots.acquire()
         try:
             connection = await self._obtain()
+            self._look_back()
             try:
-                yield connection
+                async with self._slow_work.watch(connection.place):
+                    yield connection
             except BaseException as exc:
-                if error_code(exc) in CONFLICTS:
-                    await connection.rollback()
-                    self._give_back(connection)
-                else:
-                    # The server rolls back when the connection ends.
-                    await _quit(connection)
+                await self._take_back(connection, exc)
                 raise
             self._give_back(connection)
         finally:
@@ -224,8 +239,38 @@ class MySQLConnections(SQLDatabase):
             self._given_back.set()
             self._slots.release()
 
+    async def _take_back(self, connection: Any, failure: BaseException) -> None:
+        if error_code(failure) in CONFLICTS:
+            with suppress(*connection_errors()):
+                await connection.rollback()
+                self._give_back(connection)
+                return
+        if error_code(failure) in UNDONE:
+            self._cluster.give_up(connection.place, f"error {error_code(failure)}")
+        if error_code(failure) in UNDONE or is_lost(failure):
+            self._close_idle(lambda idle: bool(idle.place == connection.place))
+        # The server rolls back when the connection ends.
+        await _quit(connection)
+
+    def _look_back(self) -> None:
+        """Go back to an earlier host, if it is usable again, while work goes on."""
+        if self._cluster.is_to_look_back and (self._look is None or self._look.done()):
+            self._look = asyncio.create_task(self._return())
+
+    async def _return(self) -> None:
+        connection = await self._cluster.look_back()
+        if connection is not None:
+            self._close_idle(lambda idle: not self._cluster.is_in_use(idle.place))
+            self._give_back(connection)
+
+    def _close_idle(self, is_unwanted: Callable[[Any], bool]) -> None:
+        unwanted = [connection for connection in self._idle if is_unwanted(connection)]
+        self._idle = [connection for connection in self._idle if not is_unwanted(connection)]
+        for connection in unwanted:
+            connection.close()
+
     def _give_back(self, connection: Any) -> None:
-        if self._is_open and connection.is_sound:
+        if self._is_open and connection.is_sound and self._cluster.is_in_use(connection.place):
             self._idle.append(connection)
         else:
             connection.close()
@@ -262,7 +307,8 @@ class MySQLConnections(SQLDatabase):
         while self._idle:
             # Last in, first out: with little load, the others expire and are closed.
             connection = self._idle.pop()
-            if connection.is_sound and connection.loop.time() - connection.last_usage < self._idle_timeout:
+            is_fresh = connection.loop.time() - connection.last_usage < self._idle_timeout
+            if is_fresh and connection.is_sound and self._cluster.is_in_use(connection.place):
                 return connection
             connection.close()
         return None
@@ -270,23 +316,7 @@ class MySQLConnections(SQLDatabase):
     async def _connect(self) -> Any:
         if not self._is_open:
             raise DBConnectionError("The database is closed.")
-        async with asyncio.timeout(self._connect_timeout):
-            connection = self._connection_class(
-                **self._options,
-                charset="utf8mb4",
-                autocommit=True,
-                init_command=_SESSION,
-                # Count found rows: an UPDATE that changes nothing still found its record.
-                client_flag=CLIENT.FOUND_ROWS,
-            )
-            try:
-                await connection.open()
-                async with connection.cursor() as cursor:
-                    await cursor.execute(_ISOLATION)
-            except BaseException:
-                connection.close()
-                raise
-        return connection
+        return await self._cluster.connect()
 
 
 class _MySQLTransaction(Transaction):
@@ -327,14 +357,6 @@ def _limited(sql: str, seconds: float) -> str:
         f"/*M! SET STATEMENT max_statement_time = {seconds:.3f} FOR */"
         f" SELECT /*+ MAX_EXECUTION_TIME({int(seconds * 1_000)}) */{query}"
     )
-
-
-def _connection_class(driver: str) -> type[Any]:
-    if driver == ASYNCMY:
-        from pixyproxy.adapters.mysql.asyncmy_connection import AsyncmyConnection  # noqa: PLC0415 -- an extra
-
-        return AsyncmyConnection
-    return AiomysqlConnection
 
 
 async def _quit(connection: Any) -> None:

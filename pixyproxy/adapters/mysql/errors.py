@@ -27,6 +27,11 @@ def driver_errors(name: str = "MySQLError") -> tuple[type[Exception], ...]:
     return tuple(getattr(module, name) for module in DRIVER_ERRORS)
 
 
+def connection_errors() -> tuple[type[Exception], ...]:
+    """Return the errors of a connection: those of the drivers, and of the system."""
+    return (*driver_errors(), OSError)
+
+
 def no_tls() -> Exception:
     """Return the driver's error for a server without TLS."""
     return err.OperationalError(CR.CR_SSL_CONNECTION_ERROR, "The server offers no TLS.")
@@ -75,8 +80,45 @@ _login_refused = _unavailable(
 _needs_tls = _unavailable("The database takes encrypted connections only (?tls=required in the database's URL).")
 _without_tls = _unavailable("The database offers no TLS, which its URL asks for.")
 _busy = _unavailable("The database is too busy.")
+_not_ready = _unavailable("The database's cluster is not ready.")
 _interrupted = _unavailable("The database has given up the operation.")
 _unwritable = _unavailable("The database can't be written to.")
+
+# The server refuses the statement, or has undone it: it has no effect, and another server of the cluster may take it.
+UNDONE: Final = frozenset(
+    {
+        ER.UNKNOWN_COM_ERROR,  # a Galera node that is cut off, or not yet ready
+        ER.OPTION_PREVENTS_STATEMENT,
+        1836,  # read-only mode (MySQL)
+    }
+)
+
+# No connection can be made.
+_UNREACHABLE: Final = frozenset({CR.CR_CONNECTION_ERROR, CR.CR_CONN_HOST_ERROR})
+
+# The connection has ended, or will, while nobody knows whether its last statement takes effect.
+_LOST: Final = frozenset(
+    {
+        ER.SERVER_SHUTDOWN,
+        ER.NORMAL_SHUTDOWN,
+        ER.NET_READ_ERROR_FROM_PIPE,
+        ER.NET_READ_ERROR,
+        ER.NET_READ_INTERRUPTED,
+        ER.NET_ERROR_ON_WRITE,
+        ER.NET_WRITE_INTERRUPTED,
+        ER.ERROR_DURING_COMMIT,  # a Galera node that has lost the others meanwhile
+        CR.CR_SERVER_GONE_ERROR,
+        CR.CR_SERVER_LOST,
+        CR.CR_SERVER_LOST_EXTENDED,
+        1927,  # the connection was killed (MariaDB)
+        3032,  # offline mode (MySQL)
+        3100,  # a member that is not online (Group Replication)
+        3168,  # the server is not available (MySQL)
+        3796,  # a member that does not catch up (Group Replication)
+        3797,  # a member that does not catch up (Group Replication)
+        4031,  # the connection was idle for too long (MySQL)
+    }
+)
 
 # X509_V_ERR_… of OpenSSL.
 _CERTIFICATE_EXPIRED: Final = 10
@@ -114,15 +156,9 @@ _BY_CODE: Final[Mapping[int, Callable[[str], PixyProxyException]]] = {
     ER.LOCK_DEADLOCK: _busy,
     ER.CHECKREAD: _busy,
     3572: _busy,  # NOWAIT met a lock
-    ER.SERVER_SHUTDOWN: _lost,
-    ER.NORMAL_SHUTDOWN: _lost,
-    CR.CR_CONNECTION_ERROR: _lost,
-    CR.CR_CONN_HOST_ERROR: _lost,
-    CR.CR_SERVER_GONE_ERROR: _lost,
-    CR.CR_SERVER_LOST: _lost,
-    CR.CR_SERVER_LOST_EXTENDED: _lost,
-    1927: _lost,  # the connection was killed (MariaDB)
-    4031: _lost,  # the connection was idle for too long (MySQL)
+    **dict.fromkeys(_UNREACHABLE | _LOST, _lost),
+    ER.UNKNOWN_COM_ERROR: _not_ready,
+    3101: _busy,  # the group has refused the transaction (Group Replication)
     ER.QUERY_INTERRUPTED: _interrupted,
     1969: _interrupted,  # max_statement_time is over (MariaDB)
     3024: _interrupted,  # max_execution_time is over (MySQL)
@@ -134,7 +170,14 @@ _BY_CODE: Final[Mapping[int, Callable[[str], PixyProxyException]]] = {
 }
 
 # Conflicts with other transactions: a retry may succeed.
-CONFLICTS: Final = frozenset({ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT, ER.CHECKREAD})
+CONFLICTS: Final = frozenset(
+    {
+        ER.LOCK_DEADLOCK,  # also between Galera's nodes, at the commit
+        ER.LOCK_WAIT_TIMEOUT,
+        ER.CHECKREAD,
+        3101,  # between the members of Group Replication, at the commit
+    }
+)
 
 # The server, or the user, has too many connections.
 NO_ROOM: Final = frozenset({ER.CON_COUNT_ERROR, ER.TOO_MANY_USER_CONNECTIONS, ER.USER_LIMIT_REACHED})
@@ -143,13 +186,27 @@ NO_ROOM: Final = frozenset({ER.CON_COUNT_ERROR, ER.TOO_MANY_USER_CONNECTIONS, ER
 STATEMENT_TIMEOUTS: Final = frozenset({1969, 3024, 188})
 
 
+def is_lost(error: BaseException | None) -> bool:
+    """Whether an error ended a connection in the midst of its work, which may have had an effect."""
+    if isinstance(error, driver_errors()):
+        return error_code(error) in _LOST or isinstance(error, driver_errors("InterfaceError"))
+    # What took too long was not lost.
+    return isinstance(error, OSError) and not isinstance(error, TimeoutError)
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether a server that could not be connected to, by this error, is away, hangs or takes no work."""
+    if isinstance(error.__cause__, ssl.SSLError):
+        return False
+    return error_code(error) in _UNREACHABLE | UNDONE or isinstance(error, OSError) or is_lost(error)
+
+
 @contextmanager
 def translated_errors() -> Iterator[None]:
     """Translate the driver's errors to the domain's, with a detail that is safe for clients; pass on all others."""
-    known: tuple[type[Exception], ...] = (*driver_errors(), OSError)
     try:
         yield
-    except known as exc:
+    except connection_errors() as exc:
         if isinstance(exc.__cause__, ssl.SSLError):
             raise DBConnectionError(_tls_problem(exc.__cause__)) from exc.__cause__
         translate = _BY_CODE.get(error_code(exc))

@@ -1,6 +1,8 @@
 """The schema of a MySQL or MariaDB database."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -8,15 +10,10 @@ from typing import Any, Final
 from pymysql.constants import ER
 
 from pixyproxy.adapters.mysql.connections import MySQLConnections
-from pixyproxy.adapters.mysql.errors import driver_errors, error_code
+from pixyproxy.adapters.mysql.errors import CONFLICTS, driver_errors, error_code
+from pixyproxy.adapters.mysql.schema_lock import SchemaLock, SchemaLockLostError
 from pixyproxy.adapters.sql.schema_scripts import SchemaRecord, SchemaScript, compare, load_scripts, missing
-from pixyproxy.domain.errors import DBConnectionError
 from pixyproxy.domain.ports import Migration, Schema
-
-_LOCK_SECONDS: Final = 60
-
-# A lock's name is global to the server and has at most 64 characters.
-_LOCK: Final = "SELECT GET_LOCK(CONCAT('pixyproxy-schema-', LEFT(SHA2(DATABASE(), 256), 40)), %(seconds)s)"
 
 _CREATE: Final = """
     CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -47,6 +44,10 @@ _FINISH: Final = """
 
 _FORGET: Final = "DELETE FROM schema_migrations WHERE version = %(version)s"
 
+# Galera ends a statement that another node's script gets in the way of.
+_ATTEMPTS: Final = 10
+_PAUSE_SECONDS: Final = 0.2
+
 _ALREADY_DONE: Final = {ER.TABLE_EXISTS_ERROR, ER.DUP_FIELDNAME, ER.DUP_KEYNAME, ER.CANT_DROP_FIELD_OR_KEY}
 
 
@@ -56,7 +57,7 @@ class MySQLSchema(Schema):
 
     MySQL commits each DDL statement by itself, so a script has one statement and is recorded before it runs. A crash
     leaves at most one script whose outcome is unknown; it runs again, and it is no error if it had taken effect. A
-    server lock, which ends with its holder's connection, keeps two upgrades apart.
+    `SchemaLock` keeps two upgrades apart, also on two nodes of a cluster.
 
     Raises `SchemaOutdatedError` as `compare` does, and if the database already has what a script would create.
     """
@@ -65,45 +66,61 @@ class MySQLSchema(Schema):
     scripts: Sequence[SchemaScript] = field(default_factory=partial(load_scripts, "mysql"))
 
     async def status(self) -> Sequence[Migration]:
-        async with self.database.autocommit() as cursor:
-            return compare(self.scripts, await _records(cursor))
+        return compare(self.scripts, await self._records())
 
     async def upgrade(self) -> Sequence[Migration]:
+        lock = SchemaLock(self.database)
+        applied: set[int] = set()
+        while await self._is_outdated():
+            async with lock.held(self._is_outdated) as is_held:
+                if is_held:
+                    with suppress(SchemaLockLostError):
+                        await self._apply_missing(lock, applied)
+        return [migration for migration in await self.status() if migration.version in applied]
+
+    async def _records(self) -> Sequence[SchemaRecord]:
+        ((exists,),) = await self.database.fetch_all(_EXISTS)
+        return [SchemaRecord(*row) for row in await self.database.fetch_all(_SELECT)] if exists else ()
+
+    async def _is_outdated(self) -> bool:
+        return bool(missing(self.scripts, await self._records()))
+
+    async def _apply_missing(self, lock: SchemaLock, applied: set[int]) -> None:
+        records = await self._records()
+        started = {record.version for record in records}
         async with self.database.dedicated() as cursor:
-            await cursor.execute(_LOCK, {"seconds": _LOCK_SECONDS})
-            (is_locked,) = await cursor.fetchone()
-            if not is_locked:
-                raise DBConnectionError("Another process has been upgrading the database for too long.")
-            records = await _records(cursor)
-            started = {record.version for record in records}
-            todo = {script.version: script for script in missing(self.scripts, records)}
-            if todo:
-                await cursor.execute(_CREATE)
-            for script in todo.values():
-                await _apply(cursor, script, was_started=script.version in started)
-            status = compare(self.scripts, await _records(cursor))
-        return [migration for migration in status if migration.version in todo]
+            await _execute(cursor, _CREATE)
+            for script in missing(self.scripts, records):
+                await lock.check()
+                await _apply(cursor, script, lock, was_started=script.version in started)
+                applied.add(script.version)
 
 
-async def _records(cursor: Any) -> Sequence[SchemaRecord]:
-    await cursor.execute(_EXISTS)
-    (exists,) = await cursor.fetchone()
-    if not exists:
-        return ()
-    await cursor.execute(_SELECT)
-    return [SchemaRecord(*row) for row in await cursor.fetchall()]
-
-
-async def _apply(cursor: Any, script: SchemaScript, *, was_started: bool) -> None:
+async def _apply(cursor: Any, script: SchemaScript, lock: SchemaLock, *, was_started: bool) -> None:
     record = {"version": script.version, "name": script.name, "checksum": script.checksum}
     if not was_started:
-        await cursor.execute(_START, record)
+        await _execute(cursor, _START, record)
     try:
-        await cursor.execute(script.sql)
+        await _execute(cursor, script.sql)
     except driver_errors() as exc:
         if not (was_started and error_code(exc) in _ALREADY_DONE):
             if not cursor.connection.closed:
+                # Not if another process goes on with the script.
+                await lock.check()
                 # The server refused the statement: an existing object is not this script's work.
-                await cursor.execute(_FORGET, record)
+                await _execute(cursor, _FORGET, record)
             raise
-    await cursor.execute(_FINISH, record)
+    await _execute(cursor, _FINISH, record)
+
+
+async def _execute(cursor: Any, sql: str, parameters: Mapping[str, object] | None = None) -> None:
+    for _ in range(1, _ATTEMPTS):
+        try:
+            await cursor.execute(sql, parameters)
+        except driver_errors() as exc:
+            if error_code(exc) not in CONFLICTS:
+                raise
+        else:
+            return
+        await asyncio.sleep(_PAUSE_SECONDS)
+    await cursor.execute(sql, parameters)

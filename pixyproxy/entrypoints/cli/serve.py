@@ -205,11 +205,11 @@ def _content(settings: "Settings") -> str:
 
 
 def _database(settings: "Settings") -> str:
-    from urllib.parse import urlsplit
-
+    from pixyproxy.adapters.mysql.url import hosts_of, parse_url
     from pixyproxy.entrypoints.settings import DatabaseKind
 
     if settings.database_kind is DatabaseKind.SQLITE:
         return f"SQLite in {settings.database_path}"
-    url = urlsplit(settings.database_url)
-    return f"MySQL, {url.path.strip('/')} on {url.hostname or 'a local socket'}"
+    hosts = hosts_of(settings.database_url)
+    place = ", ".join(str(host) if hosts[1:] else host.name for host in hosts) or "a local socket"
+    return f"MySQL, {parse_url(settings.database_url)['db']} on {place}"

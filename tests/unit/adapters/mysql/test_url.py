@@ -1,11 +1,18 @@
 """The URL of a MySQL database."""
 
 import ssl
+from collections.abc import Sequence
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pixyproxy.adapters.mysql import url
-from pixyproxy.adapters.mysql.url import driver_of, parse_url
+from pixyproxy.adapters.mysql.url import Host, driver_of, hosts_of, parse_url
+
+NAMES = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?", fullmatch=True)
+HOSTS = st.builds(Host, NAMES | st.ip_addresses(v=6).map(str), st.integers(min_value=1, max_value=65_535))
 
 
 def test_every_part_of_a_url_is_understood() -> None:
@@ -41,6 +48,50 @@ def test_an_ipv6_address_is_a_host() -> None:
     assert parse_url("mysql://ann@[::1]:3307/pixy")["host"] == "::1"
 
 
+@pytest.mark.parametrize("scheme", ["mysql", "mysql+asyncmy"])
+def test_several_hosts_keep_their_order(scheme: str) -> None:
+    several = f"{scheme}://ann:se,cret@b.example:3307,a.example,[::1]:3308/pixy"
+    assert hosts_of(several) == [Host("b.example", 3307), Host("a.example", 3306), Host("::1", 3308)]
+    options = parse_url(several)
+    assert (options["host"], options["port"], options["password"]) == ("b.example", 3307, "se,cret")
+    assert list(map(str, hosts_of(several))) == ["b.example:3307", "a.example:3306", "[::1]:3308"]
+
+
+def test_a_unix_socket_is_no_host() -> None:
+    assert hosts_of("mysql://ann@/pixy?unix_socket=/s") == ()
+
+
+@given(
+    hosts=st.lists(HOSTS, min_size=1, max_size=5, unique=True),
+    user=st.text(st.characters(codec="utf-8"), min_size=1),
+    password=st.text(st.characters(codec="utf-8")),
+    database=NAMES,
+)
+def test_whatever_is_encoded_is_read_again(hosts: Sequence[Host], user: str, password: str, database: str) -> None:
+    login = f"{quote(user, safe='')}:{quote(password, safe='')}"
+    made = f"mysql://{login}@{','.join(map(str, hosts))}/{database}"
+    assert hosts_of(made) == hosts
+    options = parse_url(made)
+    assert (options["user"], options["password"].encode("latin-1").decode(), options["db"]) == (
+        user,
+        password,
+        database,
+    )
+
+
+@given(text=st.text(st.sampled_from("a1:@,/?#[]%é℀\n ")), driver=st.sampled_from(["", "+asyncmy"]))
+def test_any_text_is_read_or_refused_without_being_quoted(text: str, driver: str) -> None:
+    made = f"mysql{driver}://ann:hunter2{text}"
+    try:
+        options = parse_url(made)
+    except ValueError as exc:
+        assert "hunter2" not in str(exc)  # noqa: PT017 -- most texts are refused, not all
+    else:
+        assert options["host"]
+        assert 0 < options["port"] < 65_536
+        assert hosts_of(made)
+
+
 def test_parts_are_percent_decoded() -> None:
     options = parse_url("mysql://a%40nn:p%3A%2F%3F%23%25+@host/p%20xy")
     assert (options["user"], options["password"], options["db"]) == ("a@nn", "p:/?#%+", "p xy")
@@ -68,6 +119,18 @@ def test_the_driver_sends_a_password_to_the_server_in_utf_8() -> None:
         ("mysql://ann:hunter2?@host/pixy", "can't be read"),
         ("mysql://ann:hunter2@ho\u2100st/pixy", "can't be read"),
         ("mysql://ann:hunter2@[host/pixy", "can't be read"),
+        ("mysql://ann:hunter2@[host]/pixy", "can't be read"),
+        ("mysql://ann:hunter2@host:0/pixy", "can't be read"),
+        ("mysql://ann:[hunter2]@host/pixy", "can't be read"),
+        ("mysql://ann:hunter2@ho%2Cst/pixy", "can't be read"),
+        ("mysql://ann:hunter2@::1/pixy", "IPv6 address without brackets"),
+        ("mysql://ann:hunter2@a:1,::1:3306/pixy", "IPv6 address without brackets"),
+        ("mysql://ann:hunter2@a:1,b:port/pixy", "can't be read"),
+        ("mysql://ann:hunter2@a:1,,b:2/pixy", "names an empty host"),
+        ("mysql://ann:hunter2@a:1,/pixy", "names an empty host"),
+        ("mysql://ann:hunter2@,/pixy", "names an empty host"),
+        ("mysql://ann:hunter2@a,A:3306/pixy", "names a host twice"),
+        ("mysql://ann:hunter2@a,b/pixy?unix_socket=/s", "unix_socket beside several hosts"),
         ("mysql://ann:hunter2#@host/pixy", "can't be read"),
         ("mysql://ann:hunter2@host/pixy#hunter2", "has a fragment"),
         ("mysql://ann:hunter2@host/pixy?unix_socket=/s&pool=3", "not known: pool"),

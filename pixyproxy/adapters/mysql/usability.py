@@ -1,0 +1,81 @@
+"""What a server of a cluster says of itself."""
+
+from enum import Enum, auto
+from typing import Any, Final
+
+from pymysql.constants import ER
+
+from pixyproxy.adapters.mysql.errors import driver_errors, error_code
+from pixyproxy.domain.errors import DBConnectionError
+
+# No server has all of them. A Galera node that is cut off answers SHOW, but no SELECT.
+_VARIABLES: Final = """
+    SHOW GLOBAL VARIABLES
+    WHERE Variable_name IN ('read_only', 'super_read_only', 'wsrep_on', 'group_replication_group_name')
+"""
+_IS_READY: Final = "SHOW GLOBAL STATUS LIKE 'wsrep_ready'"
+
+# Without a majority, writes would hang.
+_MEMBERS: Final = """
+    SELECT COUNT(*), SUM(member_state = 'UNREACHABLE'), SUM(member_id = @@server_uuid AND member_state = 'ONLINE')
+    FROM performance_schema.replication_group_members
+"""
+
+# The user may not read the table; a member that is not online is read-only, as a rule.
+_NOT_READABLE: Final = {ER.TABLEACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR, ER.NO_SUCH_TABLE}
+
+_WAITS: Final = {
+    "galera": "SET SESSION wsrep_sync_wait = 1",
+    "group": "SET SESSION group_replication_consistency = 'BEFORE'",
+}
+
+
+class Usability(Enum):
+    """What a server can be used for."""
+
+    WRITABLE = auto()
+    READ_ONLY = auto()
+    NOT_READY = auto()
+
+
+async def usability(cursor: Any, *, consistent_reads: bool) -> Usability:
+    """Return what the server of a connection can be used for.
+
+    With `consistent_reads`, the connection's reads wait for what the other servers have written before. Raises
+    `DBConnectionError` if the server belongs to no cluster that could.
+    """
+    await cursor.execute(_VARIABLES)
+    variables = {name.lower(): value for name, value in await cursor.fetchall()}
+    is_on = {name for name, value in variables.items() if value in {"ON", "1"}}
+    if "wsrep_on" in is_on:
+        kind, is_ready = "galera", await _is_ready(cursor)
+    elif variables.get("group_replication_group_name"):
+        kind, is_ready = "group", await _is_member(cursor)
+    else:
+        kind, is_ready = None, True
+    if not is_ready:
+        return Usability.NOT_READY
+    if consistent_reads:
+        if kind is None:
+            raise DBConnectionError(
+                "PIXYPROXY_MYSQL_CONSISTENT_READS needs Galera or Group Replication, and the database is neither."
+            )
+        await cursor.execute(_WAITS[kind])
+    return Usability.READ_ONLY if is_on & {"read_only", "super_read_only"} else Usability.WRITABLE
+
+
+async def _is_ready(cursor: Any) -> bool:
+    await cursor.execute(_IS_READY)
+    return dict(await cursor.fetchall()).get("wsrep_ready") == "ON"
+
+
+async def _is_member(cursor: Any) -> bool:
+    try:
+        await cursor.execute(_MEMBERS)
+        members, unreachable, is_online = await cursor.fetchone()
+    except driver_errors() as exc:
+        if error_code(exc) in _NOT_READABLE:
+            return True
+        raise
+    # A server that has left its group serves on as a single one, read-only as a rule.
+    return not members or (bool(is_online) and 2 * unreachable < members)
