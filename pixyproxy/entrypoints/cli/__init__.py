@@ -3,6 +3,11 @@
 Commands import heavy modules when they run, so that `pixyproxy --help` answers at once.
 """
 
+import os
+import signal
+import sys
+from types import FrameType
+
 import click
 
 import pixyproxy
@@ -26,6 +31,14 @@ def main() -> None:
 
     Settings are environment variables; docs/settings.md and .env.example list them.
     """
+    if os.getpid() == 1:
+        # The kernel sends the first process of a container no signal that it has no handler for. `serve` replaces this
+        # one when it has started.
+        signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 main.add_command(serve)
