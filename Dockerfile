@@ -1,7 +1,7 @@
 # The image of PixyProxy, without root rights and for a read-only root file system:
 #
 #     docker build --tag pixyproxy .
-#     docker run --read-only --tmpfs /tmp --volume pixyproxy:/data --publish 127.0.0.1:8000:8000 --stop-timeout 215 pixyproxy
+#     docker run --read-only --tmpfs /tmp --volume pixyproxy:/data --publish 127.0.0.1:8000:8000 pixyproxy
 #
 # BASE is any Debian or Ubuntu with Python 3.11 or later, its venv module, and pip.
 ARG BASE=python:3.13-slim

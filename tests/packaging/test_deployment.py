@@ -189,3 +189,14 @@ def test_docker_compose_takes_the_file() -> None:
     for name in SECRETS:
         refused = run(*command, "--file", COMPOSE, "config", **{**SECRETS, name: ""})
         assert f"required variable {name} is missing a value: set it in .env" in refused.stderr
+
+
+def test_systemd_knows_every_line_of_the_unit_and_finds_it_safe() -> None:
+    analyze = shutil.which("systemd-analyze") or real_parts.lack("systemd", "apt-get install systemd", may_lack=True)
+    verified = run(analyze, "verify", "--man=no", UNIT)
+    # The program is installed elsewhere.
+    complaints = [line for line in verified.stderr.splitlines() if "pixyproxy" in line and "is not exec" not in line]
+    assert complaints == []
+    # Of 100, for a service without any protection.
+    judged = run(analyze, "security", "--offline=true", "--threshold=15", UNIT)
+    assert judged.returncode == 0, judged.stdout[-200:]
