@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run set-up test chaos bench-reads bench-library bench-delivery bench-hostile bench-edits bench-answers check lint format lock clean
+.PHONY: help run set-up test chaos bench-reads bench-library bench-delivery bench-hostile bench-edits bench-answers bench-s3 check lint format lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,9 @@ bench-edits: .venv/dev ## Measure the memory of edits with large references; wri
 
 bench-answers: .venv/dev ## Measure the memory of answers with large pictures in base64; write docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python bench/answers.py --write
+
+bench-s3: .venv/dev ## Measure content in S3 beside the raw client; write docs/benchmarks.md
+	PYTHONPATH=. $(BIN)/python bench/s3.py --write
 
 check: lint test ## Everything CI checks: format, lint, types, layers, tests
 
