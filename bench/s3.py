@@ -142,7 +142,7 @@ def peak() -> float:
 
 def measured(client: str, url: str, index: int) -> dict[str, float]:
     """Run one case in a process of its own."""
-    done = subprocess.run(  # noqa: S603 -- itself
+    done = subprocess.run(  # noqa: S603 -- our own command
         [sys.executable, str(HERE), "--client", client, "--url", url, "--case", str(index)],
         env={**os.environ, **CREDENTIALS},
         stdout=subprocess.PIPE,

@@ -153,11 +153,22 @@ async def test_checks_write_nothing_and_rarely_ask(seaweedfs: SeaweedFS, monkeyp
             assert relay.taken() == {"HEAD": 3}
 
 
-async def test_before_a_purchase_a_write_is_tried_unless_one_has_just_worked(seaweedfs: SeaweedFS) -> None:
+async def test_before_a_purchase_a_write_is_tried(seaweedfs: SeaweedFS) -> None:
     async with relaying(seaweedfs.port) as relay, opened(_through(relay, seaweedfs)) as store:
         for _ in range(3):
             await store.check_writing()
-        assert relay.taken() == {"PUT": 1}
+        assert relay.taken() == {"PUT": 3}
+
+
+async def test_a_check_waits_for_a_few_seconds_only(s3_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def silent(method: str, path: str, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(30)
+
+    monkeypatch.setattr("pixyproxy.adapters.s3.content_store.CHECK_TIMEOUT", 0.2)
+    async with lying(silent) as url, opened(f"s3://bucket?endpoint={url}") as store:
+        start = time.monotonic()
+        assert (await failing(store.check())).detail == "The content store does not answer."
+        assert time.monotonic() - start < 5
 
 
 def _through(relay: CountingRelay, server: SeaweedFS) -> str:

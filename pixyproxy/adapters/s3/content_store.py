@@ -1,9 +1,9 @@
 """Content in a bucket of S3."""
 
+import asyncio
 import hashlib
 import re
 import secrets
-from asyncio import Semaphore
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -26,6 +26,9 @@ DIGEST: Final = "sha256"
 
 CHECK_SECONDS: Final = 10.0
 """How long a successful check counts."""
+
+CHECK_TIMEOUT: Final = 5.0
+"""How long a check waits for the store."""
 
 AT_ONCE_SIZE: Final = 1 << 20
 """The most bytes that are read before they are handed out."""
@@ -56,9 +59,8 @@ class S3ContentStore(ContentPorts):
     def __init__(self, url: S3URL, area: str = "") -> None:
         self._client = S3Client(url)
         self._root = f"{url.prefix}{area}/" if area else url.prefix
-        self._buffers = Semaphore(MAX_BUFFERS)
+        self._buffers = asyncio.Semaphore(MAX_BUFFERS)
         self._checked_until = 0.0
-        self._written_until = 0.0
         self._may_be_written = True
 
     async def prepare(self) -> None:
@@ -116,21 +118,22 @@ class S3ContentStore(ContentPorts):
         """Return if content can be written, as far as that is known without writing.
 
         Asks for an object's head, at most every 10 seconds; only after a write has failed it writes itself, until that
-        works again.
+        works again. Waits for 5 seconds.
         """
-        if not self._may_be_written:
-            await self._write_marker()
-        elif monotonic() >= self._checked_until:
-            try:
-                await self._client.head(self._marker)
-            except ContentNotFoundError:
-                await self._write_marker()
-            self._checked_until = monotonic() + CHECK_SECONDS
+        if self._may_be_written and monotonic() < self._checked_until:
+            return
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT):
+                if not self._may_be_written or await self._head(self._marker) is None:
+                    await self.check_writing()
+        except TimeoutError:
+            raise ContentStoreError("The content store does not answer.") from None
+        self._checked_until = monotonic() + CHECK_SECONDS
 
     async def check_writing(self) -> None:
-        """Write a small object, if this process has written nothing in the last 10 seconds."""
-        if monotonic() >= self._written_until:
-            await self._write_marker()
+        """Write a small object: far cheaper than an image that is bought and can't be stored."""
+        data = b"PixyProxy writes this to see that it can.\n"
+        await self._put(self._marker, data, ContentDigest(len(data), hashlib.sha256(data).hexdigest()))
 
     async def keys(self) -> AsyncIterator[ContentKey]:
         folder = f"{self._root}{CONTENTS}"
@@ -269,14 +272,8 @@ class S3ContentStore(ContentPorts):
             await self._client.put(path, data, media_type=_media_type(path, data), metadata={DIGEST: digest.sha256})
         except ContentStoreError:
             self._may_be_written = False
-            self._written_until = 0.0
             raise
         self._may_be_written = True
-        self._written_until = monotonic() + CHECK_SECONDS
-
-    async def _write_marker(self) -> None:
-        data = b"PixyProxy writes this to see that it can.\n"
-        await self._put(self._marker, data, ContentDigest(len(data), hashlib.sha256(data).hexdigest()))
 
 
 class _Verified(AsyncIterator[bytes]):

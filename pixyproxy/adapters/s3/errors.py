@@ -12,6 +12,9 @@ _STATUS: Final = re.compile(r"status code: (\d{3})")
 _CODE: Final = re.compile(r"<Code>([A-Za-z0-9]{1,64})</Code>")
 _METHOD: Final = re.compile(r"Error performing ([A-Z]{3,6}) ")
 
+# Where a machine or a container of AWS asks for the credentials of its role.
+_ROLE: Final = re.compile(r"https?://(?:169\.254\.|\[?fd00:ec2::)")
+
 _FULL: Final = "The content store is full."
 _NO_ACCESS: Final = "The content store does not grant access."
 _NO_BUCKET: Final = "The content store's bucket is missing."
@@ -50,6 +53,10 @@ def translated(exc: BaseException) -> ContentStoreError:
     Its note has the status and the server's code, and is for the operator.
     """
     text = str(exc)
+    if _ROLE.search(text):
+        error = ContentStoreError(_NO_ACCESS)
+        error.add_note("S3: there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give a role.")
+        return error
     code = _CODE.search(text)
     status = status_of(exc)
     name = code[1] if code else None

@@ -63,6 +63,12 @@ def test_a_store_that_does_not_answer_is_a_clear_error(kind: str, detail: str, n
     assert status_of(error) is None
 
 
+def test_a_lack_of_credentials_is_named() -> None:
+    error = translated(Exception("Error performing PUT http://169.254.169.254/latest/api/token - status code: 403 No"))
+    assert error.detail == "The content store does not grant access."
+    assert "AWS_ACCESS_KEY_ID" in error.__notes__[0]
+
+
 def test_only_what_the_store_itself_calls_missing_is_missing() -> None:
     assert isinstance(translated(response(404, error_body("NoSuchKey"), method="GET")), ContentNotFoundError)
     # A HEAD has no body.
