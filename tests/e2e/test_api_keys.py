@@ -103,6 +103,7 @@ def test_logins_and_keys_stop_soon_when_the_command_line_disables_the_user_and_w
             until(lambda service=service: login_status(service) == expected)  # type: ignore[misc] # noqa: B023
 
 
+@pytest.mark.parametrize("environment", ["sqlite"], indirect=True)
 def test_an_old_password_and_the_links_of_a_revoked_key_stop_soon_without_a_restart(
     services: tuple[Service, Service], environment: Mapping[str, str]
 ) -> None:
@@ -123,6 +124,7 @@ def test_an_old_password_and_the_links_of_a_revoked_key_stop_soon_without_a_rest
         assert login_status(service, "battery staple") == 200
 
 
+@pytest.mark.parametrize("environment", ["sqlite"], indirect=True)
 def test_an_expired_key_is_refused_by_all_processes_and_not_before(services: tuple[Service, Service]) -> None:
     first, second = services
     httpx.get(f"{first.url}/private/key", auth=LOGIN, timeout=60)

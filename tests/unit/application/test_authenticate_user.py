@@ -439,6 +439,28 @@ async def test_the_look_at_the_user_does_not_lengthen_the_memory_of_the_login(
     assert len(counting_hasher.verified) == 2
 
 
+async def test_a_remembered_login_is_accepted_for_five_seconds_without_the_database_and_then_none_is(
+    authenticate_user: AuthenticateUser,
+    add_user: AddUser,
+    access_version: InMemoryAccessVersion,
+    seconds: Seconds,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(*_: object) -> User:
+        raise DBConnectionError("The database does not answer.")
+
+    await add_user("ann", PASSWORD)
+    await authenticate_user("ann", PASSWORD)
+    monkeypatch.setattr(access_version, "current", fail)
+    monkeypatch.setattr(authenticate_user.users, "get", fail)
+    for passed in (LOOK_SECONDS, TRUST_SECONDS - 0.001):
+        seconds.passed = passed
+        assert await authenticate_user("ann", PASSWORD) == Principal(name=UserName("ann"))
+    seconds.passed = TRUST_SECONDS
+    with pytest.raises(DBConnectionError):
+        await authenticate_user("ann", PASSWORD)
+
+
 async def test_many_requests_of_many_users_ask_for_the_version_once_and_for_no_user(
     hasher: InMemoryPasswordHasher, seconds: Seconds
 ) -> None:
