@@ -29,7 +29,7 @@ from pixyproxy.entrypoints.http.middleware.request_rules import RequestRules
 from pixyproxy.entrypoints.http.models import models
 from pixyproxy.entrypoints.http.openai.models import openai_models
 from pixyproxy.entrypoints.http.openai.routes import openai_images
-from pixyproxy.entrypoints.http.openapi.document import complete_openapi, openapi_config, swagger_ui_file
+from pixyproxy.entrypoints.http.openapi.document import openapi_config, swagger_ui_file
 from pixyproxy.entrypoints.http.public_shortcut import PublicShortcut
 from pixyproxy.entrypoints.settings import Settings
 
@@ -82,10 +82,9 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
         exception_handlers={PixyProxyException: handle_error, HTTPException: handle_error, Exception: handle_error},
         lifespan=[lifespan],
         logging_config=None,
-        openapi_config=openapi_config(),
+        openapi_config=openapi_config(anonymous_create=settings.anonymous_create),
         request_max_body_size=MAX_BODY_SIZE,
     )
-    complete_openapi(app.openapi_schema, anonymous_create=settings.anonymous_create)
     public_url, origins = settings.public_address, settings.allowed_origins
     public = ImageResource.of(container, ImageScope.PUBLIC)
     handler: ASGIApp = HeadAsGet(PublicShortcut(app.asgi_handler, public))

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any, Final
@@ -147,10 +146,11 @@ _CHALLENGES: Final = f"`{BASIC_CHALLENGE}`, or with an API key `{WRONG_KEY_CHALL
 _BEFORE_CREATION: Final = {"400", "401", "403", "404", "408", "413", "415"}
 
 
-def openapi_config() -> OpenAPIConfig:
+def openapi_config(*, anonymous_create: bool) -> OpenAPIConfig:
     """Serve the document at /schema/openapi.json and the page at /schema, with nothing fetched from elsewhere."""
+    pages = _Pages(anonymous_create=anonymous_create)
     return OpenAPIConfig(
-        openapi_router=Router(PATH, route_handlers=[], include_in_schema=False, before_request=_answer_page),
+        openapi_router=Router(PATH, route_handlers=[], include_in_schema=False, before_request=pages.answer),
         title="PixyProxy",
         version=pixyproxy.__version__,
         description=_DESCRIPTION,
@@ -172,7 +172,7 @@ def openapi_config() -> OpenAPIConfig:
     )
 
 
-def complete_openapi(document: OpenAPI, *, anonymous_create: bool) -> None:
+def _complete(document: OpenAPI, *, anonymous_create: bool) -> None:
     """Add to the document what Litestar can't derive from the handlers.
 
     These are the rules of the domain, the refusal of unknown fields, and the headers and media types of responses.
@@ -210,29 +210,41 @@ async def swagger_ui_file(request: Request[Any, Any, Any], name: FromPath[str]) 
     return conditional_response(request, content, _UI_FILES[name], entity_tag_of(content), headers)
 
 
-async def _answer_page(request: Request[Any, Any, Any]) -> Response[bytes] | None:
-    """Answer with the page or the document; pass unknown pages to the error handler."""
-    if request.method == HttpMethod.OPTIONS:
-        return None
-    headers = {"Cache-Control": REVALIDATED}
-    prefix = prefix_of(request.scope)
-    match request.scope["path"].rstrip("/"):
-        case "/schema":
-            headers["Content-Security-Policy"] = _PAGE_POLICY
-            page = (_PAGE % {"folder": escape(f"{prefix}{UI_PATH}")}).encode()
-            return conditional_response(request, page, "text/html; charset=utf-8", entity_tag_of(page), headers)
-        case "/schema/openapi.json":
-            # Relative to the document's own address, so that the page works under each name of the service.
-            body = _document(request.app, prefix or "/")
-            headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-            return conditional_response(request, body, OpenAPIMediaType.OPENAPI_JSON, entity_tag_of(body), headers)
-        case _:
-            raise NotFoundException
+class _Pages:
+    """The page and the document, which is made when it is first requested."""
 
+    def __init__(self, *, anonymous_create: bool) -> None:
+        self._anonymous_create = anonymous_create
+        self._making = asyncio.Lock()
+        self._document: dict[str, object] | None = None
 
-@lru_cache(maxsize=4)
-def _document(app: Litestar, address: str) -> bytes:
-    return encode_json({**app.openapi_schema.to_schema(), "servers": [{"url": address}]})
+    async def answer(self, request: Request[Any, Any, Any]) -> Response[bytes] | None:
+        """Answer with the page or the document; pass unknown pages to the error handler."""
+        if request.method == HttpMethod.OPTIONS:
+            return None
+        headers = {"Cache-Control": REVALIDATED}
+        prefix = prefix_of(request.scope)
+        match request.scope["path"].rstrip("/"):
+            case "/schema":
+                headers["Content-Security-Policy"] = _PAGE_POLICY
+                page = (_PAGE % {"folder": escape(f"{prefix}{UI_PATH}")}).encode()
+                return conditional_response(request, page, "text/html; charset=utf-8", entity_tag_of(page), headers)
+            case "/schema/openapi.json":
+                async with self._making:
+                    if self._document is None:
+                        # It takes a tenth of a second.
+                        self._document = await asyncio.to_thread(self._make, request.app)
+                # Relative to the document's own address, so that the page works under each name of the service.
+                body = encode_json({**self._document, "servers": [{"url": prefix or "/"}]})
+                headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+                return conditional_response(request, body, OpenAPIMediaType.OPENAPI_JSON, entity_tag_of(body), headers)
+            case _:
+                raise NotFoundException
+
+    def _make(self, app: Litestar) -> dict[str, object]:
+        document = app.openapi_schema
+        _complete(document, anonymous_create=self._anonymous_create)
+        return document.to_schema()
 
 
 def _complete_bodies(schemas: Any) -> None:
