@@ -50,7 +50,7 @@ class Program:
             command,
             cwd=folder,
             # Python keeps what it compiles, also on machines where it is told not to: LiteLLM has thousands of modules.
-            env=clean_environment({"PYTHONDONTWRITEBYTECODE": "", "NO_PROXY": "127.0.0.1"}),
+            env=clean_environment({"PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "", "NO_PROXY": "127.0.0.1"}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -48,7 +48,9 @@ def run(command: Sequence[str | Path], folder: Path) -> str:
     done = subprocess.run(
         command,
         cwd=folder,
-        env=clean_environment({"LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONDONTWRITEBYTECODE": ""}),
+        env=clean_environment(
+            {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": ""}
+        ),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
