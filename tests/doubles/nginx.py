@@ -31,6 +31,20 @@ def documented(name: str, replaced: Mapping[str, str]) -> str:
     return text
 
 
+def for_s3(service_port: int, s3_port: int) -> str:
+    """Return the documented configuration for content that a local S3 server has."""
+    return documented(
+        "s3.conf",
+        {
+            "listen 80;": "listen {port};",
+            "server 127.0.0.1:8000;": f"server 127.0.0.1:{service_port};",
+            "server 127.0.0.1:8333;": f"server 127.0.0.1:{s3_port};",
+            "Host 127.0.0.1:8333;": f"Host 127.0.0.1:{s3_port};",
+            "/var/log/nginx/pixyproxy.log": "{folder}/access.log",
+        },
+    )
+
+
 class Nginx:
     """An nginx of one's own: its folder, its log, one process that works.
 

@@ -1,4 +1,7 @@
-"""How caches handle pictures: a real nginx with the documented configuration, and one that caches carelessly."""
+"""How caches handle pictures: a real nginx with the documented configuration, and one that caches carelessly.
+
+The careless one is also in front of services whose content is on S3, one for each way of delivery.
+"""
 
 import itertools
 import json
@@ -6,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +19,8 @@ import pytest
 
 from pixyproxy.domain.image import Image, Visibility
 from tests.doubles.library import Painting, content_path, fill, paint, png
-from tests.doubles.nginx import Nginx, documented
+from tests.doubles.nginx import Nginx, documented, for_s3
+from tests.doubles.seaweedfs import CREDENTIALS, SeaweedFS
 from tests.doubles.service import Service, free_port, running_service
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "caching.md"
@@ -28,6 +32,15 @@ LOGINS: Final = {"anonymous": None, "author": ("ann", "ann's password"), "anothe
 ROUTES: Final = ("public", "private", "link")
 DOCUMENTED, CARELESS = "documented", "careless"
 
+# How the service sends content: files by itself, or objects of S3 in one of three ways.
+FILES: Final = "files"
+S3: Final[Mapping[str, Mapping[str, str]]] = {
+    "proxy": {},
+    "x-accel": {"PIXYPROXY_CONTENT_DELIVERY": "x-accel:/s3/"},
+    # The most that an operator can allow.
+    "redirect": {"PIXYPROXY_CONTENT_DELIVERY": "redirect", "PIXYPROXY_REDIRECT_PRIVATE": "true"},
+}
+
 # Caches every cacheable answer for all users, by its address alone.
 CARELESS_SERVER: Final = """
 server {
@@ -36,13 +49,14 @@ server {
     proxy_set_header Connection "";
     proxy_set_header Host $http_host;
     location / {
-        proxy_pass http://pixyproxy;
-        proxy_cache pixyproxy;
+        proxy_pass http://%s;
+        proxy_cache careless;
         proxy_cache_key $http_host$request_uri;
         proxy_cache_revalidate on;
         add_header X-Cache-Status $upstream_cache_status always;
     }
 }
+proxy_cache_path {folder}/careless keys_zone=careless:1m;
 """
 
 
@@ -67,6 +81,7 @@ class State(msgspec.Struct, frozen=True):
 class Cell(msgspec.Struct, frozen=True):
     """One combination of an image and its first client."""
 
+    delivery: str
     cache: str
     state: str
     route: str
@@ -74,7 +89,10 @@ class Cell(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The answer to a client through a cache, and the service's own answer, if the cache asked it."""
+    """The answer to a client through a cache, and the service's own answer, if the cache asked it.
+
+    If the client was redirected, `did` is what the cache did with the redirect, and all else is the store's answer.
+    """
 
     who: str
     status: int
@@ -144,48 +162,91 @@ STATES: Final = (
 )
 DATA: Final = png("one picture", width=400, height=300)
 CELLS: Final = [
-    Cell(cache, state.name, route, who)
-    for cache, state, route, who in itertools.product((DOCUMENTED, CARELESS), STATES, ROUTES, LOGINS)
+    Cell(delivery, cache, state.name, route, who)
+    for delivery, cache, state, route, who in itertools.product(
+        (FILES, *S3), (DOCUMENTED, CARELESS), STATES, ROUTES, LOGINS
+    )
     # An image that never existed has no link.
-    if state.is_known or route != "link"
+    if (state.is_known or route != "link")
+    and (
+        delivery == FILES
+        or (cache == CARELESS and state.name in {"private", "public, then private", "public, then deleted"})
+    )
 ]
 
 
+def filled(folder: Path, paintings: Iterable[Painting], *, content_url: str | None = None) -> Path:
+    """Return the folder with users and images for services that work in it."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in CREDENTIALS.items():
+            environment.setenv(name, value)
+        fill(folder, paintings, dict(login for login in LOGINS.values() if login), content_url=content_url)
+    return folder
+
+
 @contextmanager
-def running_world(folder: Path, paintings: Iterable[Painting]) -> Iterator[World]:
-    fill(folder, paintings, dict(login for login in LOGINS.values() if login))
-    environment = {"PIXYPROXY_PUBLIC_MAX_AGE": str(MAX_AGE), "PIXYPROXY_LOG_FORMAT": "json"}
+def running_world(
+    folder: Path, *, delivery: str = FILES, s3: SeaweedFS | None = None, content_url: str = ""
+) -> Iterator[World]:
+    settings = {
+        "PIXYPROXY_PUBLIC_MAX_AGE": str(MAX_AGE),
+        "PIXYPROXY_LOG_FORMAT": "json",
+        "PIXYPROXY_CONTENT_URL": content_url,
+        **CREDENTIALS,
+        **S3.get(delivery, {}),
+    }
     careless = free_port()
-    with running_service(folder, environment) as service:
-        configuration = documented(
-            "caching.conf",
-            {
-                "listen 80;": "listen {port};",
-                "127.0.0.1:8000": f"127.0.0.1:{service.port}",
-                "/var/cache/pixyproxy": "{folder}/cache",
-                "/var/log/nginx/pixyproxy.log": "{folder}/access.log",
-            },
-        )
-        with Nginx(configuration + CARELESS_SERVER % careless) as nginx:
+    with running_service(folder, settings) as service:
+        if s3 is not None and delivery == "x-accel":
+            behind, configuration = "{port}", for_s3(service.port, s3.port)
+        else:
+            behind = f"127.0.0.1:{service.port}"
+            configuration = documented(
+                "caching.conf",
+                {
+                    "listen 80;": "listen {port};",
+                    "127.0.0.1:8000": behind,
+                    "/var/cache/pixyproxy": "{folder}/cache",
+                    "/var/log/nginx/pixyproxy.log": "{folder}/access.log",
+                },
+            )
+        with Nginx(configuration + CARELESS_SERVER % (careless, behind)) as nginx:
             yield World(folder, service, {DOCUMENTED: nginx.url, CARELESS: f"http://127.0.0.1:{careless}"})
 
 
 @pytest.fixture(scope="module")
-def matrix(tmp_path_factory: pytest.TempPathFactory) -> Matrix:
+def matrix(tmp_path_factory: pytest.TempPathFactory, _seaweedfs: SeaweedFS) -> Matrix:
     """All that was answered, each cell with an image of its own."""
     states = {state.name: state for state in STATES}
     paintings = {cell: paint("ann", states[cell.state].visibility, data=png(cell)) for cell in CELLS}
-    known = [painting for cell, painting in paintings.items() if states[cell.state].is_known]
-    with running_world(tmp_path_factory.mktemp("matrix"), known) as world, httpx.Client() as client:
-        asked = {cell: Asking(world, client, cell, states[cell.state], paintings[cell]) for cell in CELLS}
+    with ExitStack() as stack:
+        client = stack.enter_context(httpx.Client(follow_redirects=True))
+        folder = filled(tmp_path_factory.mktemp("files"), known_in(paintings, [FILES]))
+        worlds = {FILES: stack.enter_context(running_world(folder))}
+        url = _seaweedfs.url(public_endpoint=f"http://localhost:{_seaweedfs.port}")
+        folder = filled(tmp_path_factory.mktemp("s3"), known_in(paintings, S3), content_url=url)
+        for delivery in S3:
+            worlds[delivery] = stack.enter_context(
+                running_world(folder, delivery=delivery, s3=_seaweedfs, content_url=url)
+            )
+        asked = {
+            cell: Asking(worlds[cell.delivery], client, cell, states[cell.state], paintings[cell]) for cell in CELLS
+        }
         for asking in asked.values():
             asking.ask_at_once()
         time.sleep(MAX_AGE + 1.1)
         for asking in asked.values():
             asking.ask_later()
-        world.service.stop()
-        origin = statuses_by_request(world.service.output)
+        origin: dict[str, int] = {}
+        for world in worlds.values():
+            world.service.stop()
+            origin |= statuses_by_request(world.service.output)
     return {cell: asking.answers(origin) for cell, asking in asked.items()}
+
+
+def known_in(paintings: Mapping[Cell, Painting], deliveries: Collection[str]) -> list[Painting]:
+    known = {state.name for state in STATES if state.is_known}
+    return [each for cell, each in paintings.items() if cell.delivery in deliveries and cell.state in known]
 
 
 class Asking:
@@ -257,7 +318,7 @@ def answer_to(who: str, answer: httpx.Response, data: bytes) -> Answer:
         vary=headers.get("Vary"),
         etag=headers.get("ETag"),
         is_picture=answer.content == data,
-        did=headers.get("X-Cache-Status"),
+        did=[*answer.history, answer][0].headers.get("X-Cache-Status"),
         origin=None,
     )
 
@@ -268,11 +329,20 @@ def statuses_by_request(output: str) -> Mapping[str, int]:
     return {line["request_id"]: line["status"] for line in lines if line["event"] == "request finished"}
 
 
-def cells(*, cache: str | None = None, states: Collection[str] = (), routes: Collection[str] = ROUTES) -> list[Cell]:
+def cells(
+    *,
+    delivery: str | None = None,
+    cache: str | None = None,
+    states: Collection[str] = (),
+    routes: Collection[str] = ROUTES,
+) -> list[Cell]:
     return [
         cell
         for cell in CELLS
-        if cell.cache == (cache or cell.cache) and (not states or cell.state in states) and cell.route in routes
+        if cell.delivery == (delivery or cell.delivery)
+        and cell.cache == (cache or cell.cache)
+        and (not states or cell.state in states)
+        and cell.route in routes
     ]
 
 
@@ -295,7 +365,8 @@ def test_a_private_picture_is_for_its_author_alone(matrix: Matrix, cell: Cell) -
 @pytest.mark.parametrize("cell", cells(routes=["private", "link"]), ids=by_name)
 def test_private_answers_are_not_cached(matrix: Matrix, cell: Cell) -> None:
     for answer in matrix[cell].all:
-        assert answer.origin == answer.status
+        is_redirect = cell.delivery == "redirect" and answer.is_picture
+        assert answer.origin == (307 if is_redirect else answer.status)
         assert answer.did in {None, "MISS"}
 
 
@@ -352,8 +423,8 @@ def test_the_documentation_shows_what_was_answered(matrix: Matrix) -> None:
 def headers_table(matrix: Matrix) -> str:
     """Return a table of the answers' headers, which depend only on the route and the status."""
     said: dict[tuple[str, int], set[str]] = {}
-    for cell, answers in matrix.items():
-        for answer in answers.all:
+    for cell in cells(delivery=FILES):
+        for answer in matrix[cell].all:
             headers = [code(answer.cache_control), code(answer.vary), "yes" if answer.etag else ""]
             said.setdefault((cell.route, answer.status), set()).add(" | ".join(headers))
     lines = ["| route | status | `Cache-Control` | `Vary` | `ETag` |", "| --- | --- | --- | --- | --- |"]
@@ -370,7 +441,7 @@ def answers_table(matrix: Matrix) -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     rows: dict[tuple[str, str, str], list[str]] = {}
-    for cell in cells(cache=DOCUMENTED):
+    for cell in cells(delivery=FILES, cache=DOCUMENTED):
         found = matrix[cell]
         summaries = " | ".join([found.first.summary, found.again.summary, found.later.summary])
         rows.setdefault((cell.state, cell.route, summaries), []).append(cell.who)
@@ -391,7 +462,7 @@ def paintings() -> list[Painting]:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, paintings: list[Painting]) -> Iterator[World]:
-    with running_world(tmp_path_factory.mktemp("pictures"), paintings) as world:
+    with running_world(filled(tmp_path_factory.mktemp("pictures"), paintings)) as world:
         yield world
 
 

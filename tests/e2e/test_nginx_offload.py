@@ -18,6 +18,7 @@ from tests.doubles.nginx import Nginx, documented
 from tests.doubles.service import Service, running_service
 
 ANN, BEN = ("ann", "ann's password"), ("ben", "ben's password")
+SITE = "https://app.example.org"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="96" height="64"><script>alert(1)</script></svg>'
 
 # Headers of the server, of this one answer, or of the connection.
@@ -49,14 +50,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def plain(folder: Path) -> Iterator[Service]:
     """A service that sends everything itself."""
-    with running_service(folder) as service:
+    with running_service(folder, {"PIXYPROXY_CORS_ORIGINS": SITE}) as service:
         yield service
 
 
 @pytest.fixture(scope="module")
 def service(folder: Path, plain: Service) -> Iterator[Service]:
     """A service on the same database and files that leaves the bytes to nginx."""
-    with running_service(folder, {"PIXYPROXY_CONTENT_OFFLOAD": "x-accel:/internal/"}) as service:
+    settings = {"PIXYPROXY_CONTENT_OFFLOAD": "x-accel:/internal/", "PIXYPROXY_CORS_ORIGINS": SITE}
+    with running_service(folder, settings) as service:
         yield service
 
 
@@ -94,6 +96,7 @@ REQUESTS = {
     "all, compressed": (PUBLIC, {"Accept-Encoding": "gzip"}),
     "an SVG": (SVG_CONTENT, {}),
     "an SVG, compressed": (SVG_CONTENT, {"Accept-Encoding": "gzip"}),
+    "from a page of another site": (PUBLIC, {"Origin": SITE}),
     "as a download": (f"{PUBLIC}?download", {}),
     "as a variant": (f"{PUBLIC}?width=64&format=webp", {}),
     "as it is liked best": (f"{PUBLIC}?format=auto", {"Accept": "image/webp"}),

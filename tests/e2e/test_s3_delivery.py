@@ -13,7 +13,7 @@ import pytest
 from pixyproxy.adapters.s3.content_store import S3ContentStore
 from pixyproxy.adapters.s3.url import parse_s3_url
 from tests.doubles.library import fill, paint, png
-from tests.doubles.nginx import Nginx, documented
+from tests.doubles.nginx import Nginx, for_s3
 from tests.doubles.seaweedfs import CREDENTIALS, SeaweedFS
 from tests.doubles.service import Service, running_service
 from tests.e2e.test_nginx_offload import (
@@ -24,6 +24,7 @@ from tests.e2e.test_nginx_offload import (
     PRIVATE,
     PUBLIC,
     REQUESTS,
+    SITE,
     SVG_CONTENT,
     UNKNOWN,
     headers_of,
@@ -37,6 +38,7 @@ EACH: Final = pytest.mark.parametrize("delivery", DELIVERIES)
 REDIRECTED: Final = {
     "all",
     "all, compressed",
+    "from a page of another site",
     "as a download",
     "as a variant",
     "as it is liked best",
@@ -80,26 +82,20 @@ def world(_seaweedfs: SeaweedFS, tmp_path_factory: pytest.TempPathFactory) -> It
         asyncio.run(lose(url))
         services = {
             name: stack.enter_context(
-                running_service(folder, {"PIXYPROXY_CONTENT_URL": url, "PIXYPROXY_CONTENT_DELIVERY": delivery})
+                running_service(
+                    folder,
+                    {
+                        "PIXYPROXY_CONTENT_URL": url,
+                        "PIXYPROXY_CONTENT_DELIVERY": delivery,
+                        "PIXYPROXY_CORS_ORIGINS": SITE,
+                    },
+                )
             )
             for name, delivery in DELIVERIES.items()
         }
-        nginx = stack.enter_context(Nginx(nginx_of(services["x-accel"], _seaweedfs)))
+        nginx = stack.enter_context(Nginx(for_s3(services["x-accel"].port, _seaweedfs.port)))
         addresses = {name: nginx.url if name == "x-accel" else service.url for name, service in services.items()}
         yield World(services, addresses, nginx, bucket)
-
-
-def nginx_of(service: Service, s3: SeaweedFS) -> str:
-    return documented(
-        "s3.conf",
-        {
-            "listen 80;": "listen {port};",
-            "server 127.0.0.1:8000;": f"server 127.0.0.1:{service.port};",
-            "server 127.0.0.1:8333;": f"server 127.0.0.1:{s3.port};",
-            "Host 127.0.0.1:8333;": f"Host 127.0.0.1:{s3.port};",
-            "/var/log/nginx/pixyproxy.log": "{folder}/access.log",
-        },
-    )
 
 
 async def lose(url: str) -> None:
@@ -150,6 +146,8 @@ def test_a_client_that_follows_a_redirect_gets_what_the_service_would_send(
         return
     assert (answer.status_code, answer.content) == (307, b"")
     assert answer.headers["Location"].startswith(f"{world.bucket}/")
+    for name in ("Access-Control-Allow-Origin", "Vary"):
+        assert answer.headers.get(name) == expected.headers.get(name)
     # Without the login, as browsers and clients do.
     wanted = {name: value for name, value in answer.request.headers.items() if name == "range"}
     followed = httpx.get(answer.headers["Location"], headers=wanted)
