@@ -71,10 +71,11 @@ class CopyContents:
     """Copy the contents and the quarantine of each source in `pairs` into its target, `at_once` of them at a time.
 
     Skips what the target has, with the same size and the SHA-256 that `digests` says, so that an interrupted copy can
-    go on. Never replaces nor deletes anything: a content that the target has with other bytes is a problem. Copies are
-    compared with the SHA-256 that the target keeps, or that of its bytes. Variants are left out: they are made again.
-    May run beside a service that uses the source. `on_progress` gets the report so far, `on_problem` each that was not
-    copied. Memory grows with the quarantine, not with the number of contents.
+    go on; with `new_only` it skips contents that the target lists, whatever they are. Never replaces nor deletes
+    anything: a content that the target has with other bytes is a problem. Copies are compared with the SHA-256 that the
+    target keeps, or that of its bytes. Variants are left out: they are made again. May run beside a service that uses
+    the source. `on_progress` gets the report so far, `on_problem` each that was not copied. Memory grows with the
+    quarantine, not with the number of contents.
 
     Raises `ContentStoreError` for a store that can't be listed, and when 20 contents in a row could not be copied.
     """
@@ -86,13 +87,15 @@ class CopyContents:
         self,
         *,
         digests: DigestCheck = DigestCheck.KEPT,
+        new_only: bool = False,
         on_progress: Callable[[CopyReport], None] = no_progress,
         on_problem: Callable[[CopyResult], None] = no_progress,
     ) -> CopyReport:
         outcomes: Counter[CopyOutcome] = Counter()
         byte_size, faults = 0, 0
         try:
-            async with aclosing(in_order(self._jobs(digests), lambda job: job(), at_once=self.at_once)) as copying:
+            jobs = self._jobs(digests, new_only=new_only)
+            async with aclosing(in_order(jobs, lambda job: job(), at_once=self.at_once)) as copying:
                 async for results in copying:
                     for result in results:
                         outcomes[result.outcome] += 1
@@ -107,12 +110,13 @@ class CopyContents:
             raise ContentStoreError(exc.detail) from exc
         return CopyReport(outcomes=outcomes, byte_size=byte_size)
 
-    async def _jobs(self, digests: DigestCheck) -> AsyncIterator[_Job]:
+    async def _jobs(self, digests: DigestCheck, *, new_only: bool) -> AsyncIterator[_Job]:
         for source, target in self.pairs:
             copy = _Copy(source=source, target=target, digests=digests)
             with _faults_of(_SOURCE):
+                listed = _Listed(target.keys() if new_only else None)
                 async for key in source.keys():
-                    yield partial(copy.content, key)
+                    yield partial(copy.listed if await listed.has(key) else copy.content, key)
                 items = await source.list_quarantine()
             for key_of_items, group in groupby(sorted(items, key=_order_of), key=lambda item: item.key):
                 yield partial(copy.quarantined, key_of_items, tuple(group))
@@ -125,6 +129,9 @@ class _Copy:
     source: ContentPorts
     target: ContentPorts
     digests: DigestCheck
+
+    async def listed(self, key: ContentKey) -> Sequence[CopyResult]:
+        return [CopyResult(name=key, outcome=CopyOutcome.UNCHANGED)]
 
     async def content(self, key: ContentKey) -> Sequence[CopyResult]:
         return [await _result_of(key, self._content(key))]
@@ -218,6 +225,21 @@ class _Reading:
                 yield chunk
             if self.byte_size != self._stored.byte_size or self._expected not in {None, self.sha256}:
                 raise DamagedContentError("The content is not what was stored.")
+
+
+class _Listed:
+    """The keys of the target, asked for in their order."""
+
+    def __init__(self, keys: AsyncIterator[ContentKey] | None) -> None:
+        self._keys = keys
+        self._next: ContentKey | None = ContentKey("")
+
+    async def has(self, key: ContentKey) -> bool:
+        """Whether the target lists this key, which must be behind those asked for before."""
+        with _faults_of(_TARGET):
+            while self._keys is not None and self._next is not None and self._next < key:
+                self._next = await anext(self._keys, None)
+        return self._next == key
 
 
 class _StoreFaultError(Exception):

@@ -141,7 +141,7 @@ async def test_content_that_comes_while_it_is_copied_is_copied_by_the_second_run
             await put(contents, b"new", key_of(index))
             await asyncio.sleep(0.005)
     await copying
-    await copy(folder, bucket, "--no-digests")
+    await copy(folder, bucket, "--new-only")
     assert await digests_at(bucket) == await digests_at(folder)
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from pixyproxy.entrypoints.cli.archive import AGAIN, print_problem, told_how_to_go_on
-from pixyproxy.entrypoints.cli.digests import digest_check
 from pixyproxy.entrypoints.cli.session import run
 
 if TYPE_CHECKING:
@@ -43,12 +42,12 @@ def content() -> None:
     help="Copy this many at once.",
 )
 @click.option(
-    "--digests/--no-digests",
-    default=None,
-    help="Of what the target has already, compare every byte, or only sizes. By default, digests that S3 keeps are "
-    "trusted, and files are read.",
+    "--digests",
+    is_flag=True,
+    help="Compare every byte with the target's. By default, digests that S3 keeps are trusted.",
 )
-def copy(source_url: str, target_url: str, parallel: int, digests: bool | None) -> None:
+@click.option("--new-only", is_flag=True, help="Compare nothing that the target lists already, which is fast.")
+def copy(source_url: str, target_url: str, parallel: int, digests: bool, new_only: bool) -> None:
     """Copy all content into another content store: images, uploads and the quarantine.
 
     URLs are those of PIXYPROXY_CONTENT_URL. Repeat the command to continue, and to copy what is new: it skips what is
@@ -57,12 +56,15 @@ def copy(source_url: str, target_url: str, parallel: int, digests: bool | None) 
     """
     from rich.console import Console
 
+    if digests and new_only:
+        raise click.UsageError("--digests and --new-only exclude each other.")
     source_settings, target_settings = _settings(source_url, SOURCE), _settings(target_url, TARGET)
     _ensure_apart(_place_of(source_settings), _place_of(target_settings))
     display = _Display(Console(stderr=True))
 
     async def work() -> "CopyReport":
         from pixyproxy.application import CopyContents
+        from pixyproxy.application.digest_check import DigestCheck
         from pixyproxy.entrypoints.container import Container
 
         source, target = Container(settings=source_settings), Container(settings=target_settings)
@@ -76,7 +78,10 @@ def copy(source_url: str, target_url: str, parallel: int, digests: bool | None) 
             )
             with display.running():
                 return await copy_contents(
-                    digests=digest_check(digests), on_progress=display.show, on_problem=display.print_problem
+                    digests=DigestCheck.READ if digests else DigestCheck.KEPT,
+                    new_only=new_only,
+                    on_progress=display.show,
+                    on_problem=display.print_problem,
                 )
 
     report = run(work())

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from pixyproxy.entrypoints.cli.digests import digest_check
 from pixyproxy.entrypoints.cli.schema import ensure_schema
 from pixyproxy.entrypoints.cli.session import run_with_container
 from pixyproxy.entrypoints.cli.twins import warn_of_twins
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     from pixyproxy.adapters.archive.private_folder import PrivateFolder
     from pixyproxy.application.check_consistency import ConsistencyReport
+    from pixyproxy.application.digest_check import DigestCheck
     from pixyproxy.domain.user import User
     from pixyproxy.entrypoints.container import Container
 
@@ -79,7 +79,7 @@ def doctor(repair: bool, digests: bool | None, export_quarantine: Path | None) -
             task = progress.add_task("checking", total=total)
             report: ConsistencyReport = await container.check_consistency()(
                 repair=repair,
-                digests=digest_check(digests),
+                digests=_check(digests),
                 on_progress=lambda done: progress.update(task, completed=done),
             )
         return is_copied, report, await container.list_users()()
@@ -94,6 +94,14 @@ def doctor(repair: bool, digests: bool | None, export_quarantine: Path | None) -
     warn_of_twins(users)
     if report.remaining or not is_copied:
         click.get_current_context().exit(1)
+
+
+def _check(digests: bool | None) -> "DigestCheck":
+    from pixyproxy.application.digest_check import DigestCheck
+
+    if digests is None:
+        return DigestCheck.KEPT
+    return DigestCheck.READ if digests else DigestCheck.NONE
 
 
 def _print_table(report: "ConsistencyReport") -> None:

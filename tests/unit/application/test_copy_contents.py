@@ -21,7 +21,7 @@ FULL.add_note("bucket/prefix")
 class FaultyStore(DigestKeepingStore):
     """Raises `fault` for the keys in `broken`, or for all once it has taken `room` contents; alters those in `altered`.
 
-    Counts the puts that run at once.
+    Counts the puts that run at once, and notes which contents it was asked about.
     """
 
     def __init__(self, *, room: int = 1_000_000) -> None:
@@ -30,6 +30,7 @@ class FaultyStore(DigestKeepingStore):
         self.room = room
         self.broken: set[ContentKey] = set()
         self.altered: set[ContentKey] = set()
+        self.looked_at: set[ContentKey] = set()
         self.running = self.peak = self.puts = 0
 
     async def put(self, key: ContentKey, chunks: AsyncIterable[bytes]) -> ContentDigest:
@@ -49,6 +50,10 @@ class FaultyStore(DigestKeepingStore):
         if key in self.broken:
             raise self.fault
         return await super().put_quarantined(key, chunks_of(content[::-1] if key in self.altered else content))
+
+    async def find_content(self, key: ContentKey) -> FoundContent | None:
+        self.looked_at.add(key)
+        return await super().find_content(key)
 
     async def open(self, key: ContentKey, *, start: int = 0, end: int | None = None) -> StoredContent:
         stored = await super().open(key, start=start, end=end)
@@ -70,11 +75,15 @@ class Copying:
         self.progress: list[int] = []
         self.problems: dict[str, str] = {}
 
-    async def __call__(self, *, digests: DigestCheck = DigestCheck.KEPT, at_once: int = 4) -> dict[str, int]:
+    async def __call__(
+        self, *, digests: DigestCheck = DigestCheck.KEPT, new_only: bool = False, at_once: int = 4
+    ) -> dict[str, int]:
         """Return the outcomes, having checked what is reported with them."""
         self.progress, self.problems = [], {}
         copy_contents = CopyContents(pairs=[(self.source, self.target)], at_once=at_once)
-        report = await copy_contents(digests=digests, on_progress=self._note, on_problem=self._refuse)
+        report = await copy_contents(
+            digests=digests, new_only=new_only, on_progress=self._note, on_problem=self._refuse
+        )
         assert report.not_copied == len(self.problems)
         assert self.progress == sorted(self.progress)
         assert not self.progress or self.progress[-1] == sum(report.outcomes.values())
@@ -163,6 +172,20 @@ async def test_a_second_copy_skips_what_is_there_and_adds_what_is_new(
     assert await copying(digests=digests) == {"unchanged": 12, "copied": 2}
     assert await quarantine_of(target) == [(KEY, b"one")] * 3
     assert await all_in(target) == await all_in(source)
+
+
+async def test_what_the_target_lists_is_not_looked_at_where_only_new_contents_are_wanted(
+    copying: Copying, source: FaultyStore, target: FaultyStore
+) -> None:
+    keys = await fill(source, 12)
+    for key in (*keys[3:5], keys[9], ContentKey("0000-before"), ContentKey("0007-between"), ContentKey("zzzz-behind")):
+        await put(target, b"other bytes", key)
+    await source.put_quarantined(KEY, in_chunks(b"one"))
+    there = {*keys[3:5], keys[9]}
+    assert await copying(new_only=True) == {"copied": 10, "unchanged": 3}
+    assert target.looked_at == set(keys) - there
+    assert {await read(target, key) for key in there} == {b"other bytes"}
+    assert await copying(new_only=True) == {"unchanged": 13}
 
 
 async def test_variants_are_left_out(copying: Copying, source: FaultyStore, target: FaultyStore) -> None:

@@ -78,7 +78,7 @@ def test_images_uploads_and_the_quarantine_are_copied(source: Path, target: Path
 
 def test_a_second_copy_finds_all_there(source: Path, target: Path) -> None:
     copy(source, target)
-    for options in ([], ["--digests"], ["--no-digests", "--parallel", "1"]):
+    for options in ([], ["--digests"], ["--new-only", "--parallel", "1"]):
         result = copy(source, target, *options)
         assert (result.exit_code, result.stderr) == (0, "")
         assert summary(result) == "0 contents copied (0 bytes), 4 there already, 0 not copied.\n"
@@ -94,7 +94,7 @@ def test_what_is_not_copied_has_a_line_and_exit_status_1(source: Path, target: P
         f"{KEY}: The target has other bytes under this name, and they were left as they are.\n"
         "Not all was copied. Run the same command again to continue.\n"
     )
-    assert copy(source, target, "--no-digests").exit_code == 0
+    assert copy(source, target, "--new-only").exit_code == 0
 
 
 def test_an_empty_source_is_pointed_out(tmp_path: Path, target: Path) -> None:
@@ -144,6 +144,12 @@ def test_a_url_that_is_none_of_a_content_store_is_refused(target: Path, option: 
     assert f"Error: {option} " in result.stderr
     assert "PIXYPROXY" not in result.stderr
     assert not target.exists()
+
+
+def test_all_bytes_and_none_can_not_be_compared(source: Path, target: Path) -> None:
+    result = copy(source, target, "--digests", "--new-only")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--digests and --new-only exclude each other." in result.stderr
 
 
 def test_a_source_that_does_not_exist_is_an_error_and_not_made(tmp_path: Path, target: Path) -> None:
