@@ -117,6 +117,7 @@ def mysql_url(mysql_server: MySQLServer, _migrated_mysql_url: str) -> Iterator[s
         "api_keys",
         "secrets",
         "rate_limits",
+        "queue_turns",
         "counters",
         "data_upgrades",
     )

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
+import msgspec
+
 from pixyproxy.domain.errors import (
     GenerationError,
     GenerationRefusedError,
@@ -13,7 +15,7 @@ from pixyproxy.domain.errors import (
 from pixyproxy.domain.idempotency import Claim, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition
-from pixyproxy.domain.ports import ImageCatalogue, ImagePorts, ImageRepository, Lease
+from pixyproxy.domain.ports import ClaimOutcome, ImageCatalogue, ImagePorts, ImageRepository
 from pixyproxy.domain.user import UserName
 from tests.factories import (
     ContentInfoFactory,
@@ -30,8 +32,7 @@ ANN = UserName("ann")
 BOB = UserName("bob")
 KEY = IdempotencyKey("8e03978e-40d5-43dd-bc93-6894a57f9324")
 PUBLIC = ImageFilter(visibility=Visibility.PUBLIC)
-LONG = Lease(owner="one", seconds=60.0)
-SHORT = Lease(owner="one", seconds=0.1)
+OTHER = "another process"
 FACTORIES = [PendingImageFactory, GeneratingImageFactory, ImageFactory, FailedImageFactory, UnknownImageFactory]
 FINAL_FACTORIES = [ImageFactory, FailedImageFactory, UnknownImageFactory]
 RUNNING_FACTORIES = [PendingImageFactory, GeneratingImageFactory]
@@ -75,15 +76,13 @@ async def eventually(is_so: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def wait_until_a_short_lease_is_over(images: ImagePorts) -> None:
-    """Return when a lease that begins now, and with it every earlier one of its length, is over."""
-    latest = await images.add(PendingImageFactory.build(), lease=SHORT)
-
-    async def is_over() -> bool:
-        return latest in await images.list_abandoned(limit=100)
-
-    await eventually(is_over)
-    await images.update(latest.failed(refusal(), at=latest.updated_at), expected=ImageStatus.PENDING)
+async def held(images: ImagePorts, image: Image, owner: str = OTHER) -> Image:
+    """Store a pending or generating image on which `owner` has the lease, and return it."""
+    pending = await images.add(msgspec.structs.replace(image, status=ImageStatus.PENDING))
+    assert await images.claim(image.guid, owner=owner) is ClaimOutcome.CLAIMED
+    if image.status is ImageStatus.GENERATING:
+        await images.update_leased(pending.started(at=image.updated_at), expected=ImageStatus.PENDING, owner=owner)
+    return await images.get(image.guid)
 
 
 def newest_first(images: Sequence[Image]) -> list[Image]:

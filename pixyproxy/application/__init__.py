@@ -19,6 +19,7 @@ from pixyproxy.application.create_key import CreateKey
 from pixyproxy.application.delete_image import DeleteImage
 from pixyproxy.application.delete_images import DeleteImages
 from pixyproxy.application.disable_user import DisableUser
+from pixyproxy.application.dispatcher import Dispatcher
 from pixyproxy.application.enable_user import EnableUser
 from pixyproxy.application.export_images import ExportImages
 from pixyproxy.application.fetch_reference import FetchReference
@@ -76,6 +77,7 @@ __all__ = [
     "DeleteImage",
     "DeleteImages",
     "DisableUser",
+    "Dispatcher",
     "EnableUser",
     "ExportImages",
     "FetchReference",

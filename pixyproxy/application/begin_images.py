@@ -1,5 +1,6 @@
 """Use case: begin the images of one request."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -7,13 +8,18 @@ from uuid import UUID
 
 import msgspec
 
-from pixyproxy.application.admission import Admission
+from pixyproxy.application.dispatcher import Dispatcher
 from pixyproxy.application.generate_image import GenerateImage
-from pixyproxy.application.generations import Generations
 from pixyproxy.application.partial_images import OnImagePartial, ignore_image_partial
 from pixyproxy.domain.batch import BatchPlace
 from pixyproxy.domain.capabilities import Capabilities
-from pixyproxy.domain.errors import ConstraintViolationError, IdempotencyKeyReusedError, OperationNotAllowedError
+from pixyproxy.domain.errors import (
+    ConstraintViolationError,
+    DBConnectionError,
+    IdempotencyKeyReusedError,
+    OperationNotAllowedError,
+    RecordNotFoundError,
+)
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import Claim, IdempotencyKey
 from pixyproxy.domain.image import Image, Visibility
@@ -23,26 +29,28 @@ from pixyproxy.domain.user import Principal
 
 RETRY_AFTER: Final = 5.0
 
+# A cluster has another writer by then.
+_LOST_SECONDS: Final = 5.0
+
 Store = Callable[[], Awaitable[Sequence[Image]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BeginImages:
-    """Reserve, store and start the images of one request, all or none; `CreateImage` and `CreateBatch` share it.
+    """Store and queue the images of one request, all or none; `CreateImage` and `CreateBatch` share it.
 
     Takes pending images that `request` has made, the claim of their idempotency key, and `store`, which stores them
-    with both; `on_partial` gets their partial images. The mask needs no transparency if `mask_may_be_opaque`. Returns
-    the stored images, or None if another request with the key was faster, or the order to replace is gone. Raises
+    with it; `on_partial` gets their partial images. The mask needs no transparency if `mask_may_be_opaque`. Returns the
+    stored images, or None if another request with the key was faster, or the order to replace is gone. Raises
     `OverloadedError` when the queue is full, `DataValidationError` for more images than it can ever take and for what
-    the model does not take, `DBConnectionError`, and what `FindPictures.ensure_usable` raises.
+    the model does not take, `DBConnectionError`, `ContentStoreError` when no image could be kept, and what
+    `FindPictures.ensure_usable` raises.
     """
 
-    generate_image: GenerateImage
+    dispatcher: Dispatcher
     clock: Clock
     guids: GuidSource
     idempotency_keys: IdempotencyKeys | None
-    admission: Admission
-    generations: Generations
     claim_seconds: float
 
     async def __call__(
@@ -57,17 +65,17 @@ class BeginImages:
         # Not before: a change of the models, or of what is stored, must not refuse a replay.
         self._capabilities.ensure_takes(images[0].request)
         await self._ensure_pictures(images[0], mask_may_be_opaque=mask_may_be_opaque)
-        slots = self.admission.reserve_all(images[0].author, len(images))
-        try:
-            stored = await self._stored(store, claim)
-        except BaseException as exc:
-            for slot in slots:
-                slot.release()
-            if isinstance(exc, ConstraintViolationError) and claim and await self.find(claim) != claim.replaces:
-                return None
-            raise
-        for image, slot in zip(stored, slots, strict=True):
-            self.generations.start(image.guid, self.generate_image(image, slot, on_partial))
+        await self._generate_image.contents.check()
+        async with self.dispatcher.reserved(images[0].author, len(images)):
+            try:
+                stored = await self._stored(store, claim)
+            except DBConnectionError as exc:
+                stored = await self._stored_all_the_same(images, exc)
+            except ConstraintViolationError:
+                if claim and await self.find(claim) != claim.replaces:
+                    return None
+                raise
+        await self.dispatcher.begin(stored, on_partial)
         return stored
 
     def request(
@@ -132,21 +140,44 @@ class BeginImages:
     async def _ensure_pictures(self, image: Image, *, mask_may_be_opaque: bool) -> None:
         if not image.request.pictures:
             return
-        if self.generate_image.find_pictures is None:
+        find_pictures = self._generate_image.find_pictures
+        if find_pictures is None:
             raise OperationNotAllowedError("References are not supported here.")
-        await self.generate_image.find_pictures.ensure_usable(
+        await find_pictures.ensure_usable(
             image.request, Principal(name=image.author), mask_may_be_opaque=mask_may_be_opaque
         )
 
     @property
+    def _generate_image(self) -> GenerateImage:
+        return self.dispatcher.generate_image
+
+    @property
     def _capabilities(self) -> Capabilities:
-        return self.generate_image.generator.capabilities()
+        return self._generate_image.generator.capabilities()
 
     @property
     def _keys(self) -> IdempotencyKeys:
         if self.idempotency_keys is None:
             raise OperationNotAllowedError("Idempotency keys are not supported here.")
         return self.idempotency_keys
+
+    async def _stored_all_the_same(self, images: Sequence[Image], error: DBConnectionError) -> Sequence[Image]:
+        """Return the images if they are stored although the connection was lost; raise the error if not.
+
+        If they are, a process will generate them, and the client must hear of them.
+        """
+        clock = asyncio.get_running_loop().time
+        policy = self._generate_image.policy
+        ends_at = clock() + min(policy.patience, _LOST_SECONDS)
+        while True:
+            try:
+                return [await self._generate_image.images.get(image.guid) for image in images]
+            except RecordNotFoundError:
+                raise error from None
+            except DBConnectionError:
+                if clock() >= ends_at:
+                    raise error from None
+            await asyncio.sleep(policy.pause)
 
     async def _stored(self, store: Store, claim: Claim | None) -> Sequence[Image]:
         try:

@@ -1,5 +1,6 @@
 """Use case: check that records and contents are consistent, and repair what needs no guessing."""
 
+import asyncio
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ import msgspec
 from pixyproxy.application.digest_check import DigestCheck, find_sha256
 from pixyproxy.application.generate_image import QUARANTINE_NOTE
 from pixyproxy.application.in_order import in_order
+from pixyproxy.application.lease_watch import LeaseWatch
 from pixyproxy.application.progress import no_progress
 from pixyproxy.domain.content import ContentKey, image_of_partial
 from pixyproxy.domain.errors import (
@@ -46,6 +48,7 @@ from pixyproxy.domain.ports import (
 )
 
 FINDINGS_MAX_COUNT: Final = 1_000
+LEASES_MAX_COUNT: Final = 10_000
 ORPHAN_AGE: Final = timedelta(hours=1)
 UNKNOWN_AGE: Final = timedelta(hours=1)
 PAGE_SIZE: Final = 200
@@ -134,7 +137,8 @@ class CheckConsistency:
     quarantine, moves other content without a record and orphans into quarantine, and deletes orphaned variants and, in
     the area `partials`, which is optional, the partial images of images that are not being made. With `check_uploads`
     it checks uploads, too. `digests` says which digests it compares. `on_progress` gets the number of images checked
-    after each. Memory grows with the quarantine, not with the number of images.
+    after each. While images are being made, it takes at least as long as a lease. Memory grows with the quarantine, not
+    with the number of images.
 
     Raises `DBConnectionError`, and `ContentStoreError` for a store that can't be listed.
     """
@@ -152,6 +156,7 @@ class CheckConsistency:
     correct_size: Callable[[Image], Awaitable[bool]]
     recover: Callable[[], Awaitable[object]]
     finish_deletions: Callable[[], Awaitable[object]]
+    lease_watch: LeaseWatch = field(default_factory=LeaseWatch)
     partials: ContentPorts | None = None
     check_uploads: UploadCheck | None = None
 
@@ -164,7 +169,8 @@ class CheckConsistency:
     ) -> ConsistencyReport:
         tally = _Tally()
         # Take a snapshot first: live work moves on.
-        abandoned, deletions, orphans = await self._abandoned(), await self._deletions(), await self._orphans()
+        await self._abandoned()
+        deletions, orphans = await self._deletions(), await self._orphans()
         orphan_partials = await self._orphan_partials()
         orphan_variants: set[ContentKey] = set()
         # A store may be far away: compare a few at once.
@@ -186,7 +192,7 @@ class CheckConsistency:
                         await self.correct_size(image)
                 if image is not None:
                     on_progress(tally.images)
-        await self._recheck_at_abandoned(abandoned, tally, repair=repair)
+        await self._check_leases(tally, repair=repair)
         await self._recheck_at_deletions(deletions, tally, repair=repair)
         await self._recheck_at_orphans(orphans, tally, repair=repair)
         await self._recheck_at_orphan_variants(orphan_variants, tally, repair=repair)
@@ -242,11 +248,18 @@ class CheckConsistency:
         is_repaired = repair and await self._repair(kind, key, image, digests=digests)
         tally.add(Finding(kind=kind, name=key, is_repaired=is_repaired))
 
-    async def _recheck_at_abandoned(self, names: set[str], tally: "_Tally", *, repair: bool) -> None:
-        names &= await self._abandoned()
+    async def _check_leases(self, tally: "_Tally", *, repair: bool) -> None:
+        names = await self._abandoned()
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + self.lease_watch.seconds_left
+        while (seconds := ends_at - clock()) > 0:
+            await asyncio.sleep(min(seconds, self.lease_watch.seconds / 3))
+            names = await self._abandoned()
+        left = names
         if names and repair:
             await self.recover()
-        tally.add_all(FindingKind.ABANDONED, names, await self._abandoned())
+            left = {str(lease.guid) for lease in await self.leases.list_leases(limit=LEASES_MAX_COUNT)}
+        tally.add_all(FindingKind.ABANDONED, names, left)
 
     async def _recheck_at_deletions(self, names: set[str], tally: "_Tally", *, repair: bool) -> None:
         names &= await self._deletions()
@@ -417,7 +430,8 @@ class CheckConsistency:
         return set(map(str, await self.deletions.list_deletions(limit=FINDINGS_MAX_COUNT)))
 
     async def _abandoned(self) -> set[str]:
-        return {str(image.guid) for image in await self.leases.list_abandoned(limit=FINDINGS_MAX_COUNT)}
+        leases = await self.leases.list_leases(limit=LEASES_MAX_COUNT)
+        return {str(lease.guid) for lease in self.lease_watch.over(leases)}
 
     async def _orphan_partials(self) -> set[str]:
         """Return the partial images of images that are not being made, and broken uploads among partial images."""

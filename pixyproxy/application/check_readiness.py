@@ -8,7 +8,7 @@ from pixyproxy.domain.ports import HealthCheck
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckReadiness:
-    """Return if every dependency can answer; raise `DBConnectionError` or `ContentStoreError` if one can't."""
+    """Return if every dependency works; raise its error if one does not."""
 
     dependencies: Sequence[HealthCheck]
 

@@ -47,7 +47,7 @@ class CreatedBatch(msgspec.Struct, frozen=True, kw_only=True):
 class CreateBatch:
     """Create 1 to 10 images of one request, and return them in order when all have ended: ready, failed or unknown.
 
-    Each is an image of its own, generated with one call of the generator and recovered by itself. All get slots and are
+    Each is an image of its own, generated with one call of the generator and recovered by itself. All are
     stored before the first begins, or none is. Takes what `CreateImage` takes; an idempotency key names the whole
     request. With `wait`, returns after at most that many seconds. Images that were deleted meanwhile are left out.
 
@@ -79,7 +79,7 @@ class CreateBatch:
         claim = begin.claim(images[0], idempotency_key)
 
         async def store() -> Sequence[Image]:
-            return await self.batches.add_batch(guid, images, lease=begin.generate_image.lease, claim=claim)
+            return await self.batches.add_batch(guid, images, claim=claim)
 
         while True:
             if claim and (replay := await self._replay(claim, wait)):
@@ -89,7 +89,8 @@ class CreateBatch:
 
     async def _result(self, guid: UUID, begun: Sequence[Image], wait: float | None) -> CreatedBatch:
         seconds = self.create_image.seconds_to_wait(wait)
-        outcomes = await self.create_image.generations.results([image.guid for image in begun], seconds)
+        guids = [image.guid for image in begun]
+        outcomes = await self.create_image.generations.results(self.create_image.images, guids, seconds)
         ready = [outcome for outcome in outcomes if isinstance(outcome, Image)]
         if len(ready) == len(begun):
             return CreatedBatch(guid=guid, images=ready)

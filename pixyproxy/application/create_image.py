@@ -1,14 +1,13 @@
 """Use case: generate an image and keep it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from uuid import UUID
 
 import msgspec
 
-from pixyproxy.application.admission import Admission
 from pixyproxy.application.begin_images import RETRY_AFTER, BeginImages
-from pixyproxy.application.generate_image import GenerateImage
+from pixyproxy.application.dispatcher import Dispatcher
 from pixyproxy.application.generations import Generations
 from pixyproxy.application.partial_images import OnImagePartial, ignore_image_partial
 from pixyproxy.domain.errors import (
@@ -36,30 +35,28 @@ class CreatedImage(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateImage:
-    """Record an image, generate it, store its content, and only then show it.
+    """Record an image, generate it when it is its turn, store its content, and only then show it.
 
     Takes the request and the tags as the client wrote them, and returns the ready image. With `wait`, returns it after
     at most that many seconds, in its state at that time. The generation goes on when the caller is cancelled. With an
     `idempotency_key` that the author has used before, nothing is bought: the first image or error is the answer again.
     `on_partial` gets each partial image that this call makes, once it is stored.
 
-    Raises `DataValidationError` for bad input, `OverloadedError` when the queue is full, `DBConnectionError` when
-    nothing was begun, `RecordNotFoundError` for a reference that the principal may not read, a `GenerationError` when
-    no image came out, `ImageDelayedError` when it is not ready after `max_wait` seconds, `IdempotencyKeyReusedError`
-    for a key of another request and `IdempotencyKeyInUseError` for one whose image is not ready. A failed image stays
-    as a record with the reason; it is never shown.
+    Raises `DataValidationError` for bad input, `OverloadedError` when the queue is full, `DBConnectionError` and
+    `ContentStoreError` when nothing was begun, `RecordNotFoundError` for a reference that the principal may not read, a
+    `GenerationError` when no image came out, `ImageDelayedError` when it is not ready after `max_wait` seconds,
+    `IdempotencyKeyReusedError` for a key of another request and `IdempotencyKeyInUseError` for one whose image is not
+    ready. A failed image stays as a record with the reason; it is never shown.
 
     Idempotency keys are kept for `claim_seconds`; without the port `idempotency_keys`, which is optional, a key raises
     `OperationNotAllowedError`.
     """
 
     images: ImageRepository
-    generate_image: GenerateImage
+    dispatcher: Dispatcher
     clock: Clock
     guids: GuidSource
     idempotency_keys: IdempotencyKeys | None = None
-    admission: Admission = field(default_factory=Admission)
-    generations: Generations = field(default_factory=Generations)
     max_wait: float = 300.0
     claim_seconds: float = 86_400.0
 
@@ -79,7 +76,7 @@ class CreateImage:
         claim = begin.claim(image, idempotency_key)
 
         async def store() -> Sequence[Image]:
-            return [await self.images.add(image, lease=self.generate_image.lease, claim=claim)]
+            return [await self.images.add(image, claim=claim)]
 
         while True:
             if claim and (replay := await self._replay(claim, wait)):
@@ -91,22 +88,25 @@ class CreateImage:
     def begin_images(self) -> BeginImages:
         """What comes before the result, for one image as for several."""
         return BeginImages(
-            generate_image=self.generate_image,
+            dispatcher=self.dispatcher,
             clock=self.clock,
             guids=self.guids,
             idempotency_keys=self.idempotency_keys,
-            admission=self.admission,
-            generations=self.generations,
             claim_seconds=self.claim_seconds,
         )
 
+    @property
+    def generations(self) -> Generations:
+        """The generations of this process."""
+        return self.dispatcher.generations
+
     async def _result(self, image: Image, wait: float | None) -> CreatedImage:
-        ready = await self.generations.result(image.guid, self.seconds_to_wait(wait))
-        if ready is not None:
-            return CreatedImage(image=ready)
-        if wait is None:
-            raise ImageDelayedError("The image is still being made.", guid=image.guid, retry_after=RETRY_AFTER)
         try:
+            ready = await self.generations.result(self.images, image.guid, self.seconds_to_wait(wait))
+            if ready is not None:
+                return CreatedImage(image=ready)
+            if wait is None:
+                raise ImageDelayedError("The image is still being made.", guid=image.guid, retry_after=RETRY_AFTER)
             image = await self.images.get(image.guid)
         except DBConnectionError as exc:
             raise ImageDelayedError(

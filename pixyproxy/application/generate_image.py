@@ -1,6 +1,7 @@
 """Use case: generate a recorded image."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -8,7 +9,6 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from pixyproxy.application.admission import Slot
 from pixyproxy.application.find_pictures import FindPictures
 from pixyproxy.application.partial_images import OnImagePartial, PartialImages, ignore_image_partial
 from pixyproxy.domain.content import ContentInfo, MediaType
@@ -37,7 +37,6 @@ from pixyproxy.domain.ports import (
     ImageLeases,
     ImageRepository,
     InputPictures,
-    Lease,
     OnPartial,
     Quarantine,
     chunks_of,
@@ -51,14 +50,26 @@ QUARANTINE_NOTE: Final = "What came back is kept in quarantine."
 """The last sentence of a failure's detail if bytes were quarantined."""
 
 
-class GenerationPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Time limits, in seconds.
+class ImageHandedOverError(Exception):
+    """This process no longer makes the image: it waits in the queue again, or another process has taken it over.
 
-    Each image is held with `lease` until it is final. A database or a content store that fails after the image was
-    bought is retried every `pause` for `patience`.
+    `retry_after` is in how many seconds this process may try again, if a part that it needs has failed.
     """
 
-    lease: Lease = Lease(owner="pixyproxy", seconds=15.0)
+    def __init__(self, retry_after: float = 0.0) -> None:
+        super().__init__(retry_after)
+        self.retry_after = retry_after
+
+
+class GenerationPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """The name under which a process holds leases, which is unique for each of its starts, and times in seconds.
+
+    A lease is renewed three times in `lease_seconds`, and over when it was not renewed for that long. A database or a
+    content store that fails after the image was bought is retried every `pause` for `patience`.
+    """
+
+    owner: str = "pixyproxy"
+    lease_seconds: float = 15.0
     patience: float = 20.0
     pause: float = 0.5
 
@@ -67,15 +78,16 @@ class GenerationPolicy(msgspec.Struct, frozen=True, kw_only=True):
 class GenerateImage:
     """Buy a pending image, store its bytes, and only then show it; `ImageStatus` draws the life cycle.
 
-    Takes the stored image and its slot, waits for the slot, returns the image when it is ready, and releases the slot.
-    Raises a `GenerationError` when the image failed, after recording it if the database answers, and
-    `ImageDelayedError` when the bytes are safe and the database stays away: the image is recovered later. Content that
-    was paid for and can't be shown is quarantined before the failure is recorded. `on_partial` gets each partial image
-    that was stored.
+    Takes the stored image, on which this process holds the lease, and returns it when it is ready. Raises a
+    `GenerationError` when the image failed, after recording it if the database answers, and `ImageDelayedError` when
+    the bytes are safe and the database stays away: the image is recovered later. Content that was paid for and can't be
+    shown is quarantined before the failure is recorded. `on_partial` gets each partial image that was stored. Raises
+    `ImageHandedOverError` when another process has taken the image over, and after putting it back into the queue
+    because the references can't be read, or nothing can be stored or recorded: an image in the queue is not given up.
 
-    Four parts are optional. Without `leases` no other process may run `RecoverImages`, without a `quarantine` the
-    bytes of a paid failure are lost, without `partials` no partial images are kept, and without `find_pictures`
-    requests with references are refused.
+    Four parts are optional. Without `leases` there is no queue to put an image back into, and no other process may run
+    `RecoverImages`; without a `quarantine` the bytes of a paid failure are lost, without `partials` no partial images
+    are kept, and without `find_pictures` requests with references are refused.
     """
 
     images: ImageRepository
@@ -88,21 +100,22 @@ class GenerateImage:
     find_pictures: FindPictures | None = None
     policy: GenerationPolicy = field(default_factory=GenerationPolicy)
 
-    @property
-    def lease(self) -> Lease | None:
-        """The lease that a new image is stored with."""
-        return self.policy.lease if self.leases is not None else None
-
-    async def __call__(self, image: Image, slot: Slot, on_partial: OnImagePartial = ignore_image_partial) -> Image:
+    async def __call__(self, image: Image, on_partial: OnImagePartial = ignore_image_partial) -> Image:
         try:
             async with self._partials_kept(image, on_partial) as keep, self._lease_kept(image):
-                return await self._make(image, slot, keep)
-        finally:
-            slot.release()
+                return await self._make(image, keep)
+        except asyncio.CancelledError:
+            # Another process need not wait for the end of the lease.
+            await self._give_back(image)
+            raise
 
-    async def _make(self, image: Image, slot: Slot, on_partial: OnPartial) -> Image:
+    async def refuse(self, image: Image, error: GenerationNotStartedError) -> Image:
+        """Fail a pending image that will not be generated, and raise the error."""
+        await self._give_up(image, error)
+        raise error
+
+    async def _make(self, image: Image, on_partial: OnPartial) -> Image:
         try:
-            await slot.granted()
             pictures = await self._pictures(image)
             image = await self._start(image)
             generated = await self._generate(image, pictures, on_partial)
@@ -118,6 +131,7 @@ class GenerateImage:
         try:
             return await self.find_pictures(image.request, Principal(name=image.author))
         except (ContentStoreError, DBConnectionError) as exc:
+            await self._hand_over(image, self.policy.lease_seconds / 3)
             reason = "The references could not be read; nothing was bought."
             raise GenerationNotStartedError(reason, maybe_billed=False) from exc
 
@@ -126,14 +140,44 @@ class GenerateImage:
         try:
             await self.contents.check_writing()
         except ContentStoreError as exc:
+            await self._hand_over(image, self.policy.lease_seconds / 3)
             raise ContentNotKeptError(exc.detail, maybe_billed=False) from exc
         generating = image.started(at=self.clock.now())
         try:
-            await self.images.update(generating, expected=image.status)
+            # An image in the queue is not given up, and while the database is away no one else can have it.
+            patience = None if self.leases is None else math.inf
+            await self._retried(lambda: self._record_start(generating, before=image), DBConnectionError, patience)
         except (DBConnectionError, ConstraintViolationError, RecordNotFoundError) as exc:
+            await self._hand_over(image, 0)
             reason = "The purchase could not be recorded beforehand; nothing was bought."
             raise GenerationNotStartedError(reason, maybe_billed=False) from exc
         return generating
+
+    async def _record_start(self, generating: Image, *, before: Image) -> None:
+        if self.leases is None:
+            await self.images.update(generating, expected=before.status)
+            return
+        try:
+            await self.leases.update_leased(generating, expected=before.status, owner=self.policy.owner)
+        except ConstraintViolationError:
+            # An earlier attempt may have taken effect although its connection was lost.
+            stored = await self.images.get(generating.guid)
+            if stored.status is not generating.status or not await self.leases.renew(stored.guid, self.policy.owner):
+                raise
+
+    async def _hand_over(self, image: Image, retry_after: float) -> None:
+        """Give up the lease and raise `ImageHandedOverError`; do nothing if there are no leases."""
+        if self.leases is not None:
+            await self._give_back(image)
+            raise ImageHandedOverError(retry_after)
+
+    async def _give_back(self, image: Image) -> None:
+        if self.leases is None:
+            return
+        # If that fails, the lease ends because it is not renewed.
+        with suppress(Exception):
+            async with asyncio.timeout(self.policy.lease_seconds / 3):
+                await self.leases.give_back(image.guid, self.policy.owner)
 
     async def _generate(self, image: Image, pictures: InputPictures, on_partial: OnPartial) -> GeneratedImage:
         try:
@@ -214,17 +258,22 @@ class GenerateImage:
             raise ImageDelayedError(
                 "The image may be there, but the database does not answer; it will be shown when it does.",
                 guid=final.guid,
-                retry_after=self.policy.lease.seconds,
+                retry_after=self.policy.lease_seconds,
             ) from exc
 
     async def _update(self, final: Image, *, expected: ImageStatus) -> Image:
         try:
-            await self.images.update(final, expected=expected)
+            if self.leases is None or final.status is ImageStatus.READY or expected.is_final:
+                await self.images.update(final, expected=expected)
+            else:
+                # Another process that has taken the image over may be making it now.
+                await self.leases.update_leased(final, expected=expected, owner=self.policy.owner)
         except ConstraintViolationError:
             stored = await self.images.get(final.guid)
             if stored.status is final.status:
                 return stored
-            if stored.status is expected or not stored.status.may_become(final.status):
+            is_given_up = final.status is not ImageStatus.READY and not stored.status.is_final
+            if stored.status is expected or is_given_up or not stored.status.may_become(final.status):
                 raise
             await self._update(final, expected=stored.status)
             # The other process may have changed more than the status.
@@ -264,12 +313,15 @@ class GenerateImage:
             await asyncio.wait([renewing])
 
     async def _renew_lease(self, image: Image) -> None:
+        pause = self.policy.lease_seconds / 3
         while self.leases is not None:
-            await asyncio.sleep(self.policy.lease.seconds / 3)
+            await asyncio.sleep(pause)
             # Whatever goes wrong, the next time is soon.
+            pause = self.policy.lease_seconds / 15
             with suppress(Exception):
-                async with asyncio.timeout(self.policy.lease.seconds / 3):
-                    await self.leases.renew(image.guid, self.policy.lease)
+                async with asyncio.timeout(self.policy.lease_seconds / 3):
+                    await self.leases.renew(image.guid, self.policy.owner)
+                    pause = self.policy.lease_seconds / 3
 
 
 def _fault(generated: GeneratedImage | None = None) -> GenerationFaultError:

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from pixyproxy.application.generate_image import ImageHandedOverError
+from pixyproxy.domain.errors import DBConnectionError
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import ImageRepository
 
@@ -30,6 +32,8 @@ class Generations:
         self._tasks: dict[UUID, asyncio.Task[Image]] = {}
         self._news: dict[UUID, asyncio.Future[None]] = {}
         self._stop_waiting = asyncio.Event()
+        self._stop_following = False
+        self._started: asyncio.Future[None] | None = None
 
     def __contains__(self, guid: UUID) -> bool:
         """Whether this process is generating the image."""
@@ -45,12 +49,36 @@ class Generations:
         self._tasks[guid] = task
         self._news[guid] = asyncio.get_running_loop().create_future()
         task.add_done_callback(lambda task: self._end(guid, task))
+        if self._started is not None:
+            self._started.set_result(None)
+            self._started = None
 
-    async def result(self, guid: UUID, seconds: float) -> Image | None:
-        """Return the result of the image's generation, or raise its error; None after `seconds`."""
-        task = self._tasks[guid]
-        await self._wait([task], seconds)
-        return task.result() if task.done() else None
+    async def result(self, images: ImageRepository, guid: UUID, seconds: float) -> Image | None:
+        """Return the image when it is ready, or raise the error of its generation; None after `seconds`.
+
+        Any process may be generating it. Raises `RecordNotFoundError` for an image that is deleted, and outlasts a
+        database that does not answer.
+        """
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + seconds
+        poll = _POLL_SECONDS
+        while (rest := ends_at - clock()) > 0 and not self.is_stopping:
+            if task := self._tasks.get(guid):
+                await self._wait([task], rest)
+                if not task.done():
+                    return None
+                if not isinstance(_outcome(task), ImageHandedOverError):
+                    return task.result()
+            image = await _found(images, guid)
+            if image is not None and image.generation_error:
+                raise image.generation_error
+            if image is not None and image.status.is_final:
+                return image
+            if self._stop_following:
+                return None
+            await self._wait_for_start(guid, min(rest, poll))
+            poll = min(poll * 1.5, _POLL_SECONDS_MAX)
+        return None
 
     def announce(self, guid: UUID) -> None:
         """Have those that poll the image in this process look at it at once; ignore an image of another process."""
@@ -58,11 +86,11 @@ class Generations:
             self._news[guid] = news.get_loop().create_future()
             news.set_result(None)
 
-    async def results(self, guids: Sequence[UUID], seconds: float) -> Sequence[Image | BaseException | None]:
-        """Return the result or the error of each generation; None for those that go on after `seconds`."""
-        tasks = [self._tasks[guid] for guid in guids]
-        await self._wait([asyncio.shield(asyncio.gather(*tasks, return_exceptions=True))], seconds)
-        return [_outcome(task) if task.done() else None for task in tasks]
+    async def results(
+        self, images: ImageRepository, guids: Sequence[UUID], seconds: float
+    ) -> Sequence[Image | BaseException | None]:
+        """Return what `result` returns or raises for each image."""
+        return await asyncio.gather(*(self.result(images, guid, seconds) for guid in guids), return_exceptions=True)
 
     async def follow(self, images: ImageRepository, guid: UUID, seconds: float | None = None) -> AsyncIterator[Image]:
         """Yield the image now and on each change of state, until it is final or `seconds` are over.
@@ -87,9 +115,9 @@ class Generations:
             yield image
             rest = poll if ends_at is None else min(poll, ends_at - clock())
             poll = min(poll * 1.5, _POLL_SECONDS_FOR_PARTIALS if image.request.partial_images else _POLL_SECONDS_MAX)
-            if image.status.is_final or rest <= 0 or self.is_stopping:
-                return
             running = self._tasks.get(guid)
+            if image.status.is_final or rest <= 0 or self.is_stopping or (self._stop_following and running is None):
+                return
             await self._wait([waker for waker in (running, news) if waker is not None], rest)
 
     async def watch(self, guid: UUID) -> AsyncIterator[Image | BaseException | None]:
@@ -117,6 +145,10 @@ class Generations:
         """Whether `stop_waiting` was called."""
         return self._stop_waiting.is_set()
 
+    def stop_following(self) -> None:
+        """End the waits for images that other processes make, or that wait in the queue."""
+        self._stop_following = True
+
     def stop_waiting(self) -> None:
         """End all waiting at once; the generations go on until `close`."""
         self._stop_waiting.set()
@@ -136,6 +168,15 @@ class Generations:
             await asyncio.wait(rest.values(), timeout=_BREAK_SECONDS)
         return list(rest)
 
+    async def _wait_for_start(self, guid: UUID, seconds: float) -> None:
+        """Return when this process begins to generate the image, or `seconds` are over."""
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + seconds
+        while guid not in self._tasks and clock() < ends_at and not self.is_stopping:
+            if self._started is None:
+                self._started = asyncio.get_running_loop().create_future()
+            await self._wait([self._started], ends_at - clock())
+
     async def _wait(self, tasks: Sequence[asyncio.Future[Any]], seconds: float | None = None) -> None:
         """Return when a task has ended, `seconds` are over, or `stop_waiting` was called.
 
@@ -151,6 +192,13 @@ class Generations:
         del self._tasks[guid], self._news[guid]
         outcome = _outcome(task)
         self._on_end(guid, outcome if isinstance(outcome, BaseException) else None)
+
+
+async def _found(images: ImageRepository, guid: UUID) -> Image | None:
+    try:
+        return await images.get(guid)
+    except DBConnectionError:
+        return None
 
 
 def _outcome(task: asyncio.Task[Image]) -> Image | BaseException:

@@ -80,10 +80,9 @@ class PlaceOrder:
         claim, earlier = await self._earlier(own)
 
         async def store() -> Sequence[Image]:
-            lease = begin.generate_image.lease
             if count > 1:
-                return await self.create_batch.batches.add_batch(guid, images, lease=lease, claim=claim)
-            return [await self.create_batch.create_image.images.add(images[0], lease=lease, claim=claim)]
+                return await self.create_batch.batches.add_batch(guid, images, claim=claim)
+            return [await self.create_batch.create_image.images.add(images[0], claim=claim)]
 
         while True:
             if earlier:

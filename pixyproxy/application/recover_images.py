@@ -2,10 +2,13 @@
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from pixyproxy.application.generate_image import QUARANTINE_NOTE
 from pixyproxy.application.generations import Generations
+from pixyproxy.application.lease_watch import LeaseWatch
 from pixyproxy.application.partial_images import PartialImages
 from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.errors import (
@@ -13,6 +16,7 @@ from pixyproxy.domain.errors import (
     ContentNotFoundError,
     ContentStoreError,
     DamagedContentError,
+    DamagedRecordError,
     GenerationAbandonedError,
     GenerationError,
     GenerationFailedError,
@@ -20,76 +24,132 @@ from pixyproxy.domain.errors import (
     RecordNotFoundError,
 )
 from pixyproxy.domain.image import LATE, Image, ImageStatus
-from pixyproxy.domain.ports import Clock, ContentInspector, ContentStore, ImageLeases, ImageRepository, Quarantine
+from pixyproxy.domain.ports import (
+    ClaimOutcome,
+    Clock,
+    ContentInspector,
+    ContentStore,
+    ImageGenerator,
+    ImageLeases,
+    ImageQueue,
+    ImageRepository,
+    Quarantine,
+)
+
+_LEASES_MAX_COUNT: Final = 10_000
+
+# Bytes that turn up late do so soon; the look at one costs a request to the content store.
+_FIRST_LOOK_SECONDS: Final = 5.0
+_LAST_LOOK_SECONDS: Final = 3_600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoverImages:
-    """Take every image whose lease has ended to a final state: ready if its bytes are there, else failed or unknown.
+    """Take every image whose lease is over out of the hands of its process.
 
-    Content that the inspector refuses stays in its place. An image with content only in quarantine has failed. Its
-    partial images are deleted.
+    A pending image waits in the queue again. A generating one becomes ready if its bytes are there; else it waits in
+    the queue again if its generator may repeat it at no cost, and has failed or is unknown if not. Content that the
+    inspector refuses stays in its place. An image with content only in quarantine has failed. Its partial images are
+    deleted. An image that has waited for a day has failed.
 
-    An image that became unknown during the last day is made ready if its bytes have turned up. Returns how many images
-    were recovered. Several processes may run this at once: each image ends once. Images that this process is making, in
-    `generations`, are left alone. Raises `DBConnectionError`, and `ContentStoreError` after all images whose bytes can
-    be looked up; the next run recovers the rest.
+    An image that became unknown during the last day is looked at again and again, less and less often, and made ready
+    if its bytes have turned up. Returns how many images were recovered. Several processes may run this at once: each
+    image is recovered by one. Images that this process is making, in `generations`, are left alone. `owner` is the name
+    under which it holds leases. Raises `DBConnectionError`, and `ContentStoreError` after all images whose bytes can be
+    looked up; the rest is recovered later.
     """
 
     images: ImageRepository
     leases: ImageLeases
+    queue: ImageQueue
     contents: ContentStore
     quarantine: Quarantine
     inspector: ContentInspector
+    generator: ImageGenerator
     clock: Clock
+    lease_watch: LeaseWatch = field(default_factory=LeaseWatch)
+    owner: str = "pixyproxy"
     generations: Generations = field(default_factory=Generations)
     partials: PartialImages | None = None
     batch: int = 100
 
     async def __call__(self) -> int:
-        recovered = 0
-        unreadable: dict[UUID, ContentStoreError] = {}
-        while True:
-            ignored = len(self.generations) + len(unreadable)
-            abandoned = await self.leases.list_abandoned(limit=self.batch + ignored)
-            todo = [image for image in abandoned if image.guid not in self.generations and image.guid not in unreadable]
-            if not todo:
-                break
-            for image in todo:
-                try:
-                    recovered += await self._store(await self._ended(image), image)
-                except ContentStoreError as exc:
-                    unreadable[image.guid] = exc
-        for image in await self.leases.list_unknown(since=self.clock.now() - LATE, limit=self.batch):
-            with suppress(ContentStoreError):
-                ready = image.completed(await self._content(image), at=self.clock.now())
-                recovered += await self._store(ready, image)
-        for error in unreadable.values():
+        recovered = await self._find_unknown()
+        unreadable: list[ContentStoreError] = []
+        for lease in self.lease_watch.over(await self.leases.list_leases(limit=_LEASES_MAX_COUNT)):
+            if lease.guid in self.generations or not await self.leases.take_over(lease, self.owner):
+                continue
+            try:
+                recovered += await self._recover(lease.guid)
+            except ContentStoreError as exc:
+                unreadable.append(exc)
+        recovered += await self._fail_overdue()
+        for error in unreadable:
             raise error
         return recovered
 
-    async def _store(self, ended: Image, image: Image) -> int:
+    async def _recover(self, guid: UUID) -> bool:
+        """Recover an image on which this process has the lease now; its end is not to be waited for by others."""
         try:
-            await self.leases.update_abandoned(ended, expected=image.status)
+            image = await self.images.get(guid)
+        except (RecordNotFoundError, DamagedRecordError):
+            return False
+        if image.status is ImageStatus.PENDING:
+            await self.leases.give_back(guid, self.owner)
+            return True
+        return await self._store(await self._ended(image), image)
+
+    async def _store(self, ended: Image, image: Image) -> bool:
+        try:
+            await self.leases.update_leased(ended, expected=image.status, owner=self.owner)
         except (ConstraintViolationError, RecordNotFoundError):
-            # Another process was faster, or is still generating it.
-            return 0
+            # Its process was only slow.
+            return False
+        await self._delete_partials(image)
+        return True
+
+    async def _fail_overdue(self) -> int:
+        """Fail what waits in a queue that is not worked off, or comes from an old back-up."""
+        before = self.clock.now() - LATE
+        failed = 0
+        for guid in await self.queue.list_overdue(before=before, limit=self.batch):
+            if await self.queue.claim(guid, owner=self.owner) is ClaimOutcome.CLAIMED:
+                with suppress(RecordNotFoundError, DamagedRecordError):
+                    image = await self.images.get(guid)
+                    waited = GenerationNotStartedError(
+                        "It was not the image's turn for a day; nothing was bought.", maybe_billed=False
+                    )
+                    failed += await self._store(image.failed(waited, at=self.clock.now()), image)
+        return failed
+
+    async def _find_unknown(self) -> int:
+        found = 0
+        now = self.clock.now()
+        for image in await self.leases.list_unknown(since=now - LATE, limit=self.batch):
+            if not await self.leases.put_off(image.guid, seconds=_seconds_to_next_look(now - image.updated_at)):
+                continue
+            with suppress(ContentStoreError, ConstraintViolationError, RecordNotFoundError):
+                ready = image.completed(await self._content(image), at=self.clock.now())
+                await self.images.update(ready, expected=image.status)
+                await self._delete_partials(image)
+                found += 1
+        return found
+
+    async def _delete_partials(self, image: Image) -> None:
         if self.partials is not None:
             # The consistency check finds what is left.
             with suppress(ContentStoreError):
                 await self.partials.delete(image)
-        return 1
 
     async def _content(self, image: Image) -> ContentInfo:
         return await self.inspector.inspect(await self.contents.open(image.content_key))
 
     async def _ended(self, image: Image) -> Image:
-        if image.status is ImageStatus.PENDING:
-            not_started = GenerationNotStartedError("PixyProxy ended before anything was bought.", maybe_billed=False)
-            return image.failed(not_started, at=self.clock.now())
         try:
             content = await self._content(image)
         except ContentNotFoundError:
+            if self._is_repeatable(image):
+                return image.requeued(at=self.clock.now())
             return image.failed(await self._reason(image), at=self.clock.now())
         except DamagedContentError:
             # Its process may return and show it, so it must not be moved.
@@ -101,6 +161,11 @@ class RecoverImages:
             return image.failed(damaged, at=self.clock.now())
         return image.completed(content, at=self.clock.now())
 
+    def _is_repeatable(self, image: Image) -> bool:
+        models = [model.id for model in self.generator.capabilities().models]
+        # Another generator, which is not free, may have begun it with other settings.
+        return self.generator.is_repeatable and image.model in models
+
     async def _reason(self, image: Image) -> GenerationError:
         """Return why a generated image has no content."""
         if await self.quarantine.list_quarantine(image.content_key):
@@ -110,3 +175,8 @@ class RecoverImages:
             "PixyProxy ended during the generation; it is unknown whether the image was drawn and billed.",
             maybe_billed=True,
         )
+
+
+def _seconds_to_next_look(age: timedelta) -> float:
+    """Return the age of an unknown image again, so that the looks become rarer."""
+    return min(max(age.total_seconds(), _FIRST_LOOK_SECONDS), _LAST_LOOK_SECONDS)

@@ -64,6 +64,8 @@ class ImageStatus(StrEnum):
 
     `may_become` is the only place with the transitions. ::
 
+           ┌─────────────┐
+           ▼             │
         pending ─────► generating ─────► ready
            │             │    │           ▲ ▲
            │             │    └► unknown ─┘ │
@@ -72,9 +74,10 @@ class ImageStatus(StrEnum):
                          │                  │
                          └──────────────────┘
 
-    - `pending`: recorded; nothing is bought.
+    - `pending`: recorded; nothing is bought. It waits in the queue until a process claims it: see `ImageQueue`.
     - `generating`: recorded before the generator is called; from here on the image may cost money. Once the content
-      store has its bytes, the image can't be lost: any process that finds them makes it `ready`.
+      store has its bytes, the image can't be lost: any process that finds them makes it `ready`. It becomes `pending`
+      again if its process died and the generator may repeat it at no cost.
     - `ready`: the bytes are stored and the record describes them.
     - `failed`: no image; `failure` says why, and whether the attempt may have been billed. It becomes `ready` only if
       quarantined bytes turn out to be a picture.
@@ -82,8 +85,8 @@ class ImageStatus(StrEnum):
       drawn and billed. It becomes `ready` if its bytes turn up, and `failed` if its process was only slow and gets
       none.
 
-    While an image is `pending` or `generating`, its process holds a lease on it and renews it. When the lease ends, by
-    the database's clock, the image is abandoned, and any process may recover it: see `RecoverImages`.
+    From its claim on, the process that makes an image holds a lease on it and renews it. When the renewals stop, the
+    image is abandoned, and any process may recover it: see `LeaseWatch` and `RecoverImages`.
     """
 
     PENDING = "pending"
@@ -106,7 +109,9 @@ _RUNNING: Final = frozenset({ImageStatus.PENDING, ImageStatus.GENERATING})
 
 _TRANSITIONS: Final = {
     ImageStatus.PENDING: frozenset({ImageStatus.GENERATING, ImageStatus.FAILED}),
-    ImageStatus.GENERATING: frozenset({ImageStatus.READY, ImageStatus.FAILED, ImageStatus.UNKNOWN}),
+    ImageStatus.GENERATING: frozenset(
+        {ImageStatus.PENDING, ImageStatus.READY, ImageStatus.FAILED, ImageStatus.UNKNOWN}
+    ),
     ImageStatus.UNKNOWN: frozenset({ImageStatus.READY, ImageStatus.FAILED}),
     ImageStatus.READY: frozenset[ImageStatus](),
     ImageStatus.FAILED: frozenset({ImageStatus.READY}),
@@ -218,6 +223,10 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     def started(self, *, at: datetime) -> Self:
         """Return the image as generating from the time `at` on."""
         return self._become(ImageStatus.GENERATING, at)
+
+    def requeued(self, *, at: datetime) -> Self:
+        """Return the generating image as pending again: drawing it again costs nothing."""
+        return self._become(ImageStatus.PENDING, at)
 
     def completed(
         self,

@@ -8,6 +8,7 @@ import operator
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -91,17 +92,18 @@ from pixyproxy.application import (
     WatchImage,
 )
 from pixyproxy.application.access_changes import AccessChanges
-from pixyproxy.application.admission import Admission
+from pixyproxy.application.dispatcher import Dispatcher, DispatchPolicy
 from pixyproxy.application.generate_image import GenerationPolicy
 from pixyproxy.application.generations import Generations
+from pixyproxy.application.lease_watch import LeaseWatch
 from pixyproxy.application.login_allowance import LoginAllowance
 from pixyproxy.application.partial_images import PartialImages
 from pixyproxy.application.single_flight import SingleFlight
 from pixyproxy.domain.content import CONTENT_MAX_SIZE
-from pixyproxy.domain.ports import ContentDigest, Lease
+from pixyproxy.domain.ports import ContentDigest
 from pixyproxy.domain.variant import VariantPolicy
 from pixyproxy.entrypoints.cursor_signer import CursorSigner
-from pixyproxy.entrypoints.housekeeping import end_generations, log_end, process_name
+from pixyproxy.entrypoints.housekeeping import end_generations, log_dispatch_error, log_end, process_name
 from pixyproxy.entrypoints.link_signer import LinkSigner
 from pixyproxy.entrypoints.settings import Settings
 
@@ -184,6 +186,7 @@ class Container(containers.DeclarativeContainer):
             background=settings.provided.openai_background,
             timeout=settings.provided.openai_timeout,
             answer_origins=settings.provided.answer_origins,
+            on_rate_limit=providers.Factory(partial, rate_limits.provided.push_back, settings.provided.limit_name),
         ),
         sketch=providers.Singleton(SketchImageGenerator),
     )
@@ -210,17 +213,17 @@ class Container(containers.DeclarativeContainer):
     tar_archive_writer = providers.Factory(TarImageArchiveWriter)
     tar_archive_reader = providers.Factory(TarImageArchiveReader)
 
-    admission = providers.Singleton(
-        Admission, max_running=settings.provided.max_generations, max_waiting=settings.provided.max_waiting
-    )
     generations = providers.Singleton(Generations, on_end=log_end)
     variant_flight: providers.Provider[SingleFlight[ContentDigest]] = providers.Singleton(
         SingleFlight, max_running=settings.provided.max_variants
     )
     drawing_flight: providers.Provider[SingleFlight[ContentDigest]] = providers.Singleton(SingleFlight, max_running=1)
+    process_name = providers.Singleton(process_name)
+    lease_watch = providers.Singleton(LeaseWatch, seconds=settings.provided.lease)
     policy = providers.Singleton(
         GenerationPolicy,
-        lease=providers.Factory(Lease, owner=process_name(), seconds=settings.provided.lease),
+        owner=process_name,
+        lease_seconds=settings.provided.lease,
         patience=settings.provided.patience,
     )
 
@@ -240,7 +243,6 @@ class Container(containers.DeclarativeContainer):
         hold_seconds=providers.Callable(operator.mul, settings.provided.upload_timeout, 2),
     )
     fetch_reference = providers.Singleton(FetchReference, picture_source=picture_source, store_upload=store_upload)
-    admit_uploads = providers.Singleton(AdmitUploads, admission=admission, upload_contents=upload_contents)
     sweep_uploads = providers.Singleton(SweepUploads, uploads=images, upload_contents=upload_contents)
     generate_image = providers.Singleton(
         GenerateImage,
@@ -254,15 +256,30 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
         policy=policy,
     )
+    dispatcher = providers.Singleton(
+        Dispatcher,
+        generate_image=generate_image,
+        queue=images,
+        rate_limits=rate_limits,
+        generations=generations,
+        policy=providers.Singleton(
+            DispatchPolicy,
+            max_running=settings.provided.max_generations,
+            max_waiting=settings.provided.max_waiting,
+            limit_name=settings.provided.limit_name,
+            images_per_minute=settings.provided.openai_images_per_minute,
+            max_running_together=settings.provided.openai_concurrency,
+        ),
+        on_error=providers.Object(log_dispatch_error),
+    )
+    admit_uploads = providers.Singleton(AdmitUploads, dispatcher=dispatcher, upload_contents=upload_contents)
     create_image = providers.Singleton(
         CreateImage,
         images=images,
         idempotency_keys=images,
-        generate_image=generate_image,
+        dispatcher=dispatcher,
         clock=clock,
         guids=guids,
-        admission=admission,
-        generations=generations,
         max_wait=settings.provided.max_wait,
         claim_seconds=settings.provided.idempotency_key_lifetime,
     )
@@ -276,10 +293,14 @@ class Container(containers.DeclarativeContainer):
         RecoverImages,
         images=images,
         leases=images,
+        queue=images,
         contents=contents,
         quarantine=contents,
         inspector=inspector,
+        generator=generator,
         clock=clock,
+        lease_watch=lease_watch,
+        owner=process_name,
         generations=generations,
         partials=partial_images,
     )
@@ -309,6 +330,7 @@ class Container(containers.DeclarativeContainer):
         correct_size=correct_sizes.provided.correct,
         recover=recover_images,
         finish_deletions=finish_deletions,
+        lease_watch=lease_watch,
     )
     watch_image = providers.Singleton(WatchImage, images=images, generations=generations, partials=partial_images)
     get_partial_image = providers.Singleton(GetPartialImage, images=images, partials=partial_images)
@@ -381,7 +403,7 @@ class Container(containers.DeclarativeContainer):
         correct_sizes,
     )
     upgrade_data = providers.Singleton(UpgradeData, progress=upgrade_progress, upgrades=data_upgrades)
-    check_readiness = providers.Singleton(CheckReadiness, dependencies=providers.List(images, contents))
+    check_readiness = providers.Singleton(CheckReadiness, dependencies=providers.List(images, contents, dispatcher))
     authenticate_user = providers.Singleton(
         AuthenticateUser,
         users=users,
@@ -434,5 +456,5 @@ async def opened(container: Container) -> AsyncIterator[Container]:
         stack.push_async_callback(container.variant_flight().close)
         stack.push_async_callback(container.drawing_flight().close)
         seconds = container.settings().shutdown_timeout
-        stack.push_async_callback(end_generations, container.admission(), container.generations(), seconds)
+        stack.push_async_callback(end_generations, container.dispatcher(), container.generations(), seconds)
         yield container

@@ -3,13 +3,15 @@
 import asyncio
 import logging
 import os
+import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from pixyproxy.application.admission import Admission
+from pixyproxy.application.dispatcher import Dispatcher
 from pixyproxy.application.finish_deletions import FinishDeletions
+from pixyproxy.application.generate_image import ImageHandedOverError
 from pixyproxy.application.generations import Generations
 from pixyproxy.application.index_prompts import IndexPrompts
 from pixyproxy.application.recover_images import RecoverImages
@@ -22,8 +24,12 @@ _log = logging.getLogger("pixyproxy.generations")
 
 
 def process_name() -> str:
-    """Return the name under which this process holds leases, for people who read the table."""
-    return f"{socket.gethostname()}:{os.getpid()}".encode("ascii", "replace").decode()[-255:]
+    """Return a new name under which this process holds leases; host and pid are for people who read the table.
+
+    Containers that are replaced have the same host and pid, so only the rest is unique.
+    """
+    name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
+    return name.encode("ascii", "replace").decode()[-255:]
 
 
 def log_end(guid: UUID, error: BaseException | None) -> None:
@@ -34,6 +40,8 @@ def log_end(guid: UUID, error: BaseException | None) -> None:
             _log.info("image ready", extra=facts)
         case asyncio.CancelledError():
             _log.warning("generation interrupted and left to recovery", extra=facts)
+        case ImageHandedOverError():
+            _log.warning("image left to another process, or to the queue", extra=facts)
         case GenerationFaultError():
             _log.error("generation failed unexpectedly", extra=facts, exc_info=error.__cause__)
         case GenerationError():
@@ -45,9 +53,17 @@ def log_end(guid: UUID, error: BaseException | None) -> None:
             _log.error("generation failed unexpectedly", extra=facts, exc_info=error)
 
 
-async def end_generations(admission: Admission, generations: Generations, seconds: float) -> None:
+def log_dispatch_error(error: Exception) -> None:
+    """Log what keeps this process from looking into the queue."""
+    if isinstance(error, PixyProxyException):
+        _log.warning("queue not read", extra={"problem": type(error).__name__, "detail": error.detail})
+    else:
+        _log.error("queue not read", exc_info=error)
+
+
+async def end_generations(dispatcher: Dispatcher, generations: Generations, seconds: float) -> None:
     """Start no more generations, and wait at most `seconds` for the running ones."""
-    admission.close()
+    await dispatcher.close()
     if generations:
         _log.info("waiting for generations", extra={"number": len(generations), "at_most_seconds": seconds})
     await generations.close(seconds)

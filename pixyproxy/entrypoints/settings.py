@@ -153,6 +153,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Port = 8000
     workers: Positive = 1
     log_format: LogFormat = LogFormat.CONSOLE
+    drain_delay: Duration = 0.0
     shutdown_timeout: Duration = 200.0
 
     def __repr__(self) -> str:

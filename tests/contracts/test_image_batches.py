@@ -12,10 +12,10 @@ from pixyproxy.domain.batch import BatchPlace
 from pixyproxy.domain.errors import ConstraintViolationError, RecordNotFoundError
 from pixyproxy.domain.idempotency import ClaimedImage
 from pixyproxy.domain.image import Image
-from pixyproxy.domain.ports import ImagePorts
+from pixyproxy.domain.ports import ClaimOutcome, ImagePorts
 from pixyproxy.domain.tag import Tag
 from tests.factories import ContentInfoFactory, ImageFactory, PendingImageFactory
-from tests.images import ANN, KEY, LONG, NOON, PUBLIC, a_claim
+from tests.images import ANN, KEY, NOON, PUBLIC, a_claim
 from tests.uploads import request_for
 
 BATCH = UUID("5f0c8a52-7d0e-4b54-8a3c-1c1b6f9a7d20")
@@ -68,13 +68,12 @@ async def test_each_image_changes_and_ends_by_itself(images: ImagePorts) -> None
     assert await images.list_batch(BATCH) == [ready, third]
 
 
-async def test_each_image_has_a_lease_of_its_own(images: ImagePorts) -> None:
-    first, *_ = await images.add_batch(BATCH, a_batch(), lease=LONG)
-    assert await images.list_abandoned(limit=10) == []
-    with pytest.raises(ConstraintViolationError):
-        await images.update_abandoned(first.started(at=NOON), expected=first.status)
-    without_lease = await images.add_batch(OTHER, a_batch(guid=OTHER))
-    assert {image.guid for image in await images.list_abandoned(limit=10)} == {image.guid for image in without_lease}
+async def test_each_image_waits_and_is_claimed_by_itself(images: ImagePorts) -> None:
+    first, *others = await images.add_batch(BATCH, a_batch())
+    assert await images.claim(first.guid, owner="one") is ClaimOutcome.CLAIMED
+    assert [lease.guid for lease in await images.list_leases(limit=10)] == [first.guid]
+    since = min(image.created_at for image in others)
+    assert set(await images.list_next(since=since, limit=10)) == {image.guid for image in others}
 
 
 async def test_the_key_names_the_batch(images: ImagePorts) -> None:
@@ -89,7 +88,7 @@ async def test_the_key_names_the_batch(images: ImagePorts) -> None:
 async def test_a_taken_key_stores_none_of_them(images: ImagePorts) -> None:
     image = await images.add(PendingImageFactory.build(), claim=a_claim())
     with pytest.raises(ConstraintViolationError):
-        await images.add_batch(BATCH, a_batch(tags=(Tag("a"),)), lease=LONG, claim=a_claim())
+        await images.add_batch(BATCH, a_batch(tags=(Tag("a"),)), claim=a_claim())
     assert await images.list_batch(BATCH) == []
     assert await images.count() == 1
     assert await images.find_claim(ANN, KEY) == ClaimedImage(guid=image.guid, fingerprint="0" * 64)

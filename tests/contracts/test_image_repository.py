@@ -36,7 +36,6 @@ from tests.images import (
     AWKWARD_TEXTS,
     FACTORIES,
     FINAL_FACTORIES,
-    LONG,
     NOON,
     PUBLIC,
     SECOND,
@@ -367,7 +366,7 @@ class TestUpdate:
             assert await images.get(generating.guid) == winner
 
     async def test_an_image_goes_through_its_whole_life(self, images: HostImages) -> None:
-        pending = await images.add(PendingImageFactory.build(), lease=LONG)
+        pending = await images.add(PendingImageFactory.build())
         generating = pending.started(at=pending.updated_at + SECOND)
         await images.update(generating, expected=ImageStatus.PENDING)
         assert await images.get(pending.guid) == generating

@@ -314,7 +314,8 @@ class TestLifeCycle:
     async def test_a_pending_image_may_have_been_bought_and_is_abandoned(self, images: ImagePorts) -> None:
         expected = self.an_image("pending", status=ImageStatus.GENERATING)
         assert await images.get(UUID(int=1)) == expected
-        assert await images.list_abandoned(limit=10) == [expected]
+        (lease,) = await images.list_leases(limit=10)
+        assert (lease.guid, lease.owner) == (UUID(int=1), None)
 
     async def test_a_ready_image_is_what_it_was(self, images: ImagePorts) -> None:
         content = ContentInfo(media_type=MediaType.PNG, byte_size=3, sha256="0" * 64, width=1, height=2)

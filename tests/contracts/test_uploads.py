@@ -10,7 +10,7 @@ from pixyproxy.domain.errors import ConstraintViolationError, RecordNotFoundErro
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import ImagePorts, UploadRecord
 from tests.factories import FailedImageFactory, PendingImageFactory
-from tests.images import LONG, a_claim, eventually
+from tests.images import a_claim, eventually
 from tests.uploads import request_for
 
 ONE, TWO, THREE = sorted(hashlib.sha256(text).hexdigest() for text in (b"one", b"two", b"three"))
@@ -56,12 +56,12 @@ async def test_an_image_with_an_upload_that_is_not_listed_is_refused_and_nothing
     await images.hold(ONE, seconds=LONG_TIME)
     image = image_of(ONE, TWO)
     with pytest.raises(ConstraintViolationError, match="upload it again"):
-        await images.add(image, lease=LONG, claim=a_claim())
+        await images.add(image, claim=a_claim())
     with pytest.raises(RecordNotFoundError):
         await images.get(image.guid)
     assert await images.count() == 0
     await images.hold(TWO, seconds=LONG_TIME)
-    await images.add(image, lease=LONG, claim=a_claim())
+    await images.add(image, claim=a_claim())
 
 
 @pytest.mark.parametrize("lease_seconds", [LONG_TIME, NO_TIME], ids=["running", "abandoned"])

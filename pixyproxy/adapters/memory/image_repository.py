@@ -1,11 +1,11 @@
 """Image records in memory."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from operator import itemgetter
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -15,7 +15,15 @@ from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageId, ImageStatus, image_conflict, image_not_found
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter, listed
-from pixyproxy.domain.ports import DamagedRecord, ImagePorts, Lease, RebuiltIndex, UploadRecord
+from pixyproxy.domain.ports import (
+    ClaimOutcome,
+    DamagedRecord,
+    ImagePorts,
+    Lease,
+    RebuiltIndex,
+    Unfinished,
+    UploadRecord,
+)
 from pixyproxy.domain.reference import upload_being_deleted, upload_gone, uploads_in
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
@@ -32,6 +40,13 @@ class _ListedUpload(msgspec.Struct, frozen=True, kw_only=True):
 _UNLISTED: Final = _ListedUpload()
 
 
+class _HeldLease(NamedTuple):
+    """The owner of a lease, and the limit that its image counts against."""
+
+    owner: str
+    limited_by: str | None
+
+
 class InMemoryImageRepository(ImagePorts):
     """Keeps image records as long as the object lives; for tests and for hosts without a database."""
 
@@ -39,19 +54,21 @@ class InMemoryImageRepository(ImagePorts):
         self._now = now
         self._images: dict[UUID, Image] = {}
         self._ids = count(1)
-        self._leases: dict[UUID, tuple[str, datetime]] = {}
+        self._leases: dict[UUID, _HeldLease] = {}
+        self._renewals: Counter[UUID] = Counter()
+        self._turns: dict[UserName | None, int] = {}
+        self._turn_numbers = count(1)
+        self._put_off_until: dict[UUID, datetime] = {}
         self._deletions: dict[UUID, datetime] = {}
         self._claims: dict[tuple[UserName | None, IdempotencyKey], tuple[ClaimedImage, datetime]] = {}
         self._attempts: dict[tuple[UserName | None, IdempotencyKey], int] = {}
         self._uploads: dict[str, _ListedUpload] = {}
 
-    async def add(self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None) -> Image:
-        (stored,) = await self.add_batch(image.guid, [image], lease=lease, claim=claim)
+    async def add(self, image: Image, *, claim: Claim | None = None) -> Image:
+        (stored,) = await self.add_batch(image.guid, [image], claim=claim)
         return stored
 
-    async def add_batch(
-        self, guid: UUID, images: Sequence[Image], *, lease: Lease | None = None, claim: Claim | None = None
-    ) -> Sequence[Image]:
+    async def add_batch(self, guid: UUID, images: Sequence[Image], *, claim: Claim | None = None) -> Sequence[Image]:
         guids = {image.guid for image in images}
         if len(guids) < len(images) or not guids.isdisjoint(self._images):
             raise ConstraintViolationError("An image with this guid is stored already.")
@@ -65,8 +82,6 @@ class InMemoryImageRepository(ImagePorts):
                 raise upload_gone()
         stored = [msgspec.structs.replace(image, id=ImageId(next(self._ids))) for image in images]
         self._images |= {image.guid: image for image in stored}
-        if lease is not None:
-            self._leases |= dict.fromkeys(guids, (lease.owner, self._in(lease.seconds)))
         if claim is not None:
             claimed = ClaimedImage(guid=guid, fingerprint=claim.fingerprint)
             self._claims[claim.author, claim.key] = claimed, self._in(claim.seconds)
@@ -91,7 +106,8 @@ class InMemoryImageRepository(ImagePorts):
         if stored.status is not expected:
             raise image_conflict()
         self._images[image.guid] = stored.with_state_of(image)
-        if image.status.is_final:
+        self._put_off_until.pop(image.guid, None)
+        if image.status is not ImageStatus.GENERATING:
             self._leases.pop(image.guid, None)
 
     async def change(self, image: Image, *, expected_version: int) -> None:
@@ -135,30 +151,87 @@ class InMemoryImageRepository(ImagePorts):
     async def is_being_deleted(self, guid: UUID) -> bool:
         return guid in self._deletions
 
-    async def renew(self, guid: UUID, lease: Lease) -> None:
-        owner, _ = self._leases.get(guid, (None, None))
-        if owner == lease.owner:
-            self._leases[guid] = owner, self._in(lease.seconds)
+    async def count_unfinished(self) -> Mapping[UserName | None, Unfinished]:
+        unfinished = [image for image in self._images.values() if not image.status.is_final]
+        waiting = Counter(image.author for image in unfinished if self._is_waiting(image))
+        running = Counter(image.author for image in unfinished if not self._is_waiting(image))
+        return {author: Unfinished(waiting[author], running[author]) for author in waiting | running}
 
-    async def list_abandoned(self, *, limit: int) -> Sequence[Image]:
-        abandoned = [
-            image for image in self._images.values() if not image.status.is_final and not self._is_leased(image.guid)
+    async def list_next(self, *, since: datetime, limit: int) -> Sequence[UUID]:
+        waiting = [image for image in self._images.values() if self._is_waiting(image) and image.created_at >= since]
+        places = Counter({author: unfinished.running for author, unfinished in (await self.count_unfinished()).items()})
+        order: list[tuple[int, int, datetime, UUID]] = []
+        for image in sorted(waiting, key=lambda image: (image.created_at, image.guid)):
+            order.append((places[image.author], self._turns.get(image.author, 0), image.created_at, image.guid))
+            places[image.author] += 1
+        return [guid for *_, guid in sorted(order)][:limit]
+
+    async def list_overdue(self, *, before: datetime, limit: int) -> Sequence[UUID]:
+        return [image.guid for image in self._images.values() if self._is_waiting(image) and image.created_at < before][
+            :limit
         ]
-        return sorted(abandoned, key=lambda image: (image.created_at, image.guid))[:limit]
 
-    async def update_abandoned(self, image: Image, *, expected: ImageStatus) -> None:
-        if self._is_leased(image.guid):
-            raise ConstraintViolationError("Another process is working on the image.")
+    async def claim(
+        self, guid: UUID, *, owner: str, limited_by: str | None = None, max_running: int | None = None
+    ) -> ClaimOutcome:
+        running = sum(lease.limited_by == limited_by for lease in self._leases.values())
+        if max_running is not None and running >= max_running:
+            return ClaimOutcome.FULL
+        image = self._images.get(guid)
+        is_own = image is not None and image.status is ImageStatus.PENDING and self._lease(guid).owner == owner
+        if image is None or not (is_own or self._is_waiting(image)):
+            return ClaimOutcome.TAKEN
+        self._grant(guid, owner, limited_by)
+        self._turns[image.author] = next(self._turn_numbers)
+        return ClaimOutcome.CLAIMED
+
+    async def renew(self, guid: UUID, owner: str) -> bool:
+        held = self._leases.get(guid)
+        if held is None or held.owner != owner:
+            return False
+        self._renewals[guid] += 1
+        return True
+
+    async def list_leases(self, *, limit: int) -> Sequence[Lease]:
+        made = [image for image in self._images.values() if not image.status.is_final and not self._is_waiting(image)]
+        oldest = sorted(made, key=lambda image: (image.created_at, image.guid))[:limit]
+        return [self._lease(image.guid) for image in oldest]
+
+    async def take_over(self, lease: Lease, owner: str) -> bool:
+        image = self._images.get(lease.guid)
+        if image is None or image.status.is_final or self._is_waiting(image) or self._lease(lease.guid) != lease:
+            return False
+        held = self._leases.get(lease.guid)
+        self._grant(lease.guid, owner, held and held.limited_by)
+        return True
+
+    async def give_back(self, guid: UUID, owner: str) -> None:
+        held = self._leases.get(guid)
+        if held is not None and held.owner == owner:
+            del self._leases[guid]
+
+    async def update_leased(self, image: Image, *, expected: ImageStatus, owner: str) -> None:
+        await self.get(image.guid)
+        held = self._leases.get(image.guid)
+        if held is None or held.owner != owner:
+            raise image_conflict()
         await self.update(image, expected=expected)
 
     async def list_unknown(self, *, since: datetime, limit: int) -> Sequence[Image]:
         unknown = [
             image
             for image in self._images.values()
-            if image.status is ImageStatus.UNKNOWN and image.updated_at >= since
+            if image.status is ImageStatus.UNKNOWN and image.updated_at >= since and not self._is_put_off(image.guid)
         ]
         by_guid = sorted(unknown, key=lambda image: image.guid)
         return sorted(by_guid, key=lambda image: image.updated_at, reverse=True)[:limit]
+
+    async def put_off(self, guid: UUID, *, seconds: float) -> bool:
+        image = self._images.get(guid)
+        if image is None or image.status is not ImageStatus.UNKNOWN or self._is_put_off(guid):
+            return False
+        self._put_off_until[guid] = self._in(seconds)
+        return True
 
     async def find_claim(self, author: UserName | None, key: IdempotencyKey) -> ClaimedImage | None:
         claimed, expires_at = self._claims.get((author, key), (None, self._now()))
@@ -301,5 +374,16 @@ class InMemoryImageRepository(ImagePorts):
     def _in(self, seconds: float) -> datetime:
         return self._now() + timedelta(seconds=seconds)
 
-    def _is_leased(self, guid: UUID) -> bool:
-        return guid in self._leases and self._leases[guid][1] > self._now()
+    def _is_waiting(self, image: Image) -> bool:
+        return image.status is ImageStatus.PENDING and image.guid not in self._leases
+
+    def _lease(self, guid: UUID) -> Lease:
+        held = self._leases.get(guid)
+        return Lease(guid=guid, owner=held and held.owner, renewals=self._renewals[guid])
+
+    def _grant(self, guid: UUID, owner: str, limited_by: str | None) -> None:
+        self._leases[guid] = _HeldLease(owner, limited_by)
+        self._renewals[guid] += 1
+
+    def _is_put_off(self, guid: UUID) -> bool:
+        return self._put_off_until.get(guid, self._now()) > self._now()

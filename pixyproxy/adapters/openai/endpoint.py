@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Collection
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from typing import Any, Final, cast
 
@@ -25,8 +25,8 @@ from pixyproxy.adapters.openai.events import EventSplitter
 from pixyproxy.adapters.openai.picture_download import PictureDownload
 from pixyproxy.adapters.openai.purchase import OnEvent, Purchase
 from pixyproxy.adapters.openai.redaction import Redaction
-from pixyproxy.adapters.openai.retry_policy import RetryPolicy
-from pixyproxy.domain.errors import GenerationError, GenerationFailedError, GenerationFaultError
+from pixyproxy.adapters.openai.retry_policy import OnRateLimit, RetryPolicy, ignore_rate_limit
+from pixyproxy.domain.errors import GenerationError, GenerationFailedError, GenerationFaultError, PixyProxyException
 
 # The server can close a kept connection just as it is used again, which looks like a broken answer that must not be
 # retried. Beside a generation, a new connection costs nothing.
@@ -74,8 +74,9 @@ class ImagesEndpoint:
     """The endpoint that images are bought from; safe for concurrent use.
 
     Takes the `api_key`, the `base_url` (None: `OPENAI_BASE_URL` or the client's default), the seconds that a purchase
-    (`timeout`) and a connection (`connect_timeout`) may take, the most bytes of an answer, the `retry` policy, and the
-    `answer_origins` of linked pictures. The constructor takes 40 ms and reads a file.
+    (`timeout`) and a connection (`connect_timeout`) may take, the most bytes of an answer, the `retry` policy, the
+    `answer_origins` of linked pictures, and `on_rate_limit`, whose failures count for nothing. The constructor takes 40
+    ms and reads a file.
     """
 
     def __init__(
@@ -88,11 +89,13 @@ class ImagesEndpoint:
         max_answer_size: int,
         retry: RetryPolicy,
         answer_origins: Collection[str] = (),
+        on_rate_limit: OnRateLimit = ignore_rate_limit,
     ) -> None:
         self._api_key = api_key
         self._timeout = timeout
         self._max_answer_size = max_answer_size
         self._retry = retry
+        self._on_rate_limit = on_rate_limit
         tls = httpx2.create_ssl_context()
         http = httpx2.AsyncClient(
             verify=tls,
@@ -133,7 +136,12 @@ class ImagesEndpoint:
             try:
                 return await self._buy_once(purchase, ends_at)
             except GenerationError as exc:
-                pause = self._pause_before_retry(exc.__cause__ or exc, attempts)
+                cause = exc.__cause__ or exc
+                asked = retry_after(cause) if is_rate_limit(cause) else None
+                if asked is not None:
+                    with suppress(PixyProxyException):
+                        await self._on_rate_limit(asked)
+                pause = self._pause_before_retry(cause, asked, attempts)
                 if pause is None or clock() + pause >= ends_at:
                     raise
             await self._retry.sleep(pause)
@@ -218,11 +226,10 @@ class ImagesEndpoint:
                     f"OpenAI's answer is larger than {self._max_answer_size:,} bytes.", maybe_billed=True
                 )
 
-    def _pause_before_retry(self, exc: BaseException, attempts: int) -> float | None:
+    def _pause_before_retry(self, exc: BaseException, asked: float | None, attempts: int) -> float | None:
         """Return the pause before another attempt, or None if there must not be one."""
         if has_never_connected(exc):
             return self._retry.pause_before_retry(attempts, asked=None)
-        asked = retry_after(exc) if is_rate_limit(exc) else None
         return None if asked is None else self._retry.pause_before_retry(attempts, asked=asked)
 
 

@@ -13,7 +13,7 @@ from pixyproxy.adapters.openai.capabilities import capabilities_of
 from pixyproxy.adapters.openai.events import EventStream
 from pixyproxy.adapters.openai.purchase import Purchase
 from pixyproxy.adapters.openai.redaction import Redaction
-from pixyproxy.adapters.openai.retry_policy import RetryPolicy
+from pixyproxy.adapters.openai.retry_policy import OnRateLimit, RetryPolicy, ignore_rate_limit
 from pixyproxy.domain.capabilities import Capabilities
 from pixyproxy.domain.errors import GenerationFailedError
 from pixyproxy.domain.generation_request import MODEL_MAX_LENGTH, OUTPUT_FORMATS, GenerationRequest
@@ -56,7 +56,8 @@ class OpenAIImageGenerator(ImageGenerator):
 
     `timeout` bounds the seconds until the answer, retries included, and `connect_timeout` those of a connection;
     `retry` says what is retried. `max_answer_size` bounds the memory of an answer, in bytes. A linked picture is
-    downloaded if its address has the base URL's origin or one of `answer_origins`.
+    downloaded if its address has the base URL's origin or one of `answer_origins`. `on_rate_limit` gets the seconds
+    each time that OpenAI asks to wait.
 
     Raises `ValueError` for a key that can't be sent, a malformed address or origin, a model name that can't be
     recorded, `models` without the default, or an unknown format.
@@ -80,6 +81,7 @@ class OpenAIImageGenerator(ImageGenerator):
         max_answer_size: int = 64 << 20,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 -- it is frozen
         answer_origins: Collection[str] = (),
+        on_rate_limit: OnRateLimit = ignore_rate_limit,
     ) -> None:
         # The client would quote such a key in its error.
         if not re.fullmatch(r"[!-~]+", api_key.strip()):
@@ -108,6 +110,7 @@ class OpenAIImageGenerator(ImageGenerator):
         self._max_answer_size = max_answer_size
         self._retry = retry
         self._answer_origins = tuple(answer_origins)
+        self._on_rate_limit = on_rate_limit
         self._endpoint: ImagesEndpoint | None = None
         self._connecting = asyncio.Lock()
         # One thread: decoded pictures are large, and beside the generation the queue costs little.
@@ -234,6 +237,7 @@ class OpenAIImageGenerator(ImageGenerator):
                 max_answer_size=self._max_answer_size,
                 retry=self._retry,
                 answer_origins=self._answer_origins,
+                on_rate_limit=self._on_rate_limit,
             )
 
 

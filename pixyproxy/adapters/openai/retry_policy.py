@@ -6,6 +6,13 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+OnRateLimit = Callable[[float], Awaitable[None]]
+"""Gets the seconds that OpenAI asked to wait, each time it does."""
+
+
+async def ignore_rate_limit(seconds: float) -> None:
+    """Do nothing."""
+
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Retries what was surely not billed; nothing else is ever retried.

@@ -80,6 +80,10 @@ class SketchImageGenerator(ImageGenerator):
         self._slots = asyncio.Semaphore(concurrency)
         self._pause = pause
 
+    @property
+    def is_repeatable(self) -> bool:
+        return True
+
     def capabilities(self) -> Capabilities:
         """Return what sketches take: any size up to 4 million pixels, in PNG, JPEG and WebP, references and a mask."""
         return _CAPABILITIES

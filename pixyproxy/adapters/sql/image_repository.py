@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from pixyproxy.adapters.sql.counters import count_up
 from pixyproxy.adapters.sql.database import Transaction
 from pixyproxy.adapters.sql.list_queries import ImageLists, tags_query
 from pixyproxy.adapters.sql.records import scanned_record, undamaged_images, valid_image_from_record
@@ -19,7 +20,6 @@ from pixyproxy.adapters.sql.rows import (
     claim_to_row,
     claimed_from_row,
     image_to_row,
-    lease_to_row,
     references_to_rows,
     stored_tags,
     tag_count_from_row,
@@ -33,20 +33,23 @@ from pixyproxy.domain.errors import ConstraintViolationError, DataValidationErro
 from pixyproxy.domain.idempotency import ORDER_PREFIX, Claim, ClaimedImage, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageId, ImageStatus, image_conflict, image_not_found
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
-from pixyproxy.domain.ports import DamagedRecord, ImagePorts, Lease, RebuiltIndex
+from pixyproxy.domain.ports import ClaimOutcome, DamagedRecord, ImagePorts, Lease, RebuiltIndex, Unfinished
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
+
+# The name of the counter of the turns in the queue.
+_QUEUE: Final = "queue"
 
 _ADD: Final = """
     INSERT INTO images (
         guid, filename, prompt, author, visibility, status, model, media_type, byte_size, sha256, width, height,
         generator_usage, failure, failure_kind, failure_field, maybe_billed, generator_request_id, request, result,
-        batch, batch_position, batch_size, sender, lease_owner, lease_until, created_at, updated_at, version, tags
+        batch, batch_position, batch_size, sender, created_at, updated_at, version, tags
     ) VALUES (
         :guid, :filename, :prompt, :author, :visibility, :status, :model, :media_type, :byte_size, :sha256, :width,
         :height, :generator_usage, :failure, :failure_kind, :failure_field, :maybe_billed, :generator_request_id,
-        :request, :result, :batch, :batch_position, :batch_size, :sender, :lease_owner, {later}, :created_at,
-        :updated_at, :version, :tags
+        :request, :result, :batch, :batch_position, :batch_size, :sender, :created_at, :updated_at, :version,
+        :tags
     )
 """
 
@@ -80,10 +83,8 @@ _UPDATE: Final = """
         width = :width, height = :height, generator_usage = :generator_usage, failure = :failure,
         failure_kind = :failure_kind, failure_field = :failure_field, maybe_billed = :maybe_billed,
         generator_request_id = :generator_request_id, result = :result, updated_at = :updated_at, version = version + 1,
-        lease_owner = CASE WHEN :is_final THEN NULL ELSE lease_owner END,
-        lease_until = CASE WHEN :is_final THEN NULL ELSE lease_until END
-    WHERE guid = :guid AND status = :expected
-        AND (NOT :if_abandoned OR lease_until IS NULL OR lease_until <= {now})
+        lease_owner = CASE WHEN :ends_lease THEN NULL ELSE lease_owner END, next_look_at = NULL
+    WHERE guid = :guid AND status = :expected AND (:lease_owner IS NULL OR lease_owner = :lease_owner)
 """
 
 _CHANGE: Final = """
@@ -125,19 +126,85 @@ _WORDS: Final = """
     WHERE images.id > :after ORDER BY images.id LIMIT :limit
 """
 
-# MySQL would otherwise change updated_at by itself.
+_UNFINISHED: Final = """
+    SELECT author, lease_owner IS NULL AND status = 'pending' AS is_waiting, COUNT(*) FROM images
+    WHERE status IN ('pending', 'generating') GROUP BY author, is_waiting
+"""
+
+# `place` counts the author's waiting images before this one.
+_NEXT: Final = """
+    SELECT waiting.guid
+    FROM (
+        SELECT guid, created_at, COALESCE(author, '') AS author_key,
+            ROW_NUMBER() OVER (PARTITION BY author ORDER BY created_at, guid) - 1 AS place
+        FROM images
+        WHERE status = 'pending' AND lease_owner IS NULL AND created_at >= :since
+    ) AS waiting
+    LEFT JOIN (
+        SELECT COALESCE(author, '') AS author_key, COUNT(*) AS number
+        FROM images
+        WHERE status = 'generating' OR (status = 'pending' AND lease_owner IS NOT NULL)
+        GROUP BY COALESCE(author, '')
+    ) AS running ON running.author_key = waiting.author_key
+    LEFT JOIN queue_turns ON queue_turns.author = waiting.author_key
+    ORDER BY waiting.place + COALESCE(running.number, 0), COALESCE(queue_turns.turn, 0), waiting.created_at,
+        waiting.guid
+    LIMIT :limit
+"""
+
+_OVERDUE: Final = """
+    SELECT guid FROM images WHERE status = 'pending' AND lease_owner IS NULL AND created_at < :before LIMIT :limit
+"""
+
+_RUNNING: Final = """
+    SELECT COUNT(*) FROM images
+    WHERE status IN ('pending', 'generating') AND lease_owner IS NOT NULL AND limited_by = :limited_by
+"""
+
+# MySQL would otherwise change updated_at by itself, here and below.
+_GRANT: Final = """
+    UPDATE images
+    SET lease_owner = :lease_owner, lease_renewals = lease_renewals + 1, limited_by = :limited_by,
+        updated_at = updated_at
+    WHERE guid = :guid AND status = 'pending' AND (lease_owner IS NULL OR lease_owner = :lease_owner)
+"""
+
+_STORE_TURN: Final = """
+    REPLACE INTO queue_turns (author, turn) SELECT COALESCE(author, ''), :turn FROM images WHERE guid = :guid
+"""
+
 _RENEW: Final = """
-    UPDATE images SET lease_until = {later}, updated_at = updated_at
+    UPDATE images SET lease_renewals = lease_renewals + 1, updated_at = updated_at
     WHERE guid = :guid AND lease_owner = :lease_owner AND status IN ('pending', 'generating')
 """
 
-_ABANDONED: Final = """
-    WHERE status IN ('pending', 'generating') AND (lease_until IS NULL OR lease_until <= {now})
+_LEASES: Final = """
+    SELECT guid, lease_owner, lease_renewals FROM images
+    WHERE status = 'generating' OR (status = 'pending' AND lease_owner IS NOT NULL)
     ORDER BY created_at, guid LIMIT :limit
 """
 
+_TAKE_OVER: Final = """
+    UPDATE images
+    SET lease_owner = :lease_owner, lease_renewals = lease_renewals + 1, updated_at = updated_at
+    WHERE guid = :guid AND lease_renewals = :renewals
+        AND (lease_owner = :seen_owner OR (lease_owner IS NULL AND :seen_owner IS NULL))
+        AND (status = 'generating' OR (status = 'pending' AND lease_owner IS NOT NULL))
+"""
+
+_GIVE_BACK: Final = """
+    UPDATE images SET lease_owner = NULL, updated_at = updated_at
+    WHERE guid = :guid AND lease_owner = :lease_owner AND status IN ('pending', 'generating')
+"""
+
 _UNKNOWN: Final = """
-    WHERE status = 'unknown' AND updated_at >= :since ORDER BY updated_at DESC, guid LIMIT :limit
+    WHERE status = 'unknown' AND updated_at >= :since AND (next_look_at IS NULL OR next_look_at <= {now})
+    ORDER BY updated_at DESC, guid LIMIT :limit
+"""
+
+_PUT_OFF: Final = """
+    UPDATE images SET next_look_at = {later}, updated_at = updated_at
+    WHERE guid = :guid AND status = 'unknown' AND (next_look_at IS NULL OR next_look_at <= {now})
 """
 
 _CLAIM: Final = """
@@ -179,13 +246,11 @@ _FORGET_CLAIMS: Final = "DELETE FROM idempotency_keys WHERE expires_at <= {now}"
 class SQLImageRepository(SQLUploads, ImagePorts):
     """Keeps image records in tables `images`, `image_tags` and `image_words`, and in the tables that belong to them."""
 
-    async def add(self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None) -> Image:
-        (stored,) = await self.add_batch(image.guid, [image], lease=lease, claim=claim)
+    async def add(self, image: Image, *, claim: Claim | None = None) -> Image:
+        (stored,) = await self.add_batch(image.guid, [image], claim=claim)
         return stored
 
-    async def add_batch(
-        self, guid: UUID, images: Sequence[Image], *, lease: Lease | None = None, claim: Claim | None = None
-    ) -> Sequence[Image]:
+    async def add_batch(self, guid: UUID, images: Sequence[Image], *, claim: Claim | None = None) -> Sequence[Image]:
         words = await words_to_rows([(0, image.prompt, image_to_row(image)["sender"]) for image in images])
 
         async def store(transaction: Transaction) -> Sequence[ImageId]:
@@ -194,10 +259,7 @@ class SQLImageRepository(SQLUploads, ImagePorts):
             if claim is not None:
                 await _store_claim(transaction, claim, guid)
             await keep_uploads(transaction, images)
-            ids = [
-                ImageId(await transaction.insert(_ADD, {**image_to_row(image), **lease_to_row(lease)}))
-                for image in images
-            ]
+            ids = [ImageId(await transaction.insert(_ADD, image_to_row(image))) for image in images]
             for image, image_id, of_prompt in zip(images, ids, words, strict=True):
                 # A concurrent deletion of an image with this guid has ended.
                 if await transaction.fetch_all(_FIND_DELETION, {"guid": str(image.guid)}):
@@ -221,13 +283,14 @@ class SQLImageRepository(SQLUploads, ImagePorts):
         return valid_image_from_record(*rows[0])
 
     async def update(self, image: Image, *, expected: ImageStatus) -> None:
-        await self._update(image, expected, if_abandoned=False)
+        await self._update(image, expected, owner=None)
 
-    async def update_abandoned(self, image: Image, *, expected: ImageStatus) -> None:
-        await self._update(image, expected, if_abandoned=True)
+    async def update_leased(self, image: Image, *, expected: ImageStatus, owner: str) -> None:
+        await self._update(image, expected, owner=owner)
 
-    async def _update(self, image: Image, expected: ImageStatus, *, if_abandoned: bool) -> None:
-        conditions = {"expected": expected.value, "if_abandoned": if_abandoned, "is_final": image.status.is_final}
+    async def _update(self, image: Image, expected: ImageStatus, *, owner: str | None) -> None:
+        ends_lease = image.status is not ImageStatus.GENERATING
+        conditions = {"expected": expected.value, "ends_lease": ends_lease, "lease_owner": owner}
         if not await self.database.execute(_UPDATE, {**image_to_row(image), **conditions}):
             await self._explain(image.guid)
 
@@ -332,15 +395,59 @@ class SQLImageRepository(SQLUploads, ImagePorts):
     async def rebuild_references(self, *, after: ImageId | None = None, limit: int) -> RebuiltIndex | None:
         return await rebuild_references(self.database, after=after or 0, limit=limit)
 
-    async def renew(self, guid: UUID, lease: Lease) -> None:
-        await self.database.execute(_RENEW, {"guid": str(guid), **lease_to_row(lease)})
+    async def count_unfinished(self) -> Mapping[UserName | None, Unfinished]:
+        numbers: dict[UserName | None, Unfinished] = {}
+        for author, is_waiting, number in await self.database.fetch_all(_UNFINISHED):
+            before = numbers.get(author, Unfinished())
+            numbers[author] = Unfinished(number, before.running) if is_waiting else Unfinished(before.waiting, number)
+        return numbers
 
-    async def list_abandoned(self, *, limit: int) -> Sequence[Image]:
-        return undamaged_images(await self.database.fetch_all(f"{_RECORDS} {_ABANDONED}", {"limit": limit}))
+    async def list_next(self, *, since: datetime, limit: int) -> Sequence[UUID]:
+        rows = await self.database.fetch_all(_NEXT, {"since": time_to_text(since), "limit": limit})
+        return [UUID(guid) for (guid,) in rows]
+
+    async def list_overdue(self, *, before: datetime, limit: int) -> Sequence[UUID]:
+        rows = await self.database.fetch_all(_OVERDUE, {"before": time_to_text(before), "limit": limit})
+        return [UUID(guid) for (guid,) in rows]
+
+    async def claim(
+        self, guid: UUID, *, owner: str, limited_by: str | None = None, max_running: int | None = None
+    ) -> ClaimOutcome:
+        async def grant(transaction: Transaction) -> ClaimOutcome:
+            # All claims wait for each other here, so that they neither overlook nor overtake one another.
+            turn = await count_up(transaction, _QUEUE)
+            if max_running is not None:
+                ((running,),) = await transaction.fetch_all(_RUNNING, {"limited_by": limited_by})
+                if running >= max_running:
+                    return ClaimOutcome.FULL
+            row = {"guid": str(guid), "lease_owner": owner, "limited_by": limited_by}
+            if not await transaction.execute(_GRANT, row):
+                return ClaimOutcome.TAKEN
+            await transaction.execute(_STORE_TURN, {"guid": str(guid), "turn": turn})
+            return ClaimOutcome.CLAIMED
+
+        return await self.database.write(grant)
+
+    async def renew(self, guid: UUID, owner: str) -> bool:
+        return bool(await self.database.execute(_RENEW, {"guid": str(guid), "lease_owner": owner}))
+
+    async def list_leases(self, *, limit: int) -> Sequence[Lease]:
+        rows = await self.database.fetch_all(_LEASES, {"limit": limit})
+        return [Lease(guid=UUID(guid), owner=owner, renewals=renewals) for guid, owner, renewals in rows]
+
+    async def take_over(self, lease: Lease, owner: str) -> bool:
+        seen = {"guid": str(lease.guid), "seen_owner": lease.owner, "renewals": lease.renewals}
+        return bool(await self.database.execute(_TAKE_OVER, {**seen, "lease_owner": owner}))
+
+    async def give_back(self, guid: UUID, owner: str) -> None:
+        await self.database.execute(_GIVE_BACK, {"guid": str(guid), "lease_owner": owner})
 
     async def list_unknown(self, *, since: datetime, limit: int) -> Sequence[Image]:
         parameters = {"since": time_to_text(since), "limit": limit}
         return undamaged_images(await self.database.fetch_all(f"{_RECORDS} {_UNKNOWN}", parameters))
+
+    async def put_off(self, guid: UUID, *, seconds: float) -> bool:
+        return bool(await self.database.execute(_PUT_OFF, {"guid": str(guid), "seconds": seconds}))
 
     async def find_claim(self, author: UserName | None, key: IdempotencyKey) -> ClaimedImage | None:
         rows = await self.database.fetch_all(_FIND_CLAIM, {"author": author or "", "idempotency_key": key})

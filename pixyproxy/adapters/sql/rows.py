@@ -20,7 +20,7 @@ from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import Claim, ClaimedImage
 from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.listing import TagCount
-from pixyproxy.domain.ports import Lease, UpgradeProgress
+from pixyproxy.domain.ports import UpgradeProgress
 from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.search import Phrase, terms_of
 from pixyproxy.domain.sender import Sender
@@ -74,11 +74,6 @@ def image_to_row(image: Image) -> Mapping[str, object]:
         "version": image.version,
         "tags": json.dumps(image.tags, ensure_ascii=False),
     }
-
-
-def lease_to_row(lease: Lease | None) -> Mapping[str, object]:
-    """Return the parameters of a statement that stores a lease: its owner and its length."""
-    return {"lease_owner": lease and lease.owner, "seconds": lease and lease.seconds}
 
 
 def claim_to_row(claim: Claim, guid: UUID) -> Mapping[str, object]:

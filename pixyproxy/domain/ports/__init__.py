@@ -38,6 +38,7 @@ from pixyproxy.domain.ports.image_generator import (
 )
 from pixyproxy.domain.ports.image_leases import ImageLeases, Lease
 from pixyproxy.domain.ports.image_maintenance import DamagedRecord, ImageMaintenance
+from pixyproxy.domain.ports.image_queue import ClaimOutcome, ImageQueue, Unfinished
 from pixyproxy.domain.ports.image_repository import ImageRepository
 from pixyproxy.domain.ports.password_hasher import PasswordHasher
 from pixyproxy.domain.ports.picture_source import PictureSource
@@ -65,6 +66,7 @@ __all__ = [
     "ArchivedImage",
     "ArchivedReference",
     "Audience",
+    "ClaimOutcome",
     "Clock",
     "ContentDigest",
     "ContentInspector",
@@ -88,6 +90,7 @@ __all__ = [
     "ImageLeases",
     "ImageMaintenance",
     "ImagePorts",
+    "ImageQueue",
     "ImageRepository",
     "InputInfo",
     "InputPicture",
@@ -111,6 +114,7 @@ __all__ = [
     "StoredContent",
     "TagCatalogue",
     "TokenSource",
+    "Unfinished",
     "UpgradeProgress",
     "UploadRecord",
     "UploadStore",

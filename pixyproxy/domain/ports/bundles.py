@@ -14,6 +14,7 @@ from pixyproxy.domain.ports.image_catalogue import ImageCatalogue
 from pixyproxy.domain.ports.image_deletions import ImageDeletions
 from pixyproxy.domain.ports.image_leases import ImageLeases
 from pixyproxy.domain.ports.image_maintenance import ImageMaintenance
+from pixyproxy.domain.ports.image_queue import ImageQueue
 from pixyproxy.domain.ports.image_repository import ImageRepository
 from pixyproxy.domain.ports.quarantine import Quarantine
 from pixyproxy.domain.ports.search_index import SearchIndex
@@ -28,6 +29,7 @@ class ImagePorts(
     ImageBatches,
     ImageCatalogue,
     TagCatalogue,
+    ImageQueue,
     ImageLeases,
     ImageDeletions,
     IdempotencyKeys,

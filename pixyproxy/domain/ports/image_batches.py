@@ -7,19 +7,16 @@ from uuid import UUID
 
 from pixyproxy.domain.idempotency import Claim
 from pixyproxy.domain.image import Image
-from pixyproxy.domain.ports.image_leases import Lease
 
 
 class ImageBatches(Protocol):
     """Batches of images; each image is also one of `ImageRepository`, and changes and ends by itself."""
 
     @abstractmethod
-    async def add_batch(
-        self, guid: UUID, images: Sequence[Image], *, lease: Lease | None = None, claim: Claim | None = None
-    ) -> Sequence[Image]:
+    async def add_batch(self, guid: UUID, images: Sequence[Image], *, claim: Claim | None = None) -> Sequence[Image]:
         """Store the new images of the batch with this guid, all or nothing, and return them with their ids.
 
-        Each image gets a lease, and the claim names the batch. Raises what `ImageRepository.add` raises.
+        The claim names the batch. Raises what `ImageRepository.add` raises.
         """
 
     @abstractmethod

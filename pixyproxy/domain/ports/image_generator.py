@@ -86,6 +86,11 @@ class ImageGenerator(Protocol):
         after the other, on the way.
         """
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether a request may be drawn again at no cost, because its process died before the image was kept."""
+        return False
+
     async def open(self) -> None:
         """Get ready to draw; called once before the service starts.
 

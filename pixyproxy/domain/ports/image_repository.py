@@ -6,19 +6,18 @@ from uuid import UUID
 
 from pixyproxy.domain.idempotency import Claim
 from pixyproxy.domain.image import Image, ImageStatus
-from pixyproxy.domain.ports.image_leases import Lease
 
 
 class ImageRepository(Protocol):
     """Where image records live: the one port for images that every host needs."""
 
     @abstractmethod
-    async def add(self, image: Image, *, lease: Lease | None = None, claim: Claim | None = None) -> Image:
-        """Store a new image with its lease and claim, all or nothing, and return it with its id.
+    async def add(self, image: Image, *, claim: Claim | None = None) -> Image:
+        """Store a new image with its claim, all or nothing, and return it with its id.
 
-        `lease` belongs to `ImageLeases`, `claim` to `IdempotencyKeys`: an adapter that does not implement these ports
-        gets neither. Raises `ConstraintViolationError` if the guid or the author's key is taken, if a deletion of this
-        guid is not finished, or if an upload that the image refers to is not in the ledger (`Uploads`).
+        `claim` belongs to `IdempotencyKeys`: an adapter that does not implement that port gets none. Raises
+        `ConstraintViolationError` if the guid or the author's key is taken, if a deletion of this guid is not finished,
+        or if an upload that the image refers to is not in the ledger (`Uploads`).
         """
 
     @abstractmethod

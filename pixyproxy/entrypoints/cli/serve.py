@@ -27,6 +27,8 @@ APPLICATION = "pixyproxy.entrypoints.cli.serve:application"
 
 # Every waiting client has its answer at that point; only slow downloads still run.
 GRACE_SECONDS = 5
+# Until then, another process has taken what waits in the queue.
+HAND_OVER_SECONDS = 10.0
 
 
 @click.command()
@@ -108,7 +110,7 @@ def application() -> "ProxyHeaders":
     settings = with_allowed_hosts(settings)
     container = Container(settings=settings)
     app = create_app(settings, container)
-    app.on_startup.append(partial(stop_waiting_on_signals, container, settings.shutdown_timeout))
+    app.on_startup.append(partial(stop_on_signals, container, settings.shutdown_timeout, settings.drain_delay))
     app.on_startup.append(freeze_startup_objects)
     # The default is uvicorn's.
     return ProxyHeaders(app, os.environ.get(TRUSTED_PROXIES) or "127.0.0.1")
@@ -129,16 +131,30 @@ def with_allowed_hosts(settings: "Settings") -> "Settings":
     return msgspec.structs.replace(settings, allowed_hosts=",".join(names))
 
 
-async def stop_waiting_on_signals(container: "Container", seconds: float) -> None:
-    """On SIGTERM or SIGINT, start no more generations, and end every wait for one after `seconds`.
+async def stop_on_signals(container: "Container", seconds: float, drain_delay: float) -> None:
+    """On SIGTERM or SIGINT, start no more generations, and end every wait for one of this process after `seconds`.
+
+    Waits for images in the queue end sooner: other processes have taken these by then, if there are any. On SIGTERM,
+    all of this begins after `drain_delay`; until then the process serves on, is not ready, and leaves the queue to
+    others.
 
     Wraps uvicorn's signal handlers: uvicorn alone would cut off waiting clients without an answer before it tells the
     application.
     """
     loop = asyncio.get_running_loop()
+    is_draining = False
 
     def on_signal(stop: Any, number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(container.admission().close)
+        nonlocal is_draining
+        if number == signal.SIGTERM and drain_delay and not is_draining:
+            is_draining = True
+            loop.call_soon_threadsafe(container.dispatcher().pause)
+            loop.call_soon_threadsafe(loop.call_later, drain_delay, signal.raise_signal, number)
+            return
+        loop.call_soon_threadsafe(container.dispatcher().stop)
+        loop.call_soon_threadsafe(
+            loop.call_later, min(seconds, HAND_OVER_SECONDS), container.generations().stop_following
+        )
         loop.call_soon_threadsafe(loop.call_later, seconds, container.generations().stop_waiting)
         if callable(stop):
             stop(number, frame)

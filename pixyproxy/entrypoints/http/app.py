@@ -62,6 +62,7 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
             ),
         ):
             await container.generator().open()
+            container.dispatcher().serve()
             yield
 
     app = Litestar(

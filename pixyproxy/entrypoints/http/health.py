@@ -32,7 +32,10 @@ def health(container: Container) -> Router:
         responses=problems(503),
     )
     async def ready() -> Health:
-        """Answer when database and content store both work; send no requests here while they don't."""
+        """Answer when database and content store both work; send no requests here while they don't.
+
+        A process that is about to stop is not ready.
+        """
         await check_readiness()
         return Health()
 

@@ -15,6 +15,7 @@ from pixyproxy.adapters.system.guid_source import RandomGuidSource
 from pixyproxy.adapters.system.token_source import RandomTokenSource
 from pixyproxy.application import AddUser, CreateImage, CreateKey, FindPictures, GenerateImage, StoreUpload
 from pixyproxy.application.access_changes import AccessChanges
+from pixyproxy.application.dispatcher import Dispatcher
 from pixyproxy.domain.user import Principal, UserName
 
 
@@ -122,7 +123,7 @@ def create_image(
     return CreateImage(
         images=images,
         idempotency_keys=images,
-        generate_image=generate_image,
+        dispatcher=Dispatcher(generate_image=generate_image, queue=images),
         clock=clock,
         guids=RandomGuidSource(),
     )

@@ -3,7 +3,8 @@
 import dataclasses
 import hashlib
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
 import msgspec
@@ -25,6 +26,7 @@ from pixyproxy.application.check_consistency import (
 from pixyproxy.application.correct_sizes import CorrectSizes, exchanged
 from pixyproxy.application.digest_check import DigestCheck
 from pixyproxy.application.generate_image import QUARANTINE_NOTE
+from pixyproxy.application.lease_watch import LeaseWatch
 from pixyproxy.domain.content import ContentInfo, ContentKey, MediaType, partial_key_of
 from pixyproxy.domain.errors import ContentNotFoundError, ContentStoreError
 from pixyproxy.domain.generation_request import GenerationRequest
@@ -41,11 +43,10 @@ from tests.factories import (
     PendingImageFactory,
     UnknownImageFactory,
 )
+from tests.images import OTHER, held
 from tests.streams import pieces
 
 NAME = VariantName("0123456789abcdef-320x-contain-80.webp")
-LEASE = Lease(owner="a process that lives", seconds=60)
-NO_LEASE = Lease(owner="a process that died", seconds=-1)
 NO_GUIDS = ["0000-first", "9999-in-the-midst", "zzzz-last", "0B6F1C1E-5D0E-4A39-9F43-5C8D3F6F2B11"]
 
 
@@ -103,7 +104,8 @@ class Recovery:
         self.calls += 1
         failure = UnknownImageFactory.build().generation_error
         assert failure is not None
-        for image in await self._images.list_abandoned(limit=10_000):
+        for lease in await self._images.list_leases(limit=10_000):
+            image = await self._images.get(lease.guid)
             started = image.started(at=self._clock.now()) if image.status is ImageStatus.PENDING else image
             await self._images.update(started.failed(failure, at=self._clock.now()), expected=image.status)
 
@@ -126,10 +128,18 @@ def check_consistency(
     return checker(images, contents, clock, recovery)
 
 
+class Renewed(LeaseWatch):
+    """Sees each lease renewed."""
+
+    def over(self, leases: Sequence[Lease]) -> Sequence[Lease]:
+        return [lease for lease in leases if lease.owner is None]
+
+
 def checker(
     images: InMemoryImageRepository, contents: ContentPorts, clock: InMemoryClock, recovery: Recovery
 ) -> CheckConsistency:
     return CheckConsistency(
+        lease_watch=Renewed(),
         images=images,
         leases=images,
         deletions=images,
@@ -240,7 +250,7 @@ class TestNothingWrong:
         factory: type[PendingImageFactory],
         has_content: bool,
     ) -> None:
-        image = await images.add(factory.build(), lease=LEASE)
+        image = await held(images, factory.build())
         if has_content:
             await put(contents, image.content_key, b"content")
         assert found(await check_consistency(repair=True)) == []
@@ -433,17 +443,16 @@ class TestRepaired:
         assert await quarantined(contents) == {image.content_key: b"bytes that were paid for"}
 
     @pytest.mark.parametrize("factory", [PendingImageFactory, GeneratingImageFactory])
-    @pytest.mark.parametrize("lease", [None, NO_LEASE])
     async def test_abandoned_images_are_recovered(
         self,
         check_consistency: CheckConsistency,
         images: InMemoryImageRepository,
         recovery: Recovery,
         factory: type[PendingImageFactory],
-        lease: Lease | None,
     ) -> None:
-        abandoned = [await images.add(factory.build(), lease=lease) for _ in range(3)]
-        await images.add(factory.build(), lease=LEASE)
+        check_consistency = dataclasses.replace(check_consistency, lease_watch=LeaseWatch(seconds=0))
+        abandoned = [await held(images, factory.build()) for _ in range(3)]
+        await images.add(PendingImageFactory.build())
         expected = [(FindingKind.ABANDONED, str(image.guid)) for image in abandoned]
         await self.is_found_and_repaired(check_consistency, *expected)
         assert recovery.calls == 1
@@ -560,12 +569,16 @@ class TestWhileOthersAreAtWork:
     async def test_an_image_whose_process_renews_its_lease_in_time_is_not_abandoned(
         self, clock: InMemoryClock, recovery: Recovery
     ) -> None:
-        images = InMemoryImageRepository(lambda: datetime(2026, 1, 1, tzinfo=UTC))
-        image = await images.add(GeneratingImageFactory.build(), lease=NO_LEASE)
-        lease = Lease(owner=NO_LEASE.owner, seconds=60)
-        contents = BusyContentStore(lambda: images.renew(image.guid, lease))
-        await keep(images, contents, count=1)
-        report = await checker(images, contents, clock, recovery)(repair=True)
+        class RenewedRepository(InMemoryImageRepository):
+            async def list_leases(self, *, limit: int) -> Sequence[Lease]:
+                await self.renew(image.guid, OTHER)
+                return await super().list_leases(limit=limit)
+
+        images, contents = RenewedRepository(), InMemoryContentStore()
+        image = await held(images, GeneratingImageFactory.build())
+        report = await dataclasses.replace(
+            checker(images, contents, clock, recovery), lease_watch=LeaseWatch(seconds=0.05)
+        )(repair=True)
         assert found(report) == []
         assert recovery.calls == 0
 
@@ -862,7 +875,7 @@ class TestQuarantine:
         picture: bytes,
         factory: type[ImageFactory],
     ) -> None:
-        image = await images.add(factory.build(), lease=LEASE)
+        image = await (images.add if factory is ImageFactory else partial(held, images))(factory.build())
         await put_quarantined(contents, image.content_key, picture)
         report = await check_consistency(repair=True)
         assert (report.quarantined, report.restored) == (1, 0)
@@ -988,9 +1001,7 @@ class TestPartialImages:
         self, check_consistency: CheckConsistency, images: InMemoryImageRepository, area: ContentStoreWithOrphans
     ) -> None:
         ended = [await images.add(factory.build()) for factory in (FailedImageFactory, UnknownImageFactory)]
-        living = [
-            await images.add(factory.build(), lease=LEASE) for factory in (PendingImageFactory, GeneratingImageFactory)
-        ]
+        living = [await held(images, factory.build()) for factory in (PendingImageFactory, GeneratingImageFactory)]
         strays = {
             *(partial_key_of(image.guid, 0) for image in ended),
             partial_key_of(uuid4(), 2),
@@ -1051,7 +1062,7 @@ class TestPartialImages:
     async def test_those_of_an_abandoned_image_go_with_its_recovery(
         self, check_consistency: CheckConsistency, images: InMemoryImageRepository, area: ContentStoreWithOrphans
     ) -> None:
-        image = await images.add(GeneratingImageFactory.build(), lease=NO_LEASE)
+        image = await images.add(GeneratingImageFactory.build())
         await put(area, partial_key_of(image.guid, 0), b"picture")
 
         assert FindingKind.ORPHAN_PARTIALS not in (await check_consistency()).found

@@ -10,10 +10,9 @@ import pytest
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
-from pixyproxy.application import CreateBatch, CreateImage, GetBatch, RecoverImages
-from pixyproxy.application.admission import Admission
+from pixyproxy.application import CreateBatch, CreateImage, GetBatch
 from pixyproxy.application.create_batch import CreatedBatch
+from pixyproxy.application.dispatcher import DispatchPolicy
 from pixyproxy.application.generate_image import GenerationPolicy
 from pixyproxy.application.generations import Generations
 from pixyproxy.domain.batch import BatchPlace
@@ -35,9 +34,10 @@ from pixyproxy.domain.errors import (
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import IdempotencyKey
 from pixyproxy.domain.image import Image, ImageScope, ImageStatus, Visibility
-from pixyproxy.domain.ports import GeneratedImage, Lease
+from pixyproxy.domain.ports import ClaimOutcome, GeneratedImage
 from pixyproxy.domain.user import ANONYMOUS, Principal
-from tests.use_cases import FOX, with_parts
+from tests.factories import PendingImageFactory
+from tests.use_cases import FOX, recover_images_of, with_parts
 
 KEY = IdempotencyKey("8e03978e-40d5-43dd-bc93-6894a57f9324")
 
@@ -78,6 +78,18 @@ class LosingImageRepository(InMemoryImageRepository):
         return await super().list_batch(guid)
 
 
+def not_started() -> GenerationNotStartedError:
+    return GenerationNotStartedError("It was not the image's turn.", maybe_billed=False)
+
+
+async def die(create_image: CreateImage, images: InMemoryImageRepository) -> None:
+    """End the process at once; nothing that it still does reaches the database."""
+    create_image.dispatcher.stop()
+    for lease in await images.list_leases(limit=100):
+        await images.take_over(lease, "no process")
+    await create_image.generations.close(0)
+
+
 @pytest.fixture
 def create_batch(create_image: CreateImage, images: InMemoryImageRepository) -> CreateBatch:
     return CreateBatch(create_image=create_image, batches=images)
@@ -97,23 +109,15 @@ async def crash(
         create_batch,
         images,
         generator=GatedGenerator(drawn),
-        admission=Admission(max_running=running, max_waiting=3),
-        policy=GenerationPolicy(lease=Lease(owner="crashed", seconds=0.0)),
+        dispatch=DispatchPolicy(max_running=running, max_waiting=3),
+        policy=GenerationPolicy(owner="crashed"),
     )
     lost = await crashing(FOX, 3, principal=ann, idempotency_key=KEY, wait=0.05)
-    crashing.create_image.admission.close()
-    await crashing.create_image.generations.close(0)
-    parts = crashing.create_image.generate_image
+    await die(crashing.create_image, images)
+    parts = crashing.create_image.dispatcher.generate_image
     contents = parts.contents
     assert isinstance(contents, InMemoryContentStore)
-    recover_images = RecoverImages(
-        images=images,
-        leases=images,
-        contents=contents,
-        quarantine=contents,
-        inspector=PillowContentInspector(),
-        clock=parts.clock,
-    )
+    recover_images = recover_images_of(crashing.create_image, images, contents)
     await recover_images()
     return lost
 
@@ -165,31 +169,27 @@ async def test_another_number_of_images_is_refused(
 async def test_without_room_for_all_none_is_bought_or_stored(
     create_batch: CreateBatch, generator: InMemoryImageGenerator, images: InMemoryImageRepository, ann: Principal
 ) -> None:
-    admission = Admission(max_running=1, max_waiting=3)
-    create_batch = in_another_process(create_batch, images, admission=admission)
-    slots = admission.reserve_all(ann.name, 2)
+    create_batch = in_another_process(create_batch, images, dispatch=DispatchPolicy(max_running=1, max_waiting=3))
+    waiting = [await images.add(PendingImageFactory.build(author=ann.name)) for _ in range(2)]
     with pytest.raises(OverloadedError):
         await create_batch(FOX, 3, principal=ann, idempotency_key=KEY)
-    assert await images.count() == 0
-    slots[0].release()
-    created = asyncio.create_task(create_batch(FOX, 3, principal=ann, idempotency_key=KEY))
-    await asyncio.sleep(0)
-    slots[1].release()
-    assert statuses(await created) == [ImageStatus.READY] * 3
+    assert await images.count() == 2
+    assert await images.claim(waiting[0].guid, owner="another process") is ClaimOutcome.CLAIMED
+    assert statuses(await create_batch(FOX, 3, principal=ann, idempotency_key=KEY)) == [ImageStatus.READY] * 3
     assert len(generator.requests) == 3
 
 
 async def test_more_images_than_are_ever_admitted_break_a_rule(
     create_batch: CreateBatch, images: InMemoryImageRepository, ann: Principal
 ) -> None:
-    create_batch = in_another_process(create_batch, images, admission=Admission(max_running=1, max_waiting=1))
+    create_batch = in_another_process(create_batch, images, dispatch=DispatchPolicy(max_running=1, max_waiting=1))
     with pytest.raises(DataValidationError, match="at most 2"):
         await create_batch(FOX, 3, principal=ann)
     assert await images.count() == 0
 
 
-@pytest.mark.parametrize("failure", ["store", "cancel", "generator", "revoke"])
-async def test_all_slots_are_free_again_whatever_happens(
+@pytest.mark.parametrize("failure", ["store", "cancel", "generator"])
+async def test_all_places_are_free_again_whatever_happens(
     create_batch: CreateBatch, generator: InMemoryImageGenerator, ann: Principal, bob: Principal, failure: str
 ) -> None:
     class Unreachable(InMemoryImageRepository):
@@ -200,19 +200,18 @@ async def test_all_slots_are_free_again_whatever_happens(
                 await asyncio.Event().wait()
             return await super().add_batch(guid, images, **kwargs)
 
-    admission = Admission(max_running=3, max_waiting=1)
-    create_batch = in_another_process(create_batch, Unreachable(), admission=admission)
+    create_batch = in_another_process(
+        create_batch, Unreachable(), dispatch=DispatchPolicy(max_running=3, max_waiting=1)
+    )
     if failure == "generator":
         generator.fail_next(refused(), timed_out(), RuntimeError("hunter2"))
-    creating = asyncio.create_task(create_batch(FOX, 4 if failure == "revoke" else 3, principal=ann))
-    for _ in range(3):
+    creating = asyncio.create_task(create_batch(FOX, 3, principal=ann))
+    for _ in range(10):
         await asyncio.sleep(0)
-    if failure == "revoke":
-        admission.reserve(bob.name).release()
     if failure == "cancel":
         creating.cancel()
     await asyncio.wait([creating])
-    assert len(admission.reserve_all(bob.name, 4)) == 4
+    await create_batch.create_image.dispatcher.ensure_room(bob.name, 4)
 
 
 async def test_one_that_fails_does_not_touch_the_others(
@@ -222,25 +221,6 @@ async def test_one_that_fails_does_not_touch_the_others(
     created = await create_batch(FOX, 3, principal=ann)
     assert statuses(created) == [ImageStatus.FAILED, ImageStatus.READY, ImageStatus.READY]
     assert created.images == await create_batch.batches.list_batch(created.guid)
-
-
-async def test_a_revoked_slot_takes_one_image_and_not_the_batch(
-    create_batch: CreateBatch, images: InMemoryImageRepository, ann: Principal, bob: Principal
-) -> None:
-    admission, generator = Admission(max_running=1, max_waiting=2), GatedGenerator()
-    create_batch = in_another_process(create_batch, images, admission=admission, generator=generator)
-    creating = asyncio.create_task(create_batch(FOX, 3, principal=ann))
-    while not await images.count():  # noqa: ASYNC110
-        await asyncio.sleep(0)
-    slot = admission.reserve(bob.name)
-    generator.may_draw.set()
-    await slot.granted()
-    slot.release()
-    created = await creating
-    assert statuses(created) == [ImageStatus.READY, ImageStatus.READY, ImageStatus.FAILED]
-    failure = created.images[2].failure
-    assert failure
-    assert (failure.kind, failure.maybe_billed) == ("GenerationNotStartedError", False)
 
 
 @pytest.mark.parametrize(
@@ -386,14 +366,26 @@ class TestKey:
         generator.may_draw.set()
         await ended(create_batch.create_image.generations, begun.images)
 
-    async def test_a_batch_of_which_nothing_was_begun_does_not_use_the_key_up(
+    async def test_a_batch_that_waits_in_the_queue_is_joined(
         self, create_batch: CreateBatch, images: InMemoryImageRepository, ann: Principal
     ) -> None:
-        closed = Admission(max_running=0, max_waiting=3)
-        waiting = in_another_process(create_batch, images, admission=closed)
+        waiting = in_another_process(create_batch, images, dispatch=DispatchPolicy(max_running=0, max_waiting=3))
         begun = await waiting(FOX, 3, principal=ann, idempotency_key=KEY, wait=0.0)
-        closed.close()
-        await ended(waiting.create_image.generations, begun.images)
+        joined = asyncio.create_task(create_batch(FOX, 3, principal=ann, idempotency_key=KEY))
+        await waiting.create_image.dispatcher.close()
+        create_batch.create_image.dispatcher.serve()
+        created = await joined
+        assert (created.guid, created.is_replay) == (begun.guid, True)
+        assert statuses(created) == [ImageStatus.READY] * 3
+        await create_batch.create_image.dispatcher.close()
+
+    async def test_a_batch_that_was_never_begun_does_not_use_the_key_up(
+        self, create_batch: CreateBatch, images: InMemoryImageRepository, ann: Principal
+    ) -> None:
+        waiting = in_another_process(create_batch, images, dispatch=DispatchPolicy(max_running=0, max_waiting=3))
+        begun = await waiting(FOX, 3, principal=ann, idempotency_key=KEY, wait=0.0)
+        for image in begun.images:
+            await images.update(image.failed(not_started(), at=image.updated_at), expected=image.status)
         created = await create_batch(FOX, 3, principal=ann, idempotency_key=KEY)
         assert created.guid != begun.guid
         assert not created.is_replay
@@ -403,12 +395,16 @@ class TestKey:
     async def test_if_some_were_not_begun_nothing_is_bought_again(
         self, create_batch: CreateBatch, images: InMemoryImageRepository, ann: Principal
     ) -> None:
-        admission, generator = Admission(max_running=1, max_waiting=2), GatedGenerator()
-        first = in_another_process(create_batch, images, admission=admission, generator=generator)
+        generator = GatedGenerator()
+        first = in_another_process(
+            create_batch, images, dispatch=DispatchPolicy(max_running=1, max_waiting=2), generator=generator
+        )
         begun = await first(FOX, 3, principal=ann, idempotency_key=KEY, wait=0.0)
-        admission.close()
+        await first.create_image.dispatcher.close()
         generator.may_draw.set()
-        await ended(first.create_image.generations, begun.images)
+        await ended(first.create_image.generations, begun.images[:1])
+        for image in begun.images[1:]:
+            await images.update(image.failed(not_started(), at=image.updated_at), expected=ImageStatus.PENDING)
         again = await create_batch(FOX, 3, principal=ann, idempotency_key=KEY)
         assert again.is_replay
         assert statuses(again) == [ImageStatus.READY, ImageStatus.FAILED, ImageStatus.FAILED]
@@ -418,28 +414,35 @@ class TestKey:
         self, create_batch: CreateBatch, images: InMemoryImageRepository, ann: Principal
     ) -> None:
         lost = await crash(create_batch, images, ann, running=1, drawn=1)
+        create_batch.create_image.dispatcher.serve()
         again = await create_batch(FOX, 3, principal=ann, idempotency_key=KEY)
+        await create_batch.create_image.dispatcher.close()
         assert again.guid == lost.guid
         assert again.is_replay
-        assert statuses(again) == [ImageStatus.READY, ImageStatus.UNKNOWN, ImageStatus.FAILED]
+        assert statuses(again) == [ImageStatus.READY, ImageStatus.UNKNOWN, ImageStatus.READY]
 
     async def test_after_a_crash_without_a_picture_it_says_that_one_may_be_billed(
         self, create_batch: CreateBatch, images: InMemoryImageRepository, ann: Principal
     ) -> None:
         lost = await crash(create_batch, images, ann, running=2, drawn=0)
+        (waiting,) = await images.list_next(since=lost.images[0].created_at, limit=3)
+        pending = await images.get(waiting)
+        await images.update(pending.failed(refused(), at=pending.updated_at), expected=pending.status)
         with pytest.raises(GenerationAbandonedError) as caught:
             await create_batch(FOX, 3, principal=ann, idempotency_key=KEY)
         assert caught.value.batch == lost.guid
         assert caught.value.maybe_billed
         assert caught.value.is_replay
 
-    async def test_after_a_crash_before_any_purchase_the_key_is_free(
+    async def test_after_a_crash_before_any_purchase_another_process_makes_all_of_it(
         self, create_batch: CreateBatch, images: InMemoryImageRepository, ann: Principal
     ) -> None:
         lost = await crash(create_batch, images, ann, running=0, drawn=0)
+        create_batch.create_image.dispatcher.serve()
         created = await create_batch(FOX, 3, principal=ann, idempotency_key=KEY)
-        assert created.guid != lost.guid
-        assert not created.is_replay
+        await create_batch.create_image.dispatcher.close()
+        assert (created.guid, created.is_replay) == (lost.guid, True)
+        assert statuses(created) == [ImageStatus.READY] * 3
 
     async def test_deleted_images_are_left_out_and_nothing_is_bought_again(
         self,
@@ -461,12 +464,16 @@ class TestKey:
     async def test_if_those_that_are_left_were_not_begun_the_deleted_may_have_been_billed(
         self, create_batch: CreateBatch, images: InMemoryImageRepository, ann: Principal
     ) -> None:
-        admission, generator = Admission(max_running=1, max_waiting=2), GatedGenerator()
-        first = in_another_process(create_batch, images, admission=admission, generator=generator)
+        generator = GatedGenerator()
+        first = in_another_process(
+            create_batch, images, dispatch=DispatchPolicy(max_running=1, max_waiting=2), generator=generator
+        )
         begun = await first(FOX, 2, principal=ann, idempotency_key=KEY, wait=0.0)
-        admission.close()
+        await first.create_image.dispatcher.close()
         generator.may_draw.set()
-        await ended(first.create_image.generations, begun.images)
+        await ended(first.create_image.generations, begun.images[:1])
+        waiting = begun.images[1]
+        await images.update(waiting.failed(not_started(), at=waiting.updated_at), expected=ImageStatus.PENDING)
         ready = await images.get(begun.images[0].guid)
         await images.delete(ready.guid, expected_version=ready.version, lease_seconds=60)
         with pytest.raises(GenerationNotStartedError) as caught:

@@ -17,7 +17,7 @@ from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.system.guid_source import RandomGuidSource
 from pixyproxy.application import CreateImage, GetImage, GetImageContent, ListImages
-from pixyproxy.application.admission import Admission
+from pixyproxy.application.dispatcher import DispatchPolicy
 from pixyproxy.application.generate_image import QUARANTINE_NOTE, GenerationPolicy
 from pixyproxy.domain.capabilities import Capabilities, ModelCapabilities
 from pixyproxy.domain.content import ContentKey, MediaType
@@ -34,7 +34,6 @@ from pixyproxy.domain.errors import (
     GenerationError,
     GenerationFailedError,
     GenerationFaultError,
-    GenerationNotStartedError,
     GenerationRefusedError,
     GenerationTimedOutError,
     ImageDelayedError,
@@ -46,9 +45,10 @@ from pixyproxy.domain.failure import Failure
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import IdempotencyKey
 from pixyproxy.domain.image import Image, ImageChanges, ImageScope, ImageStatus, Visibility, image_conflict
-from pixyproxy.domain.ports import ContentDigest, GeneratedImage, GuidSource, Lease
+from pixyproxy.domain.ports import ContentDigest, GeneratedImage, GuidSource
 from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
+from tests.images import completed
 from tests.use_cases import FOX, LIGHTHOUSE, with_parts
 
 GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
@@ -306,9 +306,8 @@ class PlainGenerator(InMemoryImageGenerator):
 async def test_an_option_that_the_model_does_not_take_is_refused_before_anything_is_reserved_or_bought(
     create_image: CreateImage, images: InMemoryImageRepository, ann: Principal, options: dict[str, Any], field: str
 ) -> None:
-    generator, full = PlainGenerator(), Admission(max_running=1, max_waiting=0)
-    slot = full.reserve(None)
-    create_image = with_parts(create_image, generator=generator, admission=full)
+    generator = PlainGenerator()
+    create_image = with_parts(create_image, generator=generator, dispatch=DispatchPolicy(max_running=0, max_waiting=0))
     key = IdempotencyKey("abc")
 
     with pytest.raises(DataValidationError) as caught:
@@ -317,7 +316,7 @@ async def test_an_option_that_the_model_does_not_take_is_refused_before_anything
     assert caught.value.field == field
     assert generator.requests == []
     assert await images.scan(limit=10) == []
-    slot.release()
+    create_image = with_parts(create_image, dispatch=DispatchPolicy(max_running=1, max_waiting=0))
     allowed = GenerationRequest(prompt="a fox", size="512x512", output_format="png")
     created = await create_image(allowed, principal=ann, idempotency_key=key)
     assert not created.is_replay
@@ -390,8 +389,43 @@ async def test_without_space_nothing_is_bought(
     create_image: CreateImage, images: InMemoryImageRepository, generator: InMemoryImageGenerator, ann: Principal
 ) -> None:
     contents = FullContentStore()
-    with pytest.raises(ContentNotKeptError, match="full"):
+    with pytest.raises(ContentStoreError, match="full"):
         await with_parts(create_image, contents=contents)(LIGHTHOUSE, principal=ann)
+    assert generator.requests == []
+    assert await images.count() == 0
+
+
+async def test_without_space_when_it_is_its_turn_an_image_waits_in_the_queue(
+    create_image: CreateImage, images: InMemoryImageRepository, generator: InMemoryImageGenerator, ann: Principal
+) -> None:
+    class FillingContentStore(InMemoryContentStore):
+        checks = 0
+
+        async def check(self) -> None:
+            self.checks += 1
+            if self.checks == 2:
+                raise ContentStoreError("The content store is full.")
+
+    create_image = with_parts(create_image, contents=FillingContentStore(), policy=GenerationPolicy(lease_seconds=0.03))
+    assert (await create_image(LIGHTHOUSE, principal=ann)).image.status is ImageStatus.READY
+    assert generator.requests == [LIGHTHOUSE]
+
+
+async def test_without_a_queue_and_without_space_when_it_is_its_turn_an_image_has_failed(
+    create_image: CreateImage, images: InMemoryImageRepository, generator: InMemoryImageGenerator, ann: Principal
+) -> None:
+    class FillingContentStore(InMemoryContentStore):
+        checks = 0
+
+        async def check(self) -> None:
+            self.checks += 1
+            if self.checks == 2:
+                raise ContentStoreError("The content store is full.")
+
+    contents = FillingContentStore()
+    create_image = with_parts(create_image, contents=contents, leases=None, queue=None)
+    with pytest.raises(ContentNotKeptError, match="full"):
+        await create_image(LIGHTHOUSE, principal=ann)
     assert generator.requests == []
     failed = await assert_failed_and_never_shown(images, contents)
     assert failed.failure == Failure(
@@ -414,31 +448,61 @@ async def test_an_unexpected_error_is_recorded_without_its_text(
     assert "hunter2" not in failed.failure.detail
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        DBConnectionError("The database does not answer."),
-        image_conflict(),
-    ],
-)
-async def test_an_image_that_can_not_be_recorded_as_begun_is_not_bought(
-    create_image: CreateImage, generator: InMemoryImageGenerator, error: PixyProxyException
+async def test_an_image_whose_start_was_recorded_although_the_connection_was_lost_is_bought_once(
+    create_image: CreateImage, generator: InMemoryImageGenerator
 ) -> None:
     class ForgetfulRepository(InMemoryImageRepository):
         """Begins an image and says that it did not, as a database does whose connection breaks at the commit."""
 
-        async def update(self, image: Image, *, expected: ImageStatus) -> None:
-            await super().update(image, expected=expected)
-            if image.status is ImageStatus.GENERATING:
-                raise error
+        async def update_leased(self, image: Image, *, expected: ImageStatus, owner: str) -> None:
+            await super().update_leased(image, expected=expected, owner=owner)
+            raise DBConnectionError("The database does not answer.")
 
-    images = ForgetfulRepository()
-    with pytest.raises(GenerationNotStartedError) as caught:
-        await with_parts(create_image, images=images)(LIGHTHOUSE, principal=ANONYMOUS)
-    assert not caught.value.maybe_billed
-    assert caught.value.guid == GUID
+    create_image = with_parts(create_image, images=ForgetfulRepository(), policy=GenerationPolicy(pause=0.0))
+    assert (await create_image(LIGHTHOUSE, principal=ANONYMOUS)).image.status is ImageStatus.READY
+    assert generator.requests == [LIGHTHOUSE]
+
+
+async def test_an_image_that_can_not_be_recorded_as_begun_stays_in_the_queue(
+    create_image: CreateImage, generator: InMemoryImageGenerator
+) -> None:
+    class LostRepository(InMemoryImageRepository):
+        is_lost = True
+
+        async def update_leased(self, image: Image, *, expected: ImageStatus, owner: str) -> None:
+            if self.is_lost:
+                raise DBConnectionError("The database does not answer.")
+            await super().update_leased(image, expected=expected, owner=owner)
+
+    images = LostRepository()
+    create_image = with_parts(create_image, images=images, policy=GenerationPolicy(lease_seconds=0.03, patience=0.0))
+    waiting = await create_image(LIGHTHOUSE, principal=ANONYMOUS, wait=0.05)
+    assert waiting.image.status is ImageStatus.PENDING
     assert generator.requests == []
-    assert (await images.get(GUID)).status is ImageStatus.FAILED
+    images.is_lost = False
+    ready = await create_image.generations.result(images, GUID, 10)
+    assert ready is not None
+    assert generator.requests == [LIGHTHOUSE]
+
+
+async def test_an_image_that_another_process_has_taken_over_is_left_to_it(
+    create_image: CreateImage, generator: InMemoryImageGenerator
+) -> None:
+    class BusyRepository(InMemoryImageRepository):
+        """Another process takes each image over, and makes it, before it is begun here."""
+
+        async def update_leased(self, image: Image, *, expected: ImageStatus, owner: str) -> None:
+            (lease,) = await self.list_leases(limit=1)
+            assert await self.take_over(lease, "another process")
+            try:
+                await super().update_leased(image, expected=expected, owner=owner)
+            finally:
+                await super().update(image, expected=expected)
+                await super().update(completed(image), expected=image.status)
+
+    create_image = with_parts(create_image, images=BusyRepository())
+    assert (await create_image(LIGHTHOUSE, principal=ANONYMOUS)).image.status is ImageStatus.READY
+    assert generator.requests == []
 
 
 async def test_a_database_that_is_lost_while_the_client_waits_a_little_leaves_it_with_the_guid(
@@ -562,7 +626,7 @@ async def test_a_generation_goes_on_when_its_caller_is_cancelled(
     with pytest.raises(asyncio.CancelledError):
         await caller
     may_end.set()
-    assert await create_image.generations.result(GUID, 5) == await images.get(GUID)
+    assert await create_image.generations.result(images, GUID, 5) == await images.get(GUID)
     assert (await images.get(GUID)).status is ImageStatus.READY
 
 
@@ -649,26 +713,24 @@ async def test_bytes_that_have_come_are_stored_even_when_the_process_ends_meanwh
     assert (await contents.open(ContentKey(str(GUID)))).byte_size > 0
 
 
-async def test_a_waiting_image_is_not_generated_when_the_process_ends(
+async def test_a_waiting_image_stays_in_the_queue_when_the_process_ends(
     create_image: CreateImage, images: InMemoryImageRepository
 ) -> None:
     may_end = asyncio.Event()
     generator = LookingGenerator(lambda: asyncio.wait_for(may_end.wait(), 10))  # type: ignore[arg-type]
     create_image = with_parts(
-        create_image, generator=generator, guids=RandomGuidSource(), admission=Admission(max_running=1)
+        create_image, generator=generator, guids=RandomGuidSource(), dispatch=DispatchPolicy(max_running=1)
     )
     first = await create_image(LIGHTHOUSE, principal=ANONYMOUS, wait=0)
     second = await create_image(FOX, principal=ANONYMOUS, wait=0)
     await asyncio.sleep(0.01)
-    create_image.admission.close()
+    await create_image.dispatcher.close()
     may_end.set()
     assert await create_image.generations.close(10) == []
     assert generator.requests == [LIGHTHOUSE]
     assert (await images.get(first.image.guid)).status is ImageStatus.READY
-    turned_away = await images.get(second.image.guid)
-    assert turned_away.status is ImageStatus.FAILED
-    assert turned_away.failure is not None
-    assert not turned_away.failure.maybe_billed
+    assert (await images.get(second.image.guid)).status is ImageStatus.PENDING
+    assert second.image.guid in await images.list_next(since=second.image.created_at, limit=1)
     with pytest.raises(OverloadedError):
         await create_image(GenerationRequest(prompt="a wolf"), principal=ANONYMOUS)
 
@@ -696,7 +758,7 @@ async def test_a_lease_is_renewed_again_after_whatever_went_wrong(create_image: 
     class StumblingRepository(InMemoryImageRepository):
         renewals = 0
 
-        async def renew(self, guid: UUID, lease: Lease) -> None:
+        async def renew(self, guid: UUID, owner: str) -> bool:
             self.renewals += 1
             if self.renewals > 3:
                 is_renewed_again.set()
@@ -705,7 +767,7 @@ async def test_a_lease_is_renewed_again_after_whatever_went_wrong(create_image: 
     async def draw() -> None:
         await asyncio.wait_for(is_renewed_again.wait(), 10)
 
-    policy = GenerationPolicy(lease=Lease(owner="a", seconds=0.01), patience=0)
+    policy = GenerationPolicy(lease_seconds=0.01, patience=0)
     images = StumblingRepository()
     create_image = with_parts(create_image, images=images, generator=LookingGenerator(draw), policy=policy)
     image = (await create_image(LIGHTHOUSE, principal=ANONYMOUS)).image

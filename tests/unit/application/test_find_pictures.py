@@ -28,6 +28,7 @@ from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from tests import odd_pictures
 from tests.factories import FailedImageFactory, ImageFactory
+from tests.use_cases import with_parts
 
 PNG = odd_pictures.encoded(odd_pictures.gradient(), "PNG")
 MASK = odd_pictures.encoded(odd_pictures.gradient().convert("RGBA"), "PNG")
@@ -195,7 +196,7 @@ async def test_an_order_takes_a_mask_without_transparency(
     place_order = PlaceOrder(create_batch=CreateBatch(create_image=create_image, batches=images))
     first, opaque = await library.add(), await library.add(mask)
     order = await place_order(request_with(to(first), mask=to(opaque)), 1, principal=ann)
-    image = await create_image.generations.result(order.guid, 10)
+    image = await create_image.generations.result(create_image.images, order.guid, 10)
     assert image is not None
     assert image.status is ImageStatus.READY
 
@@ -243,12 +244,10 @@ def forgetting(
 ) -> tuple[CreateImage, Library]:
     """A use case whose repository can forget a parent, and its library."""
     images = ForgettingRepository()
-    find = create_image.generate_image.find_pictures
+    find = create_image.dispatcher.generate_image.find_pictures
     assert find is not None
-    generate = replace(
-        create_image.generate_image, images=images, leases=images, find_pictures=replace(find, images=images)
-    )
-    return replace(create_image, images=images, generate_image=generate), Library(images, contents)
+    find = replace(find, images=images)
+    return with_parts(create_image, images=images, find_pictures=find), Library(images, contents)
 
 
 async def test_an_image_whose_parent_is_gone_when_its_turn_comes_fails_unbilled(
@@ -293,11 +292,13 @@ async def test_a_store_that_can_not_be_read_lets_nothing_be_bought(
             raise ContentStoreError("The content store does not work.")
 
     parent = await library.add()
-    find = create_image.generate_image.find_pictures
+    find = create_image.dispatcher.generate_image.find_pictures
     assert find is not None
-    generate = replace(create_image.generate_image, find_pictures=replace(find, contents=Unreadable()))
+    find = replace(find, contents=Unreadable())
     with pytest.raises(GenerationNotStartedError) as caught:
-        await replace(create_image, generate_image=generate)(request_with(to(parent)), principal=ann)
+        await with_parts(create_image, find_pictures=find, leases=None, queue=None)(
+            request_with(to(parent)), principal=ann
+        )
     assert not caught.value.maybe_billed
     assert generator.requests == []
 
@@ -306,7 +307,7 @@ async def test_a_host_without_the_use_case_takes_no_references(
     create_image: CreateImage, library: Library, ann: Principal
 ) -> None:
     parent = await library.add()
-    without = replace(create_image, generate_image=replace(create_image.generate_image, find_pictures=None))
+    without = with_parts(create_image, find_pictures=None)
     with pytest.raises(OperationNotAllowedError, match="References are not supported here"):
         await without(request_with(to(parent)), principal=ann)
 

@@ -30,13 +30,12 @@ from pixyproxy.domain.errors import (
 )
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus
-from pixyproxy.domain.ports import Lease
 from pixyproxy.domain.user import Principal
 from tests.images import eventually
 from tests.pausing_generator import PausingGenerator
 from tests.use_cases import FOX, with_parts
 
-IMPATIENT = GenerationPolicy(patience=0.03, pause=0.01, lease=Lease(owner="test", seconds=15.0))
+IMPATIENT = GenerationPolicy(patience=0.03, pause=0.01, owner="test")
 WITH_PARTIALS = GenerationRequest(prompt="a fox", partial_images=2)
 
 

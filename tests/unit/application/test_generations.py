@@ -19,7 +19,7 @@ async def never() -> Image:
     raise AssertionError
 
 
-async def test_the_end_of_each_is_told_once_with_its_error() -> None:
+async def test_the_end_of_each_is_told_once_with_its_error(images: InMemoryImageRepository) -> None:
     told: list[tuple[UUID, BaseException | None]] = []
     generations = Generations(lambda guid, error: told.append((guid, error)))
     good, bad, late = PendingImageFactory.batch(3)
@@ -34,7 +34,7 @@ async def test_the_end_of_each_is_told_once_with_its_error() -> None:
     generations.start(good.guid, succeed())
     generations.start(bad.guid, fail())
     generations.start(late.guid, never())
-    assert await generations.result(late.guid, 0.01) is None
+    assert await generations.result(images, late.guid, 0.01) is None
     assert await generations.close(0.01) == [late.guid]
     assert told[:2] == [(good.guid, None), (bad.guid, error)]
     assert told[2][0] == late.guid
@@ -92,7 +92,7 @@ async def test_stop_waiting_ends_all_waits_and_the_work_goes_on(images: InMemory
         return pending
 
     generations.start(pending.guid, work())
-    waiting = [asyncio.create_task(generations.result(pending.guid, 60)) for _ in range(3)]
+    waiting = [asyncio.create_task(generations.result(images, pending.guid, 60)) for _ in range(3)]
 
     async def follow() -> list[Image]:
         return [image async for image in generations.follow(images, pending.guid)]

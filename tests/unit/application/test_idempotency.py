@@ -10,9 +10,8 @@ import pytest
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
-from pixyproxy.application import CreateImage, FindPictures, RecoverImages
-from pixyproxy.application.admission import Admission
+from pixyproxy.application import CreateImage, FindPictures
+from pixyproxy.application.dispatcher import DispatchPolicy
 from pixyproxy.application.generate_image import GenerationPolicy
 from pixyproxy.application.generations import Generations
 from pixyproxy.domain.capabilities import Capabilities, ModelCapabilities
@@ -29,11 +28,11 @@ from pixyproxy.domain.errors import (
 )
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import Claim, IdempotencyKey
-from pixyproxy.domain.image import Image, Visibility
-from pixyproxy.domain.ports import GeneratedImage, Lease
+from pixyproxy.domain.image import Image, ImageStatus, Visibility
+from pixyproxy.domain.ports import GeneratedImage
 from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.user import ANONYMOUS, Principal
-from tests.use_cases import FOX, with_parts
+from tests.use_cases import FOX, recover_images_of, with_parts
 
 KEY = IdempotencyKey("8e03978e-40d5-43dd-bc93-6894a57f9324")
 OTHER_KEY = IdempotencyKey("another")
@@ -160,7 +159,7 @@ async def test_a_second_in_another_process_waits_for_the_first(
     create_image: CreateImage, gated: GatedGenerator, ann: Principal
 ) -> None:
     create_image = with_parts(create_image, generator=gated)
-    elsewhere = with_parts(create_image, generations=Generations(), admission=Admission())
+    elsewhere = with_parts(create_image, generations=Generations())
     first = asyncio.create_task(create_image(FOX, principal=ann, idempotency_key=KEY))
     await gated.is_called.wait()
     second = asyncio.create_task(elsewhere(FOX, principal=ann, idempotency_key=KEY))
@@ -205,18 +204,11 @@ async def test_after_a_crash_the_key_reports_an_unknown_outcome_and_buys_nothing
     gated: GatedGenerator,
     ann: Principal,
 ) -> None:
-    crashing = with_parts(create_image, generator=gated, policy=GenerationPolicy(lease=Lease(owner="gone", seconds=0)))
+    crashing = with_parts(create_image, generator=gated, policy=GenerationPolicy(owner="gone"))
     await crashing(FOX, principal=ann, idempotency_key=KEY, wait=0)
     await gated.is_called.wait()
     await crashing.generations.close(0)
-    recover_images = RecoverImages(
-        images=images,
-        leases=images,
-        contents=contents,
-        quarantine=contents,
-        inspector=PillowContentInspector(),
-        clock=create_image.clock,
-    )
+    recover_images = recover_images_of(create_image, images, contents)
     assert await recover_images() == 1
     with pytest.raises(GenerationAbandonedError) as caught:
         await create_image(FOX, principal=ann, idempotency_key=KEY)
@@ -240,7 +232,7 @@ async def test_a_request_that_is_refused_before_the_record_does_not_use_the_key(
 ) -> None:
     with pytest.raises(DataValidationError):
         await create_image(GenerationRequest(prompt=" "), principal=ann, idempotency_key=KEY)
-    full = with_parts(create_image, admission=Admission(max_running=0, max_waiting=0))
+    full = with_parts(create_image, dispatch=DispatchPolicy(max_running=0, max_waiting=0))
     with pytest.raises(OverloadedError):
         await full(FOX, principal=ann, idempotency_key=KEY)
 
@@ -270,38 +262,46 @@ async def test_a_key_whose_image_is_gone_buys_nothing(
     assert len(generator.requests) == 1
 
 
-async def test_a_key_whose_image_was_never_begun_is_not_used_up(
-    create_image: CreateImage, generator: InMemoryImageGenerator, contents: InMemoryContentStore, ann: Principal
+class ForgetfulRepository(InMemoryImageRepository):
+    """Adds an image and says that it did not, as a database does whose connection breaks at the commit."""
+
+    is_away = False
+
+    async def add(self, image: Image, **options: Any) -> Image:
+        await super().add(image, **options)
+        raise DBConnectionError("The connection was lost.")
+
+    async def get(self, guid: UUID) -> Image:
+        if self.is_away:
+            raise DBConnectionError("The database does not answer.")
+        return await super().get(guid)
+
+
+async def test_an_image_that_is_stored_although_the_connection_was_lost_is_made(
+    create_image: CreateImage, generator: InMemoryImageGenerator, ann: Principal
 ) -> None:
-    class ForgetfulRepository(InMemoryImageRepository):
-        """Adds the image and says that it did not, as a database does whose connection breaks at the commit."""
+    create_image = with_parts(create_image, images=ForgetfulRepository())
+    created = await create_image(FOX, principal=ann, idempotency_key=KEY)
+    assert created.image.status is ImageStatus.READY
+    assert (await create_image(FOX, principal=ann, idempotency_key=KEY)).image == created.image
+    assert len(generator.requests) == 1
 
-        is_lost = True
 
-        async def add(self, image: Image, **options: Any) -> Image:
-            added = await super().add(image, **options)
-            if self.is_lost:
-                raise DBConnectionError("The connection was lost.")
-            return added
-
+async def test_the_key_of_an_image_that_may_be_stored_finds_it_when_the_database_is_back(
+    create_image: CreateImage, generator: InMemoryImageGenerator, ann: Principal
+) -> None:
     images = ForgetfulRepository()
-    create_image = with_parts(create_image, images=images, policy=GenerationPolicy(lease=Lease(owner="a", seconds=0)))
+    create_image = with_parts(create_image, images=images, policy=GenerationPolicy(patience=0.0))
+    images.is_away = True
     with pytest.raises(DBConnectionError):
         await create_image(FOX, principal=ann, idempotency_key=KEY)
-    images.is_lost = False
-    recover_images = RecoverImages(
-        images=images,
-        leases=images,
-        contents=contents,
-        quarantine=contents,
-        inspector=PillowContentInspector(),
-        clock=create_image.clock,
-    )
-    assert await recover_images() == 1
+    images.is_away = False
+    create_image.dispatcher.serve()
     guids = {
         created.image.guid
         for created in await asyncio.gather(*(create_image(FOX, principal=ann, idempotency_key=KEY) for _ in range(5)))
     }
+    await create_image.dispatcher.close()
     assert len(guids) == len(generator.requests) == 1
 
 

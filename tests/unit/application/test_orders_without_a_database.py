@@ -10,20 +10,36 @@ import pytest
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
-from pixyproxy.application import ConfirmAnswer, CreateBatch, CreateImage, FollowOrder, PlaceOrder, RecoverImages
+from pixyproxy.application import ConfirmAnswer, CreateBatch, CreateImage, FollowOrder, PlaceOrder
+from pixyproxy.application.dispatcher import DispatchPolicy
 from pixyproxy.application.generate_image import GenerationPolicy
+from pixyproxy.application.generations import Generations
 from pixyproxy.domain.errors import DBConnectionError, GenerationRefusedError, ImageDelayedError
 from pixyproxy.domain.idempotency import IdempotencyKey
 from pixyproxy.domain.image import Image, ImageStatus
-from pixyproxy.domain.ports import Lease
 from pixyproxy.domain.user import Principal
-from tests.use_cases import FOX, with_parts
+from tests.use_cases import FOX, recover_images_of, with_parts
 
 STEPS: Final = frozenset(
-    {"add", "add_batch", "get", "list_batch", "update", "find_claim", "take_order", "forget_claim", "renew"}
+    {
+        "add",
+        "add_batch",
+        "claim",
+        "count_unfinished",
+        "find_claim",
+        "forget_claim",
+        "get",
+        "give_back",
+        "list_batch",
+        "list_leases",
+        "list_next",
+        "renew",
+        "take_order",
+        "take_over",
+        "update",
+    }
 )
-SHORT: Final = GenerationPolicy(lease=Lease(owner="test", seconds=0.03), patience=0.0, pause=0.0)
+SHORT: Final = GenerationPolicy(owner="test", lease_seconds=0.03, patience=0.0, pause=0.0)
 
 
 class FailingImages(InMemoryImageRepository):
@@ -104,25 +120,26 @@ class _Client:
         generator: InMemoryImageGenerator,
         principal: Principal,
     ) -> None:
-        create_image = with_parts(create_image, images=images, generator=generator, policy=SHORT)
+        create_image = with_parts(
+            create_image,
+            images=images,
+            generator=generator,
+            policy=SHORT,
+            dispatch=DispatchPolicy(poll=0.01),
+            generations=Generations(),
+        )
+        self._dispatcher = create_image.dispatcher
         self._place_order = PlaceOrder(create_batch=CreateBatch(create_image=create_image, batches=images))
         self._follow_order = FollowOrder(
             images=images, generations=create_image.generations, clock=create_image.clock, policy=SHORT
         )
         self._confirm_answer = ConfirmAnswer(idempotency_keys=images)
-        self._recover_images = RecoverImages(
-            images=images,
-            leases=images,
-            contents=contents,
-            quarantine=contents,
-            inspector=PillowContentInspector(),
-            clock=create_image.clock,
-            generations=create_image.generations,
-        )
+        self._recover_images = recover_images_of(create_image, images, contents, generations=create_image.generations)
         self._principal = principal
 
     async def answer(self, count: int, key: IdempotencyKey | None) -> list[Image]:
         housekeeping = asyncio.create_task(self._keep_house())
+        self._dispatcher.serve()
         try:
             async with asyncio.timeout(20):
                 attempt = 0
@@ -140,6 +157,7 @@ class _Client:
                     attempt += 1
         finally:
             housekeeping.cancel()
+            await self._dispatcher.close()
 
     async def _keep_house(self) -> None:
         while True:

@@ -10,9 +10,8 @@ import pytest
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator, Script
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
-from pixyproxy.application import ConfirmAnswer, CreateBatch, CreateImage, FollowOrder, PlaceOrder, RecoverImages
-from pixyproxy.application.admission import Admission
+from pixyproxy.application import ConfirmAnswer, CreateBatch, CreateImage, FollowOrder, PlaceOrder
+from pixyproxy.application.dispatcher import DispatchPolicy
 from pixyproxy.application.place_order import Order
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
@@ -32,11 +31,11 @@ from pixyproxy.domain.errors import (
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import ORDER_SECONDS, Claim, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
-from pixyproxy.domain.ports import Lease
+from pixyproxy.domain.ports import ClaimOutcome
 from pixyproxy.domain.sender import Sender
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
 from tests.pausing_generator import PausingGenerator
-from tests.use_cases import FOX, LIGHTHOUSE, with_parts
+from tests.use_cases import FOX, LIGHTHOUSE, recover_images_of, with_parts
 
 KEY = IdempotencyKey("8e03978e-40d5-43dd-bc93-6894a57f9324")
 BILLED = GenerationTimedOutError("Too late.", maybe_billed=True)
@@ -294,18 +293,12 @@ async def test_the_order_of_a_process_that_died_is_joined_and_not_bought_again(
     (died,) = place_order.create_batch.create_image.begin_images.request(
         FOX, [None], tags=[], visibility=Visibility.PRIVATE, principal=ann
     )
-    await images.add(died, lease=Lease(owner="other", seconds=0), claim=Claim.of_order(died, 0))
+    await images.add(died, claim=Claim.of_order(died, 0))
+    assert await images.claim(died.guid, owner="another process") is ClaimOutcome.CLAIMED
     await images.update(died.started(at=died.created_at), expected=ImageStatus.PENDING)
     running = await place_order(FOX, 1, principal=ann, attempt=1)
     assert [image.status for image in running.images] == [ImageStatus.GENERATING]
-    recover = RecoverImages(
-        images=images,
-        leases=images,
-        contents=contents,
-        quarantine=contents,
-        inspector=PillowContentInspector(),
-        clock=place_order.create_batch.create_image.clock,
-    )
+    recover = recover_images_of(place_order.create_batch.create_image, images, contents)
     assert await recover() == 1
     again = await place_order(FOX, 1, principal=ann, attempt=2)
     assert [(image.guid, image.status) for image in again.images] == [(died.guid, ImageStatus.UNKNOWN)]
@@ -341,7 +334,7 @@ async def test_without_room_an_order_is_refused_and_leaves_nothing(
     create_image: CreateImage, images: InMemoryImageRepository, ann: Principal
 ) -> None:
     generator = PausingGenerator()
-    full = with_parts(create_image, generator=generator, admission=Admission(max_running=1, max_waiting=0))
+    full = with_parts(create_image, generator=generator, dispatch=DispatchPolicy(max_running=1, max_waiting=0))
     place_order = PlaceOrder(create_batch=CreateBatch(create_image=full, batches=images))
     first = await place_order(LIGHTHOUSE, 1, principal=ann)
     for attempt in range(2):

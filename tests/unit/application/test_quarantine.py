@@ -12,8 +12,7 @@ from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
-from pixyproxy.application import CreateImage, DeleteImage, FinishDeletions, RecoverImages
+from pixyproxy.application import CreateImage, DeleteImage, FinishDeletions
 from pixyproxy.application.generate_image import QUARANTINE_NOTE, GenerationPolicy
 from pixyproxy.domain.content import ContentKey, MediaType
 from pixyproxy.domain.errors import (
@@ -31,9 +30,9 @@ from pixyproxy.domain.errors import (
 from pixyproxy.domain.failure import FAILURE_MAX_LENGTH
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus
-from pixyproxy.domain.ports import ContentDigest, ContentStore, GeneratedImage, Lease
+from pixyproxy.domain.ports import ContentDigest, ContentStore, GeneratedImage
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
-from tests.use_cases import LIGHTHOUSE, with_parts
+from tests.use_cases import LIGHTHOUSE, recover_images_of, with_parts
 
 ANN = Principal(name=UserName("ann"))
 ANSWER = b'{"data": "no picture"}'
@@ -254,7 +253,7 @@ async def test_an_own_generator_that_returns_something_else_is_a_fault_and_the_i
         await with_parts(create_image, generator=Returning(returned))(LIGHTHOUSE, principal=ANN)
     image = await only_image(create_image)
     assert image.status is ImageStatus.FAILED
-    kept = list((await quarantined(create_image.generate_image.contents, image)).values())
+    kept = list((await quarantined(create_image.dispatcher.generate_image.contents, image)).values())
     assert kept == ([returned] if isinstance(returned, bytes) else [])
 
 
@@ -347,18 +346,11 @@ async def test_an_image_whose_process_died_after_the_quarantine_has_failed_and_m
             await super().update(image, expected=expected)
 
     images = Gone()
-    policy = GenerationPolicy(lease=Lease(owner="a process that died", seconds=-1), patience=0)
+    policy = GenerationPolicy(owner="a process that died", patience=0)
     create_image = with_parts(create_image, images=images, policy=policy)
     await fail(create_image, GenerationBrokenOffError("No.", maybe_billed=True, quarantine=ANSWER))
     images.is_gone = False
-    recover = RecoverImages(
-        images=images,
-        leases=images,
-        contents=contents,
-        quarantine=contents,
-        inspector=PillowContentInspector(),
-        clock=clock,
-    )
+    recover = recover_images_of(create_image, images, contents)
     assert await recover() == 1
     image = await only_image(create_image)
     assert image.failure is not None

@@ -2,6 +2,9 @@
 
 import asyncio
 import dataclasses
+import itertools
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
@@ -12,36 +15,49 @@ from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.application import RecoverImages
 from pixyproxy.application.generations import Generations
+from pixyproxy.application.lease_watch import LeaseWatch
 from pixyproxy.application.partial_images import PartialImages
 from pixyproxy.domain.content import ContentKey, partial_key_of
 from pixyproxy.domain.errors import ContentStoreError
 from pixyproxy.domain.generation_request import GenerationRequest
-from pixyproxy.domain.image import Image, ImageStatus
-from pixyproxy.domain.ports import ContentDigest, Lease, StoredContent, chunks_of
-from tests.factories import GeneratingImageFactory, PendingImageFactory
+from pixyproxy.domain.image import LATE, Image, ImageStatus
+from pixyproxy.domain.ports import Clock, ContentDigest, StoredContent, chunks_of
+from tests.factories import GeneratingImageFactory, PendingImageFactory, UnknownImageFactory
+from tests.images import OTHER, SECOND, held
+
+
+class RepeatableGenerator(InMemoryImageGenerator):
+    """Draws at no cost."""
+
+    @property
+    def is_repeatable(self) -> bool:
+        return True
 
 
 @pytest.fixture
 def recover_images(
-    images: InMemoryImageRepository, contents: InMemoryContentStore, clock: InMemoryClock
+    images: InMemoryImageRepository,
+    contents: InMemoryContentStore,
+    generator: InMemoryImageGenerator,
+    clock: InMemoryClock,
 ) -> RecoverImages:
     return RecoverImages(
         images=images,
         leases=images,
+        queue=images,
         contents=contents,
         quarantine=contents,
         inspector=PillowContentInspector(),
+        generator=generator,
         clock=clock,
+        lease_watch=LeaseWatch(seconds=0),
+        owner="this process",
     )
 
 
-async def abandoned(images: InMemoryImageRepository, *, is_begun: bool, lease: Lease | None = None) -> Image:
-    """Store an image that another process has abandoned."""
-    image = await images.add(PendingImageFactory.build(), lease=lease)
-    if is_begun:
-        image = image.started(at=image.created_at)
-        await images.update(image, expected=ImageStatus.PENDING)
-    return image
+async def abandoned(images: InMemoryImageRepository, *, is_begun: bool) -> Image:
+    """Store an image whose process is gone."""
+    return await held(images, (GeneratingImageFactory if is_begun else PendingImageFactory).build())
 
 
 async def store_picture(contents: InMemoryContentStore, image: Image) -> ContentDigest:
@@ -49,16 +65,58 @@ async def store_picture(contents: InMemoryContentStore, image: Image) -> Content
     return await contents.put(image.content_key, chunks_of(picture.data))
 
 
-async def test_an_image_that_was_not_begun_has_failed_and_cost_nothing(
+async def waiting(images: InMemoryImageRepository) -> list[UUID]:
+    return list(await images.list_next(since=datetime.min.replace(tzinfo=UTC), limit=1_000))
+
+
+async def test_an_image_that_was_not_begun_waits_again(
     recover_images: RecoverImages, images: InMemoryImageRepository
 ) -> None:
     image = await abandoned(images, is_begun=False)
+    assert await waiting(images) == []
     assert await recover_images() == 1
-    recovered = await images.get(image.guid)
-    assert recovered.status is ImageStatus.FAILED
-    assert recovered.failure is not None
-    assert recovered.failure.kind == "GenerationNotStartedError"
-    assert not recovered.failure.maybe_billed
+    assert await waiting(images) == [image.guid]
+    assert await images.get(image.guid) == image
+
+
+async def test_an_interrupted_image_that_costs_nothing_waits_again(
+    recover_images: RecoverImages, images: InMemoryImageRepository
+) -> None:
+    generator = RepeatableGenerator()
+    image = await held(images, GeneratingImageFactory.build(model=generator.capabilities().default))
+    assert await dataclasses.replace(recover_images, generator=generator)() == 1
+    assert (await images.get(image.guid)).status is ImageStatus.PENDING
+    assert await waiting(images) == [image.guid]
+
+
+async def test_an_interrupted_image_of_another_generator_is_not_repeated(
+    recover_images: RecoverImages, images: InMemoryImageRepository
+) -> None:
+    image = await held(images, GeneratingImageFactory.build(model="a model that costs"))
+    assert await dataclasses.replace(recover_images, generator=RepeatableGenerator())() == 1
+    assert (await images.get(image.guid)).status is ImageStatus.UNKNOWN
+
+
+async def test_an_image_that_costs_nothing_and_has_its_bytes_is_not_repeated(
+    recover_images: RecoverImages, images: InMemoryImageRepository, contents: InMemoryContentStore
+) -> None:
+    generator = RepeatableGenerator()
+    image = await held(images, GeneratingImageFactory.build(model=generator.capabilities().default))
+    await store_picture(contents, image)
+    await dataclasses.replace(recover_images, generator=generator)()
+    assert (await images.get(image.guid)).status is ImageStatus.READY
+
+
+async def test_an_image_that_has_waited_for_a_day_has_failed_and_cost_nothing(
+    recover_images: RecoverImages, images: InMemoryImageRepository, clock: InMemoryClock
+) -> None:
+    old = await images.add(PendingImageFactory.build(created_at=clock.now() - LATE - SECOND))
+    young = await images.add(PendingImageFactory.build(created_at=clock.now() - LATE + timedelta(minutes=1)))
+    assert await recover_images() == 1
+    failure = (await images.get(old.guid)).failure
+    assert failure is not None
+    assert (failure.kind, failure.maybe_billed) == ("GenerationNotStartedError", False)
+    assert await waiting(images) == [young.guid]
 
 
 async def test_an_image_that_was_begun_and_has_no_bytes_is_unknown(
@@ -100,28 +158,57 @@ async def test_bytes_that_are_no_picture_leave_it_unknown(
     assert (await images.get(image.guid)).status is ImageStatus.UNKNOWN
 
 
-async def test_an_image_with_a_lease_is_left_alone(
+async def test_an_image_whose_lease_is_renewed_is_left_alone_whatever_the_clocks_say(
     recover_images: RecoverImages, images: InMemoryImageRepository
 ) -> None:
-    image = await abandoned(images, is_begun=True, lease=Lease(owner="another process", seconds=60))
+    now = 0.0
+    recover_images = dataclasses.replace(recover_images, lease_watch=LeaseWatch(seconds=15, monotonic=lambda: now))
+    image = await abandoned(images, is_begun=True)
+    for _ in range(10):
+        assert await recover_images() == 0
+        now += 7
+        await images.renew(image.guid, OTHER)
+    for step in (7, 7, 0.9):
+        assert await recover_images() == 0
+        now += step
     assert await recover_images() == 0
-    assert await images.get(image.guid) == image
+    now += 0.1
+    assert await recover_images() == 1
+    assert (await images.get(image.guid)).status is ImageStatus.UNKNOWN
+
+
+async def test_while_the_database_is_away_no_lease_ends(
+    recover_images: RecoverImages, images: InMemoryImageRepository
+) -> None:
+    now = 0.0
+    recover_images = dataclasses.replace(recover_images, lease_watch=LeaseWatch(seconds=15, monotonic=lambda: now))
+    image = await abandoned(images, is_begun=True)
+    assert await recover_images() == 0
+    now += 60
+    assert await recover_images() == 0
+    now += 7
+    await images.renew(image.guid, OTHER)
+    for step in (7, 7, 0.9):
+        assert await recover_images() == 0
+        now += step
+    assert (await images.get(image.guid)).status is ImageStatus.GENERATING
+
+
+async def test_an_image_that_is_given_up_needs_no_wait(
+    recover_images: RecoverImages, images: InMemoryImageRepository
+) -> None:
+    recover_images = dataclasses.replace(recover_images, lease_watch=LeaseWatch(seconds=1_000))
+    image = await abandoned(images, is_begun=True)
+    await images.give_back(image.guid, OTHER)
+    assert await recover_images() == 1
+    assert (await images.get(image.guid)).status is ImageStatus.UNKNOWN
 
 
 async def test_an_image_of_this_process_is_left_alone_even_if_its_lease_is_over(
-    images: InMemoryImageRepository, contents: InMemoryContentStore, clock: InMemoryClock
+    recover_images: RecoverImages, images: InMemoryImageRepository
 ) -> None:
     generations = Generations()
-    recover_images = RecoverImages(
-        images=images,
-        leases=images,
-        contents=contents,
-        quarantine=contents,
-        inspector=PillowContentInspector(),
-        clock=clock,
-        generations=generations,
-        batch=1,
-    )
+    recover_images = dataclasses.replace(recover_images, generations=generations, batch=1)
     mine, others = [await abandoned(images, is_begun=True) for _ in range(2)]
 
     async def work() -> Image:
@@ -141,6 +228,7 @@ async def test_more_than_a_batch_is_recovered_in_one_go(
     for number in range(250):
         await abandoned(images, is_begun=number % 2 == 0)
     assert await recover_images() == 250
+    assert len(await waiting(images)) == 125
     assert await recover_images() == 0
 
 
@@ -153,13 +241,15 @@ async def test_two_that_recover_at_once_do_no_harm(
         if number % 3 == 1:
             await store_picture(contents, image)
         guids.append(image.guid)
-    await asyncio.gather(recover_images(), recover_images(), recover_images())
+    await asyncio.gather(
+        *(dataclasses.replace(recover_images, lease_watch=LeaseWatch(seconds=0), owner=name)() for name in "abc")
+    )
     statuses = [(await images.get(guid)).status for guid in guids]
-    assert statuses == [ImageStatus.FAILED, ImageStatus.READY, ImageStatus.UNKNOWN] * 10
+    assert statuses == [ImageStatus.PENDING, ImageStatus.READY, ImageStatus.UNKNOWN] * 10
 
 
 async def test_a_store_that_does_not_answer_decides_nothing_and_holds_up_no_other_image(
-    images: InMemoryImageRepository, clock: InMemoryClock
+    recover_images: RecoverImages, images: InMemoryImageRepository
 ) -> None:
     stuck, fine = [await abandoned(images, is_begun=True) for _ in range(2)]
 
@@ -170,15 +260,7 @@ async def test_a_store_that_does_not_answer_decides_nothing_and_holds_up_no_othe
             return await super().open(key, start=start, end=end)
 
     contents = HalfReadableContentStore()
-    recover_images = RecoverImages(
-        images=images,
-        leases=images,
-        contents=contents,
-        quarantine=contents,
-        inspector=PillowContentInspector(),
-        clock=clock,
-        batch=1,
-    )
+    recover_images = dataclasses.replace(recover_images, contents=contents, quarantine=contents, batch=1)
     with pytest.raises(ContentStoreError):
         await recover_images()
     assert await images.get(stuck.guid) == stuck
@@ -196,27 +278,52 @@ async def test_bytes_that_turn_up_after_the_image_became_unknown_make_it_ready(
     assert await recover_images() == 0
 
 
-async def test_an_image_whose_lease_is_renewed_during_recovery_is_left_alone(
-    images: InMemoryImageRepository, clock: InMemoryClock
+async def test_an_unknown_image_is_looked_at_less_and_less_often(
+    recover_images: RecoverImages, contents: InMemoryContentStore, clock: InMemoryClock
 ) -> None:
-    image = await abandoned(images, is_begun=True, lease=Lease(owner="slow", seconds=0))
+    now = clock.now()
+    images = InMemoryImageRepository(lambda: now)
+    looks: list[timedelta] = []
+    image = await images.add(UnknownImageFactory.build(updated_at=now))
+    started = now
 
-    class WakingContentStore(InMemoryContentStore):
+    class WatchedContentStore(InMemoryContentStore):
         async def open(self, key: ContentKey, *, start: int = 0, end: int | None = None) -> StoredContent:
-            await images.renew(image.guid, Lease(owner="slow", seconds=60))
+            looks.append(now - started)
             return await super().open(key, start=start, end=end)
 
-    contents = WakingContentStore()
-    recover_images = RecoverImages(
-        images=images,
-        leases=images,
-        contents=contents,
-        quarantine=contents,
-        inspector=PillowContentInspector(),
-        clock=clock,
+    class Present(Clock):
+        def now(self) -> datetime:
+            return now
+
+    recover_images = dataclasses.replace(
+        recover_images, images=images, leases=images, queue=images, contents=WatchedContentStore(), clock=Present()
     )
-    assert await recover_images() == 0
-    assert await images.get(image.guid) == image
+    for _ in range(2 * 24 * 60):
+        await recover_images()
+        now += timedelta(minutes=1)
+    pauses = [after - before for before, after in itertools.pairwise(looks)]
+    assert pauses[:4] == [timedelta(minutes=minutes) for minutes in (1, 1, 2, 4)]
+    assert pauses == sorted(pauses)
+    assert max(pauses) == timedelta(hours=1)
+    assert max(looks) <= LATE
+    assert (await images.get(image.guid)).status is ImageStatus.UNKNOWN
+
+
+async def test_an_unknown_image_is_looked_at_by_one_of_two_processes(
+    recover_images: RecoverImages, images: InMemoryImageRepository, clock: InMemoryClock
+) -> None:
+    await images.add(UnknownImageFactory.build(updated_at=clock.now()))
+    looks = []
+
+    class WatchedContentStore(InMemoryContentStore):
+        async def open(self, key: ContentKey, *, start: int = 0, end: int | None = None) -> StoredContent:
+            looks.append(key)
+            return await super().open(key, start=start, end=end)
+
+    contents = WatchedContentStore()
+    await asyncio.gather(*(dataclasses.replace(recover_images, contents=contents, owner=name)() for name in "ab"))
+    assert len(looks) == 1
 
 
 async def test_the_partial_images_of_a_recovered_image_are_deleted(
@@ -226,12 +333,13 @@ async def test_the_partial_images_of_a_recovered_image_are_deleted(
     partials = PartialImages(contents=area, inspector=PillowContentInspector())
     request = GenerationRequest(prompt="a fox", partial_images=2)
     image = await images.add(GeneratingImageFactory.build(request=request))
-    living = await images.add(GeneratingImageFactory.build(request=request), lease=Lease(owner="other", seconds=60))
+    living = await held(images, GeneratingImageFactory.build(request=request))
     for each in (image, living):
         for position in range(2):
             await area.put(partial_key_of(each.guid, position), chunks_of(b"picture"))
 
-    assert await dataclasses.replace(recover_images, partials=partials)() == 1
+    recover_images = dataclasses.replace(recover_images, lease_watch=LeaseWatch(seconds=60), partials=partials)
+    assert await recover_images() == 1
 
     keys = area.keys()
     assert [key async for key in keys] == [partial_key_of(living.guid, position) for position in range(2)]

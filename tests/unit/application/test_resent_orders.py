@@ -16,7 +16,7 @@ from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.system.guid_source import RandomGuidSource
 from pixyproxy.application import ConfirmAnswer, CreateBatch, CreateImage, GenerateImage, PlaceOrder
-from pixyproxy.application.admission import Admission
+from pixyproxy.application.dispatcher import Dispatcher, DispatchPolicy
 from pixyproxy.application.place_order import Order
 from pixyproxy.domain.errors import GenerationError, GenerationRateLimitedError, GenerationTimedOutError
 from pixyproxy.domain.generation_request import GenerationRequest
@@ -74,10 +74,14 @@ class ResentOrders(RuleBasedStateMachine):
         create_image = CreateImage(
             images=self.images,
             idempotency_keys=self.images,
-            generate_image=GenerateImage(images=self.images, contents=contents, generator=self.generator, clock=clock),
+            dispatcher=Dispatcher(
+                generate_image=GenerateImage(
+                    images=self.images, contents=contents, generator=self.generator, clock=clock
+                ),
+                policy=DispatchPolicy(max_running=1_000),
+            ),
             clock=clock,
             guids=RandomGuidSource(),
-            admission=Admission(max_running=1_000),
         )
         self.generations = create_image.generations
         self.place_order = PlaceOrder(create_batch=CreateBatch(create_image=create_image, batches=self.images))

@@ -11,10 +11,11 @@ from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.system.guid_source import RandomGuidSource
 from pixyproxy.application import CreateImage, GenerateImage, GetImage, GetImageContent, ListImages
+from pixyproxy.application.dispatcher import Dispatcher
 from pixyproxy.domain.errors import ContentNotFoundError, GenerationFailedError, OperationNotAllowedError
 from pixyproxy.domain.idempotency import IdempotencyKey
 from pixyproxy.domain.image import ImageStatus
-from pixyproxy.domain.ports import ContentStore, GeneratedImage
+from pixyproxy.domain.ports import ContentStore, GeneratedImage, Lease
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from tests.documents import load_example
 from tests.images import HostImages
@@ -47,7 +48,12 @@ def create_image(
     host_images: HostImages, host_contents: ContentStore, generator: InMemoryImageGenerator, clock: InMemoryClock
 ) -> CreateImage:
     generate_image = GenerateImage(images=host_images, contents=host_contents, generator=generator, clock=clock)
-    return CreateImage(images=host_images, generate_image=generate_image, clock=clock, guids=RandomGuidSource())
+    return CreateImage(
+        images=host_images,
+        dispatcher=Dispatcher(generate_image=generate_image),
+        clock=clock,
+        guids=RandomGuidSource(),
+    )
 
 
 async def test_it_creates_lists_gets_and_serves_images(
@@ -89,13 +95,13 @@ async def test_without_a_quarantine_a_paid_failure_is_recorded_and_promises_no_b
 async def test_without_leases_an_image_is_made_without_one(
     create_image: CreateImage, images: InMemoryImageRepository
 ) -> None:
-    seen: list[int] = []
+    seen: list[Lease] = []
 
     class LookingGenerator(InMemoryImageGenerator):
         async def generate(self, request: object, **kwargs: Any) -> GeneratedImage:
-            seen.append(len(await images.list_abandoned(limit=10)))
+            seen.extend(await images.list_leases(limit=10))
             return await super().generate(LIGHTHOUSE)
 
-    parts = {"images": images, "leases": None, "idempotency_keys": None, "generator": LookingGenerator()}
+    parts = {"images": images, "leases": None, "queue": None, "idempotency_keys": None, "generator": LookingGenerator()}
     await with_parts(create_image, **parts)(LIGHTHOUSE, principal=ANONYMOUS)
-    assert seen == [1]
+    assert [lease.owner for lease in seen] == [None]

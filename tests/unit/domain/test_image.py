@@ -130,7 +130,14 @@ def drawn_transitions() -> set[tuple[ImageStatus, ImageStatus]]:
     return arrows
 
 
-STEPS = {"─": {(0, 1), (0, -1)}, "│": {(1, 0), (-1, 0)}, "└": {(-1, 0), (0, 1)}, "┘": {(-1, 0), (0, -1)}}
+STEPS = {
+    "─": {(0, 1), (0, -1)},
+    "│": {(1, 0), (-1, 0)},
+    "└": {(-1, 0), (0, 1)},
+    "┘": {(-1, 0), (0, -1)},
+    "┌": {(1, 0), (0, 1)},
+    "┐": {(1, 0), (0, -1)},
+}
 HEADS = {"►": (0, 1), "◄": (0, -1), "▲": (-1, 0), "▼": (1, 0)}
 
 
@@ -470,7 +477,7 @@ class TestLifeCycle:
 
     def test_the_drawing_has_every_state_and_its_arrows(self) -> None:
         arrows = drawn_transitions()
-        assert len(arrows) == 8
+        assert len(arrows) == 9
         assert {state for arrow in arrows for state in arrow} == set(ImageStatus)
 
     @pytest.mark.parametrize(("status", "other"), list(product(ImageStatus, ImageStatus)))
@@ -479,6 +486,7 @@ class TestLifeCycle:
         assert status.may_become(other) == is_drawn
         image = an_image_that_is(status)
         steps: dict[ImageStatus, Callable[[], Image]] = {
+            ImageStatus.PENDING: lambda: image.requeued(at=LATER),
             ImageStatus.GENERATING: lambda: image.started(at=LATER),
             ImageStatus.READY: lambda: image.completed(CONTENT, at=LATER),
             ImageStatus.FAILED: lambda: image.failed(REFUSAL, at=LATER),

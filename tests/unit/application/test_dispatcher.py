@@ -1,0 +1,363 @@
+"""The queue, and how much of it a process works off."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from pixyproxy.adapters.memory.clock import InMemoryClock
+from pixyproxy.adapters.memory.content_store import InMemoryContentStore
+from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
+from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
+from pixyproxy.adapters.memory.rate_limits import InMemoryRateLimits
+from pixyproxy.application import GenerateImage
+from pixyproxy.application.dispatcher import Dispatcher, DispatchPolicy
+from pixyproxy.application.generate_image import GenerationPolicy
+from pixyproxy.application.generations import Generations
+from pixyproxy.domain.errors import (
+    DataValidationError,
+    DBConnectionError,
+    GenerationNotStartedError,
+    GenerationRateLimitedError,
+    OverloadedError,
+)
+from pixyproxy.domain.generation_request import GenerationRequest
+from pixyproxy.domain.image import Image, ImageStatus
+from pixyproxy.domain.ports import GeneratedImage
+from pixyproxy.domain.user import UserName
+from tests.factories import PendingImageFactory
+from tests.images import ANN, BOB, held
+
+POLL = 0.02
+
+
+class GatedGenerator(InMemoryImageGenerator):
+    """Draws each image when it is let go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prompts: list[str] = []
+        self.gates: dict[str, asyncio.Event] = {}
+        self.most = self.running = 0
+
+    async def generate(self, request: GenerationRequest, **kwargs: Any) -> GeneratedImage:
+        self.prompts.append(request.prompt)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await self.gates.setdefault(request.prompt, asyncio.Event()).wait()
+            return await super().generate(request, **kwargs)
+        finally:
+            self.running -= 1
+
+    def let(self, *prompts: str) -> None:
+        for prompt in prompts:
+            self.gates.setdefault(prompt, asyncio.Event()).set()
+
+    async def called(self, number: int) -> list[str]:
+        """Return the prompts of the calls when there are so many."""
+        async with asyncio.timeout(5):
+            while len(self.prompts) < number:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        return self.prompts
+
+
+@pytest.fixture
+def gated() -> GatedGenerator:
+    return GatedGenerator()
+
+
+@pytest.fixture
+async def processes(
+    images: InMemoryImageRepository, contents: InMemoryContentStore, clock: InMemoryClock, gated: GatedGenerator
+) -> AsyncIterator["Processes"]:
+    processes = Processes(images, contents, clock, gated)
+    yield processes
+    for dispatcher in processes.started:
+        dispatcher.stop()
+        await dispatcher.generations.close(0)
+        await dispatcher.close()
+        await dispatcher.generations.close(0)
+
+
+class Processes:
+    """Starts processes on one database."""
+
+    def __init__(
+        self,
+        images: InMemoryImageRepository,
+        contents: InMemoryContentStore,
+        clock: InMemoryClock,
+        generator: GatedGenerator,
+    ) -> None:
+        self.images = images
+        self.rate_limits = InMemoryRateLimits()
+        self._parts: dict[str, Any] = {"contents": contents, "clock": clock, "generator": generator}
+        self.started: list[Dispatcher] = []
+
+    def start(self, *, serves: bool = True, has_queue: bool = True, **policy: Any) -> Dispatcher:
+        images = self.images if has_queue else None
+        generate_image = GenerateImage(
+            images=self.images,
+            leases=images,
+            policy=GenerationPolicy(owner=f"process {len(self.started)}", lease_seconds=0.03),
+            **self._parts,
+        )
+        dispatcher = Dispatcher(
+            generate_image=generate_image,
+            queue=images,
+            rate_limits=self.rate_limits,
+            generations=Generations(),
+            policy=DispatchPolicy(**{"poll": POLL, **policy}),
+        )
+        self.started.append(dispatcher)
+        if serves:
+            dispatcher.serve()
+        return dispatcher
+
+    async def queue(self, *prompts: str, author: UserName | None = ANN, to: Dispatcher | None = None) -> list[Image]:
+        """Store pending images with these prompts, one after the other, and begin them in the process `to`."""
+        clock = self._parts["clock"]
+        queued = []
+        for prompt in prompts:
+            request = GenerationRequest(prompt=prompt)
+            image = PendingImageFactory.build(request=request, author=author, created_at=clock.now(), batch=None)
+            queued.append(await self.images.add(image))
+        if to is not None:
+            await to.begin(queued)
+        return queued
+
+    async def ready(self, *images: Image) -> None:
+        """Return when all are ready."""
+        for image in images:
+            assert await Generations().result(self.images, image.guid, 5) is not None
+
+
+async def test_as_many_as_may_run_begin_at_once_and_the_next_when_one_ends(
+    processes: Processes, gated: GatedGenerator
+) -> None:
+    process = processes.start(max_running=2, poll=60)
+    first, *_ = await processes.queue("a", "b", "c", to=process)
+    assert await gated.called(2) == ["a", "b"]
+    gated.let("a")
+    await processes.ready(first)
+    assert await gated.called(3) == ["a", "b", "c"]
+
+
+async def test_a_process_makes_what_another_has_queued(processes: Processes, gated: GatedGenerator) -> None:
+    full = processes.start(max_running=0)
+    processes.start()
+    gated.let("a", "b")
+    await processes.ready(*await processes.queue("a", "b", to=full))
+
+
+async def test_a_process_that_does_not_serve_makes_its_own_alone(processes: Processes, gated: GatedGenerator) -> None:
+    command = processes.start(serves=False)
+    gated.let("others", "own", "own too")
+    (others,) = await processes.queue("others")
+    await processes.ready(*await processes.queue("own", "own too", to=command))
+    await asyncio.sleep(3 * POLL)
+    assert (await processes.images.get(others.guid)).status is ImageStatus.PENDING
+
+
+async def test_two_processes_make_each_image_once(processes: Processes, gated: GatedGenerator) -> None:
+    one, two = processes.start(max_running=3), processes.start(max_running=3)
+    names = [f"image {number}" for number in range(20)]
+    gated.let(*names)
+    queued = await processes.queue(*names)
+    await asyncio.gather(one.begin(queued), two.begin(queued))
+    await processes.ready(*queued)
+    assert Counter(gated.prompts) == Counter(names)
+
+
+@pytest.mark.parametrize("has_queue", [True, False])
+async def test_authors_take_turns_however_many_images_of_one_wait(
+    processes: Processes, gated: GatedGenerator, *, has_queue: bool
+) -> None:
+    process = processes.start(serves=has_queue, has_queue=has_queue, max_running=1, poll=60)
+    anns = await processes.queue("ann 1", "ann 2", "ann 3", to=process)
+    bobs = await processes.queue("bob 1", "bob 2", author=BOB, to=process)
+    anonymous = await processes.queue("anonymous 1", author=None, to=process)
+    await gated.called(1)
+    gated.let(*(image.prompt for image in (*anns, *bobs, *anonymous)))
+    await processes.ready(*anns, *bobs, *anonymous)
+    assert gated.prompts == ["ann 1", "bob 1", "anonymous 1", "ann 2", "bob 2", "ann 3"]
+
+
+async def test_authors_take_turns_across_processes(processes: Processes, gated: GatedGenerator) -> None:
+    one, two = (processes.start(max_running=8, max_running_together=1) for _ in range(2))
+    anns = await processes.queue("ann 1", "ann 2", "ann 3", to=one)
+    bobs = await processes.queue("bob 1", author=BOB, to=two)
+    await gated.called(1)
+    gated.let(*(image.prompt for image in (*anns, *bobs)))
+    await processes.ready(*anns, *bobs)
+    assert gated.prompts == ["ann 1", "bob 1", "ann 2", "ann 3"]
+    assert gated.most == 1
+
+
+async def test_all_processes_together_run_no_more_than_the_limit(processes: Processes, gated: GatedGenerator) -> None:
+    started = [processes.start(max_running=8, max_running_together=3) for _ in range(3)]
+    names = [f"image {number}" for number in range(12)]
+    queued = await processes.queue(*names)
+    await asyncio.gather(*(process.begin(queued) for process in started))
+    await gated.called(3)
+    await asyncio.sleep(3 * POLL)
+    assert len(gated.prompts) == 3
+    gated.let(*names)
+    await processes.ready(*queued)
+    assert gated.most == 3
+
+
+async def test_no_more_begin_than_the_rate_allows(processes: Processes, gated: GatedGenerator) -> None:
+    process = processes.start(images_per_minute=600)
+    names = [f"image {number}" for number in range(70)]
+    gated.let(*names)
+    await processes.queue(*names, to=process)
+    await asyncio.sleep(0.1)
+    # A tenth of the rate at once, and then one each tenth of a second.
+    assert 8 <= len(gated.prompts) <= 63
+
+
+async def test_a_rate_limit_of_the_generator_holds_up_all_processes(
+    processes: Processes, gated: GatedGenerator
+) -> None:
+    one, two = processes.start(max_running=1), processes.start(max_running=1)
+    gated.fail_next(GenerationRateLimitedError("Too many.", maybe_billed=False, retry_after=60))
+    gated.let("a", "b", "c")
+    (first,) = await processes.queue("a", to=one)
+    with pytest.raises(GenerationRateLimitedError):
+        await one.generations.result(processes.images, first.guid, 5)
+    await processes.queue("b", to=one)
+    await processes.queue("c", to=two)
+    await asyncio.sleep(3 * POLL)
+    assert gated.prompts == ["a"]
+
+
+async def test_a_paused_process_leaves_the_queue_to_others(processes: Processes, gated: GatedGenerator) -> None:
+    paused = processes.start()
+    paused.pause()
+    gated.let("a")
+    (image,) = await processes.queue("a", to=paused)
+    await asyncio.sleep(3 * POLL)
+    assert (await processes.images.get(image.guid)).status is ImageStatus.PENDING
+    processes.start()
+    assert await paused.generations.result(processes.images, image.guid, 5) is not None
+
+
+async def test_a_stopped_process_admits_nothing(processes: Processes) -> None:
+    process = processes.start()
+    process.stop()
+    with pytest.raises(OverloadedError, match="stopped"):
+        await process.ensure_room(ANN)
+
+
+async def test_without_a_queue_images_that_wait_when_the_process_ends_have_failed(
+    processes: Processes, gated: GatedGenerator
+) -> None:
+    process = processes.start(serves=False, has_queue=False, max_running=1)
+    _, waiting = await processes.queue("a", "b", to=process)
+    await process.close()
+    with pytest.raises(GenerationNotStartedError):
+        await process.generations.result(processes.images, waiting.guid, 5)
+    assert (await processes.images.get(waiting.guid)).status is ImageStatus.FAILED
+    assert gated.prompts == ["a"]
+
+
+async def test_with_a_queue_they_stay_in_it(processes: Processes, gated: GatedGenerator) -> None:
+    process = processes.start(max_running=1)
+    _, waiting = await processes.queue("a", "b", to=process)
+    await process.close()
+    gated.let("a", "b")
+    processes.start()
+    await processes.ready(waiting)
+
+
+async def test_a_cancelled_generation_gives_its_lease_up_at_once(processes: Processes, gated: GatedGenerator) -> None:
+    process = processes.start()
+    (image,) = await processes.queue("a", to=process)
+    await gated.called(1)
+    process.stop()
+    await process.generations.close(0)
+    (lease,) = await processes.images.list_leases(limit=1)
+    assert (lease.guid, lease.owner) == (image.guid, None)
+
+
+async def test_a_database_that_is_away_for_a_while_does_not_stop_the_queue(
+    processes: Processes, gated: GatedGenerator
+) -> None:
+    class AwayRepository(InMemoryImageRepository):
+        is_away = False
+
+        async def list_next(self, **kwargs: Any) -> Sequence[UUID]:
+            if self.is_away:
+                raise DBConnectionError("The database does not answer.")
+            return await super().list_next(**kwargs)
+
+    processes.images = images = AwayRepository()
+    errors: list[Exception] = []
+    process = processes.start(serves=False)
+    process.on_error = errors.append
+    process.serve()
+    images.is_away = True
+    gated.let("a")
+    queued = await processes.queue("a", to=process)
+    await asyncio.sleep(2 * POLL)
+    images.is_away = False
+    await processes.ready(*queued)
+    assert {type(error) for error in errors} == {DBConnectionError}
+
+
+class TestRoom:
+    """Which images a queue takes."""
+
+    async def test_one_more_than_may_wait_is_refused_and_told_when_to_come_back(self, processes: Processes) -> None:
+        process = processes.start(max_running=1, max_waiting=2)
+        await processes.queue("a", "b", "c", to=process)
+        with pytest.raises(OverloadedError) as caught:
+            await process.ensure_room(ANN)
+        assert caught.value.retry_after > 0
+
+    async def test_without_waiting_places_there_is_room_for_what_can_run(self, processes: Processes) -> None:
+        process = processes.start(max_running=2, max_waiting=0)
+        await process.ensure_room(ANN, 2)
+        await processes.queue("a", to=process)
+        await process.ensure_room(ANN, 1)
+        with pytest.raises(OverloadedError):
+            await process.ensure_room(ANN, 2)
+
+    async def test_more_than_there_ever_are_break_a_rule(self, processes: Processes) -> None:
+        with pytest.raises(DataValidationError, match="at most 3"):
+            await processes.start(max_running=1, max_waiting=2).ensure_room(ANN, 4)
+
+    async def test_places_are_kept_while_images_are_stored(self, processes: Processes) -> None:
+        process = processes.start(max_running=0, max_waiting=2)
+        async with process.reserved(ANN, 2):
+            with pytest.raises(OverloadedError):
+                await process.ensure_room(BOB)
+        await process.ensure_room(BOB, 2)
+
+    async def test_a_full_queue_takes_an_image_of_an_author_with_fewer(self, processes: Processes) -> None:
+        process = processes.start(max_running=1, max_waiting=3)
+        queued = await processes.queue("a", "b", "c", "d", to=process)
+        await process.ensure_room(BOB, 3)
+        with pytest.raises(OverloadedError):
+            await process.ensure_room(BOB, 4)
+        with pytest.raises(OverloadedError):
+            await process.ensure_room(ANN)
+        assert len(await processes.images.list_next(since=queued[0].created_at, limit=10)) == 3
+
+    async def test_running_images_alone_give_no_one_a_place(self, processes: Processes) -> None:
+        process = processes.start(max_running=2, max_waiting=0)
+        await processes.queue("a", "b", to=process)
+        with pytest.raises(OverloadedError):
+            await process.ensure_room(BOB)
+
+    async def test_what_other_processes_have_queued_counts(self, processes: Processes) -> None:
+        process = processes.start(serves=False, max_running=0, max_waiting=2)
+        await processes.queue("a", "b")
+        await held(processes.images, PendingImageFactory.build(author=ANN))
+        with pytest.raises(OverloadedError):
+            await process.ensure_room(ANN)
