@@ -120,7 +120,8 @@ KILLS: Final = frozenset({Strike.KILLED, Strike.KILLED_TWICE, Strike.KILLED_AT_R
 # Where the generator may find its time over.
 AT_THE_GENERATOR: Final = frozenset(Gate) | PARTIAL_STEPS
 
-NOT_BOUGHT: Final = frozenset({Step.UNWRITTEN, Step.PENDING})
+# The free space is checked before the purchase.
+NOT_BOUGHT: Final = frozenset({Step.UNWRITTEN, Step.WAITING, Step.PENDING})
 NOT_BEGUN: Final = NOT_BOUGHT | {Step.CHECKED}
 DISK_FULL: Final = frozenset({Strike.DISK_FULL_BRIEFLY, Strike.DISK_FULL_FOR_LONG})
 ENDED: Final = frozenset({Strike.KILLED, Strike.KILLED_TWICE, Strike.TERMINATED, Strike.BOTH_KILLED})
@@ -170,6 +171,7 @@ class Trial:
     late_retries: int
     partial_images: int = 0
     is_edit: bool = False
+    has_neighbour: bool = False
     answers: list[Answer | None] = field(default_factory=list)
 
     @property
@@ -272,30 +274,28 @@ def statuses_allowed(trial: Trial) -> frozenset[ImageStatus]:
         return frozenset({FAILED, UNKNOWN})
     if trial.place is None:
         return frozenset({READY} if trial.strike is Strike.NOTHING else {READY, FAILED, UNKNOWN})
-    return next(
+    allowed = next(
         statuses
         for strikes, places, statuses in _ALLOWED
         if trial.strike in (strikes or Strike) and trial.place in (places or PLACES)
     )
+    # The neighbour, which is not struck, may have claimed the image.
+    return allowed | {READY} if trial.has_neighbour else allowed
 
 
 # The first line that fits counts; an empty set stands for all.
 _ALLOWED: Final[Sequence[tuple[frozenset[Strike], frozenset[Place], frozenset[ImageStatus]]]] = (
     # A durable image is shown, whatever happens.
     (frozenset(), frozenset({Step.STORED, Step.READY}), frozenset({READY})),
-    # Without space, an image is not bought, or was bought already and could not be kept.
-    (frozenset({Strike.DISK_FULL_BRIEFLY}), NOT_BOUGHT, frozenset({READY, FAILED})),
+    # Without space, an image is not bought until there is room, or was bought already and could not be kept.
+    (DISK_FULL, NOT_BOUGHT, frozenset({READY})),
     (frozenset({Strike.DISK_FULL_FOR_LONG}), frozenset(), frozenset({READY, FAILED})),
-    # A client that asks again meanwhile buys an image that was not begun; the second blow may strike that purchase.
+    # Another process buys an image that was not begun; the second blow may strike that purchase.
     (frozenset({Strike.KILLED_TWICE}), NOT_BEGUN, frozenset({READY, UNKNOWN})),
-    # An image that was not stored yet is bought when the client asks again.
-    (frozenset(), frozenset({Step.UNWRITTEN}), frozenset({READY})),
-    # An image that was not begun is bought when the client asks again.
-    (ENDED, NOT_BEGUN, frozenset({READY})),
+    # An image that was not stored yet is bought when the client asks again, and any other that was not begun is not
+    # given up: it waits in the queue until a process can make it.
+    (frozenset(), NOT_BEGUN, frozenset({READY})),
     (ENDED, frozenset(), frozenset({UNKNOWN})),
-    (frozenset({Strike.NOTHING}), frozenset(), frozenset({READY})),
-    # It is given up if it can't be written down as generating, and nothing is bought.
-    (frozenset(), frozenset({Step.PENDING, Step.CHECKED}), frozenset({READY, FAILED})),
     # The generator's time may be over when everything moves again.
     (frozenset({Strike.FROZEN, Strike.DATABASE_FROZEN}), AT_THE_GENERATOR, frozenset({READY, UNKNOWN})),
     (frozenset(), frozenset(), frozenset({READY})),
@@ -332,7 +332,10 @@ def plan_round(seed: int, number: int, first_trial: int) -> tuple[Strike, bool, 
         )
         for index, place in enumerate(places)
     ]
-    return strike, rng.random() < 0.4, trials
+    has_neighbour = rng.random() < 0.4
+    for trial in trials:
+        trial.has_neighbour = has_neighbour
+    return strike, has_neighbour, trials
 
 
 class Campaign:
@@ -379,17 +382,10 @@ class Campaign:
         for row in await self._rows():
             attempts.setdefault(row.prompt, {}).setdefault(row.attempt, []).append(row)
         for index, trial in enumerate(trials):
-            # Where nothing was begun the key is free for another attempt.
-            written = sorted(
-                attempts.get(trial.prompt, {}).values(), key=lambda rows: not all(row.is_not_begun for row in rows)
-            )
-            earlier, stored = [row for rows in written[:-1] for row in rows], written[-1] if written else []
-            wrong += [
-                f"{trial.prompt!r}, {strike}: before {stored} there was {row}"
-                for row in earlier
-                if not row.is_not_begun
-            ]
-            trial.answers = [answer for answer in trial.answers if not _is_about(answer, earlier)]
+            written = list(attempts.get(trial.prompt, {}).values())
+            stored = written[-1] if written else []
+            # No image is given up before it is begun, so that the key stays with the first attempt.
+            wrong += [f"{trial.prompt!r}, {strike}: before {stored} there was {earlier}" for earlier in written[:-1]]
             found = await self._examine(trial, stored, last[2 * index : 2 * index + 2]) + self._account(trial, stored)
             for row in stored:
                 found += await self._left_over(trial, row) + await self._lost_reference(trial, row)
@@ -415,13 +411,13 @@ class Campaign:
             return [f"{outcome}; billed {billed} times, {row}"]
         if billed and trial.strike in DISK_FULL and trial.place in NOT_BOUGHT and row and row.status is not READY:
             return [f"bought when there was no room for it; {row}"]
+        if row and row.is_not_begun:
+            return [f"given up before it was begun; {row}"]
         if problem := self._loss(trial, row, kept):
             return [f"{problem}; {row}"]
         # A machine that is very slow keeps the stand-in waiting for longer than its time.
         is_late = row and row.failure_kind == "GenerationTimedOutError" and trial.place in AT_THE_GENERATOR
-        # A second blow to the purchase of several may leave some that were never begun.
-        is_left = row and row.is_not_begun and trial.is_batch and trial.strike is Strike.KILLED_TWICE
-        if row and row.status not in statuses_allowed(trial) and not is_late and not is_left:
+        if row and row.status not in statuses_allowed(trial) and not is_late:
             return [f"must not be {row}"]
         return []
 
@@ -732,13 +728,6 @@ def _is_untrue_of(image: dict[str, Any], row: Row) -> bool:
     if image["status"] == "ready":
         return row.status is not READY or image["sha256"] != row.sha256
     return (image["problem"] or {}).get("maybe_billed") is False and row.maybe_billed is not False
-
-
-def _is_about(answer: Answer | None, rows: Sequence[Row]) -> bool:
-    """Whether an answer speaks of these images, none of which was begun, and promises no picture."""
-    if answer is None or answer.status == 200:
-        return False
-    return not answer.guids.isdisjoint(guid for row in rows for guid in (row.guid, row.attempt))
 
 
 def _is_final_truth(answer: Answer | None, rows: Sequence[Row]) -> bool:

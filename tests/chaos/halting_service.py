@@ -10,7 +10,9 @@ import math
 import os
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from multiprocessing.connection import Connection
@@ -27,6 +29,7 @@ from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.mysql.image_repository import MySQLImageRepository
 from pixyproxy.domain.capabilities import Capabilities
 from pixyproxy.domain.content import ContentKey, content_key_of, image_of_partial
+from pixyproxy.domain.errors import RecordNotFoundError
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import Claim
 from pixyproxy.domain.image import Image, ImageStatus
@@ -36,7 +39,6 @@ from pixyproxy.domain.ports import (
     GeneratedImage,
     ImageGenerator,
     InputPictures,
-    Lease,
     OnPartial,
     ignore_partial,
 )
@@ -60,8 +62,10 @@ class Step(StrEnum):
 
     UNWRITTEN = "unwritten"
     """Nothing is written down."""
+    WAITING = "waiting"
+    """The image waits in the queue; no process has claimed it."""
     PENDING = "pending"
-    """The image is stored as pending; the free space is not checked yet."""
+    """A process has claimed the image; the free space is not checked yet."""
     CHECKED = "checked"
     """There is room for it; it is written down as pending."""
     GENERATING = "generating"
@@ -83,50 +87,83 @@ class Step(StrEnum):
 PARTIAL_STEPS: Final = frozenset({Step.PARTIAL_HALF_STORED, Step.PARTIAL_STORED})
 """Where only a generation with partial images can halt."""
 
+# More than a test keeps waiting.
+_WAITING_MAX_COUNT: Final = 16
+
 # Halting is no reason to give a partial image up.
 _PARTIAL_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Halts:
-    """Where generations halt; `prompts` are those of the images that this process makes, by content key."""
+    """Where generations halt; `prompts` are those of the images that this process has seen, by content key."""
 
     folder: Path
     prompts: dict[ContentKey, str] = field(default_factory=dict)
+    _waiting: set[ContentKey] = field(default_factory=set)
+
+    def keeps_waiting(self, key: ContentKey) -> bool:
+        """Whether the image is to stay in the queue until it is let go."""
+        prompt = self.prompts[key]
+        if not self._is_to_halt(Step.WAITING, prompt):
+            return False
+        if key not in self._waiting:
+            self._waiting.add(key)
+            self._write_down(prompt)
+        return True
 
     async def reach(self, step: str, prompt: str) -> None:
         """Return when the prompt does not ask to halt at this step, or is let go."""
-        released = self.folder / RELEASED
-        match = _DIRECTIVE.search(prompt)
-        if match is None or match[1] != step or released.exists():
+        if not self._is_to_halt(step, prompt):
             return
+        self._write_down(prompt)
+        while self._is_to_halt(step, prompt):  # noqa: ASYNC110 -- it is another process that lets go
+            await asyncio.sleep(0.01)
+
+    def _is_to_halt(self, step: str, prompt: str) -> bool:
+        match = _DIRECTIVE.search(prompt)
+        return match is not None and match[1] == step and not (self.folder / RELEASED).exists()
+
+    def _write_down(self, prompt: str) -> None:
         with (self.folder / HALTED).open("a") as halted:
             halted.write(f"{prompt}\n")
-        while not released.exists():  # noqa: ASYNC110 -- it is another process that lets go
-            await asyncio.sleep(0.01)
 
 
 @dataclass(frozen=True, kw_only=True)
 class HaltingImageRepository(MySQLImageRepository):
-    """Halts before and after an image is written down, and after its state has changed."""
+    """Halts before and after an image is written down, in the queue, and after its state has changed."""
 
     halts: Halts
 
-    async def add_batch(
-        self, guid: UUID, images: Sequence[Image], *, lease: Lease | None = None, claim: Claim | None = None
-    ) -> Sequence[Image]:
+    async def add_batch(self, guid: UUID, images: Sequence[Image], *, claim: Claim | None = None) -> Sequence[Image]:
         await self.halts.reach(Step.UNWRITTEN, images[0].prompt)
         self.halts.prompts.update({image.content_key: image.prompt for image in images})
-        return await super().add_batch(guid, images, lease=lease, claim=claim)
+        return await super().add_batch(guid, images, claim=claim)
+
+    async def get(self, guid: UUID) -> Image:
+        image = await super().get(guid)
+        self.halts.prompts[image.content_key] = image.prompt
+        return image
+
+    async def list_next(self, *, since: datetime, limit: int) -> Sequence[UUID]:
+        guids = await super().list_next(since=since, limit=limit + _WAITING_MAX_COUNT)
+        for guid in guids:
+            if content_key_of(guid) not in self.halts.prompts:
+                with suppress(RecordNotFoundError):
+                    await self.get(guid)
+        return [guid for guid in guids if not self.halts.keeps_waiting(content_key_of(guid))][:limit]
 
     async def update(self, image: Image, *, expected: ImageStatus) -> None:
-        if image.status is ImageStatus.GENERATING:
-            await self.halts.reach(Step.CHECKED, image.prompt)
         await super().update(image, expected=expected)
-        if image.status is ImageStatus.GENERATING:
-            await self.halts.reach(Step.GENERATING, image.prompt)
         if image.status is ImageStatus.READY:
             await self.halts.reach(Step.READY, image.prompt)
+
+    async def update_leased(self, image: Image, *, expected: ImageStatus, owner: str) -> None:
+        if image.status is ImageStatus.GENERATING:
+            await self.halts.reach(Step.CHECKED, image.prompt)
+        await super().update_leased(image, expected=expected, owner=owner)
+        if image.status is ImageStatus.GENERATING:
+            await self.halts.reach(Step.GENERATING, image.prompt)
 
 
 class HaltingContentStore(FilesystemContentStore):
@@ -188,6 +225,10 @@ class HaltingImageGenerator(ImageGenerator):
 
     generator: ImageGenerator
     halts: Halts
+
+    @property
+    def is_repeatable(self) -> bool:
+        return self.generator.is_repeatable
 
     def capabilities(self) -> Capabilities:
         return self.generator.capabilities()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from uuid import UUID, uuid4
@@ -11,11 +12,14 @@ import pytest
 from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.data_upgrades import InMemoryDataUpgrades
+from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.application import FinishDeletions, IndexPrompts, RecoverImages, SweepUploads, UpgradeData
-from pixyproxy.application.admission import Admission
+from pixyproxy.application.dispatcher import Dispatcher
+from pixyproxy.application.generate_image import GenerateImage, ImageHandedOverError
 from pixyproxy.application.generations import Generations
+from pixyproxy.application.lease_watch import LeaseWatch
 from pixyproxy.application.upgrade_data import DataUpgrade, UpgradedBatch
 from pixyproxy.domain.errors import (
     DBConnectionError,
@@ -25,10 +29,11 @@ from pixyproxy.domain.errors import (
 )
 from pixyproxy.domain.idempotency import Claim, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageStatus
-from pixyproxy.domain.ports import chunks_of
+from pixyproxy.domain.ports import Lease, chunks_of
 from pixyproxy.domain.reference import upload_key_of
-from pixyproxy.entrypoints.housekeeping import end_generations, housekeeping, log_end, process_name
+from pixyproxy.entrypoints.housekeeping import end_generations, housekeeping, log_dispatch_error, log_end, process_name
 from tests.factories import GeneratingImageFactory, ImageFactory, PendingImageFactory
+from tests.images import held
 
 SOON = 10.0
 NOTHING_TO_UPGRADE = UpgradeData(progress=InMemoryDataUpgrades(), upgrades=())
@@ -43,12 +48,12 @@ class WatchedImageRepository(InMemoryImageRepository):
         self._errors = list(errors)
         self._round = 0
 
-    async def list_abandoned(self, *, limit: int) -> Sequence[Image]:
+    async def list_leases(self, *, limit: int) -> Sequence[Lease]:
         self._round += 1
         self.rounds.put_nowait(self._round)
         if self._errors:
             raise self._errors.pop(0)
-        return await super().list_abandoned(limit=limit)
+        return await super().list_leases(limit=limit)
 
     async def reach_round(self, number: int) -> None:
         """Return once this many recovery runs have finished."""
@@ -71,11 +76,22 @@ def recovery_of(images: InMemoryImageRepository) -> RecoverImages:
     return RecoverImages(
         images=images,
         leases=images,
+        queue=images,
         contents=contents,
         quarantine=contents,
         inspector=PillowContentInspector(),
+        generator=InMemoryImageGenerator(),
         clock=InMemoryClock(),
+        lease_watch=LeaseWatch(seconds=0),
     )
+
+
+def dispatcher_of(generations: Generations) -> Dispatcher:
+    images = InMemoryImageRepository()
+    generate_image = GenerateImage(
+        images=images, contents=InMemoryContentStore(), generator=InMemoryImageGenerator(), clock=InMemoryClock()
+    )
+    return Dispatcher(generate_image=generate_image, queue=images, generations=generations)
 
 
 def keeping_house(
@@ -98,13 +114,14 @@ def keeping_house(
 
 async def test_abandoned_images_are_recovered_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
     images = WatchedImageRepository()
-    pending = await images.add(PendingImageFactory.build())
-    generating = await images.add(GeneratingImageFactory.build())
+    pending = await held(images, PendingImageFactory.build(created_at=InMemoryClock().now()))
+    generating = await held(images, GeneratingImageFactory.build())
     async with keeping_house(images, every=3600):
         await images.reach_round(1)
         await asyncio.sleep(0)
 
-    assert (await images.get(pending.guid)).status is ImageStatus.FAILED
+    assert await images.list_leases(limit=10) == []
+    assert (await images.get(pending.guid)).status is ImageStatus.PENDING
     assert (await images.get(generating.guid)).status is ImageStatus.UNKNOWN
     [line] = caplog.records
     assert (line.message, line.__dict__["number"]) == ("abandoned images recovered", 2)
@@ -246,6 +263,7 @@ GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
             "WARNING",
             {"problem": "ImageDelayedError"},
         ),
+        (ImageHandedOverError(), "image left to another process, or to the queue", "WARNING", {}),
         (asyncio.CancelledError(), "generation interrupted and left to recovery", "WARNING", {}),
         (ZeroDivisionError("boom"), "generation failed unexpectedly", "ERROR", {}),
     ],
@@ -279,10 +297,28 @@ class Work:
         return ImageFactory.build()
 
 
+@pytest.mark.parametrize(
+    ("error", "level", "facts"),
+    [
+        (DBConnectionError("No answer."), "WARNING", {"problem": "DBConnectionError", "detail": "No answer."}),
+        (ZeroDivisionError("boom"), "ERROR", {}),
+    ],
+)
+def test_what_keeps_a_process_from_the_queue_is_logged(
+    error: Exception, level: str, facts: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    log_dispatch_error(error)
+
+    [line] = caplog.records
+    assert (line.message, line.levelname) == ("queue not read", level)
+    assert line.__dict__.items() >= facts.items()
+    assert (line.exc_info is not None) == isinstance(error, ZeroDivisionError)
+
+
 async def test_the_end_waits_for_the_generations_that_run(caplog: pytest.LogCaptureFixture) -> None:
     generations, work, guid = Generations(on_end=log_end), Work(), uuid4()
     generations.start(guid, work.run())
-    ending = asyncio.create_task(end_generations(Admission(), generations, 60.0))
+    ending = asyncio.create_task(end_generations(dispatcher_of(generations), generations, 60.0))
     await asyncio.sleep(0.02)
     assert not ending.done()
 
@@ -300,7 +336,7 @@ async def test_the_end_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) 
         generations.start(uuid4(), work.run())
     works[0].may_end.set()
 
-    await asyncio.wait_for(end_generations(Admission(), generations, 0.05), SOON)
+    await asyncio.wait_for(end_generations(dispatcher_of(generations), generations, 0.05), SOON)
 
     assert [work.was_broken_off for work in works] == [False, True]
     assert len(generations) == 0
@@ -312,7 +348,8 @@ async def test_the_end_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) 
 
 
 async def test_the_end_says_nothing_when_nothing_runs(caplog: pytest.LogCaptureFixture) -> None:
-    await asyncio.wait_for(end_generations(Admission(), Generations(), 60.0), SOON)
+    generations = Generations()
+    await asyncio.wait_for(end_generations(dispatcher_of(generations), generations, 60.0), SOON)
 
     assert caplog.records == []
 
@@ -322,7 +359,11 @@ def test_a_process_has_a_name_that_fits_into_the_table() -> None:
 
     assert name.isascii()
     assert 3 <= len(name) <= 255
-    assert name.rpartition(":")[2].isdecimal()
+    assert name.split(":")[-2] == str(os.getpid())
+
+
+def test_no_start_of_a_process_has_the_name_of_another() -> None:
+    assert process_name() != process_name()
 
 
 def test_a_long_host_name_in_another_script_fits_too(monkeypatch: pytest.MonkeyPatch) -> None:

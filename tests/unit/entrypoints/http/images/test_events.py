@@ -13,6 +13,7 @@ from pixyproxy.domain.errors import DBConnectionError, GenerationRefusedError
 from pixyproxy.domain.image import Image
 from pixyproxy.entrypoints.http.images import responses
 from tests.factories import GeneratingImageFactory
+from tests.images import held
 from tests.unit.entrypoints.http.conftest import ANN, BOB
 from tests.unit.entrypoints.http.problem_bodies import problem
 from tests.unit.entrypoints.http.serving import (
@@ -210,7 +211,7 @@ async def test_a_database_that_goes_away_ends_the_stream(caplog: pytest.LogCaptu
     images = UnsteadyImageRepository()
     image = GeneratingImageFactory.build(author="ann")
     async with serving(images=images) as served:
-        await images.add(image, lease=served.container.policy().lease)
+        await held(images, image)
         stream = Stream(served, f"/image/{image.guid}/events")
         await stream.piece()
 
@@ -224,7 +225,7 @@ async def test_an_image_that_another_process_generates_is_followed_too() -> None
     images = InMemoryImageRepository()
     image = GeneratingImageFactory.build(author="ann")
     async with serving(images=images) as served:
-        await images.add(image, lease=served.container.policy().lease)
+        image = await held(images, image)
         stream = Stream(served, f"/image/{image.guid}/events")
         assert [name for name, _ in events(await stream.piece())] == ["generating"]
 

@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
-from pixyproxy.application.admission import Admission
 from pixyproxy.domain.errors import ContentStoreError
 from pixyproxy.domain.image import Visibility
 from pixyproxy.domain.reference import Reference
@@ -497,7 +496,7 @@ async def test_the_body_of_a_client_without_login_is_not_read(path: str, anonymo
 
 async def test_the_body_is_not_read_when_no_image_would_be_admitted() -> None:
     generator = HeldGenerator()
-    async with serving(generator=generator, admission=Admission(max_running=1, max_waiting=0)) as served:
+    async with serving(with_settings(max_generations=1, max_waiting=0), generator=generator) as served:
         first = served.post_later()
         await generator.is_drawing.wait()
         response = await send(served, unread_body())

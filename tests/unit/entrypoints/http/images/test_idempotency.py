@@ -247,6 +247,7 @@ async def test_an_image_that_the_database_lost_sight_of_is_found_by_its_key() ->
     async with serving(with_settings(lease=0.001), images=images) as served:
         delayed = problem(await served.post(key=KEY), 503)
         images.fails_for.clear()
+        await served.container.recover_images()()
         await asyncio.sleep(0.01)
         await served.container.recover_images()()
 

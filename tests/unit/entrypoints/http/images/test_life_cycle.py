@@ -19,6 +19,7 @@ from pixyproxy.domain.errors import (
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus
 from tests.factories import FailedImageFactory, GeneratingImageFactory, PendingImageFactory, UnknownImageFactory
+from tests.images import held
 from tests.unit.entrypoints.http.conftest import ANN, BOB
 from tests.unit.entrypoints.http.problem_bodies import problem
 from tests.unit.entrypoints.http.serving import (
@@ -32,17 +33,12 @@ WITHOUT_PICTURE = [PendingImageFactory, GeneratingImageFactory, FailedImageFacto
 
 
 async def stored(factory: type[PendingImageFactory], **changes: object) -> tuple[InMemoryImageRepository, Image]:
-    """Return a repository with one image that is being generated."""
+    """Return a repository with one image; if it is not final, another process is making it."""
     images = InMemoryImageRepository()
     image = factory.build(author="ann", **changes)
-    await images.add(image)
-    # No lease is given, so housekeeping must not see it.
-    images.list_abandoned = nothing_is_abandoned  # type: ignore[method-assign]
-    return images, image
-
-
-async def nothing_is_abandoned(*, limit: int) -> list[Image]:
-    return []
+    if image.status.is_final:
+        return images, await images.add(image)
+    return images, await held(images, image)
 
 
 @pytest.mark.parametrize("factory", WITHOUT_PICTURE)
@@ -216,6 +212,7 @@ async def test_a_picture_that_the_database_lost_sight_of_comes_when_it_is_back()
         problem(await served.get(f"/image/{found['guid']}/content"), 404)
 
         images.fails_for.clear()
+        await served.container.recover_images()()
         await asyncio.sleep(0.25)
         await served.container.recover_images()()
 
@@ -226,12 +223,18 @@ async def test_a_picture_that_the_database_lost_sight_of_comes_when_it_is_back()
         assert len(served.requests) == 1
 
 
-async def test_nothing_is_bought_when_the_database_does_not_take_the_beginning() -> None:
-    async with serving(images=FailingImageRepository(ImageStatus.GENERATING)) as served:
-        found = problem(await served.post(), 503)
-
-        assert (found["retryable"], found["maybe_billed"]) == (True, False)
+async def test_an_image_waits_for_a_database_that_does_not_take_its_beginning_and_is_bought_once() -> None:
+    images = FailingImageRepository(ImageStatus.GENERATING)
+    async with serving(with_settings(lease=0.1), images=images) as served:
+        guid = (await served.post(prefer="respond-async")).json()["guid"]
+        await asyncio.sleep(0.1)
+        assert (await served.stored(guid)).status is ImageStatus.PENDING
         assert served.requests == []
+
+        images.fails_for.clear()
+
+        assert (await served.ready(guid)).status is ImageStatus.READY
+        assert len(served.requests) == 1
 
 
 @pytest.mark.parametrize(

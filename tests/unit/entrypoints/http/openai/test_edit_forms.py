@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from litestar.exceptions import HTTPException
 
-from pixyproxy.application.admission import Admission
 from pixyproxy.domain.errors import (
     BadRequestError,
     DataValidationError,
@@ -23,6 +22,7 @@ from pixyproxy.domain.errors import (
 from pixyproxy.domain.user import ANONYMOUS
 from pixyproxy.entrypoints.http.openai.requests import ImagesRequest
 from tests import odd_pictures
+from tests.factories import PendingImageFactory
 from tests.unit.entrypoints.http.openai.reading import OPENAI, OpenAILike, about, reading
 
 BOUNDARY = "58b12aaef50cee116ea239e598846398"
@@ -318,9 +318,9 @@ async def test_too_large_a_file_is_read_no_further_than_its_limit() -> None:
 
 
 async def test_login_and_room_are_checked_before_the_body_is_read() -> None:
-    full = Admission(max_running=1, max_waiting=0)
-    async with reading(generator=OpenAILike(), admission=full) as requests:
-        full.reserve(requests.principal.name)
+    settings = msgspec.structs.replace(OPENAI, max_generations=1, max_waiting=0)
+    async with reading(settings, generator=OpenAILike()) as requests:
+        await requests.container.images().add(PendingImageFactory.build(author=requests.principal.name))
         with pytest.raises(OverloadedError):
             await requests.edit(form(PROMPT, file("image")), content_type=FORM)
         requests.principal = ANONYMOUS

@@ -165,7 +165,7 @@ async def test_a_picture_has_the_size_that_an_upload_may_have() -> None:
 
 async def test_login_and_room_are_checked_before_the_body_is_read() -> None:
     async with editing() as requests:
-        requests.container.admission().close()
+        requests.container.dispatcher().stop()
         with pytest.raises(OverloadedError):
             await requests.edit({**PROMPT, "images": [data_url()]})
         assert requests.received == 0
