@@ -24,6 +24,7 @@ from embedded_library import fill, peak_mib, prepare
 
 from pixyproxy.adapters.filesystem.content_store import FilesystemContentStore
 from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
+from pixyproxy.adapters.sketch.image_generator import SketchImageGenerator
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.system.clock import SystemClock
 from pixyproxy.application import CheckConsistency, CorrectSizes, FinishDeletions, RecoverImages
@@ -87,7 +88,14 @@ async def check(folder: Path, count: int, digests: DigestCheck) -> None:
             image_maintenance=images, contents=contents, inspector=inspector, clock=clock
         ).correct,
         recover=RecoverImages(
-            images=images, leases=images, contents=contents, quarantine=contents, inspector=inspector, clock=clock
+            images=images,
+            leases=images,
+            queue=images,
+            contents=contents,
+            quarantine=contents,
+            inspector=inspector,
+            generator=SketchImageGenerator(),
+            clock=clock,
         ),
         finish_deletions=FinishDeletions(deletions=images, contents=contents),
     )

@@ -28,15 +28,14 @@ from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import IdempotencyKey
 from pixyproxy.domain.image import ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition
-from pixyproxy.domain.ports import Lease
 from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 from tests import real_parts
 from tests.doubles.mariadb import CLIENT_REMEDY, MySQLServer, ThrowawayServer
 from tests.factories import GeneratingImageFactory, ImageFactory, PendingImageFactory, UserFactory
+from tests.images import held
 
-LEASE = Lease(owner="one", seconds=60.0)
 RUNNING_FACTORIES = [PendingImageFactory, GeneratingImageFactory]
 
 EARLY, LATE = datetime(2026, 1, 1, 0, 10, tzinfo=UTC), datetime(2026, 1, 1, 0, 40, tzinfo=UTC)
@@ -324,24 +323,38 @@ class TestPlans:
         # The ten images, their references, and each of them again in its place.
         assert read < 120
 
-    async def test_the_abandoned_are_found_without_reading_those_that_are_not(self, filled: MySQLDatabase) -> None:
-        leased = [
-            await filled.images.add(factory.build(), lease=LEASE) for factory in RUNNING_FACTORIES for _ in range(5)
-        ]
-        abandoned = [await filled.images.add(factory.build()) for factory in RUNNING_FACTORIES for _ in range(2)]
+    async def test_leases_are_found_without_reading_the_images_that_are_final(self, filled: MySQLDatabase) -> None:
+        leased = [await held(filled.images, factory.build()) for factory in RUNNING_FACTORIES for _ in range(5)]
+        waiting = [await filled.images.add(PendingImageFactory.build()) for _ in range(2)]
         async with recorded_statements() as statements:
-            found = await filled.images.list_abandoned(limit=10)
-        assert found == sorted(abandoned, key=lambda image: (image.created_at, str(image.guid)))
+            found = await filled.images.list_leases(limit=10)
+        oldest_first = sorted(leased, key=lambda image: (image.created_at, str(image.guid)))
+        assert [lease.guid for lease in found] == [image.guid for image in oldest_first]
         plan, read = await cost(filled, statements)
-        assert plan["key"] == "images_lease"
-        assert read < 4 * (len(leased) + len(abandoned))
+        assert plan["key"] == "images_work"
+        assert read < 4 * (len(leased) + len(waiting))
+
+    async def test_the_next_and_the_numbers_are_found_without_reading_the_images_that_are_final(
+        self, filled: MySQLDatabase
+    ) -> None:
+        leased = [await held(filled.images, factory.build()) for factory in RUNNING_FACTORIES for _ in range(5)]
+        waiting = [await filled.images.add(PendingImageFactory.build()) for _ in range(5)]
+        for find in (
+            filled.images.count_unfinished(),
+            filled.images.list_next(since=datetime(1970, 1, 2, tzinfo=UTC), limit=10),
+            filled.images.list_overdue(before=datetime(2100, 1, 1, tzinfo=UTC), limit=10),
+        ):
+            async with recorded_statements() as statements:
+                await find
+            _, read = await cost(filled, statements)
+            assert read < 20 * (len(leased) + len(waiting)), statements
 
     async def test_a_lease_is_renewed_and_a_state_stored_without_reading_other_images(
         self, filled: MySQLDatabase
     ) -> None:
-        image = await filled.images.add(GeneratingImageFactory.build(), lease=LEASE)
+        image = await held(filled.images, GeneratingImageFactory.build(), "one")
         async with recorded_statements() as statements:
-            await filled.images.renew(image.guid, LEASE)
+            await filled.images.renew(image.guid, "one")
             error = GenerationRefusedError("refused", maybe_billed=False)
             await filled.images.update(image.failed(error, at=image.updated_at), expected=ImageStatus.GENERATING)
         updates = [statement for statement in statements if "UPDATE" in statement]

@@ -15,11 +15,17 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
+from pixyproxy.adapters.memory.clock import InMemoryClock
+from pixyproxy.adapters.memory.content_store import InMemoryContentStore
+from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
+from pixyproxy.adapters.pictures.pillow.content_inspector import PillowContentInspector
 from pixyproxy.adapters.sql.schema_scripts import load_scripts
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.adapters.sqlite.dialect import SQLITE
 from pixyproxy.adapters.sqlite.errors import translated_errors
 from pixyproxy.adapters.sqlite.schema import SQLiteSchema
+from pixyproxy.application import RecoverImages
+from pixyproxy.application.lease_watch import LeaseWatch
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DamagedRecordError, DBConnectionError, SchemaOutdatedError
 from pixyproxy.domain.idempotency import IdempotencyKey
@@ -32,6 +38,7 @@ from tests import real_parts
 from tests.chaos.world import RealDisk, disk_at
 from tests.doubles.processes import run_at_once
 from tests.factories import ImageFactory, PendingImageFactory, UserFactory
+from tests.images import held
 
 INSERT = "INSERT INTO images (guid, filename, prompt) VALUES ('c0ffee00-0000-4000-8000-000000000000', 'a', 'b')"
 
@@ -383,12 +390,15 @@ class TestTables:
             ]
             assert deep < 1.5 * first, scan.id
 
-    async def test_the_abandoned_a_page_of_all_and_a_key_are_found_by_an_index(
+    async def test_leases_what_waits_for_too_long_a_page_of_all_and_a_key_are_found_by_an_index(
         self, sqlite_database: SQLiteDatabase
     ) -> None:
         images = sqlite_database.images
-        abandoned = await plan_of(sqlite_database, images.list_abandoned(limit=10))
-        assert any(step.startswith("SEARCH images USING INDEX images_lease (status=?") for step in abandoned)
+        leases = await plan_of(sqlite_database, images.list_leases(limit=10))
+        assert leases.count("SEARCH images USING INDEX images_work (status=?)") == 2
+        assert not any(step.startswith("SCAN") for step in leases)
+        overdue = await plan_of(sqlite_database, images.list_overdue(before=datetime(2026, 1, 1, tzinfo=UTC), limit=10))
+        assert overdue == ["SEARCH images USING INDEX images_work (status=?)"]
         page = await plan_of(sqlite_database, images.scan(after=str(uuid4()), limit=10))
         assert any(step.startswith("SEARCH images USING INDEX ") and step.endswith("(guid>?)") for step in page)
         assert not any("TEMP B-TREE" in step for step in page)
@@ -481,10 +491,24 @@ async def test_a_text_that_is_not_utf_8_hides_no_later_change(sqlite_database: S
 
 async def test_a_damaged_record_holds_up_the_recovery_of_no_other(sqlite_database: SQLiteDatabase) -> None:
     images = sqlite_database.images
-    damaged, fine = [await images.add(PendingImageFactory.build()) for _ in range(2)]
+    damaged, fine = [await held(images, PendingImageFactory.build()) for _ in range(2)]
     async with sqlite_database.transaction() as connection:
         await connection.execute("UPDATE images SET filename = '../x' WHERE guid = ?", (str(damaged.guid),))
-    assert await images.list_abandoned(limit=10) == [fine]
+    contents = InMemoryContentStore()
+    recover_images = RecoverImages(
+        images=images,
+        leases=images,
+        queue=images,
+        contents=contents,
+        quarantine=contents,
+        inspector=PillowContentInspector(),
+        generator=InMemoryImageGenerator(),
+        clock=InMemoryClock(fine.created_at),
+        lease_watch=LeaseWatch(seconds=0),
+    )
+    assert await recover_images() == 1
+    assert [lease.guid for lease in await images.list_leases(limit=10)] == [damaged.guid]
+    assert (await images.get(fine.guid)).status is ImageStatus.PENDING
     with pytest.raises(DamagedRecordError):
         await images.get(damaged.guid)
     assert DamagedRecord(guid=str(damaged.guid)) in await images.scan(limit=10)
