@@ -91,7 +91,7 @@ CUT: Final = frozenset({"cut", "reset", "part 100"})
 # Perhaps paid, and nothing came back but an error.
 ERRORS: Final = frozenset({"error 500", "error 503"})
 SILENT: Final = frozenset({"hang", "drop"})
-UNBILLED: Final = frozenset({"refuse", "rate-limit", "rate-limit 0", REFUSED_IN_A_GOOD_ANSWER})
+UNBILLED: Final = frozenset({"refuse", "rate-limit 0", "rate-limit 0.2", REFUSED_IN_A_GOOD_ANSWER})
 # Strange, and a picture all the same.
 STRANGE: Final = frozenset(
     {
