@@ -507,12 +507,15 @@ class Campaign:
 
     async def _until_in_place(self, trials: Sequence[Trial], first: dict[int, "asyncio.Task[Answer | None]"]) -> None:
         """Return when each trial is where it is to be struck, or has come to its end."""
-        async with asyncio.timeout(IN_PLACE_SECONDS):
-            for trial in trials:
-                asked = first[trial.number]
-                # Some of it is known by another process alone.
-                while not self._is_in_place(trial) and (trial.prefers_async or not asked.done()):  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+        ends_at = time.monotonic() + IN_PLACE_SECONDS
+        for trial in trials:
+            asked = first[trial.number]
+            # Some of it is known by another process alone.
+            while not self._is_in_place(trial) and (trial.prefers_async or not asked.done()):
+                if time.monotonic() > ends_at:
+                    rows = [row for row in await self._rows() if row.prompt == trial.prompt]
+                    raise AssertionError(f"not in place: {trial}, {rows}")
+                await asyncio.sleep(0.01)
 
     def _is_in_place(self, trial: Trial) -> bool:
         if isinstance(trial.place, Step):
