@@ -415,13 +415,13 @@ class Campaign:
             return [f"given up before it was begun; {row}"]
         if problem := self._loss(trial, row, kept):
             return [f"{problem}; {row}"]
-        # A machine that is very slow keeps the stand-in waiting for longer than its time. If the database is away then,
-        # recovery gives the image up, and finds in quarantine what had come.
-        is_out_of_time = row and (
+        # A machine that is very slow has no answer of the stand-in in time, wherever the image was struck: it may have
+        # been bought only then. If the database is away, recovery gives up what ran out of time, and finds in
+        # quarantine what had come.
+        is_late = row and (
             row.failure_kind == errors.GenerationTimedOutError.__name__
-            or (bool(kept) and trial.strike is Strike.DATABASE_KILLED_FOR_LONG)
+            or (bool(kept) and trial.strike is Strike.DATABASE_KILLED_FOR_LONG and trial.place in AT_THE_GENERATOR)
         )
-        is_late = is_out_of_time and trial.place in AT_THE_GENERATOR
         if row and row.status not in statuses_allowed(trial) and not is_late:
             return [f"must not be {row}"]
         return []
