@@ -42,7 +42,7 @@ from pixyproxy.domain.ports import (
     OnPartial,
     ignore_partial,
 )
-from pixyproxy.entrypoints.cli.serve import GRACE_SECONDS, stop_waiting_on_signals
+from pixyproxy.entrypoints.cli.serve import GRACE_SECONDS, stop_on_signals
 from pixyproxy.entrypoints.container import PARTIALS, Container
 from pixyproxy.entrypoints.http.app import create_app
 from pixyproxy.entrypoints.log import configure_logging
@@ -268,7 +268,7 @@ def serve(folder: Path, environment: Mapping[str, str], output: Connection) -> N
     configure_logging(settings.log_format)
     container = halting_container(settings, Halts(folder=folder))
     app = create_app(settings, container)
-    app.on_startup.append(partial(stop_waiting_on_signals, container, settings.shutdown_timeout))
+    app.on_startup.append(partial(stop_on_signals, container, settings.shutdown_timeout, settings.drain_delay))
     uvicorn.run(
         app,
         host=settings.host,
