@@ -13,9 +13,9 @@ import pytest
 from pymysql import err
 from pymysql.constants import CLIENT
 
-from pixyproxy.adapters.mysql.aiomysql_connection import AiomysqlConnection
+from pixyproxy.adapters.mysql import cluster
 from pixyproxy.adapters.mysql.database import MySQLDatabase
-from pixyproxy.adapters.mysql.url import parse_url
+from pixyproxy.adapters.mysql.url import driver_of, parse_url
 from pixyproxy.adapters.sql.database import Transaction
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
@@ -290,7 +290,7 @@ class TestLostConnections:
             await writing
 
     async def test_a_commit_is_not_repeated(
-        self, mysql_database: MySQLDatabase, monkeypatch: pytest.MonkeyPatch
+        self, mysql_url: str, mysql_database: MySQLDatabase, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         attempts = 0
 
@@ -303,7 +303,7 @@ class TestLostConnections:
             connection.close()
             raise err.OperationalError(2013, "Lost connection to MySQL server during query")
 
-        monkeypatch.setattr(AiomysqlConnection, "commit", lose)
+        monkeypatch.setattr(cluster.connection_class(driver_of(mysql_url)), "commit", lose)
         with pytest.raises(DBConnectionError):
             await mysql_database.write(work)
         assert attempts == 1

@@ -12,7 +12,7 @@ from pymysql.constants import CLIENT, ER
 from pixyproxy.adapters.mysql.aiomysql_connection import AiomysqlConnection
 from pixyproxy.adapters.mysql.errors import connection_errors, is_unavailable
 from pixyproxy.adapters.mysql.url import ASYNCMY, driver_of, hosts_of, parse_url
-from pixyproxy.adapters.mysql.usability import Usability, usability
+from pixyproxy.adapters.mysql.usability import Kind, Usability, usability
 from pixyproxy.domain.errors import DBConnectionError
 
 # The time of each host but the last, where there are several.
@@ -23,6 +23,9 @@ _ANSWER_SECONDS: Final = 2.0
 
 # Between two looks at the hosts before the one that is used.
 _LOOK_SECONDS: Final = 5.0
+
+# After a change of hosts, until the new one surely has what was written to the earlier one.
+_SETTLING_SECONDS: Final = 15.0
 
 # Some servers ignore the character set of the handshake. GROUP_CONCAT may truncate the text of a page, which
 # `pixyproxy.adapters.sql.list_queries` detects.
@@ -53,6 +56,9 @@ class Cluster:
     hangs, is not ready or read-only is *out*: it is the last to be tried, until a connection to it succeeds. With one
     host there is nothing to choose, and it isn't asked whether it is usable.
 
+    A node may lag behind another by milliseconds. So that a process sees what it has written itself, connections that
+    are opened soon after a change of hosts wait for what other nodes have written, and are replaced after a while.
+
     Takes the `url`, the seconds in which a connection is opened (of which each host but the last gets one), and whether
     reads wait for what other servers have written before.
     """
@@ -63,11 +69,12 @@ class Cluster:
             {"host": host.name, "port": host.port} for host in hosts_of(url)
         ] or [{}]
         self._names = [str(host) for host in hosts_of(url)]
-        self._connection_class = _connection_class(driver_of(url))
+        self._connection_class = connection_class(driver_of(url))
         self._connect_timeout = connect_timeout
         self._consistent_reads = consistent_reads
         self._out: set[int] = set()
         self._looks_at = 0.0
+        self._settled_at = 0.0
 
     async def connect(self) -> Any:
         """Return a connection to the first usable host; its `place` is the host's.
@@ -113,14 +120,15 @@ class Cluster:
         self._looks_at = time.monotonic() + _LOOK_SECONDS
         for place in self._earlier():
             try:
-                connection, found = await self._connect_to(place, _HOST_SECONDS)
+                connection, found = await self._connect_to(place, _HOST_SECONDS, is_settling=True)
             except connection_errors():
                 continue
             except DBConnectionError:  # it is no cluster's
                 continue
-            if found is Usability.WRITABLE:
+            if found is Usability.WRITABLE and await self._keeps_up(connection):
                 self._out.discard(place)
-                _log.warning("database_host_is_back", extra={"host": self._names[place]})
+                self._settled_at = time.monotonic() + _SETTLING_SECONDS
+                _log.warning("the database host %s is back", self._names[place])
                 return connection
             connection.close()
         return None
@@ -145,13 +153,16 @@ class Cluster:
     def give_up(self, place: int, reason: str) -> None:
         """Have other hosts tried before this one."""
         if self._hosts[1:] and place not in self._out:
-            _log.warning("database_host_is_out", extra={"host": self._names[place], "reason": reason})
+            _log.warning("the database host %s is out: %s", self._names[place], reason)
             self._out.add(place)
             self._looks_at = time.monotonic() + _LOOK_SECONDS
+            self._settled_at = time.monotonic() + _SETTLING_SECONDS
 
-    def is_in_use(self, place: int) -> bool:
-        """Whether a connection to this host is to be kept: it is the first of those that are not out."""
-        return len(self._out) == len(self._hosts) or place == self._in_order()[0]
+    def is_to_keep(self, connection: Any) -> bool:
+        """Whether a connection is still what a new one would be: to the first of the hosts that are not out."""
+        if connection.is_settling and time.monotonic() >= self._settled_at:
+            return False
+        return len(self._out) == len(self._hosts) or bool(connection.place == self._in_order()[0])
 
     @property
     def is_to_look_back(self) -> bool:
@@ -166,7 +177,19 @@ class Cluster:
         in_use = min(set(range(len(self._hosts))) - self._out, default=len(self._hosts))
         return range(in_use)
 
-    async def _connect_to(self, place: int, seconds: float) -> tuple[Any, Usability]:
+    @staticmethod
+    async def _keeps_up(connection: Any) -> bool:
+        """Return whether a server gets what others write: one that was frozen calls itself ready for a moment."""
+        try:
+            async with asyncio.timeout(_HOST_SECONDS), connection.cursor() as cursor:
+                await cursor.execute("SELECT 1")
+        except connection_errors():
+            return False
+        return True
+
+    async def _connect_to(
+        self, place: int, seconds: float, *, is_settling: bool | None = None
+    ) -> tuple[Any, Usability]:
         connection = self._connection_class(
             **{**self._options, **self._hosts[place]},
             charset="utf8mb4",
@@ -176,6 +199,7 @@ class Cluster:
             client_flag=CLIENT.FOUND_ROWS,
         )
         connection.place = place
+        connection.is_settling = time.monotonic() < self._settled_at if is_settling is None else is_settling
         found = Usability.WRITABLE
         try:
             async with asyncio.timeout(seconds):
@@ -183,14 +207,24 @@ class Cluster:
                 async with connection.cursor() as cursor:
                     await cursor.execute(_ISOLATION)
                     if self._hosts[1:] or self._consistent_reads:
-                        found = await usability(cursor, consistent_reads=self._consistent_reads)
+                        found, kind = await usability(cursor)
+                        await self._have_wait(cursor, kind, is_settling=connection.is_settling)
         except BaseException:
             connection.close()
             raise
         return connection, found
 
+    async def _have_wait(self, cursor: Any, kind: Kind | None, *, is_settling: bool) -> None:
+        if self._consistent_reads and kind is None:
+            raise DBConnectionError(
+                "PIXYPROXY_MYSQL_CONSISTENT_READS needs Galera or Group Replication, and the database is neither."
+            )
+        if kind and (self._consistent_reads or is_settling):
+            await cursor.execute(kind.value)
 
-def _connection_class(driver: str) -> type[Any]:
+
+def connection_class(driver: str) -> type[Any]:
+    """Return the class of a driver's connections."""
     if driver == ASYNCMY:
         from pixyproxy.adapters.mysql.asyncmy_connection import AsyncmyConnection  # noqa: PLC0415 -- an extra
 

@@ -260,7 +260,7 @@ class MySQLConnections(SQLDatabase):
     async def _return(self) -> None:
         connection = await self._cluster.look_back()
         if connection is not None:
-            self._close_idle(lambda idle: not self._cluster.is_in_use(idle.place))
+            self._close_idle(lambda idle: not self._cluster.is_to_keep(idle))
             self._give_back(connection)
 
     def _close_idle(self, is_unwanted: Callable[[Any], bool]) -> None:
@@ -270,7 +270,7 @@ class MySQLConnections(SQLDatabase):
             connection.close()
 
     def _give_back(self, connection: Any) -> None:
-        if self._is_open and connection.is_sound and self._cluster.is_in_use(connection.place):
+        if self._is_open and connection.is_sound and self._cluster.is_to_keep(connection):
             self._idle.append(connection)
         else:
             connection.close()
@@ -308,7 +308,7 @@ class MySQLConnections(SQLDatabase):
             # Last in, first out: with little load, the others expire and are closed.
             connection = self._idle.pop()
             is_fresh = connection.loop.time() - connection.last_usage < self._idle_timeout
-            if is_fresh and connection.is_sound and self._cluster.is_in_use(connection.place):
+            if is_fresh and connection.is_sound and self._cluster.is_to_keep(connection):
                 return connection
             connection.close()
         return None

@@ -6,7 +6,6 @@ from typing import Any, Final
 from pymysql.constants import ER
 
 from pixyproxy.adapters.mysql.errors import driver_errors, error_code
-from pixyproxy.domain.errors import DBConnectionError
 
 # No server has all of them. A Galera node that is cut off answers SHOW, but no SELECT.
 _VARIABLES: Final = """
@@ -24,10 +23,12 @@ _MEMBERS: Final = """
 # The user may not read the table; a member that is not online is read-only, as a rule.
 _NOT_READABLE: Final = {ER.TABLEACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR, ER.NO_SUCH_TABLE}
 
-_WAITS: Final = {
-    "galera": "SET SESSION wsrep_sync_wait = 1",
-    "group": "SET SESSION group_replication_consistency = 'BEFORE'",
-}
+
+class Kind(Enum):
+    """The kind of a cluster; the value has a connection wait for what other servers have written before."""
+
+    GALERA = "SET SESSION wsrep_sync_wait = 7"
+    GROUP = "SET SESSION group_replication_consistency = 'BEFORE'"
 
 
 class Usability(Enum):
@@ -38,30 +39,19 @@ class Usability(Enum):
     NOT_READY = auto()
 
 
-async def usability(cursor: Any, *, consistent_reads: bool) -> Usability:
-    """Return what the server of a connection can be used for.
-
-    With `consistent_reads`, the connection's reads wait for what the other servers have written before. Raises
-    `DBConnectionError` if the server belongs to no cluster that could.
-    """
+async def usability(cursor: Any) -> tuple[Usability, Kind | None]:
+    """Return what the server of a connection can be used for, and the kind of its cluster, if it belongs to one."""
     await cursor.execute(_VARIABLES)
     variables = {name.lower(): value for name, value in await cursor.fetchall()}
     is_on = {name for name, value in variables.items() if value in {"ON", "1"}}
+    kind, is_ready = None, True
     if "wsrep_on" in is_on:
-        kind, is_ready = "galera", await _is_ready(cursor)
+        kind, is_ready = Kind.GALERA, await _is_ready(cursor)
     elif variables.get("group_replication_group_name"):
-        kind, is_ready = "group", await _is_member(cursor)
-    else:
-        kind, is_ready = None, True
+        kind, is_ready = Kind.GROUP, await _is_member(cursor)
     if not is_ready:
-        return Usability.NOT_READY
-    if consistent_reads:
-        if kind is None:
-            raise DBConnectionError(
-                "PIXYPROXY_MYSQL_CONSISTENT_READS needs Galera or Group Replication, and the database is neither."
-            )
-        await cursor.execute(_WAITS[kind])
-    return Usability.READ_ONLY if is_on & {"read_only", "super_read_only"} else Usability.WRITABLE
+        return Usability.NOT_READY, kind
+    return Usability.READ_ONLY if is_on & {"read_only", "super_read_only"} else Usability.WRITABLE, kind
 
 
 async def _is_ready(cursor: Any) -> bool:
