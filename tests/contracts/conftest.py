@@ -79,16 +79,6 @@ async def seaweedfs_store(seaweedfs: SeaweedFS) -> AsyncIterator[ContentPorts]:
 
 
 @pytest.fixture
-async def s3_area_store(seaweedfs: SeaweedFS) -> AsyncIterator[ContentPorts]:
-    """An area below the prefix of another store, which never sees what is in it."""
-    url = parse_s3_url(seaweedfs.url("a/b", region="eu-central-1"))
-    async with opened(S3ContentStore(url)) as outer, opened(S3ContentStore(url, area="partials")) as area:
-        yield area
-        assert await keys_in(outer) == await keys_of_variants_in(outer) == []
-        assert await outer.list_quarantine() == []
-
-
-@pytest.fixture
 async def moto_store(moto: Moto) -> AsyncIterator[ContentPorts]:
     async with opened(S3ContentStore(parse_s3_url(moto.url()))) as store:
         yield store
