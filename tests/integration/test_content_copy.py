@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from pixyproxy.adapters.s3.client import S3Client
+from pixyproxy.adapters.s3.url import parse_s3_url
 from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.ports import ContentPorts
 from pixyproxy.domain.reference import upload_key_of
@@ -223,6 +225,13 @@ async def test_a_bucket_and_a_part_of_it_are_refused(target: str, error: str) ->
     assert error in errors
 
 
-async def test_a_bucket_that_was_not_used_yet_is_an_empty_source(seaweedfs: SeaweedFS, folder: str) -> None:
-    _, errors = await copy(seaweedfs.url(), folder)
+async def test_a_bucket_that_was_not_used_yet_is_an_empty_source_and_only_read(
+    seaweedfs: SeaweedFS, folder: str
+) -> None:
+    source = seaweedfs.url()
+    _, errors = await copy(source, folder)
     assert errors == "The source has no content.\n"
+    # The credentials may only allow to read.
+    client, prefix = S3Client(parse_s3_url(source)), parse_s3_url(source).prefix.rstrip("/")
+    assert [entry.path async for entry in client.entries(prefix)] == []
+    await client.close()
