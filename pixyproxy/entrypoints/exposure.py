@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from pixyproxy.entrypoints.settings import ContentKind, DatabaseKind, GeneratorKind, Settings
+from pixyproxy.entrypoints.settings import ContentKind, DatabaseKind, DeliveryKind, GeneratorKind, Settings
 
 TRUSTED_PROXIES: Final = "FORWARDED_ALLOW_IPS"
 
@@ -38,13 +38,21 @@ def warnings_of(settings: Settings, environment: Mapping[str, str]) -> Iterator[
 
 
 def _sent_unencrypted(settings: Settings) -> Iterator[str]:
-    if settings.content_kind is ContentKind.S3:
-        endpoint = urlsplit(settings.content_bucket.endpoint or "")
-        if endpoint.scheme == "http" and not _is_loopback(endpoint.hostname):
-            yield (
-                "The endpoint of PIXYPROXY_CONTENT_URL starts with http://: pictures are sent unencrypted to"
-                f" {endpoint.hostname}."
-            )
+    if settings.content_kind is not ContentKind.S3:
+        return
+    endpoint = urlsplit(settings.content_bucket.endpoint or "")
+    if endpoint.scheme == "http" and not _is_loopback(endpoint.hostname):
+        yield (
+            "The endpoint of PIXYPROXY_CONTENT_URL starts with http://: pictures are sent unencrypted to"
+            f" {endpoint.hostname}."
+        )
+    public = urlsplit(settings.content_bucket.public_endpoint or "")
+    is_used = settings.delivery_kind is DeliveryKind.REDIRECT
+    if is_used and public.scheme == "http" and not _is_loopback(public.hostname):
+        yield (
+            "The public_endpoint of PIXYPROXY_CONTENT_URL starts with http://: clients get pictures unencrypted from"
+            f" {public.hostname}."
+        )
 
 
 def _readable_by_others(settings: Settings) -> Iterator[str]:

@@ -9,7 +9,7 @@ import msgspec
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.domain.content import ContentKey
 from pixyproxy.domain.errors import ContentNotFoundError
-from pixyproxy.domain.ports import Audience, ContentLinks, LinkTerms
+from pixyproxy.domain.ports import Audience, ContentLinks, LinkTerms, StoredContent
 from pixyproxy.domain.variant import VariantName
 
 ADDRESSES: Mapping[Audience, str] = {
@@ -19,7 +19,18 @@ ADDRESSES: Mapping[Audience, str] = {
 
 
 class LinkedContents(InMemoryContentStore, ContentLinks):
-    """Keeps content in memory, under URLs that `fetch` follows in place of a server."""
+    """Keeps content in memory, under URLs that `fetch` follows in place of a server.
+
+    `opened` has the range of each content that was opened.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: list[tuple[int, int | None]] = []
+
+    async def open(self, key: ContentKey, *, start: int = 0, end: int | None = None) -> StoredContent:
+        self.opened.append((start, end))
+        return await super().open(key, start=start, end=end)
 
     async def content_link(self, key: ContentKey, terms: LinkTerms) -> str:
         return _url(f"images/{key}", terms)
@@ -36,7 +47,7 @@ class LinkedContents(InMemoryContentStore, ContentLinks):
         _, _, kind, key, *names = urlsplit(url).path.split("/")
         try:
             if kind == "images":
-                content = await self.open(ContentKey(key))
+                content = await super().open(ContentKey(key))
             else:
                 content = await self.open_variant(ContentKey(key), VariantName(names[0]))
         except ContentNotFoundError:

@@ -108,3 +108,18 @@ def test_a_store_that_is_reached_unencrypted_is_named(endpoint: str, is_named: b
     warnings = warned(content_url=f"s3://pictures?endpoint={endpoint}")
     assert any("unencrypted to 10.0.0.5" in warning for warning in warnings) == is_named
     assert not any("content folder" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("delivery", "endpoint", "is_named"),
+    [
+        ("redirect", "http://10.0.0.5:9000", True),
+        ("redirect", "http://localhost:9000", False),
+        ("redirect", "https://files.example.org", False),
+        ("proxy", "http://10.0.0.5:9000", False),
+    ],
+)
+def test_a_public_address_that_is_reached_unencrypted_is_named(delivery: str, endpoint: str, is_named: bool) -> None:
+    url = f"s3://pictures?endpoint=https://s3&public_endpoint={endpoint}"
+    warnings = warned(content_url=url, content_delivery=delivery)
+    assert any("unencrypted from 10.0.0.5" in warning for warning in warnings) == is_named

@@ -203,6 +203,21 @@ def test_a_head_is_answered_by_the_service(redirecting: World) -> None:
     assert response.headers["ETag"] == TAG
 
 
+def test_the_store_is_asked_for_no_byte_that_the_service_does_not_send(redirecting: World) -> None:
+    for headers, opened in (
+        ({}, []),
+        ({"Range": "bytes=10-99"}, []),
+        ({"If-None-Match": TAG}, []),
+        ({"If-Match": TAG, "Range": "bytes=10-99"}, [(10, 100)]),
+    ):
+        redirecting.contents.opened.clear()
+        redirecting.get(PUBLIC_PATH, headers=headers)
+        assert redirecting.contents.opened == opened
+    redirecting.contents.opened.clear()
+    redirecting.get(PUBLIC_PATH, method="HEAD")
+    assert redirecting.contents.opened == [(0, 0)]
+
+
 def test_an_svg_keeps_the_headers_that_make_it_harmless(redirecting: World) -> None:
     response = redirecting.get(DRAWING_PATH)
 
