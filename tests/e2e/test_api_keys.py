@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.doubles.mariadb import MySQLServer
 from tests.doubles.service import Service, clean_environment, running_service
 
 LOGIN = ("ann", "correct horse")
@@ -19,16 +20,24 @@ LOGIN = ("ann", "correct horse")
 PATIENCE = 60.0
 
 
-@pytest.fixture(params=["sqlite", "mysql"])
-def environment(request: pytest.FixtureRequest) -> Mapping[str, str]:
+@pytest.fixture(scope="module", params=["sqlite", "mysql"])
+def environment(request: pytest.FixtureRequest) -> Iterator[Mapping[str, str]]:
     """Each kind of database."""
-    return {} if request.param == "sqlite" else {"PIXYPROXY_DATABASE_URL": request.getfixturevalue("mysql_url")}
+    if request.param == "sqlite":
+        yield {}
+    else:
+        server: MySQLServer = request.getfixturevalue("mysql_server")
+        with server.new_database() as url:
+            yield {"PIXYPROXY_DATABASE_URL": url, "PIXYPROXY_AUTO_UPGRADE": "true"}
 
 
-@pytest.fixture
-def services(tmp_path: Path, environment: Mapping[str, str]) -> Iterator[tuple[Service, Service]]:
+@pytest.fixture(scope="module")
+def services(
+    tmp_path_factory: pytest.TempPathFactory, environment: Mapping[str, str]
+) -> Iterator[tuple[Service, Service]]:
     """Two processes on one database, with one user."""
-    with running_service(tmp_path, environment) as first, running_service(tmp_path, environment) as second:
+    folder = tmp_path_factory.mktemp("services")
+    with running_service(folder, environment) as first, running_service(folder, environment) as second:
         run(first, environment, "users", "add", LOGIN[0], "--password-stdin")
         yield first, second
 
@@ -52,9 +61,9 @@ def status(service: Service, key: str) -> int:
     return httpx.get(f"{service.url}/private/image", headers={"Authorization": f"Bearer {key}"}, timeout=60).status_code
 
 
-def login_status(service: Service, password: str = LOGIN[1]) -> int:
-    """Return the status of a request with the password."""
-    return httpx.get(f"{service.url}/private/image", auth=(LOGIN[0], password), timeout=60).status_code
+def login_status(service: Service, login: tuple[str, str] = LOGIN) -> int:
+    """Return the status of a request with the login."""
+    return httpx.get(f"{service.url}/private/image", auth=login, timeout=60).status_code
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -108,20 +117,23 @@ def test_an_old_password_and_the_links_of_a_revoked_key_stop_soon_without_a_rest
     services: tuple[Service, Service], environment: Mapping[str, str]
 ) -> None:
     first, _ = services
-    image = httpx.post(f"{first.url}/private/image", json={"prompt": "fox"}, auth=LOGIN, timeout=60).json()
-    made = httpx.post(f"{first.url}/private/image/{image['guid']}/link", json={}, auth=LOGIN, timeout=60).json()
+    login, new_login = ("ben", LOGIN[1]), ("ben", "battery staple")
+    run(first, environment, "users", "add", "ben", "--password-stdin")
+    image = httpx.post(f"{first.url}/private/image", json={"prompt": "fox"}, auth=login, timeout=60).json()
+    made = httpx.post(f"{first.url}/private/image/{image['guid']}/link", json={}, auth=login, timeout=60).json()
     _, _, path = made["url"].partition(f":{first.port}")
 
     def link_status(service: Service) -> int:
         return httpx.get(f"{service.url}{path}", timeout=60).status_code
 
-    assert {login_status(service) for service in services} == {link_status(service) for service in services} == {200}
-    run(first, environment, "links", "rotate", "--revoke")
-    run(first, environment, "users", "passwd", LOGIN[0], "--password-stdin", text="battery staple")
     for service in services:
-        until(lambda service=service: login_status(service) == 401)  # type: ignore[misc]
+        assert (login_status(service, login), link_status(service)) == (200, 200)
+    run(first, environment, "links", "rotate", "--revoke")
+    run(first, environment, "users", "passwd", "ben", "--password-stdin", text=new_login[1])
+    for service in services:
+        until(lambda service=service: login_status(service, login) == 401)  # type: ignore[misc]
         until(lambda service=service: link_status(service) == 403)  # type: ignore[misc]
-        assert login_status(service, "battery staple") == 200
+        assert login_status(service, new_login) == 200
 
 
 @pytest.mark.parametrize("environment", ["sqlite"], indirect=True)

@@ -13,17 +13,16 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.doubles.mariadb import ThrowawayServer
+from tests.doubles.mariadb import MySQLServer, ThrowawayServer
 from tests.doubles.openai_server import KEY
 from tests.doubles.service import Service, clean_environment, free_port, running_service
 
 KEYED = {"Idempotency-Key": "the-only-one"}
 
 
-@pytest.fixture
-def environment(empty_mysql_url: str, openai_url: str) -> dict[str, str]:
+def environment_of(mysql_url: str, openai_url: str) -> dict[str, str]:
     return {
-        "PIXYPROXY_DATABASE_URL": empty_mysql_url,
+        "PIXYPROXY_DATABASE_URL": mysql_url,
         "PIXYPROXY_AUTO_UPGRADE": "true",
         "OPENAI_API_KEY": KEY,
         "OPENAI_BASE_URL": openai_url,
@@ -31,8 +30,21 @@ def environment(empty_mysql_url: str, openai_url: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def service(tmp_path: Path, environment: dict[str, str]) -> Iterator[Service]:
-    with running_service(tmp_path, environment) as service:
+def environment(empty_mysql_url: str, openai_url: str) -> dict[str, str]:
+    """The settings of a service with a database of its own."""
+    return environment_of(empty_mysql_url, openai_url)
+
+
+@pytest.fixture(scope="module")
+def shared_environment(mysql_server: MySQLServer, openai_url: str) -> Iterator[dict[str, str]]:
+    with mysql_server.new_database() as url:
+        yield environment_of(url, openai_url)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, shared_environment: dict[str, str]) -> Iterator[Service]:
+    """A service that the tests share, each with images of its own."""
+    with running_service(tmp_path_factory.mktemp("service"), shared_environment) as service:
         yield service
 
 
@@ -40,12 +52,12 @@ def create(service: Service, prompt: str, path: str = "/image") -> httpx.Respons
     return httpx.post(f"{service.url}{path}", json={"prompt": prompt}, auth=service.login, timeout=30)
 
 
-def test_the_banner_names_mysql_and_openai_and_no_secret(service: Service, environment: dict[str, str]) -> None:
+def test_the_banner_names_mysql_and_openai_and_no_secret(service: Service, shared_environment: dict[str, str]) -> None:
     assert "MySQL" in service.output
     assert "OpenAI, gpt-image-2" in service.output
     assert "sketch" not in service.output
     assert KEY not in service.output
-    assert environment["PIXYPROXY_DATABASE_URL"] not in service.output
+    assert shared_environment["PIXYPROXY_DATABASE_URL"] not in service.output
 
 
 def test_of_many_changes_at_once_in_two_processes_none_is_refused(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -62,12 +74,13 @@ def test_of_many_changes_at_once_in_two_processes_none_is_refused(tmp_path: Path
 
 
 def test_a_picture_of_openai_is_kept(service: Service) -> None:
+    before = httpx.get(f"{service.url}/image").json()
     public = create(service, "a red fox").json()
     private = create(service, "a secret \N{FOX FACE}", "/private/image").json()
 
     assert public["model"] == "gpt-image-2"
-    assert httpx.get(f"{service.url}/image").json() == [public]
-    newest, oldest = httpx.get(f"{service.url}/private/image", auth=service.login).json()
+    assert httpx.get(f"{service.url}/image").json() == [public, *before]
+    newest, oldest = httpx.get(f"{service.url}/private/image?limit=2", auth=service.login).json()
     assert newest == private
     assert public.items() <= oldest.items()
     content = httpx.get(f"{service.url}/image/{public['guid']}/content")
@@ -112,19 +125,20 @@ def test_a_batch_is_bought_once_however_many_ask_in_two_processes(tmp_path: Path
     ("prompt", "status"),
     [
         ("a fox [[refuse]]", 422),
-        ("a fox [[rate-limit 7]]", 429),
         ("a fox [[html]]", 502),
         ("a fox [[cut]]", 502),
+        ("a fox [[rate-limit 7]]", 429),
     ],
 )
 def test_a_failure_of_openai_is_a_problem_and_never_an_image(service: Service, prompt: str, status: int) -> None:
+    before = httpx.get(f"{service.url}/image").json()
     response = create(service, prompt)
 
     assert response.status_code == status, response.text
     assert response.headers["Content-Type"] == "application/problem+json"
     if status == 429:
         assert response.headers["Retry-After"] == "7"
-    assert httpx.get(f"{service.url}/image").json() == []
+    assert httpx.get(f"{service.url}/image").json() == before
 
 
 def test_a_generation_that_takes_too_long_is_a_504(tmp_path: Path, environment: dict[str, str]) -> None:
