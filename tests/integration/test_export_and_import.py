@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from uuid import UUID
 
@@ -122,6 +123,7 @@ class Home:
         return found
 
 
+@lru_cache
 def picture_of(media_type: MediaType, pixels: int) -> bytes:
     """Return a square picture of noise."""
     if media_type is MediaType.SVG:
