@@ -160,9 +160,10 @@ class InMemoryImageRepository(ImagePorts):
     async def list_next(self, *, since: datetime, limit: int) -> Sequence[UUID]:
         waiting = [image for image in self._images.values() if self._is_waiting(image) and image.created_at >= since]
         places = Counter({author: unfinished.running for author, unfinished in (await self.count_unfinished()).items()})
-        order: list[tuple[int, int, datetime, UUID]] = []
-        for image in sorted(waiting, key=lambda image: (image.created_at, image.guid)):
-            order.append((places[image.author], self._turns.get(image.author, 0), image.created_at, image.guid))
+        order: list[tuple[int, int, datetime, ImageId | None, UUID]] = []
+        for image in sorted(waiting, key=lambda image: (image.created_at, image.id)):
+            turn = self._turns.get(image.author, 0)
+            order.append((places[image.author], turn, image.created_at, image.id, image.guid))
             places[image.author] += 1
         return [guid for *_, guid in sorted(order)][:limit]
 

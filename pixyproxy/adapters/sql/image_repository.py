@@ -135,8 +135,8 @@ _UNFINISHED: Final = """
 _NEXT: Final = """
     SELECT waiting.guid
     FROM (
-        SELECT guid, created_at, COALESCE(author, '') AS author_key,
-            ROW_NUMBER() OVER (PARTITION BY author ORDER BY created_at, guid) - 1 AS place
+        SELECT id, guid, created_at, COALESCE(author, '') AS author_key,
+            ROW_NUMBER() OVER (PARTITION BY author ORDER BY created_at, id) - 1 AS place
         FROM images
         WHERE status = 'pending' AND lease_owner IS NULL AND created_at >= :since
     ) AS waiting
@@ -148,7 +148,7 @@ _NEXT: Final = """
     ) AS running ON running.author_key = waiting.author_key
     LEFT JOIN queue_turns ON queue_turns.author = waiting.author_key
     ORDER BY waiting.place + COALESCE(running.number, 0), COALESCE(queue_turns.turn, 0), waiting.created_at,
-        waiting.guid
+        waiting.id
     LIMIT :limit
 """
 
