@@ -17,6 +17,7 @@ from pixyproxy.domain.errors import (
     ConstraintViolationError,
     DBConnectionError,
     IdempotencyKeyReusedError,
+    ImageDelayedError,
     OperationNotAllowedError,
     RecordNotFoundError,
 )
@@ -43,8 +44,8 @@ class BeginImages:
     with it; `on_partial` gets their partial images. The mask needs no transparency if `mask_may_be_opaque`. Returns the
     stored images, or None if another request with the key was faster, or the order to replace is gone. Raises
     `OverloadedError` when the queue is full, `DataValidationError` for more images than it can ever take and for what
-    the model does not take, `DBConnectionError`, `ContentStoreError` when no image could be kept, and what
-    `FindPictures.ensure_usable` raises.
+    the model does not take, `DBConnectionError`, `ContentStoreError` when no image could be kept, `ImageDelayedError`
+    when it is unknown whether they are stored, and what `FindPictures.ensure_usable` raises.
     """
 
     dispatcher: Dispatcher
@@ -164,7 +165,8 @@ class BeginImages:
     async def _stored_all_the_same(self, images: Sequence[Image], error: DBConnectionError) -> Sequence[Image]:
         """Return the images if they are stored although the connection was lost; raise the error if not.
 
-        If they are, a process will generate them, and the client must hear of them.
+        If they are, a process will generate them, and the client must hear of them: raises `ImageDelayedError` if the
+        database stays away.
         """
         clock = asyncio.get_running_loop().time
         policy = self._generate_image.policy
@@ -174,9 +176,15 @@ class BeginImages:
                 return [await self._generate_image.images.get(image.guid) for image in images]
             except RecordNotFoundError:
                 raise error from None
-            except DBConnectionError:
+            except DBConnectionError as exc:
                 if clock() >= ends_at:
-                    raise error from None
+                    batch = images[0].batch
+                    names: dict[str, UUID] = {"batch": batch.guid} if batch else {"guid": images[0].guid}
+                    raise ImageDelayedError(
+                        "It is unknown whether the request is in the queue: the database does not answer.",
+                        retry_after=RETRY_AFTER,
+                        **names,
+                    ) from exc
             await asyncio.sleep(policy.pause)
 
     async def _stored(self, store: Store, claim: Claim | None) -> Sequence[Image]:

@@ -15,7 +15,9 @@ from pixyproxy.application.generate_image import GenerateImage, ImageHandedOverE
 from pixyproxy.application.generations import Generations
 from pixyproxy.application.partial_images import OnImagePartial, ignore_image_partial
 from pixyproxy.domain.errors import (
+    DamagedRecordError,
     DataValidationError,
+    DBConnectionError,
     GenerationNotStartedError,
     GenerationRateLimitedError,
     OverloadedError,
@@ -201,7 +203,10 @@ class Dispatcher(HealthCheck):
     async def _next(self) -> Sequence[UUID]:
         if self.queue is not None and self._is_serving:
             since = self.generate_image.clock.now() - LATE
-            return await self.queue.list_next(since=since, limit=_CANDIDATES)
+            capabilities = self.generate_image.generator.capabilities()
+            # Other processes may have other models.
+            models = None if capabilities.others else [model.id for model in capabilities.models]
+            return await self.queue.list_next(since=since, models=models, limit=_CANDIDATES)
         positions = {guid: position for position, guid in enumerate(self._own)}
 
         def turn(guid: UUID) -> tuple[int, int, int]:
@@ -254,8 +259,13 @@ class Dispatcher(HealthCheck):
         if image is None:
             try:
                 image = await self.generate_image.images.get(guid)
-            except RecordNotFoundError:
+            except (RecordNotFoundError, DamagedRecordError):
+                # The lease on a damaged record keeps it from being the next one for ever.
+                await self._give_back()
                 return
+            except DBConnectionError:
+                await self.generate_image.give_back(guid)
+                raise
         self._running[image.author] += 1
         self._turns[image.author] = max(self._turns.values(), default=0) + 1
         self.generations.start(guid, self._generate(image, on_partial))

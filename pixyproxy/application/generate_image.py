@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
+from uuid import UUID
 
 import msgspec
 
@@ -17,6 +18,7 @@ from pixyproxy.domain.errors import (
     ContentNotKeptError,
     ContentStoreError,
     DamagedRecordError,
+    DataValidationError,
     DBConnectionError,
     GenerationError,
     GenerationFaultError,
@@ -26,6 +28,7 @@ from pixyproxy.domain.errors import (
     RecordNotFoundError,
 )
 from pixyproxy.domain.failure import FAILURE_MAX_LENGTH
+from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus
 from pixyproxy.domain.ports import (
     NO_PICTURES,
@@ -106,7 +109,7 @@ class GenerateImage:
                 return await self._make(image, keep)
         except asyncio.CancelledError:
             # Another process need not wait for the end of the lease.
-            await self._give_back(image)
+            await self.give_back(image.guid)
             raise
 
     async def refuse(self, image: Image, error: GenerationNotStartedError) -> Image:
@@ -116,14 +119,28 @@ class GenerateImage:
 
     async def _make(self, image: Image, on_partial: OnPartial) -> Image:
         try:
+            request = self._request(image)
             pictures = await self._pictures(image)
             image = await self._start(image)
-            generated = await self._generate(image, pictures, on_partial)
+            generated = await self._generate(request, pictures, on_partial)
             return await self._show(await self._store(generated, image), before=image)
         except GenerationError as exc:
             await self._give_up(image, exc)
             # The client must hear why, even if the failure could not be recorded.
             raise
+
+    def _request(self, image: Image) -> GenerationRequest:
+        """Return the request for the model that the image was promised, whatever the default is by now."""
+        capabilities = self.generator.capabilities()
+        request = image.request
+        if image.model != (capabilities.default if request.model is None else request.model):
+            request = msgspec.structs.replace(request, model=image.model)
+        try:
+            capabilities.ensure_takes(request)
+        except DataValidationError as exc:
+            reason = f"The request can't be met any more: {exc.field} {exc.detail}. Nothing was bought."
+            raise GenerationNotStartedError(reason, maybe_billed=False) from exc
+        return request
 
     async def _pictures(self, image: Image) -> InputPictures:
         if not image.request.pictures or self.find_pictures is None:
@@ -168,20 +185,23 @@ class GenerateImage:
     async def _hand_over(self, image: Image, retry_after: float) -> None:
         """Give up the lease and raise `ImageHandedOverError`; do nothing if there are no leases."""
         if self.leases is not None:
-            await self._give_back(image)
+            await self.give_back(image.guid)
             raise ImageHandedOverError(retry_after)
 
-    async def _give_back(self, image: Image) -> None:
+    async def give_back(self, guid: UUID) -> None:
+        """Give up the lease on an image, as far as that can be done: a pending one waits in the queue again."""
         if self.leases is None:
             return
         # If that fails, the lease ends because it is not renewed.
         with suppress(Exception):
             async with asyncio.timeout(self.policy.lease_seconds / 3):
-                await self.leases.give_back(image.guid, self.policy.owner)
+                await self.leases.give_back(guid, self.policy.owner)
 
-    async def _generate(self, image: Image, pictures: InputPictures, on_partial: OnPartial) -> GeneratedImage:
+    async def _generate(
+        self, request: GenerationRequest, pictures: InputPictures, on_partial: OnPartial
+    ) -> GeneratedImage:
         try:
-            return await self.generator.generate(image.request, pictures=pictures, on_partial=on_partial)
+            return await self.generator.generate(request, pictures=pictures, on_partial=on_partial)
         except GenerationError:
             raise
         except Exception as exc:

@@ -38,6 +38,9 @@ from pixyproxy.domain.ports import (
 
 _LEASES_MAX_COUNT: Final = 10_000
 
+# An image may be what its process dies of.
+_MAX_ATTEMPTS: Final = 3
+
 # Bytes that turn up late do so soon; the look at one costs a request to the content store.
 _FIRST_LOOK_SECONDS: Final = 5.0
 _LAST_LOOK_SECONDS: Final = 3_600.0
@@ -48,9 +51,9 @@ class RecoverImages:
     """Take every image whose lease is over out of the hands of its process.
 
     A pending image waits in the queue again. A generating one becomes ready if its bytes are there; else it waits in
-    the queue again if its generator may repeat it at no cost, and has failed or is unknown if not. Content that the
-    inspector refuses stays in its place. An image with content only in quarantine has failed. Its partial images are
-    deleted. An image that has waited for a day has failed.
+    the queue again if its generator may repeat it at no cost, three times at most, and has failed or is unknown if not.
+    Content that the inspector refuses stays in its place. An image with content only in quarantine has failed. Its
+    partial images are deleted. An image that has waited for a day has failed.
 
     An image that became unknown during the last day is looked at again and again, less and less often, and made ready
     if its bytes have turned up. Returns how many images were recovered. Several processes may run this at once: each
@@ -163,8 +166,10 @@ class RecoverImages:
 
     def _is_repeatable(self, image: Image) -> bool:
         models = [model.id for model in self.generator.capabilities().models]
+        # Each attempt makes two versions.
+        is_fresh = image.version < 2 * _MAX_ATTEMPTS
         # Another generator, which is not free, may have begun it with other settings.
-        return self.generator.is_repeatable and image.model in models
+        return self.generator.is_repeatable and image.model in models and is_fresh
 
     async def _reason(self, image: Image) -> GenerationError:
         """Return why a generated image has no content."""

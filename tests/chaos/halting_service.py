@@ -9,7 +9,7 @@ import asyncio
 import math
 import os
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -145,8 +145,8 @@ class HaltingImageRepository(MySQLImageRepository):
         self.halts.prompts[image.content_key] = image.prompt
         return image
 
-    async def list_next(self, *, since: datetime, limit: int) -> Sequence[UUID]:
-        guids = await super().list_next(since=since, limit=limit + _WAITING_MAX_COUNT)
+    async def list_next(self, *, since: datetime, models: Collection[str] | None = None, limit: int) -> Sequence[UUID]:
+        guids = await super().list_next(since=since, models=models, limit=limit + _WAITING_MAX_COUNT)
         for guid in guids:
             if content_key_of(guid) not in self.halts.prompts:
                 with suppress(RecordNotFoundError):

@@ -78,6 +78,19 @@ async def test_only_pending_images_without_a_lease_wait(images: ImagePorts, fact
     assert await images.get(image.guid) == image
 
 
+async def test_images_of_some_models_alone_can_be_asked_for(images: ImagePorts) -> None:
+    fox, wolf, _ = [
+        await images.add(PendingImageFactory.build(model=model, created_at=NOON, author=ANN))
+        for model in ("fox", 'it\'s a "wolf", {0}', "bear")
+    ]
+
+    async def listed(*models: str) -> set[UUID]:
+        return set(await images.list_next(since=NOON, models=models, limit=10))
+
+    assert await listed("fox", wolf.model, "cat") == {fox.guid, wolf.guid}
+    assert await listed("Fox", "cat") == await listed() == set()
+
+
 async def test_images_from_before_are_overdue_and_not_next(images: ImagePorts) -> None:
     before = await images.add(PendingImageFactory.build(created_at=NOON - timedelta(microseconds=1)))
     exact = await images.add(PendingImageFactory.build(created_at=NOON))

@@ -1,7 +1,7 @@
 """Image records in memory."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from operator import itemgetter
@@ -157,8 +157,12 @@ class InMemoryImageRepository(ImagePorts):
         running = Counter(image.author for image in unfinished if not self._is_waiting(image))
         return {author: Unfinished(waiting[author], running[author]) for author in waiting | running}
 
-    async def list_next(self, *, since: datetime, limit: int) -> Sequence[UUID]:
-        waiting = [image for image in self._images.values() if self._is_waiting(image) and image.created_at >= since]
+    async def list_next(self, *, since: datetime, models: Collection[str] | None = None, limit: int) -> Sequence[UUID]:
+        waiting = [
+            image
+            for image in self._images.values()
+            if self._is_waiting(image) and image.created_at >= since and (models is None or image.model in models)
+        ]
         places = Counter({author: unfinished.running for author, unfinished in (await self.count_unfinished()).items()})
         order: list[tuple[int, int, datetime, ImageId | None, UUID]] = []
         for image in sorted(waiting, key=lambda image: (image.created_at, image.id)):

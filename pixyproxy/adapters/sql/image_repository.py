@@ -1,6 +1,6 @@
 """Image records in a database."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -138,7 +138,7 @@ _NEXT: Final = """
         SELECT id, guid, created_at, COALESCE(author, '') AS author_key,
             ROW_NUMBER() OVER (PARTITION BY author ORDER BY created_at, id) - 1 AS place
         FROM images
-        WHERE status = 'pending' AND lease_owner IS NULL AND created_at >= :since
+        WHERE status = 'pending' AND lease_owner IS NULL AND created_at >= :since{of_models}
     ) AS waiting
     LEFT JOIN (
         SELECT COALESCE(author, '') AS author_key, COUNT(*) AS number
@@ -402,8 +402,11 @@ class SQLImageRepository(SQLUploads, ImagePorts):
             numbers[author] = Unfinished(number, before.running) if is_waiting else Unfinished(before.waiting, number)
         return numbers
 
-    async def list_next(self, *, since: datetime, limit: int) -> Sequence[UUID]:
-        rows = await self.database.fetch_all(_NEXT, {"since": time_to_text(since), "limit": limit})
+    async def list_next(self, *, since: datetime, models: Collection[str] | None = None, limit: int) -> Sequence[UUID]:
+        names = {f"model_{number}": model for number, model in enumerate(models or ())}
+        of_models = "" if models is None else f" AND model IN ({', '.join(f':{name}' for name in names) or 'NULL'})"
+        sql = _NEXT.replace("{of_models}", of_models)
+        rows = await self.database.fetch_all(sql, {"since": time_to_text(since), "limit": limit, **names})
         return [UUID(guid) for (guid,) in rows]
 
     async def list_overdue(self, *, before: datetime, limit: int) -> Sequence[UUID]:

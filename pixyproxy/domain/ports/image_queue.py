@@ -1,7 +1,7 @@
 """The images that wait to be generated."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -38,9 +38,10 @@ class ImageQueue(Protocol):
         """Return the numbers of each author who has images that are not final."""
 
     @abstractmethod
-    async def list_next(self, *, since: datetime, limit: int) -> Sequence[UUID]:
+    async def list_next(self, *, since: datetime, models: Collection[str] | None = None, limit: int) -> Sequence[UUID]:
         """Return up to `limit` waiting images that were created at or after `since`, the next one first.
 
+        With `models`, these are the images of one of them alone.
         The next one is of the author with the fewest running images, among equals of the one whose last turn is longest
         ago, and then the oldest. All images without an author count as one author's.
         """

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import sys
 from collections.abc import AsyncIterable, Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_generator import InMemoryImageGenerator
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
+from pixyproxy.adapters.system.clock import SystemClock
 from pixyproxy.adapters.system.guid_source import RandomGuidSource
 from pixyproxy.application import CreateImage, GetImage, GetImageContent, ListImages
 from pixyproxy.application.dispatcher import DispatchPolicy
@@ -34,6 +35,7 @@ from pixyproxy.domain.errors import (
     GenerationError,
     GenerationFailedError,
     GenerationFaultError,
+    GenerationNotStartedError,
     GenerationRefusedError,
     GenerationTimedOutError,
     ImageDelayedError,
@@ -48,6 +50,7 @@ from pixyproxy.domain.image import Image, ImageChanges, ImageScope, ImageStatus,
 from pixyproxy.domain.ports import ContentDigest, GeneratedImage, GuidSource
 from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.user import ANONYMOUS, Principal, UserName
+from tests.factories import PendingImageFactory
 from tests.images import completed
 from tests.use_cases import FOX, LIGHTHOUSE, with_parts
 
@@ -393,6 +396,40 @@ async def test_without_space_nothing_is_bought(
         await with_parts(create_image, contents=contents)(LIGHTHOUSE, principal=ann)
     assert generator.requests == []
     assert await images.count() == 0
+
+
+async def test_an_image_in_the_queue_is_drawn_by_the_model_that_it_was_promised(
+    create_image: CreateImage, images: InMemoryImageRepository
+) -> None:
+    class OtherDefault(InMemoryImageGenerator):
+        def capabilities(self) -> Capabilities:
+            old, new = (ModelCapabilities(id=name) for name in ("old", "new"))
+            return Capabilities(models=(old, new), default="new")
+
+    generator = OtherDefault()
+    await images.add(
+        PendingImageFactory.build(guid=GUID, request=LIGHTHOUSE, model="old", created_at=datetime.now(UTC))
+    )
+    create_image = with_parts(create_image, generator=generator, clock=SystemClock())
+    create_image.dispatcher.serve()
+    assert await create_image.generations.result(images, GUID, 5)
+    await create_image.dispatcher.close()
+    assert [request.model for request in generator.requests] == ["old"]
+
+
+async def test_a_request_that_can_not_be_met_any_more_when_it_is_its_turn_costs_nothing(
+    create_image: CreateImage, images: InMemoryImageRepository
+) -> None:
+    generator = PlainGenerator()
+    request = GenerationRequest(prompt="a fox", size="1024x1024")
+    image = PendingImageFactory.build(guid=GUID, request=request, model="plain", created_at=datetime.now(UTC))
+    await images.add(image)
+    create_image = with_parts(create_image, generator=generator, clock=SystemClock())
+    create_image.dispatcher.serve()
+    with pytest.raises(GenerationNotStartedError, match="size"):
+        await create_image.generations.result(images, GUID, 5)
+    await create_image.dispatcher.close()
+    assert generator.requests == []
 
 
 async def test_without_space_when_it_is_its_turn_an_image_waits_in_the_queue(

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from pixyproxy.application.dispatcher import Dispatcher, DispatchPolicy
 from pixyproxy.application.generate_image import GenerationPolicy
 from pixyproxy.application.generations import Generations
 from pixyproxy.domain.errors import (
+    DamagedRecordError,
     DataValidationError,
     DBConnectionError,
     GenerationNotStartedError,
@@ -32,6 +34,7 @@ from tests.factories import PendingImageFactory
 from tests.images import ANN, BOB, held
 
 POLL = 0.02
+MODEL = InMemoryImageGenerator().capabilities().default
 
 
 class GatedGenerator(InMemoryImageGenerator):
@@ -124,11 +127,18 @@ class Processes:
         queued = []
         for prompt in prompts:
             request = GenerationRequest(prompt=prompt)
-            image = PendingImageFactory.build(request=request, author=author, created_at=clock.now(), batch=None)
+            image = PendingImageFactory.build(
+                request=request, author=author, created_at=clock.now(), batch=None, model=MODEL
+            )
             queued.append(await self.images.add(image))
         if to is not None:
             await to.begin(queued)
         return queued
+
+    def now(self) -> datetime:
+        """Return the time by the clock of all processes."""
+        now: datetime = self._parts["clock"].now()
+        return now
 
     async def ready(self, *images: Image) -> None:
         """Return when all are ready."""
@@ -308,6 +318,56 @@ async def test_a_database_that_is_away_for_a_while_does_not_stop_the_queue(
     images.is_away = False
     await processes.ready(*queued)
     assert {type(error) for error in errors} == {DBConnectionError}
+
+
+async def test_a_damaged_record_does_not_stop_the_queue(processes: Processes, gated: GatedGenerator) -> None:
+    class DamagedRepository(InMemoryImageRepository):
+        damaged: UUID | None = None
+
+        async def get(self, guid: UUID) -> Image:
+            if guid == self.damaged:
+                raise DamagedRecordError("The record is damaged.")
+            return await super().get(guid)
+
+    processes.images = images = DamagedRepository()
+    (damaged,) = await processes.queue("damaged")
+    images.damaged = damaged.guid
+    gated.let("a")
+    queued = await processes.queue("a")
+    processes.start()
+    await processes.ready(*queued)
+
+
+async def test_an_image_whose_record_can_not_be_read_at_its_turn_waits_for_the_next(
+    processes: Processes, gated: GatedGenerator
+) -> None:
+    class StumblingRepository(InMemoryImageRepository):
+        is_away = True
+
+        async def get(self, guid: UUID) -> Image:
+            if self.is_away:
+                self.is_away = False
+                raise DBConnectionError("The database does not answer.")
+            return await super().get(guid)
+
+    processes.images = StumblingRepository()
+    gated.let("a")
+    queued = await processes.queue("a")
+    processes.start()
+    async with asyncio.timeout(5):
+        while not gated.prompts:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    await processes.ready(*queued)
+
+
+async def test_an_image_of_a_model_that_this_process_does_not_have_is_left_to_others(
+    processes: Processes, gated: GatedGenerator
+) -> None:
+    processes.start()
+    foreign = await processes.images.add(PendingImageFactory.build(model="another", created_at=processes.now()))
+    gated.let("a")
+    await processes.ready(*await processes.queue("a"))
+    assert (await processes.images.get(foreign.guid)).status is ImageStatus.PENDING
 
 
 class TestRoom:

@@ -293,9 +293,10 @@ async def test_the_key_of_an_image_that_may_be_stored_finds_it_when_the_database
     images = ForgetfulRepository()
     create_image = with_parts(create_image, images=images, policy=GenerationPolicy(patience=0.0))
     images.is_away = True
-    with pytest.raises(DBConnectionError):
+    with pytest.raises(ImageDelayedError) as caught:
         await create_image(FOX, principal=ann, idempotency_key=KEY)
     images.is_away = False
+    assert (await images.get(caught.value.guid or UUID(int=0))).status is ImageStatus.PENDING
     create_image.dispatcher.serve()
     guids = {
         created.image.guid

@@ -21,7 +21,7 @@ from pixyproxy.domain.content import ContentKey, partial_key_of
 from pixyproxy.domain.errors import ContentStoreError
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import LATE, Image, ImageStatus
-from pixyproxy.domain.ports import Clock, ContentDigest, StoredContent, chunks_of
+from pixyproxy.domain.ports import ClaimOutcome, Clock, ContentDigest, StoredContent, chunks_of
 from tests.factories import GeneratingImageFactory, PendingImageFactory, UnknownImageFactory
 from tests.images import OTHER, SECOND, held
 
@@ -87,6 +87,22 @@ async def test_an_interrupted_image_that_costs_nothing_waits_again(
     assert await dataclasses.replace(recover_images, generator=generator)() == 1
     assert (await images.get(image.guid)).status is ImageStatus.PENDING
     assert await waiting(images) == [image.guid]
+
+
+async def test_an_image_of_which_its_process_dies_again_and_again_is_given_up(
+    recover_images: RecoverImages, images: InMemoryImageRepository
+) -> None:
+    generator = RepeatableGenerator()
+    recover_images = dataclasses.replace(recover_images, generator=generator)
+    image = await held(images, GeneratingImageFactory.build(model=generator.capabilities().default))
+    attempts = 1
+    while await recover_images() and (await images.get(image.guid)).status is ImageStatus.PENDING:
+        attempts += 1
+        assert await images.claim(image.guid, owner=OTHER) is ClaimOutcome.CLAIMED
+        pending = await images.get(image.guid)
+        await images.update(pending.started(at=pending.updated_at), expected=ImageStatus.PENDING)
+    assert attempts == 3
+    assert (await images.get(image.guid)).status is ImageStatus.UNKNOWN
 
 
 async def test_an_interrupted_image_of_another_generator_is_not_repeated(
