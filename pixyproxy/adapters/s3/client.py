@@ -148,7 +148,8 @@ class S3Client:
             from obstore.store import S3Store  # noqa: PLC0415 -- 16 MB that no other content store needs
 
             url = self._url
-            place: Any = {"endpoint": url.endpoint, "region": url.region}
+            # By this name the endpoint wins over AWS_ENDPOINT_URL_S3 in the environment.
+            place: Any = {"aws_endpoint_url_s3": url.endpoint, "region": url.region}
             # Whether to encrypt is up to the address, which the environment may give.
             options: ClientConfig = {"allow_http": True, "connect_timeout": _CONNECT_TIMEOUT, "user_agent": "pixyproxy"}
             self._stores[name] = S3Store(

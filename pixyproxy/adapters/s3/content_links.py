@@ -61,11 +61,7 @@ class S3ContentLinks(ContentLinks):
 
 def _internal_endpoint(url: S3URL, region: str, environment: Mapping[str, str]) -> str:
     """Return the URL of the bucket that obstore uses."""
-    endpoint = (
-        _first(environment, "AWS_ENDPOINT_URL_S3")
-        or url.endpoint
-        or _first(environment, "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    )
+    endpoint = url.endpoint or _first(environment, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
     is_virtual = environment.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "").lower() == "true"
     if endpoint is not None:
         return endpoint if is_virtual else f"{endpoint.rstrip('/')}/{url.bucket}"
