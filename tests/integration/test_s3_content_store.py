@@ -441,6 +441,21 @@ async def test_an_area_and_the_store_around_it_do_not_see_each_other(seaweedfs: 
         await area.delete(KEY)
 
 
+@pytest.mark.parametrize("size", [10, 5 * MIB])
+async def test_an_upload_that_hangs_has_an_end(
+    s3_credentials: None, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    async def silent(method: str, path: str, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(30)
+
+    monkeypatch.setattr(s3_client, "_UPLOAD_SECONDS", 0.2)
+    monkeypatch.setattr(s3_client, "_UPLOAD_RATE", 50 * MIB)
+    async with lying(silent) as url, opened(f"s3://bucket?endpoint={url}") as store:
+        start = time.monotonic()
+        assert (await failing(put(store, bytes(size)))).detail == "The content store does not answer."
+        assert time.monotonic() - start < 5
+
+
 async def test_closing_waits_for_what_is_running_and_then_for_the_clients_threads(
     s3_credentials: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,10 @@ CHUNK_SIZE: Final = 256 * 1024
 _SILENCE: Final = timedelta(seconds=10)
 _DOWNLOAD_TIMEOUT: Final = timedelta(hours=1)
 _TIMEOUT: Final = timedelta(seconds=10)
-# Whatever is larger may take longer on its way.
+# All attempts at an upload together.
+_UPLOAD_SECONDS: Final = 10.0
+_UPLOAD_RATE: Final = 1 << 20
+# Whatever is larger may take longer than the others on its way.
 _LARGE: Final = 4 << 20
 _LARGE_TIMEOUT: Final = timedelta(seconds=120)
 _CONNECT_TIMEOUT: Final = timedelta(seconds=5)
@@ -78,7 +81,11 @@ class S3Client:
         """Store an object as a whole, with a checksum that the server verifies, and replace an earlier one."""
         store = self._large if len(data) > _LARGE else self._quick
         attributes = {"Content-Type": media_type, **metadata}
-        await self.ask(lambda: store.put_async(path, data, attributes=attributes, use_multipart=False))
+        try:
+            async with asyncio.timeout(_UPLOAD_SECONDS + len(data) / _UPLOAD_RATE):
+                await self.ask(lambda: store.put_async(path, data, attributes=attributes, use_multipart=False))
+        except TimeoutError:
+            raise ContentStoreError("The content store does not answer.") from None
 
     async def head(self, path: str) -> S3Object:
         """Return what the bucket tells about an object."""
