@@ -102,8 +102,11 @@ def test_requests_go_to_the_replica_that_does_not_restart(replicas: tuple[Replic
         try:
             for replica in replicas:
                 replica.wait_until_used()
+            for replica in replicas:
+                # The second one stops as soon as the first one is live, whether or not nginx knows that yet.
                 replica.service.stop()
                 replica.start()
+            for replica in replicas:
                 replica.wait_until_used()
         finally:
             is_over.set()
