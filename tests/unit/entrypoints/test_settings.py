@@ -51,6 +51,8 @@ def test_an_empty_environment_gives_the_embedded_default() -> None:
     ("name", "text", "field", "value"),
     [
         ("PIXYPROXY_DATABASE_URL", "mysql://u:p@h/d", "database_url", "mysql://u:p@h/d"),
+        ("PIXYPROXY_DATABASE_URL", "mysql://u:p@a,[::1]:3/d", "database_url", "mysql://u:p@a,[::1]:3/d"),
+        ("PIXYPROXY_MYSQL_CONSISTENT_READS", "true", "mysql_consistent_reads", True),
         ("PIXYPROXY_CONTENT_URL", "file:///srv/images", "content_url", "file:///srv/images"),
         ("PIXYPROXY_GENERATOR", "sketch", "generator", GeneratorKind.SKETCH),
         ("OPENAI_API_KEY", KEY, "openai_api_key", KEY),
@@ -194,6 +196,8 @@ def test_words_for_no(text: str) -> None:
         ("PIXYPROXY_DATABASE_URL", "mysql://u:p@h/"),
         ("PIXYPROXY_DATABASE_URL", "mysql://u:p[1]@h/d"),
         ("PIXYPROXY_DATABASE_URL", "mysql://u:p@h:port/d"),
+        ("PIXYPROXY_DATABASE_URL", "mysql://u:p@a:1,,b:2/d"),
+        ("PIXYPROXY_DATABASE_URL", "mysql://u:p@::1/d"),
         ("PIXYPROXY_DATABASE_URL", "mysql://h/d"),
         ("PIXYPROXY_DATABASE_URL", "mysql://u:p@h/d?charset=utf8"),
         ("PIXYPROXY_DATABASE_URL", "sqlite:///:memory:"),

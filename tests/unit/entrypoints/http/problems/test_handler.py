@@ -56,6 +56,15 @@ async def test_an_error_keeps_its_status_and_detail(
     assert found["type"] == f"urn:pixyproxy:problem:{type_}"
 
 
+async def test_a_database_that_is_away_says_when_to_try_again() -> None:
+    class FailingImageRepository(InMemoryImageRepository):
+        async def list(self, *_: Any, **__: Any) -> Sequence[Image]:
+            raise errors.DBConnectionError("The database does not answer.")
+
+    async with serving(images=FailingImageRepository()) as served:
+        assert (await served.get("/image")).headers["Retry-After"] == "1"
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [
