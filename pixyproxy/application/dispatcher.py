@@ -234,6 +234,9 @@ class Dispatcher(HealthCheck):
 
     async def _begin_one_of(self, candidates: Sequence[UUID]) -> bool:
         for guid in candidates:
+            if guid in self.generations:
+                # Its lease was over, and its task has not noticed yet: with the new lease it would buy the image, too.
+                continue
             match await self._claim(guid):
                 case ClaimOutcome.CLAIMED:
                     await self._start(guid)
@@ -259,9 +262,15 @@ class Dispatcher(HealthCheck):
         if image is None:
             try:
                 image = await self.generate_image.images.get(guid)
-            except (RecordNotFoundError, DamagedRecordError):
-                # The lease on a damaged record keeps it from being the next one for ever.
+            except RecordNotFoundError:
                 await self._give_back()
+                return
+            except DamagedRecordError:
+                await self._give_back()
+                if self.queue is not None:
+                    # The lease on a damaged record keeps it from being the next one for ever; it counts against no
+                    # limit.
+                    await self.queue.claim(guid, owner=self.generate_image.policy.owner)
                 return
             except DBConnectionError:
                 await self.generate_image.give_back(guid)
@@ -277,6 +286,7 @@ class Dispatcher(HealthCheck):
             self._paused_until = asyncio.get_running_loop().time() + exc.retry_after
             if not self._is_serving and exc.retry_after:
                 self._own[image.guid] = image, on_partial
+                self._keep_polling()
             raise
         except GenerationRateLimitedError as exc:
             await self._push_back(RETRY_AFTER if exc.retry_after is None else exc.retry_after)

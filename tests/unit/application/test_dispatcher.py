@@ -19,6 +19,7 @@ from pixyproxy.application.dispatcher import Dispatcher, DispatchPolicy
 from pixyproxy.application.generate_image import GenerationPolicy
 from pixyproxy.application.generations import Generations
 from pixyproxy.domain.errors import (
+    ContentStoreError,
     DamagedRecordError,
     DataValidationError,
     DBConnectionError,
@@ -68,6 +69,17 @@ class GatedGenerator(InMemoryImageGenerator):
         return self.prompts
 
 
+class DamagedRepository(InMemoryImageRepository):
+    """Can't read the record of the image `damaged`."""
+
+    damaged: UUID | None = None
+
+    async def get(self, guid: UUID) -> Image:
+        if guid == self.damaged:
+            raise DamagedRecordError("The record is damaged.")
+        return await super().get(guid)
+
+
 @pytest.fixture
 def gated() -> GatedGenerator:
     return GatedGenerator()
@@ -98,15 +110,17 @@ class Processes:
     ) -> None:
         self.images = images
         self.rate_limits = InMemoryRateLimits()
-        self._parts: dict[str, Any] = {"contents": contents, "clock": clock, "generator": generator}
+        self.contents = contents
+        self._parts: dict[str, Any] = {"clock": clock, "generator": generator}
         self.started: list[Dispatcher] = []
 
     def start(self, *, serves: bool = True, has_queue: bool = True, **policy: Any) -> Dispatcher:
         images = self.images if has_queue else None
         generate_image = GenerateImage(
             images=self.images,
+            contents=self.contents,
             leases=images,
-            policy=GenerationPolicy(owner=f"process {len(self.started)}", lease_seconds=0.03),
+            policy=GenerationPolicy(owner=f"process {len(self.started)}", lease_seconds=0.03, pause=0.01),
             **self._parts,
         )
         dispatcher = Dispatcher(
@@ -171,6 +185,24 @@ async def test_a_process_that_does_not_serve_makes_its_own_alone(processes: Proc
     await processes.ready(*await processes.queue("own", "own too", to=command))
     await asyncio.sleep(3 * POLL)
     assert (await processes.images.get(others.guid)).status is ImageStatus.PENDING
+
+
+async def test_a_process_that_makes_its_own_alone_tries_again_after_a_store_that_failed_slowly(
+    processes: Processes, gated: GatedGenerator
+) -> None:
+    class SlowlyFailingStore(InMemoryContentStore):
+        is_away = True
+
+        async def check_writing(self) -> None:
+            if self.is_away:
+                self.is_away = False
+                await asyncio.sleep(3 * POLL)
+                raise ContentStoreError("The store does not answer.")
+
+    processes.contents = SlowlyFailingStore()
+    gated.let("a")
+    queued = await processes.queue("a", to=processes.start(serves=False))
+    await processes.ready(*queued)
 
 
 async def test_two_processes_make_each_image_once(processes: Processes, gated: GatedGenerator) -> None:
@@ -321,20 +353,48 @@ async def test_a_database_that_is_away_for_a_while_does_not_stop_the_queue(
 
 
 async def test_a_damaged_record_does_not_stop_the_queue(processes: Processes, gated: GatedGenerator) -> None:
-    class DamagedRepository(InMemoryImageRepository):
-        damaged: UUID | None = None
-
-        async def get(self, guid: UUID) -> Image:
-            if guid == self.damaged:
-                raise DamagedRecordError("The record is damaged.")
-            return await super().get(guid)
-
     processes.images = images = DamagedRepository()
     (damaged,) = await processes.queue("damaged")
     images.damaged = damaged.guid
     gated.let("a")
     queued = await processes.queue("a")
     processes.start()
+    await processes.ready(*queued)
+
+
+async def test_an_image_that_was_taken_from_a_process_and_waits_again_is_bought_once(
+    processes: Processes, gated: GatedGenerator
+) -> None:
+    class CutOffRepository(InMemoryImageRepository):
+        is_cut_off = True
+
+        async def update_leased(self, image: Image, **kwargs: Any) -> None:
+            if self.is_cut_off:
+                raise DBConnectionError("The database does not answer.")
+            await super().update_leased(image, **kwargs)
+
+    processes.images = images = CutOffRepository()
+    process = processes.start()
+    (image,) = await processes.queue("a", to=process)
+    (lease,) = await images.list_leases(limit=1)
+    assert await images.take_over(lease, "another process")
+    await images.give_back(image.guid, "another process")
+    await asyncio.sleep(3 * POLL)
+    images.is_cut_off = False
+    await gated.called(1)
+    await asyncio.sleep(3 * POLL)
+    gated.let("a")
+    await processes.ready(image)
+    assert gated.prompts == ["a"]
+
+
+async def test_damaged_records_take_no_place_of_the_limit(processes: Processes, gated: GatedGenerator) -> None:
+    processes.images = images = DamagedRepository()
+    (damaged,) = await processes.queue("damaged")
+    images.damaged = damaged.guid
+    gated.let("a")
+    queued = await processes.queue("a")
+    processes.start(max_running_together=1)
     await processes.ready(*queued)
 
 
