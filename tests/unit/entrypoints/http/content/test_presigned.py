@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
@@ -86,6 +86,27 @@ async def fill(container: Container) -> None:
         await container.images().add(image)
 
 
+class Worlds:
+    """Worlds for tests that change nothing in them, one for each set of settings."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._running: dict[str, World] = {}
+
+    def get(self, **changes: Any) -> World:
+        """Return the world with these settings."""
+        name = repr(changes)
+        if name not in self._running:
+            self._running[name] = self._stack.enter_context(world(**changes))
+        return self._running[name]
+
+
+@pytest.fixture(scope="module")
+def worlds() -> Iterator[Worlds]:
+    with ExitStack() as stack:
+        yield Worlds(stack)
+
+
 @pytest.fixture
 def changes() -> dict[str, Any]:
     """Other settings than the default ones."""
@@ -93,15 +114,13 @@ def changes() -> dict[str, Any]:
 
 
 @pytest.fixture
-def redirecting(changes: dict[str, Any]) -> Iterator[World]:
-    with world(content_delivery="redirect", cors_origins=SITE, **changes) as each:
-        yield each
+def redirecting(worlds: Worlds, changes: dict[str, Any]) -> World:
+    return worlds.get(content_delivery="redirect", cors_origins=SITE, **changes)
 
 
 @pytest.fixture
-def accelerated() -> Iterator[World]:
-    with world(content_delivery="x-accel:/s3/") as each:
-        yield each
+def accelerated(worlds: Worlds) -> World:
+    return worlds.get(content_delivery="x-accel:/s3/")
 
 
 @pytest.mark.parametrize("path", [PUBLIC_PATH, f"{PUBLIC_PATH}/", f"{PUBLIC_PATH}?download=false"])
@@ -278,18 +297,18 @@ def test_refusals_come_from_the_service(redirecting: World, path: str, auth: Log
     assert "Location" not in response.headers
 
 
-@pytest.mark.parametrize("changes", [{"redirect_private": True}])
-def test_no_new_url_is_handed_out_for_a_picture_that_has_become_private(redirecting: World) -> None:
-    assert (redirecting.get(PUBLIC_PATH)).status_code == 307
-    path = f"/private/image/{PUBLIC[0].guid}"
+def test_no_new_url_is_handed_out_for_a_picture_that_has_become_private() -> None:
+    with world(content_delivery="redirect", redirect_private=True) as own:
+        assert (own.get(PUBLIC_PATH)).status_code == 307
+        path = f"/private/image/{PUBLIC[0].guid}"
 
-    changed = redirecting.client.patch(path, json={"visibility": "private"}, auth=ANN)
+        changed = own.client.patch(path, json={"visibility": "private"}, auth=ANN)
 
-    assert changed.status_code == 200
-    conditions: list[dict[str, str]] = [{}, {"If-None-Match": TAG}, {"Range": "bytes=0-9"}]
-    for headers in conditions:
-        problem(redirecting.get(PUBLIC_PATH, headers=headers), 404)
-    problem(redirecting.get(f"{PUBLIC_PATH}?width=64"), 404)
+        assert changed.status_code == 200
+        conditions: list[dict[str, str]] = [{}, {"If-None-Match": TAG}, {"Range": "bytes=0-9"}]
+        for headers in conditions:
+            problem(own.get(PUBLIC_PATH, headers=headers), 404)
+        problem(own.get(f"{PUBLIC_PATH}?width=64"), 404)
 
 
 @pytest.mark.parametrize(
