@@ -162,6 +162,8 @@ class Cluster:
         """Whether a connection is still what a new one would be: to the first of the hosts that are not out."""
         if connection.is_settling and time.monotonic() >= self._settled_at:
             return False
+        if not self._out:
+            return bool(connection.place == 0)
         return len(self._out) == len(self._hosts) or bool(connection.place == self._in_order()[0])
 
     @property

@@ -117,7 +117,7 @@ class MySQLConnections(SQLDatabase):
     async def autocommit(self) -> AsyncIterator[Any]:
         """Yield a cursor on which each statement is a transaction of its own."""
         with translated_errors():
-            async with self._lent() as connection, asyncio.timeout(self._timeout), connection.cursor() as cursor:
+            async with self._lent() as connection, connection.cursor() as cursor:
                 yield cursor
 
     async def fetch_all(self, sql: str, parameters: Parameters | None = None) -> Rows:
@@ -175,7 +175,7 @@ class MySQLConnections(SQLDatabase):
         Nothing is retried: use `write` for that.
         """
         with translated_errors():
-            async with self._lent() as connection, asyncio.timeout(self._timeout), connection.cursor() as cursor:
+            async with self._lent() as connection, connection.cursor() as cursor:
                 await connection.begin()
                 yield cursor
                 await connection.commit()
@@ -186,19 +186,27 @@ class MySQLConnections(SQLDatabase):
         with translated_errors():
             connection = await self._connect()
             try:
-                async with self._slow_work.watch(connection.place), connection.cursor() as cursor:
+                async with self._slow_work.watch(connection.place, None), connection.cursor() as cursor:
                     yield cursor
             finally:
                 connection.close()
 
     async def _fetch(self, sql: str, parameters: Parameters | None) -> Rows:
-        async def run() -> Rows:
-            async with self.autocommit() as cursor:
-                await cursor.execute(sql, parameters)
-                rows: Rows = await cursor.fetchall()
-            return rows
+        def has_no_effect(failure: BaseException | None) -> bool:
+            return error_code(failure) in UNDONE or is_lost(failure)
 
-        return await self._retried(run, lambda failure: error_code(failure) in UNDONE or is_lost(failure))
+        try:
+            return await self._fetch_once(sql, parameters)
+        except DBConnectionError as exc:
+            if error_code(exc.__cause__) not in CONFLICTS and not has_no_effect(exc.__cause__):
+                raise
+        return await self._retried(lambda: self._fetch_once(sql, parameters), has_no_effect)
+
+    async def _fetch_once(self, sql: str, parameters: Parameters | None) -> Rows:
+        async with self.autocommit() as cursor:
+            await cursor.execute(sql, parameters)
+            rows: Rows = await cursor.fetchall()
+        return rows
 
     async def _retried(
         self, work: Callable[[], Awaitable[T]], has_no_effect: Callable[[BaseException | None], bool]
@@ -228,7 +236,7 @@ class MySQLConnections(SQLDatabase):
             connection = await self._obtain()
             self._look_back()
             try:
-                async with self._slow_work.watch(connection.place):
+                async with self._slow_work.watch(connection.place, self._timeout):
                     yield connection
             except BaseException as exc:
                 await self._take_back(connection, exc)

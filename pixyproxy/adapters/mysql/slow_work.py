@@ -23,13 +23,14 @@ class SlowWork:
     def __init__(self, answers: Callable[[int], Awaitable[bool]]) -> None:
         self._answers = answers
         self._bounds: dict[asyncio.Timeout, int] = {}
+        self._lost: set[asyncio.Timeout] = set()
         self._inquiries: dict[int, asyncio.Task[None]] = {}
 
     @asynccontextmanager
-    async def watch(self, place: int) -> AsyncIterator[None]:
-        """Raise the driver's error of a lost connection in the block if the server hangs meanwhile."""
+    async def watch(self, place: int, seconds: float | None) -> AsyncIterator[None]:
+        """Give the block so many seconds, and raise the driver's error of a lost connection if the server hangs."""
         timer = asyncio.get_running_loop().call_later(_SECONDS, self._inquire, place)
-        bound = asyncio.timeout(None)
+        bound = asyncio.timeout(seconds)
         try:
             async with bound:
                 self._bounds[bound] = place
@@ -39,9 +40,11 @@ class SlowWork:
                     timer.cancel()
                     self._bounds.pop(bound, None)
         except TimeoutError as exc:
-            if bound.expired():
+            if bound in self._lost:
                 raise err.OperationalError(CR.CR_SERVER_LOST, "The server hangs.") from exc
             raise
+        finally:
+            self._lost.discard(bound)
 
     async def close(self) -> None:
         """Ask no more."""
@@ -67,4 +70,6 @@ class SlowWork:
         now = asyncio.get_running_loop().time()
         for bound in [bound for bound, at in self._bounds.items() if at == place]:
             del self._bounds[bound]
-            bound.reschedule(now)
+            if not bound.expired():
+                self._lost.add(bound)
+                bound.reschedule(now)
