@@ -38,6 +38,7 @@ from tests.contents import (
 )
 from tests.documents import ROOT
 from tests.doubles.moto import Moto
+from tests.doubles.relay import Relay
 from tests.doubles.s3_relay import CountingRelay, Respond, lying, relaying
 from tests.doubles.seaweedfs import KEY_ID, SECRET, SeaweedFS
 
@@ -264,6 +265,17 @@ async def test_a_slow_reader_is_not_cut_off(store: S3ContentStore, short_timeout
     async for chunk in stored.chunks:
         seen.update(chunk)
     assert seen.digest() == hashlib.sha256(content).digest()
+
+
+async def test_a_download_whose_connection_breaks_goes_on_where_it_was(seaweedfs: SeaweedFS) -> None:
+    content = bytes(range(256)) * 65_536
+    with Relay(seaweedfs.port) as relay:
+        async with opened(seaweedfs.url().replace(seaweedfs.endpoint, relay.url)) as store:
+            await put(store, content)
+            stored = await store.open(KEY)
+            first = await anext(stored.chunks)
+            relay.cut()
+            assert first + await content_of(stored) == content
 
 
 def answer(status: str, body: bytes = b"", headers: str = "", *, length: int | None = None) -> Respond:

@@ -30,8 +30,6 @@ _UPLOAD_RATE: Final = 1 << 20
 _LARGE: Final = 4 << 20
 _LARGE_TIMEOUT: Final = timedelta(seconds=120)
 _CONNECT_TIMEOUT: Final = timedelta(seconds=5)
-# After this a request is not made again.
-_RETRY_TIMEOUT: Final = timedelta(seconds=60)
 _PAGE: Final = 1_000
 
 CLOSE_SECONDS: Final = 10.0
@@ -40,11 +38,10 @@ REST_SECONDS: Final = 0.3
 
 
 class S3Object(NamedTuple):
-    """What a bucket tells about an object: its size, its metadata, and the tag of its bytes."""
+    """What a bucket tells about an object: its size and its metadata."""
 
     byte_size: int
     metadata: Mapping[str, str]
-    tag: str | None
 
 
 class S3Entry(NamedTuple):
@@ -90,7 +87,7 @@ class S3Client:
     async def head(self, path: str) -> S3Object:
         """Return what the bucket tells about an object."""
         result = await self.ask(lambda: self._quick.get_async(path, options={"head": True}))
-        return S3Object(result.meta["size"], result.attributes, result.meta["e_tag"])
+        return S3Object(result.meta["size"], result.attributes)
 
     async def get(self, path: str, start: int = 0, end: int | None = None) -> S3Download:
         """Begin to download an object, or the part of it that a range of at least one byte has."""
@@ -104,7 +101,7 @@ class S3Client:
         except RangeNotSatisfiableError:
             found = await self.head(path)
             return S3Download(found, found.byte_size, found.byte_size, chunks_of(b""))
-        found = S3Object(result.meta["size"], result.attributes, result.meta["e_tag"])
+        found = S3Object(result.meta["size"], result.attributes)
         stop = found.byte_size if end is None else min(end, found.byte_size)
         return S3Download(found, start, stop, _Chunks(self, result.stream(min_chunk_size=CHUNK_SIZE)))
 
@@ -139,17 +136,17 @@ class S3Client:
 
     @property
     def _quick(self) -> "S3Store":
-        return self._store("quick", {"timeout": _TIMEOUT}, retries=1)
+        return self._store("quick", _TIMEOUT, {}, retries=1)
 
     @property
     def _large(self) -> "S3Store":
-        return self._store("large", {"timeout": _LARGE_TIMEOUT}, retries=1)
+        return self._store("large", _LARGE_TIMEOUT, {}, retries=1)
 
     @property
     def _downloads(self) -> "S3Store":
-        return self._store("downloads", {"timeout": _DOWNLOAD_TIMEOUT, "read_timeout": _SILENCE}, retries=2)
+        return self._store("downloads", _DOWNLOAD_TIMEOUT, {"read_timeout": _SILENCE}, retries=2)
 
-    def _store(self, name: str, timeouts: "ClientConfig", *, retries: int) -> "S3Store":
+    def _store(self, name: str, timeout: timedelta, more: "ClientConfig", *, retries: int) -> "S3Store":
         """Return the store of this name, which has its own connections."""
         if name not in self._stores:
             from obstore.store import S3Store  # noqa: PLC0415 -- 16 MB that no other content store needs
@@ -165,8 +162,8 @@ class S3Client:
                 checksum_algorithm="SHA256",
                 # Not every server knows the bulk deletion.
                 disable_bulk_delete=True,
-                client_options={**options, **timeouts},
-                retry_config={"max_retries": retries, "retry_timeout": _RETRY_TIMEOUT},
+                client_options={**options, "timeout": timeout, **more},
+                retry_config={"max_retries": retries, "retry_timeout": timeout},
             )
         return self._stores[name]
 
