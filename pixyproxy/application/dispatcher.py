@@ -157,7 +157,8 @@ class Dispatcher(HealthCheck):
 
     async def _unfinished(self) -> Mapping[UserName | None, Unfinished]:
         if self.queue is not None:
-            return await self.queue.count_unfinished()
+            # Images of models that no process has any more must not keep others out.
+            return await self.queue.count_unfinished(models=self._models)
         waiting = Counter(image.author for image, _ in self._own.values())
         return {author: Unfinished(waiting[author], self._running[author]) for author in waiting | self._running}
 
@@ -203,10 +204,7 @@ class Dispatcher(HealthCheck):
     async def _next(self) -> Sequence[UUID]:
         if self.queue is not None and self._is_serving:
             since = self.generate_image.clock.now() - LATE
-            capabilities = self.generate_image.generator.capabilities()
-            # Other processes may have other models.
-            models = None if capabilities.others else [model.id for model in capabilities.models]
-            return await self.queue.list_next(since=since, models=models, limit=_CANDIDATES)
+            return await self.queue.list_next(since=since, models=self._models, limit=_CANDIDATES)
         positions = {guid: position for position, guid in enumerate(self._own)}
 
         def turn(guid: UUID) -> tuple[int, int, int]:
@@ -214,6 +212,12 @@ class Dispatcher(HealthCheck):
             return self._running[author], self._turns.get(author, 0), positions[guid]
 
         return sorted(self._own, key=turn)
+
+    @property
+    def _models(self) -> Sequence[str] | None:
+        """The models of the images that this process can make; None are all. Other processes may have others."""
+        capabilities = self.generate_image.generator.capabilities()
+        return None if capabilities.others else [model.id for model in capabilities.models]
 
     async def _acquire(self) -> float:
         if self.rate_limits is None:

@@ -112,6 +112,15 @@ async def test_unfinished_images_are_counted_by_author(images: ImagePorts) -> No
     assert await images.count_unfinished() == {ANN: Unfinished(2, 1), BOB: Unfinished(0, 1), None: Unfinished(1, 1)}
 
 
+async def test_waiting_images_of_some_models_alone_can_be_counted(images: ImagePorts) -> None:
+    for model in ("fox", "wolf", "bear"):
+        await images.add(PendingImageFactory.build(model=model, author=ANN))
+    await held(images, PendingImageFactory.build(model="bear", author=ANN))
+    await images.add(GeneratingImageFactory.build(model="bear", author=ANN))
+    assert await images.count_unfinished(models=["fox", "wolf", "cat"]) == {ANN: Unfinished(2, 2)}
+    assert await images.count_unfinished(models=[]) == {ANN: Unfinished(0, 2)}
+
+
 async def test_a_claim_changes_nothing_of_the_image(images: ImagePorts) -> None:
     image = await waiting(images)
     assert await images.claim(image.guid, owner=ME, limited_by="key", max_running=1) is ClaimOutcome.CLAIMED

@@ -151,9 +151,13 @@ class InMemoryImageRepository(ImagePorts):
     async def is_being_deleted(self, guid: UUID) -> bool:
         return guid in self._deletions
 
-    async def count_unfinished(self) -> Mapping[UserName | None, Unfinished]:
+    async def count_unfinished(self, *, models: Collection[str] | None = None) -> Mapping[UserName | None, Unfinished]:
         unfinished = [image for image in self._images.values() if not image.status.is_final]
-        waiting = Counter(image.author for image in unfinished if self._is_waiting(image))
+        waiting = Counter(
+            image.author
+            for image in unfinished
+            if self._is_waiting(image) and (models is None or image.model in models)
+        )
         running = Counter(image.author for image in unfinished if not self._is_waiting(image))
         return {author: Unfinished(waiting[author], running[author]) for author in waiting | running}
 

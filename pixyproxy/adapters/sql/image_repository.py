@@ -128,7 +128,8 @@ _WORDS: Final = """
 
 _UNFINISHED: Final = """
     SELECT author, lease_owner IS NULL AND status = 'pending' AS is_waiting, COUNT(*) FROM images
-    WHERE status IN ('pending', 'generating') GROUP BY author, is_waiting
+    WHERE status IN ('pending', 'generating') AND (status = 'generating' OR lease_owner IS NOT NULL OR {of_models})
+    GROUP BY author, is_waiting
 """
 
 # `place` counts the author's waiting images before this one.
@@ -138,7 +139,7 @@ _NEXT: Final = """
         SELECT id, guid, created_at, COALESCE(author, '') AS author_key,
             ROW_NUMBER() OVER (PARTITION BY author ORDER BY created_at, id) - 1 AS place
         FROM images
-        WHERE status = 'pending' AND lease_owner IS NULL AND created_at >= :since{of_models}
+        WHERE status = 'pending' AND lease_owner IS NULL AND created_at >= :since AND {of_models}
     ) AS waiting
     LEFT JOIN (
         SELECT COALESCE(author, '') AS author_key, COUNT(*) AS number
@@ -395,17 +396,15 @@ class SQLImageRepository(SQLUploads, ImagePorts):
     async def rebuild_references(self, *, after: ImageId | None = None, limit: int) -> RebuiltIndex | None:
         return await rebuild_references(self.database, after=after or 0, limit=limit)
 
-    async def count_unfinished(self) -> Mapping[UserName | None, Unfinished]:
+    async def count_unfinished(self, *, models: Collection[str] | None = None) -> Mapping[UserName | None, Unfinished]:
         numbers: dict[UserName | None, Unfinished] = {}
-        for author, is_waiting, number in await self.database.fetch_all(_UNFINISHED):
+        for author, is_waiting, number in await self.database.fetch_all(*_of_models(_UNFINISHED, models)):
             before = numbers.get(author, Unfinished())
             numbers[author] = Unfinished(number, before.running) if is_waiting else Unfinished(before.waiting, number)
         return numbers
 
     async def list_next(self, *, since: datetime, models: Collection[str] | None = None, limit: int) -> Sequence[UUID]:
-        names = {f"model_{number}": model for number, model in enumerate(models or ())}
-        of_models = "" if models is None else f" AND model IN ({', '.join(f':{name}' for name in names) or 'NULL'})"
-        sql = _NEXT.replace("{of_models}", of_models)
+        sql, names = _of_models(_NEXT, models)
         rows = await self.database.fetch_all(sql, {"since": time_to_text(since), "limit": limit, **names})
         return [UUID(guid) for (guid,) in rows]
 
@@ -502,6 +501,13 @@ class SQLImageRepository(SQLUploads, ImagePorts):
         """Raise the reason why a statement did not find its record."""
         await self.get(guid)
         raise image_conflict()
+
+
+def _of_models(sql: str, models: Collection[str] | None) -> tuple[str, Mapping[str, str]]:
+    """Return the statement for images of one of the models, or for all images, and its parameters."""
+    names = {f"model_{number}": model for number, model in enumerate(models or ())}
+    condition = "1 = 1" if models is None else f"model IN ({', '.join(f':{name}' for name in names) or 'NULL'})"
+    return sql.replace("{of_models}", condition), names
 
 
 async def _store_claim(transaction: Transaction, claim: Claim, guid: UUID) -> None:

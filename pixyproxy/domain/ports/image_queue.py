@@ -34,8 +34,11 @@ class ImageQueue(Protocol):
     """
 
     @abstractmethod
-    async def count_unfinished(self) -> Mapping[UserName | None, Unfinished]:
-        """Return the numbers of each author who has images that are not final."""
+    async def count_unfinished(self, *, models: Collection[str] | None = None) -> Mapping[UserName | None, Unfinished]:
+        """Return the numbers of each author who has images that are not final.
+
+        With `models`, of the waiting images those of one of them alone are counted.
+        """
 
     @abstractmethod
     async def list_next(self, *, since: datetime, models: Collection[str] | None = None, limit: int) -> Sequence[UUID]:

@@ -469,6 +469,11 @@ class TestRoom:
             await process.ensure_room(ANN)
         assert len(await processes.images.list_next(since=queued[0].created_at, limit=10)) == 3
 
+    async def test_images_of_models_that_this_process_does_not_have_take_no_place(self, processes: Processes) -> None:
+        foreign = PendingImageFactory.build(model="another", author=ANN, created_at=processes.now())
+        await processes.images.add(foreign)
+        await processes.start(max_running=0, max_waiting=1).ensure_room(ANN)
+
     async def test_running_images_alone_give_no_one_a_place(self, processes: Processes) -> None:
         process = processes.start(max_running=2, max_waiting=0)
         await processes.queue("a", "b", to=process)
