@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run set-up test chaos bench-reads bench-library bench-delivery bench-hostile bench-edits bench-answers bench-s3 bench-s3-delivery check lint format lock clean
+.PHONY: help run set-up test chaos cluster bench-scale bench-reads bench-library bench-delivery bench-hostile bench-edits bench-answers bench-s3 bench-s3-delivery check lint format lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,6 +24,12 @@ test: set-up .venv/dev ## Install what the tests need (as root or with sudo), ru
 chaos: .venv/dev ## Break 3,000 creations in every way under a new seed, and account for each
 	PIXYPROXY_CHAOS_TRIALS=$${PIXYPROXY_CHAOS_TRIALS:-3000} \
 	PIXYPROXY_CHAOS_SEED=$${PIXYPROXY_CHAOS_SEED:-$$(date +%s)} $(BIN)/pytest tests/chaos/test_campaign.py
+
+cluster: .venv/dev ## Kill, freeze and cut off machines under load, and check every image; write docs/scale.md
+	PYTHONPATH=. $(BIN)/python bench/cluster.py --write
+
+bench-scale: .venv/dev ## Measure details, lists and content from 1, 2 and 4 replicas; write docs/scale.md
+	PYTHONPATH=. $(BIN)/python bench/scale.py --write
 
 bench-reads: .venv/dev .venv/bench ## Measure details, lists and thumbnails beside other services; write docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python bench/reads.py

@@ -77,6 +77,12 @@ class GaleraNode(MySQLServer):
         return self._process is not None and self._process.poll() is None
 
     @property
+    def pid(self) -> int:
+        """The id of its process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def state(self) -> str:
         """What it says of itself (`Synced` when it is usable), or nothing while it can't be asked."""
         status = self._status()

@@ -60,6 +60,12 @@ class SeaweedFS:
         self.bucket = "pixyproxy"
         (self.folder / "s3.json").write_text(json.dumps(_IDENTITIES), encoding="utf-8")
 
+    @property
+    def pid(self) -> int:
+        """The id of its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def url(self, prefix: str | None = None, **options: str) -> str:
         """Return the URL of a content store below `prefix`, or below one that no other test has."""
         query = urlencode({"endpoint": self.endpoint, "region": REGION, **options}, safe=":/")

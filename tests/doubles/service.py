@@ -39,11 +39,11 @@ def clean_environment(overrides: Mapping[str, str]) -> dict[str, str]:
 class Service:
     """A running service; `folder` is its working directory, `output` its output so far."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], *arguments: str) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], *arguments: str, port: int | None = None) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by `stop`
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by `close`
         self.process = subprocess.Popen(
             [sys.executable, "-m", "pixyproxy", "serve", "--port", str(self.port), *arguments],
             cwd=folder,
@@ -89,6 +89,10 @@ class Service:
                 self.process.kill()
                 self.process.wait()
 
+    def close(self) -> None:
+        """Forget its output."""
+        self._output.close()
+
 
 @contextlib.contextmanager
 def running_service(folder: Path, environment: Mapping[str, str] | None = None, *arguments: str) -> Iterator[Service]:
@@ -99,4 +103,4 @@ def running_service(folder: Path, environment: Mapping[str, str] | None = None, 
         yield service
     finally:
         service.stop()
-        service._output.close()
+        service.close()

@@ -33,7 +33,7 @@ class Replica:
         self.service = self._new()
 
     def start(self) -> None:
-        self.service._output.close()
+        self.service.close()
         self.service = self._new()
         self.service.wait_until_live()
 
@@ -46,9 +46,7 @@ class Replica:
         wait_until(lambda: self.requests > 0)
 
     def _new(self) -> Service:
-        service = Service(self.folder, {}, "--port", str(self.port))
-        service.port, service.url = self.port, f"http://127.0.0.1:{self.port}"
-        return service
+        return Service(self.folder, {}, port=self.port)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +65,7 @@ def replicas(folder: Path) -> Iterator[tuple[Replica, Replica]]:
     finally:
         for replica in replicas:
             replica.service.stop()
-            replica.service._output.close()
+            replica.service.close()
 
 
 @pytest.fixture(scope="module")
