@@ -36,7 +36,8 @@ _SETTINGS: Final = {
     "PIXYPROXY_LEASE": "3",
     "PIXYPROXY_MAX_GENERATIONS": str(RUNNING),
     "PIXYPROXY_MAX_WAIT": "60",
-    "PIXYPROXY_DRAIN_DELAY": "1",
+    # Longer than nginx keeps an idle connection here.
+    "PIXYPROXY_DRAIN_DELAY": "2",
     "PIXYPROXY_SHUTDOWN_TIMEOUT": "30",
     "PIXYPROXY_LOG_FORMAT": "json",
 }
@@ -205,6 +206,7 @@ def nginx_before(replicas: Sequence[Replica]) -> Nginx:
             "replicas.conf",
             {
                 "listen 80;": "listen {port};",
+                "keepalive_timeout 4s;": "keepalive_timeout 1s;",
                 "server pixyproxy-1:8000 max_fails=0;": servers,
                 "server pixyproxy-2:8000 max_fails=0;": "",
                 "/var/log/nginx/access.log": "{folder}/access.log",
