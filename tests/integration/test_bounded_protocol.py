@@ -673,3 +673,45 @@ def test_connections_may_take_three_quarters_of_the_files(monkeypatch: pytest.Mo
     assert bounded_protocol.max_connections() == 1
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert bounded_protocol.max_connections() > 1 << 40
+
+
+class TestStopping:
+    """Connections of a server that stops."""
+
+    def test_a_process_that_is_about_to_stop_ends_each_connection_with_its_answer(self, loop_name: str) -> None:
+        with serving(OK, loop=loop_name, limits={"is_stopping": True}) as server:
+            answer = answer_to(server, GET + b"\r\n", timeout=5)
+        assert answer.endswith(b"ok")
+        assert b"connection: close" in answer
+
+    @pytest.mark.parametrize("used", [False, True])
+    def test_a_request_that_comes_while_the_server_shuts_down_is_answered(self, loop_name: str, *, used: bool) -> None:
+        limits = {"linger": 5.0}
+        with (
+            serving(OK, loop=loop_name, limits=limits) as server,
+            server.connect() as client,
+        ):
+            if used:
+                client.sendall(GET + b"\r\n")
+                until(lambda: client.recv(1 << 16).endswith(b"ok"))
+            until(lambda: server.connections == 1)
+            server.server.should_exit = True
+            until(lambda: refuses(server))
+            client.sendall(LAST + b"\r\n")
+            assert received(client).endswith(b"ok")
+
+    def test_an_idle_connection_is_closed_after_a_moment(self, loop_name: str) -> None:
+        limits = {"linger": 0.05}
+        with (
+            serving(OK, loop=loop_name, limits=limits) as server,
+            server.connect() as client,
+        ):
+            until(lambda: server.connections == 1)
+            server.server.should_exit = True
+            assert received(client) == b""
+
+
+def refuses(server: Server) -> bool:
+    """Whether the server takes no more connections."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", server.port)) != 0

@@ -141,21 +141,32 @@ async def stop_on_signals(container: "Container", seconds: float, drain_delay: f
     Wraps uvicorn's signal handlers: uvicorn alone would cut off waiting clients without an answer before it tells the
     application.
     """
+    from pixyproxy.entrypoints.server.bounded_protocol import BoundedProtocol
+
     loop = asyncio.get_running_loop()
+    dispatcher, generations = container.dispatcher(), container.generations()
     is_draining = False
+
+    def drain() -> None:
+        BoundedProtocol.is_stopping = True
+        dispatcher.pause()
+        loop.call_later(drain_delay, signal.raise_signal, signal.SIGTERM)
+
+    def end() -> None:
+        BoundedProtocol.is_stopping = True
+        # After draining, others generate what still comes.
+        if not is_draining:
+            dispatcher.stop()
+        loop.call_later(min(seconds, HAND_OVER_SECONDS), generations.stop_following)
+        loop.call_later(seconds, generations.stop_waiting)
 
     def on_signal(stop: Any, number: int, frame: FrameType | None) -> None:
         nonlocal is_draining
         if number == signal.SIGTERM and drain_delay and not is_draining:
             is_draining = True
-            loop.call_soon_threadsafe(container.dispatcher().pause)
-            loop.call_soon_threadsafe(loop.call_later, drain_delay, signal.raise_signal, number)
+            loop.call_soon_threadsafe(drain)
             return
-        loop.call_soon_threadsafe(container.dispatcher().stop)
-        loop.call_soon_threadsafe(
-            loop.call_later, min(seconds, HAND_OVER_SECONDS), container.generations().stop_following
-        )
-        loop.call_soon_threadsafe(loop.call_later, seconds, container.generations().stop_waiting)
+        loop.call_soon_threadsafe(end)
         if callable(stop):
             stop(number, frame)
 

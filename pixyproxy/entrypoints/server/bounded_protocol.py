@@ -92,11 +92,16 @@ class BoundedProtocol(HttpToolsProtocol):
     - Data after the response is read and dropped for `rest_timeout` seconds and `rest_size` bytes, so that the response
       reaches the client (RFC 9112, section 9.6).
 
+    While the process `is_stopping`, each answer ends its connection, so that no proxy sends the next request on it.
+    When the server shuts down, idle connections are closed after `linger` seconds: a request may be on its way.
+
     One timer per server checks all connections once a second. `prefix` is the path prefix of the service, on which the
     shape of an answer depends.
     """
 
     prefix: ClassVar[str] = ""
+    is_stopping: ClassVar[bool] = False
+    linger: ClassVar[float] = 0.5
     head_size: ClassVar[int] = 64 << 10
     head_lines: ClassVar[int] = 100
     head_timeout: ClassVar[float] = 10.0
@@ -299,6 +304,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_new = False
         self._phase, self._since = _BODY, self.loop.time()
         super().on_headers_complete()
+        if self.is_stopping:
+            self.cycle.keep_alive = False
 
     def _check_head(self) -> None:
         """Process the rare fields of a head; raise a `RefusalError` for unsupported ones."""
@@ -435,6 +442,17 @@ class BoundedProtocol(HttpToolsProtocol):
     def _drop(self, count: int) -> None:
         self._received += count
         if self._received > self.rest_size:
+            self.transport.close()
+
+    def shutdown(self) -> None:
+        """Close the connection after its answer, or when no request has come for a moment."""
+        if self._phase is _IDLE:
+            self.loop.call_later(self.linger, self._close_if_idle)
+        elif self._phase is not _HEAD:
+            super().shutdown()
+
+    def _close_if_idle(self) -> None:
+        if self._phase is _IDLE:
             self.transport.close()
 
     # Time-outs.
