@@ -128,7 +128,9 @@ class Dispatcher(HealthCheck):
         await asyncio.shield(asyncio.ensure_future(self._fill_safely()))
 
     def serve(self) -> None:
-        """Generate the images that other processes have queued, too, from now on."""
+        """Generate the images that other processes have queued, too, from now on; also after `close`."""
+        self._is_paused = self._is_closed = False
+        self._filling, self._wake = asyncio.Lock(), asyncio.Event()
         self._is_serving = True
         self._keep_polling()
 

@@ -289,6 +289,15 @@ async def test_a_paused_process_leaves_the_queue_to_others(processes: Processes,
     assert await paused.generations.result(processes.images, image.guid, 5) is not None
 
 
+async def test_a_process_that_was_closed_can_serve_again(processes: Processes, gated: GatedGenerator) -> None:
+    process = processes.start()
+    await process.close()
+    process.serve()
+    await process.ensure_room(ANN)
+    gated.let("a")
+    await processes.ready(*await processes.queue("a", to=process))
+
+
 async def test_a_stopped_process_admits_nothing(processes: Processes) -> None:
     process = processes.start()
     process.stop()

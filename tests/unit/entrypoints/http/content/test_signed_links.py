@@ -347,6 +347,8 @@ class TestKeys:
         settings = msgspec.structs.replace(Settings(), link_keys=keys)
         container.settings.override(providers.Object(settings))
         container.link_signer.reset()
+        # Each client has an event loop of its own.
+        container.dispatcher.reset()
         return Client(create_app(settings, container), raise_server_exceptions=False)
 
     def test_a_key_can_be_changed_without_ending_the_links_of_the_one_before(
