@@ -128,6 +128,14 @@ async def test_late_askers_lose_no_turn_and_get_no_more_than_a_burst(rates: Rate
         assert 0 < await rates.take(burst=3) <= HOUR
 
 
+async def test_no_wait_is_longer_than_the_interval_even_after_a_lower_rate(rates: Rates) -> None:
+    assert await rates.take(burst=1, interval=24 * HOUR) == 0
+    assert await rates.take(burst=1) == about(HOUR)
+    await rates.advance(HOUR + 1)
+    assert await rates.take(burst=1) == 0
+    assert await rates.take(burst=1) == about(HOUR)
+
+
 async def test_each_name_has_a_rate_of_its_own(rates: Rates) -> None:
     names = ["key", "Key", "ke", "x" * 48]
     assert [await rates.take(name=name, burst=1) for name in names] == [0] * len(names)

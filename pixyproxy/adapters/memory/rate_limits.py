@@ -19,7 +19,9 @@ class InMemoryRateLimits(RateLimits):
 
     async def acquire(self, name: str, *, interval: float, burst: int) -> float:
         now = self._monotonic()
-        next_at = self._next_at.get(name, _LONG_AGO) if interval else _LONG_AGO
+        if interval:
+            self._next_at[name] = min(self._next_at.get(name, _LONG_AGO), now + interval)
+        next_at = self._next_at[name] if interval else _LONG_AGO
         wait = max(next_at, self._pushed_back_to.get(name, _LONG_AGO)) - now
         if wait > 0:
             return wait

@@ -26,6 +26,8 @@ class SQLRateLimits(RateLimits):
         pushed_back = _PUSHED_BACK.format(name=name)
         while True:
             waits = await self._waits(name, pushed_back)
+            if interval and waits.get(name, 0) > _microseconds(interval):
+                waits[name] = await self._shorten(name, interval)
             wait = max(waits.get(name, 0) if interval else 0, waits.get(pushed_back, 0))
             if wait > 0:
                 return wait / 1_000_000
@@ -61,6 +63,16 @@ class SQLRateLimits(RateLimits):
             {"name": name, "pushed_back": pushed_back},
         )
         return {str(row[0]): int(row[1]) for row in rows}
+
+    async def _shorten(self, name: str, interval: float) -> int:
+        """End a wait that comes from a lower rate, or from a clock that was ahead, after an interval at most."""
+        microseconds = _microseconds(interval)
+        latest = self.database.dialect.shifted("{now}", "microseconds")
+        await self.database.execute(
+            f"UPDATE rate_limits SET next_at = {latest} WHERE name = :name AND next_at > {latest}",  # noqa: S608
+            {"name": name, "microseconds": microseconds},
+        )
+        return microseconds
 
     async def _add(self, name: str) -> None:
         await self.database.execute(_ADD, {"name": name})

@@ -15,8 +15,9 @@ class RateLimits(Protocol):
     async def acquire(self, name: str, *, interval: float, burst: int) -> float:
         """Let one through and return 0, or return the seconds, more than 0, after which to ask again.
 
-        All who wait are given the same time: at its end, one of them is let through. An `interval` of 0 is no rate:
-        `push_back` alone counts.
+        All who wait are given the same time: at its end, one of them is let through. The rate alone makes no one wait
+        for longer than an `interval`, even if it was lower before or the clock was ahead. An `interval` of 0 is no
+        rate: `push_back` alone counts.
         """
 
     @abstractmethod
