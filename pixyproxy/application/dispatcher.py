@@ -61,7 +61,8 @@ class Dispatcher(HealthCheck):
     ones, and a full queue still takes an image of an author with fewer than another one.
 
     `on_error` gets what keeps it from looking into the queue; it looks again soon. Without the port `queue`, which is
-    optional, images wait in this process and are failed when it ends; without `rate_limits`, no rate is kept.
+    optional, images wait in this process and are failed when it ends; without `rate_limits`, no rate is kept. Raises
+    `ValueError` for a `queue` without `leases` in `generate_image`, and the other way round: claims grant leases.
     """
 
     generate_image: GenerateImage
@@ -81,6 +82,10 @@ class Dispatcher(HealthCheck):
     _filling: asyncio.Lock = field(default_factory=asyncio.Lock, init=False, repr=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False, repr=False)
     _polling: asyncio.Task[None] | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if (self.queue is None) != (self.generate_image.leases is None):
+            raise ValueError("The `queue` of a dispatcher and the `leases` of its `generate_image` go together.")
 
     async def check(self) -> None:
         """Return if this process takes part in the queue; raise `OverloadedError` if it is about to stop."""

@@ -170,7 +170,8 @@ async def test_without_room_for_all_none_is_bought_or_stored(
     create_batch: CreateBatch, generator: InMemoryImageGenerator, images: InMemoryImageRepository, ann: Principal
 ) -> None:
     create_batch = in_another_process(create_batch, images, dispatch=DispatchPolicy(max_running=1, max_waiting=3))
-    waiting = [await images.add(PendingImageFactory.build(author=ann.name)) for _ in range(2)]
+    model = generator.capabilities().default
+    waiting = [await images.add(PendingImageFactory.build(author=ann.name, model=model)) for _ in range(2)]
     with pytest.raises(OverloadedError):
         await create_batch(FOX, 3, principal=ann, idempotency_key=KEY)
     assert await images.count() == 2

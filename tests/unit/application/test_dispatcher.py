@@ -1,6 +1,7 @@
 """The queue, and how much of it a process works off."""
 
 import asyncio
+import dataclasses
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
@@ -315,6 +316,14 @@ async def test_without_a_queue_images_that_wait_when_the_process_ends_have_faile
         await process.generations.result(processes.images, waiting.guid, 5)
     assert (await processes.images.get(waiting.guid)).status is ImageStatus.FAILED
     assert gated.prompts == ["a"]
+
+
+@pytest.mark.parametrize("given", ["leases", "queue"])
+async def test_a_queue_without_leases_or_leases_without_a_queue_are_refused(processes: Processes, given: str) -> None:
+    leases, queue = (processes.images, None) if given == "leases" else (None, processes.images)
+    generate_image = dataclasses.replace(processes.start().generate_image, leases=leases)
+    with pytest.raises(ValueError, match="go together"):
+        Dispatcher(generate_image=generate_image, queue=queue)
 
 
 async def test_with_a_queue_they_stay_in_it(processes: Processes, gated: GatedGenerator) -> None:

@@ -113,8 +113,9 @@ async def test_a_full_queue_takes_no_more_of_an_author_than_of_the_one_with_the_
 async def test_images_that_another_process_has_queued_are_made_and_have_their_places() -> None:
     generator, images = HeldGenerator(), InMemoryImageRepository()
     async with serving(ONE_RUNS_ONE_WAITS, generator=generator, images=images) as served:
-        pending = [PendingImageFactory.build(author="ann", created_at=NOW, request=FOX, batch=None) for _ in range(3)]
-        others = [await images.add(image) for image in pending]
+        model = generator.capabilities().default
+        facts = {"author": "ann", "created_at": NOW, "request": FOX, "batch": None, "model": model}
+        others = [await images.add(PendingImageFactory.build(**facts)) for _ in range(3)]
 
         problem(await served.post(auth=ANN), 503)
 
