@@ -35,7 +35,7 @@
         ├── GenerationTimedOutError     the generator did not answer in time
         ├── GenerationBrokenOffError    the connection to the generator broke off before the answer was there
         ├── GenerationAbandonedError    the process that waited for the generator died
-        ├── GenerationNotStartedError   the image lost its slot before anything was bought
+        ├── GenerationNotStartedError   the image was given up before anything was bought
         ├── ReferenceGoneError          a picture that the image was to be drawn from is gone
         ├── ContentNotKeptError         the content store could not keep the image
         ├── GenerationRateLimitedError  the generator wants fewer requests
@@ -291,7 +291,7 @@ class GenerationAbandonedError(GenerationError):
 
 
 class GenerationNotStartedError(GenerationError):
-    """The image lost its slot before anything was bought."""
+    """The image was given up before anything was bought."""
 
 
 class ReferenceGoneError(GenerationError):

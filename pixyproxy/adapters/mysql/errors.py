@@ -96,7 +96,7 @@ UNDONE: Final = frozenset(
 # No connection can be made.
 _UNREACHABLE: Final = frozenset({CR.CR_CONNECTION_ERROR, CR.CR_CONN_HOST_ERROR})
 
-# The connection has ended, or will, while nobody knows whether its last statement takes effect.
+# The connection has ended, or will, and its last statement may or may not take effect.
 _LOST: Final = frozenset(
     {
         ER.SERVER_SHUTDOWN,

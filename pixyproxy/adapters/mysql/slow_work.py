@@ -28,7 +28,7 @@ class SlowWork:
 
     @asynccontextmanager
     async def watch(self, place: int, seconds: float | None) -> AsyncIterator[None]:
-        """Give the block so many seconds, and raise the driver's error of a lost connection if the server hangs."""
+        """Give the block `seconds`, and raise the driver's error of a lost connection if the server hangs."""
         timer = asyncio.get_running_loop().call_later(_SECONDS, self._inquire, place)
         bound = asyncio.timeout(seconds)
         try:

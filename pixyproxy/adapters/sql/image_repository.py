@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from pixyproxy.adapters.sql.counters import count_up
+from pixyproxy.adapters.sql.counters import count_up, read_counter
 from pixyproxy.adapters.sql.database import Transaction
 from pixyproxy.adapters.sql.list_queries import ImageLists, tags_query
 from pixyproxy.adapters.sql.records import scanned_record, undamaged_images, valid_image_from_record
@@ -417,7 +417,7 @@ class SQLImageRepository(SQLUploads, ImagePorts):
     ) -> ClaimOutcome:
         async def grant(transaction: Transaction) -> ClaimOutcome:
             # All claims wait for each other here, so that they neither overlook nor overtake one another.
-            turn = await count_up(transaction, _QUEUE)
+            await count_up(transaction, _QUEUE)
             if max_running is not None:
                 ((running,),) = await transaction.fetch_all(_RUNNING, {"limited_by": limited_by})
                 if running >= max_running:
@@ -425,6 +425,7 @@ class SQLImageRepository(SQLUploads, ImagePorts):
             row = {"guid": str(guid), "lease_owner": owner, "limited_by": limited_by}
             if not await transaction.execute(_GRANT, row):
                 return ClaimOutcome.TAKEN
+            turn = await read_counter(transaction, _QUEUE)
             await transaction.execute(_STORE_TURN, {"guid": str(guid), "turn": turn})
             return ClaimOutcome.CLAIMED
 

@@ -40,7 +40,7 @@ def serve(**flags: str | None) -> None:
     """Serve the HTTP API.
 
     On SIGTERM or SIGINT it accepts no new connections, and finishes running requests and generations for at most
-    PIXYPROXY_SHUTDOWN_TIMEOUT seconds.
+    PIXYPROXY_SHUTDOWN_TIMEOUT seconds. On SIGTERM it serves on for PIXYPROXY_DRAIN_DELAY seconds before that.
     """
     import uvicorn
 

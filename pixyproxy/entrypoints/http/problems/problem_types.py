@@ -45,7 +45,7 @@ PROBLEM_TYPES: Final[dict[type[errors.PixyProxyException], tuple[HTTPStatus, str
     errors.GenerationFaultError: (HTTPStatus.INTERNAL_SERVER_ERROR, "PixyProxy has a fault"),
     errors.GenerationTimedOutError: (HTTPStatus.GATEWAY_TIMEOUT, "The generation took too long"),
     errors.GenerationBrokenOffError: (HTTPStatus.BAD_GATEWAY, "The connection to the generator broke off"),
-    errors.GenerationAbandonedError: (HTTPStatus.CONFLICT, "Nobody knows what became of the image"),
+    errors.GenerationAbandonedError: (HTTPStatus.CONFLICT, "The outcome of the generation is unknown"),
     errors.GenerationNotStartedError: (HTTPStatus.SERVICE_UNAVAILABLE, "The generation was not begun"),
     errors.ReferenceGoneError: (HTTPStatus.CONFLICT, "A reference is gone"),
     errors.ContentNotKeptError: (HTTPStatus.SERVICE_UNAVAILABLE, "The image could not be kept"),
