@@ -90,8 +90,10 @@ async def test_a_change_that_is_seen_has_made_it_grow(database: Database) -> Non
     """Both take effect in one moment: what was read under the old version never holds under the new one."""
     before = await database.access_version.current()
     change = asyncio.create_task(database.users.disable(ANN))
-    seen = []
-    for _ in range(50):
+    seen: list[tuple[bool, bool]] = []
+    is_over = False
+    while not is_over:
+        is_over = change.done()
         is_disabled = (await database.users.get(ANN)).is_disabled
         seen.append((is_disabled, await database.access_version.current() > before))
         await asyncio.sleep(0)
