@@ -143,7 +143,9 @@ def test_every_deployment_waits_for_the_end_of_generations(compose: Any) -> None
     (stop,) = re.findall(r"^TimeoutStopSec=(\d+)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE)
 
     assert int(stop) > shutdown
-    assert int(compose["services"]["pixyproxy-1"]["stop_grace_period"].removesuffix("s")) > shutdown
+    replica = compose["services"]["pixyproxy-1"]
+    drain_delay = replica["environment"]["PIXYPROXY_DRAIN_DELAY"]
+    assert int(replica["stop_grace_period"].removesuffix("s")) > drain_delay + shutdown
     assert manifest("deployment.yaml")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > (
         float(own["PIXYPROXY_DRAIN_DELAY"]) + float(own["PIXYPROXY_SHUTDOWN_TIMEOUT"]) + GRACE_SECONDS
     )
@@ -164,6 +166,12 @@ def test_compose_leads_nginx_to_its_replicas(compose: Any) -> None:
     assert addresses == [name for name in services if name.startswith("pixyproxy")]
     trusted = {services[name]["environment"]["FORWARDED_ALLOW_IPS"] for name in addresses}
     assert trusted == {services["nginx"]["networks"]["front"]["ipv4_address"]}
+
+
+def test_compose_drains_replicas_for_longer_than_nginx_keeps_idle_connections(compose: Any) -> None:
+    configuration = (ROOT / "docs" / "nginx" / "replicas.conf").read_text(encoding="utf-8")
+    (kept,) = re.findall(r"^ *keepalive_timeout (\d+)s;$", configuration, re.MULTILINE)
+    assert compose["services"]["pixyproxy-1"]["environment"]["PIXYPROXY_DRAIN_DELAY"] > int(kept)
 
 
 def test_compose_has_no_password_of_its_own() -> None:
