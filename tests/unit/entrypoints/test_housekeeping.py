@@ -89,7 +89,11 @@ def recovery_of(images: InMemoryImageRepository) -> RecoverImages:
 def dispatcher_of(generations: Generations) -> Dispatcher:
     images = InMemoryImageRepository()
     generate_image = GenerateImage(
-        images=images, contents=InMemoryContentStore(), generator=InMemoryImageGenerator(), clock=InMemoryClock()
+        images=images,
+        leases=images,
+        contents=InMemoryContentStore(),
+        generator=InMemoryImageGenerator(),
+        clock=InMemoryClock(),
     )
     return Dispatcher(generate_image=generate_image, queue=images, generations=generations)
 
