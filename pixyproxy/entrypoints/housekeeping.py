@@ -100,6 +100,22 @@ async def housekeeping(
         await asyncio.wait(tasks)
 
 
+@asynccontextmanager
+async def recovery(recover_images: RecoverImages, *, every: float) -> AsyncIterator[None]:
+    """Recover abandoned images after each `every` seconds, during the block."""
+    recovering = asyncio.create_task(_recover(recover_images, every))
+    try:
+        yield
+    finally:
+        recovering.cancel()
+        await asyncio.wait([recovering])
+
+
+async def _recover(recover_images: RecoverImages, every: float) -> None:
+    await asyncio.sleep(every)
+    await _repeat(recover_images, "abandoned images recovered", every)
+
+
 async def _repeat(work: Callable[[], Awaitable[int]], event: str, every: float) -> None:
     while True:
         await _do(work, event)

@@ -158,6 +158,15 @@ async def test_an_image_that_is_given_back_counts_against_no_limit(images: Image
     assert await images.claim(second.guid, owner=ME, limited_by="key", max_running=1) is ClaimOutcome.CLAIMED
 
 
+async def test_an_image_that_is_taken_over_counts_against_no_limit(images: ImagePorts) -> None:
+    first, second = [await waiting(images, ANN, seconds) for seconds in range(2)]
+    await images.claim(first.guid, owner="a process that died", limited_by="key", max_running=1)
+    await images.update_leased(first.started(at=NOON), expected=ImageStatus.PENDING, owner="a process that died")
+    (lease,) = await images.list_leases(limit=1)
+    assert await images.take_over(lease, ME)
+    assert await images.claim(second.guid, owner=ME, limited_by="key", max_running=1) is ClaimOutcome.CLAIMED
+
+
 async def test_of_many_claims_at_once_each_image_is_granted_once_and_the_limit_holds(images: ImagePorts) -> None:
     queued = [(await waiting(images, ANN, seconds)).guid for seconds in range(8)]
     granted: Counter[UUID] = Counter()

@@ -210,8 +210,7 @@ class InMemoryImageRepository(ImagePorts):
         image = self._images.get(lease.guid)
         if image is None or image.status.is_final or self._is_waiting(image) or self._lease(lease.guid) != lease:
             return False
-        held = self._leases.get(lease.guid)
-        self._grant(lease.guid, owner, held and held.limited_by)
+        self._grant(lease.guid, owner, None)
         return True
 
     async def give_back(self, guid: UUID, owner: str) -> None:

@@ -187,7 +187,7 @@ _LEASES: Final = """
 
 _TAKE_OVER: Final = """
     UPDATE images
-    SET lease_owner = :lease_owner, lease_renewals = lease_renewals + 1, updated_at = updated_at
+    SET lease_owner = :lease_owner, lease_renewals = lease_renewals + 1, limited_by = NULL, updated_at = updated_at
     WHERE guid = :guid AND lease_renewals = :renewals
         AND (lease_owner = :seen_owner OR (lease_owner IS NULL AND :seen_owner IS NULL))
         AND (status = 'generating' OR (status = 'pending' AND lease_owner IS NOT NULL))

@@ -39,7 +39,10 @@ class ImageLeases(Protocol):
 
     @abstractmethod
     async def take_over(self, lease: Lease, owner: str) -> bool:
-        """Give the lease to `owner`, and return whether it was still as it was seen."""
+        """Give the lease to `owner`, and return whether it was still as it was seen.
+
+        The image counts against no limit any more: its new owner does not make it.
+        """
 
     @abstractmethod
     async def give_back(self, guid: UUID, owner: str) -> None:

@@ -21,6 +21,7 @@ from pixyproxy.domain.ports import PartialImage
 from pixyproxy.domain.reference import Reference, Upload
 from pixyproxy.domain.user import Principal
 from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.housekeeping import recovery
 
 _CHUNK_SIZE: Final = 1 << 20
 _PAUSE: Final = 0.5
@@ -116,7 +117,9 @@ class ImageCreation:
                 await self.container.sweep_uploads()()
             raise
         await store_upload.release(uploads)
-        return await asyncio.gather(*(self._ended(image) for image in begun))
+        # An image of a process that has crashed may hold the last place of the limit, and no service may be running.
+        async with recovery(self.container.recover_images(), every=self.container.settings().lease / 3):
+            return await asyncio.gather(*(self._ended(image) for image in begun))
 
     async def _begin(
         self,

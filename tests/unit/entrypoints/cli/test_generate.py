@@ -78,6 +78,21 @@ def test_an_image_is_kept_printed_and_written() -> None:
     assert stored() == 1
 
 
+def test_an_image_of_a_process_that_has_crashed_does_not_hold_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"OPENAI_CONCURRENCY": "1", "LEASE": "0.5", "MAX_WAIT": "10"}.items():
+        monkeypatch.setenv(f"PIXYPROXY_{name}", value)
+    first = details(generate("--size", "64x64"))
+    with closing(sqlite3.connect("images.db")) as database, database:
+        database.execute(
+            "UPDATE images SET status = 'generating', media_type = NULL, byte_size = NULL, sha256 = NULL, width = NULL,"
+            " height = NULL, result = NULL, lease_owner = 'a process that died', limited_by = 'sketch'"
+        )
+
+    second = details(generate("--size", "64x64"))
+
+    assert (first["status"], second["status"], stored()) == ("ready", "ready", 2)
+
+
 def test_options_are_those_of_the_request() -> None:
     detail = details(
         generate(
