@@ -133,6 +133,25 @@ def test_a_graceful_shutdown_lets_a_running_generation_finish(tmp_path: Path) ->
         assert rows(tmp_path) == [("ready",)]
 
 
+def test_a_draining_service_is_not_ready_and_serves_on_without_beginning_generations(tmp_path: Path) -> None:
+    with (
+        running_service(tmp_path, {"PIXYPROXY_DRAIN_DELAY": "60"}) as service,
+        httpx.Client(base_url=service.url, auth=service.login, timeout=30) as client,
+    ):
+        assert client.get("/health/ready").status_code == 200
+        service.process.send_signal(signal.SIGTERM)
+        while (ready := client.get("/health/ready")).status_code == 200:
+            time.sleep(0.01)
+        assert (ready.status_code, ready.json()["type"]) == (503, "urn:pixyproxy:problem:overloaded")
+        assert ready.headers["Connection"] == "close"
+        assert client.get("/health/live").status_code == 200
+        created = client.post("/image", json={"prompt": "a fox"}, headers={"Prefer": "respond-async"})
+        assert created.status_code == 202
+        # The second signal does not wait for the delay.
+        assert service.stop(signal.SIGTERM) in (0, -signal.SIGTERM)
+    assert rows(tmp_path) == [("pending",)]
+
+
 def test_an_image_is_kept_when_the_client_leaves(service: Service, client: httpx.Client) -> None:
     # A first login takes longer than the client will wait.
     client.get("/private/image", auth=service.login)
