@@ -21,7 +21,7 @@ def print_problem(terminal: "Console", problem: "ArchiveProblem | CopyResult") -
 
 
 @contextmanager
-def told_how_to_go_on(
+def advice_on_error(
     terminal: "Console", done: Callable[[], int], advice: str, *, what: str = "images"
 ) -> Iterator[None]:
     """On an error, print how many of `what` are `done` and the `advice`, and re-raise it."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from pixyproxy.entrypoints.cli.archive import AGAIN, print_problem, told_how_to_go_on
+from pixyproxy.entrypoints.cli.archive import AGAIN, advice_on_error, print_problem
 from pixyproxy.entrypoints.cli.session import run
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class _Display:
     def running(self) -> Iterator[None]:
         """Show the line meanwhile; after an error print how to go on."""
         self._start = self._shown = time.monotonic()
-        with self._progress, told_how_to_go_on(self._terminal, lambda: self._done, AGAIN, what="contents"):
+        with self._progress, advice_on_error(self._terminal, lambda: self._done, AGAIN, what="contents"):
             yield
 
     def show(self, report: "CopyReport") -> None:

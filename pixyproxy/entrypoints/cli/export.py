@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pixyproxy.entrypoints.cli.archive import AGAIN, print_problem, told_how_to_go_on
+from pixyproxy.entrypoints.cli.archive import AGAIN, advice_on_error, print_problem
 from pixyproxy.entrypoints.cli.schema import ensure_schema
 from pixyproxy.entrypoints.cli.session import run_with_container
 
@@ -52,7 +52,7 @@ def export(folder: str, author: str | None) -> None:
         with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
             task = progress.add_task("exporting", total=total)
             advice = "This tar is incomplete; start again." if is_tar else AGAIN
-            with told_how_to_go_on(terminal, lambda: int(progress.tasks[task].completed), advice):
+            with advice_on_error(terminal, lambda: int(progress.tasks[task].completed), advice):
                 outcomes: Mapping[ExportOutcome, int] = await container.export_images()(
                     archive_of(container),
                     author=name,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pixyproxy.domain.errors import PixyProxyException
-from pixyproxy.entrypoints.cli.archive import AGAIN, print_problem, told_how_to_go_on
+from pixyproxy.entrypoints.cli.archive import AGAIN, advice_on_error, print_problem
 from pixyproxy.entrypoints.cli.schema import ensure_schema
 from pixyproxy.entrypoints.cli.session import run_with_container
 
@@ -46,7 +46,7 @@ def import_(source: str) -> None:
         ):
             archive = _archive(source, container, stack)
             task = progress.add_task("importing", total=None if archive.progress is None else 1.0, done=0)
-            with told_how_to_go_on(terminal, lambda: int(progress.tasks[task].fields["done"]), AGAIN):
+            with advice_on_error(terminal, lambda: int(progress.tasks[task].fields["done"]), AGAIN):
                 outcomes: Mapping[ImportOutcome, int] = await container.import_images()(
                     archive,
                     on_progress=lambda done: progress.update(task, completed=archive.progress or 0, done=done),
