@@ -244,12 +244,11 @@ async def test_after_a_crash_the_key_tells_the_truth_and_buys_nothing() -> None:
 
 async def test_an_image_that_the_database_lost_sight_of_is_found_by_its_key() -> None:
     images = FailingImageRepository(ImageStatus.READY)
-    async with serving(with_settings(lease=0.001), images=images) as served:
+    async with serving(with_settings(lease=0.05), images=images) as served:
         delayed = problem(await served.post(key=KEY), 503)
         images.fails_for.clear()
-        await served.container.recover_images()()
-        await asyncio.sleep(0.01)
-        await served.container.recover_images()()
+        # By the background work.
+        await served.ready(delayed["guid"])
 
         response = await served.post(key=KEY)
 
