@@ -87,8 +87,8 @@ class Forms:
     async def read_by(self, take: Callable[[FormParts], Awaitable[None]], request: APIRequest) -> None:
         """Let `take` have the parts of a form.
 
-        Checks login, admission and space before it reads the body. Raises `BadRequestError` for a malformed form,
-        `HTTPException` for one that is too large or takes too long, and the errors of `AdmitUploads`.
+        Checks login, room in the queue and space before it reads the body. Raises `BadRequestError` for a malformed
+        form, `HTTPException` for one that is too large or takes too long, and the errors of `AdmitUploads`.
         """
         await self.admit_uploads(request.user)
         parts = FormParts(request=request, max_size=form_max_size(REFERENCES_MAX_COUNT + 1, self.store_upload.max_size))
