@@ -128,3 +128,15 @@ def test_a_worker_that_dies_takes_only_its_own_requests_along_and_is_replaced(se
     assert set(answers) == {200}
     assert len(failures) <= len(clients)
     assert smaller_share(service) >= FAIR
+
+
+def test_workers_end_when_their_supervisor_is_killed(service: Service) -> None:
+    workers = workers_of(service)
+    try:
+        service.stop(signal.SIGKILL)
+        wait_until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in workers))
+    finally:
+        for pid in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    socket.create_server(("127.0.0.1", service.port)).close()

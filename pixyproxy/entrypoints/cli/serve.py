@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import math
+import multiprocessing
 import os
 import secrets
 import signal
@@ -111,6 +112,7 @@ def application() -> "ProxyHeaders":
     container = Container(settings=settings)
     app = create_app(settings, container)
     app.on_startup.append(partial(stop_on_signals, container, settings.shutdown_timeout, settings.drain_delay))
+    app.on_startup.append(stop_with_supervisor)
     app.on_startup.append(freeze_startup_objects)
     # The default is uvicorn's.
     return ProxyHeaders(app, os.environ.get(TRUSTED_PROXIES) or "127.0.0.1")
@@ -172,6 +174,23 @@ async def stop_on_signals(container: "Container", seconds: float, drain_delay: f
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, partial(on_signal, signal.getsignal(number)))
+
+
+async def stop_with_supervisor() -> None:
+    """Do what SIGTERM does when the process that has started this worker is gone; do nothing if there is none.
+
+    A worker that outlives a killed supervisor would keep the port, and no one would restart or stop it.
+    """
+    supervisor = multiprocessing.parent_process()
+    if supervisor is None:
+        return
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        loop.remove_reader(supervisor.sentinel)
+        signal.raise_signal(signal.SIGTERM)
+
+    loop.add_reader(supervisor.sentinel, stop)
 
 
 def freeze_startup_objects() -> None:
