@@ -27,6 +27,8 @@ HERE = "203.0.113.7"
 
 
 def from_address(address: str, container: Container) -> Client:
+    # Each client has an event loop of its own.
+    container.dispatcher.reset()
     app = create_app(container.settings(), container)
     handler = app.asgi_handler
 
