@@ -33,6 +33,9 @@ RETRY_AFTER: Final = 10.0
 # Processes that claim at once take different images of the first few.
 _CANDIDATES: Final = 16
 
+# Of its own: a host may rely on the state of the shared one.
+_RANDOM: Final = random.Random()  # noqa: S311 -- no secrets
+
 
 class DispatchPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How much is generated, and how much waits.
@@ -194,7 +197,7 @@ class Dispatcher(HealthCheck):
     async def _fill(self) -> float:
         """Begin generations as long as there is room, and return the seconds until the next look."""
         # Random, so that processes don't look all at once.
-        poll = self.policy.poll * random.uniform(0.5, 1.0)  # noqa: S311
+        poll = self.policy.poll * _RANDOM.uniform(0.5, 1.0)
         while len(self.generations) < self.policy.max_running:
             if self._is_paused or (paused := self._paused_until - asyncio.get_running_loop().time()) > 0:
                 return poll if self._is_paused else min(paused, poll)

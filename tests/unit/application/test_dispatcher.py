@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
@@ -177,6 +178,13 @@ async def test_a_process_makes_what_another_has_queued(processes: Processes, gat
     processes.start()
     gated.let("a", "b")
     await processes.ready(*await processes.queue("a", "b", to=full))
+
+
+async def test_looks_into_the_queue_leave_the_random_numbers_of_the_host_alone(processes: Processes) -> None:
+    state = random.getstate()
+    processes.start()
+    await asyncio.sleep(2 * POLL)
+    assert random.getstate() == state
 
 
 async def test_a_process_that_does_not_serve_makes_its_own_alone(processes: Processes, gated: GatedGenerator) -> None:
