@@ -1,12 +1,13 @@
 """The queue of images, and this process's part in working it off."""
 
 import asyncio
+import math
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -33,6 +34,9 @@ RETRY_AFTER: Final = 10.0
 # Processes that claim at once take different images of the first few.
 _CANDIDATES: Final = 16
 
+# An image whose references can't be read is tried again less and less often.
+_PUT_OFF_MAX_SECONDS: Final = 300.0
+
 # Of its own: a host may rely on the state of the shared one.
 _RANDOM: Final = random.Random()  # noqa: S311 -- no secrets
 
@@ -53,6 +57,16 @@ class DispatchPolicy(msgspec.Struct, frozen=True, kw_only=True):
     limit_name: str = "generator"
     images_per_minute: float | None = None
     max_running_together: int | None = None
+
+
+class _PutOff(NamedTuple):
+    """Until when an image is left alone, by the clock of the event loop, and for how many seconds."""
+
+    until: float
+    seconds: float
+
+
+_NOT_PUT_OFF: Final = _PutOff(-math.inf, 0.0)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,6 +96,7 @@ class Dispatcher(HealthCheck):
     _is_paused: bool = field(default=False, init=False)
     _is_closed: bool = field(default=False, init=False)
     _paused_until: float = field(default=0.0, init=False)
+    _put_off: dict[UUID, "_PutOff"] = field(default_factory=dict, init=False, repr=False)
     _filling: asyncio.Lock = field(default_factory=asyncio.Lock, init=False, repr=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False, repr=False)
     _polling: asyncio.Task[None] | None = field(default=None, init=False, repr=False)
@@ -214,14 +229,21 @@ class Dispatcher(HealthCheck):
     async def _next(self) -> Sequence[UUID]:
         if self.queue is not None and self._is_serving:
             since = self.generate_image.clock.now() - LATE
-            return await self.queue.list_next(since=since, models=self._models, limit=_CANDIDATES)
+            limit = _CANDIDATES + len(self._put_off)
+            return self._without_put_off(await self.queue.list_next(since=since, models=self._models, limit=limit))
         positions = {guid: position for position, guid in enumerate(self._own)}
 
         def turn(guid: UUID) -> tuple[int, int, int]:
             author = self._own[guid][0].author
             return self._running[author], self._turns.get(author, 0), positions[guid]
 
-        return sorted(self._own, key=turn)
+        return self._without_put_off(sorted(self._own, key=turn))
+
+    def _without_put_off(self, guids: Sequence[UUID]) -> Sequence[UUID]:
+        now = asyncio.get_running_loop().time()
+        # Longer than the longest time: these are not in the queue any more.
+        self._put_off = {guid: put for guid, put in self._put_off.items() if put.until > now - _PUT_OFF_MAX_SECONDS}
+        return [guid for guid in guids if self._put_off.get(guid, _NOT_PUT_OFF).until <= now]
 
     @property
     def _models(self) -> Sequence[str] | None:
@@ -297,7 +319,7 @@ class Dispatcher(HealthCheck):
         try:
             return await self.generate_image(image, on_partial)
         except ImageHandedOverError as exc:
-            self._paused_until = asyncio.get_running_loop().time() + exc.retry_after
+            await self._hand_over(image, exc)
             if not self._is_serving and exc.retry_after:
                 self._own[image.guid] = image, on_partial
                 self._keep_polling()
@@ -311,6 +333,18 @@ class Dispatcher(HealthCheck):
                 del self._running[image.author]
             # The task still counts until it has ended.
             asyncio.get_running_loop().call_soon(self._wake.set)
+
+    async def _hand_over(self, image: Image, error: ImageHandedOverError) -> None:
+        """Leave the image, or all images, alone for a while."""
+        now = asyncio.get_running_loop().time()
+        if error.is_of_image:
+            before = self._put_off.get(image.guid, _NOT_PUT_OFF)
+            seconds = min(max(2 * before.seconds, error.retry_after), _PUT_OFF_MAX_SECONDS)
+            self._put_off[image.guid] = _PutOff(now + seconds, seconds)
+        else:
+            self._paused_until = now + error.retry_after
+        with suppress(PixyProxyException):
+            await self._give_back()
 
     async def _push_back(self, seconds: float) -> None:
         if self.rate_limits is not None:

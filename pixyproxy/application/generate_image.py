@@ -56,12 +56,14 @@ QUARANTINE_NOTE: Final = "What came back is kept in quarantine."
 class ImageHandedOverError(Exception):
     """This process no longer makes the image: it waits in the queue again, or another process has taken it over.
 
-    `retry_after` is in how many seconds this process may try again, if a part that it needs has failed.
+    `retry_after` is in how many seconds this process may try again, if a part that it needs has failed: for this image
+    alone with `is_of_image`, or for all.
     """
 
-    def __init__(self, retry_after: float = 0.0) -> None:
+    def __init__(self, retry_after: float = 0.0, *, is_of_image: bool = False) -> None:
         super().__init__(retry_after)
         self.retry_after = retry_after
+        self.is_of_image = is_of_image
 
 
 class GenerationPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +150,7 @@ class GenerateImage:
         try:
             return await self.find_pictures(image.request, Principal(name=image.author))
         except (ContentStoreError, DBConnectionError) as exc:
-            await self._hand_over(image, self.policy.lease_seconds / 3)
+            await self._hand_over(image, self.policy.lease_seconds / 3, is_of_image=True)
             reason = "The references could not be read; nothing was bought."
             raise GenerationNotStartedError(reason, maybe_billed=False) from exc
 
@@ -182,11 +184,11 @@ class GenerateImage:
             if stored.status is not generating.status or not await self.leases.renew(stored.guid, self.policy.owner):
                 raise
 
-    async def _hand_over(self, image: Image, retry_after: float) -> None:
+    async def _hand_over(self, image: Image, retry_after: float, *, is_of_image: bool = False) -> None:
         """Give up the lease and raise `ImageHandedOverError`; do nothing if there are no leases."""
         if self.leases is not None:
             await self.give_back(image.guid)
-            raise ImageHandedOverError(retry_after)
+            raise ImageHandedOverError(retry_after, is_of_image=is_of_image)
 
     async def give_back(self, guid: UUID) -> None:
         """Give up the lease on an image, as far as that can be done: a pending one waits in the queue again."""

@@ -31,7 +31,8 @@ from pixyproxy.domain.errors import (
 )
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image, ImageStatus
-from pixyproxy.domain.ports import GeneratedImage
+from pixyproxy.domain.ports import GeneratedImage, InputPictures
+from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.user import UserName
 from tests.factories import PendingImageFactory
 from tests.images import ANN, BOB, held
@@ -454,6 +455,35 @@ async def test_an_image_of_a_model_that_this_process_does_not_have_is_left_to_ot
     gated.let("a")
     await processes.ready(*await processes.queue("a"))
     assert (await processes.images.get(foreign.guid)).status is ImageStatus.PENDING
+
+
+async def test_an_image_whose_references_can_not_be_read_holds_up_no_other(
+    processes: Processes, gated: GatedGenerator
+) -> None:
+    process = processes.start(serves=False, max_running=1)
+    tries: list[UUID] = []
+
+    class Unreadable:
+        async def __call__(self, request: GenerationRequest, principal: object) -> InputPictures:
+            tries.append(UUID(int=0))
+            raise ContentStoreError("The reference can't be read.")
+
+    process.generate_image = dataclasses.replace(process.generate_image, find_pictures=Unreadable())  # type: ignore[arg-type]
+    reference = Reference.to_image(UUID(int=1))
+    broken = await processes.images.add(
+        PendingImageFactory.build(
+            request=GenerationRequest(prompt="broken", references=(reference,)),
+            author=ANN,
+            model=MODEL,
+            created_at=processes.now(),
+        )
+    )
+    gated.let("a", "b", "c")
+    queued = await processes.queue("a", "b", "c")
+    process.serve()
+    await processes.ready(*queued)
+    assert (await processes.images.get(broken.guid)).status is ImageStatus.PENDING
+    assert 1 <= len(tries) <= 10
 
 
 class TestRoom:
