@@ -31,6 +31,7 @@ from tests.cluster.world import AUTHORS, RUNNING, Replica, World, nginx_before, 
 
 SECONDS: Final = float(os.environ.get("PIXYPROXY_BENCH_SECONDS", "5"))
 REPLICAS: Final = (1, 2, 4)
+# Of each replica, so that its requests share queries to the same extent.
 CONNECTIONS: Final = 16
 IMAGES: Final = 100
 LARGE: Final = 1_500_000
@@ -73,9 +74,10 @@ def measure(world: World, case: Case, replicas: Sequence[Replica]) -> str:
             [node.pid for node in world.cluster.nodes],
             [world.s3.pid],
         )
-        wrk(nginx.url, case.paths, 1)
+        connections = CONNECTIONS * len(replicas)
+        wrk(nginx.url, case.paths, 1, connections)
         before = [sum(map(cpu_seconds, pids)) for pids in groups]
-        figures = wrk(nginx.url, case.paths, SECONDS)
+        figures = wrk(nginx.url, case.paths, SECONDS, connections)
         after = [sum(map(cpu_seconds, pids)) for pids in groups]
     if figures["errors"]:
         raise RuntimeError(f"{case.what}: {figures}")
@@ -86,12 +88,12 @@ def measure(world: World, case: Case, replicas: Sequence[Replica]) -> str:
     return f"| {case.what} | {len(replicas)} | {speed:,.0f} | {waits} | {costs} |"
 
 
-def wrk(url: str, paths: Sequence[str], seconds: float) -> dict[str, Any]:
+def wrk(url: str, paths: Sequence[str], seconds: float, connections: int) -> dict[str, Any]:
     """Request these paths at random, and return the figures."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("\n".join(paths))
         file.flush()
-        options = ("-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s", "--timeout", "30s", "-s", str(SCRIPT))
+        options = ("-t1", f"-c{connections}", f"-d{seconds:.0f}s", "--timeout", "30s", "-s", str(SCRIPT))
         done = subprocess.run(  # noqa: S603 -- our own command
             ["wrk", *options, url, "--", file.name],  # noqa: S607
             stdout=subprocess.PIPE,
@@ -125,8 +127,8 @@ def main() -> None:
                 print(rows[-1], flush=True)
     if arguments.write:
         said = (
-            f"Measured on {datetime.now(UTC):%-d %B %Y} with `make bench-scale`: {CONNECTIONS} connections,"
-            f" {machine(loads)}."
+            f"Measured on {datetime.now(UTC):%-d %B %Y} with `make bench-scale`: {CONNECTIONS} connections for each"
+            f" replica, {machine(loads)}."
         )
         write_results("replicas", "\n".join([said, "", *rows]), page=SCALE)
 
