@@ -35,7 +35,7 @@ HEAD: Final = (
 def row(event: Happening, verdict: Verdict) -> str:
     """Return the line of the table."""
     ledger = verdict.ledger
-    errors = ", ".join(f"{number}x {kind}" for kind, number in ledger.errors.most_common()) or "0"
+    errors = ", ".join(f"{number} {kind}" for kind, number in ledger.errors.most_common()) or "0"
     kept = verdict.promised - len(verdict.broken)
     cells = (
         event.title,
@@ -54,9 +54,8 @@ def row(event: Happening, verdict: Verdict) -> str:
 
 def faults(event: Happening, verdict: Verdict) -> Sequence[str]:
     """Return what must not be."""
-    errors = [f"{number}x {kind}" for kind, number in verdict.ledger.errors.items()] if event.is_planned else []
-    wrong = [*verdict.lost, *verdict.broken, *verdict.twice, *errors, *([verdict.doctor] if verdict.doctor else [])]
-    return [f"{event.name}: {each}" for each in wrong]
+    errors = [f"{number} {kind}" for kind, number in verdict.ledger.errors.items()] if event.is_planned else []
+    return [f"{event.name}: {each}" for each in (*verdict.faults, *errors)]
 
 
 def machine(loads: Sequence[float]) -> str:
@@ -101,6 +100,8 @@ def main() -> None:
             f"Measured on {datetime.now(UTC):%-d %B %Y} with `make cluster`: {CLIENTS} clients, {SECONDS:.0f} s for"
             f" each event, {machine(loads)}."
         )
+        if not wrong:
+            said += " `pixyproxy doctor` found nothing wrong after any of them."
         write_results("events", "\n".join([said, "", *rows]), page=SCALE)
     if wrong:
         sys.exit("\n".join(wrong))

@@ -29,8 +29,7 @@ def world() -> Iterator[World]:
 def test_no_image_is_lost_and_none_is_billed_twice(world: World, event: Happening) -> None:
     verdict = play(world, event, SECONDS, with_doctor=False)
 
-    wrong = [*verdict.lost, *verdict.broken, *verdict.twice]
-    assert not wrong, "\n".join([*wrong, *warnings_of(world)])
+    assert not verdict.faults, "\n".join([*verdict.faults, *warnings_of(world)])
     assert verdict.promised
     if event.is_planned:
         assert not verdict.ledger.errors, "\n".join([str(verdict.ledger.errors), *warnings_of(world)])

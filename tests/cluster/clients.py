@@ -19,7 +19,7 @@ from tests.cluster.world import AUTHORS, PASSWORD
 
 CLIENTS: Final = 8
 CREATE: Final = "POST"
-PROMISE: Final = "POST (202)"
+PROMISE: Final = "POST async"
 CHANGE: Final = "PATCH"
 DETAILS: Final = "details"
 LIST: Final = "list"
@@ -29,6 +29,10 @@ WRITES: Final = (CREATE, PROMISE, CHANGE)
 
 _SHARES: Final = {DETAILS: 30, CONTENT: 25, LIST: 15, CHANGE: 12, CREATE: 9, PROMISE: 9}
 _TIMEOUT: Final = 90.0
+_BROKEN: Final[Mapping[type[httpx.TransportError], str]] = {
+    httpx.ConnectError: "connection refused",
+    httpx.ReadTimeout: "time-out",
+}
 # People think, and programs work, between two requests.
 _PAUSE: Final = 0.03
 _PAUSE_AFTER_ERROR: Final = 0.2
@@ -98,7 +102,7 @@ class Client:
             response = self._http.request(method, path, **how)
         except httpx.TransportError as exc:
             self.problem = {}
-            self._write_down(kind, began_at, type(exc).__name__)
+            self._write_down(kind, began_at, _BROKEN.get(type(exc), "connection broken"))
             return None
         if response.is_success:
             self._write_down(kind, began_at)

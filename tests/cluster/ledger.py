@@ -65,7 +65,7 @@ class Ledger:
     @property
     def errors(self) -> Counter[str]:
         """The number of errors of each kind."""
-        return Counter(f"{request.kind} {request.error}" for request in self.requests if request.error)
+        return Counter(f"{request.kind}: {request.error}" for request in self.requests if request.error)
 
     @property
     def stall(self) -> float:

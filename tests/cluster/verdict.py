@@ -4,7 +4,8 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Final
 
 from tests.cluster.clients import READS, WRITES, Client, playing
@@ -22,6 +23,8 @@ _PASSING: Final = (
     "generation-not-started",
     "idempotency-key-in-use",
 )
+# How a promised image may end. What OpenAI may have billed for a replica that died is not bought again.
+_KEPT: Final = ("ready", "unknown")
 # The end of an event is followed, too.
 _SECONDS_AFTER: Final = 1.0
 
@@ -43,7 +46,16 @@ class Verdict:
     twice: Sequence[str]
     unknown: int
     doctor: str = ""
-    statuses: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def faults(self) -> Sequence[str]:
+        """What is never right, whatever happens."""
+        return [
+            *(f"lost: {each}" for each in self.lost),
+            *(f"promise broken: {each}" for each in self.broken),
+            *(f"billed or recorded twice: {each}" for each in self.twice),
+            *([f"doctor: {self.doctor}"] if self.doctor else []),
+        ]
 
     @property
     def slowest_read(self) -> float:
@@ -69,34 +81,34 @@ def play(world: World, event: Happening, seconds: float, *, with_doctor: bool = 
 def judge(world: World, ledger: Ledger, *, with_doctor: bool = True) -> Verdict:
     """Return the verdict on what the world has and OpenAI has billed."""
     world.heal()
-    clients = {author: Client(world.url, author, Ledger()) for author in AUTHORS}
-    acknowledged, promised = (
-        sum(creation.is_acknowledged for creation in ledger.creations),
-        sum(creation.is_promised for creation in ledger.creations),
-    )
-    for creation in ledger.creations:
-        if not creation.is_acknowledged:
-            _find(clients[creation.author], creation)
-    world.wait_until_settled()
-    checked = [(creation, _check(clients[creation.author], creation)) for creation in ledger.creations if creation.guid]
-    for client in clients.values():
-        client.__exit__(None, None, None)
+    acknowledged = sum(creation.is_acknowledged for creation in ledger.creations)
+    promised = sum(creation.is_promised for creation in ledger.creations)
+    with ExitStack() as stack:
+        clients = {author: stack.enter_context(Client(world.url, author, Ledger())) for author in AUTHORS}
+        for creation in ledger.creations:
+            if not creation.is_acknowledged:
+                _find(clients[creation.author], creation)
+        world.wait_until_settled()
+        checked = [(each, _check(clients[each.author], each)) for each in ledger.creations if each.guid]
     billed = world.openai.times_billed()
     recorded = Counter(prompt for (prompt,) in world.query("SELECT prompt FROM images"))
-    prompts = {creation.prompt for creation in ledger.creations}
+    prompts = [creation.prompt for creation in ledger.creations]
+    lost = [f"{creation.prompt}: {found.problem}" for creation, found in checked if found.problem]
+    lost += [
+        f"{prompt}: billed, and there is no record" for prompt in prompts if billed[prompt] and not recorded[prompt]
+    ]
     return Verdict(
         ledger=ledger,
         acknowledged=acknowledged,
         promised=promised,
-        lost=[f"{creation.prompt}: {found.problem}" for creation, found in checked if found.problem],
+        lost=lost,
         broken=[
             f"{creation.prompt}: {found.status}"
             for creation, found in checked
-            if creation.is_promised and found.status not in {"ready", "unknown"}
+            if creation.is_promised and found.status not in _KEPT
         ],
         twice=[prompt for prompt in prompts if billed[prompt] > 1 or recorded[prompt] > 1],
         unknown=sum(found.status == "unknown" for _, found in checked),
-        statuses=Counter(found.status for _, found in checked),
         doctor=_doctor(world) if with_doctor else "",
     )
 
