@@ -44,14 +44,14 @@ def kill_replica(world: World, ledger: Ledger, seconds: float) -> None:
     with ExitStack() as stack:
         client = stack.enter_context(Client(victim.url, AUTHORS[-1], ledger))
         pool = stack.enter_context(ThreadPoolExecutor(_WITH_CLIENT))
-        # All replicas are full of images that are held, and no image of other clients is generated meanwhile.
+        # More than all replicas generate at once. Other authors' images take turns with them.
         for _ in range(_WITH_CLIENT):
             pool.submit(client.create, waits=True, directive=f"[[gate {gate}]]")
         for _ in range(len(world.replicas) * RUNNING + WAITING - _WITH_CLIENT):
             client.create(waits=False, directive=f"[[gate {gate}]]")
         deadline = time.monotonic() + START_TIMEOUT
-        while world.running(victim, gate) < RUNNING or world.waiting(gate) < WAITING:
-            assert time.monotonic() < deadline, (world.running(victim, gate), world.waiting(gate))
+        while world.running(victim) < RUNNING or world.waiting() < WAITING:
+            assert time.monotonic() < deadline, (world.running(victim), world.waiting())
             time.sleep(0.02)
         victim.end(signal.SIGKILL)
         world.openai.open_gate(gate)

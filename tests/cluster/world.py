@@ -174,13 +174,13 @@ class World:
         """Ask the database, not the service."""
         return self.cluster.usable_node().execute(sql, database=self.database)
 
-    def running(self, replica: Replica, gate: str) -> int:
-        """Return the number of images of a gate that a replica generates now."""
-        return self._count(f"status = 'generating' AND lease_owner LIKE '%:{replica.pid}:%' AND prompt LIKE '%{gate}%'")
+    def running(self, replica: Replica) -> int:
+        """Return the number of images that a replica generates now."""
+        return self._count(f"status = 'generating' AND lease_owner LIKE '%:{replica.pid}:%'")
 
-    def waiting(self, gate: str) -> int:
-        """Return the number of images of a gate that wait in the queue."""
-        return self._count(f"status = 'pending' AND prompt LIKE '%{gate}%'")
+    def waiting(self) -> int:
+        """Return the number of images that wait in the queue."""
+        return self._count("status = 'pending'")
 
     def _count(self, condition: str) -> int:
         ((count,),) = self.query(f"SELECT COUNT(*) FROM images WHERE {condition}")  # noqa: S608
