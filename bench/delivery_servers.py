@@ -243,7 +243,7 @@ def uvicorn_server(folder: Path, settings: Mapping[str, str], *arguments: str) -
                 *("--host", "127.0.0.1", "--port", str(port)),
             ],
             cwd=folder,
-            env=clean_environment(settings),
+            env=clean_environment({"PYTHONPATH": os.environ.get("PYTHONPATH", ""), **settings}),
             stdout=log,
             stderr=log,
         )

@@ -712,11 +712,11 @@ def _most_billed(answer: Answer, trial: Trial) -> int:
 
 def _is_untrue(answer: Answer, rows: Sequence[Row]) -> bool:
     """Whether an answer contradicts the images' outcomes, even if it came before the end."""
+    if answer.problem.get("type") == "about:blank" or _knows_nothing(answer):
+        # The service had to end before it could answer, or does not know whether the request was stored.
+        return answer.status != 503 or answer.problem["maybe_billed"] is not True
     if not answer.guids <= {rows[0].attempt, *(row.guid for row in rows)}:
         return True
-    if answer.problem.get("type") == "about:blank":
-        # The service had to end before it could answer.
-        return answer.status != 503 or answer.problem["maybe_billed"] is not True
     if answer.problem:
         # A problem with a guid speaks for the image or the batch, any other for its own request only.
         is_free = answer.problem.get("maybe_billed") is False
@@ -727,6 +727,10 @@ def _is_untrue(answer: Answer, rows: Sequence[Row]) -> bool:
     if answer.status == 200 and any(image["status"] not in final for image in answer.images):
         return True
     return any(_is_untrue_of(image, row) for image, row in zip(answer.images, rows, strict=True))
+
+
+def _knows_nothing(answer: Answer) -> bool:
+    return str(answer.problem.get("detail")).startswith("It is unknown whether the request is in the queue")
 
 
 def _is_untrue_of(image: dict[str, Any], row: Row) -> bool:

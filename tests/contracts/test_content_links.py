@@ -18,7 +18,6 @@ from tests.contents import KEY, NAME, OTHER_KEY, OTHER_NAME, in_chunks, put
 from tests.doubles.linked_contents import LinkedContents
 from tests.doubles.seaweedfs import SeaweedFS
 
-NOW = datetime.now(UTC).replace(microsecond=0)
 DATA, VARIANT = b"content" * 100, b"variant" * 50
 
 Answer = tuple[int, Mapping[str, str], bytes]
@@ -32,6 +31,18 @@ class Shelf(msgspec.Struct, frozen=True):
     fetch: Callable[[str], Awaitable[Answer]]
 
 
+class Present:
+    """The time that a test takes for now."""
+
+    time = datetime.min.replace(tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _present(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Not when the file is read: that may be long before.
+    monkeypatch.setattr(Present, "time", datetime.now(UTC).replace(microsecond=0))
+
+
 async def filled(shelf: Shelf) -> Shelf:
     """Return the shelf with a content and a variant of it."""
     await put(shelf.store, DATA)
@@ -42,7 +53,7 @@ async def filled(shelf: Shelf) -> Shelf:
 @pytest.fixture
 async def memory_shelf() -> Shelf:
     store = LinkedContents()
-    return await filled(Shelf(store, store, lambda url: store.fetch(url, NOW)))
+    return await filled(Shelf(store, store, lambda url: store.fetch(url, Present.time)))
 
 
 @pytest.fixture
@@ -70,7 +81,9 @@ def shelf(request: pytest.FixtureRequest) -> Shelf:
 def terms(
     *, audience: Audience = Audience.CLIENT, age: int = 0, seconds: int = 60, shown_as: ShownAs | None = None
 ) -> LinkTerms:
-    return LinkTerms(audience=audience, begins_at=NOW - timedelta(seconds=age), seconds=seconds, shown_as=shown_as)
+    return LinkTerms(
+        audience=audience, begins_at=Present.time - timedelta(seconds=age), seconds=seconds, shown_as=shown_as
+    )
 
 
 @pytest.mark.parametrize("audience", Audience)
@@ -92,7 +105,7 @@ async def test_the_response_has_the_headers_of_the_terms(shelf: Shelf) -> None:
         content_type="image/webp",
         content_disposition="attachment; filename=\"a red fox.webp\"; filename*=UTF-8''%C3%A4%22+%2F.webp",
         cache_control="public, must-revalidate",
-        expires=format_datetime(NOW + timedelta(minutes=1), usegmt=True),
+        expires=format_datetime(Present.time + timedelta(minutes=1), usegmt=True),
     )
 
     _, headers, data = await shelf.fetch(await shelf.links.content_link(KEY, terms(shown_as=shown_as)))

@@ -71,7 +71,8 @@ expected-statuses = ["2xx", "3xx", "4xx"]
 @pytest.mark.timeout(600)
 def test_the_service_keeps_every_promise_of_its_openapi_document(tmp_path: Path) -> None:
     (tmp_path / "schemathesis.toml").write_text(CONFIGURATION, encoding="utf-8")
-    with running_service(tmp_path) as service:
+    # Each operation is tried with a wrong login.
+    with running_service(tmp_path, {"PIXYPROXY_WRONG_LOGINS": "1000"}) as service:
         done = subprocess.run(
             [
                 *(str(Path(sys.executable).with_name("schemathesis")), "run", f"{service.url}/schema/openapi.json"),

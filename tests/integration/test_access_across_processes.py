@@ -141,4 +141,4 @@ async def test_all_requests_of_two_seconds_cost_one_query(
             await container.authenticate_user()(*LOGIN)
             await container.authenticate_key()(made.secret)
             await container.link_signer().sign(GUID, "", 1)
-    assert queries == ["SELECT value FROM counters WHERE name = 'access'"]
+    assert queries == ["SELECT value FROM counters WHERE name = :name"]
