@@ -54,7 +54,7 @@ def row(event: Happening, verdict: Verdict) -> str:
 
 def faults(event: Happening, verdict: Verdict) -> Sequence[str]:
     """Return what must not be."""
-    errors = [f"{number} {kind}" for kind, number in verdict.ledger.errors.items()] if event.is_planned else []
+    errors = [f"{number} {kind}" for kind, number in verdict.ledger.errors.items()] if event.costs_nothing else []
     return [f"{event.name}: {each}" for each in (*verdict.faults, *errors)]
 
 

@@ -26,14 +26,14 @@ class Happening:
     """An event: its name, what happens in the words of the report, and how.
 
     `happen` takes the world, the ledger of the clients that play meanwhile, and the seconds that they play; it may take
-    longer. `prepare` is called before they play. What `is_planned` must cost no request.
+    longer. `prepare` is called before they play. With `costs_nothing`, no request may fail.
     """
 
     name: str
     title: str
     happen: Callable[[World, Ledger, float], None]
     prepare: Callable[[World], None] = lambda _world: None
-    is_planned: bool = False
+    costs_nothing: bool = False
 
 
 def kill_replica(world: World, ledger: Ledger, seconds: float) -> None:
@@ -128,12 +128,13 @@ EVENTS: Final = (
     Happening(name="freeze", title="the database node in use hangs and goes on", happen=freeze_writer),
     Happening(name="partition", title="the database node in use is cut off and comes back", happen=isolate_writer),
     Happening(name="s3", title="`kill -9` of the S3 server", happen=kill_s3),
-    Happening(name="restart", title="a rolling restart of the replicas", happen=restart_replicas, is_planned=True),
+    Happening(name="restart", title="a rolling restart of the replicas", happen=restart_replicas, costs_nothing=True),
     # The last one: the clock stays wrong.
     Happening(
         name="skew",
         title=f"two database nodes in use, the clock of one {SKEW} s ahead",
         happen=let_time_pass,
         prepare=skew_clock,
+        costs_nothing=True,
     ),
 )
