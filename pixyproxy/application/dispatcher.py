@@ -166,19 +166,24 @@ class Dispatcher(HealthCheck):
         self._is_paused = self._is_closed = True
 
     async def close(self) -> None:
-        """Do what `stop` does, and fail the images that wait in this process alone."""
+        """Do what `stop` does; if this process does not serve, fail the images that it has queued and not begun."""
         self.stop()
         if self._polling is not None:
             self._polling.cancel()
             await asyncio.wait([self._polling])
         async with self._filling:
             waiting, self._own = self._own, {}
-        if self.queue is None:
-            for image, _ in waiting.values():
-                stopped = GenerationNotStartedError(
-                    "PixyProxy was stopped before it was the image's turn.", maybe_billed=False, retry_after=RETRY_AFTER
-                )
-                self.generations.start(image.guid, self.generate_image.refuse(image, stopped))
+        owner = self.generate_image.policy.owner
+        for image, _ in waiting.values() if not self._is_serving else ():
+            # What can't be claimed is left to other processes.
+            with suppress(PixyProxyException):
+                if self.queue is None or ClaimOutcome.CLAIMED is await self.queue.claim(image.guid, owner=owner):
+                    stopped = GenerationNotStartedError(
+                        "PixyProxy was stopped before it was the image's turn.",
+                        maybe_billed=False,
+                        retry_after=RETRY_AFTER,
+                    )
+                    self.generations.start(image.guid, self.generate_image.refuse(image, stopped))
 
     async def _unfinished(self) -> Mapping[UserName | None, Unfinished]:
         if self.queue is not None:

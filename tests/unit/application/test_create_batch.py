@@ -373,7 +373,7 @@ class TestKey:
         waiting = in_another_process(create_batch, images, dispatch=DispatchPolicy(max_running=0, max_waiting=3))
         begun = await waiting(FOX, 3, principal=ann, idempotency_key=KEY, wait=0.0)
         joined = asyncio.create_task(create_batch(FOX, 3, principal=ann, idempotency_key=KEY))
-        await waiting.create_image.dispatcher.close()
+        waiting.create_image.dispatcher.stop()
         create_batch.create_image.dispatcher.serve()
         created = await joined
         assert (created.guid, created.is_replay) == (begun.guid, True)
@@ -401,7 +401,7 @@ class TestKey:
             create_batch, images, dispatch=DispatchPolicy(max_running=1, max_waiting=2), generator=generator
         )
         begun = await first(FOX, 3, principal=ann, idempotency_key=KEY, wait=0.0)
-        await first.create_image.dispatcher.close()
+        first.create_image.dispatcher.stop()
         generator.may_draw.set()
         await ended(first.create_image.generations, begun.images[:1])
         for image in begun.images[1:]:
@@ -470,7 +470,7 @@ class TestKey:
             create_batch, images, dispatch=DispatchPolicy(max_running=1, max_waiting=2), generator=generator
         )
         begun = await first(FOX, 2, principal=ann, idempotency_key=KEY, wait=0.0)
-        await first.create_image.dispatcher.close()
+        first.create_image.dispatcher.stop()
         generator.may_draw.set()
         await ended(first.create_image.generations, begun.images[:1])
         waiting = begun.images[1]

@@ -750,7 +750,7 @@ async def test_bytes_that_have_come_are_stored_even_when_the_process_ends_meanwh
     assert (await contents.open(ContentKey(str(GUID)))).byte_size > 0
 
 
-async def test_a_waiting_image_stays_in_the_queue_when_the_process_ends(
+async def test_a_waiting_image_of_a_process_that_does_not_serve_has_failed_when_it_ends(
     create_image: CreateImage, images: InMemoryImageRepository
 ) -> None:
     may_end = asyncio.Event()
@@ -766,8 +766,9 @@ async def test_a_waiting_image_stays_in_the_queue_when_the_process_ends(
     assert await create_image.generations.close(10) == []
     assert generator.requests == [LIGHTHOUSE]
     assert (await images.get(first.image.guid)).status is ImageStatus.READY
-    assert (await images.get(second.image.guid)).status is ImageStatus.PENDING
-    assert second.image.guid in await images.list_next(since=second.image.created_at, limit=1)
+    failure = (await images.get(second.image.guid)).failure
+    assert failure is not None
+    assert (failure.kind, failure.maybe_billed) == ("GenerationNotStartedError", False)
     with pytest.raises(OverloadedError):
         await create_image(GenerationRequest(prompt="a wolf"), principal=ANONYMOUS)
 
