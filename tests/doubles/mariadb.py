@@ -20,6 +20,7 @@ from pymysql.cursors import Cursor
 
 from pixyproxy.adapters.mysql.url import parse_url
 from tests import real_parts
+from tests.doubles.processes import freeze
 
 CLIENT_REMEDY = "apt-get install -y --no-install-recommends mariadb-client"
 OTHER_REMEDY = "tests/second_server {kind}, which needs apt and a mirror of Debian"
@@ -179,7 +180,8 @@ class ThrowawayServer(MySQLServer):
 
     def freeze(self) -> None:
         """Let the server keep its connections and answer nothing, until `thaw`."""
-        self._signal(signal.SIGSTOP)
+        if self._process is not None:
+            freeze(self._process.pid)
 
     def thaw(self) -> None:
         """Undo `freeze`."""
@@ -195,6 +197,8 @@ class ThrowawayServer(MySQLServer):
 
     def _end(self, number: signal.Signals) -> None:
         self._signal(number)
+        # A frozen one does not end otherwise.
+        self._signal(signal.SIGCONT)
         if self._process is not None:
             self._process.wait(30)
             self._process = None

@@ -1,15 +1,34 @@
 """Several processes that do the same at the same time."""
 
 import asyncio
+import contextlib
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 _WAIT = """
 import sys
 print("ready", flush=True)
 sys.stdin.read()
 """
+
+
+def freeze(pid: int) -> None:
+    """Stop a process, and return when all its threads have stopped: until then it may still answer."""
+    os.kill(pid, signal.SIGSTOP)
+    while not all(_is_stopped(path) for path in Path(f"/proc/{pid}/task").glob("*/stat")):
+        time.sleep(0.001)
+
+
+def _is_stopped(stat: Path) -> bool:
+    with contextlib.suppress(OSError):
+        # The name of the program may have spaces and parentheses.
+        return stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0] in {"T", "t"}
+    return True
 
 
 async def run_at_once(imports: str, script: str, *arguments: str, count: int = 4) -> Sequence[str]:
