@@ -362,7 +362,6 @@ class TestSearch:
         await images.add(ImageFactory.build(prompt=text[: len(text) // 3].strip()))
         wanted = with_words(text[:500])
 
-
         async def are_counted() -> bool:
             return len(await images.list(wanted, limit=10)) == await images.count_listed(wanted)
 
