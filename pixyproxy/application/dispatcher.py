@@ -78,8 +78,8 @@ class Dispatcher(HealthCheck):
     ones, and a full queue still takes an image of an author with fewer than another one.
 
     `on_error` gets what keeps it from looking into the queue; it looks again soon. Without the port `queue`, which is
-    optional, images wait in this process and are failed when it ends; without `rate_limits`, no rate is kept. Raises
-    `ValueError` for a `queue` without `leases` in `generate_image`, and the other way round: claims grant leases.
+    optional, images wait in this process; without `rate_limits`, no rate is kept. Raises `ValueError` for a `queue`
+    without `leases` in `generate_image`, and the other way round: claims grant leases.
     """
 
     generate_image: GenerateImage
@@ -96,7 +96,7 @@ class Dispatcher(HealthCheck):
     _is_paused: bool = field(default=False, init=False)
     _is_closed: bool = field(default=False, init=False)
     _paused_until: float = field(default=0.0, init=False)
-    _put_off: dict[UUID, "_PutOff"] = field(default_factory=dict, init=False, repr=False)
+    _put_off: dict[UUID, _PutOff] = field(default_factory=dict, init=False, repr=False)
     _filling: asyncio.Lock = field(default_factory=asyncio.Lock, init=False, repr=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False, repr=False)
     _polling: asyncio.Task[None] | None = field(default=None, init=False, repr=False)
@@ -113,7 +113,7 @@ class Dispatcher(HealthCheck):
     async def ensure_room(self, author: UserName | None, count: int = 1) -> None:
         """Raise `OverloadedError` if the queue has no place for `count` images of the author.
 
-        Raises `DataValidationError` for more than there ever are.
+        Raises `DataValidationError` for more than there ever are, and `DBConnectionError`.
         """
         if self._is_closed:
             raise OverloadedError("PixyProxy is being stopped; nothing was bought.", retry_after=RETRY_AFTER)

@@ -18,7 +18,7 @@ EVE = UserName("eve")
 
 
 async def waiting(images: ImagePorts, author: UserName | None = ANN, seconds: int = 0) -> Image:
-    """Queue an image of the author that was created so many seconds after noon."""
+    """Queue an image of the author, created `seconds` after noon."""
     return await images.add(PendingImageFactory.build(author=author, created_at=NOON + seconds * SECOND))
 
 

@@ -84,7 +84,7 @@ class GaleraNode(MySQLServer):
 
     @property
     def state(self) -> str:
-        """What it says of itself (`Synced` when it is usable), or nothing while it can't be asked."""
+        """The state that the node reports (`Synced` when it is usable), empty while it can't be asked."""
         status = self._status()
         return status.get("wsrep_local_state_comment", "") if status.get("wsrep_ready") == "ON" else ""
 

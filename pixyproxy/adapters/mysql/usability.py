@@ -1,4 +1,4 @@
-"""What a server of a cluster says of itself."""
+"""The state that a server of a cluster reports."""
 
 from enum import Enum, auto
 from typing import Any, Final

@@ -65,7 +65,7 @@ class GatedGenerator(InMemoryImageGenerator):
             self.gates.setdefault(prompt, asyncio.Event()).set()
 
     async def called(self, number: int) -> list[str]:
-        """Return the prompts of the calls when there are so many."""
+        """Wait for `number` calls and return their prompts."""
         async with asyncio.timeout(5):
             while len(self.prompts) < number:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
