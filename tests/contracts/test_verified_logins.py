@@ -6,22 +6,13 @@ import pytest
 from pixyproxy.adapters.memory.verified_logins import CAPACITY, FAMILIAR_SECONDS, InMemoryVerifiedLogins
 from pixyproxy.domain.ports import AccessMark, VerifiedLogin, VerifiedLogins
 from pixyproxy.domain.user import PasswordHash, UserName
+from tests.doubles.seconds import Seconds
 from tests.factories import UserFactory
 
 ANN = UserName("ann")
 PASSWORD = "correct horse"
 LIFETIME = 60.0
 MARK, LATER = AccessMark(1, 10.0), AccessMark(2, 20.0)
-
-
-class Seconds:
-    """A clock that goes when it is told to."""
-
-    def __init__(self) -> None:
-        self.passed = 1_000.0
-
-    def __call__(self) -> float:
-        return self.passed
 
 
 def put(verified: VerifiedLogins, name: UserName = ANN, address: str | None = None) -> None:
@@ -31,7 +22,7 @@ def put(verified: VerifiedLogins, name: UserName = ANN, address: str | None = No
 
 @pytest.fixture
 def seconds() -> Seconds:
-    return Seconds()
+    return Seconds(1_000.0)
 
 
 @pytest.fixture(params=[InMemoryVerifiedLogins])

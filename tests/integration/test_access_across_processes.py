@@ -15,24 +15,15 @@ from pixyproxy.domain.errors import AuthenticationError
 from pixyproxy.domain.user import OPERATOR
 from pixyproxy.entrypoints.container import Container, opened
 from pixyproxy.entrypoints.settings import load_settings
+from tests.doubles.seconds import Seconds
 
 LOGIN = ("ann", "correct horse")
 GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
 
 
-class Seconds:
-    """A clock that goes when it is told to."""
-
-    def __init__(self) -> None:
-        self.passed = 1_000.0
-
-    def __call__(self) -> float:
-        return self.passed
-
-
 @pytest.fixture
 def seconds() -> Seconds:
-    return Seconds()
+    return Seconds(1_000.0)
 
 
 @pytest.fixture

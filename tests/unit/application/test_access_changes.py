@@ -8,6 +8,7 @@ from pixyproxy.adapters.memory.access_version import InMemoryAccessVersion
 from pixyproxy.application import access_changes
 from pixyproxy.application.access_changes import LOOK_SECONDS, TRUST_SECONDS, AccessChanges
 from pixyproxy.domain.errors import DBConnectionError
+from tests.doubles.seconds import Seconds
 
 SOON = 60.0
 
@@ -31,19 +32,9 @@ class WatchedAccessVersion(InMemoryAccessVersion):
         return version
 
 
-class Seconds:
-    """A clock that goes when it is told to."""
-
-    def __init__(self) -> None:
-        self.passed = 1_000.0
-
-    def __call__(self) -> float:
-        return self.passed
-
-
 @pytest.fixture
 def seconds() -> Seconds:
-    return Seconds()
+    return Seconds(1_000.0)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from pixyproxy.application.login_queue import LoginQueue
 from pixyproxy.domain.errors import AuthenticationError, DBConnectionError, OverloadedError, TooManyLoginsError
 from pixyproxy.domain.ports import PasswordHasher
 from pixyproxy.domain.user import Password, PasswordHash, Principal, User, UserName
+from tests.doubles.seconds import Seconds
 
 PASSWORD = "correct horse"
 HERE = "192.0.2.1"
@@ -89,16 +90,6 @@ class CountingAccessVersion(InMemoryAccessVersion):
     async def current(self) -> int:
         self.looks += 1
         return await super().current()
-
-
-class Seconds:
-    """A clock that goes when it is told to."""
-
-    def __init__(self) -> None:
-        self.passed = 0.0
-
-    def __call__(self) -> float:
-        return self.passed
 
 
 @pytest.fixture

@@ -7,23 +7,14 @@ import pytest
 from pixyproxy.application.login_allowance import CAPACITY, LoginAllowance
 from pixyproxy.domain.errors import AuthenticationError, OverloadedError, TooManyLoginsError
 from pixyproxy.domain.user import UserName
+from tests.doubles.seconds import Seconds
 
 ANN = UserName("ann")
 
 
-class Seconds:
-    """A clock that goes when it is told to."""
-
-    def __init__(self) -> None:
-        self.passed = 1_000.0
-
-    def __call__(self) -> float:
-        return self.passed
-
-
 @pytest.fixture
 def seconds() -> Seconds:
-    return Seconds()
+    return Seconds(1_000.0)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from pixyproxy.application.access_changes import LOOK_SECONDS, TRUST_SECONDS, Ac
 from pixyproxy.domain.errors import OperationNotAllowedError
 from pixyproxy.domain.ports import SecretStore
 from pixyproxy.entrypoints.link_signer import LinkSigner
+from tests.doubles.seconds import Seconds
 
 GUID = UUID("0b6f1c1e-5d0e-4a39-9f43-5c8d3f6f2b11")
 VARIANT = "width=256&format=webp"
@@ -36,16 +37,6 @@ class CountingSecretStore(InMemorySecretStore):
     async def accepted(self, name: str) -> Sequence[bytes]:
         self.reads += 1
         return await super().accepted(name)
-
-
-class Seconds:
-    """A clock that goes when it is told to."""
-
-    def __init__(self) -> None:
-        self.passed = 0.0
-
-    def __call__(self) -> float:
-        return self.passed
 
 
 def signer_of(secrets: SecretStore, *keys: bytes) -> LinkSigner:
