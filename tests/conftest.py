@@ -122,6 +122,7 @@ def mysql_url(mysql_server: MySQLServer, _migrated_mysql_url: str) -> Iterator[s
         "idempotency_keys",
         "users",
         "api_keys",
+        "sessions",
         "secrets",
         "rate_limits",
         "queue_turns",

@@ -40,6 +40,7 @@ TABLES = {
     "users",
     "idempotency_keys",
     "api_keys",
+    "sessions",
     "secrets",
     "rate_limits",
     "counters",
