@@ -10,6 +10,8 @@ from pixyproxy.domain.errors import DataValidationError
 
 VARIANT_MAX_SIDE: Final = 4_096
 QUALITY_DEFAULT: Final = 80
+THUMBNAIL_SIDE: Final = 256
+THUMBNAIL_QUALITY: Final = 70
 
 VariantName = NewType("VariantName", str)
 
@@ -109,6 +111,25 @@ class VariantPolicy(msgspec.Struct, frozen=True, kw_only=True):
                 raise DataValidationError(field, f"must be one of {_listed(self.sides)}")
         if variant.format is not VariantFormat.PNG and variant.quality not in self.qualities:
             raise DataValidationError("quality", f"must be one of {_listed(self.qualities)}")
+
+    def nearest_side(self, wanted: int) -> int:
+        """Return `wanted` if it is an allowed side, else the next larger one, else the largest."""
+        return wanted if self.sides is None else _nearest(wanted, self.sides)
+
+    def nearest_quality(self, wanted: int) -> int:
+        """Return `wanted` if it is an allowed quality, else the next higher one, else the highest."""
+        return wanted if self.sides is None else _nearest(wanted, self.qualities)
+
+
+def thumbnail_of(policy: VariantPolicy) -> Variant:
+    """Return the variant of lists: 256x256 pixels with quality 70, or the nearest that `policy` allows, as AVIF."""
+    side = policy.nearest_side(THUMBNAIL_SIDE)
+    quality = policy.nearest_quality(THUMBNAIL_QUALITY)
+    return Variant(format=VariantFormat.AVIF, width=side, height=side, fit=Fit.COVER, quality=quality)
+
+
+def _nearest(wanted: int, allowed: Collection[int]) -> int:
+    return min((number for number in allowed if number >= wanted), default=max(allowed))
 
 
 def _listed(numbers: Collection[int]) -> str:

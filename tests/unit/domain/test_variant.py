@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.domain.variant import VARIANT_MAX_SIDE, Fit, Variant, VariantFormat, VariantPolicy
+from pixyproxy.domain.variant import VARIANT_MAX_SIDE, Fit, Variant, VariantFormat, VariantPolicy, thumbnail_of
 
 SHA256 = "0123456789abcdef" + 48 * "0"
 
@@ -189,3 +189,30 @@ def test_a_quality_that_has_no_effect_is_allowed() -> None:
 @given(variants)
 def test_without_sides_to_choose_from_everything_is_allowed(any_variant: Variant) -> None:
     VariantPolicy(sides=None).ensure_allowed(any_variant)
+
+
+@pytest.mark.parametrize(("wanted", "nearest"), [(64, 64), (65, 128), (1, 64), (512, 512), (513, 512)])
+def test_the_nearest_side_is_the_next_larger_one_or_else_the_largest(wanted: int, nearest: int) -> None:
+    assert VariantPolicy(sides=frozenset({128, 512, 64})).nearest_side(wanted) == nearest
+
+
+@pytest.mark.parametrize(("wanted", "nearest"), [(50, 50), (51, 70), (91, 90)])
+def test_the_nearest_quality_is_the_next_higher_one_or_else_the_highest(wanted: int, nearest: int) -> None:
+    assert VariantPolicy().nearest_quality(wanted) == nearest
+
+
+@given(st.integers(1, VARIANT_MAX_SIDE), st.integers(1, 100))
+def test_without_sides_to_choose_from_the_nearest_is_what_is_wanted(side: int, quality: int) -> None:
+    policy = VariantPolicy(sides=None)
+    assert (policy.nearest_side(side), policy.nearest_quality(quality)) == (side, quality)
+
+
+def test_a_thumbnail_is_a_square_avif_of_256_pixels() -> None:
+    assert thumbnail_of(VariantPolicy()) == Variant(
+        format=VariantFormat.AVIF, width=256, height=256, fit=Fit.COVER, quality=70
+    )
+
+
+@given(st.builds(VariantPolicy, sides=st.none() | st.frozensets(st.integers(1, VARIANT_MAX_SIDE), min_size=1)))
+def test_a_thumbnail_is_an_allowed_variant(policy: VariantPolicy) -> None:
+    policy.ensure_allowed(thumbnail_of(policy))
