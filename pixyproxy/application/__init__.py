@@ -48,6 +48,7 @@ from pixyproxy.application.recover_images import RecoverImages
 from pixyproxy.application.revoke_key import RevokeKey
 from pixyproxy.application.revoke_keys import RevokeKeys
 from pixyproxy.application.rotate_link_key import RotateLinkKey
+from pixyproxy.application.set_visibility import SetVisibility
 from pixyproxy.application.store_upload import StoreUpload
 from pixyproxy.application.sweep_uploads import SweepUploads
 from pixyproxy.application.tag_images import TagImages
@@ -106,6 +107,7 @@ __all__ = [
     "RevokeKey",
     "RevokeKeys",
     "RotateLinkKey",
+    "SetVisibility",
     "StoreUpload",
     "SweepUploads",
     "TagImages",

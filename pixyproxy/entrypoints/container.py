@@ -82,6 +82,7 @@ from pixyproxy.application import (
     RevokeKey,
     RevokeKeys,
     RotateLinkKey,
+    SetVisibility,
     StoreUpload,
     SweepUploads,
     TagImages,
@@ -362,6 +363,7 @@ class Container(containers.DeclarativeContainer):
         lease_seconds=settings.provided.lease,
     )
     tag_images = providers.Singleton(TagImages, change_image=change_image)
+    set_visibility = providers.Singleton(SetVisibility, change_image=change_image)
     delete_images = providers.Singleton(DeleteImages, delete_image=delete_image)
     export_images = providers.Singleton(
         ExportImages,

@@ -1,7 +1,8 @@
 """The same for many images."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from pixyproxy.adapters.memory.clock import InMemoryClock
 from pixyproxy.adapters.memory.content_store import InMemoryContentStore
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
-from pixyproxy.application import ChangeImage, DeleteImage, DeleteImages, TagImages
+from pixyproxy.application import ChangeImage, DeleteImage, DeleteImages, SetVisibility, TagImages
+from pixyproxy.application.bulk import BulkResult
 from pixyproxy.domain.errors import (
     ConstraintViolationError,
     DataValidationError,
@@ -20,10 +22,17 @@ from pixyproxy.domain.image import Image, Visibility
 from pixyproxy.domain.user import Principal
 from tests.factories import GeneratingImageFactory, ImageFactory
 
+Work: TypeAlias = Callable[[Sequence[UUID]], Awaitable[Sequence[BulkResult]]]
+
 
 @pytest.fixture
 def tag_images(images: InMemoryImageRepository, clock: InMemoryClock) -> TagImages:
     return TagImages(change_image=ChangeImage(images=images, clock=clock))
+
+
+@pytest.fixture
+def set_visibility(images: InMemoryImageRepository, clock: InMemoryClock) -> SetVisibility:
+    return SetVisibility(change_image=ChangeImage(images=images, clock=clock))
 
 
 @pytest.fixture
@@ -143,6 +152,35 @@ class TestTagImages:
         assert await images.get(image.guid) == image
 
 
+class TestSetVisibility:
+    """Publishing and hiding many."""
+
+    @pytest.mark.parametrize("visibility", Visibility)
+    async def test_each_image_has_a_result_in_the_order_asked_for(
+        self,
+        set_visibility: SetVisibility,
+        images: InMemoryImageRepository,
+        ann: Principal,
+        mixed: Sequence[Image],
+        visibility: Visibility,
+    ) -> None:
+        results = await set_visibility([image.guid for image in mixed], ann, visibility)
+        assert [result.guid for result in results] == [image.guid for image in mixed]
+        assert [result.error and type(result.error) for result in results] == REFUSALS
+        for result in results:
+            if result.image is not None:
+                assert result.image.visibility is visibility
+                assert await images.get(result.guid) == result.image
+        assert (await images.get(mixed[0].guid)).visibility is Visibility.PUBLIC
+
+    async def test_an_image_that_has_the_visibility_already_stays_as_it_is(
+        self, set_visibility: SetVisibility, images: InMemoryImageRepository, ann: Principal
+    ) -> None:
+        image = await images.add(ImageFactory.build(author=ann.name, visibility=Visibility.PUBLIC))
+        (result,) = await set_visibility([image.guid], ann, Visibility.PUBLIC)
+        assert result.image == image
+
+
 class TestDeleteImages:
     """Deleting many."""
 
@@ -156,12 +194,22 @@ class TestDeleteImages:
         assert {image.guid for image in await images.scan(limit=10)} == {mixed[0].guid, mixed[2].guid, mixed[4].guid}
 
 
+@pytest.fixture
+def works(
+    tag_images: TagImages, set_visibility: SetVisibility, delete_images: DeleteImages, ann: Principal
+) -> Sequence[Work]:
+    return [
+        partial(tag_images, principal=ann, add=["a"]),
+        partial(set_visibility, principal=ann, visibility=Visibility.PRIVATE),
+        partial(delete_images, principal=ann),
+    ]
+
+
 @pytest.mark.parametrize("count", [1, 1000])
-async def test_1_to_1000_images_may_be_asked_for(
-    tag_images: TagImages, delete_images: DeleteImages, ann: Principal, count: int
-) -> None:
+async def test_1_to_1000_images_may_be_asked_for(works: Sequence[Work], count: int) -> None:
     guids = [uuid4() for _ in range(count)]
-    for results in (await tag_images(guids, ann), await delete_images(guids, ann)):
+    for work in works:
+        results = await work(guids)
         assert len(results) == count
         assert all(isinstance(result.error, RecordNotFoundError) for result in results)
 
@@ -170,16 +218,12 @@ async def test_1_to_1000_images_may_be_asked_for(
     "numbers", [[], [1, 2, 1], range(1001)], ids=["none", "one of them twice", "one more than may be"]
 )
 async def test_any_other_list_is_refused_and_nothing_is_done(
-    tag_images: TagImages,
-    delete_images: DeleteImages,
-    images: InMemoryImageRepository,
-    ann: Principal,
-    numbers: Sequence[int],
+    works: Sequence[Work], images: InMemoryImageRepository, ann: Principal, numbers: Sequence[int]
 ) -> None:
     image = await images.add(ImageFactory.build(guid=UUID(int=1), author=ann.name, tags=()))
     guids = [UUID(int=number) for number in numbers]
-    for work in (tag_images(guids, ann, add=["a"]), delete_images(guids, ann)):
+    for work in works:
         with pytest.raises(DataValidationError) as caught:
-            await work
+            await work(guids)
         assert caught.value.field == "guids"
     assert await images.get(image.guid) == image

@@ -18,6 +18,7 @@ from pixyproxy.entrypoints.http.images.schemas import (
     ChangeImageBody,
     DeleteImagesBody,
     PrivateImageDetail,
+    SetVisibilityBody,
     TagImagesBody,
 )
 from pixyproxy.entrypoints.http.images.versions import versions_of
@@ -32,6 +33,7 @@ MERGE_PATCH = "application/merge-patch+json"
 def change_routes(container: Container, settings: Settings) -> Sequence[HTTPRouteHandler]:
     """Return the routes that change and delete images."""
     change_image, tag_images = container.change_image(), container.tag_images()
+    set_visibility = container.set_visibility()
     delete_image, delete_images = container.delete_image(), container.delete_images()
     images = container.images()
 
@@ -81,6 +83,22 @@ def change_routes(container: Container, settings: Settings) -> Sequence[HTTPRout
         return bulk_items(await tag_images(data.guids, request.user, add=data.add, remove=data.remove))
 
     @post(
+        "/bulk/visibility",
+        status_code=200,
+        summary="Publish or hide many of one's own images",
+        response_description="The result for each, in the order of the request.",
+        request_class=JSONRequest,
+        responses=problems(400, 401, 413, 415, 503),
+    )
+    async def set_visibility_of_private_images(
+        data: Annotated[SetVisibilityBody, Body(description="Which images become public or private.")],
+        request: APIRequest,
+    ) -> list[BulkItem]:
+        """Make images you authored public or private; a failure with one does not stop the rest."""
+        await log_administrator_access_to(request.scope, images, data.guids[:BULK_MAX])
+        return bulk_items(await set_visibility(data.guids, request.user, data.visibility))
+
+    @post(
         "/bulk/delete",
         status_code=200,
         summary="Delete many of one's own images",
@@ -96,4 +114,10 @@ def change_routes(container: Container, settings: Settings) -> Sequence[HTTPRout
         await log_administrator_access_to(request.scope, images, data.guids[:BULK_MAX])
         return bulk_items(await delete_images(data.guids, request.user))
 
-    return [change_private_image, delete_private_image, tag_private_images, delete_private_images]
+    return [
+        change_private_image,
+        delete_private_image,
+        tag_private_images,
+        set_visibility_of_private_images,
+        delete_private_images,
+    ]

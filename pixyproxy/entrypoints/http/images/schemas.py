@@ -166,6 +166,15 @@ class TagImagesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = []
 
 
+class SetVisibilityBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The images to publish or hide."""
+
+    guids: Guids
+    visibility: Annotated[
+        Visibility, Meta(description="`private`: only their author may read the images; `public`: anyone may.")
+    ]
+
+
 class DeleteImagesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The images to delete for good."""
 

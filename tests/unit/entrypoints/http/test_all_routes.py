@@ -87,6 +87,7 @@ RULES: Final[dict[tuple[str, str], Rules]] = {
     ("DELETE", "/private/image/{guid}"): Rules(status=204),
     ("POST", "/private/image/{guid}/link"): Rules(body={}),
     ("POST", "/private/image/bulk/tag"): Rules(body={"guids": ["{guid}"], "add": ["snow"]}),
+    ("POST", "/private/image/bulk/visibility"): Rules(body={"guids": ["{guid}"], "visibility": "public"}),
     ("POST", "/private/image/bulk/delete"): Rules(body={"guids": ["{guid}"]}),
 }
 ALL: Final = pytest.mark.parametrize(("method", "path"), RULES)

@@ -66,6 +66,9 @@ def test_bulk_operations_of_an_administrator_reach_all_images(client: Client) ->
     guids = [create(client, auth)["guid"] for auth in (ANN, BOB, ROOT)]
     tagged = client.post("/private/image/bulk/tag", json={"guids": guids, "add": ["kept"]}, auth=ROOT).json()
     assert [result["image"]["tags"] for result in tagged] == [["kept"]] * 3
+    body = {"guids": guids, "visibility": "public"}
+    published = client.post("/private/image/bulk/visibility", json=body, auth=ROOT).json()
+    assert [result["image"]["visibility"] for result in published] == ["public"] * 3
     deleted = client.post("/private/image/bulk/delete", json={"guids": guids}, auth=ROOT).json()
     assert all(result.get("problem") is None for result in deleted)
     assert client.get("/private/image", auth=BOB).json() == []
@@ -165,9 +168,10 @@ def test_a_list_a_batch_and_bulk_operations_are_logged_too(client: Client, watch
     assert logged(client.head("/private/image?author=bob", auth=ROOT)) == [("HEAD", "bob", None)]
     assert logged(client.get(f"/private/image/batch/{batch}", auth=ROOT)) == [("GET", "bob", guid) for guid in guids]
     bulk = {"guids": [*guids, own, str(uuid4())]}
-    for path in ("/private/image/bulk/tag", "/private/image/bulk/delete"):
-        body = bulk | ({"add": ["kept"]} if path.endswith("tag") else {})
-        assert logged(client.post(path, json=body, auth=ROOT)) == [("POST", "bob", guid) for guid in guids]
+    for work, change in (("tag", {"add": ["kept"]}), ("visibility", {"visibility": "public"}), ("delete", {})):
+        assert logged(client.post(f"/private/image/bulk/{work}", json=bulk | change, auth=ROOT)) == [
+            ("POST", "bob", guid) for guid in guids
+        ]
 
 
 def test_what_is_an_administrators_own_or_open_to_all_is_not_logged(

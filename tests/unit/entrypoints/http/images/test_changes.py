@@ -349,6 +349,18 @@ class TestManyAtOnce:
         assert items[1]["problem"]["type"] == "urn:pixyproxy:problem:operation-not-allowed"
         assert client.get(own(mine), auth=ANN).json()["tags"] == ["fox", "final"]
 
+    def test_many_are_published_and_hidden_in_one_request(self, client: Client) -> None:
+        guids = [create(client) for _ in range(2)]
+        body = {"guids": [*guids, str(uuid4())]}
+
+        for visibility, status in (("public", 200), ("private", 404)):
+            changed = client.post("/private/image/bulk/visibility", json=body | {"visibility": visibility}, auth=ANN)
+
+            items = changed.json()
+            assert [item["status"] for item in items] == [200, 200, 404]
+            assert [item["image"]["visibility"] for item in items[:2]] == [visibility] * 2
+            assert {client.get(f"/image/{guid}").status_code for guid in guids} == {status}
+
     def test_many_are_deleted_in_one_request(self, client: Client) -> None:
         guids = [create(client) for _ in range(3)]
         body = {"guids": [*guids, str(uuid4())]}
@@ -374,6 +386,9 @@ class TestManyAtOnce:
             ("tag", {"guids": [str(uuid4())], "add": [" a"]}, "add[0]"),
             ("tag", {"guids": [str(uuid4())], "add": ["a"], "remove": ["a"]}, "add"),
             ("tag", {"guids": [str(uuid4())] * 2, "add": ["a"]}, "guids"),
+            ("visibility", {"guids": [str(uuid4())]}, "visibility"),
+            ("visibility", {"guids": [str(uuid4())], "visibility": "secret"}, "visibility"),
+            ("visibility", {"guids": [], "visibility": "public"}, "guids"),
             ("delete", {"guids": [str(uuid4()) for _ in range(1001)]}, "guids"),
             ("delete", {"guids": [str(uuid4())], "force": True}, "force"),
         ],
@@ -385,7 +400,7 @@ class TestManyAtOnce:
 
         assert "maybe_billed" not in found
 
-    @pytest.mark.parametrize("path", ["tag", "delete"])
+    @pytest.mark.parametrize("path", ["tag", "visibility", "delete"])
     def test_it_needs_a_login_and_json(self, client: Client, path: str) -> None:
         problem(client.post(f"/private/image/bulk/{path}", json={"guids": [str(uuid4())]}), 401)
         problem(client.post(f"/private/image/bulk/{path}", content=b"a", auth=ANN), 415)
