@@ -30,7 +30,6 @@ from uuid import UUID
 
 import msgspec
 from library_images import AUTHORS, CHUNK, END, NEVER_TOGETHER, RARE, RAREST, SELDOM_TOGETHER, START, TAGS, make_chunk
-from library_rows import Rows, rows_of, write_rows
 
 from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.sql.list_queries import Query
@@ -41,6 +40,7 @@ from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, Tag
 from pixyproxy.domain.ports import ImagePorts
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
+from tests.doubles.image_rows import Rows, rows_of, write_rows, write_sqlite_rows
 from tests.doubles.mariadb import MySQLServer, ThrowawayServer
 
 IMAGES: Final = 1_000_000
@@ -418,21 +418,9 @@ async def on_sqlite(count: int, cases: Sequence[Case]) -> Results:
         await database.open()
         await database.schema.upgrade()
         chunks = count // CHUNK
-        with (
-            timed(f"SQLite: {count:,} images are written"),
-            sqlite3.connect(path) as connection,
-            ProcessPoolExecutor(2) as processes,
-        ):
+        with timed(f"SQLite: {count:,} images are written"), ProcessPoolExecutor(2) as processes:
             for tables in processes.map(partial(rows_of_chunk, chunks=chunks), range(chunks)):
-                for table, rows in tables.items():
-                    id_column = "rowid" if table == "image_words" else "image_id"
-                    # A trigger of SQLite drops the words of a changed prompt, so it has no digest of it.
-                    kept = [name for name in rows[0] if name != "prompt_digest"]
-                    names = ", ".join(kept).replace("image_id", id_column)
-                    places = ", ".join(f":{name}" for name in kept)
-                    sql = f"INSERT INTO {table} ({names}) VALUES ({places})"  # noqa: S608 -- our own names
-                    connection.executemany(sql, rows)
-        connection.close()
+                write_sqlite_rows(path, tables)
         results = await measure_all(database, database.images, cases)
         await database.close()
         return results

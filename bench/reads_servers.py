@@ -12,10 +12,10 @@ import httpx
 import msgspec
 from delivery_servers import CLIENTS_CORE, LOGGED, SERVERS_CORE, STATIC, Server, on_core, uvicorn_server
 from library_images import CHUNK, make_chunk
-from library_rows import Rows, rows_of, write_rows
 
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
 from pixyproxy.domain.user import UserName
+from tests.doubles.image_rows import Rows, rows_of, write_rows
 from tests.doubles.mariadb import MySQLServer, ThrowawayServer
 from tests.doubles.nginx import Nginx
 from tests.doubles.service import running_service

@@ -1,6 +1,9 @@
 """Images as rows, for databases that are filled without the service."""
 
+import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
 
 import pymysql
 
@@ -30,3 +33,17 @@ def write_rows(url: str, tables: Rows) -> None:
             names, places = ", ".join(rows[0]), ", ".join(f"%({name})s" for name in rows[0])
             cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({places})", rows)  # noqa: S608 -- our own names
         connection.commit()
+
+
+def write_sqlite_rows(path: Path, tables: Rows) -> None:
+    """Insert rows into an SQLite database, all or none; services may work on it meanwhile."""
+    with closing(sqlite3.connect(path, timeout=60)) as connection, connection:
+        for table, rows in tables.items():
+            if not rows:
+                continue
+            id_column = "rowid" if table == "image_words" else "image_id"
+            # A trigger of SQLite drops the words of a changed prompt, so it has no digest of it.
+            kept = [name for name in rows[0] if name != "prompt_digest"]
+            names = ", ".join(kept).replace("image_id", id_column)
+            places = ", ".join(f":{name}" for name in kept)
+            connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({places})", rows)  # noqa: S608 -- our own
