@@ -43,6 +43,7 @@ from pixyproxy.application.list_models import ListModels
 from pixyproxy.application.list_tags import ListTags
 from pixyproxy.application.list_users import ListUsers
 from pixyproxy.application.place_order import PlaceOrder
+from pixyproxy.application.prepare_thumbnails import PrepareThumbnails
 from pixyproxy.application.rebuild_indexes import RebuildIndexes
 from pixyproxy.application.recover_images import RecoverImages
 from pixyproxy.application.revoke_key import RevokeKey
@@ -102,6 +103,7 @@ __all__ = [
     "ListTags",
     "ListUsers",
     "PlaceOrder",
+    "PrepareThumbnails",
     "RebuildIndexes",
     "RecoverImages",
     "RevokeKey",

@@ -89,6 +89,7 @@ class GenerateImage:
     shown is quarantined before the failure is recorded. `on_partial` gets each partial image that was stored. Raises
     `ImageHandedOverError` when another process has taken the image over, and after putting it back into the queue
     because the references can't be read, or nothing can be stored or recorded: an image in the queue is not given up.
+    `on_ready` gets the guid of each image that is ready.
 
     Four parts are optional. Without `leases` there is no queue to put an image back into, and no other process may run
     `RecoverImages`; without a `quarantine` the bytes of a paid failure are lost, without `partials` no partial images
@@ -104,6 +105,7 @@ class GenerateImage:
     partials: PartialImages | None = None
     find_pictures: FindPictures | None = None
     policy: GenerationPolicy = field(default_factory=GenerationPolicy)
+    on_ready: Callable[[UUID], None] = lambda _guid: None
 
     async def __call__(self, image: Image, on_partial: OnImagePartial = ignore_image_partial) -> Image:
         try:
@@ -125,11 +127,13 @@ class GenerateImage:
             pictures = await self._pictures(image)
             image = await self._start(image)
             generated = await self._generate(request, pictures, on_partial)
-            return await self._show(await self._store(generated, image), before=image)
+            ready = await self._show(await self._store(generated, image), before=image)
         except GenerationError as exc:
             await self._give_up(image, exc)
             # The client must hear why, even if the failure could not be recorded.
             raise
+        self.on_ready(ready.guid)
+        return ready
 
     def _request(self, image: Image) -> GenerationRequest:
         """Return the request for the model that the image was promised, whatever the default is by now."""

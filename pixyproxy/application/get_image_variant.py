@@ -50,15 +50,22 @@ class GetImageVariant:
         if digest is not None:
             return digest
         self.failures.ensure_none(_content(image), _pixels(image, variant))
-        variant_flight = self.drawing_flight if image.ready_content.media_type is MediaType.SVG else self.variant_flight
         # Drawing takes a while: the image may be deleted or hidden meanwhile.
         try:
-            digest = await variant_flight.result((image.content_key, name), partial(self._make, image, variant, name))
+            digest = await self._made(image, variant, name)
         except ContentStoreError:
             (await self.images.get(image.guid)).ensure_readable_by(principal, scope)
             raise
         (await self.images.get(image.guid)).ensure_readable_by(principal, scope)
         return digest
+
+    async def prepare(self, image: Image, variant: Variant) -> None:
+        """Make the variant of a ready image if it does not exist, once all variants that were requested are made.
+
+        Raises `RecordNotFoundError` if the image is deleted meanwhile, and otherwise as a request for it does.
+        """
+        await self._flight(image).idle()
+        await self._made(image, variant, variant.name_for(image.ready_content.sha256))
 
     async def open(
         self,
@@ -90,6 +97,13 @@ class GetImageVariant:
         image.ensure_readable_by(principal, scope)
         self.policy.ensure_allowed(variant)
         return variant.name_for(image.ready_content.sha256)
+
+    def _flight(self, image: Image) -> SingleFlight[ContentDigest]:
+        return self.drawing_flight if image.ready_content.media_type is MediaType.SVG else self.variant_flight
+
+    async def _made(self, image: Image, variant: Variant, name: VariantName) -> ContentDigest:
+        key = (image.content_key, name)
+        return await self._flight(image).result(key, partial(self._make, image, variant, name))
 
     async def _make(self, image: Image, variant: Variant, name: VariantName) -> ContentDigest:
         key = image.content_key

@@ -1,5 +1,6 @@
 """Use case: recover abandoned images."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -58,8 +59,8 @@ class RecoverImages:
     An image that became unknown during the last day is looked at again and again, less and less often, and made ready
     if its bytes have turned up. Returns how many images were recovered. Several processes may run this at once: each
     image is recovered by one. Images that this process is making, in `generations`, are left alone. `owner` is the name
-    under which it holds leases. Raises `DBConnectionError`, and `ContentStoreError` after all images whose bytes can be
-    looked up; the rest is recovered later.
+    under which it holds leases. `on_ready` gets the guid of each image that became ready. Raises `DBConnectionError`,
+    and `ContentStoreError` after all images whose bytes can be looked up; the rest is recovered later.
     """
 
     images: ImageRepository
@@ -75,6 +76,7 @@ class RecoverImages:
     generations: Generations = field(default_factory=Generations)
     partials: PartialImages | None = None
     batch: int = 100
+    on_ready: Callable[[UUID], None] = lambda _guid: None
 
     async def __call__(self) -> int:
         recovered = await self._find_unknown()
@@ -109,6 +111,8 @@ class RecoverImages:
             # Its process was only slow.
             return False
         await self._delete_partials(image)
+        if ended.status is ImageStatus.READY:
+            self.on_ready(ended.guid)
         return True
 
     async def _fail_overdue(self) -> int:
@@ -135,6 +139,7 @@ class RecoverImages:
                 ready = image.completed(await self._content(image), at=self.clock.now())
                 await self.images.update(ready, expected=image.status)
                 await self._delete_partials(image)
+                self.on_ready(image.guid)
                 found += 1
         return found
 

@@ -42,6 +42,11 @@ class SingleFlight(Generic[T]):
             task.add_done_callback(lambda task: self._end(key, task))
         return await asyncio.shield(task)
 
+    async def idle(self) -> None:
+        """Return when no call is running or queued."""
+        while self._tasks:
+            await asyncio.wait(self._tasks.values())
+
     async def close(self) -> None:
         """Cancel all calls, and refuse new ones."""
         self._is_closed = True

@@ -101,6 +101,19 @@ async def test_no_more_run_or_wait_than_may() -> None:
     assert await flight.result("d", lambda: workshop.make("d")) == "d"
 
 
+async def test_it_is_idle_when_nothing_runs_or_waits() -> None:
+    flight, workshop = SingleFlight[str](max_running=1), Workshop()
+    await asyncio.wait_for(flight.idle(), 1)
+    tasks = [await ask(flight, workshop, name) for name in "ab"]
+    idle = asyncio.create_task(flight.idle())
+    await asyncio.sleep(0)
+    tasks.append(await ask(flight, workshop, "c"))
+    assert not idle.done()
+    workshop.may_end.set()
+    await idle
+    assert [task.result() for task in tasks] == ["a", "b", "c"]
+
+
 async def test_closing_fails_the_waiters_and_starts_nothing() -> None:
     flight, workshop = SingleFlight[str](max_running=1), Workshop()
     tasks = [await ask(flight, workshop, name) for name in "aab"]
