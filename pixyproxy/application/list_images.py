@@ -7,8 +7,13 @@ from typing import Final
 import msgspec
 
 from pixyproxy.application.pages import LIMIT_DEFAULT, PAGE_MAX_BYTES, count_fitting, cut_page, ensure_limit
-from pixyproxy.domain.errors import OperationNotAllowedError, RecordNotFoundError, UnauthorizedError
-from pixyproxy.domain.image import Image, ImageScope, Visibility
+from pixyproxy.domain.errors import (
+    DataValidationError,
+    OperationNotAllowedError,
+    RecordNotFoundError,
+    UnauthorizedError,
+)
+from pixyproxy.domain.image import Image, ImageScope, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageCursor, ImageFilter, ImageOrder, ImagePage, ImagePosition
 from pixyproxy.domain.ports import ImageCatalogue, ImageRepository
 from pixyproxy.domain.user import Principal
@@ -21,16 +26,17 @@ _SIZE_WITHOUT_TEXTS: Final = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListImages:
-    """Return up to `limit` (1 to 1,000) ready images in `scope` that match `wanted`, from the cursor on.
+    """Return up to `limit` (1 to 1,000) images in `scope` that match `wanted`, from the cursor on.
 
     A page ends before `max_bytes` of text, but has at least one image if there are any. Following the cursors shows
-    each image that was there from the start to the end exactly once, whatever is written meanwhile. `with_total` counts
+    each image that matches from the start to the end exactly once, whatever is written meanwhile. `with_total` counts
     all matches, which takes longer the more there are. Images derived from one that the principal may not read in the
     scope, where other authors' public images count as well, are not listed. An administrator's own images
     are those of the author that `wanted` names, if it names one.
 
-    Raises `DataValidationError` for the limit, `UnauthorizedError` for an anonymous principal's own images, and
-    `OperationNotAllowedError` for `derived_from` without the port `images`, which is optional.
+    Raises `DataValidationError` for the limit and for public images that are not ready, `UnauthorizedError` for an
+    anonymous principal's own images, and `OperationNotAllowedError` for `derived_from` without the port `images`, which
+    is optional.
     """
 
     catalogue: ImageCatalogue
@@ -106,12 +112,15 @@ def _text_size(image: Image, scope: ImageScope) -> int:
     size = _SIZE_WITHOUT_TEXTS + sum(len(tag.encode()) for tag in image.tags)
     if scope is ImageScope.PUBLIC:
         return size + len(image.prompt.encode())
-    return size + len(msgspec.json.encode((image.request, image.result, image.sender))) + len(str(image.usage))
+    told = (image.request, image.result, image.sender, image.failure)
+    return size + len(msgspec.json.encode(told)) + len(str(image.usage))
 
 
 def _within(scope: ImageScope, principal: Principal, wanted: ImageFilter) -> ImageFilter | None:
     """Return the filter within the scope, or None if no image can match."""
     if scope is ImageScope.PUBLIC:
+        if wanted.status is not ImageStatus.READY:
+            raise DataValidationError("status", "must be ready in lists of public images")
         if wanted.visibility is Visibility.PRIVATE:
             return None
         return msgspec.structs.replace(wanted, visibility=Visibility.PUBLIC, searches_senders=False)

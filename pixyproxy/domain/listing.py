@@ -31,13 +31,14 @@ class ImageOrder(StrEnum):
 
 
 class ImageFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """A filter of ready images; an image matches if it fits every given field.
+    """A filter of images in one state; an image matches if it fits every given field.
 
     `tags` are 32 at most, and an image must have all of them; `created_after` is inclusive, `created_before` exclusive.
     `batch` is a batch's guid, and `derived_from` that of a reference. `search` is about prompts and, with
     `searches_senders`, about senders, which only authors may see. Raises `DataValidationError`.
     """
 
+    status: ImageStatus = ImageStatus.READY
     visibility: Visibility | None = None
     author: UserName | None = None
     tags: tuple[Tag, ...] = ()
@@ -69,12 +70,12 @@ class ImageFilter(msgspec.Struct, frozen=True, kw_only=True):
     def fits(self, image: Image) -> bool:
         """Whether the image matches."""
         return (
-            image.status is ImageStatus.READY
+            image.status is self.status
             and self.visibility in {None, image.visibility}
             and self.author in {None, image.author}
             and set(self.tags) <= set(image.tags)
             and self.model in {None, image.model}
-            and self.media_type in {None, image.ready_content.media_type}
+            and self.media_type in {None, image.content and image.content.media_type}
             and (self.created_after is None or self.created_after <= image.created_at)
             and (self.created_before is None or image.created_at < self.created_before)
             and (self.search is None or self.search.matches(*self._searched(image)))

@@ -8,12 +8,20 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from pixyproxy.domain.image import Image, Visibility
+from pixyproxy.domain.batch import BatchPlace
+from pixyproxy.domain.content import MediaType
+from pixyproxy.domain.generation_request import GenerationRequest
+from pixyproxy.domain.image import Image, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition
+from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import Tag
 from tests.factories import (
+    FailedImageFactory,
+    GeneratingImageFactory,
     ImageFactory,
+    PendingImageFactory,
+    UnknownImageFactory,
 )
 from tests.images import ANN, BOB, NOON, PUBLIC, SECOND, HostImages, all_pages, guids, newest_first
 
@@ -118,6 +126,50 @@ async def test_private_images_are_listed_for_their_author_only(images: HostImage
     assert await images.list(ImageFilter(author=BOB), limit=10) == [others]
     assert await images.list(ImageFilter(author=ANN, visibility=Visibility.PUBLIC), limit=10) == [public]
     assert await images.list(ImageFilter(author=ANN, visibility=Visibility.PRIVATE), limit=10) == [private]
+
+
+@pytest.mark.parametrize("status", ImageStatus)
+async def test_a_list_has_the_images_of_one_state(images: HostImages, status: ImageStatus) -> None:
+    batch, parent = UUID(int=1), UUID(int=2)
+    fields: dict[str, Any] = {
+        "author": "ann",
+        "model": "m",
+        "tags": ("a", "b"),
+        "request": GenerationRequest(prompt="a word", references=(Reference.to_image(parent),)),
+        "batch": BatchPlace(guid=batch, position=0, size=10),
+    }
+    factories = ImageFactory, PendingImageFactory, GeneratingImageFactory, FailedImageFactory, UnknownImageFactory
+    added = [
+        await images.add(factory.build(created_at=NOON + number * SECOND, visibility=visibility, **fields))
+        for number in range(2)
+        for visibility in Visibility
+        for factory in factories
+    ]
+    await images.add(PendingImageFactory.build(**{**fields, "author": "bob"}))
+    own = ImageFilter(author=ANN, status=status)
+    found = newest_first([image for image in added if image.status is status])
+    assert len(found) == 4
+    for given in (
+        {},
+        {"model": "m"},
+        {"tags": (Tag("a"),)},
+        {"tags": (Tag("a"), Tag("b"))},
+        {"search": Search.parse("word")},
+        {"search": Search.parse("word"), "tags": (Tag("b"),)},
+        {"batch": batch},
+        {"derived_from": parent},
+    ):
+        wanted = msgspec.structs.replace(own, **given)
+        for order, expected in zip(ImageOrder, (found, found[::-1]), strict=True):
+            assert await all_pages(images, wanted, limit=3, order=order) == expected, given
+        assert await images.count_listed(wanted) == 4
+        for visibility in Visibility:
+            shown = msgspec.structs.replace(wanted, visibility=visibility)
+            assert await images.list(shown, limit=9) == [image for image in found if image.visibility is visibility]
+            assert await images.count_listed(shown) == 2
+    for media_type in MediaType:
+        wanted = msgspec.structs.replace(own, media_type=media_type)
+        assert await images.list(wanted, limit=9) == [image for image in found if wanted.fits(image)]
 
 
 async def test_models_are_compared_character_by_character(images: HostImages) -> None:

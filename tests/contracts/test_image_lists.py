@@ -451,7 +451,7 @@ SENDERS = st.tuples(st.sampled_from(WORDS), TEXTS).map(lambda texts: Sender.of(c
 @st.composite
 def stored_images(draw: st.DrawFn) -> Image:
     author = draw(st.sampled_from(["ann", "ann", "bob", None]))
-    factory = draw(st.sampled_from([ImageFactory] * 7 + [PendingImageFactory, FailedImageFactory]))
+    factory = draw(st.sampled_from([ImageFactory] * 5 + [PendingImageFactory, FailedImageFactory] * 2))
     prompt = draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(" ".join) | TEXTS).strip() or "?"
     fields: dict[str, Any] = {
         "guid": draw(GUIDS),
@@ -478,6 +478,7 @@ def stored_images(draw: st.DrawFn) -> Image:
 IMAGES = st.lists(stored_images(), max_size=8, unique_by=lambda image: image.guid)
 FILTERS = st.builds(
     ImageFilter,
+    status=st.sampled_from([ImageStatus.READY] * 4 + [ImageStatus.PENDING, ImageStatus.FAILED]),
     visibility=st.sampled_from([None, *Visibility]),
     author=st.sampled_from([None, ANN]),
     tags=st.just(()) | st.lists(st.sampled_from(TAGS), unique=True, max_size=3).map(tuple),

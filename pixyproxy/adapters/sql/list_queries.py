@@ -318,8 +318,6 @@ class ImageListQueries(msgspec.Struct, frozen=True):
         return ["status", *(column for column in columns if getattr(self.wanted, column) is not None)]
 
     def _column(self, table: str, column: str) -> str:
-        if column == "status":
-            return f"{table}.status = 'ready'"
         if column in {"author", "model"}:
             return self.dialect.equal(f"{table}.{column}", column)
         return f"{table}.{column} = :{column}"
@@ -383,6 +381,7 @@ class ImageListQueries(msgspec.Struct, frozen=True):
     def _parameters(self) -> Mapping[str, object]:
         wanted, after = self.wanted, self.after
         parameters: dict[str, object] = {
+            "status": wanted.status.value,
             "visibility": wanted.visibility and wanted.visibility.value,
             "author": wanted.author,
             "model": wanted.model,

@@ -1,4 +1,4 @@
-"""Lists of ready images."""
+"""Lists of images."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition
 
 
 class ImageCatalogue(Protocol):
-    """Lists of ready images; a filter names a visibility or an author."""
+    """Lists of images; a filter names a visibility or an author."""
 
     @abstractmethod
     async def list(
@@ -20,7 +20,7 @@ class ImageCatalogue(Protocol):
         order: ImageOrder = ImageOrder.NEWEST_FIRST,
         after: ImagePosition | None = None,
     ) -> Sequence[Image]:
-        """Return up to `limit` ready images that match the filter, in this order, after `after`."""
+        """Return up to `limit` images that match the filter, in this order, after `after`."""
 
     @abstractmethod
     async def count_listed(self, wanted: ImageFilter) -> int:

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.application import ListImages
 from pixyproxy.domain.errors import DataValidationError, OperationNotAllowedError, UnauthorizedError
+from pixyproxy.domain.failure import Failure
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.generation_result import GenerationResult
-from pixyproxy.domain.image import Image, ImageScope, Visibility
+from pixyproxy.domain.image import Image, ImageScope, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageCursor, ImageFilter, ImageOrder, ImagePage, ImagePosition
 from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.search import Search
@@ -31,6 +32,7 @@ from tests.factories import (
 )
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+UNREADY_FACTORIES = PendingImageFactory, GeneratingImageFactory, FailedImageFactory, UnknownImageFactory
 
 
 @pytest.fixture
@@ -210,6 +212,40 @@ async def test_a_filter_narrows_the_scope(
     assert await listed(ann, ImageScope.OWN, author=ann.name) == {public.guid, private.guid}
     assert await listed(ann, ImageScope.OWN, visibility=Visibility.PRIVATE) == {private.guid}
     assert await listed(ann, ImageScope.OWN, visibility=Visibility.PUBLIC) == {public.guid}
+
+
+@pytest.mark.parametrize("status", [status for status in ImageStatus if status is not ImageStatus.READY])
+async def test_images_that_are_not_ready_are_listed_for_their_author_alone(
+    list_images: ListImages, images: InMemoryImageRepository, ann: Principal, bob: Principal, status: ImageStatus
+) -> None:
+    added = [await images.add(factory.build(author=ann.name)) for factory in UNREADY_FACTORIES]
+    wanted = ImageFilter(status=status)
+    page = await list_images(ann, ImageScope.OWN, wanted=wanted, with_total=True)
+    assert page == ImagePage(images=[image for image in added if image.status is status], total=1)
+    assert (await list_images(bob, ImageScope.OWN, wanted=wanted)).images == []
+    root = Principal(name=UserName("root"), is_admin=True)
+    anns = ImageFilter(status=status, author=ann.name)
+    assert (await list_images(root, ImageScope.OWN, wanted=anns)).images == page.images
+    for principal in (ANONYMOUS, ann, root):
+        for refused in (wanted, ImageFilter(status=status, visibility=Visibility.PRIVATE), anns):
+            with pytest.raises(DataValidationError) as caught:
+                await list_images(principal, wanted=refused)
+            assert caught.value.field == "status"
+
+
+async def test_a_page_of_failed_images_counts_what_their_failures_say(images: InMemoryImageRepository) -> None:
+    failure = Failure(kind="GenerationRefusedError", detail="x" * 1000, maybe_billed=False)
+    for number in range(4):
+        await images.add(
+            FailedImageFactory.build(
+                author="ann", created_at=NOON + timedelta(seconds=number), prompt="a", failure=failure, tags=()
+            )
+        )
+    list_images = ListImages(catalogue=images, max_bytes=4500)
+    page = await list_images(
+        Principal(name=UserName("ann")), ImageScope.OWN, wanted=ImageFilter(status=ImageStatus.FAILED)
+    )
+    assert len(page.images) == 2
 
 
 @pytest.mark.parametrize("with_total", [False, True])

@@ -39,6 +39,7 @@ IMAGE = ImageFactory.build(
 )
 
 FITTING: dict[str, list[Any]] = {
+    "status": [ImageStatus.READY],
     "visibility": [Visibility.PUBLIC],
     "author": [UserName("ann")],
     "tags": [(), ("sea",), ("night",), ("night", "sea"), ("sea", "night")],
@@ -49,6 +50,7 @@ FITTING: dict[str, list[Any]] = {
     "search": [Search.parse("dusk lighthouse")],
 }
 OTHER: dict[str, list[Any]] = {
+    "status": [status for status in ImageStatus if status is not ImageStatus.READY],
     "visibility": [Visibility.PRIVATE],
     "author": [UserName("bob"), UserName("Ann"), UserName("an")],
     "tags": [("Sea",), ("se",), ("seas",), ("sea", "day"), ("sea", "night", "a")],
@@ -69,11 +71,12 @@ def test_a_filter_that_asks_for_nothing_lets_every_ready_image_through() -> None
 @pytest.mark.parametrize(
     "factory", [PendingImageFactory, GeneratingImageFactory, FailedImageFactory, UnknownImageFactory]
 )
-def test_no_filter_lets_an_image_through_that_is_not_ready(factory: type[ImageFactory]) -> None:
+def test_an_image_that_is_not_ready_fits_a_filter_of_its_state_alone(factory: type[ImageFactory]) -> None:
     image = factory.build()
     assert image.status is not ImageStatus.READY
     assert not ImageFilter().fits(image)
-    assert not ImageFilter(media_type=MediaType.PNG).fits(image)
+    assert [status for status in ImageStatus if ImageFilter(status=status).fits(image)] == [image.status]
+    assert not ImageFilter(status=image.status, media_type=MediaType.PNG).fits(image)
 
 
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field in FITTING for value in FITTING[field]])

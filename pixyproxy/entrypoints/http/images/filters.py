@@ -13,7 +13,7 @@ from litestar.openapi.spec import Parameter
 from pixyproxy.application.pages import LIMIT_DEFAULT
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DataValidationError
-from pixyproxy.domain.image import ImageScope, Visibility
+from pixyproxy.domain.image import ImageScope, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder, parse_tag_prefix
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import parse_tag
@@ -64,6 +64,7 @@ def parse_image_query(query: Query, scope: ImageScope) -> ImageQuery:
     """Parse the query of a list of images; raise `DataValidationError`, even for unknown parameters."""
     ensure_known(query, _KNOWN[scope])
     wanted = ImageFilter(
+        status=_parsed("status", query, lambda text: parse_word("status", text, ImageStatus)) or ImageStatus.READY,
         visibility=_parsed("visibility", query, lambda text: parse_word("visibility", text, Visibility)),
         author=_parsed("author", query, parse_user_name),
         tags=tuple(dict.fromkeys(map(parse_tag, query.getall("tag", ())))),

@@ -34,8 +34,8 @@ def image_list_name(principal: Principal, scope: ImageScope, wanted: ImageFilter
 
     Changing the text of a list makes the cursors that clients hold invalid.
     """
-    given = msgspec.structs.asdict(wanted).items()
-    filters = {name: value for name, value in given if value or name in _NAMED_ALWAYS}
+    given, defaults = msgspec.structs.asdict(wanted), msgspec.structs.asdict(type(wanted)())
+    filters = {name: value for name, value in given.items() if value != defaults[name] or name in _NAMED_ALWAYS}
     return msgspec.json.encode((_owner(principal), scope, filters, order))
 
 

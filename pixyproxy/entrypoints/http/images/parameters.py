@@ -7,6 +7,7 @@ from litestar.openapi.spec import OpenAPIFormat, OpenAPIType, Reference, Schema
 from pixyproxy.application.pages import LIMIT_DEFAULT, LIMIT_MAX
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.generation_request import MODEL_MAX_LENGTH
+from pixyproxy.domain.image import ImageStatus
 from pixyproxy.domain.listing import ImageOrder
 from pixyproxy.domain.search import SEARCH_MAX_LENGTH
 from pixyproxy.domain.tag import TAG_MAX_LENGTH, TAGS_MAX_COUNT
@@ -91,12 +92,19 @@ _OF_VISIBILITY: Final = query_parameter(
     type=None,
     all_of=[Reference("#/components/schemas/Visibility")],
 )
+_OF_STATUS: Final = query_parameter(
+    "status",
+    "Only images in this state.",
+    type=None,
+    all_of=[Reference("#/components/schemas/ImageStatus")],
+    default=ImageStatus.READY,
+)
 _PREFER_COUNT: Final = header_parameter(
     "Prefer", "`count=exact`: say in `X-Total-Count` how many there are; that may take long."
 )
 
 PUBLIC_LIST_PARAMETERS: Final = (*_FILTERS, _SORT, _PREFER_COUNT, *_PAGE)
-PRIVATE_LIST_PARAMETERS: Final = (*_FILTERS, _OF_VISIBILITY, _SORT, _PREFER_COUNT, *_PAGE)
+PRIVATE_LIST_PARAMETERS: Final = (*_FILTERS, _OF_VISIBILITY, _OF_STATUS, _SORT, _PREFER_COUNT, *_PAGE)
 TAG_LIST_PARAMETERS: Final = (
     query_parameter(
         "prefix",

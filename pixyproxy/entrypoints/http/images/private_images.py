@@ -78,7 +78,7 @@ def private_images(container: Container, settings: Settings) -> Router:
         responses=UNCHANGED | problems(400, 401, 412, 503),
     )
     async def list_private_images(request: APIRequest) -> Response[list[PrivateImageDetail]]:
-        """List the images you authored that fit all filters.
+        """List the images you authored that fit all filters: those that are ready, unless `status` says otherwise.
 
         Follow the `Link` header to see each image exactly once.
         """

@@ -7,7 +7,7 @@ import pytest
 from dependency_injector import providers
 
 from pixyproxy.adapters.memory.secret_store import InMemorySecretStore
-from pixyproxy.domain.image import ImageScope, Visibility
+from pixyproxy.domain.image import ImageScope, ImageStatus, Visibility
 from pixyproxy.domain.listing import ImageFilter, ImageOrder
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import ANONYMOUS, UserName
@@ -94,5 +94,6 @@ def test_a_filter_that_is_not_given_does_not_change_the_name_of_a_list() -> None
 
     assert name(ImageFilter(model="a", batch=UUID(int=1))) != name(ImageFilter(model="a"))
     assert name(ImageFilter(model="a", derived_from=UUID(int=1))) != name(ImageFilter(model="a", batch=UUID(int=1)))
+    assert name(ImageFilter(model="a", status=ImageStatus.FAILED)) != name(ImageFilter(model="a"))
     assert name(LaterFilter(model="a")) == name(ImageFilter(model="a"))
     assert name(LaterFilter(model="a", size="1024x1024")) != name(ImageFilter(model="a"))

@@ -17,7 +17,7 @@ from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 from pixyproxy.entrypoints.container import Container
-from tests.factories import ContentInfoFactory, ImageFactory
+from tests.factories import ContentInfoFactory, FailedImageFactory, ImageFactory, PendingImageFactory
 from tests.unit.entrypoints.http.conftest import ANN, BOB, Client
 from tests.unit.entrypoints.http.problem_bodies import problem
 
@@ -118,6 +118,45 @@ def test_one_s_own_list_can_be_of_one_visibility(client: Client) -> None:
     assert names(client, "/private/image", visibility="public") == ["light", "fox"]
 
 
+@pytest.mark.usefixtures("library")
+async def test_one_s_own_list_can_be_of_one_state(client: Client, container: Container) -> None:
+    failed: dict[str, Any] = {"author": UserName("ann"), "prompt": "A red fox", "tags": (Tag("fox"),)}
+    for number in range(2):
+        await container.images().add(
+            FailedImageFactory.build(filename=f"failed-{number}", created_at=NOON + timedelta(number), **failed)
+        )
+    pending = PendingImageFactory.build(filename="pending", author=UserName("ann"), visibility=Visibility.PRIVATE)
+    await container.images().add(pending)
+    await container.images().add(PendingImageFactory.build(author=UserName("bob")))
+
+    assert names(client, "/private/image", status="failed") == ["failed-1", "failed-0"]
+    assert names(client, "/private/image", status="failed", q="fox", tag="fox", sort="created_at", limit=1) == [
+        "failed-0"
+    ]
+    assert names(client, "/private/image", status="pending") == ["pending"]
+    assert names(client, "/private/image", status="pending", visibility="public") == []
+    assert names(client, "/private/image", status="ready") == names(client, "/private/image")
+    assert names(client, "/private/image", status="generating") == []
+    assert names(client, "/private/image", status="unknown") == []
+    first = client.get("/private/image?status=failed&limit=1", headers={"Prefer": "count=exact"}, auth=ANN)
+    assert first.headers["X-Total-Count"] == "2"
+    assert first.json()[0]["problem"]["title"]
+    assert client.get(first.links["next"]["url"], auth=ANN).json()[0]["filename"] == "failed-0"
+
+
+@pytest.mark.parametrize("status", ["", "deleted", "READY", "failed ", ["failed", "pending"], ["ready", "ready"]])
+def test_a_state_that_there_is_not_is_refused(client: Client, status: Any) -> None:
+    problem(client.get("/private/image", params={"status": status}, auth=ANN), 400, "status")
+
+
+@pytest.mark.usefixtures("library")
+def test_the_default_state_may_be_named_without_making_another_list(client: Client) -> None:
+    cursor = parse_qs(urlsplit(client.get("/private/image?limit=1", auth=ANN).links["next"]["url"]).query)["cursor"][0]
+
+    for query, status in (("status=ready", 200), ("status=failed", 400)):
+        assert client.get(f"/private/image?{query}&cursor={cursor}", auth=ANN).status_code == status
+
+
 @BOTH
 @pytest.mark.parametrize(
     ("parameters", "field"),
@@ -186,8 +225,13 @@ def test_an_unknown_media_type_names_those_that_there_are(client: Client) -> Non
     assert "image/png, image/jpeg" in detail
 
 
-def test_the_public_list_has_no_visibility_to_choose(client: Client) -> None:
-    problem(client.get("/image?visibility=private"), 400, "visibility")
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [("visibility", "private"), ("visibility", "public"), ("status", "failed"), ("status", "ready")],
+)
+def test_the_public_list_has_no_visibility_or_state_to_choose(client: Client, parameter: str, value: str) -> None:
+    for auth in (None, ANN):
+        problem(client.get("/image", params={parameter: value}, auth=auth), 400, parameter)
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
