@@ -4,7 +4,7 @@ import hashlib
 import io
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from pixyproxy.domain.image import Image, ImageId, ImageStatus, Visibility
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
 from tests.doubles.image_rows import rows_of, write_sqlite_rows
-from tests.doubles.library import DATABASE, content_path
+from tests.doubles.library import CONTENTS, DATABASE, content_path
 
 SIDE: Final = 320
 SUBJECTS: Final = ("fox", "lighthouse", "forest", "harbour", "mountain", "owl", "garden", "city", "river", "train")
@@ -94,6 +94,21 @@ def fill_quickly(
     return images[::-1]
 
 
+def share_variants(folder: Path, images: Iterable[Image]) -> None:
+    """Give the variants of one image to all images that have the same picture, as if they had been made for each.
+
+    They are those of the first image of each picture, which are there.
+    """
+    firsts: dict[str, Image] = {}
+    for image in images:
+        first = firsts.setdefault(image.ready_content.sha256, image)
+        if image is not first:
+            target = _variants_path(folder, image)
+            target.mkdir(parents=True, exist_ok=True)
+            for variant in _variants_path(folder, first).iterdir():
+                os.link(variant, target / variant.name)
+
+
 class _Content:
     """The content of some images: one file with many names."""
 
@@ -127,6 +142,11 @@ class _Content:
         if self._file is None:
             path.write_bytes(self._data)
             self._file = path
+
+
+def _variants_path(folder: Path, image: Image) -> Path:
+    key = image.content_key
+    return folder / CONTENTS / "variants" / key[:2] / key[2:4] / key
 
 
 def _first_free_id(folder: Path) -> int:

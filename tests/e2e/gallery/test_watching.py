@@ -3,6 +3,8 @@
 import pytest
 from playwright.sync_api import Page
 
+from tests.doubles.large_library import share_variants
+from tests.doubles.photographs import photograph
 from tests.e2e.gallery.running_gallery import Gallery
 from tests.e2e.gallery.watching import Watch, accessibility_violations, until
 
@@ -57,3 +59,19 @@ def test_images_that_were_stored_quickly_are_listed_and_have_thumbnails(gallery:
     assert len(found) == 13
     assert thumbnail.headers["Content-Type"] == "image/jpeg"
     assert gallery.create("a blue fox", "bob")["guid"] != made["guid"]
+
+
+def test_thumbnails_of_one_picture_serve_all_images_that_have_it(gallery: Gallery) -> None:
+    folder = gallery.service.folder
+    images = gallery.fill(50, "bob", pictures=[photograph(1), photograph(2)])
+    size: dict[str, str | int] = {"width": 256, "height": 256, "fit": "cover", "format": "avif", "quality": 70}
+
+    with gallery.api(None) as client:
+        thumbnails = [client.get(f"/image/{image.guid}/content", params=size).content for image in images[:2]]
+        share_variants(folder, images)
+        files = len(list(folder.glob("data/images/variants/??/??/*/*")))
+        shared = [client.get(f"/image/{image.guid}/content", params=size).content for image in images]
+
+    assert thumbnails[0] != thumbnails[1]
+    assert shared == thumbnails * 25
+    assert len(list(folder.glob("data/images/variants/??/??/*/*"))) == files
