@@ -18,6 +18,7 @@ from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
 from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.sender import Sender
+from pixyproxy.domain.session import Session
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import PasswordHash, User, UserName
 
@@ -269,3 +270,44 @@ class APIKeyFactory(MsgspecFactory[APIKey]):
     def created_at(cls) -> datetime:
         """Return a time in UTC to the microsecond."""
         return ImageFactory.created_at()
+
+
+class SessionFactory(MsgspecFactory[Session]):
+    """Makes sessions that were never stored."""
+
+    @classmethod
+    def guid(cls) -> UUID:
+        """Return a guid that no other call returns."""
+        return _make_guid()
+
+    @classmethod
+    def user(cls) -> UserName:
+        """Return a name."""
+        return UserName(cls.__faker__.user_name())
+
+    @classmethod
+    def digest(cls) -> str:
+        """Return 64 hexadecimal digits."""
+        return f"{cls.__random__.getrandbits(256):064x}"
+
+    @classmethod
+    def password_digest(cls) -> str:
+        """Return 64 hexadecimal digits."""
+        return f"{cls.__random__.getrandbits(256):064x}"
+
+    @classmethod
+    def created_at(cls) -> datetime:
+        """Return a time in UTC."""
+        return datetime(2026, 6, 1, tzinfo=UTC) + timedelta(microseconds=cls.__random__.randrange(10**12))
+
+    @post_generated
+    @classmethod
+    def seen_at(cls, created_at: datetime) -> datetime:
+        """Return the time of the login."""
+        return created_at
+
+    @post_generated
+    @classmethod
+    def expires_at(cls, created_at: datetime) -> datetime:
+        """Return the time 30 days later."""
+        return created_at + timedelta(days=30)

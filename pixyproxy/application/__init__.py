@@ -21,10 +21,13 @@ from pixyproxy.application.delete_images import DeleteImages
 from pixyproxy.application.disable_user import DisableUser
 from pixyproxy.application.dispatcher import Dispatcher
 from pixyproxy.application.enable_user import EnableUser
+from pixyproxy.application.end_session import EndSession
+from pixyproxy.application.end_sessions import EndSessions
 from pixyproxy.application.export_images import ExportImages
 from pixyproxy.application.fetch_reference import FetchReference
 from pixyproxy.application.find_key import FindKey
 from pixyproxy.application.find_pictures import FindPictures
+from pixyproxy.application.find_session import FindSession
 from pixyproxy.application.finish_deletions import FinishDeletions
 from pixyproxy.application.follow_order import FollowOrder
 from pixyproxy.application.generate_image import GenerateImage
@@ -40,8 +43,10 @@ from pixyproxy.application.index_prompts import IndexPrompts
 from pixyproxy.application.list_images import ListImages
 from pixyproxy.application.list_keys import ListKeys
 from pixyproxy.application.list_models import ListModels
+from pixyproxy.application.list_sessions import ListSessions
 from pixyproxy.application.list_tags import ListTags
 from pixyproxy.application.list_users import ListUsers
+from pixyproxy.application.open_session import OpenSession
 from pixyproxy.application.place_order import PlaceOrder
 from pixyproxy.application.prepare_thumbnails import PrepareThumbnails
 from pixyproxy.application.rebuild_indexes import RebuildIndexes
@@ -51,6 +56,7 @@ from pixyproxy.application.revoke_keys import RevokeKeys
 from pixyproxy.application.rotate_link_key import RotateLinkKey
 from pixyproxy.application.set_visibility import SetVisibility
 from pixyproxy.application.store_upload import StoreUpload
+from pixyproxy.application.sweep_sessions import SweepSessions
 from pixyproxy.application.sweep_uploads import SweepUploads
 from pixyproxy.application.tag_images import TagImages
 from pixyproxy.application.upgrade_data import UpgradeData
@@ -81,10 +87,13 @@ __all__ = [
     "DisableUser",
     "Dispatcher",
     "EnableUser",
+    "EndSession",
+    "EndSessions",
     "ExportImages",
     "FetchReference",
     "FindKey",
     "FindPictures",
+    "FindSession",
     "FinishDeletions",
     "FollowOrder",
     "GenerateImage",
@@ -100,8 +109,10 @@ __all__ = [
     "ListImages",
     "ListKeys",
     "ListModels",
+    "ListSessions",
     "ListTags",
     "ListUsers",
+    "OpenSession",
     "PlaceOrder",
     "PrepareThumbnails",
     "RebuildIndexes",
@@ -111,6 +122,7 @@ __all__ = [
     "RotateLinkKey",
     "SetVisibility",
     "StoreUpload",
+    "SweepSessions",
     "SweepUploads",
     "TagImages",
     "UpgradeData",

@@ -1,4 +1,4 @@
-"""Whether what this process remembers of logins, API keys and link keys still holds."""
+"""Whether what this process remembers of logins, sessions, API keys and link keys still holds."""
 
 import asyncio
 import math
@@ -18,7 +18,7 @@ PATIENCE_SECONDS: Final = 0.5
 
 
 class AccessChanges:
-    """Counts the changes of users, API keys and link keys, of this process at once and of others within five seconds.
+    """Counts the changes of users, sessions, API keys and link keys: of others within five seconds, its own at once.
 
     Take a `mark` before you read something to remember, and ask before each use whether it `holds`. `monotonic` is the
     clock in seconds.

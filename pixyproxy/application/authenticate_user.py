@@ -40,15 +40,28 @@ class AuthenticateUser:
     access: AccessChanges
     allowance: LoginAllowance = field(default_factory=LoginAllowance)
     queue: LoginQueue = field(default_factory=LoginQueue)
-    _verifying: dict[_Login, asyncio.Task[Principal]] = field(default_factory=dict, init=False, repr=False)
+    _verifying: dict[_Login, asyncio.Task[User]] = field(default_factory=dict, init=False, repr=False)
 
     async def __call__(self, name: str, password: str, *, address: str | None = None) -> Principal:
+        login = await self._parse(name, password, address)
+        if principal := await self._remembered(login):
+            return principal
+        user = await self._verify_once(login)
+        return Principal(name=user.name, is_admin=user.is_admin)
+
+    async def user(self, name: str, password: str, *, address: str | None = None) -> User:
+        """Return the user whose stored password hash the password was verified against; raise the same.
+
+        A login that is remembered may be five seconds old; this one is looked up now.
+        """
+        return await self._verify_once(await self._parse(name, password, address))
+
+    async def _parse(self, name: str, password: str, address: str | None) -> _Login:
         try:
             names, parsed = parse_login_names(name), parse_password(password)
         except DataValidationError:
             raise _wrong_login() from None
-        login = _Login(await self._meant(names), parsed, address)
-        return await self._remembered(login) or await self._verify_once(login)
+        return _Login(await self._meant(names), parsed, address)
 
     async def _remembered(self, login: _Login) -> Principal | None:
         verified = self.verified.find(login.name, login.password)
@@ -56,7 +69,7 @@ class AuthenticateUser:
             return None
         return Principal(name=login.name, is_admin=verified.is_admin)
 
-    async def _verify_once(self, login: _Login) -> Principal:
+    async def _verify_once(self, login: _Login) -> User:
         task = self._verifying.get(login)
         if task is None:
             if login.address is not None and not self.verified.was_right(login.name, login.password):
@@ -66,15 +79,15 @@ class AuthenticateUser:
             task.add_done_callback(lambda task: self._end(login, task))
         return await asyncio.shield(task)
 
-    def _end(self, login: _Login, task: asyncio.Task[Principal]) -> None:
+    def _end(self, login: _Login, task: asyncio.Task[User]) -> None:
         del self._verifying[login]
         if not task.cancelled():
             # The requests that waited may be gone, and asyncio complains of an error that is never retrieved.
             task.exception()
 
-    async def _verify(self, login: _Login) -> Principal:
-        if principal := await self._still_right(login):
-            return principal
+    async def _verify(self, login: _Login) -> User:
+        if user := await self._still_right(login):
+            return user
         name, password, address = login
         was_right = self.verified.was_right(name, password)
         is_familiar = was_right or (address is not None and self.verified.is_familiar(name, address))
@@ -96,17 +109,17 @@ class AuthenticateUser:
                 self.verified.forget(name, password)
                 raise _wrong_login()
         self.verified.put(user, password, address, mark=mark)
-        return Principal(name=name, is_admin=user.is_admin)
+        return user
 
-    async def _still_right(self, login: _Login) -> Principal | None:
-        """Return the principal of a remembered login whose user is the same, which costs no password hash."""
+    async def _still_right(self, login: _Login) -> User | None:
+        """Return the user of a remembered login if it is the same, which costs no password hash."""
         if self.verified.find(login.name, login.password) is None:
             return None
         mark = await self.access.mark()
         user = await self._find(login.name)
         if user is None or user.is_disabled or not self.verified.renew(user, login.password, mark=mark):
             return None
-        return Principal(name=login.name, is_admin=user.is_admin)
+        return user
 
     async def _meant(self, names: Sequence[UserName]) -> UserName:
         """Return the first name that is a user's, or the last name."""

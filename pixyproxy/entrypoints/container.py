@@ -55,10 +55,13 @@ from pixyproxy.application import (
     DeleteImages,
     DisableUser,
     EnableUser,
+    EndSession,
+    EndSessions,
     ExportImages,
     FetchReference,
     FindKey,
     FindPictures,
+    FindSession,
     FinishDeletions,
     FollowOrder,
     GenerateImage,
@@ -74,8 +77,10 @@ from pixyproxy.application import (
     ListImages,
     ListKeys,
     ListModels,
+    ListSessions,
     ListTags,
     ListUsers,
+    OpenSession,
     PlaceOrder,
     RebuildIndexes,
     RecoverImages,
@@ -84,6 +89,7 @@ from pixyproxy.application import (
     RotateLinkKey,
     SetVisibility,
     StoreUpload,
+    SweepSessions,
     SweepUploads,
     TagImages,
     UpgradeData,
@@ -142,6 +148,7 @@ class Container(containers.DeclarativeContainer):
     images = database.provided.images
     users = database.provided.users
     api_keys = database.provided.api_keys
+    sessions = database.provided.sessions
     secrets = database.provided.secrets
     access_version = database.provided.access_version
     access_changes = providers.Singleton(AccessChanges, access_version)
@@ -208,6 +215,7 @@ class Container(containers.DeclarativeContainer):
     )
     clock = providers.Singleton(SystemClock)
     guids = providers.Singleton(RandomGuidSource)
+    tokens = providers.Singleton(RandomTokenSource)
     private_folder = providers.Factory(PrivateFolder.make)
     folder_archive_writer = providers.Factory(FolderImageArchiveWriter)
     folder_archive_reader = providers.Factory(FolderImageArchiveReader)
@@ -416,15 +424,41 @@ class Container(containers.DeclarativeContainer):
     )
     add_user = providers.Singleton(AddUser, users=users, hasher=hasher, clock=clock)
     create_first_user = providers.Singleton(CreateFirstUser, users=users, add_user=add_user)
-    change_password = providers.Singleton(ChangePassword, users=users, hasher=hasher, access=access_changes)
-    disable_user = providers.Singleton(DisableUser, users=users, access=access_changes)
+    used_sessions = providers.Selector(settings.provided.gallery, on=sessions, off=providers.Object(None))
+    change_password = providers.Singleton(
+        ChangePassword, users=users, hasher=hasher, access=access_changes, sessions=used_sessions
+    )
+    disable_user = providers.Singleton(DisableUser, users=users, access=access_changes, sessions=used_sessions)
     enable_user = providers.Singleton(EnableUser, users=users, access=access_changes)
+    open_session = providers.Singleton(
+        OpenSession,
+        authenticate_user=authenticate_user,
+        sessions=sessions,
+        clock=clock,
+        guids=guids,
+        tokens=tokens,
+        lifetime=settings.provided.session_lifetime,
+    )
+    find_session = providers.Singleton(
+        FindSession,
+        sessions=sessions,
+        users=users,
+        clock=clock,
+        access=access_changes,
+        idle=settings.provided.session_idle_timeout,
+    )
+    end_session = providers.Singleton(EndSession, sessions=sessions, access=access_changes)
+    end_sessions = providers.Singleton(EndSessions, sessions=sessions, users=users, access=access_changes)
+    list_sessions = providers.Singleton(
+        ListSessions, sessions=sessions, users=users, clock=clock, idle=settings.provided.session_idle_timeout
+    )
+    sweep_sessions = providers.Singleton(
+        SweepSessions, sessions=sessions, clock=clock, idle=settings.provided.session_idle_timeout
+    )
     authenticate_key = providers.Singleton(
         AuthenticateKey, keys=api_keys, users=users, clock=clock, access=access_changes
     )
-    create_key = providers.Singleton(
-        CreateKey, keys=api_keys, users=users, clock=clock, guids=guids, tokens=providers.Singleton(RandomTokenSource)
-    )
+    create_key = providers.Singleton(CreateKey, keys=api_keys, users=users, clock=clock, guids=guids, tokens=tokens)
     list_keys = providers.Singleton(ListKeys, keys=api_keys, users=users)
     find_key = providers.Singleton(FindKey, list_keys=list_keys)
     revoke_key = providers.Singleton(RevokeKey, keys=api_keys, clock=clock, access=access_changes)

@@ -1,4 +1,4 @@
-"""Background work of a serving process: recovery, interrupted deletions, data upgrades, and an orderly shutdown."""
+"""Background work of a serving process: recovery, interrupted deletions, expiry, data upgrades, orderly shutdown."""
 
 import asyncio
 import logging
@@ -15,6 +15,7 @@ from pixyproxy.application.generate_image import ImageHandedOverError
 from pixyproxy.application.generations import Generations
 from pixyproxy.application.index_prompts import IndexPrompts
 from pixyproxy.application.recover_images import RecoverImages
+from pixyproxy.application.sweep_sessions import SweepSessions
 from pixyproxy.application.sweep_uploads import SweepUploads
 from pixyproxy.application.upgrade_data import UpgradeData
 from pixyproxy.domain.errors import GenerationError, GenerationFaultError, PixyProxyException
@@ -78,9 +79,10 @@ async def housekeeping(
     idempotency_keys: IdempotencyKeys,
     *,
     sweep_uploads: SweepUploads,
+    sweep_sessions: SweepSessions | None = None,
     every: float,
 ) -> AsyncIterator[None]:
-    """Recover abandoned images, finish deletions, delete unused uploads and drop expired idempotency keys.
+    """Recover abandoned images, finish deletions, delete unused uploads, drop expired idempotency keys and sessions.
 
     Runs at once and then after `every` seconds, during the block. Upgrades stored records and indexes prompts once.
     """
@@ -92,6 +94,8 @@ async def housekeeping(
         asyncio.create_task(_repeat(sweep_uploads, "unused uploads deleted", every)),
         asyncio.create_task(_repeat(idempotency_keys.forget_expired_claims, "expired idempotency keys dropped", every)),
     ]
+    if sweep_sessions is not None:
+        tasks.append(asyncio.create_task(_repeat(sweep_sessions, "expired sessions dropped", every)))
     try:
         yield
     finally:

@@ -83,6 +83,13 @@ class DeliveryKind(StrEnum):
     REDIRECT = "redirect"
 
 
+class GallerySwitch(StrEnum):
+    """Whether the service has a gallery for browsers, with its logins."""
+
+    ON = "on"
+    OFF = "off"
+
+
 class LogFormat(StrEnum):
     """The log format: for people, or one JSON object per line."""
 
@@ -130,6 +137,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     auto_upgrade: bool = False
     login_memory: Duration = 60.0
     wrong_logins: Positive = 10
+    session_lifetime: Annotated[int, msgspec.Meta(ge=1, le=31_536_000)] = 2_592_000
+    session_idle_timeout: Annotated[int, msgspec.Meta(ge=1, le=31_536_000)] = 1_209_600
     public_max_age: Annotated[int, msgspec.Meta(ge=0, le=86_400)] = 60
     variant_sizes: str = "64,128,256,512,1024"
     max_variants: Positive = 2
@@ -149,6 +158,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_url: str | None = None
     allowed_hosts: str | None = None
     cors_origins: str | None = None
+    gallery: GallerySwitch = GallerySwitch.ON
     host: str = "127.0.0.1"
     port: Port = 8000
     workers: Positive = 1
@@ -246,6 +256,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def delivery_path(self) -> str:
         """The location of nginx in front that leads to the S3 store; empty for another kind of delivery."""
         return self.content_delivery.partition(":")[2]
+
+    @property
+    def has_gallery(self) -> bool:
+        """Whether the service has a gallery."""
+        return self.gallery is GallerySwitch.ON
 
     @property
     def public_address(self) -> PublicURL | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -12,13 +12,14 @@ from pixyproxy.adapters.mysql.database import MySQLDatabase
 from pixyproxy.adapters.sqlite.database import SQLiteDatabase
 from pixyproxy.domain.errors import RecordNotFoundError
 from pixyproxy.domain.user import PasswordHash, UserName
-from tests.factories import APIKeyFactory, UserFactory
+from tests.factories import APIKeyFactory, SessionFactory, UserFactory
 
 Database = InMemoryDatabase | SQLiteDatabase | MySQLDatabase
 
 ANN = UserName("ann")
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 KEY = APIKeyFactory.build(user=ANN, revoked_at=None)
+SESSION = SessionFactory.build(user=ANN, expires_at=NOON)
 
 
 @pytest.fixture
@@ -34,9 +35,10 @@ def empty_database(request: pytest.FixtureRequest) -> Database:
 
 @pytest.fixture
 async def database(empty_database: Database) -> Database:
-    """A database with Ann and a key of hers."""
+    """A database with Ann, and a key and a session of hers."""
     await empty_database.users.add(UserFactory.build(name=ANN))
     await empty_database.api_keys.add(KEY)
+    await empty_database.sessions.add(SESSION)
     return empty_database
 
 
@@ -59,11 +61,21 @@ async def test_each_change_makes_it_grow(database: Database, change: Callable[[D
     assert versions == sorted(set(versions))
 
 
+@pytest.mark.parametrize("is_alone", [True, False])
+async def test_the_end_of_a_session_makes_it_grow(database: Database, is_alone: bool) -> None:
+    version = await database.access_version.current()
+    await (database.sessions.end(SESSION.guid) if is_alone else database.sessions.end_all(ANN))
+    assert await database.access_version.current() > version
+
+
 async def test_what_processes_need_not_notice_leaves_it(database: Database) -> None:
     version = await database.access_version.current()
     await database.users.add(UserFactory.build(name="bob"))
     await database.api_keys.add(APIKeyFactory.build(user=ANN))
     await database.api_keys.note_use(KEY.guid, NOON)
+    await database.sessions.add(SessionFactory.build(user=ANN))
+    await database.sessions.note_seen(SESSION.guid, NOON)
+    await database.sessions.forget_expired(NOON, NOON - timedelta(days=9_000))
     await database.secrets.get("cursor")
     await database.secrets.accepted("link")
     assert await database.access_version.current() == version
@@ -75,6 +87,9 @@ async def test_a_change_of_what_is_not_there_leaves_it(database: Database) -> No
         await database.users.disable(UserName("bob"))
     with pytest.raises(RecordNotFoundError):
         await database.api_keys.revoke(uuid4(), NOON)
+    with pytest.raises(RecordNotFoundError):
+        await database.sessions.end(uuid4())
+    assert await database.sessions.end_all(UserName("bob")) == 0
     assert await database.access_version.current() == version
 
 

@@ -92,6 +92,41 @@ async def test_a_key_stops_at_once_here_and_elsewhere_at_the_next_look(
         await elsewhere.authenticate_key()(made.secret)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda container: container.disable_user()("ann"), id="disable"),
+        pytest.param(lambda container: container.change_password()("ann", "battery staple"), id="password"),
+        pytest.param(lambda container: container.end_sessions()(user="ann"), id="end"),
+    ],
+)
+async def test_a_session_stops_at_once_here_and_elsewhere_at_the_next_look(
+    processes: Sequence[Container], seconds: Seconds, change: Callable[[Container], Awaitable[None]]
+) -> None:
+    here, elsewhere = processes
+    opened = await here.open_session()(*LOGIN)
+    for container in processes:
+        found = await container.find_session()(opened.token)
+        assert found is not None
+        assert found.session == opened.session
+    await change(here)
+    assert await here.find_session()(opened.token) is None
+    seconds.passed += LOOK_SECONDS
+    assert await elsewhere.find_session()(opened.token) is None
+
+
+async def test_a_session_that_is_deleted_by_sql_stops_after_five_seconds(
+    processes: Sequence[Container], seconds: Seconds
+) -> None:
+    opened = await processes[0].open_session()(*LOGIN)
+    for container in processes:
+        assert await container.find_session()(opened.token) is not None
+    await processes[0].database().execute("DELETE FROM sessions")
+    seconds.passed += TRUST_SECONDS
+    for container in processes:
+        assert await container.find_session()(opened.token) is None
+
+
 async def test_links_follow_a_rotation_at_the_next_look(processes: Sequence[Container], seconds: Seconds) -> None:
     here, elsewhere = processes
     before = await elsewhere.link_signer().sign(GUID, "", 1)

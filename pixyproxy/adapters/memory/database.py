@@ -7,6 +7,7 @@ from pixyproxy.adapters.memory.image_repository import InMemoryImageRepository
 from pixyproxy.adapters.memory.rate_limits import InMemoryRateLimits
 from pixyproxy.adapters.memory.schema import InMemorySchema
 from pixyproxy.adapters.memory.secret_store import InMemorySecretStore
+from pixyproxy.adapters.memory.session_store import InMemorySessionStore
 from pixyproxy.adapters.memory.user_repository import InMemoryUserRepository
 
 
@@ -19,6 +20,7 @@ class InMemoryDatabase:
         self.access_version = InMemoryAccessVersion()
         self.users = InMemoryUserRepository(self.access_version)
         self.api_keys = InMemoryAPIKeyRepository(self.access_version)
+        self.sessions = InMemorySessionStore(self.access_version)
         self.secrets = InMemorySecretStore(self.access_version)
         self.rate_limits = InMemoryRateLimits()
         self.data_upgrades = InMemoryDataUpgrades()

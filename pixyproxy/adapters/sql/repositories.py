@@ -9,6 +9,7 @@ from pixyproxy.adapters.sql.database import SQLDatabase
 from pixyproxy.adapters.sql.image_repository import SQLImageRepository
 from pixyproxy.adapters.sql.rate_limits import SQLRateLimits
 from pixyproxy.adapters.sql.secret_store import SQLSecretStore
+from pixyproxy.adapters.sql.session_store import SQLSessionStore
 from pixyproxy.adapters.sql.user_repository import SQLUserRepository
 
 
@@ -31,6 +32,11 @@ class SQLRepositories(SQLDatabase):
         return SQLAPIKeyRepository(database=self)
 
     @cached_property
+    def sessions(self) -> SQLSessionStore:
+        """Where sessions live."""
+        return SQLSessionStore(database=self)
+
+    @cached_property
     def secrets(self) -> SQLSecretStore:
         """Where shared keys live."""
         return SQLSecretStore(database=self)
@@ -42,7 +48,7 @@ class SQLRepositories(SQLDatabase):
 
     @cached_property
     def access_version(self) -> SQLAccessVersion:
-        """How often users and keys have changed."""
+        """How often users, sessions and keys have changed."""
         return SQLAccessVersion(database=self)
 
     @cached_property

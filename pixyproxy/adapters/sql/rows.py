@@ -24,6 +24,7 @@ from pixyproxy.domain.ports import UpgradeProgress
 from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.search import Phrase, terms_of
 from pixyproxy.domain.sender import Sender
+from pixyproxy.domain.session import Session
 from pixyproxy.domain.tag import Tag, ensure_tags
 from pixyproxy.domain.user import PasswordHash, User, UserId, UserName
 
@@ -266,3 +267,33 @@ def key_from_row(row: Sequence[Any]) -> APIKey:
         )
     except ValueError as exc:
         raise DamagedRecordError(f"The record of API key {guid} is damaged.") from exc
+
+
+def session_to_row(session: Session) -> Mapping[str, object]:
+    """Return the columns of table `sessions` by name."""
+    return {
+        "guid": str(session.guid),
+        "user_name": session.user,
+        "digest": session.digest,
+        "password_digest": session.password_digest,
+        "created_at": time_to_text(session.created_at),
+        "seen_at": time_to_text(session.seen_at),
+        "expires_at": time_to_text(session.expires_at),
+    }
+
+
+def session_from_row(row: Sequence[Any]) -> Session:
+    """Return the session of a row with the columns of table `sessions` in order; raise `DamagedRecordError`."""
+    guid, user, digest, password_digest, created_at, seen_at, expires_at = row
+    try:
+        return Session(
+            guid=UUID(guid),
+            user=UserName(user),
+            digest=digest,
+            password_digest=password_digest,
+            created_at=time_from_text(created_at),
+            seen_at=time_from_text(seen_at),
+            expires_at=time_from_text(expires_at),
+        )
+    except ValueError as exc:
+        raise DamagedRecordError(f"The record of session {guid} is damaged.") from exc

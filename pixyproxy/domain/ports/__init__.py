@@ -48,6 +48,7 @@ from pixyproxy.domain.ports.schema import Migration, Schema
 from pixyproxy.domain.ports.search_index import RebuiltIndex, SearchIndex
 from pixyproxy.domain.ports.secret_store import SecretStore
 from pixyproxy.domain.ports.sendable_file import SendableFile
+from pixyproxy.domain.ports.session_store import SessionStore
 from pixyproxy.domain.ports.tag_catalogue import TagCatalogue
 from pixyproxy.domain.ports.token_source import TokenSource
 from pixyproxy.domain.ports.upload_store import UploadStore
@@ -110,6 +111,7 @@ __all__ = [
     "SearchIndex",
     "SecretStore",
     "SendableFile",
+    "SessionStore",
     "ShownAs",
     "StoredContent",
     "TagCatalogue",

@@ -1,13 +1,14 @@
-"""How often users, API keys and link keys have changed."""
+"""How often users, sessions, API keys and link keys have changed."""
 
 from abc import abstractmethod
 from typing import NamedTuple, Protocol
 
 
 class AccessVersion(Protocol):
-    """A number that grows with each change of a user, an API key or a link key, in any process.
+    """A number that grows with each change of a user, an API key or a link key and each end of a session.
 
-    Adapters of `UserRepository`, `APIKeyRepository` and `SecretStore` store it in the transaction of the change.
+    It counts those of all processes. Adapters of `UserRepository`, `SessionStore`, `APIKeyRepository` and `SecretStore`
+    store it in the transaction of the change.
     """
 
     @abstractmethod

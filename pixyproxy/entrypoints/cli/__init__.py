@@ -21,6 +21,7 @@ from pixyproxy.entrypoints.cli.import_ import import_
 from pixyproxy.entrypoints.cli.keys import keys
 from pixyproxy.entrypoints.cli.links import links
 from pixyproxy.entrypoints.cli.serve import serve
+from pixyproxy.entrypoints.cli.sessions import sessions
 from pixyproxy.entrypoints.cli.users import users
 
 
@@ -45,6 +46,7 @@ main.add_command(serve)
 main.add_command(health)
 main.add_command(db)
 main.add_command(users)
+main.add_command(sessions)
 main.add_command(keys)
 main.add_command(links)
 main.add_command(generate)

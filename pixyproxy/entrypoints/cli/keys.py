@@ -7,6 +7,7 @@ import click
 
 from pixyproxy.entrypoints.cli.expiry import Expiry
 from pixyproxy.entrypoints.cli.schema import run_on_current_schema
+from pixyproxy.entrypoints.cli.table import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -105,10 +106,7 @@ def list_(user: str | None) -> None:
         click.echo("There are no API keys.", err=True)
         return
     disabled = {user.name for user in users if user.is_disabled}
-    rows = [_HEADINGS, *(_row(key, disabled) for key in keys)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print_table([_HEADINGS, *(_row(key, disabled) for key in keys)])
 
 
 @keys.command()

@@ -41,29 +41,29 @@ def list_() -> None:
 @click.argument("name")
 @password_stdin
 def passwd(name: str, password_stdin: bool) -> None:
-    """Change the password of NAME; the API keys of NAME stay valid."""
+    """Change the password of NAME, which ends all sessions of NAME; the API keys of NAME stay valid."""
     password = _read_password(from_stdin=password_stdin)
     run_on_current_schema(lambda container: container.change_password()(name, password))
-    click.echo(f"{name} has a new password; the API keys of {name} stay valid. {_DELAY}")
+    click.echo(f"{name} has a new password, and no sessions; the API keys of {name} stay valid. {_DELAY}")
 
 
 @users.command()
 @click.argument("name")
 def disable(name: str) -> None:
-    """Disable the login and all API keys of NAME; the images of NAME stay."""
+    """Disable the login and all API keys of NAME and end all sessions; the images of NAME stay."""
     run_on_current_schema(lambda container: container.disable_user()(name))
-    click.echo(f"{name} can no longer log in, and no API key of {name} works. {_DISABLED}")
+    click.echo(f"{name} can no longer log in, and no session and no API key of {name} works. {_DISABLED}")
 
 
 @users.command()
 @click.argument("name")
 def enable(name: str) -> None:
-    """Undo `disable`: NAME can log in as before, and the API keys of NAME work again."""
+    """Undo `disable`: NAME can log in as before, and the API keys of NAME work again. Sessions have ended for good."""
     run_on_current_schema(lambda container: container.enable_user()(name))
     click.echo(f"{name} can log in again; API keys work again unless they are revoked or expired.")
 
 
-_DELAY = "A running server refuses the old password within five seconds."
+_DELAY = "A running server refuses the old password and the sessions within five seconds."
 _DISABLED = "A running server refuses them within five seconds."
 
 

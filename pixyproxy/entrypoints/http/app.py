@@ -58,6 +58,7 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
                 container.index_prompts(),
                 container.images(),
                 sweep_uploads=container.sweep_uploads(),
+                sweep_sessions=container.sweep_sessions() if settings.has_gallery else None,
                 every=settings.lease / 3,
             ),
         ):
