@@ -155,10 +155,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     head_timeout: Seconds = 10.0
     min_rate: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1024
     keep_alive_timeout: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 5
+    gallery: GallerySwitch = GallerySwitch.ON
     public_url: str | None = None
     allowed_hosts: str | None = None
     cors_origins: str | None = None
-    gallery: GallerySwitch = GallerySwitch.ON
     host: str = "127.0.0.1"
     port: Port = 8000
     workers: Positive = 1
@@ -173,6 +173,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         # Rich tracebacks of a host application would list all fields.
         return []
+
+    @property
+    def has_gallery(self) -> bool:
+        """Whether there is a gallery."""
+        return self.gallery is GallerySwitch.ON
 
     @property
     def database_kind(self) -> DatabaseKind:
@@ -256,11 +261,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def delivery_path(self) -> str:
         """The location of nginx in front that leads to the S3 store; empty for another kind of delivery."""
         return self.content_delivery.partition(":")[2]
-
-    @property
-    def has_gallery(self) -> bool:
-        """Whether the service has a gallery."""
-        return self.gallery is GallerySwitch.ON
 
     @property
     def public_address(self) -> PublicURL | None:

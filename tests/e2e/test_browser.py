@@ -25,10 +25,9 @@ def test_the_page_lists_every_operation_without_the_internet(service: Service, p
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("request", lambda request: hosts.add(request.url.partition("://")[2].partition("/")[0]))
 
-    page.goto(f"{service.url}/")
+    page.goto(f"{service.url}/schema")
     page.wait_for_selector(".opblock")
 
-    assert page.url == f"{service.url}/schema"
     paths = httpx.get(f"{service.url}/schema/openapi.json").json()["paths"]
     assert page.locator(".opblock").count() == sum(map(len, paths.values())) > 0
     assert problems == []

@@ -215,13 +215,15 @@ def _print_banner(settings: "Settings", password: str | None) -> None:
 
     url = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
     is_sketch = settings.generator_kind is GeneratorKind.SKETCH
-    click.echo(f"PixyProxy on {url}, API docs at {url}/schema")
+    gallery = f"gallery at {url}/gallery, " if settings.has_gallery else ""
+    click.echo(f"PixyProxy on {url}, {gallery}API docs at {url}/schema")
     click.echo(f"  database   {_database(settings)}")
     click.echo(f"  content    {_content(settings)}")
     click.echo(f"  generator  {'sketch (offline)' if is_sketch else f'OpenAI, {settings.openai_model}'}")
     if is_sketch:
         click.echo("\nImages are sketches, drawn offline, until OPENAI_API_KEY is set.")
     if password:
+        first = "Log in to the gallery with it. Or create" if settings.has_gallery else "Create"
         click.echo(
             f"""
 PixyProxy created this login. The password is shown only once:
@@ -229,7 +231,7 @@ PixyProxy created this login. The password is shown only once:
   user name  {FIRST_USER}
   password   {password}
 
-Create an image, list the images, and download the newest one:
+{first} an image, list the images, and download the newest one:
 
   curl -u {FIRST_USER}:{password} {url}/image -H 'Content-Type: application/json' \\
     -d '{{"prompt": "A lighthouse at dusk, in watercolour", "tags": ["first"]}}'

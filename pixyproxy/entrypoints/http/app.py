@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from litestar import Litestar, get
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 from litestar.types import ASGIApp
 
@@ -12,7 +13,10 @@ from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.image import ImageScope
 from pixyproxy.entrypoints.container import Container, opened
 from pixyproxy.entrypoints.housekeeping import housekeeping
+from pixyproxy.entrypoints.http.auth.authentication import APIRequest
+from pixyproxy.entrypoints.http.content.accept import parse_accept, weight_of
 from pixyproxy.entrypoints.http.errors import handle_error
+from pixyproxy.entrypoints.http.gallery.routes import gallery
 from pixyproxy.entrypoints.http.health import health
 from pixyproxy.entrypoints.http.images.private_images import private_images
 from pixyproxy.entrypoints.http.images.public_images import public_images
@@ -30,14 +34,22 @@ from pixyproxy.entrypoints.http.models import models
 from pixyproxy.entrypoints.http.openai.models import openai_models
 from pixyproxy.entrypoints.http.openai.routes import openai_images
 from pixyproxy.entrypoints.http.openapi.document import openapi_config, swagger_ui_file
+from pixyproxy.entrypoints.http.paths import GALLERY_PATH
 from pixyproxy.entrypoints.http.public_shortcut import PublicShortcut
 from pixyproxy.entrypoints.settings import Settings
 
 
-@get("/", include_in_schema=False)
-async def index() -> Redirect:
-    """Redirect to the page that describes the API."""
-    return Redirect("/schema")
+def index(*, has_gallery: bool) -> HTTPRouteHandler:
+    """Return the route of the service's root."""
+
+    @get("/", include_in_schema=False)
+    async def get_index(request: APIRequest) -> Redirect:
+        """Redirect browsers, which name `text/html`, to the gallery, and others to the description of the API."""
+        accepted = parse_accept(", ".join(request.headers.getall("accept", [])))
+        is_browser = weight_of("text/html", accepted, by_name=True) > 0
+        return Redirect(GALLERY_PATH if has_gallery and is_browser else "/schema", headers={"Vary": "Accept"})
+
+    return get_index
 
 
 def create_app(settings: Settings, container: Container | None = None) -> Litestar:
@@ -68,7 +80,8 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
 
     app = Litestar(
         route_handlers=[
-            index,
+            index(has_gallery=settings.has_gallery),
+            *([gallery(container, settings)] if settings.has_gallery else []),
             public_images(container, settings),
             private_images(container, settings),
             public_tags(container),

@@ -7,6 +7,7 @@ from pixyproxy.domain.image import ImageScope
 PUBLIC_PATH: Final = "/image"
 PRIVATE_PATH: Final = "/private/image"
 V1_PATH: Final = "/v1"
+GALLERY_PATH: Final = "/gallery"
 
 
 def path_of(scope: ImageScope) -> str:

@@ -10,14 +10,14 @@ from litestar import Response
 
 from pixyproxy.application import ListImages, ListTags
 from pixyproxy.domain.image import ImageScope
-from pixyproxy.domain.listing import ImageFilter, ImageOrder
+from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePage
 from pixyproxy.domain.user import ANONYMOUS, Principal
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.cursor_signer import CursorSigner
 from pixyproxy.entrypoints.http.auth.administrators import log_administrator_access
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest
 from pixyproxy.entrypoints.http.content.representations import FOR_ANYBODY, FOR_ONE, json_response
-from pixyproxy.entrypoints.http.images.filters import parse_image_query, parse_tag_query
+from pixyproxy.entrypoints.http.images.filters import ImageQuery, parse_image_query, parse_tag_query
 from pixyproxy.entrypoints.http.images.preferences import preferences_of
 from pixyproxy.entrypoints.http.images.schemas import TagDetail, detail_of
 
@@ -48,6 +48,14 @@ def _owner(principal: Principal) -> dict[str, str | None]:
     return {"name": principal.name}
 
 
+class FoundPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of images, and the signed cursors of its neighbours."""
+
+    page: ImagePage
+    next: str | None
+    previous: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pages:
     """Answers requests for lists, one page at a time, with cursors of the neighbouring pages.
@@ -70,7 +78,21 @@ class Pages:
 
     async def images(self, request: APIRequest, scope: ImageScope) -> Response[Any]:
         """Answer with a page of images; raise `DataValidationError` for an invalid parameter."""
-        query, principal = parse_image_query(request.query_params, scope), _reader(request, scope)
+        query = parse_image_query(request.query_params, scope)
+        found = await self.find(request, scope, query, with_total=preferences_of(request).count_exact)
+        page, cursors = found.page, {"next": found.next, "prev": found.previous}
+        counted = {} if page.total is None else {"X-Total-Count": str(page.total), "Preference-Applied": "count=exact"}
+        details = [detail_of(image, scope) for image in page.images]
+        return _page_response(request, details, scope, cursors, counted, varying="Prefer")
+
+    async def find(
+        self, request: APIRequest, scope: ImageScope, query: ImageQuery, *, with_total: bool = False
+    ) -> FoundPage:
+        """Return a page of images, and log that an administrator sees those of another user.
+
+        Raises `DataValidationError` for a cursor that is not one of this list.
+        """
+        principal = _reader(request, scope)
         name = image_list_name(principal, scope, query.wanted, query.order)
         if principal.is_admin and query.wanted.author is not None:
             log_administrator_access(request.scope, query.wanted.author)
@@ -81,15 +103,13 @@ class Pages:
             order=query.order,
             limit=query.limit,
             cursor=await self.cursor_signer.open_image(query.cursor, name),
-            with_total=preferences_of(request).count_exact,
+            with_total=with_total,
         )
-        cursors = {
-            "next": await self.cursor_signer.sign_image(page.next, name),
-            "prev": await self.cursor_signer.sign_image(page.previous, name),
-        }
-        counted = {} if page.total is None else {"X-Total-Count": str(page.total), "Preference-Applied": "count=exact"}
-        details = [detail_of(image, scope) for image in page.images]
-        return _page_response(request, details, scope, cursors, counted, varying="Prefer")
+        return FoundPage(
+            page=page,
+            next=await self.cursor_signer.sign_image(page.next, name),
+            previous=await self.cursor_signer.sign_image(page.previous, name),
+        )
 
     async def tags(self, request: APIRequest, scope: ImageScope) -> Response[list[TagDetail]]:
         """Answer with a page of tags; raise `DataValidationError` for an invalid parameter."""

@@ -42,7 +42,7 @@ DOCUMENT: Final = Rules(caching="no-cache", etag='"')
 DATA_URL: Final = f"data:image/png;base64,{b64encode(PICTURE).decode()}"
 
 RULES: Final[dict[tuple[str, str], Rules]] = {
-    ("GET", "/"): Rules(status=302),
+    ("GET", "/"): Rules(vary="Accept", status=302),
     ("GET", "/health/live"): Rules(),
     ("GET", "/health/ready"): Rules(),
     ("GET", "/schema"): DOCUMENT,
@@ -104,6 +104,8 @@ def routes(client: Client) -> Iterator[tuple[str, str]]:
     for route in client.app.routes:
         assert isinstance(route, HTTPRoute)
         path = route.path_format.replace(":str", "").replace(":path", "")
+        if path.startswith("/gallery"):
+            continue
         yield from ((method, path) for method in route.route_handler_map if method != "OPTIONS")
 
 
