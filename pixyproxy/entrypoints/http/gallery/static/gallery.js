@@ -79,9 +79,17 @@ async function reach(path, options, repeatable) {
   }
 }
 
-/** Return a page of the gallery as a document; throw the Problem that the service answers with. */
+/**
+ * Return a page of the gallery as a document; throw the Problem that the service answers with.
+ *
+ * When the session has ended, the user logs in again in place.
+ */
 export async function page(url, options = {}) {
-  const response = await reach(url, { headers: { Accept: "text/html" }, ...options }, true);
+  const get = () => reach(url, { headers: { Accept: "text/html" }, ...options }, true);
+  let response = await get();
+  if (response.redirected && new URL(response.url).pathname === `${prefix}/gallery/login` && (await logInAgain())) {
+    response = await get();
+  }
   const found = parse(await response.text());
   if (response.ok) return found;
   throw new Problem(response.status, { detail: found.querySelector("h1 + p")?.textContent.trim() }, undefined);
