@@ -47,6 +47,7 @@ from pixyproxy.application.list_sessions import ListSessions
 from pixyproxy.application.list_tags import ListTags
 from pixyproxy.application.list_users import ListUsers
 from pixyproxy.application.open_session import OpenSession
+from pixyproxy.application.pack_images import PackImages
 from pixyproxy.application.place_order import PlaceOrder
 from pixyproxy.application.prepare_thumbnails import PrepareThumbnails
 from pixyproxy.application.rebuild_indexes import RebuildIndexes
@@ -113,6 +114,7 @@ __all__ = [
     "ListTags",
     "ListUsers",
     "OpenSession",
+    "PackImages",
     "PlaceOrder",
     "PrepareThumbnails",
     "RebuildIndexes",

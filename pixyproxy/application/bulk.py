@@ -20,15 +20,20 @@ class BulkResult(msgspec.Struct, frozen=True, kw_only=True):
     error: PixyProxyException | None = None
 
 
-async def each_of(guids: Sequence[UUID], work: Callable[[UUID], Awaitable[Image | None]]) -> Sequence[BulkResult]:
-    """Call `work` for each image in turn and return the outcomes.
-
-    Stops when the database is away. Raises `DataValidationError` unless there are 1 to 1,000 different guids.
-    """
+def ensure_bulk(guids: Sequence[UUID]) -> None:
+    """Raise `DataValidationError` unless there are 1 to 1,000 different guids."""
     if not 1 <= len(guids) <= BULK_MAX:
         raise DataValidationError("guids", f"must be 1 to {BULK_MAX:,}, not {len(guids):,}")
     if len(set(guids)) != len(guids):
         raise DataValidationError("guids", "must not contain duplicates")
+
+
+async def each_of(guids: Sequence[UUID], work: Callable[[UUID], Awaitable[Image | None]]) -> Sequence[BulkResult]:
+    """Call `work` for each image in turn and return the outcomes.
+
+    Stops when the database is away. Raises what `ensure_bulk` raises.
+    """
+    ensure_bulk(guids)
     results: list[BulkResult] = []
     for guid in guids:
         try:

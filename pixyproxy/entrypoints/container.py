@@ -81,6 +81,7 @@ from pixyproxy.application import (
     ListTags,
     ListUsers,
     OpenSession,
+    PackImages,
     PlaceOrder,
     RebuildIndexes,
     RecoverImages,
@@ -373,6 +374,7 @@ class Container(containers.DeclarativeContainer):
     tag_images = providers.Singleton(TagImages, change_image=change_image)
     set_visibility = providers.Singleton(SetVisibility, change_image=change_image)
     delete_images = providers.Singleton(DeleteImages, delete_image=delete_image)
+    pack_images = providers.Singleton(PackImages, images=images, contents=contents, clock=clock)
     export_images = providers.Singleton(
         ExportImages,
         images=images,

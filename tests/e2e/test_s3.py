@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from uuid import uuid4
+from zipfile import ZipFile
 
 import httpx2 as httpx
 import pytest
@@ -57,6 +59,10 @@ def test_images_live_in_the_bucket_from_their_creation_to_their_deletion(
         assert (part.status_code, part.content) == (206, whole.content[10:20])
         variant = client.get(f"{address}/content", params={"width": 64, "format": "webp"})
         assert variant.headers["Content-Type"] == "image/webp"
+        zipped = client.post("/private/image/bulk/content", json={"guids": [image["guid"], str(uuid4())]})
+        with ZipFile(BytesIO(zipped.content)) as archive:
+            assert archive.namelist() == [image["filename"], "missing.txt"]
+            assert archive.read(image["filename"]) == whole.content
         assert client.get("/health/ready").status_code == 200
 
         report = command(service, environment, "doctor")

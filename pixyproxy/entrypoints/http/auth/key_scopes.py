@@ -11,6 +11,9 @@ from pixyproxy.entrypoints.http.problems.handler import MAY_BILL
 PASSWORD_ONLY: Final = {"password_only": True}
 """The option of a handler that no API key may call."""
 
+READS: Final = {"reads": True}
+"""The option of a handler that only reads, whatever its method."""
+
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -22,7 +25,7 @@ def ensure_in_scope(key: APIKey, scope: Scope) -> None:
     opt = scope["route_handler"].opt
     if PASSWORD_ONLY.items() <= opt.items():
         raise OperationNotAllowedError("This needs a login with a password; no API key may do it.")
-    if dict(scope).get("method") in _READING:
+    if dict(scope).get("method") in _READING or READS.items() <= opt.items():
         needed = KeyScope.READ
     elif MAY_BILL.items() <= opt.items():
         needed = KeyScope.CREATE

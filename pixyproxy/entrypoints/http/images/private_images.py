@@ -17,6 +17,7 @@ from pixyproxy.entrypoints.http.auth.security import LOGIN
 from pixyproxy.entrypoints.http.content.schemas import CreateLinkBody, ImageLink
 from pixyproxy.entrypoints.http.content.signed_links import SignedLinkMaker
 from pixyproxy.entrypoints.http.images.changes import change_routes
+from pixyproxy.entrypoints.http.images.downloads import download_routes
 from pixyproxy.entrypoints.http.images.forms import CreationRequest, Forms, releasing_uploads
 from pixyproxy.entrypoints.http.images.linked_content import linked_content
 from pixyproxy.entrypoints.http.images.parameters import CREATION_PARAMETERS, PRIVATE_LIST_PARAMETERS
@@ -189,6 +190,7 @@ def private_images(container: Container, settings: Settings) -> Router:
                     list_private_images,
                     get_private_image,
                     *change_routes(container, settings),
+                    *download_routes(container),
                     get_private_image_events,
                     get_private_partial_image,
                     reference_content(images),

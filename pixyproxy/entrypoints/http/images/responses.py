@@ -20,6 +20,7 @@ from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.image import Image, ImageScope, Visibility
 from pixyproxy.domain.user import ANONYMOUS
 from pixyproxy.entrypoints.http.content.representations import FOR_ANYBODY, FOR_ONE, entity_tag_of, json_response
+from pixyproxy.entrypoints.http.content.zip_response import ZIP
 from pixyproxy.entrypoints.http.images.preferences import Preferences
 from pixyproxy.entrypoints.http.images.schemas import (
     BulkItem,
@@ -85,6 +86,16 @@ IMAGE_CONTENT: Final = {
         " same GET to `Location`, without the login.",
         generate_examples=False,
     ),
+}
+
+
+ZIPPED: Final = {
+    200: ResponseSpec(
+        bytes,
+        media_type=ZIP,
+        description="The zip, of the size in `Content-Length`, to be saved under the name in `Content-Disposition`.",
+        generate_examples=False,
+    )
 }
 
 

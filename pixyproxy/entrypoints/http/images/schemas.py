@@ -175,6 +175,18 @@ class SetVisibilityBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     ]
 
 
+class DownloadImagesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The images to download."""
+
+    guids: Annotated[
+        list[UUID],
+        Meta(
+            description="Your images, and public ones: 1 to 1,000 guids, no duplicates.",
+            examples=[["0b9a2e1e-5c0e-4f5e-9d55-3f6f4a1c2d3e"]],
+        ),
+    ]
+
+
 class DeleteImagesBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The images to delete for good."""
 

@@ -19,10 +19,10 @@ from pixyproxy.domain.user import Principal
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.content.signed_links import SignedLinkMaker
 from pixyproxy.entrypoints.http.headers import Header
-from pixyproxy.entrypoints.http.openai.recipient import ClientLeftError, ClientStalledError
 from pixyproxy.entrypoints.http.openai.requests import ImagesRequest
 from pixyproxy.entrypoints.http.problems.headers import REPLAYED
 from pixyproxy.entrypoints.http.problems.openai_errors import OpenAIError, openai_error
+from pixyproxy.entrypoints.http.recipient import ClientLeftError, ClientStalledError
 
 PAUSE: Final = 10.0
 """After how many seconds of silence something is sent that keeps the connection open."""

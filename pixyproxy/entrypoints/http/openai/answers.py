@@ -29,8 +29,8 @@ from pixyproxy.entrypoints.http.openai.answering import (
     stopped,
 )
 from pixyproxy.entrypoints.http.openai.body import Body
-from pixyproxy.entrypoints.http.openai.recipient import ClientLeftError, Recipient, with_pauses
 from pixyproxy.entrypoints.http.problems.openai_errors import openai_error
+from pixyproxy.entrypoints.http.recipient import ClientLeftError, Recipient, with_pauses
 
 JSON_HEADERS: Final[Sequence[Header]] = ((b"content-type", b"application/json"),)
 # nginx would keep the white space, and even the head, until the end.

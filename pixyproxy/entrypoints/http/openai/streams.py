@@ -28,8 +28,8 @@ from pixyproxy.entrypoints.http.openai.answering import (
     stopped,
 )
 from pixyproxy.entrypoints.http.openai.body import Body
-from pixyproxy.entrypoints.http.openai.recipient import ClientLeftError, Recipient, with_pauses
 from pixyproxy.entrypoints.http.problems.openai_errors import OpenAIError
+from pixyproxy.entrypoints.http.recipient import ClientLeftError, Recipient, with_pauses
 
 # The last is for nginx, which would collect events.
 STREAM_HEADERS: Final[Sequence[Header]] = (

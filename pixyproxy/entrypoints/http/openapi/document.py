@@ -272,7 +272,7 @@ def _complete_bodies(schemas: Any) -> None:
     _add(key["name"], min_length=1, max_length=KEY_NAME_MAX_LENGTH, pattern=TAG_PATTERN)
     _add(key["scopes"], min_items=1, default=list(DEFAULT_SCOPES))
     _add_tags(key["tags"], default=[])
-    for body in ("TagImagesBody", "SetVisibilityBody", "DeleteImagesBody"):
+    for body in ("TagImagesBody", "SetVisibilityBody", "DownloadImagesBody", "DeleteImagesBody"):
         _add(_only(schemas[body])["guids"], min_items=1, max_items=BULK_MAX, unique_items=True)
 
 

@@ -88,6 +88,7 @@ RULES: Final[dict[tuple[str, str], Rules]] = {
     ("POST", "/private/image/{guid}/link"): Rules(body={}),
     ("POST", "/private/image/bulk/tag"): Rules(body={"guids": ["{guid}"], "add": ["snow"]}),
     ("POST", "/private/image/bulk/visibility"): Rules(body={"guids": ["{guid}"], "visibility": "public"}),
+    ("POST", "/private/image/bulk/content"): Rules(body={"guids": ["{guid}"]}),
     ("POST", "/private/image/bulk/delete"): Rules(body={"guids": ["{guid}"]}),
 }
 ALL: Final = pytest.mark.parametrize(("method", "path"), RULES)
@@ -139,7 +140,7 @@ def ask(client: Client, method: str, path: str, guid: str, auth: Login | None = 
 
 
 def needed_scope(method: str, path: str) -> KeyScope:
-    if method in {"GET", "HEAD"}:
+    if method in {"GET", "HEAD"} or path == "/private/image/bulk/content":
         return KeyScope.READ
     is_creation = method == "POST" and path.removeprefix("/private") in {"/image", "/image/batch"}
     return KeyScope.CREATE if is_creation or path.startswith("/v1/") else KeyScope.MANAGE

@@ -168,7 +168,12 @@ def test_a_list_a_batch_and_bulk_operations_are_logged_too(client: Client, watch
     assert logged(client.head("/private/image?author=bob", auth=ROOT)) == [("HEAD", "bob", None)]
     assert logged(client.get(f"/private/image/batch/{batch}", auth=ROOT)) == [("GET", "bob", guid) for guid in guids]
     bulk = {"guids": [*guids, own, str(uuid4())]}
-    for work, change in (("tag", {"add": ["kept"]}), ("visibility", {"visibility": "public"}), ("delete", {})):
+    for work, change in (
+        ("tag", {"add": ["kept"]}),
+        ("content", {}),
+        ("visibility", {"visibility": "public"}),
+        ("delete", {}),
+    ):
         assert logged(client.post(f"/private/image/bulk/{work}", json=bulk | change, auth=ROOT)) == [
             ("POST", "bob", guid) for guid in guids
         ]

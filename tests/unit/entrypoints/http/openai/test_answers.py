@@ -18,7 +18,7 @@ from pixyproxy.domain.errors import (
 )
 from pixyproxy.domain.image import ImageStatus
 from pixyproxy.entrypoints.http.openai.answers import PlainAnswer
-from pixyproxy.entrypoints.http.openai.recipient import Recipient
+from pixyproxy.entrypoints.http.recipient import Recipient
 from tests.unit.entrypoints.http.conftest import ANN, BOB
 from tests.unit.entrypoints.http.openai.v1 import (
     B64,

@@ -16,7 +16,7 @@ from pixyproxy.domain.errors import ContentStoreError
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.ports import GeneratedImage, StoredContent
-from pixyproxy.entrypoints.http.openai.recipient import Recipient
+from pixyproxy.entrypoints.http.recipient import Recipient
 from tests.unit.entrypoints.http.conftest import ANN
 from tests.unit.entrypoints.http.serving import SOON, Served
 

@@ -95,6 +95,7 @@ def test_a_body_that_breaks_a_rule_is_refused_with_the_field(
         ("POST", f"/private/image/{GUID}/link"),
         ("POST", "/private/image/bulk/tag"),
         ("POST", "/private/image/bulk/visibility"),
+        ("POST", "/private/image/bulk/content"),
         ("POST", "/private/image/bulk/delete"),
     ],
 )
