@@ -20,7 +20,7 @@ class SingleFlight(Generic[T]):
     Each call goes on after its callers have left.
     """
 
-    def __init__(self, *, max_running: int = 2, max_waiting: int = 64) -> None:
+    def __init__(self, *, max_running: int = 2, max_waiting: int = 256) -> None:
         self._slots = asyncio.Semaphore(max_running)
         self._max_count = max_running + max_waiting
         self._tasks: dict[Hashable, asyncio.Task[T]] = {}

@@ -83,6 +83,7 @@ from pixyproxy.application import (
     OpenSession,
     PackImages,
     PlaceOrder,
+    PrepareThumbnails,
     RebuildIndexes,
     RecoverImages,
     RevokeKey,
@@ -111,7 +112,13 @@ from pixyproxy.domain.content import CONTENT_MAX_SIZE
 from pixyproxy.domain.ports import ContentDigest
 from pixyproxy.domain.variant import VariantPolicy
 from pixyproxy.entrypoints.cursor_signer import CursorSigner
-from pixyproxy.entrypoints.housekeeping import end_generations, log_dispatch_error, log_end, process_name
+from pixyproxy.entrypoints.housekeeping import (
+    end_generations,
+    log_dispatch_error,
+    log_end,
+    log_thumbnail_error,
+    process_name,
+)
 from pixyproxy.entrypoints.link_signer import LinkSigner
 from pixyproxy.entrypoints.settings import Settings
 
@@ -254,6 +261,22 @@ class Container(containers.DeclarativeContainer):
     )
     fetch_reference = providers.Singleton(FetchReference, picture_source=picture_source, store_upload=store_upload)
     sweep_uploads = providers.Singleton(SweepUploads, uploads=images, upload_contents=upload_contents)
+    get_image_variant = providers.Singleton(
+        GetImageVariant,
+        images=images,
+        contents=contents,
+        variants=contents,
+        maker=variant_maker,
+        policy=providers.Singleton(VariantPolicy, sides=settings.provided.variant_sides),
+        variant_flight=variant_flight,
+        drawing_flight=drawing_flight,
+    )
+    prepare_thumbnails = providers.Singleton(
+        PrepareThumbnails,
+        images=images,
+        get_image_variant=get_image_variant,
+        on_error=providers.Object(log_thumbnail_error),
+    )
     generate_image = providers.Singleton(
         GenerateImage,
         images=images,
@@ -265,6 +288,7 @@ class Container(containers.DeclarativeContainer):
         generator=generator,
         clock=clock,
         policy=policy,
+        on_ready=prepare_thumbnails,
     )
     dispatcher = providers.Singleton(
         Dispatcher,
@@ -313,6 +337,7 @@ class Container(containers.DeclarativeContainer):
         owner=process_name,
         generations=generations,
         partials=partial_images,
+        on_ready=prepare_thumbnails,
     )
     finish_deletions = providers.Singleton(
         FinishDeletions, deletions=images, contents=contents, lease_seconds=settings.provided.lease
@@ -347,16 +372,6 @@ class Container(containers.DeclarativeContainer):
     get_image = providers.Singleton(GetImage, images=images)
     get_batch = providers.Singleton(GetBatch, batches=images)
     get_image_content = providers.Singleton(GetImageContent, images=images, contents=contents)
-    get_image_variant = providers.Singleton(
-        GetImageVariant,
-        images=images,
-        contents=contents,
-        variants=contents,
-        maker=variant_maker,
-        policy=providers.Singleton(VariantPolicy, sides=settings.provided.variant_sides),
-        variant_flight=variant_flight,
-        drawing_flight=drawing_flight,
-    )
     get_reference = providers.Singleton(GetReference, images=images, find_pictures=find_pictures)
     list_images = providers.Singleton(ListImages, catalogue=images, images=images)
     list_tags = providers.Singleton(ListTags, tags=images)

@@ -62,6 +62,15 @@ def log_dispatch_error(error: Exception) -> None:
         _log.error("queue not read", exc_info=error)
 
 
+def log_thumbnail_error(guid: UUID, error: Exception) -> None:
+    """Log why an image has no thumbnail yet; it is made on request."""
+    facts = {"guid": str(guid)}
+    if isinstance(error, PixyProxyException):
+        _log.warning("no thumbnail made", extra={**facts, "problem": type(error).__name__, "detail": error.detail})
+    else:
+        _log.error("thumbnail failed unexpectedly", extra=facts, exc_info=error)
+
+
 async def end_generations(dispatcher: Dispatcher, generations: Generations, seconds: float) -> None:
     """Start no more generations, and wait at most `seconds` for the running ones."""
     await dispatcher.close()

@@ -1,7 +1,7 @@
 """The HTTP application."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from litestar import Litestar, get
 from litestar.exceptions import HTTPException
@@ -63,6 +63,7 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with (
             opened(container),
+            container.prepare_thumbnails().running() if settings.has_gallery else nullcontext(),
             housekeeping(
                 container.recover_images(),
                 container.finish_deletions(),

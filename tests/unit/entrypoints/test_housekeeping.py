@@ -22,6 +22,7 @@ from pixyproxy.application.generations import Generations
 from pixyproxy.application.lease_watch import LeaseWatch
 from pixyproxy.application.upgrade_data import DataUpgrade, UpgradedBatch
 from pixyproxy.domain.errors import (
+    ContentStoreError,
     DBConnectionError,
     GenerationRefusedError,
     GenerationTimedOutError,
@@ -31,7 +32,14 @@ from pixyproxy.domain.idempotency import Claim, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageStatus
 from pixyproxy.domain.ports import Lease, chunks_of
 from pixyproxy.domain.reference import upload_key_of
-from pixyproxy.entrypoints.housekeeping import end_generations, housekeeping, log_dispatch_error, log_end, process_name
+from pixyproxy.entrypoints.housekeeping import (
+    end_generations,
+    housekeeping,
+    log_dispatch_error,
+    log_end,
+    log_thumbnail_error,
+    process_name,
+)
 from tests.factories import GeneratingImageFactory, ImageFactory, PendingImageFactory
 from tests.images import held
 
@@ -316,6 +324,25 @@ def test_what_keeps_a_process_from_the_queue_is_logged(
     [line] = caplog.records
     assert (line.message, line.levelname) == ("queue not read", level)
     assert line.__dict__.items() >= facts.items()
+    assert (line.exc_info is not None) == isinstance(error, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("error", "level", "facts"),
+    [
+        (ContentStoreError("It is full."), "WARNING", {"problem": "ContentStoreError", "detail": "It is full."}),
+        (ZeroDivisionError("boom"), "ERROR", {}),
+    ],
+)
+def test_what_keeps_an_image_from_its_thumbnail_is_logged(
+    error: Exception, level: str, facts: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    guid = uuid4()
+    log_thumbnail_error(guid, error)
+
+    [line] = caplog.records
+    assert line.levelname == level
+    assert line.__dict__.items() >= {"guid": str(guid), **facts}.items()
     assert (line.exc_info is not None) == isinstance(error, ZeroDivisionError)
 
 
