@@ -48,9 +48,12 @@ export function on(type, selector, handler) {
   });
 }
 
+const status = byId("status");
+
 /** Say a sentence in the status line. */
 export function announce(sentence) {
-  const status = byId("status");
+  // A modal dialog hides everything outside it from assistive technology.
+  ([...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body).append(status);
   status.textContent = sentence;
   clearTimeout(announce.timer);
   announce.timer = setTimeout(() => { status.textContent = ""; }, 8000);
