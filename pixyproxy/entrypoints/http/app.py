@@ -35,6 +35,7 @@ from pixyproxy.entrypoints.http.openai.models import openai_models
 from pixyproxy.entrypoints.http.openai.routes import openai_images
 from pixyproxy.entrypoints.http.openapi.document import openapi_config, swagger_ui_file
 from pixyproxy.entrypoints.http.paths import GALLERY_PATH
+from pixyproxy.entrypoints.http.problems.challenges import TAKES_SESSIONS
 from pixyproxy.entrypoints.http.public_shortcut import PublicShortcut
 from pixyproxy.entrypoints.settings import Settings
 
@@ -98,13 +99,20 @@ def create_app(settings: Settings, container: Container | None = None) -> Litest
         exception_handlers={PixyProxyException: handle_error, HTTPException: handle_error, Exception: handle_error},
         lifespan=[lifespan],
         logging_config=None,
-        openapi_config=openapi_config(anonymous_create=settings.anonymous_create),
+        opt=TAKES_SESSIONS if settings.has_gallery else None,
+        openapi_config=openapi_config(settings),
         request_max_body_size=MAX_BODY_SIZE,
     )
     public_url, origins = settings.public_address, settings.allowed_origins
     public = ImageResource.of(container, ImageScope.PUBLIC)
-    handler: ASGIApp = HeadAsGet(PublicShortcut(app.asgi_handler, public))
-    handler = ForeignRequests(handler, allowed_hosts=settings.host_names, origins=origins, public_url=public_url)
+    handler: ASGIApp = HeadAsGet(PublicShortcut(app.asgi_handler, public, takes_sessions=settings.has_gallery))
+    handler = ForeignRequests(
+        handler,
+        allowed_hosts=settings.host_names,
+        origins=origins,
+        public_url=public_url,
+        takes_sessions=settings.has_gallery,
+    )
     handler = RequestRules(handler)
     if origins:
         handler = CORS(handler, origins)

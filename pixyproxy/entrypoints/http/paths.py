@@ -17,4 +17,13 @@ def path_of(scope: ImageScope) -> str:
 
 def is_below_v1(path: str) -> bool:
     """Whether a path, without the service's prefix, belongs to the OpenAI-compatible API."""
-    return path == V1_PATH or path.startswith(f"{V1_PATH}/")
+    return _is_below(path, V1_PATH)
+
+
+def is_below_gallery(path: str) -> bool:
+    """Whether a path, without the service's prefix, belongs to the gallery."""
+    return _is_below(path, GALLERY_PATH)
+
+
+def _is_below(path: str, start: str) -> bool:
+    return path == start or path.startswith(f"{start}/")

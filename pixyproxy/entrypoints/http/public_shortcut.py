@@ -15,6 +15,7 @@ from pixyproxy.entrypoints.http.content.variants import ORIGINAL, VariantQuery
 from pixyproxy.entrypoints.http.errors import handle_error
 from pixyproxy.entrypoints.http.headers import header_of
 from pixyproxy.entrypoints.http.images.resource import ImageResource
+from pixyproxy.entrypoints.http.session_cookie import token_of
 
 _PUBLIC: Final = re.compile(
     r"/image/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(/content)?", re.ASCII
@@ -28,12 +29,14 @@ PublicRequest = Request[Any, Any, Any]
 class PublicShortcut:
     """Answers requests for the details and the content of public images without Litestar.
 
-    With Litestar such a request would take a fifth more CPU. Any other request goes to the application.
+    With Litestar such a request would take a fifth more CPU. Any other request goes to the application, also one for
+    details with a login, to which more may be shown: with `takes_sessions` the cookie of a session is one.
     """
 
-    def __init__(self, app: ASGIApp, images: ImageResource) -> None:
+    def __init__(self, app: ASGIApp, images: ImageResource, *, takes_sessions: bool) -> None:
         self._app = app
         self._images = images
+        self._takes_sessions = takes_sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = await self._answer(scope)
@@ -53,11 +56,16 @@ class PublicShortcut:
             return handle_error(request, exc).to_asgi_response(None, request)
 
     async def _details(self, request: PublicRequest, guid: UUID) -> ASGIApp:
-        if request.scope["query_string"] or header_of(request.scope, b"authorization") is not None:
+        if request.scope["query_string"] or self._has_login(request.scope):
             return self._app
         request.scope["user"] = ANONYMOUS
         response = await self._images.details(request, guid)
         return response.to_asgi_response(None, request)
+
+    def _has_login(self, scope: Scope) -> bool:
+        if header_of(scope, b"authorization") is not None:
+            return True
+        return self._takes_sessions and token_of(scope) is not None
 
     async def _content(self, request: PublicRequest, guid: UUID) -> ASGIApp:
         variant = _variant(request)

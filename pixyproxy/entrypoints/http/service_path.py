@@ -34,6 +34,12 @@ def service_path(scope: Scope) -> str:
     return path
 
 
+def is_https(scope: Scope) -> bool:
+    """Whether clients reach the service by https: by its public origin, or else by the request."""
+    origin: str | None = scope["state"].get(_ORIGIN)
+    return scope["scheme"] == "https" if origin is None else origin.startswith("https:")
+
+
 def known_address(scope: HTTPScope) -> str:
     """Return the service's absolute URL without a trailing slash, or only its path if the `Host` is malformed.
 

@@ -7,6 +7,7 @@ from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.authentication import Authenticator, Connection
 from pixyproxy.entrypoints.http.auth.basic_auth import BasicAuthenticator
 from pixyproxy.entrypoints.http.auth.bearer_auth import BearerAuthenticator
+from pixyproxy.entrypoints.http.auth.session_auth import SessionAuthenticator
 from pixyproxy.entrypoints.http.credentials import credentials_of
 
 
@@ -24,9 +25,13 @@ class OtherSchemes(Authenticator):
 
 
 def logins(container: Container) -> Sequence[Authenticator]:
-    """Return the authenticators of all routes that take a login: with a password, or with an API key."""
+    """Return the authenticators of the routes that take a login, in the order in which they take precedence.
+
+    These are a password, an API key and, with the gallery, a session.
+    """
     return [
         BasicAuthenticator(container.authenticate_user()),
         BearerAuthenticator(container.authenticate_key()),
         OtherSchemes(),
+        *([SessionAuthenticator(container.find_session())] if container.settings().has_gallery else []),
     ]

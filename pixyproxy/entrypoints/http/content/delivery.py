@@ -30,7 +30,7 @@ from pixyproxy.entrypoints.http.content.presigned import (
     XAccelDelivery,
 )
 from pixyproxy.entrypoints.http.content.ranges import ByteRange, parse_range
-from pixyproxy.entrypoints.http.content.representations import REVALIDATED
+from pixyproxy.entrypoints.http.content.representations import LOGIN_HEADERS, REVALIDATED
 from pixyproxy.entrypoints.http.content.variants import ORIGINAL, VariantQuery
 from pixyproxy.entrypoints.http.headers import Header
 from pixyproxy.entrypoints.http.middleware.head import is_head
@@ -289,7 +289,7 @@ def _caching(scope: ImageScope, public_max_age: int, *, follows_accept: bool) ->
     A public image can become private or be deleted at any time, so no cache may keep it for long.
     """
     if scope is not ImageScope.PUBLIC:
-        policy, differing = f"private, {REVALIDATED}", ["Authorization"]
+        policy, differing = f"private, {REVALIDATED}", [LOGIN_HEADERS]
     elif public_max_age:
         policy, differing = f"public, max-age={public_max_age}, must-revalidate", []
     else:

@@ -23,6 +23,8 @@ FOR_ONE: Final[Mapping[str, str]] = {
     "Cache-Control": f"private, {REVALIDATED}",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+LOGIN_HEADERS: Final = "Authorization, Cookie"
+"""The headers of a request that decide for whom the answer is."""
 
 # The headers of a 200 that its 304 repeats (RFC 9110, section 15.4.5), besides the entity tag.
 _KEPT: Final = frozenset({"Cache-Control", "Cross-Origin-Resource-Policy", "Vary"})

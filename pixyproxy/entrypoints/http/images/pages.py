@@ -16,7 +16,7 @@ from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.cursor_signer import CursorSigner
 from pixyproxy.entrypoints.http.auth.administrators import log_administrator_access
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest
-from pixyproxy.entrypoints.http.content.representations import FOR_ANYBODY, FOR_ONE, json_response
+from pixyproxy.entrypoints.http.content.representations import FOR_ANYBODY, FOR_ONE, LOGIN_HEADERS, json_response
 from pixyproxy.entrypoints.http.images.filters import ImageQuery, parse_image_query, parse_tag_query
 from pixyproxy.entrypoints.http.images.preferences import preferences_of
 from pixyproxy.entrypoints.http.images.schemas import TagDetail, detail_of
@@ -144,7 +144,7 @@ def _page_response(
     varying: str = "",
 ) -> Response[list[T]]:
     is_public = scope is ImageScope.PUBLIC
-    vary = ", ".join(filter(None, ["" if is_public else "Authorization", varying]))
+    vary = ", ".join(filter(None, ["" if is_public else LOGIN_HEADERS, varying]))
     headers = {**(FOR_ANYBODY if is_public else FOR_ONE), **(counted or {})}
     if vary:
         headers["Vary"] = vary

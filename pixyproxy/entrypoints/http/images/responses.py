@@ -19,7 +19,13 @@ from pixyproxy.application.watch_image import WatchedPartial
 from pixyproxy.domain.errors import PixyProxyException
 from pixyproxy.domain.image import Image, ImageScope, Visibility
 from pixyproxy.domain.user import ANONYMOUS
-from pixyproxy.entrypoints.http.content.representations import FOR_ANYBODY, FOR_ONE, entity_tag_of, json_response
+from pixyproxy.entrypoints.http.content.representations import (
+    FOR_ANYBODY,
+    FOR_ONE,
+    LOGIN_HEADERS,
+    entity_tag_of,
+    json_response,
+)
 from pixyproxy.entrypoints.http.content.zip_response import ZIP
 from pixyproxy.entrypoints.http.images.preferences import Preferences
 from pixyproxy.entrypoints.http.images.schemas import (
@@ -212,7 +218,8 @@ def batch_response(request: Request[Any, Any, Any], images: Sequence[Image], sco
 
 def _detail_headers(images: Sequence[Image], scope: ImageScope) -> dict[str, str]:
     is_for_anybody = scope is ImageScope.PUBLIC and all(image.is_readable_by(ANONYMOUS, scope) for image in images)
-    return {**(FOR_ANYBODY if is_for_anybody else FOR_ONE), "Vary": "Authorization"}
+    # One that is for anybody is the same with a session, which caches need not know.
+    return {**FOR_ANYBODY, "Vary": "Authorization"} if is_for_anybody else {**FOR_ONE, "Vary": LOGIN_HEADERS}
 
 
 def changed_response(image: Image) -> Response[PrivateImageDetail]:

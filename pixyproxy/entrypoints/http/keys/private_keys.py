@@ -14,7 +14,7 @@ from pixyproxy.entrypoints.http.auth.authorization import require_login
 from pixyproxy.entrypoints.http.auth.key_scopes import PASSWORD_ONLY
 from pixyproxy.entrypoints.http.auth.logins import logins
 from pixyproxy.entrypoints.http.auth.security import PASSWORD
-from pixyproxy.entrypoints.http.content.representations import FOR_ONE, json_response
+from pixyproxy.entrypoints.http.content.representations import FOR_ONE, LOGIN_HEADERS, json_response
 from pixyproxy.entrypoints.http.images.responses import LIST_ETAG_HEADER, UNCHANGED
 from pixyproxy.entrypoints.http.json_request import StrictJSONRequest
 from pixyproxy.entrypoints.http.keys.schemas import CreatedKeyDetail, CreateKeyBody, KeyDetail
@@ -59,7 +59,7 @@ def private_keys(container: Container) -> Router:
         keys = await list_keys(request.user, user=user, of_all=of_all)
         log_administrator_access(request.scope, None if of_all else user or request.user.name)
         details = [KeyDetail.from_key(key, at=clock.now()) for key in keys]
-        response: Response[list[KeyDetail]] = json_response(request, details, {**FOR_ONE, "Vary": "Authorization"})
+        response: Response[list[KeyDetail]] = json_response(request, details, {**FOR_ONE, "Vary": LOGIN_HEADERS})
         return response
 
     @post(

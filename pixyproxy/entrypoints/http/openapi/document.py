@@ -40,14 +40,16 @@ from pixyproxy.domain.listing import ImageOrder
 from pixyproxy.domain.reference import REFERENCES_MAX_COUNT
 from pixyproxy.domain.tag import TAG_MAX_LENGTH, TAGS_MAX_COUNT
 from pixyproxy.domain.variant import VariantFormat
-from pixyproxy.entrypoints.http.auth.security import OPTIONAL_LOGIN
+from pixyproxy.entrypoints.http.auth.security import OPTIONAL_LOGIN, PASSWORD, SESSION
 from pixyproxy.entrypoints.http.content.representations import REVALIDATED, conditional_response, entity_tag_of
 from pixyproxy.entrypoints.http.images.parameters import TAG_PATTERN
 from pixyproxy.entrypoints.http.images.responses import ANY_IMAGE
 from pixyproxy.entrypoints.http.openapi.forms import add_form
-from pixyproxy.entrypoints.http.problems.challenges import BASIC_CHALLENGE, WRONG_KEY_CHALLENGE
+from pixyproxy.entrypoints.http.problems.challenges import BASIC_CHALLENGE, SESSION_CHALLENGE, WRONG_KEY_CHALLENGE
 from pixyproxy.entrypoints.http.problems.headers import REPLAYED
 from pixyproxy.entrypoints.http.service_path import prefix_of
+from pixyproxy.entrypoints.http.session_cookie import COOKIE, SECURE_COOKIE
+from pixyproxy.entrypoints.settings import Settings
 
 PATH: Final = "/schema"
 UI_PATH: Final = "/schema/ui"
@@ -140,15 +142,17 @@ shape. Every response carries an \
 `X-Request-ID`: yours, if you sent one of 1 to 64 letters, digits, `_` and `-`, else a new one. A trailing slash \
 changes nothing."""
 
-_CHALLENGES: Final = f"`{BASIC_CHALLENGE}`, or with an API key `{WRONG_KEY_CHALLENGE}`."
+_CHALLENGES: Final = (
+    f"`{BASIC_CHALLENGE}`, with an API key `{WRONG_KEY_CHALLENGE}`, or to pages of the gallery `{SESSION_CHALLENGE}`."
+)
 
 # Statuses of requests that are refused before the idempotency key is read.
 _BEFORE_CREATION: Final = {"400", "401", "403", "404", "408", "413", "415"}
 
 
-def openapi_config(*, anonymous_create: bool) -> OpenAPIConfig:
+def openapi_config(settings: Settings) -> OpenAPIConfig:
     """Serve the document at /schema/openapi.json and the page at /schema, with nothing fetched from elsewhere."""
-    pages = _Pages(anonymous_create=anonymous_create)
+    pages = _Pages(settings)
     return OpenAPIConfig(
         openapi_router=Router(PATH, route_handlers=[], include_in_schema=False, before_request=pages.answer),
         title="PixyProxy",
@@ -165,6 +169,7 @@ def openapi_config(*, anonymous_create: bool) -> OpenAPIConfig:
                     bearer_format="pixy_…",
                     description="An API key, which acts as its user.",
                 ),
+                **({SESSION: _session_scheme(settings)} if settings.has_gallery else {}),
             }
         ),
         # Litestar's own page has an inline script, and no validators.
@@ -172,7 +177,18 @@ def openapi_config(*, anonymous_create: bool) -> OpenAPIConfig:
     )
 
 
-def _complete(document: OpenAPI, *, anonymous_create: bool) -> None:
+def _session_scheme(settings: Settings) -> SecurityScheme:
+    public_url = settings.public_address
+    is_secure = public_url is not None and public_url.origin.startswith("https:")
+    return SecurityScheme(
+        type="apiKey",
+        name=SECURE_COOKIE if is_secure else COOKIE,
+        security_scheme_in="cookie",
+        description="A session of a browser that has logged in to the gallery.",
+    )
+
+
+def _complete(document: OpenAPI, settings: Settings) -> None:
     """Add to the document what Litestar can't derive from the handlers.
 
     These are the rules of the domain, the refusal of unknown fields, and the headers and media types of responses.
@@ -181,10 +197,7 @@ def _complete(document: OpenAPI, *, anonymous_create: bool) -> None:
     # The parameter `sort` refers to it.
     schemas["ImageOrder"] = Schema(type=OpenAPIType.STRING, title="ImageOrder", enum=list(ImageOrder))
     _complete_bodies(schemas)
-    if anonymous_create:
-        paths: Any = document.paths
-        for path in ("/image", "/image/batch"):
-            paths[path].post.security = [*OPTIONAL_LOGIN]
+    _complete_security(document, settings)
     for operation in _operations(document):
         for status, response in operation.responses.items():
             response.headers = {**(response.headers or {}), **_headers(status)}
@@ -213,8 +226,8 @@ async def swagger_ui_file(request: Request[Any, Any, Any], name: FromPath[str]) 
 class _Pages:
     """The page and the document, which is made when it is first requested."""
 
-    def __init__(self, *, anonymous_create: bool) -> None:
-        self._anonymous_create = anonymous_create
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._making = asyncio.Lock()
         self._document: dict[str, object] | None = None
 
@@ -243,7 +256,7 @@ class _Pages:
 
     def _make(self, app: Litestar) -> dict[str, object]:
         document = app.openapi_schema
-        _complete(document, anonymous_create=self._anonymous_create)
+        _complete(document, self._settings)
         return document.to_schema()
 
 
@@ -298,6 +311,17 @@ def _body_of(operation: Any) -> str:
     json = operation.request_body and operation.request_body.content.get("application/json")
     (reference,) = json.schema.all_of if json and getattr(json.schema, "all_of", None) else [None]
     return reference.ref.rpartition("/")[2] if reference else ""
+
+
+def _complete_security(document: OpenAPI, settings: Settings) -> None:
+    if settings.anonymous_create:
+        paths: Any = document.paths
+        for path in ("/image", "/image/batch"):
+            paths[path].post.security = [*OPTIONAL_LOGIN]
+    if settings.has_gallery:
+        for operation in _operations(document):
+            if PASSWORD[0] in (operation.security or ()):
+                operation.security = [*operation.security, {SESSION: []}]
 
 
 def _complete_conditions(operation: Any) -> None:

@@ -35,8 +35,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 PUBLIC_PICTURE: Final = Rules(caching="public, max-age=60, must-revalidate", used_by="cross-origin", etag='"')
-OWN_PICTURE: Final = Rules(caching="private, no-cache", vary="Authorization", etag='"')
-OWN_LIST: Final = Rules(caching="private, no-cache", vary="Authorization, Prefer", etag='W/"')
+OWN_PICTURE: Final = Rules(caching="private, no-cache", vary="Authorization, Cookie", etag='"')
+OWN_LIST: Final = Rules(caching="private, no-cache", vary="Authorization, Cookie, Prefer", etag='W/"')
 DOCUMENT: Final = Rules(caching="no-cache", etag='"')
 
 DATA_URL: Final = f"data:image/png;base64,{b64encode(PICTURE).decode()}"
@@ -62,8 +62,8 @@ RULES: Final[dict[tuple[str, str], Rules]] = {
     ("GET", "/v1/models"): Rules(caching="private, no-cache", etag='"'),
     ("GET", "/v1/models/{model}"): Rules(caching="private, no-cache", etag='"'),
     ("GET", "/private/image"): OWN_LIST,
-    ("GET", "/private/image/{guid}"): Rules(caching="private, no-cache", vary="Authorization", etag='"3-'),
-    ("GET", "/private/image/batch/{batch}"): Rules(caching="private, no-cache", vary="Authorization", etag='"'),
+    ("GET", "/private/image/{guid}"): Rules(caching="private, no-cache", vary="Authorization, Cookie", etag='"3-'),
+    ("GET", "/private/image/batch/{batch}"): Rules(caching="private, no-cache", vary="Authorization, Cookie", etag='"'),
     ("GET", "/private/image/{guid}/events"): Rules(),
     ("GET", "/private/image/{guid}/content"): OWN_PICTURE,
     ("HEAD", "/private/image/{guid}/content"): OWN_PICTURE,
@@ -73,8 +73,10 @@ RULES: Final[dict[tuple[str, str], Rules]] = {
     ("HEAD", "/private/image/{guid}/partial/{position}"): Rules(status=404),
     ("GET", "/private/image/{guid}/reference/{position}/content"): Rules(status=404),
     ("HEAD", "/private/image/{guid}/reference/{position}/content"): Rules(status=404),
-    ("GET", "/private/tag"): Rules(caching="private, no-cache", vary="Authorization", etag='W/"'),
-    ("GET", "/private/key"): Rules(caching="private, no-cache", vary="Authorization", etag='"', needs_password=True),
+    ("GET", "/private/tag"): Rules(caching="private, no-cache", vary="Authorization, Cookie", etag='W/"'),
+    ("GET", "/private/key"): Rules(
+        caching="private, no-cache", vary="Authorization, Cookie", etag='"', needs_password=True
+    ),
     ("POST", "/private/key"): Rules(body={"name": "studio"}, needs_password=True),
     ("DELETE", "/private/key/{guid}"): Rules(status=404, needs_password=True),
     ("POST", "/image"): Rules(body={"prompt": "a fox"}),
@@ -314,4 +316,4 @@ def test_details_that_only_their_author_may_see_are_private(client: Client) -> N
 
     is_ready = response.json()["status"] == "ready"
     assert response.headers["Cache-Control"] == ("no-cache" if is_ready else "private, no-cache")
-    assert response.headers["Vary"] == "Authorization"
+    assert response.headers["Vary"] == ("Authorization" if is_ready else "Authorization, Cookie")

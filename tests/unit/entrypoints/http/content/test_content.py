@@ -274,7 +274,7 @@ class TestCaching:
             guid = client.post(path, json={"prompt": "a fox"}, auth=ANN).json()["guid"]
             response = client.get(f"/private/image/{guid}/content", auth=ANN)
             assert response.headers["Cache-Control"] == "private, no-cache"
-            assert response.headers["Vary"] == "Authorization"
+            assert response.headers["Vary"] == "Authorization, Cookie"
             problem(client.get(f"/private/image/{guid}/content", auth=BOB), 404)
 
     def test_a_public_picture_that_has_become_private_is_gone(self, client: Client) -> None:
@@ -353,7 +353,7 @@ class TestVariants:
 
         assert response.headers["Content-Type"] == media_type
         vary = {name.strip() for name in response.headers["Vary"].split(",")}
-        assert vary == ({"Accept", "Authorization"} if picture.auth else {"Accept"})
+        assert vary == ({"Accept", "Authorization", "Cookie"} if picture.auth else {"Accept"})
         tag = response.headers["ETag"]
         kept = picture.client.get(
             f"{plain}?width=64&format=auto", headers={"Accept": accept, "If-None-Match": tag}, auth=ANN

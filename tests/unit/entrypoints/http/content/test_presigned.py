@@ -269,7 +269,7 @@ def test_private_requests_are_redirected_if_the_operator_says_so(redirecting: Wo
         response = redirecting.get(path, auth)
         assert response.status_code == 307
         assert response.headers["Cache-Control"] == "private, no-store"
-        assert response.headers["Vary"] == "Authorization, Origin"
+        assert response.headers["Vary"] == "Authorization, Cookie, Origin"
         assert response.headers["Cross-Origin-Resource-Policy"] == policy
         assert response.content == b""
         status, headers, _ = redirecting.follow(response)

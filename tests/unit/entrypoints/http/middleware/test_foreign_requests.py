@@ -189,7 +189,7 @@ def test_an_allowed_origin_may_read_answers_and_problems(client: Client) -> None
 
 
 def test_the_answers_own_vary_stays(client: Client) -> None:
-    assert client.get("/private/image", auth=ANN).headers["Vary"] == "Authorization, Prefer, Origin"
+    assert client.get("/private/image", auth=ANN).headers["Vary"] == "Authorization, Cookie, Prefer, Origin"
 
 
 def test_a_preflight_says_what_an_allowed_origin_may_send(client: Client) -> None:

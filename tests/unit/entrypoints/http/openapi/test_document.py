@@ -1,13 +1,18 @@
 """The OpenAPI document."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from litestar.routes import HTTPRoute
+from litestar.testing import TestClient
 
 from pixyproxy.domain.image import ImageStatus
+from pixyproxy.entrypoints.http.app import create_app
 from pixyproxy.entrypoints.http.auth.key_scopes import PASSWORD_ONLY
+from pixyproxy.entrypoints.settings import GallerySwitch, Settings
+from tests.doubles.container import in_memory_container
 from tests.unit.entrypoints.http.conftest import Client
 
 METHODS = {"get", "post", "put", "patch", "delete", "head", "options"}
@@ -104,7 +109,10 @@ def test_a_public_image_can_be_looked_at_with_a_login_or_without(document: dict[
 def test_a_key_is_an_alternative_to_a_password_unless_the_route_takes_none(client: Client) -> None:
     document = client.get("/schema/openapi.json").json()
     schemes = document["components"]["securitySchemes"]
-    assert {name: scheme["scheme"] for name, scheme in schemes.items()} == {"basic": "basic", "bearer": "bearer"}
+    assert {name: scheme["scheme"] for name, scheme in schemes.items() if scheme["type"] == "http"} == {
+        "basic": "basic",
+        "bearer": "bearer",
+    }
     assert schemes["bearer"]["bearerFormat"] == "pixy_…"
     takers = 0
     for route in client.app.routes:
@@ -114,9 +122,29 @@ def test_a_key_is_an_alternative_to_a_password_unless_the_route_takes_none(clien
             if operation and {"basic": []} in operation.get("security", ()):
                 takes_key = not PASSWORD_ONLY.items() <= handler.opt.items()
                 assert ({"bearer": []} in operation["security"]) == takes_key, (method, route.path)
+                assert {"session": []} in operation["security"], (method, route.path)
                 assert {"401", "403", "429"} <= set(operation["responses"]), (method, route.path)
                 takers += 1
     assert takers
+
+
+@pytest.mark.parametrize(
+    ("public_url", "cookie"),
+    [(None, "pixyproxy"), ("http://pixy.example/p", "pixyproxy"), ("https://pixy.example", "__Host-pixyproxy")],
+)
+def test_a_session_is_a_cookie_that_is_named_as_it_is_set(public_url: str | None, cookie: str) -> None:
+    settings = Settings(public_url=public_url)
+    with TestClient(create_app(settings, in_memory_container(settings))) as client:
+        scheme = client.get("/schema/openapi.json").json()["components"]["securitySchemes"]["session"]
+    assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "cookie", cookie)
+
+
+def test_without_the_gallery_no_route_takes_a_session() -> None:
+    settings = Settings(gallery=GallerySwitch.OFF)
+    with TestClient(create_app(settings, in_memory_container(settings))) as client:
+        document = client.get("/schema/openapi.json").json()
+    assert set(document["components"]["securitySchemes"]) == {"basic", "bearer"}
+    assert '"session"' not in json.dumps(document["paths"])
 
 
 def test_each_state_is_named_and_explained(document: dict[str, Any]) -> None:
