@@ -65,6 +65,7 @@ from pixyproxy.application.upgrade_tag_index import UpgradeTagIndex
 from pixyproxy.application.upgrade_tags import UpgradeTags
 from pixyproxy.application.upgrade_words import UpgradeWords
 from pixyproxy.application.watch_image import WatchImage
+from pixyproxy.application.watch_own_images import WatchOwnImages
 
 __all__ = [
     "AddUser",
@@ -132,4 +133,5 @@ __all__ = [
     "UpgradeTags",
     "UpgradeWords",
     "WatchImage",
+    "WatchOwnImages",
 ]

@@ -183,7 +183,7 @@ class Dispatcher(HealthCheck):
                         maybe_billed=False,
                         retry_after=RETRY_AFTER,
                     )
-                    self.generations.start(image.guid, self.generate_image.refuse(image, stopped))
+                    self.generations.start(image.guid, self.generate_image.refuse(image, stopped), author=image.author)
 
     async def _unfinished(self) -> Mapping[UserName | None, Unfinished]:
         if self.queue is not None:
@@ -318,7 +318,7 @@ class Dispatcher(HealthCheck):
                 raise
         self._running[image.author] += 1
         self._turns[image.author] = max(self._turns.values(), default=0) + 1
-        self.generations.start(guid, self._generate(image, on_partial))
+        self.generations.start(guid, self._generate(image, on_partial), author=image.author)
 
     async def _generate(self, image: Image, on_partial: OnImagePartial) -> Image:
         try:

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Final
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from pixyproxy.application.generate_image import ImageHandedOverError
 from pixyproxy.domain.errors import DBConnectionError
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.ports import ImageRepository
+from pixyproxy.domain.user import UserName
 
 # The interval at which other processes' work is polled: short at first, then longer to spare the database.
 _POLL_SECONDS: Final = 0.25
@@ -34,6 +36,10 @@ class Generations:
         self._stop_waiting = asyncio.Event()
         self._stop_following = False
         self._started: asyncio.Future[None] | None = None
+        self._authors: dict[UUID, UserName | None] = {}
+        # Without a stream that waits for it, an author's next news is forgotten.
+        self._news_of: WeakValueDictionary[UserName, asyncio.Future[None]] = WeakValueDictionary()
+        self._stop_watching = False
 
     def __contains__(self, guid: UUID) -> bool:
         """Whether this process is generating the image."""
@@ -43,11 +49,13 @@ class Generations:
         """The number of images that this process is generating."""
         return len(self._tasks)
 
-    def start(self, guid: UUID, work: Coroutine[Any, Any, Image]) -> None:
+    def start(self, guid: UUID, work: Coroutine[Any, Any, Image], *, author: UserName | None = None) -> None:
         """Run `work`, which takes the image to a final state."""
         task = asyncio.create_task(work, name=f"generation {guid}")
         self._tasks[guid] = task
         self._news[guid] = asyncio.get_running_loop().create_future()
+        self._authors[guid] = author
+        self._tell(author)
         task.add_done_callback(lambda task: self._end(guid, task))
         if self._started is not None:
             self._started.set_result(None)
@@ -85,6 +93,19 @@ class Generations:
         if news := self._news.get(guid):
             self._news[guid] = news.get_loop().create_future()
             news.set_result(None)
+            self._tell(self._authors[guid])
+
+    def news_of(self, author: UserName) -> asyncio.Future[None]:
+        """Return a future that ends when this process next begins or ends an image of the author, or announces one.
+
+        After `stop_watching` it has ended.
+        """
+        news = self._news_of.get(author)
+        if news is None:
+            news = self._news_of[author] = asyncio.get_running_loop().create_future()
+            if self._stop_watching:
+                news.set_result(None)
+        return news
 
     async def results(
         self, images: ImageRepository, guids: Sequence[UUID], seconds: float
@@ -145,12 +166,25 @@ class Generations:
         """Whether `stop_waiting` was called."""
         return self._stop_waiting.is_set()
 
+    @property
+    def is_unwatched(self) -> bool:
+        """Whether `stop_watching` was called."""
+        return self._stop_watching
+
+    def stop_watching(self) -> None:
+        """End the streams of authors' images, which have no end of their own; clients go on in another process."""
+        self._stop_watching = True
+        for author in list(self._news_of):
+            self._tell(author)
+
     def stop_following(self) -> None:
-        """End the waits for images that other processes make, or that wait in the queue."""
+        """Do what `stop_watching` does, and end the waits for images that others make, or that wait in the queue."""
+        self.stop_watching()
         self._stop_following = True
 
     def stop_waiting(self) -> None:
         """End all waiting at once; the generations go on until `close`."""
+        self.stop_watching()
         self._stop_waiting.set()
 
     async def close(self, seconds: float) -> Sequence[UUID]:
@@ -190,8 +224,13 @@ class Generations:
 
     def _end(self, guid: UUID, task: asyncio.Task[Image]) -> None:
         del self._tasks[guid], self._news[guid]
+        self._tell(self._authors.pop(guid))
         outcome = _outcome(task)
         self._on_end(guid, outcome if isinstance(outcome, BaseException) else None)
+
+    def _tell(self, author: UserName | None) -> None:
+        if author is not None and (news := self._news_of.pop(author, None)):
+            news.set_result(None)
 
 
 async def _found(images: ImageRepository, guid: UUID) -> Image | None:

@@ -11,7 +11,7 @@ import msgspec
 from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DataValidationError
 from pixyproxy.domain.generation_request import MODEL_MAX_LENGTH
-from pixyproxy.domain.image import Image, ImageStatus, Visibility
+from pixyproxy.domain.image import Image, ImageId, ImageStatus, Visibility
 from pixyproxy.domain.search import Search
 from pixyproxy.domain.tag import TAG_MAX_LENGTH, TAGS_MAX_COUNT, Tag
 from pixyproxy.domain.text import ensure_encodable, ensure_label, ensure_length, ensure_marks, normalized_label
@@ -109,6 +109,39 @@ def listed(
     if after is not None:
         positions = [at for at in positions if (at < after if descending else at > after)]
     return [found[at] for at in positions[:limit]]
+
+
+class ChangePosition(msgspec.Struct, frozen=True, order=True):
+    """A position among changes of images; those of the same time are ordered by the ids of the images."""
+
+    updated_at: datetime
+    id: ImageId = ImageId(0)
+
+
+class ImageChange(msgspec.Struct, frozen=True, kw_only=True):
+    """The last change of an image, which may have been its creation."""
+
+    guid: UUID
+    version: int
+    position: ChangePosition
+
+    @classmethod
+    def of(cls, image: Image) -> Self:
+        """Return the last change of a stored image."""
+        return cls(
+            guid=image.guid,
+            version=image.version,
+            position=ChangePosition(image.updated_at, ImageId(image.id or 0)),
+        )
+
+
+def changes_of(
+    images: Iterable[Image], author: UserName, *, after: ChangePosition, limit: int
+) -> Sequence[ImageChange]:
+    """Return what `ImageCatalogue.list_changes` would of `images`, for adapters that hold all of them in memory."""
+    changes = [ImageChange.of(image) for image in images if image.author == author]
+    following = [change for change in changes if change.position > after]
+    return sorted(following, key=lambda change: change.position)[:limit]
 
 
 class ImageCursor(msgspec.Struct, frozen=True):

@@ -99,6 +99,7 @@ from pixyproxy.application import (
     UpgradeTags,
     UpgradeWords,
     WatchImage,
+    WatchOwnImages,
 )
 from pixyproxy.application.access_changes import AccessChanges
 from pixyproxy.application.dispatcher import Dispatcher, DispatchPolicy
@@ -368,6 +369,14 @@ class Container(containers.DeclarativeContainer):
         lease_watch=lease_watch,
     )
     watch_image = providers.Singleton(WatchImage, images=images, generations=generations, partials=partial_images)
+    watch_own_images = providers.Singleton(
+        WatchOwnImages,
+        catalogue=images,
+        images=images,
+        generations=generations,
+        clock=clock,
+        partials=partial_images,
+    )
     get_partial_image = providers.Singleton(GetPartialImage, images=images, partials=partial_images)
     get_image = providers.Singleton(GetImage, images=images)
     get_batch = providers.Singleton(GetBatch, batches=images)

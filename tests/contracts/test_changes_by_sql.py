@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from pixyproxy.domain.errors import DamagedRecordError, OperationNotAllowedError
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.generation_result import GenerationResult
 from pixyproxy.domain.image import Image, ImageChanges, ImageStatus, Visibility
-from pixyproxy.domain.listing import ImageFilter, ImagePosition, TagCount, TagFilter
+from pixyproxy.domain.listing import ChangePosition, ImageFilter, ImagePosition, TagCount, TagFilter
 from pixyproxy.domain.ports import DamagedRecord, ImagePorts
 from pixyproxy.domain.reference import Reference, Upload
 from pixyproxy.domain.search import Search
@@ -393,6 +393,13 @@ async def test_a_record_that_breaks_another_rule_does_not_hold_up_lists(database
     assert DamagedRecord(guid=str(image.guid)) in await database.images.scan(limit=10)
     listed = await database.images.list(ImageFilter(author=ANN), limit=10)
     assert {each.guid for each in listed} == {image.guid, other.guid}
+
+
+async def test_a_damaged_record_does_not_hold_up_changes(database: Database) -> None:
+    image, other = await add(database), await add(database)
+    change(database, "guid = 'no guid'", image)
+    changes = await database.images.list_changes(ANN, after=ChangePosition(datetime(2000, 1, 1, tzinfo=UTC)), limit=10)
+    assert [each.guid for each in changes] == [other.guid]
 
 
 async def test_old_words_are_not_found_and_new_ones_once_they_are_indexed(database: Database) -> None:

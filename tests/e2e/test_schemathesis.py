@@ -79,6 +79,8 @@ def test_the_service_keeps_every_promise_of_its_openapi_document(tmp_path: Path)
                 *("--checks", "all"),
                 # An image may have been made private, or deleted among many, since it was created.
                 *("--exclude-checks", "ensure_resource_availability"),
+                # It would be read to its end, which it does not have.
+                *("--exclude-path", "/private/image/events"),
                 *("--auth", ":".join(service.login)),
                 *("--max-examples", "10"),
                 "--generation-deterministic",
@@ -93,4 +95,7 @@ def test_the_service_keeps_every_promise_of_its_openapi_document(tmp_path: Path)
         )
     sys.stdout.write(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"Selected: (\d+)/\1\s+Tested: \1\n", done.stdout)
+    numbers = re.search(r"Selected: (\d+)/(\d+)\s+Tested: (\d+)\n", done.stdout)
+    assert numbers
+    selected, described, tested = map(int, numbers.groups())
+    assert (selected, tested) == (described - 1, described - 1)

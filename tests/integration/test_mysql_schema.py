@@ -27,7 +27,7 @@ from pixyproxy.domain.errors import DBConnectionError, GenerationRefusedError
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import IdempotencyKey
 from pixyproxy.domain.image import ImageStatus, Visibility
-from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition
+from pixyproxy.domain.listing import ChangePosition, ImageFilter, ImageOrder, ImagePosition
 from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
@@ -322,6 +322,18 @@ class TestPlans:
         assert plan["key"] == key
         # The ten images, their references, and each of them again in its place.
         assert read < 120
+
+    async def test_changes_of_an_author_are_read_in_the_order_of_an_index(self, filled: MySQLDatabase) -> None:
+        after = ChangePosition(datetime(2026, 1, 1, tzinfo=UTC))
+        for _ in range(2):
+            async with recorded_statements() as statements:
+                changes = await filled.images.list_changes(UserName("author 3"), after=after, limit=10)
+            assert len(changes) == 10
+            plan, read = await cost(filled, statements)
+            assert plan["key"] == "images_author_updated"
+            assert "filesort" not in (plan["Extra"] or "")
+            assert read < 60
+            after = changes[-1].position
 
     async def test_leases_are_found_without_reading_the_images_that_are_final(self, filled: MySQLDatabase) -> None:
         leased = [await held(filled.images, factory.build()) for factory in RUNNING_FACTORIES for _ in range(5)]

@@ -30,7 +30,7 @@ from pixyproxy.domain.content import MediaType
 from pixyproxy.domain.errors import DamagedRecordError, DBConnectionError, SchemaOutdatedError
 from pixyproxy.domain.idempotency import IdempotencyKey
 from pixyproxy.domain.image import ImageStatus, Visibility
-from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition
+from pixyproxy.domain.listing import ChangePosition, ImageFilter, ImageOrder, ImagePosition
 from pixyproxy.domain.ports import DamagedRecord
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
@@ -389,6 +389,15 @@ class TestTables:
                 for position in (None, after)
             ]
             assert deep < 1.5 * first, scan.id
+
+    async def test_changes_of_an_author_are_a_range_of_an_index_without_sorting(
+        self, sqlite_database: SQLiteDatabase
+    ) -> None:
+        after = ChangePosition(datetime(2026, 1, 1, tzinfo=UTC))
+        changes = sqlite_database.images.list_changes(UserName("author 3"), after=after, limit=10)
+        assert await plan_of(sqlite_database, changes) == [
+            "SEARCH images USING INDEX images_author_updated (author=? AND updated_at>?)"
+        ]
 
     async def test_leases_what_waits_for_too_long_a_page_of_all_and_a_key_are_found_by_an_index(
         self, sqlite_database: SQLiteDatabase

@@ -14,7 +14,17 @@ from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.errors import ConstraintViolationError
 from pixyproxy.domain.idempotency import Claim, ClaimedImage, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageId, ImageStatus, image_conflict, image_not_found
-from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter, listed
+from pixyproxy.domain.listing import (
+    ChangePosition,
+    ImageChange,
+    ImageFilter,
+    ImageOrder,
+    ImagePosition,
+    TagCount,
+    TagFilter,
+    changes_of,
+    listed,
+)
 from pixyproxy.domain.ports import (
     ClaimOutcome,
     DamagedRecord,
@@ -340,6 +350,9 @@ class InMemoryImageRepository(ImagePorts):
 
     async def count_listed(self, wanted: ImageFilter) -> int:
         return sum(wanted.fits(image) for image in self._images.values())
+
+    async def list_changes(self, author: UserName, *, after: ChangePosition, limit: int) -> Sequence[ImageChange]:
+        return changes_of(self._images.values(), author, after=after, limit=limit)
 
     async def list_tags(
         self, wanted: TagFilter, *, limit: int, after: Tag | None = None, descending: bool = False

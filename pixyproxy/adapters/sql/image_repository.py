@@ -12,7 +12,7 @@ import msgspec
 
 from pixyproxy.adapters.sql.counters import count_up, read_counter
 from pixyproxy.adapters.sql.database import Transaction
-from pixyproxy.adapters.sql.list_queries import ImageLists, tags_query
+from pixyproxy.adapters.sql.list_queries import ImageLists, changes_query, tags_query
 from pixyproxy.adapters.sql.records import scanned_record, undamaged_images, valid_image_from_record
 from pixyproxy.adapters.sql.references import ADD_REFERENCE, rebuild_references
 from pixyproxy.adapters.sql.rows import (
@@ -25,6 +25,7 @@ from pixyproxy.adapters.sql.rows import (
     tag_count_from_row,
     tags_to_rows,
     time_to_text,
+    undamaged_changes,
     words_to_rows,
 )
 from pixyproxy.adapters.sql.uploads import SQLUploads, keep_uploads, let_go_of_uploads, uploads_of
@@ -32,7 +33,15 @@ from pixyproxy.domain.content import ContentInfo
 from pixyproxy.domain.errors import ConstraintViolationError, DataValidationError
 from pixyproxy.domain.idempotency import ORDER_PREFIX, Claim, ClaimedImage, IdempotencyKey
 from pixyproxy.domain.image import Image, ImageId, ImageStatus, image_conflict, image_not_found
-from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagCount, TagFilter
+from pixyproxy.domain.listing import (
+    ChangePosition,
+    ImageChange,
+    ImageFilter,
+    ImageOrder,
+    ImagePosition,
+    TagCount,
+    TagFilter,
+)
 from pixyproxy.domain.ports import ClaimOutcome, DamagedRecord, ImagePorts, Lease, RebuiltIndex, Unfinished
 from pixyproxy.domain.tag import Tag
 from pixyproxy.domain.user import UserName
@@ -357,6 +366,10 @@ class SQLImageRepository(SQLUploads, ImagePorts):
     async def count_listed(self, wanted: ImageFilter) -> int:
         async with self._lists(wanted) as lists:
             return await lists.count(wanted)
+
+    async def list_changes(self, author: UserName, *, after: ChangePosition, limit: int) -> Sequence[ImageChange]:
+        query = changes_query(self.database.dialect, author, after, limit)
+        return undamaged_changes(await self.database.fetch_list(*query))
 
     async def list_tags(
         self, wanted: TagFilter, *, limit: int, after: Tag | None = None, descending: bool = False

@@ -24,9 +24,10 @@ from pixyproxy.adapters.sql.dialect import Dialect
 from pixyproxy.adapters.sql.records import image_from_record, images_from_page
 from pixyproxy.adapters.sql.rows import phrase_to_text, sender_term_to_text, term_to_text, time_to_text
 from pixyproxy.domain.image import Image
-from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition, TagFilter
+from pixyproxy.domain.listing import ChangePosition, ImageFilter, ImageOrder, ImagePosition, TagFilter
 from pixyproxy.domain.search import Search, character_count
 from pixyproxy.domain.tag import Tag
+from pixyproxy.domain.user import UserName
 
 # Images per sample by which scans are compared, and on which a search starts.
 SAMPLE_SIZE: Final = 500
@@ -449,6 +450,27 @@ def tags_query(dialect: Dialect, wanted: TagFilter, after: Tag | None, limit: in
         "after": after,
         "prefix": wanted.prefix,
         "end": end,
+        "limit": limit,
+    }
+
+
+def changes_query(dialect: Dialect, author: UserName, after: ChangePosition, limit: int) -> Query:
+    """Return the query for the last changes of an author's images: guid, version, time and id of each."""
+    # The index ends with the id, so nothing is sorted.
+    scanned = dialect.scanned.format(table="images", index="images_author_updated")
+    conditions = [
+        dialect.equal("author", "author"),
+        "updated_at >= :after",
+        "(updated_at > :after OR id > :after_id)",
+    ]
+    sql = (
+        f"SELECT guid, version, CAST(updated_at AS CHAR), id FROM {scanned} {_where(conditions)}"
+        " ORDER BY updated_at, id LIMIT :limit"
+    )
+    return sql, {
+        "author": author,
+        "after": time_to_text(after.updated_at),
+        "after_id": after.id,
         "limit": limit,
     }
 

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -18,8 +19,8 @@ from pixyproxy.domain.api_key import APIKey, KeyScope
 from pixyproxy.domain.errors import DamagedRecordError, DataValidationError
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.idempotency import Claim, ClaimedImage
-from pixyproxy.domain.image import Image, Visibility
-from pixyproxy.domain.listing import TagCount
+from pixyproxy.domain.image import Image, ImageId, Visibility
+from pixyproxy.domain.listing import ChangePosition, ImageChange, TagCount
 from pixyproxy.domain.ports import UpgradeProgress
 from pixyproxy.domain.reference import Reference
 from pixyproxy.domain.search import Phrase, terms_of
@@ -94,6 +95,16 @@ def claimed_from_row(row: Sequence[Any]) -> ClaimedImage:
     """Return the claimed image, from its guid and its fingerprint."""
     guid, fingerprint = row
     return ClaimedImage(guid=UUID(guid), fingerprint=fingerprint)
+
+
+def undamaged_changes(rows: Sequence[Sequence[Any]]) -> Sequence[ImageChange]:
+    """Return the changes of rows that can be read, from the guid, the version, the time and the id of each."""
+    changes = []
+    for guid, version, time, image_id in rows:
+        with suppress(ValueError):
+            position = ChangePosition(time_from_text(time), ImageId(image_id))
+            changes.append(ImageChange(guid=UUID(guid), version=version, position=position))
+    return changes
 
 
 def references_to_rows(pictures: Sequence[Reference], image_id: int) -> Sequence[Mapping[str, object]]:

@@ -1,11 +1,12 @@
-"""Lists of images."""
+"""Lists of images and of their changes."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Protocol
 
 from pixyproxy.domain.image import Image
-from pixyproxy.domain.listing import ImageFilter, ImageOrder, ImagePosition
+from pixyproxy.domain.listing import ChangePosition, ImageChange, ImageFilter, ImageOrder, ImagePosition
+from pixyproxy.domain.user import UserName
 
 
 class ImageCatalogue(Protocol):
@@ -25,3 +26,7 @@ class ImageCatalogue(Protocol):
     @abstractmethod
     async def count_listed(self, wanted: ImageFilter) -> int:
         """Return the number of images that `list` can return; the cost grows with it."""
+
+    @abstractmethod
+    async def list_changes(self, author: UserName, *, after: ChangePosition, limit: int) -> Sequence[ImageChange]:
+        """Return the last changes of up to `limit` images of the author, in any state, after `after`, oldest first."""

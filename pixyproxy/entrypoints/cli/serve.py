@@ -136,7 +136,8 @@ def with_allowed_hosts(settings: "Settings") -> "Settings":
 async def stop_on_signals(container: "Container", seconds: float, drain_delay: float) -> None:
     """On SIGTERM or SIGINT, start no more generations, and end every wait for one of this process after `seconds`.
 
-    Waits for images in the queue end sooner: other processes have taken these by then, if there are any. On SIGTERM,
+    Waits for images in the queue end sooner: other processes have taken these by then, if there are any. Streams of
+    authors' images, which have no end, end at once. On SIGTERM,
     all of this begins after `drain_delay`; until then the process serves on, is not ready, and leaves the queue to
     others.
 
@@ -159,6 +160,7 @@ async def stop_on_signals(container: "Container", seconds: float, drain_delay: f
         # After draining, others generate what still comes.
         if not is_draining:
             dispatcher.stop()
+        generations.stop_watching()
         loop.call_later(min(seconds, HAND_OVER_SECONDS), generations.stop_following)
         loop.call_later(seconds, generations.stop_waiting)
 

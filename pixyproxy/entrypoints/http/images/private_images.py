@@ -10,7 +10,7 @@ from litestar.types import ASGIApp
 from pixyproxy.domain.image import ImageScope
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.administrators import administrator_log
-from pixyproxy.entrypoints.http.auth.authentication import APIRequest, authentication
+from pixyproxy.entrypoints.http.auth.authentication import APIRequest, OpenLogin, authentication
 from pixyproxy.entrypoints.http.auth.authorization import require_login
 from pixyproxy.entrypoints.http.auth.logins import logins
 from pixyproxy.entrypoints.http.auth.security import LOGIN
@@ -30,10 +30,12 @@ from pixyproxy.entrypoints.http.images.responses import (
     EVENTS,
     LINK_HEADER,
     LIST_ETAG_HEADER,
+    OWN_EVENTS,
     PARTIAL,
     TOTAL_HEADER,
     UNCHANGED,
     accepted,
+    events_response,
 )
 from pixyproxy.entrypoints.http.images.schemas import CreatePrivateBatch, CreatePrivateImage, PrivateImageDetail
 from pixyproxy.entrypoints.http.json_request import JSONRequest
@@ -51,6 +53,7 @@ def private_images(container: Container, settings: Settings) -> Router:
     images = ImageResource.of(container, ImageScope.OWN)
     forms = Forms.of(container)
     signed_links = SignedLinkMaker.of(container)
+    watch_own_images, access = container.watch_own_images(), container.access_changes()
     logged = administrator_log(container.images())
 
     @post(
@@ -139,6 +142,21 @@ def private_images(container: Container, settings: Settings) -> Router:
         """
         return await images.events(request, guid)
 
+    @get(
+        "/events",
+        summary="Watch all images of one's own",
+        responses=OWN_EVENTS | problems(400, 401, 503),
+    )
+    async def get_own_events(request: APIRequest) -> ServerSentEvent:
+        """Send an event for each image of yours that is new, changes its state, tags, visibility or file name.
+
+        It begins with the newest 100 images that are being made and the newest 100 changes of the last minute, so
+        that nothing is missed between a list and the stream. Deletions are no events.
+        """
+        login = await OpenLogin.of(request, access)
+        watched = await watch_own_images(request.user, ensure_login=None if login is None else login.ensure_valid)
+        return events_response(request, watched, ImageScope.OWN, is_endless=True)
+
     @route(
         "/{guid:str}/partial/{position:str}",
         http_method=[HttpMethod.GET, HttpMethod.HEAD],
@@ -192,6 +210,7 @@ def private_images(container: Container, settings: Settings) -> Router:
                     *change_routes(container, settings),
                     *download_routes(container),
                     get_private_image_events,
+                    get_own_events,
                     get_private_partial_image,
                     reference_content(images),
                     create_link,

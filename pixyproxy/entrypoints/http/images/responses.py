@@ -68,6 +68,9 @@ LIST_ETAG_HEADER: Final = ResponseHeader(
 
 KEEP_ALIVE_SECONDS: Final = 15.0
 
+# After these, clients of a stream without an end ask again.
+RETRY_MILLISECONDS: Final = 2_000
+
 ANY_IMAGE: Final = "image/*"
 
 UNCHANGED: Final = {304: ResponseSpec(None, description="You have it already.", generate_examples=False)}
@@ -126,6 +129,17 @@ EVENTS: Final = {
     )
 }
 
+OWN_EVENTS: Final = {
+    200: ResponseSpec(
+        ImageEvent,
+        media_type="text/event-stream",
+        description="An event for each image that is being made, then one whenever an image of yours is new or has"
+        " changed, named after its state, with the details as JSON, and an event `partial` for each partial image. It"
+        " has no end of its own. If it ends, such as when the service stops or the login is no longer valid, ask again"
+        " after the seconds that `retry` names.",
+        generate_examples=False,
+    )
+}
 
 PARTIAL: Final = {
     200: ResponseSpec(bytes, media_type=ANY_IMAGE, description="The bytes, a bitmap.", generate_examples=False)
@@ -161,10 +175,18 @@ def _creation(body: object, location: str | None, preferences: Preferences, *, i
 
 
 def events_response(
-    request: Request[Any, Any, Any], watched: AsyncIterator[Image | WatchedPartial], scope: ImageScope
+    request: Request[Any, Any, Any],
+    watched: AsyncIterator[Image | WatchedPartial],
+    scope: ImageScope,
+    *,
+    is_endless: bool = False,
 ) -> ServerSentEvent:
-    """Answer with a stream of an image's states and partial images; to a HEAD, with the headers only."""
-    stream = _no_events() if is_head(request.scope) else _events(watched, scope, prefix_of(request.scope))
+    """Answer with a stream of images and partial images; to a HEAD, with the headers only.
+
+    An endless stream begins at once and says when to ask again.
+    """
+    prefix = prefix_of(request.scope)
+    stream = _no_events() if is_head(request.scope) else _events(watched, scope, prefix, is_endless=is_endless)
     return ServerSentEvent(stream, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
 
@@ -174,8 +196,10 @@ async def _no_events() -> AsyncIterator[ServerSentEventMessage]:
 
 
 async def _events(
-    watched: AsyncIterator[Image | WatchedPartial], scope: ImageScope, prefix: str
+    watched: AsyncIterator[Image | WatchedPartial], scope: ImageScope, prefix: str, *, is_endless: bool
 ) -> AsyncIterator[ServerSentEventMessage]:
+    if is_endless:
+        yield ServerSentEventMessage(data=None, retry=RETRY_MILLISECONDS)
     upcoming = asyncio.ensure_future(anext(watched, None))
     try:
         while True:
@@ -202,7 +226,8 @@ def _event(found: Image | WatchedPartial, scope: ImageScope, prefix: str) -> Ser
     if isinstance(found, Image):
         return ServerSentEventMessage(event=found.status, data=msgspec.json.encode(detail_of(found, scope)))
     path = path_of(scope)
-    partial = PartialDetail(position=found.position, url=f"{prefix}{path}/{found.guid}/partial/{found.position}")
+    url = f"{prefix}{path}/{found.guid}/partial/{found.position}"
+    partial = PartialDetail(guid=found.guid, position=found.position, url=url)
     return ServerSentEventMessage(event=EventName.PARTIAL, data=msgspec.json.encode(partial))
 
 

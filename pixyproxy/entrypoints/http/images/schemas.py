@@ -440,6 +440,7 @@ def detail_of(image: Image, scope: ImageScope) -> ImageDetail:
 class PartialDetail(msgspec.Struct, frozen=True, kw_only=True):
     """The data of an event about a partial image."""
 
+    guid: UUID
     position: int
     url: str
 
@@ -456,14 +457,15 @@ class EventName(StrEnum):
 
 
 class ImageEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One event in the stream of an image."""
+    """One event in the stream of an image, or of all images of one's own."""
 
     event: Annotated[EventName, Meta(description="The state that the image is in by now; `partial`: a partial image.")]
     data: Annotated[
         str,
         Meta(
-            description="The image's details in JSON, as this route without `/events` shows them. For a partial:"
-            " its `position`, from 0, and the `url` of its bytes, a path on this host until the image is final."
+            description="The image's details in JSON, as its route without `/events` shows them. For a partial: the"
+            " `guid` of the image, its `position`, from 0, and the `url` of its bytes, a path on this host until the"
+            " image is final."
         ),
     ]
 

@@ -1,6 +1,7 @@
 """The HTTP application in the test's own event loop, with parts that can be held and that can fail."""
 
 import asyncio
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -127,6 +128,63 @@ class Served:
         for task in self._later:
             task.cancel()
         await asyncio.gather(*self._later, return_exceptions=True)
+
+
+class Stream:
+    """A GET whose response is read piece by piece, by a client that may leave; `auth` is a login or an API key."""
+
+    def __init__(self, served: Served, path: str, auth: Login | str = ANN) -> None:
+        self._served = served
+        self._path = path
+        self._auth = auth
+        self._has_left = asyncio.Event()
+        self._pieces: asyncio.Queue[bytes] = asyncio.Queue()
+        self._task = asyncio.create_task(self._run())
+
+    async def piece(self) -> str:
+        """Return the next piece as soon as it is there."""
+        async with asyncio.timeout(SOON):
+            return (await self._pieces.get()).decode()
+
+    async def leave(self) -> None:
+        """Go away, and return when the application is done."""
+        self._has_left.set()
+        await self.end()
+
+    async def end(self) -> None:
+        """Return when the application has ended the response."""
+        await asyncio.wait_for(self._task, SOON)
+
+    async def _run(self) -> None:
+        auth = self._auth
+        header = f"Bearer {auth}" if isinstance(auth, str) else f"Basic {b64encode(':'.join(auth).encode()).decode()}"
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": "http",
+            "path": self._path,
+            "raw_path": self._path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": [(b"host", b"testserver"), (b"authorization", header.encode())],
+            "client": ("127.0.0.1", 1),
+            "server": ("testserver", 80),
+            "state": {},
+        }
+        await self._served.app(scope, self._receive, self._send)  # type: ignore[arg-type]
+
+    async def _receive(self) -> dict[str, Any]:
+        await self._has_left.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Any) -> None:
+        if message.get("body"):
+            await self._pieces.put(message["body"])
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            # As in servers: after the end there is nothing to receive.
+            self._has_left.set()
 
 
 @asynccontextmanager

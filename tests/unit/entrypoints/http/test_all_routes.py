@@ -65,6 +65,7 @@ RULES: Final[dict[tuple[str, str], Rules]] = {
     ("GET", "/private/image/{guid}"): Rules(caching="private, no-cache", vary="Authorization, Cookie", etag='"3-'),
     ("GET", "/private/image/batch/{batch}"): Rules(caching="private, no-cache", vary="Authorization, Cookie", etag='"'),
     ("GET", "/private/image/{guid}/events"): Rules(),
+    ("GET", "/private/image/events"): Rules(),
     ("GET", "/private/image/{guid}/content"): OWN_PICTURE,
     ("HEAD", "/private/image/{guid}/content"): OWN_PICTURE,
     ("GET", "/private/image/{guid}/content/{filename}"): OWN_PICTURE,
@@ -113,7 +114,9 @@ def routes(client: Client) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture
-def guid(client: Client) -> str:
+def guid(client: Client, container: Container) -> str:
+    # The test client reads an answer to its end.
+    container.generations().stop_watching()
     (created,) = client.post("/image/batch", json={"prompt": "a red fox", "tags": ["fox"]}, auth=ANN).json()
     return str(created["guid"])
 

@@ -1,8 +1,6 @@
 """Following an image over HTTP, as server-sent events."""
 
 import asyncio
-import base64
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -20,6 +18,7 @@ from tests.unit.entrypoints.http.serving import (
     SOON,
     HeldGenerator,
     Served,
+    Stream,
     events,
     serving,
     with_settings,
@@ -37,61 +36,6 @@ class UnsteadyImageRepository(InMemoryImageRepository):
         if self.is_away:
             raise DBConnectionError("The database does not answer.")
         return await super().get(guid)
-
-
-class Stream:
-    """A GET whose response is read piece by piece, by a client that may leave."""
-
-    def __init__(self, served: Served, path: str) -> None:
-        self._served = served
-        self._path = path
-        self._has_left = asyncio.Event()
-        self._pieces: asyncio.Queue[bytes] = asyncio.Queue()
-        self._task = asyncio.create_task(self._run())
-
-    async def piece(self) -> str:
-        """Return the next piece as soon as it is there."""
-        async with asyncio.timeout(SOON):
-            return (await self._pieces.get()).decode()
-
-    async def leave(self) -> None:
-        """Go away, and return when the application is done."""
-        self._has_left.set()
-        await self.end()
-
-    async def end(self) -> None:
-        """Return when the application has ended the response."""
-        await asyncio.wait_for(self._task, SOON)
-
-    async def _run(self) -> None:
-        login = base64.b64encode(":".join(ANN).encode())
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "GET",
-            "scheme": "http",
-            "path": self._path,
-            "raw_path": self._path.encode(),
-            "query_string": b"",
-            "root_path": "",
-            "headers": [(b"host", b"testserver"), (b"authorization", b"Basic " + login)],
-            "client": ("127.0.0.1", 1),
-            "server": ("testserver", 80),
-            "state": {},
-        }
-        await self._served.app(scope, self._receive, self._send)  # type: ignore[arg-type]
-
-    async def _receive(self) -> dict[str, Any]:
-        await self._has_left.wait()
-        return {"type": "http.disconnect"}
-
-    async def _send(self, message: Any) -> None:
-        if message.get("body"):
-            await self._pieces.put(message["body"])
-        if message["type"] == "http.response.body" and not message.get("more_body"):
-            # As in servers: after the end there is nothing to receive.
-            self._has_left.set()
 
 
 async def begin(served: Served, generator: HeldGenerator, path: str = "/image") -> str:

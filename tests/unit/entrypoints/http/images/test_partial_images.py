@@ -49,7 +49,8 @@ async def test_the_events_tell_of_each_partial_image_and_where_its_bytes_are(pat
 
         assert [name for name, _ in found] == ["generating", "partial", "partial", "ready"]
         assert [data for name, data in found if name == "partial"] == [
-            {"position": position, "url": f"{location}/partial/{position}"} for position in range(2)
+            {"guid": location.rpartition("/")[2], "position": position, "url": f"{location}/partial/{position}"}
+            for position in range(2)
         ]
 
 

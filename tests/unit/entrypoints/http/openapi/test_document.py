@@ -101,6 +101,13 @@ def test_events_are_described(document: dict[str, Any], path: str) -> None:
     assert {"400", "401", "404", "503"} <= set(responses)
 
 
+def test_the_events_of_all_own_images_are_described(document: dict[str, Any]) -> None:
+    responses = document["paths"]["/private/image/events"]["get"]["responses"]
+
+    assert list(responses["200"]["content"]) == ["text/event-stream"]
+    assert {"400", "401", "503"} <= set(responses)
+
+
 def test_a_public_image_can_be_looked_at_with_a_login_or_without(document: dict[str, Any]) -> None:
     for path in ("/image/{guid}", "/image/{guid}/events"):
         assert {} in document["paths"][path]["get"]["security"]
