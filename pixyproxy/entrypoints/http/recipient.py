@@ -25,10 +25,10 @@ class Recipient:
     """Hands one answer over to its client, and notices when the client leaves; a context manager.
 
     The methods raise `ClientLeftError` for a client that has left, and `ClientStalledError` for one that reads nothing
-    for `send_timeout` seconds.
+    for `send_timeout` seconds; None waits for it.
     """
 
-    def __init__(self, receive: Receive, send: Send, *, send_timeout: float) -> None:
+    def __init__(self, receive: Receive, send: Send, *, send_timeout: float | None) -> None:
         self._receive = receive
         self._send = send
         self._send_timeout = send_timeout

@@ -47,14 +47,15 @@ class ContentResponse(msgspec.Struct, frozen=True, kw_only=True):
             }
             await send(message)
         else:
-            await self._send_chunks(self.content, send, request_id=scope["state"]["request_id"])
+            await self._send_chunks(self.content, scope, send)
 
-    async def _send_chunks(self, content: StoredContent, send: Send, *, request_id: str) -> None:
-        left = self.byte_size
+    async def _send_chunks(self, content: StoredContent, scope: Scope, send: Send) -> None:
+        left, patience = self.byte_size, patience_of(scope, self.send_timeout)
+        request_id = scope["state"]["request_id"]
         try:
             async for chunk in content.chunks:
                 left -= len(chunk)
-                async with asyncio.timeout(self.send_timeout):
+                async with asyncio.timeout(patience):
                     await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
         except ContentStoreError as exc:
             facts = {"request_id": request_id, "problem": type(exc).__name__, "detail": exc.detail}
@@ -62,3 +63,12 @@ class ContentResponse(msgspec.Struct, frozen=True, kw_only=True):
         except TimeoutError:
             facts = {"request_id": request_id, "detail": "The client does not read."}
             _log.warning("content broken off", extra=facts)
+
+
+def patience_of(scope: Scope, send_timeout: float) -> float | None:
+    """Return how many seconds a client may take for one chunk; None if the server drops slow readers itself.
+
+    Such a server knows how much the client has taken. Here a slow one looks like one that takes nothing: the kernel has
+    room for more only when a large part of its buffer is empty.
+    """
+    return None if ZERO_COPY in (scope.get("extensions") or ()) else send_timeout

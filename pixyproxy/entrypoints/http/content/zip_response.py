@@ -12,6 +12,7 @@ from litestar.types import Receive, Scope, Send
 from pixyproxy.application.pack_images import ImagePack
 from pixyproxy.domain.errors import ContentStoreError
 from pixyproxy.entrypoints.http.content.content_disposition import content_disposition
+from pixyproxy.entrypoints.http.content.content_response import patience_of
 from pixyproxy.entrypoints.http.headers import Header
 from pixyproxy.entrypoints.http.recipient import ClientLeftError, ClientStalledError, Recipient
 
@@ -34,7 +35,7 @@ class ZipResponse(msgspec.Struct, frozen=True):
         """Send it."""
         facts: dict[str, Any] = {"request_id": scope["state"]["request_id"]}
         try:
-            async with Recipient(receive, send, send_timeout=self.send_timeout) as recipient:
+            async with Recipient(receive, send, send_timeout=patience_of(scope, self.send_timeout)) as recipient:
                 await self._send(recipient)
         except ContentStoreError as exc:
             _log.error("content broken off", extra={**facts, "problem": type(exc).__name__, "detail": exc.detail})
