@@ -15,7 +15,7 @@ from pixyproxy.entrypoints.http.content.representations import EncodedResponse, 
 from pixyproxy.entrypoints.http.gallery.compression import accepts_gzip
 from pixyproxy.entrypoints.http.gallery.security import security_headers
 from pixyproxy.entrypoints.http.gallery.static import StaticFiles
-from pixyproxy.entrypoints.http.service_path import prefix_of
+from pixyproxy.entrypoints.http.service_path import known_address, prefix_of
 from pixyproxy.entrypoints.settings import Settings
 
 _TEMPLATES: Final = Path(__file__).with_name("templates")
@@ -50,9 +50,9 @@ class Renderer:
     ) -> Response[Any]:
         """Answer with a page; a 200 is revalidated by its entity tag.
 
-        Besides `context`, templates know `prefix`, the path prefix of the service; `static(name)`, the address of a
-        file; `principal` and `user`, its name or None; `here`, the address of the page below the prefix; and
-        `request_id`.
+        Besides `context`, templates know `prefix`, the path prefix of the service, and `address`, its URL;
+        `static(name)`, the address of a file; `principal` and `user`, its name or None; `here`, the address of the page
+        below the prefix; and `request_id`.
         """
         text = self._templates.get_template(template).render(**self._common(request), **context)
         body, kept = text.encode(), {**self._headers, **(headers or {})}
@@ -73,6 +73,7 @@ class Renderer:
         query = scope["query_string"].decode("latin-1")
         return {
             "prefix": prefix,
+            "address": known_address(scope),
             "static": lambda name: f"{prefix}{self._static.path_of(name)}",
             "principal": principal,
             "user": principal.name,

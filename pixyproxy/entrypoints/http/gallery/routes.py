@@ -13,6 +13,7 @@ from pixyproxy.domain.errors import PixyProxyException, UnauthorizedError
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.authentication import authentication
 from pixyproxy.entrypoints.http.auth.logins import logins
+from pixyproxy.entrypoints.http.gallery.change import change_routes
 from pixyproxy.entrypoints.http.gallery.look import ImageViews, look_routes
 from pixyproxy.entrypoints.http.gallery.rendering import Renderer
 from pixyproxy.entrypoints.http.gallery.static import static_route
@@ -31,7 +32,9 @@ def gallery(container: Container, settings: Settings) -> Router:
         raise NotFoundException
 
     pages = Router(
-        "/", route_handlers=[*look_routes(views), unknown_page], middleware=[authentication(*logins(container))]
+        "/",
+        route_handlers=[*look_routes(views), *change_routes(views, container, settings), unknown_page],
+        middleware=[authentication(*logins(container))],
     )
     handler = problem_page(views.renderer)
     return Router(

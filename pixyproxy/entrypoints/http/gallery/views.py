@@ -1,9 +1,12 @@
 """What templates show of an image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, Self
 from urllib.parse import urlencode
+
+import msgspec
 
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
 from pixyproxy.domain.user import Principal
@@ -29,6 +32,21 @@ class Sides:
     def of(cls, policy: VariantPolicy) -> "Sides":
         """Return the wanted sides, or the nearest ones that the operator allows."""
         return cls(*(policy.nearest_side(side) for side in (256, 512, 1024)))
+
+
+class Editable(msgspec.Struct, frozen=True, kw_only=True):
+    """What of an image its page can change, in one version; `filename` is None without a file."""
+
+    version: int
+    tags: Sequence[str]
+    visibility: Visibility
+    filename: str | None
+
+    @classmethod
+    def of(cls, image: Image) -> Self:
+        """Return what is there now."""
+        filename = image.filename if image.content else None
+        return cls(version=image.version, tags=list(image.tags), visibility=image.visibility, filename=filename)
 
 
 @dataclass(frozen=True)
@@ -68,9 +86,29 @@ class Shown:
         return f'"{self.image.version}"'
 
     @property
+    def editable(self) -> Editable:
+        """What the page can change."""
+        return Editable.of(self.image)
+
+    @property
+    def seen(self) -> str:
+        """What the page can change as JSON, which its form sends back: so a change by others is noticed."""
+        return msgspec.json.encode(self.editable).decode()
+
+    @property
     def page_url(self) -> str:
         """The address of the image's page, which leads back to the list."""
         return self._url(f"/gallery/image/{self.guid}", self.list_query)
+
+    @property
+    def delete_url(self) -> str:
+        """The address at which the image can be deleted."""
+        return self._url(f"/gallery/image/{self.guid}/delete", self.list_query)
+
+    @property
+    def share_url(self) -> str:
+        """The address at which a link to the image can be made."""
+        return self._url(f"/gallery/image/{self.guid}/share", self.list_query)
 
     @property
     def api_url(self) -> str:

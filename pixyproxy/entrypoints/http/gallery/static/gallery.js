@@ -83,7 +83,7 @@ async function reach(path, options, repeatable) {
 }
 
 /**
- * Return a page of the gallery as a document; throw the Problem that the service answers with.
+ * Return a page of the gallery as a document; throw the Problem that the service answers with, and its `page`.
  *
  * When the session has ended, the user logs in again in place.
  */
@@ -95,16 +95,17 @@ export async function page(url, options = {}) {
   }
   const found = parse(await response.text());
   if (response.ok) return found;
-  throw new Problem(response.status, { detail: found.querySelector("h1 + p")?.textContent.trim() }, undefined);
+  throw new Problem(response.status, { detail: found.querySelector("h1 + p")?.textContent.trim(), page: found });
 }
 
 /**
  * Ask the API, and return status, body and headers; throw its Problem.
  *
- * Waits for a service that can't be reached if asking again changes nothing: when reading, and with an idempotency key.
+ * Waits for a service that can't be reached if asking again changes nothing: when reading, with an idempotency key, and if
+ * the request is `repeatable` by itself.
  * When the session has ended, the user logs in again in place, and it asks once more.
  */
-export async function api(method, path, { json, form, headers = {}, signal, idempotencyKey, keepalive } = {}) {
+export async function api(method, path, { json, form, headers = {}, signal, idempotencyKey, keepalive, repeatable } = {}) {
   const options = { method, signal, keepalive, headers: { Accept: "application/json", ...headers } };
   if (json !== undefined) {
     options.body = JSON.stringify(json);
@@ -113,7 +114,7 @@ export async function api(method, path, { json, form, headers = {}, signal, idem
     options.body = form;
   }
   if (idempotencyKey) options.headers["Idempotency-Key"] = idempotencyKey;
-  const isRepeatable = !WRITING.has(method) || Boolean(idempotencyKey);
+  const isRepeatable = !WRITING.has(method) || Boolean(idempotencyKey || repeatable);
   let response = await reach(prefix + path, options, isRepeatable);
   if (response.status === 401 && (await logInAgain())) response = await reach(prefix + path, options, isRepeatable);
   const isJSON = /\bjson\b/.test(response.headers.get("Content-Type") ?? "");

@@ -146,13 +146,5 @@ on("click", "#picture", (event, picture) => {
   zoom((event.clientX - left) / width, (event.clientY - top) / height);
 });
 on("click", "#zoom", () => zoom());
-on("click", "#copy-prompt", async () => {
-  try {
-    await navigator.clipboard.writeText(byId("prompt").textContent);
-    announce(text("copied"));
-  } catch (error) {
-    announceFailure(error);
-  }
-});
 viewer.addEventListener("close", afterClosing);
 addEventListener("popstate", followHistory);
