@@ -1,26 +1,16 @@
 """HTTP Basic authentication (RFC 7617)."""
 
-import asyncio
 import base64
 import binascii
-import ipaddress
 from dataclasses import dataclass
 from typing import Final
 
 from pixyproxy.application import AuthenticateUser
-from pixyproxy.domain.errors import AuthenticationError, BadRequestError, OverloadedError, TooManyLoginsError
+from pixyproxy.domain.errors import AuthenticationError, BadRequestError
 from pixyproxy.domain.text import ensure_marks
-from pixyproxy.domain.user import USER_NAME_MAX_LENGTH
-from pixyproxy.entrypoints.access_log import log_request
 from pixyproxy.entrypoints.http.auth.authentication import Authenticator, Connection, Login
+from pixyproxy.entrypoints.http.auth.refusals import noted_refusals, subscriber_of
 from pixyproxy.entrypoints.http.credentials import BASIC, credentials_of
-from pixyproxy.entrypoints.http.middleware.client_address import client_address
-
-# Refusals are cheap: without a pause, a flood of them would starve other requests.
-REFUSAL_PAUSE: Final = 0.1
-
-# A subscriber gets at least a /64 (RFC 6177), so counting single addresses is useless.
-_IPV6_PREFIX: Final = 64
 
 # The longest name and password: four bytes per character, decomposed, in base64.
 _TOKEN_MAX_LENGTH: Final = 24_576
@@ -66,25 +56,5 @@ class BasicAuthenticator(Authenticator):
         if credentials is None or credentials.scheme != BASIC:
             return None
         name, password = parse_basic_credentials(credentials.token)
-        client = client_address(connection.scope)
-        try:
-            return Login(await self.authenticate_user(name, password, address=client and _subscriber(client)))
-        except (AuthenticationError, TooManyLoginsError) as exc:
-            facts = {
-                "request_id": connection.scope["state"]["request_id"],
-                "client": client,
-                "user": ascii(name[:USER_NAME_MAX_LENGTH]),
-                "problem": type(exc).__name__,
-            }
-            log_request("login refused", facts)
-            if isinstance(exc, TooManyLoginsError):
-                await asyncio.sleep(REFUSAL_PAUSE)
-            raise
-        except OverloadedError:
-            await asyncio.sleep(REFUSAL_PAUSE)
-            raise
-
-
-def _subscriber(client: str) -> str:
-    """Return the part of an address that a subscriber can't easily change: the first 64 bits of IPv6, all of IPv4."""
-    return str(ipaddress.ip_network((client, _IPV6_PREFIX), strict=False)) if ":" in client else client
+        async with noted_refusals(connection.scope, name):
+            return Login(await self.authenticate_user(name, password, address=subscriber_of(connection.scope)))

@@ -14,6 +14,7 @@ from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.authentication import authentication
 from pixyproxy.entrypoints.http.auth.logins import logins
 from pixyproxy.entrypoints.http.gallery.change import change_routes
+from pixyproxy.entrypoints.http.gallery.login import LOGIN_PATH, login_routes
 from pixyproxy.entrypoints.http.gallery.look import ImageViews, look_routes
 from pixyproxy.entrypoints.http.gallery.rendering import Renderer
 from pixyproxy.entrypoints.http.gallery.static import static_route
@@ -33,7 +34,12 @@ def gallery(container: Container, settings: Settings) -> Router:
 
     pages = Router(
         "/",
-        route_handlers=[*look_routes(views), *change_routes(views, container, settings), unknown_page],
+        route_handlers=[
+            *look_routes(views),
+            *change_routes(views, container, settings),
+            *login_routes(container, settings, views.renderer),
+            unknown_page,
+        ],
         middleware=[authentication(*logins(container))],
     )
     handler = problem_page(views.renderer)
@@ -52,7 +58,7 @@ def problem_page(renderer: Renderer) -> Callable[[Request[Any, Any, Any], Except
         answer = problem_response(request, exc)
         if isinstance(exc, UnauthorizedError) and request.method == HttpMethod.GET:
             query = urlencode({"next": _here(request)})
-            return Redirect(f"{GALLERY_PATH}/login?{query}", status_code=303)
+            return Redirect(f"{LOGIN_PATH}?{query}", status_code=303)
         return renderer.page(
             request,
             "problem.html",

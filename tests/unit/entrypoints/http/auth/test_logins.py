@@ -11,7 +11,7 @@ from litestar.types import Receive, Scope, Send
 from pixyproxy.entrypoints.access_log import REQUESTS
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.app import create_app
-from pixyproxy.entrypoints.http.auth.basic_auth import REFUSAL_PAUSE
+from pixyproxy.entrypoints.http.auth.refusals import REFUSAL_PAUSE
 from pixyproxy.entrypoints.settings import Settings
 from tests.unit.entrypoints.http.conftest import ANN, BOB, Client
 
