@@ -126,11 +126,16 @@ class StrictJSONRequest(JSONRequest):
     def converted(self, decoded: Any) -> Any:
         """Return a decoded body as the handler takes it; raise `ValidationException` if it does not fit."""
         body = self.route_handler.parsed_data_field
-        try:
-            return msgspec.convert(decoded, Any if body is None else body.annotation)
-        except msgspec.ValidationError as exc:
-            message, _, path = str(exc).partition(" - at `$")
-            raise ValidationException(extra=[{"key": path.strip(".`") or "data", "message": message}]) from None
+        return converted_to(Any if body is None else body.annotation, decoded)
+
+
+def converted_to(kind: Any, decoded: Any) -> Any:
+    """Return a decoded body as an object of a kind; raise `ValidationException`, which names the field."""
+    try:
+        return msgspec.convert(decoded, kind)
+    except msgspec.ValidationError as exc:
+        message, _, path = str(exc).partition(" - at `$")
+        raise ValidationException(extra=[{"key": path.strip(".`") or "data", "message": message}]) from None
 
 
 class MergePatchRequest(JSONRequest):

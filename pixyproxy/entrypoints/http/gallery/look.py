@@ -17,6 +17,7 @@ from pixyproxy.domain.user import Principal
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.administrators import log_administrator_access
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest
+from pixyproxy.entrypoints.http.gallery.making import Making
 from pixyproxy.entrypoints.http.gallery.queries import GalleryQuery, parse_gallery_query
 from pixyproxy.entrypoints.http.gallery.rendering import Renderer
 from pixyproxy.entrypoints.http.gallery.views import Shown, Sides
@@ -35,6 +36,7 @@ class ImageViews:
     get_image: GetImage
     list_images: ListImages
     sides: Sides
+    making: Making
 
     @classmethod
     def of(cls, container: Container, settings: Settings) -> Self:
@@ -45,6 +47,7 @@ class ImageViews:
             get_image=container.get_image(),
             list_images=container.list_images(),
             sides=Sides.of(container.get_image_variant().policy),
+            making=Making.of(container),
         )
 
     def shown(self, request: APIRequest, image: Image, list_query: str = "") -> Shown:
@@ -65,6 +68,7 @@ class ImageViews:
             cells=[self.shown(request, image, list_query) for image in found.page.images],
             next=found.next,
             previous=found.previous,
+            tiles=await self.making.tiles(request) if query.is_mine and not query.has_filters else [],
         )
 
     async def image(self, request: APIRequest, guid: UUID, **context: Any) -> Response[Any]:

@@ -13,9 +13,12 @@ from pixyproxy.domain.errors import PixyProxyException, UnauthorizedError
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.authentication import authentication
 from pixyproxy.entrypoints.http.auth.logins import logins
+from pixyproxy.entrypoints.http.gallery.accept import is_for_program
 from pixyproxy.entrypoints.http.gallery.change import change_routes
+from pixyproxy.entrypoints.http.gallery.create import Creations, create_routes
 from pixyproxy.entrypoints.http.gallery.login import LOGIN_PATH, login_routes
 from pixyproxy.entrypoints.http.gallery.look import ImageViews, look_routes
+from pixyproxy.entrypoints.http.gallery.making import making_routes
 from pixyproxy.entrypoints.http.gallery.rendering import Renderer
 from pixyproxy.entrypoints.http.gallery.static import static_route
 from pixyproxy.entrypoints.http.paths import GALLERY_PATH
@@ -38,6 +41,8 @@ def gallery(container: Container, settings: Settings) -> Router:
             *look_routes(views),
             *change_routes(views, container, settings),
             *login_routes(container, settings, views.renderer),
+            *create_routes(Creations.of(container, views)),
+            *making_routes(views.making, views.renderer),
             unknown_page,
         ],
         middleware=[authentication(*logins(container))],
@@ -56,6 +61,8 @@ def problem_page(renderer: Renderer) -> Callable[[Request[Any, Any, Any], Except
 
     def handle(request: Request[Any, Any, Any], exc: Exception) -> Response[Any]:
         answer = problem_response(request, exc)
+        if is_for_program(request):
+            return answer
         if isinstance(exc, UnauthorizedError) and request.method == HttpMethod.GET:
             query = urlencode({"next": _here(request)})
             return Redirect(f"{LOGIN_PATH}?{query}", status_code=303)

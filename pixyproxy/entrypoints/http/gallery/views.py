@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Final, Self
 from urllib.parse import urlencode
@@ -150,6 +151,11 @@ class Shown:
             return side, side
         scale = min(1.0, side / content.width, side / content.height)
         return max(1, round(content.width * scale)), max(1, round(content.height * scale))
+
+    @property
+    def seconds(self) -> int:
+        """The seconds since the image was requested."""
+        return max(0, round((datetime.now(UTC) - self.image.created_at).total_seconds()))
 
     @cached_property
     def problem(self) -> GenerationProblem | None:

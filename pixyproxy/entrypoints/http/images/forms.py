@@ -80,9 +80,13 @@ class Forms:
 
         Raises what `read_by` raises, and the errors of `StoreUpload`.
         """
-        form = _Form(self.store_upload, FormUploads.of(request.scope))
+        form = self.begun(request)
         await self.read_by(form.read, request)
         return form.values
+
+    def begun(self, request: APIRequest) -> "CreationForm":
+        """Return the form of a request, of which nothing is read yet."""
+        return CreationForm(self.store_upload, FormUploads.of(request.scope))
 
     async def read_by(self, take: Callable[[FormParts], Awaitable[None]], request: APIRequest) -> None:
         """Let `take` have the parts of a form.
@@ -162,24 +166,27 @@ class CreationRequest(StrictJSONRequest):
 
 
 @dataclass(slots=True)
-class _Form:
-    """One form on its way in."""
+class CreationForm:
+    """One form on its way in; `values` are its fields as those of a JSON body."""
 
     store_upload: StoreUpload
     uploads: FormUploads
     values: dict[str, Any] = field(default_factory=dict)
 
     async def read(self, parts: FormParts) -> None:
+        """Take all parts; raise what `store` and `add` raise."""
         async for part in parts:
-            name = _name_of(part)
             if part.filename is None:
+                name = _name_of(part)
                 if name == _FILES:
                     raise DataValidationError(name, "must be a file with a `filename`; `references` takes guids")
-                self._add(name, await parts.text(part, name))
+                self.add(name, await parts.text(part, name))
             else:
-                await self._store(name, part)
+                await self.store(part)
 
-    async def _store(self, name: str, part: FormPart) -> None:
+    async def store(self, part: FormPart) -> None:
+        """Store a file; raise `DataValidationError` and the errors of `StoreUpload`."""
+        name = _name_of(part)
         if name not in {_FILES, _MASK}:
             raise DataValidationError(name, "must be text, not a file")
         content = await part.file()
@@ -194,7 +201,8 @@ class _Form:
             content, filename=part.filename, field=f"references[{position}]"
         )
 
-    def _add(self, name: str, text: str) -> None:
+    def add(self, name: str, text: str) -> None:
+        """Take the text of a field; raise `DataValidationError` for one that can't be read or is there twice."""
         if not text and name != "prompt":
             # Forms send this for a field that was left empty.
             return
