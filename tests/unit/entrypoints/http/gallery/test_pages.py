@@ -4,10 +4,12 @@ import gzip
 import re
 from collections.abc import Iterator
 from html import unescape
+from pathlib import Path
 
 import pytest
 from litestar.testing import TestClient
 
+from pixyproxy.entrypoints.http import gallery
 from pixyproxy.entrypoints.http.app import create_app
 from pixyproxy.entrypoints.settings import GallerySwitch, Settings
 from tests.doubles.container import in_memory_container
@@ -108,6 +110,14 @@ class TestStaticFiles:
         answer = client.get("/gallery/static/0123456789ab/gallery.css")
 
         assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-cache")
+
+    def test_modules_come_without_their_comments_and_whole(self, client: Client) -> None:
+        served = client.get("/gallery/static/0123456789ab/gallery.js").text
+
+        assert not re.search(r"^\s*(//|/\*| )", served, re.MULTILINE)
+        written = (Path(gallery.__file__).parent / "static" / "gallery.js").read_text().splitlines()
+        code = [line.strip() for line in written if not re.match(r"\s*(//|/\*\*|\*)", line)]
+        assert [line for line in served.splitlines() if line] == [line for line in code if line]
 
     @pytest.mark.parametrize("name", ["nothing.css", "..%2fstatic.py", "static.py", "gallery.css.map"])
     def test_there_are_no_other_files(self, client: Client, name: str) -> None:
