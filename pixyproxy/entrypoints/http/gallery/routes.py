@@ -16,6 +16,7 @@ from pixyproxy.entrypoints.http.auth.logins import logins
 from pixyproxy.entrypoints.http.gallery.accept import is_for_program
 from pixyproxy.entrypoints.http.gallery.change import change_routes
 from pixyproxy.entrypoints.http.gallery.create import Creations, create_routes
+from pixyproxy.entrypoints.http.gallery.download import download_routes
 from pixyproxy.entrypoints.http.gallery.login import LOGIN_PATH, login_routes
 from pixyproxy.entrypoints.http.gallery.look import ImageViews, look_routes
 from pixyproxy.entrypoints.http.gallery.making import making_routes
@@ -43,6 +44,7 @@ def gallery(container: Container, settings: Settings) -> Router:
             *login_routes(container, settings, views.renderer),
             *create_routes(Creations.of(container, views)),
             *making_routes(views.making, views.renderer),
+            *download_routes(container),
             unknown_page,
         ],
         middleware=[authentication(*logins(container))],
