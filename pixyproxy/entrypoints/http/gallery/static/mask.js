@@ -58,7 +58,8 @@ function draw({ erases, width, points }, from = 0) {
   context.lineCap = context.lineJoin = "round";
   context.beginPath();
   context.moveTo(...points[from]);
-  for (const point of points.slice(from)) context.lineTo(...point);
+  // Lines without a length are not drawn, and a click is to leave a dot.
+  for (const [x, y] of points.slice(from)) context.lineTo(x + 0.01, y);
   context.stroke();
 }
 
