@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run set-up test chaos cluster bench-scale bench-reads bench-library bench-delivery bench-hostile bench-edits bench-answers bench-s3 bench-s3-delivery check lint format lock clean
+.PHONY: help run set-up test chaos cluster bench-scale bench-reads bench-library bench-delivery bench-hostile bench-edits bench-answers bench-s3 bench-s3-delivery bench-gallery check lint format lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,9 @@ bench-s3: .venv/dev ## Measure content in S3 beside the raw client; write docs/b
 
 bench-s3-delivery: .venv/dev ## Measure each delivery from S3 beside files; write docs/benchmarks.md
 	PYTHONPATH=. $(BIN)/python bench/s3_delivery.py --write
+
+bench-gallery: .venv/dev ## Measure the gallery in Chromium, scrolling through 10,000 images; write docs/gallery.md
+	PYTHONPATH=. $(BIN)/python bench/gallery.py --write
 
 check: lint test ## Everything CI checks: format, lint, types, layers, tests
 

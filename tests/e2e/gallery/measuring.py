@@ -68,6 +68,21 @@ _SCROLL: Final = """([speed, seconds]) => new Promise((resolve) => {
   requestAnimationFrame(frame);
 })"""
 
+_FLY: Final = """() => new Promise((resolve) => {
+  const gaps = [];
+  let last = performance.now(), cells = 0;
+  const frame = (now) => {
+    gaps.push(now - last);
+    last = now;
+    cells = Math.max(cells, document.querySelectorAll("li.cell").length);
+    scrollBy({ top: innerHeight * 0.8, behavior: "instant" });
+    const isAtEnd = scrollY + innerHeight >= document.documentElement.scrollHeight - 2;
+    if (isAtEnd && !document.querySelector(".page + .holder")) resolve({ gaps, cells });
+    else requestAnimationFrame(frame);
+  };
+  requestAnimationFrame(frame);
+})"""
+
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
     """Loading a page with nothing cached: milliseconds, the shift of its layout, and bytes by type of resource."""
@@ -161,20 +176,23 @@ def measure_scroll(page: Page, *, pixels_per_second: float, seconds: float) -> S
     return Scroll(**page.evaluate(_SCROLL, [pixels_per_second, seconds]))
 
 
+def measure_flight(page: Page) -> Scroll:
+    """Scroll to the end of the list, as fast as its pages come."""
+    return Scroll(**page.evaluate(_FLY))
+
+
 def renderer_memory(browser: Browser) -> int:
-    """Return the resident bytes of the renderer that has used the processor most."""
+    """Return the bytes of the renderer that has used the processor most.
+
+    Of what it shares with other processes, such as the files of the browser, only its part counts.
+    """
     session = browser.new_browser_cdp_session()
     processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
     session.detach()
     renderer = max((each for each in processes if each["type"] == "renderer"), key=lambda each: each["cpuTime"])
-    status = Path(f"/proc/{renderer['id']}/status").read_text(encoding="ascii")
-    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
-    return int(line.split()[1]) * 1024
-
-
-def static_size(suffix: str) -> int:
-    """Return the bytes of all static files with this suffix, each compressed as well as gzip can."""
-    return sum(len(gzip.compress(path.read_bytes(), 9)) for path in STATIC.rglob(f"*{suffix}"))
+    memory = Path(f"/proc/{renderer['id']}/smaps_rollup").read_text(encoding="ascii")
+    (line,) = (line for line in memory.splitlines() if line.startswith("Pss:"))
+    return int(line.split()[1]) * KB
 
 
 def fill_with_photographs(service: Service, count: int) -> None:
@@ -196,8 +214,10 @@ def measured_html(service: Service) -> Iterator[tuple[str, float]]:
     with httpx.Client(base_url=service.url, timeout=60) as client:
         html = client.get("/gallery", headers={"Accept-Encoding": "identity"})
         compressed = client.get("/gallery", headers={"Accept-Encoding": "gzip"})
-        yield "JavaScript, gzip", static_size(".js") / KB
-        yield "CSS, gzip", static_size(".css") / KB
+        (folder,) = set(re.findall(r'href="([^"]*/static/[^/"]+)/[^"/]+\.css"', html.text))
+        for what, suffix in (("JavaScript, gzip", ".js"), ("CSS, gzip", ".css")):
+            files = [client.get(f"{folder}/{path.name}") for path in STATIC.glob(f"*{suffix}")]
+            yield what, sum(len(gzip.compress(file.content, 9)) for file in files) / KB
         yield "HTML of 60 images", len(html.content) / KB
         yield "HTML of 60 images, gzip", int(compressed.headers["Content-Length"]) / KB
         (address,) = re.findall(r'<a rel="next" href="([^"]+)"', html.text)

@@ -1,36 +1,34 @@
-"""Every state of the gallery: accessible in light and dark, on a narrow window, with large text, and with odd texts."""
+"""Every state of the gallery: accessible in light and dark, in a narrow window, with large text, and with odd texts."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import pytest
-from playwright.sync_api import Page, ViewportSize
+from playwright.sync_api import Page, ViewportSize, expect
 
-from pixyproxy.domain.image import Image
 from tests.e2e.gallery.conftest import NewPage, Upstream
-from tests.e2e.gallery.running_gallery import Gallery
-from tests.e2e.gallery.watching import Watch, accessibility_violations
+from tests.e2e.gallery.running_gallery import PASSWORD, Gallery
+from tests.e2e.gallery.watching import Watch, accessibility_violations, until
 
 ODD_PROMPT: Final = (
     "<script>window.ran = 1</script><b>bold</b> \"double\" 'single' & {{ 7 * 7 }} {% raw %} ${ran} "
     "\u202eصورة قطة, תמונה של חתול\u202c 👩‍👩‍👧‍👦 🏴‍☠️ " + "m" * 300
 )
-ODD_TAGS: Final = ("漢" * 64, "m" * 64, '"><b>x</b>')
+ODD_TAGS: Final = ("漢" * 64, "m" * 64, '"><b>bold</b>')
 
 DESKTOP: Final[ViewportSize] = {"width": 1280, "height": 720}
 NARROW: Final[ViewportSize] = {"width": 320, "height": 640}
 
 
 class Scene(NamedTuple):
-    """A gallery with images in every state: Ann's are many, Bob has none."""
+    """A gallery with images in every state, all of them Ann's; `guids` are those that states need, by name."""
 
     gallery: Gallery
-    images: Sequence[Image]
-    odd: Image
+    guids: Mapping[str, str]
 
 
 class State(NamedTuple):
-    """A state of the gallery: whose page it is, and how it gets there."""
+    """A state of the gallery: who reaches it and how, and the complaints that belong to it."""
 
     user: str | None
     reach: Callable[[Page, Scene], None]
@@ -46,15 +44,69 @@ def gallery_environment(openai_environment: Mapping[str, str]) -> Mapping[str, s
 def scene(gallery: Gallery, upstream: Upstream) -> Iterator[Scene]:
     images = gallery.fill(130)
     (odd,) = gallery.fill(1, prompt=ODD_PROMPT, tags=ODD_TAGS)
-    yield Scene(gallery, images, odd)
+    guids = {"image": str(images[0].guid), "odd": str(odd.guid)}
+    with gallery.api() as client:
+        for name, prompt in {
+            "generating": "a fox [[gate never]]",
+            "failed": "a fox [[refuse]]",
+            "odd_failed": f"{ODD_PROMPT} [[refuse]]",
+        }.items():
+            answer = client.post("/private/image", json={"prompt": prompt}, headers={"Prefer": "respond-async"})
+            guids[name] = answer.json()["guid"]
+    yield Scene(gallery, guids)
     upstream.open("never")
 
 
 def goes_to(path: str) -> Callable[[Page, Scene], None]:
     def reach(page: Page, scene: Scene) -> None:
-        page.goto(path.format(image=scene.images[0].guid, odd=scene.odd.guid))
+        page.goto(path.format_map(scene.guids))
 
     return reach
+
+
+def opens_the_viewer(page: Page, scene: Scene) -> None:
+    page.goto("/gallery?scope=mine")
+    page.locator("a.open", has=page.locator("img")).nth(3).click()
+    page.locator("#viewer[open] #image").wait_for()
+
+
+def opens_the_filters(page: Page, _: Scene) -> None:
+    page.goto("/gallery?scope=mine&tag=fox")
+    page.locator("#filters summary").click()
+
+
+def asks_for_the_keys(page: Page, _: Scene) -> None:
+    page.goto("/gallery?scope=mine")
+    page.keyboard.press("?")
+    page.locator("#keys[open]").wait_for()
+
+
+def asks_to_delete(page: Page, scene: Scene) -> None:
+    page.goto(f"/gallery/image/{scene.guids['odd']}")
+    page.locator("#delete").click()
+    page.locator("#confirm[open]").wait_for()
+
+
+def sends_an_empty_form(page: Page, _: Scene) -> None:
+    page.goto("/gallery/new")
+    page.locator("#create").click()
+    page.locator("#new [aria-invalid=true]").first.wait_for()
+
+
+def mistypes_the_password(page: Page, _: Scene) -> None:
+    page.goto("/gallery/login")
+    page.locator("[name=name]").first.fill("ann")
+    page.locator("[name=password]").first.fill(f"not {PASSWORD}")
+    page.locator("main button").first.click()
+    expect(page.locator("main")).to_contain_text("password", ignore_case=True)
+
+
+def is_logged_out_meanwhile(page: Page, _: Scene) -> None:
+    page.goto("/gallery/new")
+    page.locator("#prompt").fill("a fox")
+    page.context.clear_cookies()
+    page.locator("#create").click()
+    page.locator("#login-dialog[open]").wait_for()
 
 
 STATES: Final[Mapping[str, State]] = {
@@ -62,16 +114,31 @@ STATES: Final[Mapping[str, State]] = {
     "a list with every filter": State(
         None,
         goes_to(
-            "/gallery?q=fox&tag=fox&tag=snow&author=ann&model=sketch&media_type=image/jpeg&sort=oldest"
+            "/gallery?q=fox&tag=fox&tag=snow&author=ann&model=sketch&media_type=image/jpeg&sort=created_at"
             "&created_after=2020-01-01T00:00:00Z&created_before=2100-01-01T00:00:00Z"
         ),
     ),
     "a search that finds nothing": State(None, goes_to("/gallery?q=zeppelin&tag=harbour")),
     "a list whose filters can't be used": State(None, goes_to("/gallery?created_after=yesterday&cursor=forged")),
     "an image": State(None, goes_to("/gallery/image/{image}")),
-    "an image with odd texts": State(None, goes_to("/gallery/image/{odd}")),
-    "a list with odd filters": State(None, goes_to(f"/gallery?tag={'m' * 64}&tag={'漢' * 64}")),
     "no such image": State(None, goes_to("/gallery/image/00000000-0000-4000-8000-000000000000"), ["status of 404"]),
+    "the login": State(None, goes_to("/gallery/login")),
+    "a wrong password": State(None, mistypes_the_password, ["status of 422"]),
+    "no images of one's own": State("bob", goes_to("/gallery?scope=mine")),
+    "images of one's own, being made and failed": State("ann", goes_to("/gallery?scope=mine")),
+    "the filters": State("ann", opens_the_filters),
+    "odd filters": State("ann", goes_to(f"/gallery?scope=mine&q={'m' * 200}&tag={'m' * 64}&tag={'漢' * 64}")),
+    "an image in a dialog": State("ann", opens_the_viewer),
+    "an image of one's own with odd texts": State("ann", goes_to("/gallery/image/{odd}")),
+    "an image that is being made": State("ann", goes_to("/gallery/image/{generating}")),
+    "an image that failed": State("ann", goes_to("/gallery/image/{failed}")),
+    "the keys": State("ann", asks_for_the_keys),
+    "a form for an image": State("ann", goes_to("/gallery/new")),
+    "a form that was sent empty": State("ann", sends_an_empty_form, ["status of 400"]),
+    "a form with the texts of another image": State("ann", goes_to("/gallery/new?from={odd}")),
+    "a login that has ended": State("ann", is_logged_out_meanwhile, ["status of 401"]),
+    "the page that asks to delete": State("ann", goes_to("/gallery/image/{odd}/delete")),
+    "the dialog that asks to delete": State("ann", asks_to_delete),
 }
 
 
@@ -85,7 +152,7 @@ def state(request: pytest.FixtureRequest, watch: Watch) -> State:
 def test_a_state_is_accessible_in_light_and_dark_narrow_with_large_text_and_without_motion(
     new_page: NewPage, scene: Scene, state: State
 ) -> None:
-    page = new_page(state.user, viewport=DESKTOP)
+    page = new_page(state.user, viewport=DESKTOP, reduced_motion="reduce")
     state.reach(page, scene)
     found = {"moving": moving(page)}
     for scheme in ("light", "dark"):
@@ -102,9 +169,38 @@ def test_a_state_is_accessible_in_light_and_dark_narrow_with_large_text_and_with
     assert {name: faults for name, faults in found.items() if faults} == {}
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "images of one's own, being made and failed",
+        "odd filters",
+        "an image of one's own with odd texts",
+        "a form with the texts of another image",
+        "the page that asks to delete",
+        "the dialog that asks to delete",
+    ],
+)
+def test_odd_texts_are_shown_as_they_are_and_turn_nothing_else_around(
+    new_page: NewPage, scene: Scene, name: str
+) -> None:
+    page = new_page("ann")
+    STATES[name].reach(page, scene)
+    until(page, lambda: page.evaluate("document.documentElement.classList.contains('js')"))
+
+    assert page.evaluate("window.ran") is None
+    assert page.locator("b", has_text="bold").count() == 0
+    assert unisolated(page) == []
+    texts = page.evaluate(
+        """() => [...document.querySelectorAll("body *")].flatMap((element) => (
+            [element.value, element.alt, element.ariaLabel, ...[...element.childNodes].map(({ data }) => data?.trim())]
+        )).join("\\n")"""
+    )
+    expected = "m" * 64 if name == "odd filters" else ODD_PROMPT[:100]
+    assert expected in texts
+
+
 def moving(page: Page) -> list[str]:
-    """Return what moves for those who want less motion."""
-    page.emulate_media(reduced_motion="reduce")
+    """Return what moves though less motion is wanted."""
     found: list[str] = page.evaluate(
         """() => [...document.querySelectorAll("*")].filter((element) => {
             const style = getComputedStyle(element);
@@ -132,5 +228,17 @@ def too_wide(page: Page) -> list[str]:
             ));
             return [...beyond, ...scrolling].map((element) => element.outerHTML.slice(0, 100));
         }"""
+    )
+    return found
+
+
+def unisolated(page: Page) -> list[str]:
+    """Return the elements in which a text that runs from right to left could turn around what follows it."""
+    found: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll("body *:not(script, option, textarea, title)")].filter((element) => (
+            element.checkVisibility()
+            && [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.includes("\\u202e"))
+            && !element.closest("bdi, [dir=auto]")
+        )).map((element) => element.outerHTML.slice(0, 100))"""
     )
     return found

@@ -160,6 +160,7 @@ on("click", "#delete", async (event, link) => {
   if (picture) picture.removeAttribute("id");
   const prompt = document.createElement("p");
   prompt.dir = "auto";
+  prompt.tabIndex = 0; // A long one scrolls.
   prompt.textContent = byId("prompt").textContent;
   if (!(await confirmed(text("delete-image"), text("delete"), picture, prompt))) return;
   try {
