@@ -11,11 +11,10 @@ import msgspec
 
 from pixyproxy.domain.image import Image, ImageStatus, Visibility
 from pixyproxy.domain.user import Principal
-from pixyproxy.domain.variant import Fit, VariantPolicy
+from pixyproxy.domain.variant import THUMBNAIL_QUALITY, THUMBNAIL_SIDE, Fit, VariantPolicy
 from pixyproxy.entrypoints.http.images.schemas import GenerationProblem
 from pixyproxy.entrypoints.http.paths import PRIVATE_PATH, PUBLIC_PATH
 
-THUMBNAIL_QUALITY: Final = 70
 # On a fine screen, twice the pixels hide what the lower quality loses.
 _FINE_QUALITY: Final = 50
 _ALT_MAX_LENGTH: Final = 120
@@ -32,7 +31,7 @@ class Sides:
     @classmethod
     def of(cls, policy: VariantPolicy) -> "Sides":
         """Return the wanted sides, or the nearest ones that the operator allows."""
-        return cls(*(policy.nearest_side(side) for side in (256, 512, 1024)))
+        return cls(*(policy.nearest_side(side) for side in (THUMBNAIL_SIDE, 512, 1024)))
 
 
 class Editable(msgspec.Struct, frozen=True, kw_only=True):

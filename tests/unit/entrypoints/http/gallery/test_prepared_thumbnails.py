@@ -1,12 +1,13 @@
 """Thumbnails that are there before a browser asks for them."""
 
+import re
+from html import unescape
 from typing import Final
 
 from pixyproxy.adapters.pictures.pillow.variant_maker import PillowVariantMaker
-from pixyproxy.domain.variant import VariantPolicy, thumbnail_of
+from pixyproxy.domain.variant import Variant, VariantFormat, VariantPolicy, thumbnail_of
 from pixyproxy.entrypoints.settings import GallerySwitch
 from tests.images import eventually
-from tests.unit.entrypoints.http.conftest import ANN
 from tests.unit.entrypoints.http.serving import Served, serving, with_settings
 
 # What Chromium sends for an `<img>`.
@@ -14,9 +15,12 @@ ACCEPT: Final = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.
 THUMBNAIL: Final = thumbnail_of(VariantPolicy())
 
 
-async def ask(served: Served, guid: str) -> None:
-    query = "width=256&height=256&fit=cover&format=auto&quality=70"
-    answer = await served.client.get(f"/image/{guid}/content?{query}", headers={"Accept": ACCEPT})
+async def show(served: Served, guid: str) -> None:
+    """Request the thumbnail of an image as a browser that shows the gallery does."""
+    page = await served.get("/gallery")
+    found = re.search(f'<img src="(/image/{guid}/[^"]*)"', page.text)
+    assert found, page.text
+    answer = await served.client.get(unescape(found[1]), headers={"Accept": ACCEPT})
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "image/avif")
 
 
@@ -31,15 +35,13 @@ async def test_a_browser_gets_the_thumbnail_that_was_made_when_the_image_became_
             return await contents.find_variant(image.content_key, name) is not None
 
         await eventually(is_made)
-        await ask(served, detail["guid"])
+        await show(served, detail["guid"])
         assert maker.made == [THUMBNAIL]
 
 
 async def test_a_service_without_a_gallery_makes_no_thumbnail_unasked() -> None:
     maker = PillowVariantMaker()
     async with serving(with_settings(gallery=GallerySwitch.OFF), variant_maker=maker) as served:
-        first, second = [(await served.post(auth=ANN)).json()["guid"] for _ in range(2)]
-        await ask(served, second)
-        assert maker.made == [THUMBNAIL]
-        await ask(served, first)
-        assert maker.made == [THUMBNAIL, THUMBNAIL]
+        guids = [(await served.post()).json()["guid"] for _ in range(2)]
+        await served.get(f"/image/{guids[1]}/content?width=64&format=png")
+        assert maker.made == [Variant(format=VariantFormat.PNG, width=64)]
