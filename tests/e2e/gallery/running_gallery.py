@@ -86,7 +86,7 @@ class Gallery:
         """Forget all images; what is being made must have ended."""
 
         async def delete(container: Container) -> None:
-            async with container.database().autocommit() as cursor:
-                await cursor.execute("DELETE FROM images")
+            async with container.database().transaction() as transaction:
+                await transaction.execute("DELETE FROM images")
 
         self.run(delete)

@@ -1,6 +1,7 @@
 // Changes, shares and deletes the image that is shown, in place. What is typed is kept until it is stored.
 
 import { announce, announceFailure, api, byId, confirmed, emit, on, page, text } from "./gallery.js";
+import { key } from "./keys.js";
 
 const detailsOf = (article) => `/private/image/${article.dataset.guid}`;
 const draftOf = (article) => `change ${article.dataset.guid}`;
@@ -139,20 +140,6 @@ on("submit", "#make-link", async (event, form) => {
   }
 });
 
-/** Copy the text of an element; without leave to use the clipboard, select it. */
-export async function copy(source) {
-  try {
-    await navigator.clipboard.writeText(source.value ?? source.textContent);
-    announce(text("copied"));
-  } catch {
-    if (source.select) source.select();
-    else getSelection().selectAllChildren(source);
-    announce(text(document.execCommand("copy") ? "copied" : "copy-by-key"));
-  }
-}
-
-on("click", "[data-copy]", (event, button) => copy(document.querySelector(button.dataset.copy)));
-
 on("click", "#delete", async (event, link) => {
   event.preventDefault();
   const article = link.closest("#image");
@@ -162,10 +149,10 @@ on("click", "#delete", async (event, link) => {
   prompt.dir = "auto";
   prompt.tabIndex = 0; // A long one scrolls.
   prompt.textContent = byId("prompt").textContent;
-  if (!(await confirmed(text("delete-image"), text("delete"), picture, prompt))) return;
+  if (!(await confirmed(text("delete-one"), text("delete-action"), picture, prompt))) return;
   try {
     await api("DELETE", detailsOf(article), { headers: { "If-Match": "*" } });
-    announce(text("deleted"));
+    announce(text("deleted-all", { n: 1 }));
   } catch (error) {
     if (error.status !== 404) return announceFailure(error);
     announce(text("gone"));
@@ -198,5 +185,6 @@ document.addEventListener("pixy:changed", async ({ detail }) => {
   else await refresh(article).catch(announceFailure);
 });
 
+key("Delete", () => (byId("delete") ? byId("delete").click() : false));
 document.addEventListener("pixy:shown", restoreDraft);
 restoreDraft();

@@ -42,7 +42,8 @@ export async function neighbour(guid, step) {
   for (;;) {
     const guids = order();
     const at = guids.indexOf(guid);
-    if (at < 0 || guids[at + step]) return guids[at + step] ?? null;
+    if (at < 0) return null;
+    if (guids[at + step]) return guids[at + step];
     if (!end.cursor || !(await extend(end))) return null;
   }
 }

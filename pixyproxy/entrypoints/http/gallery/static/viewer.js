@@ -1,7 +1,7 @@
 // An image in a dialog above the list, under its own address; and zooming, there and on the image's own page.
 
 import { announce, announceFailure, byId, emit, on, page, prefix, Problem, text } from "./gallery.js";
-import { cell, neighbour, order, removeCells, reveal } from "./endless.js";
+import { cell, neighbour, order, reveal } from "./endless.js";
 
 const viewer = byId("viewer");
 const list = byId("list");
@@ -54,7 +54,7 @@ async function show(guid, address) {
     const found = await page(address);
     if (shown === guid) fill(found);
   } catch (error) {
-    if (shown === guid) await skip(guid, error);
+    if (shown === guid) skip(guid, error);
   } finally {
     viewer.ariaBusy = "false";
   }
@@ -71,18 +71,24 @@ function fill(found) {
   emit("pixy:shown", { article });
 }
 
-/** Go on to another image when one is gone. */
-async function skip(guid, error) {
-  if (!(error instanceof Problem) || error.status !== 404) {
+function skip(guid, error) {
+  if (error instanceof Problem && error.status === 404) {
+    announce(text("gone"));
+    emit("pixy:deleted", { guids: [guid] });
+  } else {
     announceFailure(error);
     viewer.close();
-    return;
   }
-  const other = (await neighbour(guid, 1)) ?? (await neighbour(guid, -1));
-  removeCells([guid]);
+}
+
+/** Go on to another image when the one that is shown is gone. */
+async function goOn({ detail }) {
+  if (!viewer.open || !detail.guids.includes(shown)) return;
+  // Both are looked up before the list forgets this one.
+  const [next, previous] = [neighbour(shown, 1), neighbour(shown, -1)];
+  const other = (await next) ?? (await previous);
   if (other) await showInstead(other, addressOf(other));
   else viewer.close();
-  announce(text("gone"));
 }
 
 async function afterClosing() {
@@ -147,4 +153,5 @@ on("click", "#picture", (event, picture) => {
 });
 on("click", "#zoom", () => zoom());
 viewer.addEventListener("close", afterClosing);
+document.addEventListener("pixy:deleted", goOn);
 addEventListener("popstate", followHistory);
