@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from pixyproxy.entrypoints.cli.serve import HAND_OVER_SECONDS
 from tests.doubles.openai_server import OpenAIServer
 from tests.doubles.service import Service, running_service
 
@@ -156,6 +157,31 @@ async def test_a_process_that_is_stopped_leaves_what_waits_to_another_and_its_cl
     assert [(answer.status_code, answer.json().get("status")) for answer in answers] == [(200, "ready")] * 3
     assert await stopping in {0, -signal.SIGTERM}
     assert sorted(openai.billed) == ["fox 0 [[gate a]]", "fox 1", "fox 2"]
+
+
+async def test_a_stream_has_what_another_process_makes_and_ends_as_soon_as_its_own_is_stopped(
+    openai: OpenAIServer, on_sqlite: Replicas, client: httpx.AsyncClient
+) -> None:
+    author, stopped, other = Author(client, on_sqlite), await on_sqlite.start(), await on_sqlite.start()
+    url = f"{stopped.url}/private/image/events"
+    async with client.stream("GET", url, auth=on_sqlite.login) as stream, asyncio.timeout(SOON):
+        lines = stream.aiter_lines()
+        assert await anext(lines) == "retry: 2000"
+        guid = (await author.ask(other, "a fox")).json()["guid"]
+        while await anext(lines) != "event: ready":
+            continue
+        assert f'"guid":"{guid}"' in await anext(lines)
+
+        running = asyncio.create_task(author.ask(stopped, "a hen [[gate a]]"))
+        await until(lambda: openai.waiting["a"] == 1)
+        stopping = asyncio.create_task(asyncio.to_thread(stopped.stop, signal.SIGTERM))
+        async with asyncio.timeout(0.9 * HAND_OVER_SECONDS):
+            async for _ in lines:
+                continue
+        assert not running.done()
+    openai.open_gate("a")
+    assert (await running).status_code == 200
+    assert await stopping in {0, -signal.SIGTERM}
 
 
 async def test_processes_share_the_queue_and_the_limits_of_a_key(
