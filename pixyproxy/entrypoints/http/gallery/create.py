@@ -203,7 +203,7 @@ class Creations:
         return (await self.create_batch(wanted, body.n, **common)).images
 
     async def _refused(self, request: APIRequest, draft: Draft, exc: Exception) -> Response[Any]:
-        answer = problem_response(request, exc)
+        answer = problem_response(request, exc, has_key=True)
         references = await self._references(request, draft.references)
         return await self._page(
             request,

@@ -27,13 +27,19 @@ PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 _RETRYABLE: Final = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
 
-def problem_response(request: Request[Any, Any, Any], exc: Exception) -> Response[Problem]:
-    """Return any exception as a problem, and log the service's own faults."""
+def problem_response(
+    request: Request[Any, Any, Any], exc: Exception, *, has_key: bool | None = None
+) -> Response[Problem]:
+    """Return any exception as a problem, and log the service's own faults.
+
+    `has_key` is whether the request has an idempotency key; by default, whether its header has one.
+    """
     problem = problem_of(exc, request_id=request.scope["state"]["request_id"])
     if isinstance(exc, errors.PreconditionFailedError):
         problem = msgspec.structs.replace(problem, detail=_weakness(request.headers) or problem.detail)
     if creates(request.scope):
-        has_key = "idempotency-key" in request.headers
+        if has_key is None:
+            has_key = "idempotency-key" in request.headers
         problem = msgspec.structs.replace(problem, **_purchase(exc, problem.status, has_key=has_key))
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log_fault(exc, problem.detail, status=problem.status, request_id=problem.request_id)

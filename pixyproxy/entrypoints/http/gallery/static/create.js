@@ -1,18 +1,19 @@
 // The form for new images: keeps what is typed, collects pictures, and sends each order once.
 
-import { api, byId, page, parse, text } from "./gallery.js";
+import { api, byId, page, text, user } from "./gallery.js";
 
 const form = byId("new");
 const list = byId("references");
 const TYPES = new Set(["image/png", "image/jpeg", "image/webp"]);
 const DAY = 86_400_000;
+const DRAFTS = 20;
 const PAUSE = 5;
 
 const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-// A draft belongs to an entry of the history: reload and Back find it again.
+// A draft belongs to an entry of the history, where reload and Back find it again, and to its user.
 const id = history.state?.draft ?? Date.now() + Math.random();
-const place = `draft-${id}`;
+const place = `new ${user} ${id}`;
 const draft = JSON.parse(sessionStorage.getItem(place) ?? "null") ?? { fields: {} };
 let pictures = [...list.children].map(({ dataset: { guid, content, name, mask }, firstElementChild: { src } }) => ({ guid, content, name, maskURL: mask, preview: src }));
 let sending = null;
@@ -63,27 +64,34 @@ async function showOptions() {
 
 // Pictures are kept in the browser's database for a day, since forms lose them.
 
-async function withStore(work) {
-  const opening = indexedDB.open("pixyproxy", 1);
-  opening.onupgradeneeded = () => opening.result.createObjectStore("pictures");
-  const database = await done(opening);
-  return done(work(database.transaction("pictures", "readwrite").objectStore("pictures")));
-}
-
 const done = (request) => new Promise((resolve, reject) => {
   request.onsuccess = () => resolve(request.result);
   request.onerror = () => reject(request.error);
 });
 
-const keepPictures = () => withStore((store) => store.put(pictures, id)).catch(() => {});
+async function withStore(work) {
+  const opening = indexedDB.open("pixyproxy", 1);
+  opening.onupgradeneeded = () => opening.result.createObjectStore("pictures");
+  const database = await done(opening);
+  const result = await done(work(database.transaction("pictures", "readwrite").objectStore("pictures")));
+  database.close();
+  return result;
+}
+
+const keepPictures = () => withStore((store) => store.put({ user, pictures }, id)).catch(() => {});
 
 async function restorePictures() {
   await withStore((store) => store.delete(IDBKeyRange.upperBound(Date.now() - DAY)));
-  pictures = (await withStore((store) => store.get(id))) ?? pictures;
+  const kept = await withStore((store) => store.get(id));
+  if (kept?.user === user) pictures = kept.pictures;
 }
 
-const source = (picture) => picture.content ?? (shown.get(picture) ?? shown.set(picture, URL.createObjectURL(picture.file)).get(picture));
-const shown = new WeakMap();
+const addresses = new WeakMap();
+
+function source({ content, file }) {
+  if (file && !addresses.has(file)) addresses.set(file, URL.createObjectURL(file));
+  return content ?? addresses.get(file);
+}
 
 function showPictures() {
   list.replaceChildren(...pictures.map((picture, index) => {
@@ -179,18 +187,22 @@ function complain(name, sentence) {
 
 function forgive() {
   byId("problem").hidden = true;
-  for (const { dataset } of form.querySelectorAll(".error")) complain(dataset.field, "");
+  for (const { dataset } of form.querySelectorAll(".wrong")) complain(dataset.field, "");
 }
 
 function show(problem) {
   const box = byId("problem");
   box.querySelector(".title").textContent = problem.title ?? "";
-  box.querySelector(".detail").textContent = problem.message;
   box.querySelector(".billing").textContent = "maybe_billed" in problem ? text(problem.maybe_billed ? "billed" : "free") : "";
   box.hidden = false;
-  const blamed = (problem.errors ?? []).map(({ field, detail }) => complain(field.split("[")[0], detail)).find(Boolean);
-  (blamed ?? byId("create")).focus();
-  if (!blamed) box.scrollIntoView({ block: "nearest" });
+  const blamed = (problem.errors ?? []).map(({ field, detail }) => {
+    const [name, index] = field.split(/[[\]]/);
+    return complain(name, index ? `${pictures[index].name}: ${detail}` : detail);
+  });
+  const isTold = blamed.length && blamed.every(Boolean);
+  box.querySelector(".detail").textContent = isTold ? "" : problem.message;
+  (blamed.find(Boolean) ?? byId("create")).focus();
+  if (!isTold) box.scrollIntoView({ block: "nearest" });
 }
 
 // The order.
@@ -285,6 +297,7 @@ byId("another").addEventListener("click", () => {
 });
 addEventListener("pageshow", ({ persisted }) => persisted && rest());
 
+for (const old of Object.keys(sessionStorage).filter((name) => name.startsWith("new ")).sort().slice(0, -DRAFTS)) sessionStorage.removeItem(old);
 history.replaceState({ ...history.state, draft: id }, "");
 fill(draft.fields);
 if (form.elements.model.value !== byId("options").dataset.model) showOptions().then(() => fill(draft.fields));

@@ -110,7 +110,7 @@ document.addEventListener("pixy:partial", ({ detail: { guid, url } }) => {
   }
 });
 
-on("submit", "form.again", async (event, { action, dataset: { guid } }) => {
+on("submit", "form.try-again", async (event, { action, dataset: { guid } }) => {
   event.preventDefault();
   try {
     await api("POST", new URL(action).pathname.slice(prefix.length), { idempotencyKey: guid });
