@@ -122,7 +122,7 @@ function add(files) {
   const bad = files.filter(({ type }) => !TYPES.has(type));
   const sentences = [
     bad.length && text("no-picture", { names: names(bad) }),
-    good.length > room && text("too-many", { model, count: references, names: names(good.slice(room)) }),
+    good.length > room && text("too-many-references", { model, count: references, names: names(good.slice(room)) }),
   ];
   complain("references", sentences.filter(Boolean).join(" "));
 }
@@ -210,7 +210,7 @@ function show(problem) {
 async function bytes({ file, content, name }) {
   if (file) return file;
   const response = await fetch(content);
-  if (!response.ok) throw new Error(text("gone", { name }));
+  if (!response.ok) throw new Error(text("reference-gone", { name }));
   return response.blob();
 }
 
