@@ -260,9 +260,7 @@ async def test_a_process_whose_clock_differs_is_not_overlooked(
     assert await watcher.is_silent()
 
 
-async def test_changes_are_looked_for_until_a_minute_after_they_were_dated(
-    library: Library, ann: Principal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_changes_are_looked_for_until_a_minute_after_they_were_dated(library: Library, ann: Principal) -> None:
     clock = InMemoryClock(NOON, step=timedelta(seconds=30))
     watch = WatchOwnImages(catalogue=library, images=library, generations=Generations(), clock=clock)
     watcher = Watcher(await watch(ann))
@@ -341,6 +339,22 @@ async def test_an_image_that_is_deleted_or_damaged_before_it_is_read_is_left_out
     for image in (gone, damaged):
         await library.add(image)
     kept = await library.add(an_image(at=NOON + 3 * SECOND))
+    assert await watcher.next() == kept
+    assert await watcher.is_silent()
+
+
+async def test_an_image_that_another_author_has_before_it_is_read_is_left_out(
+    library: Library, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get, given_away = library.get, an_image()
+
+    async def get_later(guid: UUID) -> Image:
+        image = await get(guid)
+        return msgspec.structs.replace(image, author=UserName("bob")) if guid == given_away.guid else image
+
+    monkeypatch.setattr(library, "get", get_later)
+    await library.add(given_away)
+    kept = await library.add(an_image(at=NOON + SECOND))
     assert await watcher.next() == kept
     assert await watcher.is_silent()
 
