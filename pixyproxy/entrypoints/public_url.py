@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 # First segments of the routes: a prefix starting with one would be ambiguous.
-_ROUTES: Final = frozenset({"image", "private", "tag", "model", "v1", "health", "schema"})
+_ROUTES: Final = frozenset({"image", "private", "tag", "model", "v1", "gallery", "health", "schema"})
 _PREFIX: Final = re.compile(r"(/(?!\.{1,2}(?:/|$))[0-9A-Za-z._~-]+)*", re.ASCII)
 _PREFIX_MAX_LENGTH: Final = 255
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}

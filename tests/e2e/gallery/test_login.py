@@ -381,3 +381,16 @@ def test_a_key_never_opens_a_session(gallery: Gallery, page: Page, watch: Watch)
         type_login(page, name, made["key"])
         expect(page.get_by_role("alert").first).to_have_text(WRONG)
     assert page.context.cookies() == []
+
+
+def test_back_after_a_logout_shows_nothing_of_the_user(gallery: Gallery, new_page: NewPage, watch: Watch) -> None:
+    watch.expect(UNAUTHORIZED)
+    gallery.create("a fox behind the logout", visibility="private")
+    page = new_page("ann", bfcache=True)
+    page.goto("/gallery?scope=mine")
+    expect(page.get_by_alt_text("a fox behind the logout")).to_be_visible()
+    page.get_by_role("button", name="Log out").click()
+    expect(page).to_have_url(f"{gallery.url}/gallery")
+    page.evaluate("history.back()")
+    expect(page).to_have_url(re.compile(r"/gallery/login\?next="))
+    expect(page.get_by_alt_text("a fox behind the logout")).to_be_hidden()

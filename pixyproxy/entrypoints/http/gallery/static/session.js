@@ -1,4 +1,4 @@
-// Logs in again in place when a session has ended, so that nothing typed is lost.
+// Logs in again in place when a session has ended, so that nothing typed is lost; and shows nobody the pages of another.
 
 import { api, byId, setLogIn, text, user } from "./gallery.js";
 
@@ -47,6 +47,19 @@ async function send(event) {
     form.elements.password.select();
   }
 }
+
+const LATEST = "user";
+const me = user ?? "";
+
+localStorage.setItem(LATEST, me);
+
+// Browsers keep pages that are left, and Back shows them as they were: also after a logout.
+addEventListener("pageshow", ({ persisted }) => {
+  if (persisted && localStorage.getItem(LATEST) !== me) {
+    document.body.hidden = true;
+    location.reload();
+  }
+});
 
 if (dialog) {
   form.addEventListener("submit", send);
