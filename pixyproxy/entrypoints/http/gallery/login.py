@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
-from litestar import MediaType, Response, get, post
+from litestar import Response, get, post
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
@@ -15,7 +15,7 @@ from pixyproxy.domain.errors import AuthenticationError, PixyProxyException
 from pixyproxy.entrypoints.container import Container
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest
 from pixyproxy.entrypoints.http.auth.refusals import noted_refusals, subscriber_of
-from pixyproxy.entrypoints.http.content.accept import parse_accept, weight_of
+from pixyproxy.entrypoints.http.gallery.accept import is_for_program
 from pixyproxy.entrypoints.http.gallery.rendering import Renderer
 from pixyproxy.entrypoints.http.paths import GALLERY_PATH
 from pixyproxy.entrypoints.http.problems.handler import PROBLEM_MEDIA_TYPE, problem_response
@@ -32,7 +32,7 @@ _NEXT_MAX_LENGTH: Final = 4_096
 
 
 def login_routes(container: Container, settings: Settings, renderer: Renderer) -> Sequence[HTTPRouteHandler]:
-    """Return the routes of the login page and of logging in and out."""
+    """Return the routes of the login page and of logging in."""
     open_session, end_session = container.open_session(), container.end_session()
 
     @get("/login")
@@ -56,9 +56,16 @@ def login_routes(container: Container, settings: Settings, renderer: Renderer) -
         if (old := token_of(request.scope)) is not None:
             await end_session(old)
         cookie = {"Set-Cookie": login_cookie(request.scope, opened.token, settings.session_lifetime)}
-        if _takes_json(request):
+        if is_for_program(request):
             return Response({"user": opened.session.user}, headers=cookie, status_code=HTTPStatus.OK)
         return Redirect(next_of(form.get("next")), headers=cookie, status_code=303)
+
+    return [get_login, log_in]
+
+
+def logout_route(container: Container, renderer: Renderer) -> HTTPRouteHandler:
+    """Return the route of logging out, which needs no login: without the database it still deletes the cookie."""
+    end_session = container.end_session()
 
     @post("/logout")
     async def log_out(request: APIRequest) -> Response[Any]:
@@ -75,7 +82,7 @@ def login_routes(container: Container, settings: Settings, renderer: Renderer) -
             )
         return Redirect(GALLERY_PATH, headers=headers, status_code=303)
 
-    return [get_login, log_in, log_out]
+    return log_out
 
 
 def next_of(text: str | None) -> str:
@@ -93,7 +100,7 @@ def _refusal(
     if isinstance(exc, AuthenticationError):
         problem = msgspec.structs.replace(problem, status=int(HTTPStatus.UNPROCESSABLE_ENTITY))
         headers.pop("WWW-Authenticate")
-    if _takes_json(request):
+    if is_for_program(request):
         refusal: Response[Problem] = Response(
             problem, status_code=problem.status, media_type=PROBLEM_MEDIA_TYPE, headers=headers
         )
@@ -108,11 +115,6 @@ def _refusal(
         problem=problem,
         wait=headers.get("Retry-After"),
     )
-
-
-def _takes_json(request: APIRequest) -> bool:
-    accepted = parse_accept(", ".join(request.headers.getall("accept", [])))
-    return weight_of(MediaType.JSON, accepted, by_name=True) > 0
 
 
 async def _fields_of(request: APIRequest) -> Mapping[str, str]:

@@ -17,7 +17,7 @@ from pixyproxy.entrypoints.http.gallery.accept import is_for_program
 from pixyproxy.entrypoints.http.gallery.change import change_routes
 from pixyproxy.entrypoints.http.gallery.create import Creations, create_routes
 from pixyproxy.entrypoints.http.gallery.download import download_routes
-from pixyproxy.entrypoints.http.gallery.login import LOGIN_PATH, login_routes
+from pixyproxy.entrypoints.http.gallery.login import LOGIN_PATH, login_routes, logout_route
 from pixyproxy.entrypoints.http.gallery.look import ImageViews, look_routes
 from pixyproxy.entrypoints.http.gallery.making import making_routes
 from pixyproxy.entrypoints.http.gallery.rendering import Renderer
@@ -52,7 +52,7 @@ def gallery(container: Container, settings: Settings) -> Router:
     handler = problem_page(views.renderer)
     return Router(
         GALLERY_PATH,
-        route_handlers=[static_route(), pages],
+        route_handlers=[static_route(), logout_route(container, views.renderer), pages],
         include_in_schema=False,
         exception_handlers={PixyProxyException: handler, HTTPException: handler, Exception: handler},
     )

@@ -27,10 +27,16 @@ JSON = SAME_SITE | {"Accept": "application/json"}
 COOKIE = re.compile(r"pixyproxy=([0-9A-Za-z_-]{43}); Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax")
 
 
-class ReadOnlySessionStore(InMemorySessionStore):
-    """A database that can't be written to any more once `is_read_only`."""
+class FailingSessionStore(InMemorySessionStore):
+    """A database that can't be written to any more once `is_read_only`, and answers nothing once `is_away`."""
 
     is_read_only = False
+    is_away = False
+
+    async def find(self, digest: str) -> Session | None:
+        if self.is_away:
+            raise DBConnectionError("The database can't be reached.")
+        return await super().find(digest)
 
     async def add(self, session: Session) -> None:
         self._ensure_writable()
@@ -206,31 +212,38 @@ def test_a_link_does_not_log_anybody_out(client: Client) -> None:
     assert client.get("/private/image", headers=cookie).status_code == 200
 
 
-class TestWithAReadOnlyDatabase:
+class TestWithAFailingDatabase:
     @pytest.fixture
-    def sessions(self, container: Container) -> ReadOnlySessionStore:
-        sessions = ReadOnlySessionStore()
+    def sessions(self, container: Container) -> FailingSessionStore:
+        sessions = FailingSessionStore()
         container.sessions.override(providers.Object(sessions))
         return sessions
 
-    def test_the_login_page_says_why_one_can_not_log_in(self, sessions: ReadOnlySessionStore, client: Client) -> None:
+    def test_the_login_page_says_why_one_can_not_log_in(self, sessions: FailingSessionStore, client: Client) -> None:
         sessions.is_read_only = True
         answer = log_in(client)
         assert answer.status_code == 503
         assert message_in(answer.text) == "You can’t log in at the moment. The database can't be written to."
         assert "Set-Cookie" not in answer.headers
 
-    def test_reading_goes_on_with_a_session(self, sessions: ReadOnlySessionStore, client: Client) -> None:
+    def test_reading_goes_on_with_a_session(self, sessions: FailingSessionStore, client: Client) -> None:
         cookie = {"Cookie": f"pixyproxy={token_in(log_in(client))}"}
         sessions.is_read_only = True
         assert client.get("/gallery?scope=mine", headers=cookie).status_code == 200
 
-    def test_a_logout_logs_the_browser_out_at_least(self, sessions: ReadOnlySessionStore, client: Client) -> None:
+    def test_a_logout_logs_the_browser_out_at_least(self, sessions: FailingSessionStore, client: Client) -> None:
         cookie = {"Cookie": f"pixyproxy={token_in(log_in(client))}"}
         sessions.is_read_only = True
         answer = client.post("/gallery/logout", headers=SAME_SITE | cookie)
         assert answer.status_code == 503
         assert "The database can&#39;t be written to." in answer.text
+        assert answer.headers["Set-Cookie"].startswith("pixyproxy=; ")
+
+    def test_so_does_one_while_the_database_is_away(self, sessions: FailingSessionStore, client: Client) -> None:
+        cookie = {"Cookie": f"pixyproxy={token_in(log_in(client))}"}
+        sessions.is_away = True
+        answer = client.post("/gallery/logout", headers=SAME_SITE | cookie)
+        assert answer.status_code == 503
         assert answer.headers["Set-Cookie"].startswith("pixyproxy=; ")
 
 
