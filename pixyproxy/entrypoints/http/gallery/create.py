@@ -20,6 +20,7 @@ from pixyproxy.domain.image import Image, ImageScope
 from pixyproxy.domain.ports import GuidSource
 from pixyproxy.domain.reference import REFERENCES_MAX_COUNT
 from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.http.auth.administrators import log_administrator_access
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest
 from pixyproxy.entrypoints.http.form_parts import FormParts, form_max_size
 from pixyproxy.entrypoints.http.gallery.accept import is_for_program
@@ -158,6 +159,7 @@ class Creations:
         """Create an image once more from the same request; however often it is sent, it buys one."""
         _ensure_login(request)
         image = await self.views.get_image(guid, request.user, ImageScope.OWN)
+        log_administrator_access(request.scope, image.author, guid)
         try:
             await self.create_image(
                 image.request,
@@ -234,7 +236,6 @@ class Creations:
                 "choices": Choices.of(await self.list_models(), draft),
                 "references": references,
                 "prompt_max_length": PROMPT_MAX_LENGTH,
-                "references_max_count": REFERENCES_MAX_COUNT,
                 "problem": None,
                 "errors": {},
                 **context,

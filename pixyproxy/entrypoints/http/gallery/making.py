@@ -15,6 +15,7 @@ from pixyproxy.domain.listing import ImageFilter
 from pixyproxy.domain.ports import Clock
 from pixyproxy.domain.user import Principal
 from pixyproxy.entrypoints.container import Container
+from pixyproxy.entrypoints.http.auth.administrators import log_administrator_access
 from pixyproxy.entrypoints.http.auth.authentication import APIRequest
 from pixyproxy.entrypoints.http.gallery.drafts import guids_in
 from pixyproxy.entrypoints.http.gallery.rendering import Renderer
@@ -53,9 +54,10 @@ class Making:
         for guid in guids_in(known)[:_KNOWN_MAX_COUNT]:
             if guid not in images:
                 try:
-                    images[guid] = await self.get_image(guid, principal, ImageScope.OWN)
+                    image = images[guid] = await self.get_image(guid, principal, ImageScope.OWN)
                 except RecordNotFoundError:
                     continue
+                log_administrator_access(request.scope, image.author, guid)
         prefix = prefix_of(request.scope)
         return [
             Shown(image, principal, prefix, self.sides, "scope=mine")

@@ -51,8 +51,8 @@ class Renderer:
         """Answer with a page; a 200 is revalidated by its entity tag.
 
         Besides `context`, templates know `prefix`, the path prefix of the service, and `address`, its URL;
-        `static(name)`, the address of a file; `principal` and `user`, its name or None; `here`, the address of the page
-        below the prefix; and `request_id`.
+        `static(name)`, the address of a file; `user`, the principal's name or None; and `here`, the address of the page
+        below the prefix.
         """
         text = self._templates.get_template(template).render(**self._common(request), **context)
         body, kept = text.encode(), {**self._headers, **(headers or {})}
@@ -69,14 +69,12 @@ class Renderer:
 
     def _common(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
         scope = request.scope
-        prefix, principal = prefix_of(scope), scope.get("user") or ANONYMOUS
+        prefix, user = prefix_of(scope), scope.get("user") or ANONYMOUS
         query = scope["query_string"].decode("latin-1")
         return {
             "prefix": prefix,
             "address": known_address(scope),
             "static": lambda name: f"{prefix}{self._static.path_of(name)}",
-            "principal": principal,
-            "user": principal.name,
+            "user": user.name,
             "here": quote(scope["path"], safe="/") + (f"?{query}" if query else ""),
-            "request_id": scope["state"]["request_id"],
         }

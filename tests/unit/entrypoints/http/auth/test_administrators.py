@@ -179,6 +179,28 @@ def test_a_list_a_batch_and_bulk_operations_are_logged_too(client: Client, watch
         ]
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/gallery/image/{guid}"),
+        ("GET", "/gallery/image/{guid}/delete"),
+        ("GET", "/gallery/new?from={guid}"),
+        ("GET", "/gallery/making?guid={guid}"),
+        ("POST", "/gallery/image/{guid}/again"),
+        ("POST", "/gallery/image/{guid}/delete"),
+    ],
+)
+def test_pages_of_another_users_image_are_logged_too(
+    client: Client, watched: pytest.LogCaptureFixture, method: str, path: str
+) -> None:
+    guid = create(client)["guid"]
+
+    response = client.request(method, path.format(guid=guid), auth=ROOT, follow_redirects=False)
+
+    assert response.status_code in {200, 303}
+    assert [(line["method"], line["author"], line["guid"]) for line in reaches(watched)] == [(method, "bob", guid)]
+
+
 def test_what_is_an_administrators_own_or_open_to_all_is_not_logged(
     client: Client, watched: pytest.LogCaptureFixture
 ) -> None:
