@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Request, Response
@@ -15,6 +15,7 @@ from pixyproxy.entrypoints.http.content.representations import EncodedResponse, 
 from pixyproxy.entrypoints.http.gallery.compression import accepts_gzip
 from pixyproxy.entrypoints.http.gallery.security import security_headers
 from pixyproxy.entrypoints.http.gallery.static import StaticFiles
+from pixyproxy.entrypoints.http.paths import GALLERY_PATH
 from pixyproxy.entrypoints.http.service_path import known_address, prefix_of
 from pixyproxy.entrypoints.settings import Settings
 
@@ -70,11 +71,18 @@ class Renderer:
     def _common(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
         scope = request.scope
         prefix, user = prefix_of(scope), scope.get("user") or ANONYMOUS
-        query = scope["query_string"].decode("latin-1")
         return {
             "prefix": prefix,
             "address": known_address(scope),
             "static": lambda name: f"{prefix}{self._static.path_of(name)}",
             "user": user.name,
-            "here": quote(scope["path"], safe="/") + (f"?{query}" if query else ""),
+            "login_url": f"{prefix}{_login_path(request)}",
         }
+
+
+def _login_path(request: Request[Any, Any, Any]) -> str:
+    """Return the path of the login page, which leads back here: from the front page to one's own images."""
+    path, query = quote(request.scope["path"], safe="/"), request.scope["query_string"].decode("latin-1")
+    here = f"{path}?{query}" if query else path
+    login = f"{GALLERY_PATH}/login"
+    return login if here == GALLERY_PATH else f"{login}?{urlencode({'next': here})}"

@@ -125,6 +125,10 @@ class TestStaticFiles:
 
 
 class TestTheList:
+    def test_the_login_leads_back_and_from_the_front_page_to_own_images(self, client: Client) -> None:
+        assert 'href="/gallery/login"' in client.get("/gallery").text
+        assert 'href="/gallery/login?next=%2Fgallery%3Fq%3Dfox"' in client.get("/gallery?q=fox").text
+
     def test_it_has_public_images_only_newest_first(self, client: Client) -> None:
         first, second = created(client), created(client)
         private = client.post("/private/image", json={"prompt": "a secret"}, auth=ANN).json()["guid"]
