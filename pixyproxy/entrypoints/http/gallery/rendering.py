@@ -52,8 +52,8 @@ class Renderer:
         """Answer with a page; a 200 is revalidated by its entity tag.
 
         Besides `context`, templates know `prefix`, the path prefix of the service, and `address`, its URL;
-        `static(name)`, the address of a file; `user`, the principal's name or None; and `here`, the address of the page
-        below the prefix.
+        `static(name)`, the address of a file; `user`, the principal's name or None; and `login_url`, the address of
+        the login page, which leads back.
         """
         text = self._templates.get_template(template).render(**self._common(request), **context)
         body, kept = text.encode(), {**self._headers, **(headers or {})}
