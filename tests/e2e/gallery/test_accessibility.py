@@ -1,10 +1,12 @@
 """Every state of the gallery: accessible in light and dark, in a narrow window, with large text, and with odd texts."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
+from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Page, ViewportSize, expect
+from playwright.sync_api import Page, Route, ViewportSize, expect
 
 from tests.e2e.gallery.conftest import NewPage, Upstream
 from tests.e2e.gallery.running_gallery import PASSWORD, Gallery
@@ -87,6 +89,52 @@ def asks_to_delete(page: Page, scene: Scene) -> None:
     page.locator("#confirm[open]").wait_for()
 
 
+def selects_some(page: Page, _: Scene) -> None:
+    page.goto("/gallery?scope=mine")
+    for position in range(3):
+        page.locator(".pick").nth(position).check()
+    page.locator("#bulk output").wait_for()
+
+
+def asks_to_delete_some(page: Page, scene: Scene) -> None:
+    selects_some(page, scene)
+    page.locator("[data-bulk=delete]").click()
+    page.locator("#confirm[open]").wait_for()
+
+
+def tags_some(page: Page, scene: Scene) -> None:
+    selects_some(page, scene)
+    page.locator("[data-bulk=tag]").click()
+    page.locator("#tagging[open]").wait_for()
+
+
+def tags_in_vain(page: Page, scene: Scene) -> None:
+    page.route("**/bulk/tag", answer_that_all_are_gone)
+    tags_some(page, scene)
+    page.locator("#tag-to-add").fill("fox")
+    page.keyboard.press("Enter")
+    page.locator("#told[open]").wait_for()
+
+
+def answer_that_all_are_gone(route: Route) -> None:
+    guids = json.loads(route.request.post_data or "")["guids"]
+    problem = {"title": "There is no such record", "detail": f"There is no image {guids[0]}.", "status": 404}
+    route.fulfill(json=[{"guid": guid, "status": 404, "image": None, "problem": problem} for guid in guids])
+
+
+def shares_what_others_change(page: Page, scene: Scene) -> None:
+    guid = scene.guids["odd"]
+    page.goto(f"/gallery/image/{guid}")
+    page.locator("#share summary").click()
+    page.locator("#make-link button").click()
+    page.locator("#link-url").wait_for()
+    with scene.gallery.api() as client:
+        client.patch(f"/private/image/{guid}", json={"filename": f"{uuid4()}.png"}).raise_for_status()
+    page.locator("#new-tag").fill("m" * 60)
+    page.locator("#save").click()
+    page.locator(".conflict").wait_for()
+
+
 def sends_an_empty_form(page: Page, _: Scene) -> None:
     page.goto("/gallery/new")
     page.locator("#create").click()
@@ -139,6 +187,11 @@ STATES: Final[Mapping[str, State]] = {
     "a login that has ended": State("ann", is_logged_out_meanwhile, ["status of 401"]),
     "the page that asks to delete": State("ann", goes_to("/gallery/image/{odd}/delete")),
     "the dialog that asks to delete": State("ann", asks_to_delete),
+    "a selection": State("ann", selects_some),
+    "the dialog that asks to delete a selection": State("ann", asks_to_delete_some),
+    "the dialog that tags a selection": State("ann", tags_some),
+    "images of a selection that are gone": State("ann", tags_in_vain),
+    "a link, and a change by others": State("ann", shares_what_others_change, ["status of 412"]),
 }
 
 

@@ -322,7 +322,7 @@ class TestAnswersThatDiffer:
         own_page.keyboard.press("Enter")
 
         told = own_page.locator("#told")
-        expect(told.locator("p").first).to_have_text("1 done. These 2 were left as they are:")
+        expect(told.locator("p").first).to_have_text("Done: 1. Left as they are: 2.")
         expect(told.locator("li")).to_have_count(2)
         expect(told.locator("li").nth(0)).to_contain_text("<b>Bob’s</b> “fox” שלום")
         expect(told.locator("li").nth(0)).to_contain_text("Only the author of an image may change or delete it.")
