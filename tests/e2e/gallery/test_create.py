@@ -429,6 +429,16 @@ class TestNothingTypedIsLost:
         expect(own_page.locator("#prompt")).to_have_value(prompt)
         expect(own_page.locator("#prompt")).to_have_attribute("aria-invalid", "true")
 
+    def test_a_tag_that_is_too_long_is_kept_and_told(self, own_page: Page, watch: Watch) -> None:
+        watch.expect("status of 400")
+        fill(own_page, "a fox")
+        own_page.fill("#tags", f"snow, {'漢' * 65}")
+        own_page.click("#create")
+
+        expect(own_page.locator("#error-tags")).to_have_text("must have 1 to 64 characters, not 65")
+        expect(own_page.locator("#tags")).to_be_focused()
+        expect(own_page.locator("#tags")).to_have_value(f"snow, {'漢' * 65}")
+
     def test_options_of_another_model_come_without_a_reload(self, own_page: Page) -> None:
         fill(own_page, "a fox", model="gpt-image-1.5")
         expect(own_page.locator("#options")).to_have_attribute("data-model", "gpt-image-1.5")

@@ -197,7 +197,8 @@ function show(problem) {
   box.hidden = false;
   const blamed = (problem.errors ?? []).map(({ field, detail }) => {
     const [name, index] = field.split(/[[\]]/);
-    return complain(name, index ? `${pictures[index].name}: ${detail}` : detail);
+    const picture = name === "references" && pictures[index];
+    return complain(name, picture ? `${picture.name}: ${detail}` : detail);
   });
   const isTold = blamed.length && blamed.every(Boolean);
   box.querySelector(".detail").textContent = isTold ? "" : problem.message;
