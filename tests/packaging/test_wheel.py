@@ -180,7 +180,14 @@ def test_the_wheel_has_one_top_level_name(built: Built) -> None:
 def test_the_wheel_has_every_file_of_the_package_and_no_other(built: Built) -> None:
     shipped = {name.removeprefix("pixyproxy/") for name in built.names if name.startswith("pixyproxy/")}
     assert shipped == set(files_below(PACKAGE))
-    assert {"py.typed", "entrypoints/http/openapi/swagger_ui/swagger-ui-bundle.js"} <= shipped
+    gallery = "entrypoints/http/gallery"
+    assert {
+        "py.typed",
+        "entrypoints/http/openapi/swagger_ui/swagger-ui-bundle.js",
+        f"{gallery}/templates/base.html",
+        f"{gallery}/static/gallery.js",
+        f"{gallery}/static/gallery.css",
+    } <= shipped
 
 
 def test_the_schema_scripts_are_shipped_byte_by_byte(built: Built) -> None:

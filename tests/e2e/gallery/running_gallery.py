@@ -29,14 +29,10 @@ class Gallery:
     def __init__(self, service: Service, environment: Mapping[str, str]) -> None:
         self.service = service
         self.url = service.url
+        self.administrator = service.login
         self._environment = {"PIXYPROXY_DATABASE_URL": f"sqlite:///{service.folder / DATABASE}", **environment}
         for name in USERS:
             self.add_user(name)
-
-    @property
-    def administrator(self) -> tuple[str, str]:
-        """The name and the password of the administrator."""
-        return self.service.login
 
     def add_user(self, name: str, password: str = PASSWORD) -> None:
         """Add a user."""
