@@ -1,5 +1,6 @@
 """The gallery from login to logout, as a newcomer uses it: on SQLite with sketches, and on a real MySQL or MariaDB."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +9,7 @@ from playwright.sync_api import Browser, expect
 from tests.doubles.mariadb import MySQLServer
 from tests.doubles.service import running_service
 from tests.e2e.gallery.conftest import PATIENCE_MS
-from tests.e2e.gallery.running_gallery import PASSWORD, Gallery
+from tests.e2e.gallery.running_gallery import Gallery
 from tests.e2e.gallery.watching import Watch
 
 
@@ -24,8 +25,10 @@ def toured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             yield Gallery(service, environment)
 
 
-def test_a_newcomer_logs_in_creates_finds_changes_deletes_and_logs_out(toured: Gallery, browser: Browser) -> None:
+def test_a_newcomer_logs_in_creates_finds_shares_deletes_and_logs_out(toured: Gallery, browser: Browser) -> None:
     watch = Watch(toured.url)
+    # The login that the first start has printed.
+    name, password = toured.administrator
     context = browser.new_context(base_url=toured.url)
     context.set_default_timeout(2 * PATIENCE_MS)
     watch.begin(context)
@@ -33,8 +36,8 @@ def test_a_newcomer_logs_in_creates_finds_changes_deletes_and_logs_out(toured: G
 
     page.goto("/")
     page.get_by_role("link", name="Log in").first.click()
-    page.get_by_label("Name").first.fill("ann")
-    page.get_by_label("Password").first.fill(PASSWORD)
+    page.get_by_label("Name").first.fill(name)
+    page.get_by_label("Password").first.fill(password)
     page.locator("main").get_by_role("button", name="Log in").click()
     page.locator("#new-link").click()
     page.get_by_label("Prompt").fill("a lighthouse at dusk")
@@ -54,14 +57,22 @@ def test_a_newcomer_logs_in_creates_finds_changes_deletes_and_logs_out(toured: G
         (found,) = client.get("/image").json()
     assert found["tags"] == ["sea", "evening"]
 
+    page.locator("#viewer #share summary").click()
+    page.locator("#viewer #make-link button").click()
+    expect(page.locator("#link-url")).to_have_value(re.compile("signature="))
+    stranger = browser.new_page()
+    stranger.goto(page.locator("#link-url").input_value())
+    assert stranger.evaluate("document.images[0].naturalWidth") > 0
+    stranger.close()
+
     page.locator("#viewer #delete").click()
     page.locator("#confirm button.danger").click()
-    expect(page.locator("#list .cell")).to_have_count(0)
+    expect(page.get_by_role("heading", name="No image fits all of these filters")).to_be_visible()
     page.goto("/gallery?scope=mine")
     page.get_by_role("button", name="Log out").click()
     expect(page.get_by_role("link", name="Log in").first).to_be_visible()
 
     context.close()
     assert watch.complaints == []
-    with toured.api() as client:
+    with toured.api(name) as client:
         assert client.get("/private/image").json() == []

@@ -87,9 +87,17 @@ export function removeCells(guids) {
   const left = order();
   const next = left[Math.min(first, left.length - 1)];
   if (hadFocus) cell(next)?.querySelector(".open").focus({ preventScroll: true });
-  if (!left.length && !ends.next.cursor) location.reload();
+  if (!left.length && !ends.next.cursor) showEmpty();
   update();
 }
+
+/** Show what the page says of a list without images; the viewer goes back to the address of the list before. */
+function showEmpty() {
+  if (isAtList()) location.reload();
+  else addEventListener("popstate", () => location.reload(), { once: true });
+}
+
+const isAtList = () => location.pathname === new URL(list.dataset.listUrl, location).pathname;
 
 const guidOf = ({ dataset }) => dataset.guid;
 
@@ -283,7 +291,7 @@ function showFailure(end, error) {
 
 /** Note in the address and in the history what is in view. */
 function remember() {
-  if (!pages.length || location.pathname !== new URL(list.dataset.listUrl, location).pathname) return;
+  if (!pages.length || !isAtList()) return;
   const element = topCell();
   const found = element && pages.find(({ ol }) => ol.contains(element));
   const isAtTop = scrollY < 1 && !ends.previous.cursor;
