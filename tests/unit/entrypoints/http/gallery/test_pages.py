@@ -49,7 +49,7 @@ class TestWithoutAGallery:
         with TestClient(create_app(settings, in_memory_container(settings))) as client:
             yield client
 
-    @pytest.mark.parametrize("path", ["", "/new", "/login", "/static/0123456789ab/gallery.css", "/image/x"])
+    @pytest.mark.parametrize("path", ["", "/new", "/login", "/static/0123456789ab/style.css", "/image/x"])
     def test_its_addresses_are_unknown_to_the_api(self, client: Client, path: str) -> None:
         answer = client.get(f"/gallery{path}", headers={"Accept": "text/html"})
 
@@ -96,7 +96,7 @@ class TestPages:
 
 class TestStaticFiles:
     def address(self, client: Client) -> str:
-        found = re.search(r'href="(/gallery/static/[0-9a-f]{12}/gallery\.css)"', client.get("/gallery").text)
+        found = re.search(r'href="(/gallery/static/[0-9a-f]{12}/style\.css)"', client.get("/gallery").text)
         assert found
         return found[1]
 
@@ -107,7 +107,7 @@ class TestStaticFiles:
         assert answer.headers["Content-Type"] == "text/css; charset=utf-8"
 
     def test_pages_of_another_release_get_a_file_that_is_not_kept(self, client: Client) -> None:
-        answer = client.get("/gallery/static/0123456789ab/gallery.css")
+        answer = client.get("/gallery/static/0123456789ab/style.css")
 
         assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-cache")
 
@@ -119,7 +119,7 @@ class TestStaticFiles:
         code = [line.strip() for line in written if not re.match(r"\s*(//|/\*\*|\*)", line)]
         assert [line for line in served.splitlines() if line] == [line for line in code if line]
 
-    @pytest.mark.parametrize("name", ["nothing.css", "..%2fstatic.py", "static.py", "gallery.css.map"])
+    @pytest.mark.parametrize("name", ["nothing.css", "gallery.css", "..%2fstatic.py", "static.py", "gallery.css.map"])
     def test_there_are_no_other_files(self, client: Client, name: str) -> None:
         assert client.get(f"/gallery/static/0123456789ab/{name}").status_code == 404
 
