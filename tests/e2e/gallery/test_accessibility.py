@@ -1,6 +1,7 @@
 """Every state of the gallery: accessible in light and dark, in a narrow window, with large text, and with odd texts."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 from uuid import uuid4
@@ -135,6 +136,38 @@ def shares_what_others_change(page: Page, scene: Scene) -> None:
     page.locator(".conflict").wait_for()
 
 
+def paints_a_mask(page: Page, scene: Scene) -> None:
+    page.goto(f"/gallery/new?reference={scene.guids['image']}")
+    page.locator("#references .paint").click()
+    page.locator("#mask-dialog[open]").wait_for()
+
+
+def finds_no_room(page: Page, _: Scene) -> None:
+    problem = {"title": "There is no room", "detail": "Too many images wait.", "retryable": True, "maybe_billed": False}
+    page.route("**/private/image", lambda route: route.fulfill(status=503, json=problem, headers={"Retry-After": "90"}))
+    page.goto("/gallery/new")
+    page.locator("#prompt").fill("a fox")
+    page.locator("#create").click()
+    page.locator("#waiting .left").filter(has_text="s.").wait_for()
+
+
+def loses_the_service(page: Page, _: Scene) -> None:
+    page.goto("/gallery/new")
+    page.locator("#prompt").fill("a fox")
+    page.context.set_offline(offline=True)
+    page.locator("#create").click()
+    page.locator("#offline").wait_for()
+
+
+def gets_no_more_images(page: Page, _: Scene) -> None:
+    page.route(
+        re.compile("cursor="), lambda route: route.fulfill(status=500, body="<h1>Fault</h1><p>It is broken.</p>")
+    )
+    page.goto("/gallery?scope=mine")
+    page.evaluate("() => { scrollTo(0, document.body.scrollHeight); }")
+    page.locator("#list .again button").wait_for()
+
+
 def sends_an_empty_form(page: Page, _: Scene) -> None:
     page.goto("/gallery/new")
     page.locator("#create").click()
@@ -184,6 +217,10 @@ STATES: Final[Mapping[str, State]] = {
     "a form for an image": State("ann", goes_to("/gallery/new")),
     "a form that was sent empty": State("ann", sends_an_empty_form, ["status of 400"]),
     "a form with the texts of another image": State("ann", goes_to("/gallery/new?from={odd}")),
+    "a mask that is painted": State("ann", paints_a_mask),
+    "no room for an order": State("ann", finds_no_room, ["status of 503"]),
+    "a service that can't be reached": State("ann", loses_the_service, ["ERR_INTERNET_DISCONNECTED"]),
+    "a list that can't go on": State("ann", gets_no_more_images, ["status of 500"]),
     "a login that has ended": State("ann", is_logged_out_meanwhile, ["status of 401"]),
     "the page that asks to delete": State("ann", goes_to("/gallery/image/{odd}/delete")),
     "the dialog that asks to delete": State("ann", asks_to_delete),
