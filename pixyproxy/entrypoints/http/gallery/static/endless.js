@@ -168,7 +168,7 @@ async function bringIn(each) {
     aside.delete(each);
     if (!each.ol.childElementCount) {
       each.ol.append(...each.cells);
-      for (const picture of each.ol.querySelectorAll("img")) resume(picture);
+      for (const picture of each.ol.querySelectorAll("img")) giveSources(picture);
       emit("pixy:page", { ol: each.ol });
     }
     return;
@@ -209,13 +209,16 @@ function takeOut(each) {
 
 /** Cancel an unfinished picture: requests of pages that have left would queue in front of those in view. */
 function suspend(picture) {
-  if (picture.complete) return;
+  if (!picture.complete) takeSources(picture);
+}
+
+function takeSources(picture) {
   suspended.set(picture, [picture.getAttribute("srcset"), picture.getAttribute("src")]);
   picture.removeAttribute("srcset");
   picture.removeAttribute("src");
 }
 
-function resume(picture) {
+function giveSources(picture) {
   const sources = suspended.get(picture);
   if (!sources) return;
   suspended.delete(picture);
@@ -351,16 +354,27 @@ function follow() {
   document.addEventListener("pixy:deleted", ({ detail }) => removeCells(detail.guids));
 }
 
+const asked = new WeakSet();
+
 /** Ask once more for a thumbnail that has failed: the service was making too many at once. */
-function retryPictures() {
-  const asked = new WeakSet();
+function askAgain(picture) {
+  if (asked.has(picture)) return;
+  asked.add(picture);
+  setTimeout(() => {
+    if (!picture.isConnected || suspended.has(picture)) return;
+    takeSources(picture);
+    giveSources(picture);
+  }, 5000 + Math.random() * 2000);
+}
+
+function watchPictures() {
   document.addEventListener("error", ({ target }) => {
-    if (!target.matches?.(".cell img") || asked.has(target)) return;
-    asked.add(target);
-    setTimeout(() => {
-      if (target.hasAttribute("src")) target.setAttribute("srcset", target.getAttribute("srcset"));
-    }, 3000 + Math.random() * 4000);
+    if (target.matches?.(".cell img")) askAgain(target);
   }, true);
+  // Those that have failed before this module ran.
+  for (const picture of document.querySelectorAll(".cell img")) {
+    if (picture.complete && !picture.naturalWidth) askAgain(picture);
+  }
 }
 
 function followHeader() {
@@ -370,6 +384,6 @@ function followHeader() {
 }
 
 followHeader();
-retryPictures();
+watchPictures();
 // All modules listen by then.
 document.addEventListener("DOMContentLoaded", start);
