@@ -76,9 +76,9 @@ def accessibility_violations(page: Page, context: str | None = None) -> list[str
     ]
 
 
-def until(page: Page, is_so: Callable[[], object]) -> None:
-    """Return as soon as something is so that the page can't wait for itself; fail after 15 seconds."""
-    deadline = time.monotonic() + SOON
+def until(page: Page, is_so: Callable[[], object], seconds: float = SOON) -> None:
+    """Return as soon as something is so that the page can't wait for itself; fail after so many seconds."""
+    deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline
         page.wait_for_timeout(20)

@@ -173,9 +173,13 @@ async function bringIn(each) {
     }
     return;
   }
-  each.loading ??= Object.assign(new AbortController(), { promise: null });
-  each.loading.promise ??= load(each, each.loading.signal);
-  await each.loading.promise;
+  each.loading ??= startLoading(each);
+  await each.loading.done;
+}
+
+function startLoading(each) {
+  const controller = new AbortController();
+  return Object.assign(controller, { done: load(each, controller.signal) });
 }
 
 async function load(each, signal) {
@@ -194,12 +198,13 @@ async function load(each, signal) {
   } catch {
     // The page stays grey, and is fetched again when it comes near the next time.
   } finally {
-    each.loading = null;
+    if (!signal.aborted) each.loading = null;
   }
 }
 
 function takeOut(each) {
   each.loading?.abort();
+  each.loading = null;
   if (!each.ol.childElementCount) return;
   for (const picture of each.ol.querySelectorAll("img")) suspend(picture);
   each.ol.replaceChildren();
@@ -207,7 +212,11 @@ function takeOut(each) {
   if (aside.size > MOST_ASIDE) forget(aside.values().next().value);
 }
 
-/** Cancel an unfinished picture: requests of pages that have left would queue in front of those in view. */
+/**
+ * Cancel an unfinished picture: requests of pages that have left would queue in front of those in view.
+ *
+ * In Chromium, a picture whose `srcset` changes outside the document, or has `sizes=auto`, is never freed.
+ */
 function suspend(picture) {
   if (!picture.complete) takeSources(picture);
 }
