@@ -14,7 +14,6 @@ from tests.e2e.gallery.looking import (
     place,
     scroll,
     scroll_by,
-    scroll_down_to,
     scroll_to,
     scroll_up_to,
     settle,
@@ -26,27 +25,6 @@ from tests.e2e.gallery.watching import Watch, until
 
 COUNT = 900
 PIXEL = 2.0
-
-ORDER = """() => import(document.querySelector('[src$="/endless.js"]').src).then(({ order }) => order())"""
-
-# Notes each image when its cell appears for the first time, and the most cells that were in the document at once.
-SCROLL_TO_THE_END = """() => {
-  const appeared = new Set();
-  window.most = 0;
-  const scroll = () => {
-    const cells = document.querySelectorAll("#list .cell");
-    window.most = Math.max(window.most, cells.length);
-    for (const { dataset } of cells) appeared.add(dataset.guid);
-    scrollBy({ top: 1000, behavior: "instant" });
-    if (document.querySelector("#list .holder:last-child")) {
-      requestAnimationFrame(scroll);
-    } else {
-      window.appeared = [...appeared];
-      window.hasEnded = true;
-    }
-  };
-  scroll();
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -271,22 +249,6 @@ def test_images_created_by_others_meanwhile_move_nothing(new_page: NewPage, gall
             client.post("/private/image/bulk/delete", json={"guids": new}).raise_for_status()
 
 
-def test_scrolling_to_the_end_of_10000_shows_each_image_once_in_order(page: Page, gallery: Gallery) -> None:
-    filled = gallery.fill(10_000, "ann", prompt="one of many, {number}")
-    expected = [str(image.guid) for image in filled]
-    try:
-        page.goto("/gallery?q=many")
-        page.evaluate(SCROLL_TO_THE_END)
-        until(page, lambda: page.evaluate("window.hasEnded"), 120)
-
-        assert page.evaluate("window.appeared") == expected
-        assert 60 < page.evaluate("window.most") <= 400
-        assert page.evaluate(ORDER) == expected
-        assert page.locator("#list .holder").count() == 0
-    finally:
-        delete(gallery, "ann", filled)
-
-
 def test_a_thumbnail_that_fails_is_requested_once_more(page: Page, watch: Watch, guids: list[str]) -> None:
     watch.expect("status of 503")
     answers: list[str] = []
@@ -303,27 +265,6 @@ def test_a_thumbnail_that_fails_is_requested_once_more(page: Page, watch: Watch,
 
     until(page, lambda: page.locator(f'[data-guid="{guids[2]}"] img').evaluate("({naturalWidth}) => naturalWidth"))
     assert len(answers) == 2
-
-
-def test_after_a_flight_through_cold_variants_the_visible_cells_have_pictures_soon(
-    page: Page, gallery: Gallery, guids: list[str]
-) -> None:
-    cold = gallery.fill(480, "ann")
-    try:
-        page.goto("/gallery?author=ann")
-        scroll_down_to(page, str(cold[-1].guid), 2_000)
-        began = page.evaluate("performance.now()")
-
-        until(
-            page,
-            lambda: page.evaluate("""() => [...document.querySelectorAll(".cell img")].every((picture) => {
-              const { top, bottom } = picture.getBoundingClientRect();
-              return bottom < 0 || top > innerHeight || (picture.complete && picture.naturalWidth);
-            })"""),
-        )
-        assert page.evaluate("performance.now()") - began < 3 * 3_000
-    finally:
-        delete(gallery, "ann", cold)
 
 
 def test_more_images_can_be_requested_again_when_that_fails(page: Page, watch: Watch, guids: list[str]) -> None:

@@ -7,6 +7,7 @@ const FAR = 3; // Pages farther away leave.
 const MOST_IN_DOCUMENT = 6;
 const MOST_ASIDE = 20;
 const SETTLED = 100; // Milliseconds without scrolling.
+const IN_FLIGHT = 150; // Milliseconds in which a page that is flown over has passed.
 
 const root = document.documentElement;
 const list = byId("list");
@@ -110,7 +111,10 @@ function addressOf(cursor) {
 async function fetchCells(cursor, signal) {
   const found = (await fetchPage(addressOf(cursor), { signal })).querySelector("#list > .page");
   if (found?.dataset.cursor !== cursor) throw new Error(text("list-changed"));
-  for (const picture of found.querySelectorAll("img")) picture.loading = "lazy";
+  for (const picture of found.querySelectorAll("img")) {
+    picture.loading = "lazy";
+    takeSources(picture);
+  }
   return document.adoptNode(found);
 }
 
@@ -168,13 +172,20 @@ async function bringIn(each) {
     aside.delete(each);
     if (!each.ol.childElementCount) {
       each.ol.append(...each.cells);
-      for (const picture of each.ol.querySelectorAll("img")) giveSources(picture);
-      emit("pixy:page", { ol: each.ol });
+      welcome(each);
     }
     return;
   }
   each.loading ??= startLoading(each);
   await each.loading.done;
+}
+
+function welcome({ ol }) {
+  emit("pixy:page", { ol });
+  setTimeout(() => {
+    for (const picture of ol.querySelectorAll("img")) giveSources(picture);
+    emit("pixy:pictures", { ol });
+  }, IN_FLIGHT);
 }
 
 function startLoading(each) {
@@ -266,7 +277,7 @@ async function lengthen(end) {
     end.failed = null;
     const found = pageOf(await fetchCells(end.cursor));
     keepingPlace(end === ends.previous ? pages[0].ol : null, () => attach(end, found));
-    emit("pixy:page", { ol: found.ol });
+    welcome(found);
     requestAnimationFrame(update);
     return true;
   } catch (error) {
@@ -336,7 +347,7 @@ function start() {
   holder(ends.next, "next");
   if (ends.previous.cursor) first.before(ends.previous.holder);
   if (ends.next.cursor) first.after(ends.next.holder);
-  emit("pixy:page", { ol: first });
+  welcome(pages[0]);
   place = history.state?.place ?? null;
   if (place) restore(place);
   else if (pages[0].cursor) restore([pages[0].guids[0], header.getBoundingClientRect().bottom + 8]);

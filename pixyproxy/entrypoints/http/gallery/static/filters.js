@@ -40,7 +40,7 @@ function storeChoice(isWhole) {
 
 if (list) {
   if (storedChoice()) showWhole(true);
-  document.addEventListener("pixy:page", ({ detail }) => detail.ol.querySelectorAll("img").forEach(fit));
+  document.addEventListener("pixy:pictures", ({ detail }) => detail.ol.querySelectorAll("img").forEach(fit));
   on("click", "#whole", () => {
     const isWhole = byId("whole").ariaPressed !== "true";
     storeChoice(isWhole);
