@@ -245,6 +245,7 @@ def test_images_created_by_others_meanwhile_move_nothing(new_page: NewPage, gall
         scroll_up_to(page, new[0])
         assert shown(page)[:20] == [*new, *guids[:13]]
     finally:
+        page.close()
         with gallery.api("bob") as client:
             client.post("/private/image/bulk/delete", json={"guids": new}).raise_for_status()
 
@@ -305,6 +306,7 @@ def test_an_image_that_is_gone_gives_way_to_the_next(
     page.keyboard.press("Escape")
     expect(link_of(page, guids[0])).to_be_focused()
     assert str(second.guid) not in shown(page)
+    page.close()
     delete(gallery, "bob", [first])
 
 

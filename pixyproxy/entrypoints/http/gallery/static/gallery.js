@@ -50,10 +50,16 @@ export function on(type, selector, handler) {
 
 const status = byId("status");
 
+/** Put the status line where it is seen and heard: a modal dialog hides everything outside it. */
+function placeStatus() {
+  ([...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body).append(status);
+}
+
+document.addEventListener("close", placeStatus, true);
+
 /** Say a sentence in the status line. */
 export function announce(sentence) {
-  // A modal dialog hides everything outside it from assistive technology.
-  ([...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body).append(status);
+  placeStatus();
   status.textContent = sentence;
   clearTimeout(announce.timer);
   announce.timer = setTimeout(() => { status.textContent = ""; }, 8000);

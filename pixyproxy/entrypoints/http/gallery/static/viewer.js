@@ -63,7 +63,8 @@ async function show(guid, address) {
 function fill(found) {
   const focused = document.activeElement.getAttribute("rel");
   const article = document.adoptNode(found.getElementById("image"));
-  viewer.replaceChildren(article);
+  byId("image")?.remove();
+  viewer.prepend(article);
   document.title = found.title;
   (article.querySelector(`a[rel=${focused ?? "none"}]`) ?? article.querySelector(".back")).focus();
   // The picture of the next image is there when it is shown.
@@ -95,7 +96,7 @@ async function afterClosing() {
   if (guidOfAddress()) history.back();
   const guid = shown;
   shown = null;
-  viewer.replaceChildren();
+  byId("image")?.remove();
   document.title = ownTitle;
   if (guid !== opened) await reveal(guid);
   (cell(guid)?.querySelector(".open") ?? opener)?.focus({ preventScroll: true });
