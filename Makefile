@@ -3,8 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
 
+SWAGGER_UI := pixyproxy/entrypoints/http/openapi/swagger_ui
+SWAGGER_UI_VERSION := 5.35.0
+
 .DEFAULT_GOAL := help
-.PHONY: help run set-up test chaos cluster bench-scale bench-reads bench-library bench-delivery bench-hostile bench-edits bench-answers bench-s3 bench-s3-delivery bench-gallery check lint format lock clean
+.PHONY: help run set-up test chaos cluster bench-scale bench-reads bench-library bench-delivery bench-hostile bench-edits bench-answers bench-s3 bench-s3-delivery bench-gallery check lint format lock vendor clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -78,6 +81,14 @@ lock: .venv/dev ## Recompile requirements/*.txt and the lock file of tests/clien
 	$(call compile,bench,--group bench)
 	$(foreach client,$(CLIENTS),$(call compile,client-$(client),--group client-$(client)) &&) true
 	$(BIN)/python -m tests.clients.environments --lock
+
+vendor: ## Fetch the files of Swagger UI anew from npm, which changes nothing
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	npm pack --silent --pack-destination "$$folder" swagger-ui-dist@$(SWAGGER_UI_VERSION) >/dev/null && \
+	tar -xzf "$$folder"/*.tgz -C "$$folder" && cd $(SWAGGER_UI) && \
+	for file in $$(sed 's/.* //' SHA256SUMS); do \
+		sed -E 's|^/[/*]# sourceMappingURL=.*$$||' "$$folder/package/$$file" >"$$file" || exit; \
+	done && sha256sum --check --quiet SHA256SUMS
 
 compile = $(UV) pip compile $(2) --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command 'make lock' --output-file requirements/$(1).txt

@@ -45,6 +45,10 @@ class AccessChanges:
         """Whether no change since the mark is known; it asks no database."""
         return mark.changes == self._count
 
+    def is_older(self, mark: AccessMark, seconds: float) -> bool:
+        """Whether the mark was taken longer ago than that."""
+        return self._monotonic() - mark.at > seconds
+
     async def holds(self, mark: AccessMark) -> bool:
         """Whether what was read after the mark is the same by now; if not, read it again.
 

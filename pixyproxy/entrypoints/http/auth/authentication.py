@@ -30,6 +30,9 @@ _NO_LOGIN: Final = Login(ANONYMOUS)
 
 _LOGIN_OF: Final = "login_of"
 
+# How long a stream may outlive a session or a key that has expired.
+_EVERY_SECONDS: Final = 60.0
+
 
 class Authenticator(Protocol):
     """One kind of credentials."""
@@ -88,11 +91,13 @@ class OpenLogin:
         return None if request.user == ANONYMOUS else cls(request, access, await access.mark())
 
     async def ensure_valid(self) -> None:
-        """Authenticate the request again if any user or key has changed; raise what that raises.
+        """Authenticate the request again after any change, and once a minute; raise what that raises.
 
-        Raises `AuthenticationError` if it is the login of another principal by now.
+        Raises `AuthenticationError` if it is the login of another principal by now, or of none.
         """
-        if not await self._access.has_changed_since(self._mark):
+        # Sessions and keys that expire are no change.
+        is_recent = not self._access.is_older(self._mark, _EVERY_SECONDS)
+        if is_recent and not await self._access.has_changed_since(self._mark):
             return
         mark = await self._access.mark()
         login = await self._request.scope["state"][_LOGIN_OF](self._request)

@@ -1,6 +1,7 @@
 """Following all of one's own images over HTTP, as server-sent events."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from pixyproxy.domain.errors import DBConnectionError
 from pixyproxy.domain.generation_request import GenerationRequest
 from pixyproxy.domain.image import Image
 from pixyproxy.domain.listing import ImageFilter
+from pixyproxy.entrypoints.http.auth import authentication
 from pixyproxy.entrypoints.http.images import responses
 from tests.factories import FailedImageFactory, GeneratingImageFactory
 from tests.images import held
@@ -187,6 +189,17 @@ async def test_the_stream_of_a_key_that_is_revoked_ends() -> None:
         stream = Stream(served, PATH, made.json()["key"])
         await stream.piece()
         await served.client.delete(f"/private/key/{made.json()['guid']}", auth=ANN)
+        await stream.end()
+
+
+async def test_the_stream_of_a_login_that_expires_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authentication, "_EVERY_SECONDS", 0.1)
+    async with serving() as served:
+        expires_at = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+        body = {"name": "studio", "scopes": ["read"], "expires_at": expires_at}
+        made = await served.client.post("/private/key", json=body, auth=ANN)
+        stream = Stream(served, PATH, made.json()["key"])
+        await stream.piece()
         await stream.end()
 
 
