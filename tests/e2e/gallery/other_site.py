@@ -1,4 +1,4 @@
-"""Another site, whose pages try to use the gallery of whoever visits them."""
+"""Another site, whose pages try to use the gallery of their visitors."""
 
 import threading
 from collections.abc import Iterator, Mapping

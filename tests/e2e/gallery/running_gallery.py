@@ -55,7 +55,7 @@ class Gallery:
             return executor.submit(asyncio.run, session()).result()
 
     def api(self, user: str | None = "ann") -> httpx.Client:
-        """Return a client of the API: a user's, the administrator's (`admin`), or nobody's."""
+        """Return a client of the API: a user's, the administrator's (`admin`), or one without a login."""
         logins = dict([self.administrator]) if user == self.administrator[0] else {}
         auth = None if user is None else (user, logins.get(user, PASSWORD))
         return httpx.Client(base_url=self.url, auth=auth, timeout=60)

@@ -39,7 +39,7 @@ class Watch:
 
     @property
     def complaints(self) -> list[str]:
-        """The complaints that nobody expected."""
+        """The unexpected complaints."""
         return [each for each in self._complaints if not any(pattern.search(each) for pattern in self._expected)]
 
     def begin(self, context: BrowserContext) -> None:
@@ -77,7 +77,7 @@ def accessibility_violations(page: Page, context: str | None = None) -> list[str
 
 
 def until(page: Page, is_so: Callable[[], object], seconds: float = SOON) -> None:
-    """Return as soon as something is so that the page can't wait for itself; fail after so many seconds."""
+    """Return as soon as a condition holds that the page can't wait for itself; fail after some seconds."""
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline

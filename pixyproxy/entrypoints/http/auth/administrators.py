@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -15,9 +16,11 @@ from pixyproxy.entrypoints.access_log import log_request
 from pixyproxy.entrypoints.http.middleware.head import is_head
 from pixyproxy.entrypoints.http.middleware.request_log import logged_path
 
+_LOGGED: Final = "logged_accesses"
+
 
 def log_administrator_access(scope: Scope, author: str | None, guid: UUID | None = None) -> None:
-    """Log that a request reaches something of `author`, unless that is its own user.
+    """Log once that a request reaches something of `author`, unless that is its own user.
 
     `guid` is that of one image or key; None is a list. Without a login as an administrator, nothing is logged: such a
     request reaches nothing of another user.
@@ -25,6 +28,10 @@ def log_administrator_access(scope: Scope, author: str | None, guid: UUID | None
     principal = scope["user"]
     if not principal.is_admin or author == principal.name:
         return
+    logged = scope["state"].setdefault(_LOGGED, set())
+    if (author, guid) in logged:
+        return
+    logged.add((author, guid))
     facts = {
         "request_id": scope["state"]["request_id"],
         "user": principal.name,

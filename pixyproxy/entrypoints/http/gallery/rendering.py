@@ -76,11 +76,11 @@ class Renderer:
             "address": known_address(scope),
             "static": lambda name: f"{prefix}{self._static.path_of(name)}",
             "user": user.name,
-            "login_url": f"{prefix}{_login_path(request)}",
+            "login_url": f"{prefix}{login_path(request)}",
         }
 
 
-def _login_path(request: Request[Any, Any, Any]) -> str:
+def login_path(request: Request[Any, Any, Any]) -> str:
     """Return the path of the login page, which leads back here: from the front page to one's own images."""
     path, query = quote(request.scope["path"], safe="/"), request.scope["query_string"].decode("latin-1")
     here = f"{path}?{query}" if query else path

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
 
 from litestar import HttpMethod, Request, Response, Router, get
 from litestar.exceptions import HTTPException, NotFoundException
@@ -17,10 +16,10 @@ from pixyproxy.entrypoints.http.gallery.accept import is_for_program
 from pixyproxy.entrypoints.http.gallery.change import change_routes
 from pixyproxy.entrypoints.http.gallery.create import Creations, create_routes
 from pixyproxy.entrypoints.http.gallery.download import download_routes
-from pixyproxy.entrypoints.http.gallery.login import LOGIN_PATH, login_routes, logout_route
+from pixyproxy.entrypoints.http.gallery.login import login_routes, logout_route
 from pixyproxy.entrypoints.http.gallery.look import ImageViews, look_routes
 from pixyproxy.entrypoints.http.gallery.making import making_routes
-from pixyproxy.entrypoints.http.gallery.rendering import Renderer
+from pixyproxy.entrypoints.http.gallery.rendering import Renderer, login_path
 from pixyproxy.entrypoints.http.gallery.static import static_route
 from pixyproxy.entrypoints.http.paths import GALLERY_PATH
 from pixyproxy.entrypoints.http.problems.handler import problem_response
@@ -66,8 +65,7 @@ def problem_page(renderer: Renderer) -> Callable[[Request[Any, Any, Any], Except
         if is_for_program(request):
             return answer
         if isinstance(exc, UnauthorizedError) and request.method == HttpMethod.GET:
-            query = urlencode({"next": _here(request)})
-            return Redirect(f"{LOGIN_PATH}?{query}", status_code=303)
+            return Redirect(login_path(request), status_code=303)
         return renderer.page(
             request,
             "problem.html",
@@ -77,8 +75,3 @@ def problem_page(renderer: Renderer) -> Callable[[Request[Any, Any, Any], Except
         )
 
     return handle
-
-
-def _here(request: Request[Any, Any, Any]) -> str:
-    query = request.scope["query_string"].decode("latin-1")
-    return request.scope["path"] + (f"?{query}" if query else "")

@@ -37,7 +37,7 @@ export const cell = (guid) => list?.querySelector(`.cell[data-guid="${guid}"]`) 
 /** Return the number of cells in a row. */
 export const columns = () => getComputedStyle(pages[0].ol).gridTemplateColumns.split(" ").length;
 
-/** Return the guid of the image so many steps away, or null; loads pages. */
+/** Return the guid of the image that is `step` places away, or null; loads pages. */
 export async function neighbour(guid, step) {
   const end = ends[step > 0 ? "next" : "previous"];
   for (;;) {

@@ -1,4 +1,4 @@
-// Logs in again in place when a session has ended, so that nothing typed is lost; and shows nobody the pages of another.
+// Logs in again in place when a session has ended, so that nothing typed is lost, and shows no user the pages of another.
 
 import { api, byId, setLogIn, text, user } from "./gallery.js";
 

@@ -188,6 +188,7 @@ def test_a_list_a_batch_and_bulk_operations_are_logged_too(client: Client, watch
         ("GET", "/gallery/making?guid={guid}"),
         ("POST", "/gallery/image/{guid}/again"),
         ("POST", "/gallery/image/{guid}/delete"),
+        ("POST", "/gallery/image/{guid}/share"),
     ],
 )
 def test_pages_of_another_users_image_are_logged_too(
@@ -195,7 +196,8 @@ def test_pages_of_another_users_image_are_logged_too(
 ) -> None:
     guid = create(client)["guid"]
 
-    response = client.request(method, path.format(guid=guid), auth=ROOT, follow_redirects=False)
+    form = {"lifetime": "3600"}
+    response = client.request(method, path.format(guid=guid), auth=ROOT, data=form, follow_redirects=False)
 
     assert response.status_code in {200, 303}
     assert [(line["method"], line["author"], line["guid"]) for line in reaches(watched)] == [(method, "bob", guid)]

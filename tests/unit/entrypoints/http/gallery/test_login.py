@@ -307,7 +307,7 @@ def test_a_visitor_is_led_to_the_login_and_back(client: Client) -> None:
     assert back.headers["Location"] == "/gallery?scope=mine&q=fox"
 
 
-def test_whoever_is_logged_in_is_led_past_the_login(client: Client) -> None:
+def test_a_user_who_is_logged_in_is_led_past_the_login(client: Client) -> None:
     cookie = {"Cookie": f"pixyproxy={token_in(log_in(client))}"}
     answer = client.get("/gallery/login?next=/gallery/new", headers=cookie)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/gallery/new")
