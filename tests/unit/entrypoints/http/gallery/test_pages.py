@@ -191,5 +191,13 @@ class TestAnImage:
         assert len({re.sub(r"[0-9a-f-]{32,36}", "", answer.text) for answer in answers}) == 1
         assert client.get(f"/gallery/image/{guid}", auth=ANN).status_code == 200
 
+    def test_a_visitor_can_log_in_to_see_what_is_not_theirs_to_see(self, client: Client) -> None:
+        guid = client.post("/private/image", json={"prompt": "a secret"}, auth=ANN).json()["guid"]
+
+        page = client.get(f"/gallery/image/{guid}").text
+
+        assert "There is no such image or page, or it is not yours to see." in page
+        assert f'href="/gallery/login?next=%2Fgallery%2Fimage%2F{guid}"' in page
+
     def test_a_malformed_guid_is_a_bad_address(self, client: Client) -> None:
         assert client.get("/gallery/image/nothing").status_code in {400, 404}
