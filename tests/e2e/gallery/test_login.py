@@ -207,7 +207,7 @@ class TestASessionThatEndsWhileAPageIsOpen:
         watch.expect("status of 404")
         image_page.get_by_role("button", name="Save").click()
         type_login(image_page, "bob", PASSWORD)
-        expect(image_page.get_by_role("heading", level=1)).to_have_text("There is no such record")
+        expect(image_page.get_by_role("heading", level=1)).to_have_text("Not found")
 
     @pytest.mark.parametrize("has_cookie", [True, False], ids=["an old cookie", "no cookie"])
     def test_the_browsers_own_prompt_never_comes_up(self, image_page: Page, watch: Watch, has_cookie: bool) -> None:

@@ -133,7 +133,7 @@ class TestChanging:
         answer = send(client, guid, form)
 
         assert answer.status_code == 404
-        assert "There is no image" in answer.text
+        assert "There is no such image or page" in answer.text
 
     @pytest.mark.parametrize("seen", [None, "", "{}", '{"version": "x"}', "[]", "\x00"])
     def test_a_form_that_no_page_has_sent_is_refused(self, client: Client, seen: str | None) -> None:
