@@ -64,12 +64,22 @@ function fill(found) {
   const focused = document.activeElement.getAttribute("rel");
   const article = document.adoptNode(found.getElementById("image"));
   byId("image")?.remove();
+  preview(article);
   viewer.prepend(article);
   document.title = found.title;
   (article.querySelector(`a[rel=${focused ?? "none"}]`) ?? article.querySelector(".back")).focus();
   // The picture of the next image is there when it is shown.
   new Image().src = article.querySelector("a[rel=next]")?.dataset.picture ?? "";
   emit("pixy:shown", { article });
+}
+
+/** Show the thumbnail until the picture has come. */
+function preview(article) {
+  const picture = article.querySelector("#picture");
+  const thumbnail = cell(article.dataset.guid)?.querySelector("img").currentSrc;
+  if (!picture || !thumbnail) return;
+  picture.style.setProperty("background", `center / cover url("${thumbnail}")`);
+  picture.addEventListener("load", () => picture.removeAttribute("style"), { once: true });
 }
 
 function skip(guid, error) {
