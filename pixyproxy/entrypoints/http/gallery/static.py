@@ -22,8 +22,10 @@ _MEDIA_TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-# Comments with lines of their own; no file has a text of several lines.
+# Comments with lines of their own, which are for people who read the file; no file has a text of several lines.
 _COMMENTS_AND_INDENTS: Final = re.compile(rb"^[ \t]*(?:/\*\*.*?\*/\n|//[^\n]*\n)?", re.DOTALL | re.MULTILINE)
+# No text in a style sheet has these characters; before a colon, a space is a combinator.
+_SPACE_BETWEEN: Final = re.compile(rb"\s*([{};])\s*|(?<=[:,])\s+")
 STYLE_SHEET: Final = "style.css"
 _STYLES: Final = ("gallery.css", "image.css", "create.css")
 _FOR_A_YEAR: Final = "public, max-age=31536000, immutable"
@@ -79,8 +81,9 @@ class StaticFiles:
 def _read(path: Path) -> StaticFile:
     body = path.read_bytes()
     if path.suffix != ".svg":
-        # They are for people who read the file, and a fifth of its bytes.
         body = _COMMENTS_AND_INDENTS.sub(b"", body)
+    if path.suffix == ".css":
+        body = _SPACE_BETWEEN.sub(rb"\1", body)
     return _file(path.suffix, body)
 
 
