@@ -90,7 +90,7 @@ class FormParts:
                 pass
 
     async def text(self, part: FormPart, field: str) -> str:
-        """Return the text of a part; raise `DataValidationError` for anything else."""
+        """Return the text of a part, with LF at the end of its lines; raise `DataValidationError` for anything else."""
         if part.media_type not in _TEXT_TYPES or (part.charset or "utf-8").lower() not in _CHARSETS:
             raise DataValidationError(field, "must be text in UTF-8")
         pieces: list[bytes] = []
@@ -100,7 +100,8 @@ class FormParts:
                 raise too_large(f"The texts of the form, up to {field}, are larger than {MAX_BODY_SIZE:,} bytes.")
             pieces.append(piece)
         try:
-            return b"".join(pieces).decode()
+            # Browsers send each LF as CRLF (HTML, multipart/form-data encoding algorithm), also those of scripts.
+            return b"".join(pieces).decode().replace("\r\n", "\n")
         except UnicodeDecodeError:
             raise DataValidationError(field, "must be text in UTF-8") from None
 

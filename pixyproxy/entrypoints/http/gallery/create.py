@@ -79,8 +79,7 @@ class TypedForm:
 
     async def _read_text(self, parts: FormParts, part: Any) -> None:
         text = await parts.text(part, part.name)
-        # Browsers send the lines of a text area with CRLF.
-        self.pairs.append((part.name, text.replace("\r\n", "\n")))
+        self.pairs.append((part.name, text))
         if part.name == "references" and self.refusal is None:
             # The places of uploads come after them.
             self.creation.values.setdefault("references", []).append(text)

@@ -134,6 +134,16 @@ async def test_a_form_has_all_fields_of_the_json_body() -> None:
         assert await uploads(served) == sorted(hashlib.sha256(data).hexdigest() for data in (PNG, MASK))
 
 
+async def test_lines_that_end_with_crlf_as_browsers_send_them_count_and_are_stored_with_lf() -> None:
+    prompt = "\n".join(["a fox"] * 5_333)
+    assert len(prompt) == 31_997
+    async with serving() as served:
+        response = await send(served, form(part("prompt", prompt.replace("\n", "\r\n"))))
+        assert response.status_code == 200, response.text
+        (image,) = await served.all_stored()
+        assert image.prompt == prompt
+
+
 @pytest.mark.parametrize("path", ["/image", "/private/image", "/image/", "/private/image/"])
 async def test_both_routes_take_forms(path: str) -> None:
     async with serving() as served:
