@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, Page, Response, expect
 from pixyproxy.domain.user import UserName
 from pixyproxy.entrypoints.container import Container
 from tests.doubles.nginx import Nginx, documented
-from tests.e2e.gallery.conftest import NewPage, OpenContext
+from tests.e2e.gallery.conftest import NewPage, OpenContext, log_in
 from tests.e2e.gallery.other_site import OtherSite, running_other_site
 from tests.e2e.gallery.running_gallery import PASSWORD, Gallery
 from tests.e2e.gallery.watching import Watch, until
@@ -381,6 +381,23 @@ def test_a_key_never_opens_a_session(gallery: Gallery, page: Page, watch: Watch)
         type_login(page, name, made["key"])
         expect(page.get_by_role("alert").first).to_have_text(WRONG)
     assert page.context.cookies() == []
+
+
+def test_a_page_that_is_open_while_another_user_logs_in_sends_nothing_as_them(
+    gallery: Gallery, open_context: OpenContext
+) -> None:
+    context = open_context("ann")
+    page = context.new_page()
+    page.goto("/gallery/new")
+    page.fill("#prompt", "what Ann alone may know")
+    log_in(context, gallery, "bob")
+    context.new_page().goto("/gallery?scope=mine")
+
+    expect(page.locator("html")).to_have_attribute("data-user", "bob")
+    expect(page.locator("#prompt")).to_have_value("")
+    log_in(context, gallery, "ann")
+    context.new_page().goto("/gallery?scope=mine")
+    expect(page.locator("#prompt")).to_have_value("what Ann alone may know")
 
 
 def test_back_after_a_logout_shows_nothing_of_the_user(gallery: Gallery, new_page: NewPage, watch: Watch) -> None:

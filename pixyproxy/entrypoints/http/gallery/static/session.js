@@ -61,6 +61,14 @@ addEventListener("pageshow", ({ persisted }) => {
   }
 });
 
+// What this page sends would be the other user's by now.
+addEventListener("storage", ({ key, newValue }) => {
+  if (me && key === LATEST && newValue && newValue !== me) {
+    document.body.hidden = true;
+    location.reload();
+  }
+});
+
 if (dialog) {
   form.addEventListener("submit", send);
   form.querySelector(".cancel").addEventListener("click", () => dialog.close());
