@@ -3,6 +3,7 @@
 import { announce, announceFailure, byId, emit, on, page, prefix, Problem, text } from "./gallery.js";
 import { cell, neighbour, order, reveal } from "./endless.js";
 
+const BY_HISTORY = "history";
 const viewer = byId("viewer");
 const list = byId("list");
 const ownPath = location.pathname;
@@ -103,7 +104,10 @@ async function goOn({ detail }) {
 }
 
 async function afterClosing() {
-  if (guidOfAddress()) history.back();
+  const { returnValue } = viewer;
+  viewer.returnValue = "";
+  if (viewer.open) return; // It was opened again meanwhile.
+  if (returnValue !== BY_HISTORY) history.back();
   const guid = shown;
   shown = null;
   byId("image")?.remove();
@@ -120,7 +124,7 @@ function followHistory() {
   }
   const guid = guidOfAddress();
   if (guid) show(guid, location.href);
-  else viewer.close();
+  else viewer.close(BY_HISTORY);
 }
 
 /** Show the picture as large as it is stored, or fitted into the window again. */
