@@ -429,6 +429,17 @@ class TestNothingTypedIsLost:
         expect(own_page.locator("#prompt")).to_have_value(prompt)
         expect(own_page.locator("#prompt")).to_have_attribute("aria-invalid", "true")
 
+    def test_a_text_that_the_browser_can_not_keep_is_told(self, own_page: Page) -> None:
+        own_page.goto("/gallery/new")
+        own_page.evaluate(
+            "sessionStorage.setItem('full', 'a'.repeat(5_242_000 - JSON.stringify(sessionStorage).length))"
+        )
+        own_page.fill("#prompt", "a" * 1_000)
+
+        told = "What you typed is too long to be kept when you leave this page."
+        expect(own_page.locator("#status")).to_have_text(told)
+        expect(own_page.locator("#prompt-count")).to_contain_text("1,000 so far")
+
     def test_a_tag_that_is_too_long_is_kept_and_told(self, own_page: Page, watch: Watch) -> None:
         watch.expect("status of 400")
         fill(own_page, "a fox")

@@ -211,6 +211,23 @@ class TestDeleting:
 
         until(own_page, lambda: focused(own_page) == guids[3])
 
+    def test_a_service_that_is_gone_is_told_until_it_is_back(
+        self, gallery: Gallery, own_page: Page, watch: Watch
+    ) -> None:
+        watch.expect("ERR_INTERNET_DISCONNECTED")
+        guids = filled(gallery, 2)
+        open_list(own_page)
+        picture(own_page, guids[0]).focus()
+        own_page.context.set_offline(offline=True)
+        own_page.keyboard.press("Delete")
+        own_page.locator("#confirm").get_by_role("button", name="Delete").click()
+
+        expect(own_page.locator("#offline")).to_be_visible()
+        expect(own_page.locator("#status")).to_contain_text("not known whether this was done")
+        own_page.context.set_offline(offline=False)
+        expect(own_page.locator("#offline")).to_be_hidden()
+        assert statuses(gallery, guids) == {200}
+
     def test_more_than_a_thousand_are_deleted_in_several_requests(
         self, gallery: Gallery, own_page: Page, watch: Watch
     ) -> None:

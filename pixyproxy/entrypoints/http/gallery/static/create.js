@@ -1,6 +1,6 @@
 // The form for new images: keeps what is typed, collects pictures, and sends each order once.
 
-import { api, byId, page, text, user } from "./gallery.js";
+import { announce, api, byId, page, text, user } from "./gallery.js";
 
 const form = byId("new");
 const list = byId("references");
@@ -35,7 +35,11 @@ const signature = () => JSON.stringify([fields(), pictures.map(identity)]);
 
 function keep() {
   Object.assign(draft.fields, fields());
-  sessionStorage.setItem(place, JSON.stringify(draft));
+  try {
+    sessionStorage.setItem(place, JSON.stringify(draft));
+  } catch {
+    announce(text("draft-too-large"));
+  }
 }
 
 function keyOf(order) {

@@ -81,10 +81,24 @@ async function reach(path, options, repeatable) {
       return response;
     } catch (error) {
       if (options.signal?.aborted) throw error;
+      const wasReachable = byId("offline").hidden;
       byId("offline").hidden = false;
-      if (!repeatable) throw error;
-      await pause(PAUSES[Math.min(attempt, PAUSES.length - 1)]);
+      if (!repeatable) {
+        if (wasReachable) awaitService();
+        throw new Error(text("unreachable"));
+      }
+      await pauseAfter(attempt);
     }
+  }
+}
+
+const pauseAfter = (attempt) => pause(PAUSES[Math.min(attempt, PAUSES.length - 1)]);
+
+/** Hide the line about a service that can't be reached as soon as it answers. */
+async function awaitService() {
+  for (let attempt = 0; !byId("offline").hidden; attempt += 1) {
+    await pauseAfter(attempt);
+    await fetch(`${prefix}/health/live`).then(() => { byId("offline").hidden = true; }, () => {});
   }
 }
 
