@@ -238,6 +238,24 @@ class TestFailures:
         expect(own_page.locator("#offline")).to_be_hidden()
         assert details(gallery, guid)["tags"] == ["fox", "snow", "typed"]
 
+    def test_a_deletion_that_the_service_missed_leaves_no_word_of_it_when_it_is_back(
+        self, gallery: Gallery, own_page: Page, watch: Watch
+    ) -> None:
+        watch.expect("ERR_CONNECTION_REFUSED")
+        open_image(own_page, stored(gallery))
+        own_page.route(
+            "**/private/image/*",
+            lambda route: route.abort("connectionrefused") if route.request.method == "DELETE" else route.continue_(),
+        )
+        own_page.click("#delete")
+        own_page.locator("#confirm").get_by_role("button", name="Delete").click()
+        expect(own_page.locator("#offline")).to_be_visible()
+
+        # The stream of events is opened again.
+        own_page.evaluate("dispatchEvent(new Event('pagehide')); dispatchEvent(new Event('pageshow'))")
+
+        expect(own_page.locator("#offline")).to_be_hidden()
+
     def test_an_answer_that_is_lost_is_no_conflict(self, gallery: Gallery, own_page: Page, watch: Watch) -> None:
         watch.expect("ERR_", "status of 412")
         guid = stored(gallery)

@@ -14,6 +14,8 @@ function open() {
   stream = new EventSource(`${prefix}/private/image/events`);
   for (const state of STATES) stream.addEventListener(state, ({ data }) => emit("pixy:changed", JSON.parse(data)));
   stream.addEventListener("partial", ({ data }) => emit("pixy:partial", JSON.parse(data)));
+  // After a failure that was not tried again, nothing else notices that the service is back.
+  stream.onopen = () => { byId("offline").hidden = true; };
   stream.onerror = () => {
     if (stream.readyState !== EventSource.CLOSED) return;
     close();
