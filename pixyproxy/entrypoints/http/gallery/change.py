@@ -206,9 +206,14 @@ def change_routes(views: ImageViews, container: Container, settings: Settings) -
         """Delete an image."""
         return await forms.delete(request, guid)
 
+    @get("/image/{guid:str}/share")
+    async def leave_sharing(guid: Guid, request: APIRequest) -> Response[Any]:
+        """Lead to the image: browsers open this after a login, or again from their address bar."""
+        return Redirect(_image_path(request, guid), status_code=303)
+
     @post("/image/{guid:str}/share")
     async def share_image(guid: Guid, request: APIRequest) -> Response[Any]:
         """Make a link to an image."""
         return await forms.share(request, guid)
 
-    return [change_shown_image, confirm_deletion, delete_shown_image, share_image]
+    return [change_shown_image, confirm_deletion, delete_shown_image, leave_sharing, share_image]

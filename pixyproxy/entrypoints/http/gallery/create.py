@@ -308,9 +308,14 @@ def create_routes(creations: Creations) -> Sequence[HTTPRouteHandler]:
         """Create the images of a form."""
         return await creations.create(request)
 
+    @get("/image/{guid:str}/again")
+    async def leave_trying_again(guid: Guid) -> Response[Any]:
+        """Lead to the image: browsers open this after a login."""
+        return _see(f"{GALLERY_PATH}/image/{guid}")
+
     @post("/image/{guid:str}/again", status_code=303, opt=MAY_BILL)
     async def create_again(guid: Guid, request: APIRequest) -> Response[Any]:
         """Create an image once more."""
         return await creations.again(request, guid)
 
-    return [show_form, show_options, create, create_again]
+    return [show_form, show_options, create, leave_trying_again, create_again]

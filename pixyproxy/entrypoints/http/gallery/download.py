@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from litestar import post
+from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.response import Redirect
 from litestar.types import ASGIApp
 
 from pixyproxy.domain.errors import DataValidationError, UnauthorizedError
@@ -14,6 +15,7 @@ from pixyproxy.entrypoints.http.auth.authentication import APIRequest
 from pixyproxy.entrypoints.http.auth.key_scopes import READS
 from pixyproxy.entrypoints.http.images.downloads import ImageDownloads
 from pixyproxy.entrypoints.http.json_request import ensure_media_type
+from pixyproxy.entrypoints.http.paths import GALLERY_PATH
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _FIELD: Final = "guid"
@@ -23,6 +25,11 @@ def download_routes(container: Container) -> Sequence[HTTPRouteHandler]:
     """Return the route that takes the form of the selection."""
     downloads = ImageDownloads.of(container)
 
+    @get("/download")
+    async def leave_downloading() -> Redirect:
+        """Lead to the gallery: browsers open this after a login."""
+        return Redirect(GALLERY_PATH, status_code=303)
+
     @post("/download", status_code=200, opt=READS)
     async def download_selection(request: APIRequest) -> ASGIApp:
         """Return a zip of the images that the fields `guid` name, as the API does."""
@@ -30,7 +37,7 @@ def download_routes(container: Container) -> Sequence[HTTPRouteHandler]:
             raise UnauthorizedError("Downloading many images needs a login.")
         return await downloads.answer(request.scope, await _selected(request))
 
-    return [download_selection]
+    return [leave_downloading, download_selection]
 
 
 async def _selected(request: APIRequest) -> Sequence[UUID]:

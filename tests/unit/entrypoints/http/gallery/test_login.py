@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Iterator
 from html import unescape
+from urllib.parse import unquote
 from uuid import UUID
 
 import pytest
@@ -305,6 +306,21 @@ def test_a_visitor_is_led_to_the_login_and_back(client: Client) -> None:
     assert found
     back = log_in(client, next=unescape(found[1]))
     assert back.headers["Location"] == "/gallery?scope=mine&q=fox"
+
+
+@pytest.mark.parametrize("action", ["image/{guid}/share", "image/{guid}/again", "download"])
+def test_after_a_form_that_needed_a_login_the_login_leads_to_a_page(client: Client, action: str) -> None:
+    guid = client.post("/image", json={"prompt": "a fox"}, auth=ANN).json()["guid"]
+    path = f"/gallery/{action.format(guid=guid)}"
+    refused = client.post(path, data={"guid": guid}, headers=SAME_SITE)
+    assert refused.status_code == 401
+    link = re.search(r'href="/gallery/login\?next=([^"]+)"', refused.text)
+    assert link
+
+    answer = client.get(unquote(link[1]), auth=ANN, follow_redirects=True)
+
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/html")
 
 
 def test_a_user_who_is_logged_in_is_led_past_the_login(client: Client) -> None:
