@@ -50,7 +50,7 @@ def test_a_form_is_answered_with_the_zip_as_a_file_to_save(client: Client) -> No
         ([str(uuid4()) for _ in range(1001)], 400, "guids must be 1 to 1,000, not 1,001"),
         ([str(uuid4())] * 2, 400, "guids must not contain duplicates"),
         (["<b>1</b>"], 400, "guid must be the guid of an image"),
-        ([str(uuid4())], 404, "There are no such images."),
+        ([str(uuid4())], 404, "There is no such image or page, or it is not yours to see."),
     ],
 )
 def test_a_refusal_is_a_page_that_says_why(client: Client, guids: list[str], status: int, detail: str) -> None:
