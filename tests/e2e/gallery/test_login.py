@@ -384,13 +384,16 @@ def test_a_key_never_opens_a_session(gallery: Gallery, page: Page, watch: Watch)
 
 
 def test_a_page_that_is_open_while_another_user_logs_in_sends_nothing_as_them(
-    gallery: Gallery, open_context: OpenContext
+    gallery: Gallery, open_context: OpenContext, watch: Watch
 ) -> None:
+    watch.expect(UNAUTHORIZED)
     context = open_context("ann")
     page = context.new_page()
     page.goto("/gallery/new")
     page.fill("#prompt", "what Ann alone may know")
     log_in(context, gallery, "bob")
+    page.click("#create")
+    expect(page.locator("#login-dialog")).to_be_visible()
     context.new_page().goto("/gallery?scope=mine")
 
     expect(page.locator("html")).to_have_attribute("data-user", "bob")

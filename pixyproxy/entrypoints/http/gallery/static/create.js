@@ -1,6 +1,6 @@
 // The form for new images: keeps what is typed, collects pictures, and sends each order once.
 
-import { announce, api, byId, page, text, user } from "./gallery.js";
+import { announce, announceFailure, api, byId, page, text, user } from "./gallery.js";
 
 const form = byId("new");
 const list = byId("references");
@@ -290,7 +290,7 @@ async function send() {
 }
 
 form.addEventListener("input", typed);
-form.elements.model.addEventListener("change", showOptions);
+form.elements.model.addEventListener("change", () => showOptions().catch(announceFailure));
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   send();
@@ -305,5 +305,5 @@ addEventListener("pageshow", ({ persisted }) => persisted && rest());
 for (const old of Object.keys(sessionStorage).filter((name) => name.startsWith("new ")).sort().slice(0, -DRAFTS)) sessionStorage.removeItem(old);
 history.replaceState({ ...history.state, draft: id }, "");
 fill(draft.fields);
-if (form.elements.model.value !== byId("options").dataset.model) showOptions().then(() => fill(draft.fields));
+if (form.elements.model.value !== byId("options").dataset.model) showOptions().then(() => fill(draft.fields), announceFailure);
 restorePictures().catch(() => {}).then(showPictures);

@@ -134,6 +134,8 @@ export async function api(method, path, { json, form, headers = {}, signal, idem
     options.body = form;
   }
   if (idempotencyKey) options.headers["Idempotency-Key"] = idempotencyKey;
+  // Another user may have logged in since the page came.
+  if (user && path !== "/gallery/login") options.headers["X-Page-User"] = encodeURIComponent(user);
   const isRepeatable = !WRITING.has(method) || Boolean(idempotencyKey || repeatable);
   let response = await reach(prefix + path, options, isRepeatable);
   if (response.status === 401 && (await logInAgain())) response = await reach(prefix + path, options, isRepeatable);

@@ -131,6 +131,23 @@ def test_a_cookie_without_a_session_is_anonymous_and_no_error(client: Client, va
     assert client.get("/private/image", headers=headers).status_code == 401
 
 
+@pytest.mark.parametrize(("page_user", "status"), [("ann", 200), ("bob", 401), ("", 401), ("Ann", 401)])
+def test_what_the_page_of_another_user_sends_is_not_sent_as_this_one(
+    client: Client, cookie: dict[str, str], page_user: str, status: int
+) -> None:
+    headers = cookie | SAME_SITE | {"X-Page-User": page_user}
+
+    assert client.post("/private/image", json=FOX, headers=headers).status_code == status
+
+
+def test_a_page_names_its_user_as_a_browser_encodes_it(client: Client, container: Container) -> None:
+    asyncio.run(container.add_user()("Ünï & (co)!", ANN[1]))
+    opened = asyncio.run(container.open_session()("Ünï & (co)!", ANN[1]))
+    headers = {"Cookie": f"pixyproxy={opened.token}", "X-Page-User": "%C3%9Cn%C3%AF%20%26%20(co)!"}
+
+    assert client.get("/private/image", headers=headers).status_code == 200
+
+
 def test_an_authorization_takes_precedence_over_the_cookie(
     client: Client, container: Container, cookie: dict[str, str]
 ) -> None:
