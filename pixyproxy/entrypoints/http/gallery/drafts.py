@@ -31,7 +31,8 @@ _WORDS: Final = {
     "moderation": "moderations",
     "input_fidelity": "input_fidelities",
 }
-_TAG_END: Final = re.compile(r"(?<!\\),")
+_TAG: Final = re.compile(r"(?:\\[\\,]|[^,])+")
+_ESCAPED: Final = re.compile(r"\\([\\,])")
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +62,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         }
         if is_own:
             texts["visibility"] = image.visibility
-        tags = ", ".join(tag.replace(",", r"\,") for tag in image.tags)
+        tags = ", ".join(re.sub(r"[\\,]", r"\\\g<0>", tag) for tag in image.tags)
         return cls(texts={**texts, "prompt": image.prompt, "tags": tags, "model": image.model})
 
     def text(self, name: str, default: str = "") -> str:
@@ -99,8 +100,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _tags_in(text: str) -> Sequence[str]:
-    """Return the tags between commas; one in a tag has a backslash before it."""
-    return [tag for part in _TAG_END.split(text) if (tag := part.replace(r"\,", ",").strip())]
+    """Return the tags between commas; a comma or a backslash in a tag has a backslash before it."""
+    return [tag for part in _TAG.findall(text) if (tag := _ESCAPED.sub(r"\1", part).strip())]
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True):

@@ -226,7 +226,7 @@ async function body({ tags, width, height, ...values }) {
   if (values.n === "1") delete values.n;
   if (format?.options && !("compresses" in format.selectedOptions[0].dataset)) delete values.output_compression;
   for (const [name, value] of Object.entries(values)) if (value || name === "prompt") data.append(name, value);
-  for (const tag of tags.split(/(?<!\\),/)) if (tag.trim()) data.append("tags", tag.replaceAll("\\,", ",").trim());
+  for (const tag of tags.match(/(?:\\[\\,]|[^,])+/g) ?? []) if (tag.trim()) data.append("tags", tag.replace(/\\([\\,])/g, "$1").trim());
   for (const picture of pictures) {
     if (picture.guid) data.append("references", picture.guid);
     else data.append("reference", await bytes(picture), picture.name);
