@@ -94,7 +94,7 @@ def rates(request: pytest.FixtureRequest) -> Rates:
 
 def about(seconds: float) -> Any:
     """Equal seconds that are left after what a test has taken."""
-    return pytest.approx(seconds - 10, abs=10)
+    return pytest.approx(seconds - 10, abs=10.001)
 
 
 async def test_a_burst_passes_at_once_and_the_next_waits_for_an_interval(rates: Rates) -> None:

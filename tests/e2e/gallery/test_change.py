@@ -346,7 +346,11 @@ class TestDeleting:
         own_page.wait_for_url("**/gallery?scope=mine")
         expect(own_page.locator("#list")).to_contain_text("No images yet")
 
-    def test_in_the_viewer_the_next_image_is_shown_and_the_cell_is_gone(self, gallery: Gallery, own_page: Page) -> None:
+    def test_in_the_viewer_the_next_image_is_shown_and_the_cell_is_gone(
+        self, gallery: Gallery, own_page: Page, watch: Watch
+    ) -> None:
+        # Pictures that are on their way when their image is deleted.
+        watch.expect("status of 404")
         oldest, middle, newest = (stored(gallery) for _ in range(3))
         own_page.goto("/gallery?scope=mine")
         own_page.locator(f'.cell[data-guid="{middle}"] .open').click()
