@@ -150,7 +150,7 @@ def new_page(open_context: OpenContext) -> NewPage:
 
 @pytest.fixture
 def page(new_page: NewPage) -> Page:
-    """A page of somebody who is not logged in."""
+    """A page without a login."""
     return new_page()
 
 

@@ -79,7 +79,7 @@ class Gallery:
         return fill_quickly(self.service.folder, count, author=author, visibility=Visibility(visibility), **options)
 
     def empty(self) -> None:
-        """Forget all images; what is being made must have ended."""
+        """Forget all images; no generation may be running."""
 
         async def delete(container: Container) -> None:
             async with container.database().transaction() as transaction:

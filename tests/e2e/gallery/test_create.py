@@ -1,4 +1,4 @@
-"""Creating images in a browser: the form, the tiles of what is being made, and what was bought."""
+"""Creating images in a browser: the form, the tiles of images in progress, and the purchases."""
 
 import io
 from collections.abc import Iterator, Mapping

@@ -13,7 +13,7 @@ from tests.e2e.gallery.watching import Watch, accessibility_violations, until
     ("script", "complaint"),
     [
         ("console.error('that went wrong')", "that went wrong"),
-        ("setTimeout(() => { throw new Error('nobody caught this') })", "nobody caught this"),
+        ("setTimeout(() => { throw new Error('thrown by a page') })", "thrown by a page"),
         ("fetch('http://localhost:9/elsewhere').catch(() => null)", "http://localhost:9/elsewhere"),
         (
             """() => {

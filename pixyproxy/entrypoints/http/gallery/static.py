@@ -62,7 +62,10 @@ class StaticFiles:
         return f"/gallery/static/{self.digest}/{name}"
 
     def answer(self, request: Request[Any, Any, Any], digest: str, name: str) -> Response[Any]:
-        """Answer with a file; one of another release gets today's, which browsers do not keep."""
+        """Answer with a file, for an address of another release with this one's, which browsers do not keep.
+
+        Raises `NotFoundException` for an unknown name.
+        """
         file = self._files.get(name)
         if file is None:
             raise NotFoundException
